@@ -1,0 +1,1 @@
+"""Values and pure decisions: no clock, random, thread, disk or network."""

@@ -1,0 +1,56 @@
+"""An account as the running daemon knows it: defaults filled in, secret resolved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from crawlerd.core.outcome import RetryPolicy
+
+
+class AccountSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker needs to send requests for an account. Travels to workers over their pipe only.
+
+    secret: the credential itself; it never reaches the frontier, a log, a metric or an error text.
+    request_seconds: the deadline of one whole request. max_body_bytes: cap on a decoded response body.
+    options: the source's own settings, validated by it.
+    """
+
+    name: str
+    source: str
+    base_url: str = ""
+    secret: str = ""
+    request_seconds: float = 60.0
+    max_body_bytes: int = 64 * 1024 * 1024
+    retry: RetryPolicy = RetryPolicy()
+    options: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"AccountSpec({self.name!r}, source={self.source!r}, secret=***)"
+
+
+class LimitSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """An account's limits, in `limits` notation ("25/second"): for the account, for each bucket, for named buckets.
+
+    concurrency: most requests of the account at once, None for no cap. smooth: evenly spaced starts.
+    weight: share of the workers when they are scarce.
+    """
+
+    limits: tuple[str, ...] = ()
+    bucket_limits: tuple[str, ...] = ()
+    by_bucket: dict[str, tuple[str, ...]] = {}
+    concurrency: int | None = None
+    smooth: bool = True
+    weight: float = 1.0
+
+
+class ImportSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A configured job. every: seconds between starts, None for on demand. priority: 0 … 9, None for auto."""
+
+    name: str
+    account: str
+    sink: str
+    streams: tuple[str, ...]
+    every: float | None = None
+    priority: int | None = None

@@ -1,0 +1,90 @@
+"""Every exception of crawlerd: one root, the three a handler raises, and the daemon's own.
+
+CrawlerdError
+├── Transient            the same request may succeed later: retried with backoff, costs an attempt
+├── Throttled            the API asks us to slow down: deferred, costs no attempt
+├── Permanent            the same request will never succeed: a dead letter
+│   └── Denied           … because the key may not read this stream
+├── Unauthorized         the credentials do not work at all: the account is paused
+├── ConfigurationError   exit 78
+├── FrontierError        FrontierLocked (exit 75) · FrontierTooNew (exit 78) · StorageFailed (exit 74)
+└── SinkError            StorageFailed as well when the disk is the reason
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+
+class CrawlerdError(Exception):
+    """Root of everything that crawlerd raises on purpose."""
+
+
+class Transient(CrawlerdError):
+    """The same request may succeed later. Costs an attempt."""
+
+
+class Throttled(CrawlerdError):
+    """The API asks us to slow down. Costs no attempt.
+
+    retry_after: seconds that the API asks for, None when it does not say.
+    scope: what is over its limit, the task's bucket or the whole account.
+    concurrency: True when too many requests at once were the reason, not their rate.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        scope: Literal["bucket", "account"] = "bucket",
+        concurrency: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.scope = scope
+        self.concurrency = concurrency
+
+
+class Permanent(CrawlerdError):
+    """The same request will never succeed."""
+
+
+class Denied(Permanent):
+    """The credentials may not read this; the run's report lists the stream as denied."""
+
+
+class Unauthorized(CrawlerdError):
+    """The credentials do not work at all; the account is paused with this reason, its tasks wait."""
+
+
+class ConfigurationError(CrawlerdError):
+    """The configuration cannot be used. problems: one line each, with file and key."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class FrontierError(CrawlerdError):
+    """The frontier database cannot be used."""
+
+
+class FrontierLocked(FrontierError):
+    """Another crawlerd owns the state directory."""
+
+
+class FrontierTooNew(FrontierError):
+    """The database was written by a newer crawlerd; it was not touched."""
+
+
+class SinkError(CrawlerdError):
+    """A sink cannot take records; nothing was acknowledged."""
+
+
+class StorageFailed(FrontierError, SinkError):
+    """The disk is full or failing. full: True when freeing space is enough to go on."""
+
+    def __init__(self, message: str, *, full: bool) -> None:
+        super().__init__(message)
+        self.full = full

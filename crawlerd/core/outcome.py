@@ -1,0 +1,119 @@
+"""What an attempt led to, and the pure decision from an error to an outcome."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from crawlerd.core.backoff import backoff
+from crawlerd.core.errors import Denied, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.core.task import NewTask
+
+
+class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Records of one stream, serialised once, by the worker.
+
+    rows: a JSON array of [key, data] pairs; data null is a tombstone. fields: the top-level names seen in data.
+    """
+
+    stream: str
+    count: int
+    rows: str
+    fields: list[str]
+
+
+class Skipped(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A record that could not be serialised; it is set aside, its page goes on."""
+
+    stream: str
+    key: str
+    reason: str
+
+
+class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=False):
+    """The task is done. identity: who the credentials belong to, from a guard."""
+
+    batches: list[Batch] = []
+    children: list[NewTask] = []
+    cursors: list[tuple[str, str]] = []
+    skipped: list[Skipped] = []
+    identity: str | None = None
+
+
+class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry", gc=False):
+    """Try again after `delay` seconds; an attempt is used up."""
+
+    delay: float
+    error: str
+
+
+class Defer(msgspec.Struct, frozen=True, array_like=True, tag="defer", gc=False):
+    """Throttled: no attempt is used up; the bucket or account is slowed. retry_after: seconds, if the API says."""
+
+    error: str
+    retry_after: float | None = None
+    scope: Literal["bucket", "account"] = "bucket"
+    concurrency: bool = False
+
+
+class Bury(msgspec.Struct, frozen=True, array_like=True, tag="bury", gc=False):
+    """A dead letter. denied: the credentials may not read this."""
+
+    error: str
+    denied: bool = False
+
+
+class Pause(msgspec.Struct, frozen=True, array_like=True, tag="pause", gc=False):
+    """The account's credentials do not work: the task waits, and so does the whole account."""
+
+    error: str
+
+
+Outcome = Complete | Retry | Defer | Bury | Pause
+
+
+class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One attempt's outcome with its lease token.
+
+    sent_at, done_at: monotonic seconds (one clock for all processes of a machine) at which its request left and its
+    response was complete; both 0 when no request was made.
+    """
+
+    token: int
+    outcome: Outcome
+    sent_at: float = 0.0
+    done_at: float = 0.0
+
+
+class RetryPolicy(msgspec.Struct, frozen=True):
+    """attempts: tries before a task is buried. base, cap: seconds, see `backoff`."""
+
+    attempts: int = 8
+    base: float = 0.5
+    cap: float = 300.0
+
+
+ERROR_LIMIT = 500  # characters of an error text that are kept
+
+
+def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float) -> Outcome:
+    """The one place where an error becomes an outcome.
+
+    attempt: failed attempts before this one. jitter: a uniform draw in [0, 1). An exception that is not crawlerd's
+    own is a bug in a handler: buried with its type, since the same input would meet the same bug.
+    """
+    text = f"{type(error).__name__}: {error}"[:ERROR_LIMIT]
+    match error:
+        case Throttled():
+            return Defer(text, error.retry_after, error.scope, error.concurrency)
+        case Unauthorized():
+            return Pause(text)
+        case Transient() if attempt + 1 < policy.attempts:
+            return Retry(backoff(attempt + 1, base=policy.base, cap=policy.cap, jitter=jitter), text)
+        case Transient():
+            return Bury(f"gave up after {attempt + 1} attempts: {text}"[:ERROR_LIMIT])
+        case Permanent():
+            return Bury(text, denied=isinstance(error, Denied))
+        case _:
+            return Bury(f"unexpected {text}"[:ERROR_LIMIT])

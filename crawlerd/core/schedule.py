@@ -1,0 +1,25 @@
+"""Durations as people write them, and when an import is due."""
+
+from __future__ import annotations
+
+import re
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in "90s", "1h30m", "500ms", "1d". ValueError for anything else, zero included."""
+    parts = _PART.findall(text)
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if not seconds or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f'"{text}" is not a duration; write for example "30s", "15m", "1h30m" or "1d"')
+    return seconds
+
+
+def next_fire(now: float, last_started: float | None, every: float) -> float:
+    """When a scheduled import starts next: at once if it never ran or is overdue, else `every` after its last
+    start. A `last_started` in the future (the clock was set back) counts as now."""
+    if last_started is None:
+        return now
+    return max(now, min(last_started, now) + every)

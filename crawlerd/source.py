@@ -1,0 +1,238 @@
+"""All that an author of a source imports: typed task arguments, records, the API, and the Source itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import msgspec
+
+from crawlerd.core.errors import Denied, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.core.task import DEFAULT_PRIORITY, SEQUENTIAL_PRIORITY, NewTask
+
+__all__ = [
+    "Api",
+    "Cursor",
+    "Denied",
+    "Identity",
+    "Output",
+    "Permanent",
+    "Record",
+    "Response",
+    "RunPlan",
+    "Source",
+    "TaskArgs",
+    "Throttled",
+    "Transient",
+    "Unauthorized",
+]
+
+STREAM_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+class TaskArgs:
+    """Base of a task's arguments: a frozen dataclass of JSON values, with a durable `kind`.
+
+    `class Charges(TaskArgs, kind="stripe.charges")`. The kind lies in the frontier: do not rename it while tasks
+    are queued.
+    """
+
+    kind: ClassVar[str]
+
+    def __init_subclass__(cls, *, kind: str, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        cls.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One imported object. data None is a tombstone: the object is gone at the API."""
+
+    stream: str
+    key: str
+    data: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far an incremental stream has come; staged now, published when the run ends clean."""
+
+    stream: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the credentials belong to; another value than the account's first one pauses the account."""
+
+    value: str
+
+
+Output = Record | TaskArgs | Cursor | Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """status: HTTP status. headers: names in lower case. body: the decoded bytes."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Api(Protocol):
+    """The account's API: carries its credentials, and permits one request a task."""
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        """The parsed JSON of one GET; raises Transient, Throttled, Permanent, Denied or Unauthorized."""
+        ...
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Like `get`, with any method, a JSON body and headers; returns the response, not yet parsed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a run is to do, for a source's `starts` function. cursors: the published ones, by stream."""
+
+    streams: Sequence[str]
+    full: bool
+    started_at: float
+    cursors: Mapping[str, str] = field(default_factory=dict)
+
+
+Handler = Callable[[Any, Any], Iterator[Output]]
+Classifier = Callable[[Response], Exception | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How one kind of task is performed; see `Source.handles`."""
+
+    args: type[TaskArgs]
+    handler: Handler
+    stream: str
+    bucket: str | Callable[[Any], str]
+    sequential: bool
+    unique: bool
+    priority: int
+
+
+class Source:
+    """One API: its kinds of task, how a run starts, and its default limits.
+
+    base_url: the default of an account's own. limits, bucket_limits, concurrency: defaults in `limits` notation,
+    used where an account does not set its own. bucket_limits apply to each bucket; by_bucket overrides them for the
+    ones it names. auth: (credential) -> headers. headers: sent with every request. classify: maps a response to an
+    error where the usual mapping of status codes does not fit; None means "as usual".
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        base_url: str | None = None,
+        streams: Sequence[str] = (),
+        limits: Sequence[str] = (),
+        bucket_limits: Sequence[str] = (),
+        by_bucket: Mapping[str, Sequence[str]] | None = None,
+        concurrency: int | None = None,
+        auth: Callable[[str], Mapping[str, str]] | None = None,
+        headers: Mapping[str, str] | None = None,
+        classify: Classifier | None = None,
+    ) -> None:
+        self.name = name
+        self.base_url = base_url
+        self.streams = tuple(streams)
+        self.limits = tuple(limits)
+        self.bucket_limits = tuple(bucket_limits)
+        self.by_bucket = dict(by_bucket or {})
+        self.concurrency = concurrency
+        self.auth = auth
+        self.headers = dict(headers or {})
+        self.classify = classify
+        self.kinds: dict[str, Kind] = {}
+        self.guard: TaskArgs | None = None
+        self._starts: Callable[[RunPlan], Iterable[TaskArgs]] = lambda _: ()
+
+    def handles(
+        self,
+        args: type[TaskArgs],
+        *,
+        stream: str = "",
+        bucket: str | Callable[[Any], str] = "",
+        sequential: bool = False,
+        unique: bool = False,
+        priority: int | None = None,
+    ) -> Callable[[Handler], Handler]:
+        """Registers the handler of a kind.
+
+        stream: what its failures are reported under; the kind's last part by default. bucket: the finer limit that
+        it counts against, or a function of its arguments; the stream by default. sequential: it yields its own
+        successor, so it goes first, and a successor that came before is a dead letter. unique: asking twice for the
+        same arguments in a run makes one task. priority: 0 first … 9 last.
+        """
+
+        def register(handler: Handler) -> Handler:
+            what = stream or args.kind.rpartition(".")[2]
+            self.kinds[args.kind] = Kind(
+                args=args,
+                handler=handler,
+                stream=what,
+                bucket=bucket or what,
+                sequential=sequential,
+                unique=unique or sequential,
+                priority=priority if priority is not None else SEQUENTIAL_PRIORITY if sequential else DEFAULT_PRIORITY,
+            )
+            return handler
+
+        return register
+
+    def guards(self, args: TaskArgs) -> Callable[[Handler], Handler]:
+        """Registers the check of the credentials: it runs alone, before any other task of an account, whenever a run
+        starts or is resumed, and yields an Identity."""
+        self.guard = args
+        return self.handles(type(args), priority=0)
+
+    def starts(self, function: Callable[[RunPlan], Iterable[TaskArgs]]) -> Callable[[RunPlan], Iterable[TaskArgs]]:
+        """Registers the function that yields a run's first tasks."""
+        self._starts = function
+        return function
+
+    def first_tasks(self, plan: RunPlan) -> list[NewTask]:
+        """The tasks that a run begins with."""
+        return [self.new_task(args) for args in self._starts(plan)]
+
+    def new_task(self, args: TaskArgs) -> NewTask:
+        """`args` as the frontier takes it. KeyError when no handler is registered for its kind."""
+        kind = self.kinds[args.kind]
+        return NewTask(
+            kind=args.kind,
+            bucket=kind.bucket if isinstance(kind.bucket, str) else kind.bucket(args),
+            priority=kind.priority,
+            payload=msgspec.json.encode(args).decode(),
+            unique=kind.unique,
+            sequential=kind.sequential,
+        )
+
+    def perform(self, api: Api, kind: str, payload: str) -> Iterator[Output]:
+        """Runs the handler of one task. Permanent when the kind or its arguments are not (or no longer) known."""
+        known = self.kinds.get(kind)
+        if known is None:
+            raise Permanent(f"source {self.name} has no handler for {kind}")
+        try:
+            args = msgspec.json.decode(payload, type=known.args)
+        except msgspec.ValidationError as error:
+            raise Permanent(f"arguments of {kind} do not fit: {error}") from None
+        return known.handler(api, args)
