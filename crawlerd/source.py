@@ -85,6 +85,11 @@ class Response:
 class Api(Protocol):
     """The account's API: carries its credentials, and permits one request a task."""
 
+    @property
+    def mode(self) -> str:
+        """What the credential says about itself without being secret, such as "live"; see `Source`."""
+        ...
+
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """The parsed JSON of one GET; raises Transient, Throttled, Permanent, Denied or Unauthorized."""
         ...
@@ -134,8 +139,10 @@ class Source:
 
     base_url: the default of an account's own. limits, bucket_limits, concurrency: defaults in `limits` notation,
     used where an account does not set its own. bucket_limits apply to each bucket; by_bucket overrides them for the
-    ones it names. auth: (credential) -> headers. headers: sent with every request. classify: maps a response to an
-    error where the usual mapping of status codes does not fit; None means "as usual".
+    ones it names. auth: (credential) -> headers. mode: (credential) -> what it tells without being secret, for a guard.
+    headers: sent with every request. classify: maps a response to an error where the usual mapping of status codes does
+    not fit; None means "as usual". options: a msgspec.Struct or dataclass whose fields are the keys that an account of
+    this source may set beside the usual ones. A Throttled without `retry_after` gets that of the response's header.
     """
 
     def __init__(
@@ -149,8 +156,10 @@ class Source:
         by_bucket: Mapping[str, Sequence[str]] | None = None,
         concurrency: int | None = None,
         auth: Callable[[str], Mapping[str, str]] | None = None,
+        mode: Callable[[str], str] | None = None,
         headers: Mapping[str, str] | None = None,
         classify: Classifier | None = None,
+        options: type | None = None,
     ) -> None:
         self.name = name
         self.base_url = base_url
@@ -160,8 +169,10 @@ class Source:
         self.by_bucket = dict(by_bucket or {})
         self.concurrency = concurrency
         self.auth = auth
+        self.mode = mode
         self.headers = dict(headers or {})
         self.classify = classify
+        self.options = options
         self.kinds: dict[str, Kind] = {}
         self.guard: TaskArgs | None = None
         self._starts: Callable[[RunPlan], Iterable[TaskArgs]] = lambda _: ()

@@ -1,12 +1,30 @@
-"""An account as the running daemon knows it: defaults filled in, secret resolved."""
+"""The configuration as the running daemon knows it: defaults filled in, secrets resolved, paths absolute."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 
 from crawlerd.core.outcome import RetryPolicy
+
+
+class Daemon(msgspec.Struct, frozen=True, kw_only=True):
+    """The daemon's own settings.
+
+    listen: host and port, 0 for any free port. worker_processes: at least 1. visibility_seconds: how long a lease
+    lasts. max_worker_memory_bytes: resident memory at which a worker process is replaced.
+    """
+
+    state_dir: Path
+    listen: tuple[str, int]
+    worker_processes: int
+    threads_per_process: int
+    drain_seconds: float
+    visibility_seconds: float
+    max_worker_memory_bytes: int
+    log_level: Literal["debug", "info", "warning", "error"]
 
 
 class AccountSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,3 +72,11 @@ class ImportSpec(msgspec.Struct, frozen=True, kw_only=True):
     streams: tuple[str, ...]
     every: float | None = None
     priority: int | None = None
+
+
+class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Where records go. path: of the sink's database file."""
+
+    name: str
+    type: Literal["sqlite"]
+    path: Path

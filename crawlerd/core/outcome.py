@@ -10,6 +10,8 @@ from crawlerd.core.backoff import backoff
 from crawlerd.core.errors import Denied, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.task import NewTask
 
+ERROR_LIMIT = 500  # characters of an error text that are kept
+
 
 class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Records of one stream, serialised once, by the worker.
@@ -58,10 +60,11 @@ class Defer(msgspec.Struct, frozen=True, array_like=True, tag="defer", gc=False)
 
 
 class Bury(msgspec.Struct, frozen=True, array_like=True, tag="bury", gc=False):
-    """A dead letter. denied: the credentials may not read this."""
+    """A dead letter. denied: the credentials may not read this. stream: what it is reported under."""
 
     error: str
     denied: bool = False
+    stream: str = ""
 
 
 class Pause(msgspec.Struct, frozen=True, array_like=True, tag="pause", gc=False):
@@ -70,7 +73,22 @@ class Pause(msgspec.Struct, frozen=True, array_like=True, tag="pause", gc=False)
     error: str
 
 
-Outcome = Complete | Retry | Defer | Bury | Pause
+class Crash(msgspec.Struct, frozen=True, array_like=True, tag="crash", gc=False):
+    """The worker process died, or hung and was killed, while it held the task. Said by the dispatcher."""
+
+    error: str
+
+
+Outcome = Complete | Retry | Defer | Bury | Pause | Crash
+
+CRASHES = 3  # worker processes that a task may take down before it is set aside
+
+
+def after_crash(crashes: int, crash: Crash) -> Crash | Bury:
+    """What becomes of a task that has now taken down `crashes` worker processes."""
+    if crashes < CRASHES:
+        return crash
+    return Bury(f"its worker process died {crashes} times while it ran; the last time: {crash.error}"[:ERROR_LIMIT])
 
 
 class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -92,9 +110,6 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     attempts: int = 8
     base: float = 0.5
     cap: float = 300.0
-
-
-ERROR_LIMIT = 500  # characters of an error text that are kept
 
 
 def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float) -> Outcome:

@@ -48,11 +48,10 @@ class NewTask(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Lease(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a worker needs for one attempt at one task. token: the fence; seconds: how long it may take."""
+    """What a worker needs for one attempt at one task. token: the fence. attempt: failed attempts so far."""
 
     token: int
     account: str
     kind: str
     payload: str
     attempt: int
-    seconds: float

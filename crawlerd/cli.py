@@ -1,0 +1,317 @@
+"""The commands. Each imports what it needs when it is called: `status` must not wait for `requests`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crawlerd import __version__
+from crawlerd.core.errors import (
+    ConfigurationError,
+    CrawlerdError,
+    FrontierLocked,
+    FrontierTooNew,
+    StorageFailed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from crawlerd.frontier.reader import FrontierReader, Status
+
+EXIT_FAILED, EXIT_USAGE, EXIT_DEAD, EXIT_SOFTWARE, EXIT_DISK, EXIT_LOCKED, EXIT_CONFIG = 1, 2, 3, 70, 74, 75, 78
+
+app = typer.Typer(
+    name="crawlerd",
+    help="Imports data from rate-limited APIs, durably, at the highest speed that each account permits.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+dead = typer.Typer(help="Dead letters: tasks that are not retried by themselves.", no_args_is_help=True)
+app.add_typer(dead, name="dead")
+
+
+class _Chosen:
+    config = Path("crawlerd.toml")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"crawlerd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    config: Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")] = Path("crawlerd.toml"),
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    _Chosen.config = config
+
+
+@contextmanager
+def _exit_codes() -> Iterator[None]:
+    """Every error that is ours becomes a message on stderr and its exit code."""
+    try:
+        yield
+    except ConfigurationError as error:
+        _fail(error, EXIT_CONFIG)
+    except FrontierTooNew as error:
+        _fail(error, EXIT_CONFIG)
+    except FrontierLocked as error:
+        _fail(error, EXIT_LOCKED)
+    except StorageFailed as error:
+        _fail(f"{error}; nothing is lost: free some space or mend the disk, then start again", EXIT_DISK)
+    except CrawlerdError as error:
+        _fail(error, EXIT_FAILED)
+
+
+def _fail(message: object, code: int) -> None:
+    for line in str(message).splitlines():
+        typer.echo(f"crawlerd: {line}", err=True)
+    raise typer.Exit(code)
+
+
+@app.command()
+def run() -> None:
+    """Run the daemon in the foreground: due imports, /metrics, /healthz, /readyz."""
+    import logging
+
+    from crawlerd import daemon
+    from crawlerd.settings import load
+
+    with _exit_codes():
+        settings = load(_Chosen.config)
+        logging.basicConfig(
+            level=settings.daemon.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+        )
+        daemon.run(settings)
+
+
+@app.command(name="import")
+def import_(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Imports to run.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Run every configured import.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Import everything anew, not only what has changed.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
+) -> None:
+    """Run imports to their end in the foreground; an interrupted run is resumed.
+
+    Exit codes: 0 complete, 3 complete with dead letters, 1 failed, 130 interrupted.
+    """
+    import json
+
+    from rich.console import Console
+
+    from crawlerd.core.config import instead
+    from crawlerd.progress import import_now, log_to, print_report
+    from crawlerd.settings import load
+
+    console = Console(stderr=True)
+    with _exit_codes():
+        settings = load(_Chosen.config)
+        chosen = list(settings.imports) if everything else list(dict.fromkeys(names or ()))
+        if not chosen:
+            known = ", ".join(settings.imports) or "none is configured"
+            _fail(f"name the imports to run, or say --all ({known})", EXIT_USAGE)
+        for name in chosen:
+            if name not in settings.imports:
+                _fail(
+                    f"there is no [imports.{name}] in {_Chosen.config}; {instead(name, settings.imports)}", EXIT_USAGE
+                )
+        log_to(console, settings.daemon.log_level if settings.daemon.log_level != "info" else "warning")
+        outcome = import_now(settings, chosen, full=full, console=console)
+        if as_json:
+            typer.echo(json.dumps(outcome.report))
+        else:
+            print_report(outcome.report, Console())
+        raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+    """Show runs, accounts and queued tasks, whether the daemon runs or not."""
+    import msgspec
+
+    from crawlerd.frontier.lock import lock_holder
+    from crawlerd.settings import state_dir
+
+    with _exit_codes():
+        folder = state_dir(_Chosen.config)
+        pid = lock_holder(folder)
+        with _reader(folder) as reader:
+            found = reader.status() if reader else None
+        if as_json:
+            report = (
+                msgspec.to_builtins(found)
+                if found
+                else {"ready": 0, "delayed": 0, "dead": 0, "runs": [], "accounts": []}
+            )
+            typer.echo(msgspec.json.encode({"pid": pid, **report}))
+            return
+        typer.echo(f"crawlerd {'is running (pid ' + str(pid) + ')' if pid else 'is not running'}; state in {folder}")
+        if found is None:
+            typer.echo("nothing has been imported yet")
+        else:
+            _print_status(found)
+
+
+@contextmanager
+def _reader(folder: Path) -> Iterator[FrontierReader | None]:
+    from crawlerd.frontier.reader import FrontierReader
+
+    reader = FrontierReader.open(folder)
+    try:
+        yield reader
+    finally:
+        if reader:
+            reader.close()
+
+
+def _print_status(found: Status) -> None:
+    typer.echo(f"tasks: {found.ready:,} ready, {found.delayed:,} delayed, {found.dead:,} dead")
+    rows = [("run", "import", "state", "started", "done", "open", "dead", "retried", "throttled", "records")]
+    rows += [
+        (
+            str(run.id),
+            run.import_name,
+            run.state,
+            _local(run.started_at),
+            f"{run.done:,}",
+            f"{run.ready + run.delayed:,}",
+            f"{run.dead:,}",
+            f"{run.retried:,}",
+            f"{run.throttled:,}",
+            f"{run.records:,}",
+        )
+        for run in found.runs[:20]
+    ]
+    _print_columns(rows)
+    _print_columns(
+        [
+            ("account", "source", "ready", "state"),
+            *(
+                (each.name, each.source, f"{each.ready:,}", f"paused: {each.paused}" if each.paused else "active")
+                for each in found.accounts
+            ),
+        ]
+    )
+
+
+def _print_columns(rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    typer.echo()
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _local(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+@dead.command(name="list")
+def dead_list(
+    import_name: Annotated[str | None, typer.Option("--import", help="Only those of one import.")] = None,
+    limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 100,
+    after: Annotated[int, typer.Option(help="Only those behind this id.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
+) -> None:
+    """List dead letters with their reasons."""
+    import msgspec
+
+    from crawlerd.settings import state_dir
+
+    with _exit_codes(), _reader(state_dir(_Chosen.config)) as reader:
+        letters = reader.dead_letters(import_name=import_name, after=after, limit=limit) if reader else []
+        if as_json:
+            typer.echo(msgspec.json.encode(letters))
+        elif not letters:
+            typer.echo("no dead letters")
+        else:
+            _print_columns(
+                [("id", "import", "stream", "attempts", "at", "error")]
+                + [
+                    (str(each.id), each.import_name, each.stream, str(each.attempts), _local(each.at), each.error[:100])
+                    for each in letters
+                ]
+            )
+            if len(letters) == limit:
+                typer.echo(f"there may be more: --after {letters[-1].id}")
+
+
+@dead.command(name="show")
+def dead_show(number: Annotated[int, typer.Argument(metavar="ID")]) -> None:
+    """Show one dead letter, whole, as JSON."""
+    import msgspec
+
+    from crawlerd.settings import state_dir
+
+    with _exit_codes(), _reader(state_dir(_Chosen.config)) as reader:
+        letter = reader.dead_letter(number) if reader else None
+        if letter is None:
+            _fail(f"there is no dead letter {number}", EXIT_FAILED)
+        typer.echo(msgspec.json.format(msgspec.json.encode(letter), indent=2))
+
+
+@dead.command(name="retry")
+def dead_retry(
+    numbers: Annotated[list[int] | None, typer.Argument(metavar="[ID]...")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every dead letter.")] = False,
+) -> None:
+    """Make dead letters ready again, with all their attempts."""
+    from crawlerd.settings import state_dir
+
+    if bool(numbers) == everything:
+        _fail("name the dead letters to retry, or say --all", EXIT_USAGE)
+    with _exit_codes():
+        folder = state_dir(_Chosen.config)
+        count = sum(_retry(folder, group) for group in ([numbers] if numbers else _all_dead(folder)))
+        typer.echo(f"{count:,} dead letters are ready again")
+
+
+def _all_dead(folder: Path) -> Iterator[list[int]]:
+    after = 0
+    while True:
+        with _reader(folder) as reader:
+            letters = reader.dead_letters(after=after, limit=10_000) if reader else []
+        if not letters:
+            return
+        yield [each.id for each in letters]
+        after = letters[-1].id
+
+
+def _retry(folder: Path, numbers: list[int]) -> int:
+    """Through the daemon if one runs, else in the frontier itself."""
+    import time
+
+    from crawlerd.frontier.lock import StateLock, lock_holder
+
+    if lock_holder(folder) is not None:
+        from crawlerd.admin import ask_daemon
+
+        return ask_daemon(folder, numbers)
+    from crawlerd.frontier.sqlite import Frontier
+
+    with StateLock(folder):
+        frontier = Frontier(folder, now=time.time())
+        try:
+            count, imports = frontier.retry_dead(numbers)
+        finally:
+            frontier.close()
+    if imports:
+        typer.echo(f"run `crawlerd import {' '.join(imports)}` to perform them")
+    return count
+
+
+def main() -> None:
+    """The `crawlerd` command."""
+    app()

@@ -1,0 +1,1 @@
+"""The accounts' APIs, as handlers see them."""

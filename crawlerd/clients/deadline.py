@@ -1,0 +1,147 @@
+"""A deadline for a whole request: connections whose socket another thread can shut down when the time is up."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import socket
+import threading
+import time
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+CONNECT_SECONDS = 10.0  # most for one address of a host, so that a dead one leaves time for the next
+
+_current = threading.local()
+
+
+class Deadline:
+    """The time of one request, on the monotonic clock.
+
+    sent_at: when the request left, 0.0 as long as no connection was made. expired: the time was up before the end,
+    and whatever was read is not to be trusted: an end of file may be our own doing.
+    """
+
+    __slots__ = ("_sock", "at", "expired", "sent_at")
+
+    def __init__(self, seconds: float) -> None:
+        self.at = time.monotonic() + seconds
+        self.expired = False
+        self.sent_at = 0.0
+        self._sock: socket.socket | None = None
+
+    def remaining(self) -> float:
+        """Seconds left; TimeoutError when there are none."""
+        left = self.at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("deadline")
+        return left
+
+    def begins(self, sock: socket.socket) -> None:
+        """The request leaves through `sock`."""
+        self._sock = sock
+        self.sent_at = time.monotonic()
+        if self.expired:  # it was cut before it had a socket to shut down
+            raise TimeoutError("deadline")
+
+    def cut(self) -> None:
+        """Ends the request from another thread."""
+        self.expired = True
+        if self._sock is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self._sock, socket.SHUT_RDWR)  # an SSLSocket's own would break its reader
+
+
+class Deadlines:
+    """Cuts what outlives its deadline. One thread, asleep until the earliest one of the requests under way."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running: set[Deadline] = set()
+        self._wakes_at = math.inf
+        self._closed = False
+        self._thread = threading.Thread(target=self._watch, name="deadlines", daemon=True)
+        self._thread.start()
+
+    def start(self, deadline: Deadline) -> None:
+        """Begins to watch; the calling thread's connections belong to this request until `stop`."""
+        _current.deadline = deadline
+        with self._changed:
+            self._running.add(deadline)
+            if deadline.at < self._wakes_at:
+                self._changed.notify()
+
+    def stop(self, deadline: Deadline) -> None:
+        with self._changed:
+            self._running.discard(deadline)
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        with self._changed:
+            while not self._closed:
+                now = time.monotonic()
+                for deadline in [each for each in self._running if each.at <= now]:
+                    self._running.discard(deadline)
+                    deadline.cut()
+                self._wakes_at = min((each.at for each in self._running), default=math.inf)
+                self._changed.wait(None if math.isinf(self._wakes_at) else self._wakes_at - now)
+
+
+class _Connection(HTTPConnection):
+    """A connection that tells its thread's deadline which socket it uses."""
+
+    def _new_conn(self) -> socket.socket:
+        deadline: Deadline = _current.deadline
+        addresses = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        while True:
+            family, kind, protocol, _, address = addresses.pop(0)
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.settimeout(min(deadline.remaining(), CONNECT_SECONDS))
+                for option in self.socket_options or ():
+                    sock.setsockopt(*option)
+                sock.connect(address)
+                sock.settimeout(deadline.remaining())  # bounds the whole TLS handshake
+            except OSError:
+                sock.close()
+                if not addresses:
+                    raise
+            else:
+                return sock
+
+    def request(self, method: str, url: str, *args: Any, **options: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        _current.deadline.begins(self.sock)
+        super().request(method, url, *args, **options)
+
+
+class _SecureConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+class DeadlineAdapter(HTTPAdapter):
+    """`requests`' transport over such connections: at most `connections` kept open a host, and no retries."""
+
+    def __init__(self, connections: int) -> None:
+        super().__init__(pool_maxsize=connections, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}

@@ -1,0 +1,103 @@
+"""How single values are written in the configuration: what text means which value, and what to write instead."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+from limits import RateLimitItem, parse
+
+from crawlerd.core.schedule import parse_duration
+
+
+def duration(value: object) -> float:
+    """Seconds, see `parse_duration`. ValueError when it is none."""
+    if not isinstance(value, str):
+        raise ValueError('must be a duration in quotes, such as "30s", "15m", "1h30m" or "1d"')
+    return parse_duration(value)
+
+
+def limits(value: object) -> tuple[str, ...]:
+    """Single limits in `limits` notation, from one text or several; none twice, since a request counts against each.
+
+    ValueError when one cannot be read or permits nothing.
+    """
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise ValueError('must be a limit in quotes, such as "25/second", or a list of such')
+    parts = [part.strip() for text in texts for part in re.split("[,;|]", text)]
+    return tuple({_limit(part): part for part in parts}.values())
+
+
+def _limit(text: str) -> RateLimitItem:
+    try:
+        limit = parse(text)
+    except ValueError:
+        problem = f'"{text}" is not a limit; write for example "25/second", "100/10 seconds" or "10000/day"'
+        raise ValueError(problem) from None
+    if not all(int(number) for number in re.findall(r"\d+", text)):  # the library reads "5/0 seconds" as "5/second"
+        raise ValueError(f'"{text}" permits nothing; write for example "1/second"')
+    return limit
+
+
+def listen(value: object) -> tuple[str, int]:
+    """Host and port of "host:port", an IPv6 host in brackets. ValueError when it is none."""
+    host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    inner = re.fullmatch(r"\[(.+)\]", host)
+    if (
+        not host
+        or (":" in host and not inner)
+        or not re.fullmatch(r"[0-9]{1,5}", port)  # isdigit() would let other scripts' digits through
+        or int(port) > 65535
+    ):
+        raise ValueError('must be "host:port", such as "127.0.0.1:9464" or "[::1]:9464"; port 0 takes any free one')
+    return (inner[1] if inner else host), int(port)
+
+
+def priority(value: object) -> int | None:
+    """0 … 9, None for "auto". ValueError when it is neither."""
+    if value == "auto":
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 9:
+        raise ValueError('must be "auto" or a whole number from 0 (first) to 9 (last)')
+    return value
+
+
+def name(value: str) -> str:
+    """A name that is safe in file names, metrics and tables. ValueError when it is not."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", value):
+        raise ValueError(
+            'is no usable name; take 1 to 63 letters, digits, "_", "." or "-", beginning with a letter or digit'
+        )
+    return value
+
+
+def path_text(value: str) -> str:
+    """ValueError when no file can have this path."""
+    if not value.strip() or "\0" in value:
+        raise ValueError("must be a path")
+    return value
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def base_url(value: str) -> str:
+    """Without the last slash. ValueError when credentials sent there could be read by others, or it is no address."""
+    try:
+        url = urlsplit(value)
+        host, _ = url.hostname or "", url.port
+    except ValueError:
+        host = ""
+    if not host or url.scheme not in ("http", "https") or re.search("[^!-~]|[?#]", value):
+        raise ValueError('must be an address such as "https://api.example.com", without "?" and "#"')
+    if "@" in url.netloc:
+        raise ValueError("must not carry a user or password; the key belongs in api_key, by reference")
+    if url.scheme == "http" and not _loopback(host):
+        raise ValueError("must begin with https:// (http:// would send the key in clear; it is for localhost only)")
+    return value.rstrip("/")

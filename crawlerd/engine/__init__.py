@@ -1,0 +1,1 @@
+"""The engine: dispatcher, store, worker processes and runs, over one frontier."""

@@ -1,0 +1,88 @@
+"""One attempt at one task: perform, gather what it yields, serialise it, and turn any error into an outcome."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from crawlerd.core.outcome import Batch, Complete, Skipped, decide
+from crawlerd.source import STREAM_NAME, Api, Cursor, Identity, Permanent, Record, Source, TaskArgs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.outcome import Outcome
+    from crawlerd.core.task import Lease, NewTask
+    from crawlerd.source import Output
+
+_encode = msgspec.json.Encoder().encode
+
+
+class AttemptApi(Api, Protocol):
+    """An Api that knows when its one request left and its response was complete (monotonic; 0 when none)."""
+
+    sent_at: float
+    done_at: float
+
+
+class Client(Protocol):
+    """Opens one Api an attempt; shared by the threads of a worker."""
+
+    def open(self, source: Source, account: AccountSpec) -> AttemptApi: ...
+
+
+def attempt(source: Source, account: AccountSpec, api: Api, lease: Lease, *, jitter: float) -> Outcome:
+    """Runs the lease's handler to its end. A raise discards all that it yielded. Never raises itself."""
+    try:
+        return _gather(source, source.perform(api, lease.kind, lease.payload))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises becomes an outcome, here only
+        if isinstance(error, SystemExit):
+            error = Permanent("the handler called sys.exit()")
+        return decide(error, attempt=lease.attempt, policy=account.retry, jitter=jitter)
+
+
+def _gather(source: Source, outputs: Iterable[Output]) -> Complete:
+    records: dict[str, list[Record]] = {}
+    children: list[NewTask] = []
+    cursors: list[tuple[str, str]] = []
+    identity = None
+    for output in outputs:
+        match output:
+            case Record():
+                records.setdefault(output.stream, []).append(output)
+            case TaskArgs():
+                children.append(source.new_task(output))
+            case Cursor():
+                cursors.append((output.stream, output.value))
+            case Identity():
+                identity = output.value
+            case _:
+                raise TypeError(f"a handler yields Record, TaskArgs, Cursor or Identity, not {type(output).__name__}")
+    skipped: list[Skipped] = []
+    batches = [_batch(stream, group, skipped) for stream, group in records.items()]
+    return Complete([batch for batch in batches if batch.count], children, cursors, skipped, identity)
+
+
+def _batch(stream: str, records: list[Record], skipped: list[Skipped]) -> Batch:
+    """Serialises a stream's records, setting aside those that JSON or UTF-8 cannot hold."""
+    if not STREAM_NAME.fullmatch(stream):
+        raise ValueError(f"{stream!r} is not a stream name: lower-case letters, digits and _, at most 63")
+    try:
+        rows = _encode([(record.key, record.data) for record in records])
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        good: list[bytes] = []
+        kept: list[Record] = []
+        for record in records:
+            try:
+                good.append(_encode((record.key, record.data)))
+                kept.append(record)
+            except (ValueError, TypeError, OverflowError, RecursionError) as error:
+                printable = str(record.key).encode(errors="backslashreplace").decode()
+                skipped.append(Skipped(stream, printable[:200], f"cannot be serialised: {error}"[:300]))
+        rows, records = b"[" + b",".join(good) + b"]", kept
+    fields: set[str] = set()
+    for record in records:
+        fields.update(record.data or ())
+    return Batch(stream, len(records), rows.decode(), sorted(fields))

@@ -1,0 +1,389 @@
+"""The dispatcher thread: decides which task may start now, hands leases to workers, and judges what comes back."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import selectors
+import threading
+import time
+from collections import Counter, deque
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, NamedTuple
+
+from crawlerd.core.outcome import Bury, Complete, Crash, Defer, Pause, Retry
+from crawlerd.core.task import Lease, Task
+from crawlerd.engine.pool import WorkerProcess
+from crawlerd.engine.workbench import Choice, Guard
+from crawlerd.frontier.sqlite import Settled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crawlerd.core.outcome import Outcome, Result
+    from crawlerd.engine.clock import Clock
+    from crawlerd.engine.store import Store
+    from crawlerd.engine.wire import Setup
+    from crawlerd.engine.workbench import AccountQueue, Workbench
+    from crawlerd.frontier.sqlite import Bucket
+    from crawlerd.ratelimit.window import Stamp
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.25  # between looks at workers and leases when nothing happens
+TIDY_SECONDS = 10.0
+RESTART_SECONDS = 1.0  # between starts of worker processes that die young
+LATE_ARRIVAL = 0.025  # seconds of a slow answer that may have passed before the server counted the request
+
+
+class Leased(NamedTuple):
+    """A lease in a worker's hands. deadline: monotonic."""
+
+    choice: Choice
+    stamp: Stamp
+    worker: WorkerProcess
+    deadline: float
+
+
+class Dispatcher:
+    """Runs on a thread of its own; it touches neither disk nor network. Public methods may be called from any thread.
+
+    on_guard(account, identity): a guard passed; whether that identity is the right one is for the caller to say, by
+    `open` or `pause`. on_pause(account, reason): the account's credentials do not work.
+    """
+
+    def __init__(
+        self,
+        bench: Workbench,
+        store: Store,
+        setup: Setup,
+        clock: Clock,
+        *,
+        processes: int,
+        lease_seconds: float,
+        max_worker_mb: float,
+        on_guard: Callable[[int, str | None], None],
+        on_pause: Callable[[int, str], None],
+        on_fatal: Callable[[BaseException], None],
+    ) -> None:
+        self._bench, self._store, self._setup, self._clock = bench, store, setup, clock
+        self._processes, self._lease_seconds, self._max_worker_mb = processes, lease_seconds, max_worker_mb
+        self._on_guard, self._on_pause, self._on_fatal = on_guard, on_pause, on_fatal
+        self._inbox: deque[Callable[[float], None]] = deque()
+        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._wakeup, selectors.EVENT_READ)
+        self._workers: list[WorkerProcess] = []
+        self._next_worker_at = 0.0
+        self._leases: dict[int, Leased] = {}
+        self._deadlines: list[tuple[float, int]] = []
+        self._suspects: deque[Choice] = deque()
+        self._next_token = 1
+        self._next_tidy = 0.0
+        self._settled: list[Settled] = []
+        self._random = random.Random()  # noqa: S311 - jitter
+        self._draining = False
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="dispatcher")
+        self.drained = threading.Event()
+        self.progress_at = time.monotonic()
+        self.outcomes: Counter[str] = Counter()
+        self.worker_restarts = 0
+        self.first_lease_at = 0.0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Kills the workers and ends the thread; leases that are still out are void."""
+        self._post(lambda _: setattr(self, "_stopping", True))
+        self._thread.join()
+        self._selector.close()
+        os.close(self._wakeup)
+
+    # called by others
+
+    def heads(self, bucket: Bucket, tasks: list[Task], *, more: bool) -> None:
+        """Ready tasks of a bucket, from the store."""
+        blocked_until = self._clock.monotonic(bucket.blocked_until)
+        self._post(
+            lambda now: self._bench.add_heads(
+                bucket.id, bucket.account, bucket.name, tasks, more=more, blocked_until=blocked_until, now=now
+            )
+        )
+
+    def committed(self) -> None:
+        """The store has room again."""
+        if not self._inbox:
+            self._post(lambda _: None)
+
+    def guard(self, account: int, kind: str, payload: str) -> None:
+        """Lets nothing of the account start before this check of its credentials has passed."""
+        task = Task(seq=0, bucket=0, priority=0, run=0, kind=kind, attempt=0, payload=payload)
+
+        def set_guard(now: float) -> None:
+            if queue := self._bench.account(account):
+                queue.guard, queue.paused = Guard(task), None
+                self._bench.place(queue, now)
+
+        self._post(set_guard)
+
+    def open(self, account: int) -> None:
+        """The account's guard has passed, or it has none."""
+        self._post(lambda now: self._change(account, None, now))
+
+    def pause(self, account: int, reason: str) -> None:
+        self._post(lambda now: self._change(account, reason, now))
+
+    def drain(self) -> None:
+        """Leases nothing more; `drained` is set when no lease is out."""
+        self._post(lambda _: setattr(self, "_draining", True))
+
+    @property
+    def leased(self) -> int:
+        return len(self._leases)
+
+    @property
+    def worker_pids(self) -> list[int]:
+        return [worker.process.pid for worker in list(self._workers)]
+
+    def _post(self, action: Callable[[float], None]) -> None:
+        self._inbox.append(action)
+        os.eventfd_write(self._wakeup, 1)
+
+    def _change(self, account: int, paused: str | None, now: float) -> None:
+        if queue := self._bench.account(account):
+            queue.guard, queue.paused = None, paused
+            self._bench.place(queue, now)
+
+    # the thread
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                self._step()
+        except BaseException as error:  # noqa: BLE001 - top of a thread
+            self._on_fatal(error)
+        finally:
+            for worker in self._workers:
+                worker.kill()
+
+    def _step(self) -> None:
+        now = time.monotonic()
+        self.progress_at = now
+        while self._inbox:
+            self._inbox.popleft()(now)
+        self._watch(now)
+        self._dispatch(now)
+        if self._settled:
+            self._store.settle(self._settled)
+            self._settled = []
+        if self._draining and not self._leases:
+            self.drained.set()
+        wake_at = min(self._bench.next_at(), now + TICK_SECONDS)
+        if self._suspects:
+            wake_at = min(wake_at, self._suspects[0].free_at())
+        for key, events in self._selector.select(max(0.0, wake_at - time.monotonic())):
+            if key.data is None:
+                os.eventfd_read(self._wakeup)
+            else:
+                self._exchange(key.data, events)
+
+    def _exchange(self, worker: WorkerProcess, events: int) -> None:
+        now = time.monotonic()
+        if events & selectors.EVENT_READ:
+            results = worker.read(now)
+            if results is None:
+                self._lose(worker, "died", now)
+                return
+            for result in results:
+                self._receive(result, now)
+        if events & selectors.EVENT_WRITE:
+            worker.write()
+            self._listen(worker)
+
+    def _listen(self, worker: WorkerProcess) -> None:
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.wants_to_write else 0)
+        self._selector.modify(worker.socket, events, worker)
+
+    # leasing
+
+    def _dispatch(self, now: float) -> None:
+        if self._draining or self._store.behind:
+            return
+        given: dict[WorkerProcess, list[Lease]] = {}
+        reserved = self._run_suspect(given, now)
+        while True:
+            worker = max(
+                (worker for worker in self._workers if worker is not reserved), key=lambda w: w.room, default=None
+            )
+            if worker is None or worker.room <= 0:
+                break
+            choice = self._bench.choose(now)
+            if choice is None:
+                break
+            self._bench.take(choice)
+            if choice.task.crashes:
+                self._suspects.append(choice)
+                reserved = reserved or self._run_suspect(given, now)
+            else:
+                self._lease(worker, choice, given, now)
+        for worker, leases in given.items():
+            worker.give(leases)
+            self._listen(worker)
+
+    def _run_suspect(self, given: dict[WorkerProcess, list[Lease]], now: float) -> WorkerProcess | None:
+        """A task that was running when a worker died is performed alone, so that the guilty one convicts itself.
+        Returns the worker that is kept free for it."""
+        if not self._suspects:
+            return None
+        worker = min((worker for worker in self._workers if worker.room), key=lambda w: len(w.leases), default=None)
+        if worker is not None and not worker.leases and self._suspects[0].free_at() <= now:
+            self._lease(worker, self._suspects.popleft(), given, now)
+        return worker
+
+    def _lease(
+        self, worker: WorkerProcess, choice: Choice, given: dict[WorkerProcess, list[Lease]], now: float
+    ) -> None:
+        token, task = self._next_token, choice.task
+        self._next_token += 1
+        stamp = self._bench.charge(choice, now)
+        attempt = choice.account.guard.attempt if choice.bucket is None and choice.account.guard else task.attempt
+        self._leases[token] = Leased(choice, stamp, worker, now + self._lease_seconds)
+        heappush(self._deadlines, (now + self._lease_seconds, token))
+        worker.leases.add(token)
+        given.setdefault(worker, []).append(Lease(token, choice.account.name, task.kind, task.payload, attempt))
+        if not self.first_lease_at:
+            self.first_lease_at = now
+
+    # results
+
+    def _receive(self, result: Result, now: float) -> None:
+        leased = self._leases.pop(result.token, None)
+        if leased is None:  # fenced off: the task has been given to another worker, or is settled
+            self.outcomes["late"] += 1
+            return
+        leased.worker.leases.discard(result.token)
+        if result.sent_at:
+            self._date(leased, result)
+        self._conclude(leased.choice, result.outcome, now, sent_at=result.sent_at)
+
+    def _date(self, leased: Leased, result: Result) -> None:
+        """Corrects when the server got the request: not before it was sent, and later by what its answer was slower
+        than the quickest ones, up to a bound, since most of that is the server's own time."""
+        late = 0.0
+        if bucket := leased.choice.bucket:
+            took = result.done_at - result.sent_at
+            bucket.latency = min(took, bucket.latency * 1.001)
+            late = min(took - bucket.latency, LATE_ARRIVAL)
+        leased.stamp.at = max(leased.stamp.at, result.sent_at + late)
+
+    def _conclude(self, choice: Choice, outcome: Outcome, now: float, *, sent_at: float = 0.0) -> None:
+        account, bucket, task = choice
+        self.outcomes[type(outcome).__name__.lower()] += 1
+        if isinstance(outcome, Defer):
+            limited = bucket if bucket is not None and outcome.scope == "bucket" else account
+            limited.limiter.throttled(sent_at, now, outcome.retry_after, self._random.random())
+            if bucket is not None:
+                until = limited.limiter.blocked_until - now + self._clock.now()
+                for number in [bucket.id] if limited is bucket else account.buckets:
+                    self._store.block(number, until)
+        elif isinstance(outcome, Complete):
+            account.limiter.succeeded()
+            if bucket is not None:
+                bucket.limiter.succeeded()
+        self._bench.finish(choice, now)
+        if bucket is None:
+            self._conclude_guard(account, outcome, now)
+            return
+        if isinstance(outcome, Pause):
+            self._paused(account, outcome.error, now)
+        if isinstance(outcome, Defer | Pause):
+            self._bench.give_back(choice, now)
+        self._settled.append(Settled(task, account.id, outcome))
+
+    def _conclude_guard(self, account: AccountQueue, outcome: Outcome, now: float) -> None:
+        guard = account.guard
+        if guard is None:
+            return
+        match outcome:
+            case Complete():
+                self._on_guard(account.id, outcome.identity)  # nothing starts before its answer
+            case Retry():
+                guard.attempt += 1
+                guard.at, guard.leased = now + outcome.delay, False
+                log.warning("account %s: %s (attempt %d)", account.name, outcome.error, guard.attempt)
+            case Defer():
+                guard.leased = False
+            case Crash():
+                guard.attempt += 1
+                guard.leased = False
+                if guard.attempt >= 3:
+                    self._paused(account, outcome.error, now)
+            case Pause() | Bury():
+                self._paused(account, outcome.error, now)
+        self._bench.place(account, now)
+
+    def _paused(self, account: AccountQueue, reason: str, now: float) -> None:
+        if account.paused is None:
+            log.error("account %s is paused: %s", account.name, reason)
+            account.guard, account.paused = None, reason
+            self._bench.place(account, now)
+            self._on_pause(account.id, reason)
+
+    # workers
+
+    def _watch(self, now: float) -> None:
+        for worker in list(self._workers):
+            if worker.hangs(now):
+                self._lose(worker, "hung", now)
+            elif not worker.leases and worker.retiring:
+                self._lose(worker, "was replaced", now)
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, token = heappop(self._deadlines)
+            if leased := self._leases.get(token):
+                self._lose(leased.worker, f"held it for more than {self._lease_seconds:g} s", now, guilty=token)
+        if now >= self._next_tidy:
+            self._next_tidy = now + TIDY_SECONDS
+            self._bench.tidy(now)
+            for worker in list(self._workers):
+                self._weigh(worker, now)
+        if len(self._workers) < self._processes and now >= self._next_worker_at and not self._draining:
+            self._next_worker_at = now if self._processes > len(self._workers) + 1 else now + RESTART_SECONDS
+            worker = WorkerProcess(self._setup, now)
+            self._workers.append(worker)
+            self._selector.register(worker.socket, selectors.EVENT_READ, worker)
+            self._listen(worker)
+
+    def _weigh(self, worker: WorkerProcess, now: float) -> None:
+        """A worker that has grown finishes what it holds and is replaced; one that goes on growing is killed."""
+        memory = worker.memory_mb()
+        if memory > 2 * self._max_worker_mb:
+            self._lose(worker, f"grew to {memory:.0f} MB", now)
+        elif memory > self._max_worker_mb and not worker.retiring:
+            log.warning("worker %d has grown to %.0f MB: replacing it", worker.process.pid, memory)
+            worker.retiring = True
+
+    def _lose(self, worker: WorkerProcess, how: str, now: float, *, guilty: int | None = None) -> None:
+        """Kills a worker and takes its leases back: their tasks are given out again, or buried after three deaths."""
+        self._selector.unregister(worker.socket)
+        self._workers.remove(worker)
+        worker.kill()
+        self.worker_restarts += 1
+        log.log(
+            logging.INFO if worker.retiring and not worker.leases else logging.ERROR,
+            "worker %d %s (exit %s); its %d leases are given out again",
+            worker.process.pid,
+            how,
+            worker.process.returncode,
+            len(worker.leases),
+        )
+        for token in worker.leases:
+            leased = self._leases.pop(token)
+            leased.stamp.at = now  # its request may have been sent at any time until now
+            if guilty is None or token == guilty:
+                self._conclude(leased.choice, Crash(f"worker {how}"), now)
+            else:
+                self._bench.finish(leased.choice, now)
+                self._bench.give_back(leased.choice, now)

@@ -1,0 +1,262 @@
+"""The engine assembled: one frontier, its store and dispatcher, the sinks, and the runs of the configured imports."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, NamedTuple
+
+from crawlerd.core.errors import FrontierError
+from crawlerd.core.schedule import next_fire
+from crawlerd.engine.clock import Clock
+from crawlerd.engine.dispatcher import Dispatcher
+from crawlerd.engine.store import Store, Target
+from crawlerd.engine.wire import Setup
+from crawlerd.engine.workbench import Workbench
+from crawlerd.frontier.lock import StateLock
+from crawlerd.frontier.sqlite import Frontier
+from crawlerd.sinks.sqlite import SqliteSink
+from crawlerd.source import RunPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Self
+
+    from crawlerd.core.account import ImportSpec, LimitSpec
+    from crawlerd.settings import Settings
+    from crawlerd.sink import Sink
+
+log = logging.getLogger(__name__)
+
+PROBE_SECONDS = 300.0  # a paused account's credentials are tried again so often
+MIB = 1 << 20
+
+
+class Started(NamedTuple):
+    """The runs of an import that are now under way. resumed: they were begun before."""
+
+    runs: list[int]
+    resumed: bool
+
+
+class Engine:
+    """Everything below the commands. Construct, `start`, ask for runs, `stop`; used from the main thread.
+
+    changed: set whenever a run has ended, an account was paused, or the engine has failed.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Takes the state directory's lock and opens the frontier. FrontierLocked, FrontierTooNew, FrontierError."""
+        self.settings = settings
+        self.clock = Clock()
+        self.changed = threading.Event()
+        self.failure: BaseException | None = None
+        self.paused: dict[str, str] = {}
+        self._paused_at: dict[str, float] = {}
+        self._ended: SimpleQueue[int] = SimpleQueue()
+        self._active: dict[str, list[int]] = {}
+        state_dir = settings.daemon.state_dir
+        self._lock = StateLock(state_dir)
+        try:
+            self._frontier = Frontier(state_dir, now=self.clock.now())
+        except BaseException:
+            self._lock.close()
+            raise
+        self._account_ids = {
+            name: self._frontier.account(name, spec.source) for name, spec in settings.accounts.items()
+        }
+        self._account_names = {number: name for name, number in self._account_ids.items()}
+        self._sinks: dict[str, Sink] = {}
+        self.store = Store(
+            self._frontier, self.clock, on_ended=self._on_ended, on_fatal=self._on_fatal, beat=self._lock.beat
+        )
+        last_alive = self._lock.last_alive
+        bench = Workbench(
+            self._find_account,
+            self.store.ask,
+            quiet_since=-math.inf if last_alive is None else self.clock.monotonic(last_alive),
+        )
+        daemon = settings.daemon
+        self.dispatcher = Dispatcher(
+            bench,
+            self.store,
+            Setup(settings.accounts, daemon.threads_per_process),
+            self.clock,
+            processes=daemon.worker_processes,
+            lease_seconds=daemon.visibility_seconds,
+            max_worker_mb=daemon.max_worker_memory_bytes / MIB,
+            on_guard=self._on_guard,
+            on_pause=self._on_pause,
+            on_fatal=self._on_fatal,
+        )
+        self.store.dispatcher = self.dispatcher
+
+    def start(self) -> None:
+        self.dispatcher.start()
+        self.store.start()
+
+    def stop(self, drain_seconds: float) -> bool:
+        """Stops leasing, waits for what is running, commits it. False when something was still running at the end:
+        those tasks are done again after the next start."""
+        drained = False
+        if self.failure is None:
+            self.dispatcher.drain()
+            drained = self.dispatcher.drained.wait(drain_seconds)
+        self.dispatcher.stop()
+        self.store.stop()
+        for sink in self._sinks.values():
+            sink.close()
+        try:
+            self._frontier.close()
+        finally:
+            self._lock.close()
+        return drained
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop(self.settings.daemon.drain_seconds)
+
+    # runs
+
+    def start_import(self, name: str, *, full: bool = False) -> Started:
+        """Resumes what is unfinished of the import, else begins a new run; its credentials are checked first."""
+        spec = self.settings.imports[name]
+        account = self.settings.accounts[spec.account]
+        source = self.settings.sources[account.source]
+
+        def begin() -> Started:
+            target = Target(self._sink(spec.sink), source.name, account.name, spec.priority)
+            number = self._account_ids[account.name]
+            runs = self._frontier.running_runs(name)
+            resumed = bool(runs)
+            if not runs:
+                plan = RunPlan(spec.streams, full, self.clock.now(), self._frontier.cursors(name))
+                tasks = target.prioritised(source.first_tasks(plan))
+                started = self._frontier.start_run(name, number, tasks, full=full, now=plan.started_at)
+                if started.ended:
+                    self._on_ended(started.ended)
+                runs = [started.run]
+            self._check(account.name)
+            for run in runs:
+                self.store.serve_run(run, target)
+            self.store.offer_all()
+            return Started(runs, resumed)
+
+        started = self.store.call(begin).result()
+        self._active[name] = started.runs
+        for run in started.runs:
+            log.info("import %s: run %d %s", name, run, "resumed" if started.resumed else "started")
+        return started
+
+    def start_due(self) -> float:
+        """Starts every import that is due, resumes interrupted ones, and tries paused accounts again.
+        Returns the seconds until it wants to be called again."""
+        now = self.clock.now()
+        soonest = now + 60.0
+        for name, spec in self.settings.imports.items():
+            if name in self._active:
+                continue
+            due = self.store.call(partial(self._due, spec, now)).result()
+            if due <= now:
+                self.start_import(name)
+            soonest = min(soonest, due)
+        for account, since in list(self._paused_at.items()):
+            if now - since >= PROBE_SECONDS:
+                self._check(account)
+        return max(0.1, soonest - now)
+
+    def _due(self, spec: ImportSpec, now: float) -> float:
+        if self._frontier.running_runs(spec.name):
+            return now
+        if spec.every is None:
+            return math.inf
+        last = self._frontier.latest_run(spec.name)
+        return next_fire(now, last.started_at if last else None, spec.every)
+
+    def ended(self) -> list[int]:
+        """Runs that have ended since the last call."""
+        runs = []
+        while not self._ended.empty():
+            runs.append(self._ended.get())
+        for name, active in list(self._active.items()):
+            self._active[name] = [run for run in active if run not in runs]
+            if not self._active[name]:
+                del self._active[name]
+        return runs
+
+    def retry_dead(self, numbers: Sequence[int]) -> int:
+        """Makes dead letters ready again, and resumes their runs as far as their imports are configured."""
+        count, imports = self.store.call(lambda: self._frontier.retry_dead(numbers)).result()
+        for name in imports:
+            if name in self.settings.imports:
+                self.start_import(name)
+        return count
+
+    # what the threads report
+
+    def _on_ended(self, runs: Iterable[int]) -> None:
+        for run in runs:
+            self._ended.put(run)
+        self.changed.set()
+
+    def _on_fatal(self, error: BaseException) -> None:
+        if self.failure is None:
+            self.failure = error
+            log.critical("%s: %s", type(error).__name__, error, exc_info=not isinstance(error, FrontierError))
+        self.changed.set()
+
+    def _on_guard(self, account: int, identity: str | None) -> None:
+        if identity is None:
+            self.dispatcher.open(account)
+        else:
+            self.store.call(lambda: self._confirm(account, identity))
+
+    def _confirm(self, account: int, identity: str) -> None:
+        noted = self._frontier.confirm(account, identity)
+        if noted is None:
+            self._frontier.resume(account)
+            self.dispatcher.open(account)
+            return
+        name = self._account_names[account]
+        reason = (
+            f"its key belongs to {identity}, but what was imported so far came from {noted}: "
+            "put the right key back, or give the new one an account and an import of its own"
+        )
+        log.error("account %s is paused: %s", name, reason)
+        self.dispatcher.pause(account, reason)
+        self._on_pause(account, reason)
+
+    def _on_pause(self, account: int, reason: str) -> None:
+        name = self._account_names[account]
+        self.paused[name] = reason
+        self._paused_at[name] = self.clock.now()
+        self.store.call(lambda: self._frontier.pause(account, reason))
+        self.changed.set()
+
+    def _check(self, account: str) -> None:
+        """Lets the source's guard check the account's credentials (again), paused or not."""
+        source = self.settings.sources[self.settings.accounts[account].source]
+        number = self._account_ids[account]
+        self.paused.pop(account, None)
+        self._paused_at.pop(account, None)
+        if source.guard is None:
+            self.dispatcher.open(number)
+        else:
+            task = source.new_task(source.guard)
+            self.dispatcher.guard(number, task.kind, task.payload)
+
+    def _find_account(self, number: int) -> tuple[str, LimitSpec] | None:
+        name = self._account_names.get(number)
+        return None if name is None else (name, self.settings.limits[name])
+
+    def _sink(self, name: str) -> Sink:
+        sink = self._sinks.get(name)
+        if sink is None:
+            sink = self._sinks[name] = SqliteSink(self.settings.sinks[name].path)
+        return sink

@@ -1,0 +1,318 @@
+"""The store thread: the only writer of the frontier. Sinks first, then one transaction a group, then fresh heads."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from crawlerd.core.errors import FrontierError, SinkError, StorageFailed
+from crawlerd.core.outcome import Bury, Complete, Crash, Retry
+from crawlerd.sink import Delivery
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from crawlerd.core.task import NewTask, Task
+    from crawlerd.engine.clock import Clock
+    from crawlerd.frontier.sqlite import Bucket, Committed, Frontier, Settled
+    from crawlerd.sink import Sink
+
+log = logging.getLogger(__name__)
+
+GROUP_TASKS = 500
+GROUP_SECONDS = 0.010
+BACKLOG_TASKS, BACKLOG_BYTES = 4_000, 64 << 20  # outcomes waiting to be committed, beyond which leasing stops
+PUSHED_HEADS = 4  # sent along, unasked, when tasks arrive in a bucket that had none or that are more urgent
+HELD_MOST = 4_096  # tasks of a bucket in memory beyond which nothing is sent unasked
+TROUBLE_SECONDS = 1.0  # between tries while a disk is full or a sink refuses
+BEAT_SECONDS = 1.0
+STOP = (0, 0)  # in the inbox: end the thread
+
+T = TypeVar("T")
+
+
+class Target(NamedTuple):
+    """Where a run's records go, and under which names. priority: of all its tasks, None for auto."""
+
+    sink: Sink
+    source: str
+    account: str
+    priority: int | None = None
+
+    def prioritised(self, tasks: list[NewTask]) -> list[NewTask]:
+        if self.priority is None:
+            return tasks
+        return [msgspec.structs.replace(task, priority=self.priority) for task in tasks]
+
+
+class HeadsReceiver(Protocol):
+    """The dispatcher, as the store sees it. All methods may be called from another thread."""
+
+    def heads(self, bucket: Bucket, tasks: list[Task], *, more: bool) -> None: ...
+    def committed(self) -> None: ...
+
+
+class Shelf:
+    """What of a bucket is in memory. held: the tasks given to the dispatcher and not settled. cursor: behind it, all
+    is on disk only; up to it, what is not held is gone. dry: the dispatcher was told that there is no more."""
+
+    __slots__ = ("cursor", "dry", "held")
+
+    def __init__(self) -> None:
+        self.held: set[int] = set()
+        self.cursor = (-1, -1)
+        self.dry = True
+
+
+class Store:
+    """Runs on a thread of its own between `start` and `stop`. Methods may be called from any thread.
+
+    on_ended: called with the ids of runs that ended. on_fatal: called once with the error that stopped the store.
+    beat: called about once a second while it works.
+    """
+
+    def __init__(
+        self,
+        frontier: Frontier,
+        clock: Clock,
+        *,
+        on_ended: Callable[[Sequence[int]], None],
+        on_fatal: Callable[[BaseException], None],
+        beat: Callable[[], None],
+    ) -> None:
+        self._frontier, self._clock = frontier, clock
+        self._on_ended, self._on_fatal, self._beat = on_ended, on_fatal, beat
+        self._inbox: SimpleQueue[list[Settled] | tuple[int, int] | None] = SimpleQueue()
+        self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._failed = False
+        self._targets: dict[int, Target] = {}
+        self._shelves: dict[int, Shelf] = {}
+        self._blocked: dict[int, float] = {}
+        self._received = self._settled = 0
+        self._received_bytes = self._settled_bytes = 0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="store")
+        self._committed_at = 0.0
+        self.dispatcher: HeadsReceiver
+        self.progress_at = time.monotonic()
+        self.trouble: str | None = None
+        self.commits = 0
+        self.records = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Commits what was received, then ends the thread. In trouble, what cannot be committed is left undone."""
+        self._stopping.set()
+        self._inbox.put(STOP)
+        self._thread.join()
+
+    # called by others
+
+    def settle(self, group: list[Settled]) -> None:
+        """Outcomes of leased tasks, to be committed."""
+        self._received += len(group)
+        self._received_bytes += sum(_size(settled) for settled in group)
+        self._inbox.put(group)
+
+    def ask(self, bucket: int, count: int) -> None:
+        """Wants `count` more heads of a bucket; they are sent to the dispatcher."""
+        self._inbox.put((bucket, count))
+
+    def block(self, bucket: int, until: float) -> None:
+        """Notes, with the next commit, that a bucket may not be leased from before `until` (Unix seconds)."""
+        self._blocked[bucket] = until
+
+    @property
+    def behind(self) -> bool:
+        """Too much is waiting to be committed: lease nothing until `committed`."""
+        return (
+            self._received - self._settled > BACKLOG_TASKS or self._received_bytes - self._settled_bytes > BACKLOG_BYTES
+        )
+
+    def call(self, function: Callable[[], T]) -> Future[T]:
+        """Runs `function` on the store's thread, where the frontier may be used."""
+        future: Future[T] = Future()
+        self._calls.append((future, function))
+        self._inbox.put(None)
+        if self._failed:
+            self._answer_calls()
+        return future
+
+    # called on the store's thread, by `call`
+
+    def serve_run(self, run: int, target: Target) -> None:
+        """From now on the run's tasks are given out and its records go to the target."""
+        self._targets[run] = target
+
+    def arrived(self, committed: Committed) -> None:
+        """Tells the dispatcher of tasks that have become ready, and others of runs that ended."""
+        for number, first in committed.arrived.items():
+            shelf = self._shelves.get(number)
+            if shelf is None:
+                shelf = self._shelves[number] = Shelf()
+            urgent = first <= shelf.cursor
+            if urgent:
+                shelf.cursor = (first[0], first[1] - 1)
+            if (shelf.dry or urgent) and len(shelf.held) < HELD_MOST:
+                self._send(number, shelf, PUSHED_HEADS)
+        if committed.ended:
+            for run in committed.ended:
+                self._targets.pop(run, None)
+            self._on_ended(committed.ended)
+
+    def offer_all(self) -> None:
+        """Tells the dispatcher of every bucket that has ready tasks: after a start, or when more runs are served."""
+        for bucket in self._frontier.ready_buckets():
+            shelf = self._shelves.setdefault(bucket.id, Shelf())
+            shelf.cursor, shelf.dry = (-1, -1), False
+            self.dispatcher.heads(bucket, [], more=True)
+
+    # the thread
+
+    def _run(self) -> None:
+        try:
+            while self._step():
+                pass
+        except BaseException as error:  # noqa: BLE001 - top of a thread
+            self._failed = True
+            self._answer_calls()
+            self._on_fatal(error)
+
+    def _step(self) -> bool:
+        group, going_on = self._collect()
+        due = self._frontier.next_due()
+        if group or self._blocked or (due is not None and due <= self._clock.now()):
+            self._commit(group)
+        self.progress_at = time.monotonic()
+        self._beat()
+        return going_on
+
+    def _collect(self) -> tuple[list[Settled], bool]:
+        """Outcomes up to the size of a group, or until its time is over. Questions are answered meanwhile."""
+        group: list[Settled] = []
+        due = self._frontier.next_due()
+        wait = BEAT_SECONDS if due is None else min(BEAT_SECONDS, max(0.0, due - self._clock.now()))
+        while len(group) < GROUP_TASKS:
+            try:
+                item = self._inbox.get(timeout=wait)
+            except Empty:
+                break
+            match item:
+                case None:
+                    self._answer_calls()
+                case list():
+                    group += item
+                case (bucket, count) if count:
+                    self._refill(bucket, count)
+                case _:
+                    return group, False
+            if group:
+                wait = self._committed_at + GROUP_SECONDS - time.monotonic()
+                if wait <= 0 and self._inbox.empty():
+                    break
+                wait = max(wait, 0.0)
+        return group, True
+
+    def _answer_calls(self) -> None:
+        while self._calls:
+            future, function = self._calls.popleft()
+            try:
+                if self._failed:
+                    raise FrontierError("the store has stopped")
+                future.set_result(function())
+            except (FrontierError, SinkError) as error:
+                future.set_exception(error)
+
+    def _commit(self, group: list[Settled]) -> None:
+        group = [self._prioritised(settled) for settled in group]
+        blocked, self._blocked = self._blocked, {}
+        delivered = False
+        while True:
+            try:
+                if not delivered:
+                    self._deliver(group)
+                    delivered = True
+                committed = self._frontier.commit(group, now=self._clock.now(), blocked=blocked)
+                break
+            except (StorageFailed, SinkError) as error:
+                if isinstance(error, StorageFailed) and not error.full:
+                    raise
+                if self.trouble != str(error):
+                    log.error("%s; nothing is lost, trying again every second", error)
+                self.trouble = str(error)
+                self.progress_at = time.monotonic()
+                self._answer_calls()  # they are told of the trouble, or need no disk
+                if self._stopping.wait(TROUBLE_SECONDS):
+                    return
+        if self.trouble:
+            log.warning("recovered: %s", self.trouble)
+            self.trouble = None
+        self._committed_at = time.monotonic()
+        self.commits += 1
+        self.records += sum(
+            batch.count for _, _, outcome in group if isinstance(outcome, Complete) for batch in outcome.batches
+        )
+        self._settled += len(group)
+        self._settled_bytes += sum(_size(settled) for settled in group)
+        for settled in group:
+            if isinstance(settled.outcome, Complete | Retry | Bury | Crash):
+                self._shelves[settled.task.bucket].held.discard(settled.task.seq)
+        self.arrived(committed)
+        for number in {settled.task.bucket for settled in group}:
+            shelf = self._shelves.get(number)
+            if shelf is not None and shelf.dry and not shelf.held:
+                del self._shelves[number]
+        self.dispatcher.committed()
+
+    def _prioritised(self, settled: Settled) -> Settled:
+        target, outcome = self._targets[settled.task.run], settled.outcome
+        if target.priority is None or not isinstance(outcome, Complete):
+            return settled
+        children = target.prioritised(outcome.children)
+        return settled._replace(outcome=msgspec.structs.replace(outcome, children=children))
+
+    def _deliver(self, group: list[Settled]) -> None:
+        deliveries: dict[Sink, list[Delivery]] = {}
+        for task, _, outcome in group:
+            if isinstance(outcome, Complete) and outcome.batches:
+                target = self._targets[task.run]
+                delivery = Delivery(target.source, target.account, task.run, outcome.batches)
+                deliveries.setdefault(target.sink, []).append(delivery)
+        for sink, records in deliveries.items():
+            sink.write(records, self._clock.now())
+
+    def _refill(self, number: int, count: int) -> None:
+        shelf = self._shelves.get(number)
+        if shelf is None:
+            shelf = self._shelves[number] = Shelf()
+        self._send(number, shelf, count)
+
+    def _send(self, number: int, shelf: Shelf, count: int) -> None:
+        tasks: list[Task] = []
+        shelf.dry = False
+        while len(tasks) < count and not shelf.dry:
+            rows = self._frontier.heads(number, shelf.cursor, count)
+            shelf.dry = len(rows) < count
+            for task in rows:
+                if len(tasks) == count:
+                    shelf.dry = False
+                    break
+                shelf.cursor = (task.priority, task.seq)
+                if task.seq not in shelf.held and task.run in self._targets:
+                    tasks.append(task)
+        shelf.held.update(task.seq for task in tasks)
+        self.dispatcher.heads(self._frontier.bucket(number), tasks, more=not shelf.dry)
+
+
+def _size(settled: Settled) -> int:
+    outcome = settled.outcome
+    return sum(len(batch.rows) for batch in outcome.batches) if isinstance(outcome, Complete) else 0

@@ -1,0 +1,78 @@
+"""What the main process and its workers say to each other: msgpack frames on a socket pair."""
+
+from __future__ import annotations
+
+import struct
+
+import msgspec
+
+from crawlerd.core.account import AccountSpec
+from crawlerd.core.outcome import Result
+from crawlerd.core.task import Lease
+
+HEADER = struct.Struct("!I")
+
+
+class Setup(msgspec.Struct, tag="setup", frozen=True, array_like=True):
+    """First message to a worker. Carries secrets: a worker gets them over its socket, never by argument."""
+
+    accounts: dict[str, AccountSpec]
+    threads: int
+
+
+class Work(msgspec.Struct, tag="work", frozen=True, array_like=True):
+    """Leases to perform, in this order."""
+
+    leases: list[Lease]
+
+
+class Ping(msgspec.Struct, tag="ping", frozen=True, array_like=True):
+    """Asks for a Pong; a worker that owes one for too long hangs."""
+
+
+class Pong(msgspec.Struct, tag="pong", frozen=True, array_like=True):
+    """The worker's main thread runs. First sent when it is set up."""
+
+
+class Done(msgspec.Struct, tag="done", frozen=True, array_like=True):
+    """Results, in the order in which the attempts ended."""
+
+    results: list[Result]
+
+
+ToWorker = Setup | Work | Ping
+FromWorker = Pong | Done
+
+_encoder = msgspec.msgpack.Encoder()
+to_worker = msgspec.msgpack.Decoder(ToWorker)
+from_worker = msgspec.msgpack.Decoder(FromWorker)
+
+
+def frame(message: ToWorker | FromWorker) -> bytes:
+    """The message as it goes over the socket. OverflowError for one of 4 GiB or more."""
+    body = _encoder.encode(message)
+    if len(body) >> 32:
+        raise OverflowError("a message between processes is limited to 4 GiB")
+    return HEADER.pack(len(body)) + body
+
+
+class Frames:
+    """Cuts a stream of bytes back into the bodies of frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The bodies that `data` completes."""
+        buffer = self._buffer
+        buffer += data
+        bodies, position = [], 0
+        while len(buffer) - position >= HEADER.size:
+            (length,) = HEADER.unpack_from(buffer, position)
+            end = position + HEADER.size + length
+            if len(buffer) < end:
+                break
+            bodies.append(bytes(buffer[position + HEADER.size : end]))
+            position = end
+        del buffer[:position]
+        return bodies

@@ -1,0 +1,263 @@
+"""Which task may start now: the accounts and buckets in memory, a few task heads each, and two heaps of accounts."""
+
+from __future__ import annotations
+
+import math
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, NamedTuple
+
+from crawlerd.ratelimit.limiter import Limiter, parse_limits
+from crawlerd.ratelimit.window import Stamp, StartLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from crawlerd.core.account import LimitSpec
+    from crawlerd.core.task import Task
+
+FIRST_WANT, MOST_WANT = 4, 2048  # task heads of a bucket in memory; doubled whenever the bucket runs dry
+
+
+class Guard:
+    """The check of an account's credentials: while there is one, nothing else of the account starts."""
+
+    __slots__ = ("at", "attempt", "leased", "task")
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.attempt = 0
+        self.at = 0.0
+        self.leased = False
+
+
+class BucketQueue:
+    """A bucket's next tasks, the most urgent first. more: the frontier has others. asked: they are on their way.
+    latency: seconds that its quickest requests take.
+    """
+
+    __slots__ = ("account", "asked", "heads", "id", "latency", "limiter", "more", "served", "want")
+
+    def __init__(self, number: int, account: AccountQueue, limiter: Limiter) -> None:
+        self.id = number
+        self.account = account
+        self.limiter = limiter
+        self.heads: list[tuple[int, int, Task]] = []
+        self.more = True
+        self.asked = False
+        self.want = FIRST_WANT
+        self.served = 0
+        self.latency = math.inf
+
+
+class AccountQueue:
+    """An account with ready tasks. turn: virtual time of its next lease, for fair shares by weight."""
+
+    __slots__ = ("buckets", "guard", "id", "limiter", "name", "paused", "spec", "turn", "version")
+
+    def __init__(self, number: int, name: str, spec: LimitSpec, limiter: Limiter) -> None:
+        self.id = number
+        self.name = name
+        self.spec = spec
+        self.limiter = limiter
+        self.buckets: dict[int, BucketQueue] = {}
+        self.guard: Guard | None = None
+        self.paused: str | None = None
+        self.turn = 0.0
+        self.version = 0  # of its place in the heaps: older entries there are void
+
+
+class Choice(NamedTuple):
+    """A task that may start now. bucket None: the account's guard."""
+
+    account: AccountQueue
+    bucket: BucketQueue | None
+    task: Task
+
+    def free_at(self) -> float:
+        """When its limits permit it to start."""
+        at = self.account.limiter.free_at()
+        return at if self.bucket is None else max(at, self.bucket.limiter.free_at())
+
+
+class Workbench:
+    """Times are monotonic seconds. O(log accounts) a lease, whatever the number of tasks.
+
+    find: name and limits of an account by its number, None when it is not configured (any more). ask(bucket, count):
+    wants more heads, which come back through `add_heads`.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[int], tuple[str, LimitSpec] | None],
+        ask: Callable[[int, int], None],
+        *,
+        quiet_since: float = -math.inf,
+    ) -> None:
+        self._find, self._ask, self._quiet_since = find, ask, quiet_since
+        self._log = StartLog()
+        self._accounts: dict[int, AccountQueue] = {}
+        self._waiting: list[tuple[float, int, int, AccountQueue]] = []
+        self._runnable: list[tuple[float, int, int, AccountQueue]] = []
+        self._turn = 0.0
+        self._served = 0
+        self._ties = 0
+
+    # what there is
+
+    def account(self, number: int) -> AccountQueue | None:
+        """The account, made known to the workbench at the first call; None when it is not configured."""
+        account = self._accounts.get(number)
+        if account is None and (found := self._find(number)):
+            name, spec = found
+            limiter = self._limiter(str(number), spec.limits, spec)
+            limiter.concurrency = spec.concurrency
+            account = self._accounts[number] = AccountQueue(number, name, spec, limiter)
+        return account
+
+    def _limiter(self, key: str, limits: Sequence[str], spec: LimitSpec) -> Limiter:
+        return Limiter(key, parse_limits(limits), self._log, smooth=spec.smooth, quiet_since=self._quiet_since)
+
+    def accounts(self) -> Iterator[AccountQueue]:
+        return iter(self._accounts.values())
+
+    def add_heads(
+        self,
+        number: int,
+        account_number: int,
+        name: str,
+        tasks: Sequence[Task],
+        *,
+        more: bool,
+        blocked_until: float,
+        now: float,
+    ) -> None:
+        """Ready tasks of a bucket, read from the frontier. more: there are others behind them."""
+        account = self.account(account_number)
+        if account is None:
+            return
+        bucket = account.buckets.get(number)
+        if bucket is None:
+            limits = account.spec.by_bucket.get(name, account.spec.bucket_limits)
+            bucket = BucketQueue(number, account, self._limiter(f"{account_number}/{number}", limits, account.spec))
+            bucket.limiter.blocked_until = max(bucket.limiter.blocked_until, blocked_until)
+            account.buckets[number] = bucket
+        bucket.more, bucket.asked = more, False
+        for task in tasks:
+            heappush(bucket.heads, (task.priority, task.seq, task))
+        self.place(account, now)
+
+    def give_back(self, choice: Choice, now: float) -> None:
+        """A taken task that was not performed: it is ready again, as it was."""
+        if choice.bucket is None:
+            assert choice.account.guard is not None  # noqa: S101 - it was taken
+            choice.account.guard.leased = False
+        else:
+            heappush(choice.bucket.heads, (choice.task.priority, choice.task.seq, choice.task))
+        self.place(choice.account, now)
+
+    # what may start
+
+    def place(self, account: AccountQueue, now: float) -> None:
+        """Finds the account's place in the heaps anew; call after whatever changes when it may start next."""
+        account.version += 1
+        at = self._ready_at(account)
+        if at == math.inf:
+            return
+        self._ties += 1
+        if at <= now:
+            account.turn = max(account.turn, self._turn)
+            heappush(self._runnable, (account.turn, self._ties, account.version, account))
+        else:
+            heappush(self._waiting, (at, self._ties, account.version, account))
+
+    def _ready_at(self, account: AccountQueue) -> float:
+        if account.paused is not None:
+            return math.inf
+        if account.guard is not None:
+            return math.inf if account.guard.leased else max(account.guard.at, account.limiter.free_at())
+        at = math.inf
+        for bucket in account.buckets.values():
+            if bucket.heads:
+                at = min(at, bucket.limiter.free_at())
+            elif bucket.more and not bucket.asked:
+                self._refill(bucket)
+        return max(at, account.limiter.free_at()) if at < math.inf else at
+
+    def _refill(self, bucket: BucketQueue) -> None:
+        bucket.asked = True
+        self._ask(bucket.id, bucket.want)
+
+    def choose(self, now: float) -> Choice | None:
+        """The task to start now, charged to no limit yet; None when none may start. Follow with `take`."""
+        while self._waiting and self._waiting[0][0] <= now:
+            _, _, version, account = heappop(self._waiting)
+            if version == account.version:
+                self.place(account, now)
+        while self._runnable:
+            turn, _, version, account = heappop(self._runnable)
+            if version != account.version:
+                continue
+            self._turn = turn
+            if account.guard is not None:
+                return Choice(account, None, account.guard.task)
+            best = None
+            for bucket in account.buckets.values():
+                if bucket.heads and bucket.limiter.free_at() <= now:
+                    key = (bucket.heads[0][0], bucket.served)
+                    if best is None or key < best[0]:
+                        best = key, bucket
+            if best is None or account.limiter.free_at() > now:
+                self.place(account, now)
+                continue
+            return Choice(account, best[1], best[1].heads[0][2])
+        return None
+
+    def take(self, choice: Choice) -> None:
+        """Takes the chosen task out of its queue. Follow with `charge`, now or when an apt worker is free."""
+        account, bucket, _ = choice
+        if bucket is None:
+            assert account.guard is not None  # noqa: S101 - it was chosen
+            account.guard.leased = True
+            return
+        heappop(bucket.heads)
+        self._served += 1
+        bucket.served = self._served
+        if bucket.more and not bucket.asked and len(bucket.heads) <= bucket.want // 2:
+            if not bucket.heads:
+                bucket.want = min(bucket.want * 2, MOST_WANT)
+            self._refill(bucket)
+
+    def charge(self, choice: Choice, now: float) -> Stamp:
+        """Charges the start of a taken task to all its limits at once."""
+        account, bucket, _ = choice
+        stamp = Stamp(now)
+        account.limiter.start(stamp)
+        if bucket is not None:
+            bucket.limiter.start(stamp)
+        account.turn += 1.0 / account.spec.weight
+        self.place(account, now)
+        return stamp
+
+    def finish(self, choice: Choice, now: float) -> None:
+        """The request of a start has ended, however."""
+        choice.account.limiter.finish()
+        if choice.bucket is not None:
+            choice.bucket.limiter.finish()
+        self.place(choice.account, now)
+
+    def next_at(self) -> float:
+        """When the next waiting account may start something; infinity when none waits."""
+        while self._waiting and self._waiting[0][2] != self._waiting[0][3].version:
+            heappop(self._waiting)
+        return self._waiting[0][0] if self._waiting else math.inf
+
+    def tidy(self, now: float) -> None:
+        """Drops buckets that have no tasks and whose limits have nothing left to remember."""
+        for account in list(self._accounts.values()):
+            for bucket in list(account.buckets.values()):
+                if not bucket.heads and not bucket.more and bucket.limiter.quiet(now):
+                    bucket.limiter.forget()
+                    del account.buckets[bucket.id]
+            if not account.buckets and not account.paused and not account.guard and account.limiter.quiet(now):
+                account.limiter.forget()
+                del self._accounts[account.id]

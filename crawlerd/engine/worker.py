@@ -1,0 +1,139 @@
+"""A worker process: performs leases on its threads, and dies with its parent."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import random
+import signal
+import socket
+import sys
+import threading
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from crawlerd.core.outcome import Bury, Result
+from crawlerd.engine.attempt import attempt
+from crawlerd.engine.wire import Done, Frames, Ping, Pong, Setup, Work, frame, to_worker
+from crawlerd.sources import load_source
+
+if TYPE_CHECKING:
+    from crawlerd.core.task import Lease
+    from crawlerd.engine.attempt import Client
+
+COALESCE_SECONDS = 0.001  # results wait this long for company: a message for each no-op would cost more than the no-op
+COALESCE_RESULTS = 64
+PR_SET_PDEATHSIG = 1
+
+
+class Outbox:
+    """Results on their way to the main process."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._results: list[Result] = []
+        self._lock = threading.Lock()
+        self._sending = threading.Lock()
+        self._waiting = threading.Event()
+        threading.Thread(target=self._flush_forever, name="outbox", daemon=True).start()
+
+    def add(self, result: Result) -> None:
+        with self._lock:
+            self._results.append(result)
+            count = len(self._results)
+        if count == 1:
+            self._waiting.set()
+        elif count >= COALESCE_RESULTS:
+            self.flush()
+
+    def flush(self) -> None:
+        with self._sending:
+            with self._lock:
+                results, self._results = self._results, []
+            if results:
+                self._connection.sendall(frame(Done(results)))
+
+    def pong(self) -> None:
+        with self._sending:
+            self._connection.sendall(frame(Pong()))
+
+    def _flush_forever(self) -> None:
+        never = threading.Event()
+        while True:
+            self._waiting.wait()
+            never.wait(COALESCE_SECONDS)
+            self._waiting.clear()
+            self.flush()
+
+
+class Worker:
+    """The threads of this process and what they share."""
+
+    def __init__(self, setup: Setup, outbox: Outbox) -> None:
+        self._accounts = setup.accounts
+        self._sources = {name: load_source(name) for name in {spec.source for spec in setup.accounts.values()}}
+        self._outbox = outbox
+        self._client: Client | None = None
+        self._client_lock = threading.Lock()
+        self._threads = setup.threads
+        self.leases: SimpleQueue[Lease] = SimpleQueue()
+        for number in range(setup.threads):
+            threading.Thread(target=self._work, name=f"worker-{number}", daemon=True).start()
+
+    def _work(self) -> None:
+        draw = random.Random().random  # noqa: S311 - jitter
+        while True:
+            lease = self.leases.get()
+            self._outbox.add(self._perform(lease, draw()))
+
+    def _perform(self, lease: Lease, jitter: float) -> Result:
+        account = self._accounts.get(lease.account)
+        if account is None:
+            return Result(lease.token, Bury(f"account {lease.account} is not configured"))
+        source = self._sources[account.source]
+        api = self._http().open(source, account)
+        outcome = attempt(source, account, api, lease, jitter=jitter)
+        return Result(lease.token, outcome, api.sent_at, api.done_at)
+
+    def _http(self) -> Client:
+        if self._client is None:
+            with self._client_lock:
+                if self._client is None:
+                    from crawlerd.clients.http import HttpClient  # 0.2 s to import: after the worker is up
+
+                    self._client = HttpClient(connections=self._threads)
+        return self._client
+
+
+def serve(connection: socket.socket) -> None:
+    """Reads messages until the main process closes the connection."""
+    frames, outbox = Frames(), Outbox(connection)
+    worker: Worker | None = None
+    while data := connection.recv(1 << 18):
+        for body in frames.feed(data):
+            match to_worker.decode(body):
+                case Work(leases):
+                    assert worker is not None  # noqa: S101 - Setup comes first
+                    for lease in leases:
+                        worker.leases.put(lease)
+                case Ping():
+                    outbox.pong()
+                case Setup() as setup:
+                    worker = Worker(setup, outbox)
+                    outbox.pong()
+
+
+def main() -> None:
+    """`python -m crawlerd.engine.worker FD PARENT`, started by the worker pool."""
+    fd, parent = int(sys.argv[1]), int(sys.argv[2])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process decides
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() == parent:
+        with contextlib.suppress(ConnectionError):
+            serve(socket.socket(fileno=fd))
+    os._exit(0)  # threads may be amid requests whose outcome nobody waits for
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""What people ask of a frontier: its state and its dead letters. Read-only, and never by counting tasks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from crawlerd.frontier.schema import connect_reader, storage_errors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import apsw
+
+Shape = TypeVar("Shape", bound=msgspec.Struct)
+SHOWN_RUNS = 50  # newest runs in a status
+
+
+class StreamReport(msgspec.Struct, frozen=True):
+    """One stream of one run."""
+
+    records: int
+    skipped: int
+    dead: int
+    denied: bool
+    reason: str | None
+
+
+class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
+    """One run. started_at, ended_at: Unix seconds. ready includes the tasks that are leased at this moment."""
+
+    id: int
+    import_name: str
+    account: str
+    full: bool
+    state: str
+    started_at: float
+    ended_at: float | None
+    ready: int
+    delayed: int
+    done: int
+    dead: int
+    retried: int
+    throttled: int
+    records: int
+
+
+class AccountReport(msgspec.Struct, frozen=True):
+    """One account. paused: the reason, if it is. blocked_until: the latest Unix second of its throttled buckets."""
+
+    name: str
+    source: str
+    identity: str | None
+    paused: str | None
+    ready: int
+    blocked_until: float
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The whole frontier; runs newest first."""
+
+    ready: int
+    delayed: int
+    dead: int
+    runs: list[RunReport]
+    accounts: list[AccountReport]
+
+
+class DeadLetter(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
+    """A task that is not retried by itself. at: Unix seconds."""
+
+    id: int
+    import_name: str
+    run: int
+    account: str
+    stream: str
+    kind: str
+    attempts: int
+    denied: bool
+    error: str
+    payload: str
+    at: float
+
+
+_RUN = """
+SELECT run.id, run.import, account.name, run."full", run.state, run.started_at, run.ended_at, run.open - run.delayed,
+       run.delayed, run.done, run.dead, run.retried, run.throttled, run.records
+FROM run JOIN account ON account.id = run.account
+"""
+_DEAD = """
+SELECT dead.seq, run.import, dead.run, account.name, dead.stream, kind.name, dead.attempt, dead.denied, dead.error,
+       dead.payload, dead.at
+FROM dead JOIN run ON run.id = dead.run JOIN account ON account.id = run.account JOIN kind ON kind.id = dead.kind
+"""
+
+
+class FrontierReader:
+    """Reads beside the writer, in this or another process. Use it for a moment, then close it."""
+
+    def __init__(self, database: apsw.Connection, path: Path) -> None:
+        self._db, self._path = database, path
+
+    @classmethod
+    def open(cls, state_dir: Path) -> FrontierReader | None:
+        """None when there is no frontier there yet."""
+        database = connect_reader(state_dir)
+        return None if database is None else cls(database, state_dir)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _rows(self, statement: str, *bindings: Any) -> list[tuple[Any, ...]]:
+        with storage_errors(self._path):
+            return list(self._db.execute(statement, bindings))
+
+    def status(self) -> Status:
+        runs = [_struct(RunReport, row) for row in self._rows(f"{_RUN} ORDER BY run.id DESC LIMIT ?", SHOWN_RUNS)]
+        ready, delayed, dead = self.totals()
+        accounts = [
+            AccountReport(*row)
+            for row in self._rows(
+                "SELECT account.name, source, identity, paused, coalesce(sum(bucket.ready), 0), "
+                "coalesce(max(blocked_until), 0) FROM account LEFT JOIN bucket ON bucket.account = account.id "
+                "GROUP BY account.id ORDER BY account.name"
+            )
+        ]
+        return Status(ready, delayed, dead, runs, accounts)
+
+    def totals(self) -> tuple[int, int, int]:
+        """Tasks that are ready (or leased), delayed, and dead."""
+        ready, delayed = self._rows(
+            "SELECT coalesce(sum(open - delayed), 0), coalesce(sum(delayed), 0) FROM run WHERE state = 'running'"
+        )[0]
+        return ready, delayed, self._rows("SELECT coalesce(sum(dead), 0) FROM run WHERE dead > 0")[0][0]
+
+    def run(self, number: int) -> RunReport:
+        return _struct(RunReport, self._rows(f"{_RUN} WHERE run.id = ?", number)[0])
+
+    def streams(self, run: int) -> dict[str, StreamReport]:
+        """The report of a run, by stream."""
+        rows = self._rows(
+            "SELECT stream, sum(records), sum(skipped), sum(dead), max(denied), max(reason) FROM ("
+            " SELECT stream, records, skipped, 0 AS dead, 0 AS denied, skip_reason AS reason FROM tally WHERE run = ?1"
+            " UNION ALL SELECT stream, 0, 0, count(*), max(denied), max(error) FROM dead WHERE run = ?1 GROUP BY stream"
+            ") GROUP BY stream ORDER BY stream",
+            run,
+        )
+        return {
+            stream: StreamReport(records, skipped, dead, bool(denied), reason)
+            for stream, records, skipped, dead, denied, reason in rows
+        }
+
+    def dead_letters(self, *, import_name: str | None = None, after: int = 0, limit: int = 100) -> list[DeadLetter]:
+        """Dead letters by id, those of one import if named, behind the id `after`."""
+        rows = self._rows(
+            f"{_DEAD} WHERE dead.seq > ? AND (?2 IS NULL OR run.import = ?2) ORDER BY dead.seq LIMIT ?3",
+            after,
+            import_name,
+            limit,
+        )
+        return [_struct(DeadLetter, row) for row in rows]
+
+    def dead_letter(self, number: int) -> DeadLetter | None:
+        rows = self._rows(f"{_DEAD} WHERE dead.seq = ?", number)
+        return _struct(DeadLetter, rows[0]) if rows else None
+
+
+def _struct(kind: type[Shape], row: tuple[Any, ...]) -> Shape:
+    return msgspec.convert(dict(zip(kind.__struct_encode_fields__, row, strict=True)), kind, strict=False)

@@ -1,0 +1,196 @@
+"""The frontier's tables, their versions, and how the database is opened."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import apsw
+
+from crawlerd.core.errors import FrontierError, FrontierTooNew, StorageFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FILE_NAME = "frontier.db"
+CACHE_KIB = 8 * 1024  # fixed: a larger page cache would make memory grow with the queue
+WAL_PAGES = 10_000  # 40 MB of log between checkpoints: 1.7 times the commits of the default 1,000
+
+# A task's state is the table it lies in: ready, delayed or dead; gone when its completion committed. A lease is not on
+# disk: it lives in the memory of the process that holds the lock, and dies with it.
+#
+#   run.open     tasks that are ready or delayed        bucket.ready   rows of `ready` in the bucket
+#   run.delayed  rows of `delayed`                      run.dead       rows of `dead`
+MIGRATIONS = [
+    """
+CREATE TABLE account(
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    source TEXT NOT NULL,
+    identity TEXT,                                     -- who its credentials belong to, as the source's guard saw it
+    paused TEXT                                        -- why nothing of it is leased
+) STRICT;
+CREATE TABLE bucket(
+    id INTEGER PRIMARY KEY,
+    account INTEGER NOT NULL REFERENCES account,
+    name TEXT NOT NULL,
+    ready INTEGER NOT NULL DEFAULT 0 CHECK (ready >= 0),
+    blocked_until REAL NOT NULL DEFAULT 0,             -- Unix seconds; survives a restart, as Retry-After must
+    UNIQUE (account, name)
+) STRICT;
+CREATE INDEX bucket_ready ON bucket(id) WHERE ready > 0;
+CREATE TABLE kind(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE run(
+    id INTEGER PRIMARY KEY,
+    import TEXT NOT NULL,
+    account INTEGER NOT NULL REFERENCES account,
+    "full" INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('running','completed','completed with dead letters','failed','cancelled')),
+    started_at REAL NOT NULL,
+    ended_at REAL,
+    open INTEGER NOT NULL DEFAULT 0 CHECK (open >= 0),
+    delayed INTEGER NOT NULL DEFAULT 0 CHECK (delayed BETWEEN 0 AND open),
+    done INTEGER NOT NULL DEFAULT 0,
+    dead INTEGER NOT NULL DEFAULT 0 CHECK (dead >= 0),
+    retried INTEGER NOT NULL DEFAULT 0,
+    throttled INTEGER NOT NULL DEFAULT 0,
+    records INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX run_import ON run(import, id);
+CREATE INDEX run_running ON run(id) WHERE state = 'running';
+CREATE INDEX run_dead ON run(id) WHERE dead > 0;
+CREATE TABLE tally(                                    -- the report of a run, by stream
+    run INTEGER NOT NULL REFERENCES run,
+    stream TEXT NOT NULL,
+    records INTEGER NOT NULL DEFAULT 0,
+    skipped INTEGER NOT NULL DEFAULT 0,
+    skip_reason TEXT,
+    PRIMARY KEY (run, stream)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE ready(
+    bucket INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    crashes INTEGER NOT NULL,
+    payload TEXT NOT NULL,
+    PRIMARY KEY (bucket, priority, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE delayed(
+    due_at REAL NOT NULL,
+    seq INTEGER NOT NULL,
+    bucket INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    error TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    PRIMARY KEY (due_at, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE dead(
+    seq INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL,
+    bucket INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    denied INTEGER NOT NULL,
+    stream TEXT NOT NULL,
+    error TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    at REAL NOT NULL
+) STRICT;
+CREATE INDEX dead_run ON dead(run, stream);
+CREATE TABLE seen(
+    run INTEGER NOT NULL,
+    key BLOB NOT NULL,
+    PRIMARY KEY (run, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE cursor(
+    import TEXT NOT NULL,
+    stream TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (import, stream)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE staged(
+    run INTEGER NOT NULL,
+    stream TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (run, stream)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE next_seq(value INTEGER NOT NULL) STRICT;
+INSERT INTO next_seq VALUES (1);
+""",
+]
+
+
+def connect(state_dir: Path) -> apsw.Connection:
+    """The frontier's only writing connection, created or migrated as needed. Call with the state lock held.
+
+    FrontierTooNew for a database of a newer crawlerd, untouched; FrontierError for a file that is none.
+    """
+    path = state_dir / FILE_NAME
+    with storage_errors(path):
+        database = apsw.Connection(str(path))
+        database.set_busy_timeout(10_000)  # a reader that closes last may be checkpointing
+        version = database.pragma("user_version")
+        if version > len(MIGRATIONS):
+            database.close()
+            raise FrontierTooNew(
+                f"{path} was written by a newer crawlerd (version {version}, this one knows up to "
+                f"{len(MIGRATIONS)}): upgrade crawlerd, or use another state_dir; nothing was changed"
+            )
+        database.execute(
+            f"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -{CACHE_KIB};"
+            f"PRAGMA wal_autocheckpoint = {WAL_PAGES}; PRAGMA journal_size_limit = 67108864; PRAGMA temp_store = MEMORY"
+        )
+        for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
+            with transaction(database):
+                database.execute(f"{statements}; PRAGMA user_version = {number}")
+    return database
+
+
+def connect_reader(state_dir: Path) -> apsw.Connection | None:
+    """A read-only connection, None when there is no frontier yet. Keep it short: a long reader holds up checkpoints."""
+    path = state_dir / FILE_NAME
+    if not path.exists():
+        return None
+    with storage_errors(path):
+        database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        database.set_busy_timeout(10_000)
+        version = database.pragma("user_version")
+    if version > len(MIGRATIONS):
+        raise FrontierTooNew(f"{path} was written by a newer crawlerd (version {version}): upgrade crawlerd")
+    return database if version else None
+
+
+@contextmanager
+def transaction(database: apsw.Connection) -> Iterator[None]:
+    """BEGIN IMMEDIATE … COMMIT; anything raised rolls back. (A deferred read→write upgrade fails with BUSY.)"""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """SQLite's errors as crawlerd's."""
+    try:
+        yield
+    except apsw.FullError:
+        raise StorageFailed(f"the disk that holds {path} is full", full=True) from None
+    except apsw.IOError as error:
+        raise StorageFailed(f"the disk that holds {path} fails: {error}", full=False) from None
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        raise FrontierError(f"{path} is not a usable database ({error}): restore it from a backup") from None
+    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.BusyError) as error:
+        raise FrontierError(f"cannot use {path}: {error}") from None

@@ -1,0 +1,420 @@
+"""The frontier on SQLite: every change of state is one transaction here, and every statement works on a whole group."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import msgspec
+
+from crawlerd.core.errors import FrontierError
+from crawlerd.core.outcome import Bury, Complete
+from crawlerd.core.task import Task
+from crawlerd.frontier.change import RUN_COUNTERS, Change
+from crawlerd.frontier.schema import FILE_NAME, connect, storage_errors, transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from crawlerd.core.outcome import Outcome
+    from crawlerd.core.task import NewTask
+
+RunState = Literal["running", "completed", "completed with dead letters", "failed", "cancelled"]
+MAX_DELAY = 86_400.0  # seconds; a due time further off than this means that the clock was set back
+BUCKET_CACHE = 20_000  # names looked up lately; bounds memory at many accounts
+PURGE_ROWS = 2_000  # rows of an ended run's `seen` that one commit drops, so that none stalls
+
+
+class Bucket(NamedTuple):
+    """A bucket with ready tasks. blocked_until: Unix seconds."""
+
+    id: int
+    account: int
+    name: str
+    blocked_until: float
+
+
+class Settled(NamedTuple):
+    """A leased task, its account, and what its attempt led to."""
+
+    task: Task
+    account: int
+    outcome: Outcome
+
+
+class Committed(NamedTuple):
+    """arrived: buckets that got ready tasks, with the first key (priority, seq) of them. ended: runs now over."""
+
+    arrived: dict[int, tuple[int, int]]
+    ended: list[int]
+
+
+class StartedRun(NamedTuple):
+    """A new run's id, which is in `ended` as well when it had nothing to do."""
+
+    run: int
+    ended: list[int]
+
+
+class Run(NamedTuple):
+    """A run as its row says. started_at, ended_at: Unix seconds."""
+
+    id: int
+    import_name: str
+    account: int
+    full: bool
+    state: RunState
+    started_at: float
+    ended_at: float | None
+
+
+class Frontier:
+    """The only writer of the frontier database; used by one thread. Call with the state lock held.
+
+    Every method that changes something is one durable transaction. Raises StorageFailed when the disk is full or
+    failing (the transaction is rolled back and the connection stays usable) and FrontierError for the rest.
+    """
+
+    def __init__(self, state_dir: Path, *, now: float) -> None:
+        self.path = state_dir / FILE_NAME
+        self._db = connect(state_dir)
+        self._read_names()
+        self._next_seq: int = self._db.execute("SELECT value FROM next_seq").get
+        self._purging: list[int] = [
+            run
+            for (run,) in self._db.execute(
+                "SELECT id FROM run WHERE state <> 'running' AND EXISTS (SELECT 1 FROM seen WHERE run = run.id)"
+            )
+        ]
+        with self._transaction():
+            self._db.execute("UPDATE account SET paused = NULL WHERE paused IS NOT NULL")
+            self._db.execute("UPDATE bucket SET blocked_until = 0 WHERE blocked_until > ?", (now + MAX_DELAY,))
+            self._db.execute("UPDATE OR REPLACE delayed SET due_at = ? WHERE due_at > ?", (now, now + MAX_DELAY))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            with storage_errors(self.path), transaction(self._db):
+                yield
+        except BaseException:
+            self._read_names()  # numbers given out by what was rolled back must not be used
+            raise
+
+    def _read_names(self) -> None:
+        self._kind_ids: dict[str, int] = dict(self._db.execute("SELECT name, id FROM kind"))
+        self._kind_names = {number: name for name, number in self._kind_ids.items()}
+        self._bucket_ids: dict[tuple[int, str], int] = {}
+
+    def close(self) -> None:
+        """Checkpoints and closes; a crash instead loses nothing."""
+        with storage_errors(self.path):
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._db.close()
+
+    # accounts and runs
+
+    def account(self, name: str, source: str) -> int:
+        """The account's number, given out at the first call."""
+        with self._transaction():
+            number: int = self._db.execute(
+                "INSERT INTO account(name, source) VALUES (?, ?) "
+                "ON CONFLICT (name) DO UPDATE SET source = excluded.source RETURNING id",
+                (name, source),
+            ).get
+        return number
+
+    def confirm(self, account: int, identity: str) -> str | None:
+        """Notes who the account's credentials belong to, once. The identity noted before if it is another one."""
+        with self._transaction():
+            self._db.execute("UPDATE account SET identity = ? WHERE id = ? AND identity IS NULL", (identity, account))
+            noted: str = self._db.execute("SELECT identity FROM account WHERE id = ?", (account,)).get
+        return None if noted == identity else noted
+
+    def pause(self, account: int, reason: str) -> None:
+        """Notes why nothing of the account is leased; forgotten when the frontier is opened again."""
+        with self._transaction():
+            self._db.execute("UPDATE account SET paused = ? WHERE id = ?", (reason, account))
+
+    def resume(self, account: int) -> None:
+        """Undoes `pause`."""
+        with self._transaction():
+            self._db.execute("UPDATE account SET paused = NULL WHERE id = ?", (account,))
+
+    def start_run(
+        self, import_name: str, account: int, tasks: Sequence[NewTask], *, full: bool, now: float
+    ) -> StartedRun:
+        """A new run with its first tasks; without any it has ended at once."""
+        with self._transaction():
+            run: int = self._db.execute(
+                'INSERT INTO run(import, account, "full", state, started_at) VALUES (?, ?, ?, ?, ?) RETURNING id',
+                (import_name, account, full, "running", now),
+            ).get
+            change = Change(now)
+            change.runs[run].update(open=0)
+            self._add(change, [(run, account, task) for task in tasks])
+            return StartedRun(run, self._apply(change).ended)
+
+    def run(self, number: int) -> Run:
+        """KeyError when there is no such run."""
+        for row in self._db.execute(
+            'SELECT id, import, account, "full", state, started_at, ended_at FROM run WHERE id = ?', (number,)
+        ):
+            return Run(row[0], row[1], row[2], bool(row[3]), *row[4:])
+        raise KeyError(number)
+
+    def latest_run(self, import_name: str) -> Run | None:
+        """The import's newest run, running or ended."""
+        number = self._db.execute("SELECT max(id) FROM run WHERE import = ?", (import_name,)).get
+        return None if number is None else self.run(number)
+
+    def running_runs(self, import_name: str) -> list[int]:
+        """The import's runs that have not ended, oldest first."""
+        rows = self._db.execute("SELECT id FROM run WHERE state = 'running' AND import = ? ORDER BY id", (import_name,))
+        return [run for (run,) in rows]
+
+    def cursors(self, import_name: str) -> dict[str, str]:
+        """The import's published cursors, by stream."""
+        return dict(self._db.execute("SELECT stream, value FROM cursor WHERE import = ?", (import_name,)))
+
+    # reading tasks
+
+    def ready_buckets(self) -> list[Bucket]:
+        """Every bucket that has ready tasks."""
+        return [
+            Bucket(*row)
+            for row in self._db.execute("SELECT id, account, name, blocked_until FROM bucket WHERE ready > 0")
+        ]
+
+    def bucket(self, number: int) -> Bucket:
+        return Bucket(
+            *next(self._db.execute("SELECT id, account, name, blocked_until FROM bucket WHERE id = ?", (number,)))
+        )
+
+    def heads(self, bucket: int, after: tuple[int, int], count: int) -> list[Task]:
+        """The bucket's next `count` ready tasks behind the key (priority, seq)."""
+        return [
+            Task(seq, bucket, priority, run, self._kind_names[kind], attempt, payload, crashes)
+            for priority, seq, run, kind, attempt, crashes, payload in self._db.execute(
+                "SELECT priority, seq, run, kind, attempt, crashes, payload FROM ready "
+                "WHERE bucket = ? AND (priority, seq) > (?, ?) ORDER BY priority, seq LIMIT ?",
+                (bucket, *after, count),
+            )
+        ]
+
+    def next_due(self) -> float | None:
+        """When the first delayed task is due, in Unix seconds."""
+        due: float | None = self._db.execute("SELECT min(due_at) FROM delayed").get
+        return due
+
+    # changing tasks
+
+    def commit(
+        self, group: Sequence[Settled], *, now: float, blocked: Mapping[int, float] | None = None, due: int = 500
+    ) -> Committed:
+        """One transaction: the outcomes of a group of leased tasks, each with its children and counters, and up to
+        `due` delayed tasks whose time has come. The group's records must be durable in their sinks already.
+
+        blocked: buckets that may not be leased from before a Unix time.
+        """
+        change = Change(now)
+        children: list[tuple[int, int, NewTask]] = []
+        for task, account, outcome in group:
+            change.settle(task, self._kind_ids[task.kind], outcome)
+            if isinstance(outcome, Complete):
+                children += [(task.run, account, child) for child in outcome.children]
+        with self._transaction():
+            self._remove(change)
+            self._add(change, children)
+            self._wake(change, due)
+            if blocked:
+                self._execute(
+                    "UPDATE bucket SET blocked_until = j.value->>1 FROM json_each(?) AS j "
+                    "WHERE bucket.id = j.value->>0",
+                    blocked.items(),
+                )
+            self._purge()
+            return self._apply(change)
+
+    def retry_dead(self, numbers: Sequence[int]) -> tuple[int, list[str]]:
+        """Makes dead letters ready again, with all their attempts; ended runs run again. Returns how many there were,
+        and the names of their imports."""
+        change = Change(0.0)
+        with self._transaction():
+            rows = self._execute(
+                "DELETE FROM dead WHERE seq IN (SELECT value->>0 FROM json_each(?)) "
+                "RETURNING bucket, priority, seq, run, kind, payload",
+                [(number,) for number in numbers],
+            )
+            for bucket, priority, seq, run, kind, payload in rows:
+                change.make_ready(bucket, priority, seq, run, kind, 0, payload)
+                change.runs[run].update(open=1, dead=-1)
+            imports = self._execute(
+                "UPDATE run SET state = 'running', ended_at = NULL WHERE id IN (SELECT value->>0 FROM json_each(?)) "
+                "RETURNING import",
+                [(run,) for run in change.runs],
+            )
+            self._apply(change)
+        return len(rows), sorted({name for (name,) in imports})
+
+    def _execute(self, statement: str, rows: Iterable[Sequence[object]]) -> list[Any]:
+        """Runs a statement once for all `rows`, which it reads as json_each(?); not at all when there are none."""
+        values = list(rows)
+        if not values:
+            return []
+        return list(self._db.execute(statement, (msgspec.json.encode(values).decode(),)))
+
+    def _remove(self, change: Change) -> None:
+        self._execute(
+            "DELETE FROM ready WHERE (bucket, priority, seq) IN "
+            "(SELECT value->>0, value->>1, value->>2 FROM json_each(?))",
+            sorted(change.gone),
+        )
+        if change.gone and self._db.changes() != len(change.gone):
+            raise FrontierError(f"{self.path}: a task that was worked on is not in `ready`; nothing was written")
+
+    def _add(self, change: Change, tasks: Sequence[tuple[int, int, NewTask]]) -> None:
+        """New tasks of (run, account); one that must be unique in its run and was there before is left out."""
+        if not tasks:
+            return
+        keys = [(run, task.key()) if task.unique else None for run, _, task in tasks]
+        before = {
+            (run, key)
+            for run, key in self._execute(
+                "SELECT j.value->>0, j.value->>1 FROM json_each(?) AS j "
+                "JOIN seen ON seen.run = j.value->>0 AND seen.key = unhex(j.value->>1)",
+                (key for key in keys if key),
+            )
+        }
+        fresh = []
+        for (run, account, task), key in zip(tasks, keys, strict=True):
+            bucket, kind, repeated = self._bucket_id(account, task.bucket), self._kind_id(task.kind), key in before
+            if repeated and not task.sequential:
+                continue
+            if key and not repeated:
+                before.add(key)
+                fresh.append(key)
+            if repeated:
+                change.bury(
+                    Task(self._next_seq, bucket, task.priority, run, task.kind, 0, task.payload),
+                    kind,
+                    Bury(
+                        "the API's cursor repeated: this very page was already asked for in this run",
+                        stream=task.bucket,
+                    ),
+                )
+            else:
+                change.make_ready(bucket, task.priority, self._next_seq, run, kind, 0, task.payload)
+                change.runs[run].update(open=1)
+            self._next_seq += 1
+        self._execute("INSERT INTO seen SELECT value->>0, unhex(value->>1) FROM json_each(?)", fresh)
+        self._db.execute("UPDATE next_seq SET value = ?", (self._next_seq,))
+
+    def _wake(self, change: Change, limit: int) -> None:
+        """Delayed tasks that are due become ready."""
+        for seq, bucket, priority, run, kind, attempt, payload in self._db.execute(
+            "DELETE FROM delayed WHERE (due_at, seq) IN "
+            "(SELECT due_at, seq FROM delayed WHERE due_at <= ? ORDER BY due_at, seq LIMIT ?) "
+            "RETURNING seq, bucket, priority, run, kind, attempt, payload",
+            (change.now, limit),
+        ):
+            change.make_ready(bucket, priority, seq, run, kind, attempt, payload)
+            change.runs[run].update(delayed=-1)
+
+    def _apply(self, change: Change) -> Committed:
+        """Writes what a change has gathered, and ends the runs that have nothing open any more."""
+        self._execute(
+            "INSERT INTO ready SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6 "
+            "FROM json_each(?)",
+            sorted(change.ready),
+        )
+        self._execute(
+            "INSERT INTO delayed SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, "
+            "value->>6, value->>7, value->>8 FROM json_each(?)",
+            change.delayed,
+        )
+        self._execute(
+            "INSERT INTO dead SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, "
+            "value->>6, value->>7, value->>8, value->>9, value->>10 FROM json_each(?)",
+            change.dead,
+        )
+        self._execute(
+            "UPDATE ready SET crashes = crashes + 1 WHERE (bucket, priority, seq) IN "
+            "(SELECT value->>0, value->>1, value->>2 FROM json_each(?))",
+            change.crashed,
+        )
+        self._execute(
+            "UPDATE bucket SET ready = ready + j.value->>1 FROM json_each(?) AS j WHERE bucket.id = j.value->>0",
+            ((bucket, delta) for bucket, delta in change.buckets.items() if delta),
+        )
+        self._execute(
+            "UPDATE run SET open = open + j.value->>1, delayed = delayed + j.value->>2, done = done + j.value->>3, "
+            "dead = dead + j.value->>4, retried = retried + j.value->>5, throttled = throttled + j.value->>6, "
+            "records = records + j.value->>7 FROM json_each(?) AS j WHERE run.id = j.value->>0",
+            ([run, *(counts[name] for name in RUN_COUNTERS)] for run, counts in change.runs.items()),
+        )
+        self._execute(
+            "INSERT INTO tally SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?) "
+            "WHERE true ON CONFLICT DO UPDATE SET "
+            "records = records + excluded.records, skipped = skipped + excluded.skipped, "
+            "skip_reason = coalesce(excluded.skip_reason, skip_reason)",
+            ([*key, tally.records, tally.skipped, tally.skip_reason] for key, tally in change.tallies.items()),
+        )
+        self._execute(
+            "INSERT INTO staged SELECT value->>0, value->>1, value->>2 FROM json_each(?) WHERE true "
+            "ON CONFLICT DO UPDATE SET value = excluded.value",
+            change.staged,
+        )
+        return Committed(change.arrived, self._end_runs(change))
+
+    def _end_runs(self, change: Change) -> list[int]:
+        """A clean end publishes the run's cursors, unless the import has been run anew since."""
+        ended = self._execute(
+            "UPDATE run SET ended_at = j.value->>1, state = CASE WHEN dead = 0 THEN 'completed' "
+            "WHEN done = 0 THEN 'failed' ELSE 'completed with dead letters' END "
+            "FROM json_each(?) AS j WHERE run.id = j.value->>0 AND open = 0 AND state = 'running' "
+            "RETURNING run.id, state",
+            ((run, change.now) for run in change.runs),
+        )
+        for run, state in ended:
+            self._purging.append(run)
+            if state == "completed":
+                self._db.execute(
+                    "INSERT INTO cursor SELECT run.import, stream, value FROM staged JOIN run ON run.id = staged.run "
+                    "WHERE run.id = ? AND run.id = (SELECT max(id) FROM run AS r WHERE r.import = run.import) "
+                    "ON CONFLICT DO UPDATE SET value = excluded.value",
+                    (run,),
+                )
+                self._db.execute("DELETE FROM staged WHERE run = ?", (run,))
+        return [run for run, _ in ended]
+
+    def _purge(self) -> None:
+        if self._purging:
+            run = self._purging[0]
+            self._db.execute(
+                "DELETE FROM seen WHERE run = ? AND key IN (SELECT key FROM seen WHERE run = ? LIMIT ?)",
+                (run, run, PURGE_ROWS),
+            )
+            if not self._db.changes():
+                self._purging.pop(0)
+
+    def _kind_id(self, name: str) -> int:
+        number = self._kind_ids.get(name)
+        if number is None:
+            number = self._db.execute("INSERT INTO kind(name) VALUES (?) RETURNING id", (name,)).get
+            self._kind_ids[name] = number
+            self._kind_names[number] = name
+        return number
+
+    def _bucket_id(self, account: int, name: str) -> int:
+        number = self._bucket_ids.get((account, name))
+        if number is None:
+            number = self._db.execute(
+                "INSERT INTO bucket(account, name) VALUES (?, ?) "
+                "ON CONFLICT DO UPDATE SET name = excluded.name RETURNING id",
+                (account, name),
+            ).get
+            if len(self._bucket_ids) >= BUCKET_CACHE:
+                self._bucket_ids.clear()
+            self._bucket_ids[account, name] = number
+        return number

@@ -1,0 +1,233 @@
+"""`crawlerd import`: runs imports to their end in the foreground, shows how far they are, and reports."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from rich.live import Live
+from rich.logging import RichHandler
+from rich.table import Table
+
+from crawlerd.core.errors import StorageFailed
+from crawlerd.daemon import Signals, stop
+from crawlerd.engine.engine import Engine
+from crawlerd.frontier.reader import FrontierReader, RunReport
+from crawlerd.ratelimit.limiter import parse_limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rich.console import Console
+
+    from crawlerd.core.account import LimitSpec
+    from crawlerd.settings import Settings
+
+DRAW_SECONDS = 0.25
+LINE_SECONDS = 30.0
+RATE_SECONDS = 5.0  # a rate shown is the mean over this time
+TROUBLE_SECONDS = 10.0  # a disk or sink that refuses for so long ends a foreground import
+
+log = logging.getLogger(__name__)
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How an import in the foreground ended. exit_code: 0 complete, 3 with dead letters, 1 failed, 130 interrupted."""
+
+    exit_code: int
+    report: dict[str, Any]
+
+
+class Meter:
+    """Requests a second of each run, over the last few seconds."""
+
+    def __init__(self) -> None:
+        self._points: dict[int, list[tuple[float, int]]] = {}
+
+    def rate(self, run: RunReport, now: float) -> float:
+        points = self._points.setdefault(run.id, [])
+        points.append((now, run.done + run.dead + run.retried + run.throttled))
+        while len(points) > 2 and points[1][0] <= now - RATE_SECONDS:
+            points.pop(0)
+        (before, first), (_, last) = points[0], points[-1]
+        return (last - first) / (now - before) if now > before else 0.0
+
+
+def permitted(limits: LimitSpec) -> float | None:
+    """Requests a second that the account's own limits permit; None when it has none."""
+    return min((item.amount / item.get_expiry() for item in parse_limits(limits.limits)), default=None)
+
+
+def import_now(settings: Settings, names: Sequence[str], *, full: bool, console: Console) -> Outcome:
+    """Runs the imports until they have ended, are paused, or a signal comes. console: for what people read."""
+    wake = threading.Event()
+    signals = Signals(wake)
+    with signals.caught():
+        engine = Engine(settings)
+        engine.changed = wake
+        engine.start()
+        try:
+            started = {name: engine.start_import(name, full=full) for name in names}
+            runs = {run: name for name, each in started.items() for run in each.runs}
+            for name, each in started.items():
+                if each.resumed:
+                    console.print(f"{name}: resuming what was interrupted")
+            _watch(engine, set(runs), signals, wake, console)
+        finally:
+            if engine.dispatcher.leased and engine.failure is None:
+                console.print("stopping: waiting for running requests; press Ctrl-C again to cut them off")
+            stop(engine, signals)
+        if engine.failure is not None:
+            raise engine.failure
+        if engine.store.trouble:
+            raise StorageFailed(engine.store.trouble, full=True)
+        return _outcome(engine, {name: each.runs for name, each in started.items()}, signals)
+
+
+def _watch(engine: Engine, runs: set[int], signals: Signals, wake: threading.Event, console: Console) -> None:
+    reader = FrontierReader.open(engine.settings.daemon.state_dir)
+    assert reader is not None  # noqa: S101 - the engine has it open
+    meter, left, trouble_since = Meter(), set(runs), None
+    next_line = time.monotonic() + LINE_SECONDS
+    live = Live(console=console, auto_refresh=False, transient=False) if console.is_terminal else None
+    if live:
+        live.start()
+    try:
+        while True:
+            left -= set(engine.ended())
+            now = time.monotonic()
+            reports = [reader.run(run) for run in sorted(runs)]
+            rates = {run.id: meter.rate(run, now) for run in reports}
+            waiting = {run.id for run in reports if run.account in engine.paused}
+            if live:
+                live.update(_table(engine, reports, rates), refresh=True)
+            elif now >= next_line:
+                next_line = now + LINE_SECONDS
+                console.print(_line(reports, rates), highlight=False, soft_wrap=True)
+            if signals.received or engine.failure is not None or not left - waiting:
+                return
+            trouble_since = (trouble_since or now) if engine.store.trouble else None
+            if trouble_since and now - trouble_since > TROUBLE_SECONDS:
+                return
+            wake.wait(DRAW_SECONDS if left else 0)
+            wake.clear()
+    finally:
+        if live:
+            live.stop()
+        reader.close()
+
+
+def _state(engine: Engine, run: RunReport) -> str:
+    if run.state == "running" and run.account in engine.paused:
+        return "paused"
+    return run.state
+
+
+def _table(engine: Engine, reports: Iterable[RunReport], rates: dict[int, float]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("import", "state"):
+        table.add_column(name)
+    for name in ("done", "open", "records", "requests/s", "limit", "throttled", "dead", "ETA"):
+        table.add_column(name, justify="right")
+    for run in reports:
+        limit = permitted(engine.settings.limits[run.account])
+        left, rate = run.ready + run.delayed, rates[run.id]
+        table.add_row(
+            run.import_name,
+            _state(engine, run),
+            f"{run.done:,}",
+            f"{left:,}",
+            f"{run.records:,}",
+            f"{rate:.1f}" if run.state == "running" else "",
+            f"{limit:g}" if limit else "none",
+            f"{run.throttled:,}",
+            f"{run.dead:,}",
+            _duration(left / rate) if left and rate else "",
+        )
+    return table
+
+
+def _line(reports: Sequence[RunReport], rates: dict[int, float]) -> str:
+    running = sum(run.state == "running" for run in reports)
+    left, rate = sum(run.ready + run.delayed for run in reports), sum(rates.values())
+    eta = f", about {_duration(left / rate)} left" if left and rate else ""
+    return (
+        f"{running} of {len(reports)} imports running: {sum(run.done for run in reports):,} tasks done, {left:,} open, "
+        f"{sum(run.records for run in reports):,} records, {rate:.1f} requests/s, "
+        f"{sum(run.throttled for run in reports):,} throttled, {sum(run.dead for run in reports):,} dead{eta}"
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def _outcome(engine: Engine, started: dict[str, list[int]], signals: Signals) -> Outcome:
+    reader = FrontierReader.open(engine.settings.daemon.state_dir)
+    assert reader is not None  # noqa: S101 - it was open a moment ago
+    try:
+        reports = {name: [(reader.run(run), reader.streams(run)) for run in runs] for name, runs in started.items()}
+    finally:
+        reader.close()
+    states = {_state(engine, run) for each in reports.values() for run, _ in each}
+    if "paused" in states or "failed" in states:
+        state, code = "failed", 1
+    elif "running" in states:
+        state, code = "interrupted", 130
+    elif "completed with dead letters" in states:
+        state, code = "completed with dead letters", 3
+    else:
+        state, code = "completed", 0
+    if signals.received and code == 0 and "running" in states:
+        state, code = "interrupted", 130
+    imports = {
+        name: [
+            {**msgspec.to_builtins(run), "state": _state(engine, run), "paused": engine.paused.get(run.account)}
+            | {"streams": msgspec.to_builtins(streams)}
+            for run, streams in each
+        ]
+        for name, each in reports.items()
+    }
+    return Outcome(code, {"state": state, "imports": imports})
+
+
+def print_report(report: dict[str, Any], console: Console) -> None:
+    """The report for people."""
+    for name, runs in report["imports"].items():
+        for run in runs:
+            seconds = (run["ended_at"] or time.time()) - run["started_at"]
+            console.print(
+                f"{name}: run {run['id']} {run['state']} after {_duration(seconds)}: {run['records']:,} records, "
+                f"{run['done']:,} tasks, {run['retried']:,} retried, {run['throttled']:,} throttled, "
+                f"{run['dead']:,} dead",
+                highlight=False,
+                soft_wrap=True,
+            )
+            if run["paused"]:
+                console.print(f"  account {run['account']} is paused: {run['paused']}", highlight=False, soft_wrap=True)
+            for stream, facts in run["streams"].items():
+                notes = [f"{facts[key]:,} {key}" for key in ("skipped", "dead") if facts[key]]
+                notes += ["denied"] if facts["denied"] else []
+                tail = f" ({', '.join(notes)}: {facts['reason']})" if notes else ""
+                console.print(f"  {stream}: {facts['records']:,} records{tail}", highlight=False, soft_wrap=True)
+    if report["state"] == "interrupted":
+        console.print("interrupted; nothing is lost: the same command resumes it")
+    elif report["state"] == "completed with dead letters":
+        console.print("some tasks are dead letters: see `crawlerd dead list`, then `crawlerd dead retry`")
+
+
+def log_to(console: Console, level: str) -> None:
+    """Sends log lines through the console, so that they stand above a live display."""
+    handler: logging.Handler
+    if console.is_terminal:
+        handler = RichHandler(console=console, show_path=False, show_time=False, rich_tracebacks=False)
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler])

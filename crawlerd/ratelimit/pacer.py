@@ -1,0 +1,19 @@
+"""Even pacing (GCRA): 10/s starts one request each 100 ms instead of ten at once."""
+
+from __future__ import annotations
+
+EFFICIENCY = 0.985  # of the limit: what is left absorbs network jitter between our clock and the server's
+LATENESS = 0.010  # seconds by which a start may be late without the following ones being late too
+
+
+class Pacer:
+    """rate: starts a second. next: monotonic time of the next start."""
+
+    __slots__ = ("interval", "next")
+
+    def __init__(self, rate: float, *, first: float) -> None:
+        self.interval = 1.0 / (rate * EFFICIENCY)
+        self.next = first
+
+    def start(self, now: float, cost: int = 1) -> None:
+        self.next = max(self.next, now - min(LATENESS, self.interval)) + self.interval * cost

@@ -1,0 +1,209 @@
+"""From the configuration file to what the daemon runs on: sources found, secrets looked up, paths made absolute."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from crawlerd.core.account import AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
+from crawlerd.core.errors import ConfigurationError
+from crawlerd.core.outcome import RetryPolicy
+
+if TYPE_CHECKING:  # at run time only `load` imports these, since `status` has no use for them
+    from crawlerd.core.config import Account, Config, SourceFacts
+    from crawlerd.source import Source
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A valid configuration. All but the daemon by name; sources: those that an account uses."""
+
+    daemon: Daemon
+    accounts: dict[str, AccountSpec]
+    limits: dict[str, LimitSpec]
+    sources: dict[str, Source]
+    sinks: dict[str, SinkSpec]
+    imports: dict[str, ImportSpec]
+
+
+def load(path: Path, *, secrets: bool = True) -> Settings:
+    """Reads and checks the configuration file. Relative paths in it start at its own directory.
+
+    secrets: False leaves every account's secret empty, for commands that send no request. Raises ConfigurationError
+    with all problems at once.
+    """
+    from crawlerd.core.config import parse
+
+    folder = path.absolute().parent
+    machine = _Machine(folder, secrets=secrets)
+    config = parse(_document(path), str(path), machine)
+    return Settings(
+        daemon=_daemon(config, folder),
+        accounts={name: _account(name, account) for name, account in config.accounts.items()},
+        limits={name: _limits(account, machine.sources[account.source]) for name, account in config.accounts.items()},
+        sources=machine.sources,
+        sinks={
+            name: SinkSpec(name=name, type=sink.type, path=folder / sink.path) for name, sink in config.sinks.items()
+        },
+        imports=_imports(config, machine.sources),
+    )
+
+
+def state_dir(path: Path) -> Path:
+    """The state directory alone, absolute: 30 times faster than `load`. Checks nothing else in the file."""
+    daemon = _document(path).get("daemon")
+    value = daemon.get("state_dir") if isinstance(daemon, dict) else None
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise ConfigurationError([f'{path}: daemon.state_dir: must be a path; write state_dir = "/var/lib/crawlerd"'])
+    return path.absolute().parent / value
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+    except UnicodeDecodeError as error:
+        problem = f"is not UTF-8 text (byte {error.start})"
+    except (ValueError, RecursionError) as error:  # also integers of 5,000 digits and 1,000 nested lists
+        problem = f"is not valid TOML: {error}".replace("Invalid value", "invalid value; text must stand in quotes")
+    raise ConfigurationError([f"{path}: {problem}"])
+
+
+class _Machine:
+    """Answers the checks' questions, see `crawlerd.core.config.Machine`. sources: those asked for so far."""
+
+    def __init__(self, folder: Path, *, secrets: bool) -> None:
+        from crawlerd.sources import source_names
+
+        self.sources: dict[str, Source] = {}
+        self._facts: dict[str, SourceFacts] = {}
+        self._installed = source_names()
+        self._folder = folder
+        self._secrets = secrets
+
+    def source(self, name: str) -> SourceFacts:
+        from crawlerd.core.config import instead
+        from crawlerd.sources import load_source
+
+        if name not in self._installed:
+            raise ValueError(f'there is no source "{name}"; {instead(name, self._installed)}')
+        if name not in self.sources:
+            try:
+                source = load_source(name)
+            except ConfigurationError as error:
+                raise ValueError("; ".join(error.problems)) from None
+            self.sources[name], self._facts[name] = source, _facts(source)
+        return self._facts[name]
+
+    def secret(self, kind: Literal["env", "file", "credential"], name: str) -> str:
+        if not self._secrets:
+            return ""
+        if kind == "env":
+            what, secret = f"the environment variable {name}", os.environ.get(name)
+            if secret is None:
+                raise ValueError(f"{what} is not set")
+        else:
+            what, secret = f"the {kind}", self._read(kind, name)
+        secret = secret.removesuffix("\n").removesuffix("\r")
+        if not secret:
+            raise ValueError(f"{what} is empty")
+        if not re.fullmatch("[!-~]+", secret):
+            raise ValueError(f"{what} must hold the key alone, on one line, without spaces and in ASCII")
+        return secret
+
+    def _read(self, kind: Literal["file", "credential"], name: str) -> str:
+        folder = self._folder if kind == "file" else Path(os.environ.get("CREDENTIALS_DIRECTORY", ""))
+        if kind == "credential" and not folder.is_absolute():
+            raise ValueError(
+                "only systemd gives credentials ($CREDENTIALS_DIRECTORY is not set); use { env = … } or { file = … }"
+            )
+        try:
+            return (folder / name).read_bytes().decode("latin-1")  # any bytes: what is no key is told by its caller
+        except (PermissionError, IsADirectoryError) as error:
+            # Only a path that exists is quoted: another could be the key itself, written in the wrong place.
+            problem = f"{folder / name} cannot be read by user id {os.getuid()}: {error.strerror}"
+        except (OSError, ValueError):
+            hint = "relative paths start at" if kind == "file" else "LoadCredential=NAME:PATH in the unit puts it into"
+            problem = f"there is no such {kind}; {hint} {folder}"
+        raise ValueError(problem)
+
+
+def _facts(source: Source) -> SourceFacts:
+    from crawlerd.core.config import SourceFacts
+
+    buckets = [kind.bucket for kind in source.kinds.values()]
+    fixed = {bucket for bucket in buckets if isinstance(bucket, str)}
+    return SourceFacts(
+        streams=source.streams,
+        base_url=source.base_url,
+        needs_key=source.auth is not None,
+        buckets=fixed | source.by_bucket.keys() if all(isinstance(bucket, str) for bucket in buckets) else None,
+        options=source.options,
+    )
+
+
+def _daemon(config: Config, folder: Path) -> Daemon:
+    daemon = config.daemon
+    return Daemon(
+        state_dir=folder / daemon.state_dir,
+        listen=daemon.listen,
+        worker_processes=daemon.worker_processes or len(os.sched_getaffinity(0)),
+        threads_per_process=daemon.threads_per_process,
+        drain_seconds=daemon.drain_seconds,
+        visibility_seconds=daemon.visibility_timeout,
+        max_worker_memory_bytes=daemon.max_worker_memory_mb * MIB,
+        log_level=daemon.log_level,
+    )
+
+
+def _account(name: str, account: Account) -> AccountSpec:
+    return AccountSpec(
+        name=name,
+        source=account.source,
+        base_url=account.base_url,
+        secret=account.api_key.get_secret_value(),
+        request_seconds=account.request_timeout,
+        max_body_bytes=account.max_body_mb * MIB,
+        retry=RetryPolicy(account.attempts, account.retry_base, account.retry_cap),
+        options=account.options,
+    )
+
+
+def _limits(account: Account, source: Source) -> LimitSpec:
+    """The account's own limits, else the source's. A bucket that the source names and the account does not keeps the
+    source's limits beside the account's default, so that neither is exceeded."""
+    from crawlerd.core import notation
+
+    named = dict(account.bucket_limits or {})
+    default = named.pop("default", None)
+    theirs = {bucket: notation.limits([*limits, *(default or ())]) for bucket, limits in source.by_bucket.items()}
+    return LimitSpec(
+        limits=source.limits if account.limits is None else account.limits,
+        bucket_limits=source.bucket_limits if default is None else default,
+        by_bucket=theirs | named,
+        concurrency=source.concurrency if account.concurrency is None else account.concurrency,
+        smooth=account.smooth,
+        weight=account.weight,
+    )
+
+
+def _imports(config: Config, sources: dict[str, Source]) -> dict[str, ImportSpec]:
+    specs = {}
+    for name, each in config.imports.items():
+        streams = sources[config.accounts[each.account].source].streams if "*" in each.streams else each.streams
+        specs[name] = ImportSpec(
+            name=name,
+            account=each.account,
+            sink=each.sink,
+            streams=streams,
+            every=each.schedule,
+            priority=each.priority,
+        )
+    return specs

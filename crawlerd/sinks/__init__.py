@@ -1,0 +1,1 @@
+"""Where records go: the sinks that the store writes before it acknowledges a task."""

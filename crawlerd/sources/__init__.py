@@ -1,0 +1,49 @@
+"""The sources that are installed, found by the entry points of the group `crawlerd.sources`."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+
+from crawlerd.core.errors import ConfigurationError
+from crawlerd.source import Source
+
+GROUP = "crawlerd.sources"
+
+
+def source_names() -> list[str]:
+    """The names of the installed sources, sorted; imports none of them."""
+    return sorted(entry_points(group=GROUP).names)
+
+
+def load_source(name: str) -> Source:
+    """Imports one source. ConfigurationError when there is none of that name, or it cannot be used."""
+    found = list(entry_points(group=GROUP, name=name))
+    if not found:
+        known = ", ".join(source_names()) or "none"
+        raise ConfigurationError([f'there is no source "{name}"; installed: {known}'])
+    if len(found) > 1:
+        raise ConfigurationError([f'source "{name}" is installed twice: {", ".join(each.value for each in found)}'])
+    where = f'source "{name}" ({found[0].value})'
+    try:
+        source = found[0].load()
+    except Exception as error:  # a plugin is anyone's code, and importing it runs it
+        raise ConfigurationError([f"{where} cannot be imported: {type(error).__name__}: {error}"]) from error
+    if not isinstance(source, Source):
+        raise ConfigurationError([f"{where} is not a crawlerd.source.Source but a {type(source).__name__}"])
+    if source.name != name:
+        raise ConfigurationError([f'{where} calls itself "{source.name}"'])
+    return source
+
+
+def load_sources() -> dict[str, Source]:
+    """Imports all installed sources, by name. ConfigurationError with one line for each that cannot be used."""
+    sources: dict[str, Source] = {}
+    problems: list[str] = []
+    for name in source_names():
+        try:
+            sources[name] = load_source(name)
+        except ConfigurationError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigurationError(problems)
+    return sources

@@ -1,0 +1,407 @@
+"""The SQLite sink: what its tables and views look like, exact text, and disks and programs that get in the way."""
+
+from __future__ import annotations
+
+import resource
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+import pytest
+
+from crawlerd.sink import Batch, Delivery, SinkError, StorageFailed
+from crawlerd.sinks import sqlite
+from crawlerd.sinks.sqlite import SqliteSink
+
+Query = Callable[..., list[tuple[Any, ...]]]
+
+
+def customers(*rows: tuple[str, dict[str, Any] | None], run: int = 1, fields: list[str] | None = None) -> Delivery:
+    if fields is None:
+        fields = list(dict.fromkeys(field for _, data in rows if data is not None for field in data))
+    return Delivery("stripe", "acme", run, [Batch("customers", len(rows), msgspec.json.encode(rows).decode(), fields)])
+
+
+def raw(*rows: tuple[str, str]) -> Delivery:
+    text = ",".join(f"[{msgspec.json.encode(key).decode()},{data}]" for key, data in rows)
+    return Delivery("stripe", "acme", 1, [Batch("customers", len(rows), f"[{text}]", ["n"])])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "warehouse.db"
+
+
+@pytest.fixture
+def sink(path: Path) -> Iterator[SqliteSink]:
+    sink = SqliteSink(path)
+    yield sink
+    sink.close()
+
+
+@pytest.fixture
+def query(path: Path) -> Query:
+    """Reads as another program would: through another SQLite, while the sink has the file open."""
+
+    def run(sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            return database.execute(sql, values).fetchall()
+
+    return run
+
+
+def columns(query: Query, name: str = "stripe_customers_view") -> list[str]:
+    return [row[0] for row in query("SELECT name FROM pragma_table_info(?)", name)]
+
+
+def test_the_table_is_as_documented(sink: SqliteSink, query: Query) -> None:
+    sink.write([customers(("cus_1", {"email": "a@example.com"}), run=7)], 1767225600.0625)
+    assert query("SELECT name, type, pk FROM pragma_table_info('stripe_customers')") == [
+        ("account", "TEXT", 1),
+        ("id", "TEXT", 2),
+        ("data", "TEXT", 0),
+        ("imported_at", "TEXT", 0),
+        ("run", "INTEGER", 0),
+        ("deleted_at", "TEXT", 0),
+    ]
+    assert query("SELECT * FROM stripe_customers") == [
+        ("acme", "cus_1", '{"email":"a@example.com"}', "2026-01-01T00:00:00.062Z", 7, None)
+    ]
+    assert query("SELECT unixepoch(imported_at) FROM stripe_customers") == [(1767225600,)]
+
+
+def test_the_view_has_the_top_level_fields_as_sql_values(sink: SqliteSink, query: Query) -> None:
+    data = {"email": "a\x00ü", "n": -(2**63), "x": 1.5, "yes": True, "no": None, "nested": {"a": [1]}, "order": '\\"'}
+    sink.write([customers(("a", data), ("b", {"email": "b"}))], 0.0)
+    assert columns(query) == ["account", "id", *data, "imported_at", "run", "deleted_at"]
+    assert query("SELECT email FROM stripe_customers_view") == [("a\x00ü",), ("b",)]
+    assert query("SELECT * FROM stripe_customers_view") == [
+        ("acme", "a", "a\x00ü", -(2**63), 1.5, 1, None, '{"a":[1]}', '\\"', "1970-01-01T00:00:00.000Z", 1, None),
+        ("acme", "b", "b", None, None, None, None, None, None, "1970-01-01T00:00:00.000Z", 1, None),
+    ]
+
+
+def test_the_view_follows_new_fields_also_after_reopening(path: Path, query: Query) -> None:
+    for data in ({"a": 1}, {"b": 2}, {"a": 3, "c": 3}):
+        with closing(SqliteSink(path)) as sink:
+            sink.write([customers((str(data), data))], 0.0)
+            sink.write([customers((str(data), {"later": 1, **data}))], 0.0)
+    assert columns(query)[2:-3] == ["a", "later", "b", "c"]
+    assert query("SELECT a, b, c, later FROM stripe_customers_view") == [
+        (1, *2 * (None,), 1),
+        (None, 2, None, 1),
+        (3, None, 3, 1),
+    ]
+
+
+def test_a_failed_write_leaves_the_view_to_be_widened_by_the_next(sink: SqliteSink, query: Query) -> None:
+    sink.write([customers(("a", {"a": 1}))], 0.0)
+    wider = customers(("b", {"b": 2}))
+    with pytest.raises(SinkError):
+        sink.write([wider, Delivery("no name", "acme", 1, wider.batches)], 0.0)
+    assert columns(query)[2:-3] == ["a"]
+    sink.write([wider], 0.0)
+    assert columns(query)[2:-3] == ["a", "b"]
+
+
+def test_fields_named_like_other_columns_get_underscores(path: Path, query: Query) -> None:
+    data = {"id": 1, "ID": 2, "id_": 3, "Email": 4, "email": 5, "data": 6, "Account": 7, "run": 8}
+    with closing(SqliteSink(path)) as sink:
+        sink.write([customers(("key", data))], 0.0)
+    with closing(SqliteSink(path)) as sink:
+        sink.write([customers(("key", {**data, "eMail": 9, "deleted_at": 10}))], 0.0)
+    named = ["id_", "ID__", "id___", "Email", "email_", "data_", "Account_", "run_", "eMail__", "deleted_at_"]
+    assert columns(query) == ["account", "id", *named, "imported_at", "run", "deleted_at"]
+    assert query(f"SELECT id, {', '.join(named)}, deleted_at FROM stripe_customers_view") == [
+        ("key", *range(1, 11), None)
+    ]
+
+
+def test_only_plain_names_become_columns(sink: SqliteSink, query: Query) -> None:
+    odd = ["a b", "a.b", "1a", "", "ü", "x\n", "'", '"', "a') AS z, (SELECT 1) AS y --", "$", "x" * 64, "a\x00"]
+    sink.write([customers(("a", {**dict.fromkeys(odd, 1), "_ok9": 2, "x" * 63: 3}))], 0.0)
+    assert columns(query) == ["account", "id", "_ok9", "x" * 63, "imported_at", "run", "deleted_at"]
+    assert msgspec.json.decode(query("SELECT data FROM stripe_customers")[0][0]).keys() >= set(odd)
+
+
+def test_a_view_has_at_most_500_columns(sink: SqliteSink, query: Query) -> None:
+    for start in range(0, 700, 70):
+        sink.write([customers(("a", {f"f{n}": n for n in range(start, start + 70)}))], 0.0)
+    assert len(columns(query)) == 500
+    assert columns(query)[2:-3] == [f"f{n}" for n in range(495)]
+    assert query("SELECT json_extract(data, '$.f699') FROM stripe_customers") == [(699,)]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        '{"n":1.10}',
+        '{"n":1e999}',
+        '{"n":-0.0}',
+        '{"n":1E+2}',
+        '{"n":123456789012345678901234567890}',
+        '{"n":0.1234567890123456789012345}',
+        '{"n":"\\u0000 \\ud83d\\ude00 \\/ \\b\\f\\n"}',
+        '{"n":1,"n":2}',
+        '{"n":"null"}',
+        "{}",
+    ],
+)
+def test_the_text_of_an_object_is_kept_exactly(sink: SqliteSink, query: Query, data: str) -> None:
+    sink.write([raw(("a", data))], 0.0)
+    assert query("SELECT data FROM stripe_customers") == [(data,)]
+    assert len(query("SELECT * FROM stripe_customers_view")) == 1
+
+
+def nested(levels: int) -> str:
+    return '{"n":' * levels + '"],[}\\"{"' + "}" * levels
+
+
+@pytest.mark.parametrize("levels", [990, 1100, 200_000])
+def test_any_depth_is_kept_beside_its_neighbours(sink: SqliteSink, query: Query, levels: int) -> None:
+    rows = [("before", '{"n":1.10}'), ('"],[\\', nested(levels)), ("gone", "null"), ("after", '{"n":2}')]
+    for now in (0.0, 1.0):  # the second time nothing changes
+        sink.write([raw(*rows)], now)
+        assert query("SELECT id, CAST(data AS TEXT), deleted_at IS NULL FROM stripe_customers") == [
+            (key, None if data == "null" else data, data != "null") for key, data in rows
+        ]
+        assert query("SELECT DISTINCT imported_at FROM stripe_customers") == [("1970-01-01T00:00:00.000Z",)]
+    assert [n for (n,) in query("SELECT n FROM stripe_customers_view")][::3] == [1.1, 2]
+    assert query("SELECT data FROM stripe_customers WHERE id = 'before'") == [('{"n":1.10}',)]
+
+
+@pytest.mark.parametrize(
+    "rows", ["", "[", "{}", "5", '["a",{}]', '[["a"]]', "[[null,{}]]", '[["a",{}],["b",{}]', "\x00"]
+)
+def test_rows_that_are_no_pairs_are_refused_whole(sink: SqliteSink, query: Query, rows: str) -> None:
+    good = customers(("good", {"n": 1}))
+    with pytest.raises(SinkError, match="customers"):
+        sink.write([good, Delivery("stripe", "acme", 1, [Batch("customers", 1, rows, [])])], 0.0)
+    sink.write([good], 0.0)
+    assert query("SELECT id FROM stripe_customers") == [("good",)]
+
+
+def test_a_tombstone_keeps_the_last_data_and_the_first_time(sink: SqliteSink, query: Query) -> None:
+    sink.write([customers(("known", {"n": 1}))], 1.0)
+    sink.write([customers(("known", None), ("unknown", None))], 2.0)
+    sink.write([customers(("known", None), ("unknown", None), run=2)], 3.0)
+    at = "1970-01-01T00:00:0{}.000Z".format
+    assert query("SELECT id, data, imported_at, run, deleted_at FROM stripe_customers") == [
+        ("known", '{"n":1}', at(3), 2, at(2)),
+        ("unknown", None, at(3), 2, at(2)),
+    ]
+    assert query("SELECT id, n FROM stripe_customers_view WHERE deleted_at IS NOT NULL") == [
+        ("known", 1),
+        ("unknown", None),
+    ]
+    sink.write([customers(("known", {"n": 1}), ("unknown", {"n": 2}), run=2)], 4.0)
+    assert query("SELECT id, n, imported_at, deleted_at FROM stripe_customers_view") == [
+        ("known", 1, at(4), None),
+        ("unknown", 2, at(4), None),
+    ]
+
+
+def test_a_repeated_delivery_writes_nothing_at_all(sink: SqliteSink, path: Path, query: Query) -> None:
+    deliveries = [customers(("a", {"n": 1}), ("b", None), ("c", {"n": 3}))]
+    sink.write(deliveries, 1.0)
+    before = query("SELECT * FROM stripe_customers"), wal_bytes(path)
+    sink.write(deliveries, 2.0)
+    assert (query("SELECT * FROM stripe_customers"), wal_bytes(path)) == before
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(("a_b", "c"), ("a", "b_c")), (("a", "b"), ("a", "b_view")), (("a", "b_view"), ("a", "b"))]
+)
+def test_streams_never_share_a_table(
+    sink: SqliteSink, first: tuple[str, str], second: tuple[str, str], query: Query
+) -> None:
+    with pytest.raises(SinkError, match="share"):
+        sink.write([Delivery(source, "acme", 1, [Batch(stream, 0, "[]", [])]) for source, stream in (first, second)], 0)
+    assert query("SELECT name FROM sqlite_schema") == []
+
+
+def wal_bytes(path: Path) -> int:
+    return Path(f"{path}-wal").stat().st_size
+
+
+def test_the_wal_is_bounded(sink: SqliteSink, path: Path, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "CHECKPOINT_BYTES", 200_000)
+    sink._checkpoint_at = 200_000
+    for n in range(60):
+        sink.write([customers((str(n), {"n": "x" * 50_000}))], 0.0)
+        assert wal_bytes(path) < 400_000
+    assert query("SELECT count(*) FROM stripe_customers") == [(60,)]
+
+
+def test_a_long_reader_stops_writing_before_the_wal_fills_the_disk(
+    path: Path, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "CHECKPOINT_BYTES", 200_000)
+    monkeypatch.setattr(sqlite, "MAX_WAL_BYTES", 1_000_000)
+    monkeypatch.setattr(sqlite, "CHECKPOINT_WAIT_SECONDS", 0.001)
+    with closing(SqliteSink(path)) as sink:
+        sink.write([customers(("first", {}))], 0.0)
+        written = 1
+        with closing(apsw.Connection(str(path))) as reader, reader:
+            assert reader.execute("SELECT count(*) FROM stripe_customers").get == 1
+            with pytest.raises(SinkError, match="end that program's transaction"):
+                for n in range(100):
+                    sink.write([customers((str(n), {"n": "x" * 50_000}))], 0.0)
+                    written += 1
+            assert 1_000_000 <= wal_bytes(path) < 1_200_000
+            with pytest.raises(SinkError):
+                sink.write([customers(("late", {}))], 0.0)
+            assert query("SELECT count(*) FROM stripe_customers") == [(written,)]
+        for n in range(3):
+            sink.write([customers((f"after {n}", {}))], 0.0)
+        assert query("SELECT count(*) FROM stripe_customers") == [(written + 3,)]
+        assert wal_bytes(path) <= 400_000
+
+
+def test_closing_leaves_one_file(path: Path, query: Query) -> None:
+    with closing(SqliteSink(path)) as sink:
+        sink.write([customers(("a", {}))], 0.0)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert query("SELECT id FROM stripe_customers") == [("a",)]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"NOT TESTED, a real full disk: {mounted.stderr.strip()}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+@pytest.mark.parametrize("free_kib", [0, 16, 40, 100, 700])
+def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_space(small_disk: Path, free_kib: int) -> None:
+    other = small_disk / "other"
+    path = small_disk / "warehouse.db"
+    other.write_bytes(b"x" * (2048 - free_kib) * 1024)
+    written = []
+    sink: SqliteSink | None = None
+    with pytest.raises(StorageFailed, match="warehouse.db is full") as failure:  # noqa: PT012 - whichever write it is
+        sink = SqliteSink(path)
+        for n in range(100):
+            sink.write([customers((f"{n}", {"n": "x" * 10_000})), customers((f"{n}b", {"n": "x" * 10_000}))], 0.0)
+            written += [f"{n}", f"{n}b"]
+    assert failure.value.full
+    other.unlink()
+    with closing(sink or SqliteSink(path)) as sink:
+        sink.write([customers(("after", {}))], 0.0)
+    with closing(apsw.Connection(str(path))) as database:
+        assert [row[0] for row in database.execute("SELECT id FROM stripe_customers")] == [*written, "after"]
+        assert database.pragma("integrity_check") == "ok"
+
+
+def test_a_disk_that_does_not_write_is_not_called_full(sink: SqliteSink, query: Query) -> None:
+    sink.write([customers(("a", {}))], 0.0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(StorageFailed, match=r"warehouse\.db fails .*File too large") as failure:
+            sink.write([customers(("b", {})), customers(("c", {"n": "x" * 300_000}))], 0.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not failure.value.full
+    sink.write([customers(("d", {}))], 0.0)
+    assert query("SELECT id FROM stripe_customers") == [("a",), ("d",)]
+
+
+class Disk(apsw.VFS):
+    """The real file system, counting fsyncs, which can be made to fail."""
+
+    def __init__(self) -> None:
+        super().__init__("counted", "unix", makedefault=True)
+        self.syncs = 0
+        self.broken = False
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - apsw's name
+        return File(self, name, flags)
+
+
+class File(apsw.VFSFile):
+    def __init__(self, disk: Disk, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
+        super().__init__("unix", name, flags)
+        self.disk = disk
+
+    def xSync(self, flags: int) -> None:  # noqa: N802 - apsw's name
+        if self.disk.broken:
+            error = apsw.IOError("no fsync")
+            error.extendedresult = apsw.SQLITE_IOERR_FSYNC
+            raise error
+        self.disk.syncs += 1
+        super().xSync(flags)
+
+
+@contextmanager
+def watched_disk() -> Iterator[Disk]:
+    disk = Disk()
+    try:
+        yield disk
+    finally:
+        disk.unregister()
+
+
+def test_a_write_is_one_fsync_and_a_failing_one_is_not_called_full(path: Path, query: Query) -> None:
+    with watched_disk() as disk, closing(SqliteSink(path)) as sink:
+        sink.write([customers(("a", {}))], 0.0)
+        disk.syncs = 0
+        sink.write([customers(("b", {})), customers(("c", {}))], 0.0)
+        assert disk.syncs == 1
+        disk.broken = True
+        with pytest.raises(StorageFailed, match="fails") as failure:
+            sink.write([customers(("d", {}))], 0.0)
+        assert not failure.value.full
+        disk.broken = False
+        sink.write([customers(("e", {}))], 0.0)
+        assert query("SELECT id FROM stripe_customers") == [("a",), ("b",), ("c",), ("e",)]
+
+
+def test_another_writer_is_waited_for_and_then_named(path: Path, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
+    with closing(SqliteSink(path)) as sink, closing(apsw.Connection(str(path))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(SinkError, match=r"warehouse\.db is locked") as failure:
+            sink.write([customers(("a", {}))], 0.0)
+        assert not isinstance(failure.value, StorageFailed)
+        other.execute("COMMIT")
+        sink.write([customers(("b", {}))], 0.0)
+        assert query("SELECT id FROM stripe_customers") == [("b",)]
+
+
+def test_files_that_cannot_be_used_are_named_with_the_reason(tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("not a database" * 1000)
+    for path, reason in ((text, "no intact database"), (tmp_path / "none" / "x.db", "directory"), (tmp_path, "write")):
+        with pytest.raises(SinkError, match=f"{path}.*{reason}"):
+            SqliteSink(path)
+    assert text.read_text() == "not a database" * 1000
+
+
+def test_damage_is_named(path: Path) -> None:
+    with closing(SqliteSink(path)) as sink:
+        sink.write([customers(*((str(n), {"n": "x" * 1000}) for n in range(100)))], 0.0)
+    content = bytearray(path.read_bytes())
+    content[8192:] = b"\xff" * (len(content) - 8192)
+    path.write_bytes(content)
+    with closing(SqliteSink(path)) as sink, pytest.raises(SinkError, match="no intact database"):
+        sink.write([customers(("a", {}))], 0.0)
+
+
+def test_a_foreign_table_of_the_same_name_is_left_alone(path: Path, query: Query) -> None:
+    with closing(apsw.Connection(str(path))) as database:
+        database.execute("CREATE TABLE stripe_customers (mine)")
+    with closing(SqliteSink(path)) as sink, pytest.raises(SinkError, match="stripe_customers has no column"):
+        sink.write([customers(("a", {}))], 0.0)
+    assert query("SELECT * FROM stripe_customers") == []
