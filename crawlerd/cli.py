@@ -165,6 +165,26 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
             _print_status(found)
 
 
+@app.command()
+def demo(
+    kill: Annotated[bool, typer.Option("--kill", help="Kill the import half-way with SIGKILL, and resume it.")] = False,
+) -> None:
+    """Import from a local API into ./crawlerd-demo: no configuration, no network, under a minute."""
+    from rich.console import Console
+
+    with _exit_codes():
+        try:
+            import aiohttp  # noqa: F401 - the local API, in a process of its own, needs it
+        except ModuleNotFoundError:
+            _fail("the demo's local API needs aiohttp: pip install 'crawlerd[demo]'", EXIT_FAILED)
+        from crawlerd.demo import command
+        from crawlerd.progress import log_to
+
+        console = Console()
+        log_to(console, "error")
+        raise typer.Exit(command.demo(console, kill=kill))
+
+
 @contextmanager
 def _reader(folder: Path) -> Iterator[FrontierReader | None]:
     from crawlerd.frontier.reader import FrontierReader

@@ -197,8 +197,8 @@ def _outcome(engine: Engine, started: dict[str, list[int]], signals: Signals) ->
     return Outcome(code, {"state": state, "imports": imports})
 
 
-def print_report(report: dict[str, Any], console: Console) -> None:
-    """The report for people."""
+def print_report(report: dict[str, Any], console: Console, *, streams: bool = True) -> None:
+    """The report for people, by stream if wanted."""
     for name, runs in report["imports"].items():
         for run in runs:
             seconds = (run["ended_at"] or time.time()) - run["started_at"]
@@ -211,7 +211,7 @@ def print_report(report: dict[str, Any], console: Console) -> None:
             )
             if run["paused"]:
                 console.print(f"  account {run['account']} is paused: {run['paused']}", highlight=False, soft_wrap=True)
-            for stream, facts in run["streams"].items():
+            for stream, facts in run["streams"].items() if streams else ():
                 notes = [f"{facts[key]:,} {key}" for key in ("skipped", "dead") if facts[key]]
                 notes += ["denied"] if facts["denied"] else []
                 tail = f" ({', '.join(notes)}: {facts['reason']})" if notes else ""

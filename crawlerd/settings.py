@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import tomllib
@@ -126,13 +127,12 @@ class _Machine:
             )
         try:
             return (folder / name).read_bytes().decode("latin-1")  # any bytes: what is no key is told by its caller
-        except (PermissionError, IsADirectoryError) as error:
-            # Only a path that exists is quoted: another could be the key itself, written in the wrong place.
-            problem = f"{folder / name} cannot be read by user id {os.getuid()}: {error.strerror}"
-        except (OSError, ValueError):
-            hint = "relative paths start at" if kind == "file" else "LoadCredential=NAME:PATH in the unit puts it into"
-            problem = f"there is no such {kind}; {hint} {folder}"
-        raise ValueError(problem)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+                raise ValueError(f"{folder / name} cannot be read by user id {os.getuid()}: {error.strerror}") from None
+        # A path that does not exist is not quoted: it could be the key itself, written in the wrong place.
+        hint = "relative paths start at" if kind == "file" else "LoadCredential=NAME:PATH in the unit puts it into"
+        raise ValueError(f"there is no such {kind}; {hint} {folder}")
 
 
 def _facts(source: Source) -> SourceFacts:
@@ -197,7 +197,8 @@ def _limits(account: Account, source: Source) -> LimitSpec:
 def _imports(config: Config, sources: dict[str, Source]) -> dict[str, ImportSpec]:
     specs = {}
     for name, each in config.imports.items():
-        streams = sources[config.accounts[each.account].source].streams if "*" in each.streams else each.streams
+        every = sources[config.accounts[each.account].source].streams
+        streams = tuple(dict.fromkeys(every if "*" in each.streams else each.streams))
         specs[name] = ImportSpec(
             name=name,
             account=each.account,

@@ -19,6 +19,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 CHILDREN = {("customers", "payment_methods"): "payment_methods", ("invoices", "lines"): "invoice_lines"}
+EMPTY = {  # lists that Stripe has, by path, and that have no objects here
+    "checkout/sessions": "checkout_sessions",
+    "invoiceitems": "invoice_items",
+    "payment_links": "payment_links",
+    "promotion_codes": "promotion_codes",
+    "quotes": "quotes",
+    "radar/early_fraud_warnings": "early_fraud_warnings",
+    "reviews": "reviews",
+    "setup_intents": "setup_intents",
+    "shipping_rates": "shipping_rates",
+    "subscription_schedules": "subscription_schedules",
+    "tax_rates": "tax_rates",
+    "topups": "topups",
+}
 NOT_CANCELED = ""  # what a list of subscriptions is filtered by when the request says nothing
 
 _encode = msgspec.json.Encoder().encode
@@ -49,7 +63,10 @@ class Edits:
 
 def split(path: str) -> tuple[str, str | None]:
     """The stream that a path asks for, "account" or "unknown"; and the id of the parent, of a child stream."""
-    match path.removeprefix("/v1/").split("/"):
+    below = path.removeprefix("/v1/")
+    if below in EMPTY:
+        return EMPTY[below], None
+    match below.split("/"):
         case ["account"]:
             return "account", None
         case [name] if name in STREAMS and STREAMS[name].parent is None:
@@ -73,6 +90,8 @@ class Stripe:
             return _encode(own_account(number))
         if name == "unknown":
             raise Refusal(404, f"Unrecognized request URL (GET: {path}).")
+        if name not in STREAMS:
+            return _encode({"object": "list", "url": path, "has_more": False, "data": []})
         stream = STREAMS[name]
         if stream.parent is None or parent is None:
             return self._page(number, stream, path, range(self._total(number, stream)), query)

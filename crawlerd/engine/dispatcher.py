@@ -9,7 +9,6 @@ import selectors
 import threading
 import time
 from collections import Counter, deque
-from heapq import heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
 from crawlerd.core.outcome import Bury, Complete, Crash, Defer, Pause, Retry
@@ -77,9 +76,9 @@ class Dispatcher:
         self._workers: list[WorkerProcess] = []
         self._next_worker_at = 0.0
         self._leases: dict[int, Leased] = {}
-        self._deadlines: list[tuple[float, int]] = []
         self._suspects: deque[Choice] = deque()
         self._next_token = 1
+        self._next_watch = 0.0
         self._next_tidy = 0.0
         self._settled: list[Settled] = []
         self._random = random.Random()  # noqa: S311 - jitter
@@ -174,7 +173,9 @@ class Dispatcher:
         self.progress_at = now
         while self._inbox:
             self._inbox.popleft()(now)
-        self._watch(now)
+        if now >= self._next_watch:
+            self._next_watch = now + TICK_SECONDS
+            self._watch(now)
         self._dispatch(now)
         if self._settled:
             self._store.settle(self._settled)
@@ -251,7 +252,6 @@ class Dispatcher:
         stamp = self._bench.charge(choice, now)
         attempt = choice.account.guard.attempt if choice.bucket is None and choice.account.guard else task.attempt
         self._leases[token] = Leased(choice, stamp, worker, now + self._lease_seconds)
-        heappush(self._deadlines, (now + self._lease_seconds, token))
         worker.leases.add(token)
         given.setdefault(worker, []).append(Lease(token, choice.account.name, task.kind, task.payload, attempt))
         if not self.first_lease_at:
@@ -340,21 +340,23 @@ class Dispatcher:
                 self._lose(worker, "hung", now)
             elif not worker.leases and worker.retiring:
                 self._lose(worker, "was replaced", now)
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, token = heappop(self._deadlines)
-            if leased := self._leases.get(token):
-                self._lose(leased.worker, f"held it for more than {self._lease_seconds:g} s", now, guilty=token)
+        while self._leases:
+            token, oldest = next(iter(self._leases.items()))  # all leases last equally long
+            if oldest.deadline > now:
+                break
+            self._lose(oldest.worker, f"held a task for more than {self._lease_seconds:g} s", now, guilty=token)
         if now >= self._next_tidy:
             self._next_tidy = now + TIDY_SECONDS
             self._bench.tidy(now)
             for worker in list(self._workers):
                 self._weigh(worker, now)
         if len(self._workers) < self._processes and now >= self._next_worker_at and not self._draining:
-            self._next_worker_at = now if self._processes > len(self._workers) + 1 else now + RESTART_SECONDS
-            worker = WorkerProcess(self._setup, now)
-            self._workers.append(worker)
-            self._selector.register(worker.socket, selectors.EVENT_READ, worker)
-            self._listen(worker)
+            self._next_worker_at = now + RESTART_SECONDS
+            for _ in range(self._processes - len(self._workers)):
+                worker = WorkerProcess(self._setup, now)
+                self._workers.append(worker)
+                self._selector.register(worker.socket, selectors.EVENT_READ, worker)
+                self._listen(worker)
 
     def _weigh(self, worker: WorkerProcess, now: float) -> None:
         """A worker that has grown finishes what it holds and is replaced; one that goes on growing is killed."""

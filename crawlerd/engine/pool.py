@@ -98,7 +98,7 @@ class WorkerProcess:
     def hangs(self, now: float) -> bool:
         """Asks for a sign of life once a second, and says whether one has been owed for too long."""
         elapsed = now - self._done_since
-        if elapsed >= PING_SECONDS / 4:
+        if elapsed > 0:
             self._rate = (self._rate + self._done / elapsed) / 2
             self._done, self._done_since = 0, now
         if self._asked_at is not None:

@@ -78,10 +78,10 @@ class SqliteSink:
     View `<source>_<stream>_view`: account, id, one column for each top-level field, imported_at, run, deleted_at.
     Scalars are SQL values (true is 1; integers over 64 bits and long fractions are rounded, `data` has them exactly),
     nested values JSON text. Deleted objects are in it too: `WHERE deleted_at IS NULL` leaves them out. Columns appear
-    as fields do, in the order of their first appearance, at most MAX_FIELDS. A field whose name is not a
-    plain identifier of up to 63 letters, digits and underscores has no column. A field named like an earlier column
-    or one of OWN_COLUMNS, in any case, gets underscores appended until it differs: the object's own "id" is `id_`.
-    The views belong to the sink: it replaces them.
+    as fields do, in the order of their first appearance, at most MAX_FIELDS. A field whose name is no identifier of
+    up to 63 ASCII letters, digits and underscores has no column. A field named like an earlier column or one of
+    OWN_COLUMNS, in any case, gets underscores appended until it differs: the object's own "id" is `id_`, for `id` is
+    the record's key. The views belong to the sink: it replaces them.
 
     The WAL is checkpointed every CHECKPOINT_BYTES. A program that keeps a read transaction open prevents that; at
     MAX_WAL_BYTES (plus one `write`) the sink refuses to write until it ends, rather than fill the disk.
@@ -102,9 +102,9 @@ class SqliteSink:
             connection.transaction_mode = "IMMEDIATE"
             connection.pragma("page_size", PAGE_BYTES)
             connection.pragma("journal_mode", "wal")
-            connection.pragma("synchronous", "full")
+            connection.pragma("synchronous", "full")  # WAL + NORMAL loses acknowledged writes when the power fails
             connection.pragma("cache_size", -8000)  # kB
-            connection.pragma("temp_store", "memory")
+            connection.pragma("temp_store", "memory")  # a full /tmp must not matter
             connection.pragma("journal_size_limit", 2 * CHECKPOINT_BYTES)
             self._page_bytes = connection.pragma("page_size")
             connection.set_wal_hook(self._committed)
@@ -116,7 +116,7 @@ class SqliteSink:
         share its table's or view's name with another; it names the file and says what to do in every other case.
         """
         at = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        streams = self._streams.copy()
+        streams, self._streams = self._streams, {}  # after a failure they are read anew
         with self._failures_named():
             self._bound_wal()
             with self._connection:
@@ -150,14 +150,14 @@ class SqliteSink:
         new = [field for field in batch.fields if field not in known and _FIELD.fullmatch(field)]
         fields = dict.fromkeys([*known, *new][:MAX_FIELDS]) if new else known
         if len(fields) > len(known):
-            self._connection.execute(f'DROP VIEW "{table}_view"; {_view(table, fields)}')
+            self._connection.execute(f'DROP VIEW IF EXISTS "{table}_view"; {_view(table, fields)}')
         streams[source, batch.stream] = fields
         return table
 
     def _upsert(self, table: str, stamp: tuple[str, str, int], batch: Batch) -> None:
         try:
             self._connection.execute(_UPSERT.format(table=table, rows=_ALL_ROWS), (*stamp, batch.rows))
-        except apsw.SQLError:  # one row that SQLite's JSON does not read, for example for its depth, fails them all
+        except (apsw.SQLError, apsw.ConstraintError):  # one row that SQLite's JSON does not read fails them all
             rows = _split(batch.rows)
             if len(rows) != batch.count:
                 raise SinkError(f"a batch for {table} in {self._path} is not {batch.count} pairs in JSON") from None
@@ -200,26 +200,26 @@ class SqliteSink:
 
 
 def _failure(path: Path, error: apsw.Error, system_errno: int = 0) -> SinkError:
-    """What to tell the person who is woken by it. system_errno: of the last failed system call, 0 if unknown."""
-    cause = f"{error}; {os.strerror(system_errno)}" if system_errno else str(error)
+    """What to tell the person who is woken by it. system_errno: of the last I/O error, 0 if unknown."""
+    reason = f"{error}; {os.strerror(system_errno)}" if system_errno else str(error)
     match error:
         case apsw.FullError():
             return StorageFailed(f"the disk of {path} is full; free some space", full=True)
         case apsw.IOError() | apsw.CantOpenError() if system_errno in (errno.ENOSPC, errno.EDQUOT):
-            return StorageFailed(f"the disk of {path} is full ({cause}); free some space", full=True)
+            return StorageFailed(f"the disk of {path} is full ({reason}); free some space", full=True)
         case apsw.IOError():
-            return StorageFailed(f"the disk of {path} fails ({cause})", full=False)
-        case apsw.CantOpenError() | apsw.ReadOnlyError() | apsw.PermissionsError():
+            return StorageFailed(f"the disk of {path} fails ({reason})", full=False)
+        case apsw.CantOpenError() | apsw.ReadOnlyError():
             return SinkError(
-                f"cannot write {path} ({cause}): does its directory exist, and may user {os.geteuid()} write "
+                f"cannot write {path} ({reason}): does its directory exist, and may user {os.geteuid()} write "
                 "the directory and the file?"
             )
         case apsw.BusyError():
             return SinkError(f"{path} is locked: another program has kept a write transaction open on it; end that")
         case apsw.CorruptError() | apsw.NotADBError():
-            return SinkError(f"{path} is no intact database ({cause}): restore it, or move it away and import in full")
+            return SinkError(f"{path} is no intact database ({error}): restore it, or move it away and import in full")
         case _:
-            return SinkError(f"cannot write {path}: {cause}")
+            return SinkError(f"cannot write {path}: {error}")
 
 
 def _view(table: str, fields: Iterable[str]) -> str:

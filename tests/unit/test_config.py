@@ -154,7 +154,6 @@ def test_what_is_not_set_has_its_default() -> None:
             {"default": ("25/second",), "search": ("20/second", "1000/day")},
         ),
         ("imports.acme", 'streams = ["*"]', ("*",)),
-        ("imports.acme", 'streams = ["invoices", "invoices"]', ("invoices",)),
         ("imports.acme", 'schedule = "1h30m"', 5400),
         ("imports.acme", "priority = 0", 0),
         ("imports.acme", 'priority = "auto"', None),
@@ -175,9 +174,19 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
             (
                 "daemon",
                 f'listen = "{listen}"',
-                'daemon.listen: must be "host:port", such as "127.0.0.1:9464" or "[::1]:9464"; port 0 takes any free one',
+                'daemon.listen: must be "host:port", such as "127.0.0.1:9464" or "[::1]:9464"; port 0 takes any free '
+                "one",
             )
-            for listen in ("9464", ":9464", "localhost:", "localhost:http", "localhost:65536", "::1:9464", "h:-1", "h:٣")
+            for listen in (
+                "9464",
+                ":9464",
+                "localhost:",
+                "localhost:http",
+                "localhost:65536",
+                "::1:9464",
+                "h:-1",
+                "h:٣",
+            )
         ),
         ("daemon", 'worker_processes = "4"', "daemon.worker_processes: must be a whole number, not text"),
         ("daemon", "worker_processes = true", "daemon.worker_processes: must be a whole number, not true or false"),
@@ -201,7 +210,11 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
             "daemon.visibility_timeout: must be a finite number",
         ),
         ("daemon", 'log_level = "loud"', 'daemon.log_level: must be "debug", "info", "warning" or "error"'),
-        ("daemon", "treads_per_process = 1", 'daemon.treads_per_process: unknown key; did you mean "threads_per_process"?'),
+        (
+            "daemon",
+            "treads_per_process = 1",
+            'daemon.treads_per_process: unknown key; did you mean "threads_per_process"?',
+        ),
         (
             "sinks.warehouse",
             "compress = true",
@@ -213,11 +226,6 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
         ("accounts.acme", "weight = 0", "accounts.acme.weight: must be more than 0"),
         ("accounts.acme", 'smooth = "yes"', "accounts.acme.smooth: must be true or false, not text"),
         ("accounts.acme", 'source = "strype"', 'accounts.acme.source: there is no source "strype"'),
-        (
-            "accounts.acme",
-            'source = "homeless"',
-            'accounts.acme.base_url: is missing, and homeless has no default; write base_url = "https://…"',
-        ),
         *(
             (
                 "accounts.acme",
@@ -266,17 +274,21 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
         (
             "accounts.acme",
             'bucket_limits = { search = "20/s" }',
-            'accounts.acme.bucket_limits.search: "20/s" is not a limit; write for example "25/second", "100/10 seconds" '
-            'or "10000/day"',
+            'accounts.acme.bucket_limits.search: "20/s" is not a limit; write for example "25/second", "100/10 '
+            'seconds" or "10000/day"',
         ),
         (
             "accounts.acme",
             'request_timeout = "5m"',
-            "accounts.acme.request_timeout: must be shorter than daemon.visibility_timeout, or a slow request is given to "
-            "a second worker",
+            "accounts.acme.request_timeout: must be shorter than daemon.visibility_timeout, or a slow request is given "
+            "to a second worker",
         ),
         ("accounts.acme", 'retry_base = "6m"', "accounts.acme.retry_base: must not be longer than retry_cap"),
-        ("accounts.acme", f'api_key = "{SECRET}"', f"accounts.acme.api_key: must not be the key itself, which would lie open in this file; {WRITE}"),
+        (
+            "accounts.acme",
+            f'api_key = "{SECRET}"',
+            f"accounts.acme.api_key: must not be the key itself, which would lie open in this file; {WRITE}",
+        ),
         *(
             (
                 "accounts.acme",
@@ -332,7 +344,7 @@ def test_a_wrong_value_is_told_in_plain_words(table: str, line: str, problem: st
 
 
 def test_what_is_missing_is_told_with_an_example() -> None:
-    document = {"accounts": {"a": {}}, "sinks": {"s": {}}, "imports": {"i": {}}}
+    document: dict[str, Any] = {"accounts": {"a": {}}, "sinks": {"s": {}}, "imports": {"i": {}}}
     assert problems_of(document) == [
         'crawlerd.toml: daemon.state_dir: is missing; write for example state_dir = "/var/lib/crawlerd"',
         'crawlerd.toml: accounts.a.source: is missing; write for example source = "stripe"',
@@ -348,10 +360,20 @@ def test_what_is_missing_is_told_with_an_example() -> None:
 
 
 def test_a_source_without_credentials_needs_no_key() -> None:
-    config = read(VALID.replace('"stripe"\napi_key = { env = "ACME_KEY" }', '"public"').replace(
-        '"customers", "invoices"', '"things"'
-    ))
+    config = read(
+        VALID.replace('"stripe"\napi_key = { env = "ACME_KEY" }', '"public"').replace(
+            '"customers", "invoices"', '"things"'
+        )
+    )
     assert config.accounts["acme"].api_key.get_secret_value() == ""
+
+
+def test_a_source_without_an_address_needs_one() -> None:
+    homeless = VALID.replace('"stripe"', '"homeless"').replace('"customers", "invoices"', '"things"')
+    assert problems_of(tomllib.loads(homeless)) == [
+        'crawlerd.toml: accounts.acme.base_url: is missing, and homeless has no default; write base_url = "https://…"'
+    ]
+    assert read(homeless.replace("source", 'base_url = "https://things.example"\nsource')).accounts["acme"].base_url
 
 
 def test_tables_and_names_that_are_none() -> None:
@@ -418,7 +440,7 @@ def test_a_problem_stays_on_its_line() -> None:
     assert r'"1h\x0a\x1b[31mred" is not a duration' in problem
 
 
-PLACES = st.sampled_from(["api_key", "apikey", "base_url", "limits", "weight", "smooth", "concurrency", "attempts", "token"])
+PLACES = st.sampled_from(["api_key", "apikey", "base_url", "weight", "smooth", "concurrency", "attempts", "token"])
 NESTINGS = st.sampled_from(
     [
         SECRET,
@@ -434,7 +456,7 @@ NESTINGS = st.sampled_from(
 )
 
 
-@given(place=PLACES.filter(lambda place: place != "limits"), value=NESTINGS)
+@given(place=PLACES, value=NESTINGS)
 def test_no_problem_quotes_a_key_that_stands_in_the_wrong_place(place: str, value: object) -> None:
     document = tomllib.loads(VALID)
     document["accounts"]["acme"][place] = value
@@ -452,10 +474,68 @@ SCALARS = st.one_of(
     st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.dates(), st.sampled_from(["5m", "1/day", "acme"])
 )
 VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=6), inner, max_size=2), max_leaves=4
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=6), inner, max_size=2),
+    max_leaves=4,
 )
 
 
-def tables(model: type) -> st.SearchStrategy[dict[str, Any]]:
-    keys = st.sampled_from([*TABLES["accounts" if model is None else "daemon"].model_fields])
-    return st.dictionaries(keys, VALUES, max_size=4)
+def tables_of(kind: str) -> st.SearchStrategy[object]:
+    """Tables with the right keys and any values, and what is no table at all."""
+    keys = st.sampled_from([*TABLES[kind].model_fields, "other"])
+    return st.one_of(st.dictionaries(keys, VALUES, max_size=4), VALUES)
+
+
+DOCUMENTS = st.fixed_dictionaries(
+    {},
+    optional={"daemon": tables_of("daemon"), "other": VALUES}
+    | {
+        kind: st.one_of(st.dictionaries(st.text(max_size=3), tables_of(kind), max_size=2), VALUES)
+        for kind in ("accounts", "sinks", "imports")
+    },
+)
+
+
+@given(DOCUMENTS)
+def test_whatever_the_file_holds_its_author_is_told_in_plain_words(document: dict[str, Any]) -> None:
+    try:
+        parse(document, "crawlerd.toml", Machine())
+    except ConfigurationError as error:
+        for problem in error.problems:
+            assert re.match(r"crawlerd\.toml: \S.*: \S", problem)
+            assert problem.isprintable()
+            assert not re.search(r"[Ii]nput|[Vv]alid |pydantic|instance|dictionary|Value error|_type\b", problem)
+
+
+@given(
+    amount=st.integers(1, 10**6),
+    multiple=st.integers(1, 1000),
+    unit=st.sampled_from(["second", "minute", "hour", "day", "month", "year"]),
+    form=st.sampled_from(["{}/{} {}", "{} per {} {}", "{} / {} {}s"]),
+)
+def test_the_notation_of_limits(amount: int, multiple: int, unit: str, form: str) -> None:
+    text = form.format(amount, multiple, unit)
+    assert notation.limits(f" {text} ,{10**7}/day; {10**7}/day") == (text, f"{10**7}/day")
+
+
+def documented() -> dict[str, str]:
+    """key: default, from the reference's table."""
+    rows = re.findall(r"^\| `(\S+)` \| [^|]+ \| ([^|]+) \| [^|]+ \|$", REFERENCE_PAGE.read_text(), re.MULTILINE)
+    return dict(rows)
+
+
+def test_every_key_is_documented_with_its_default() -> None:
+    keys = {
+        f"{kind}.{field}" if kind == "daemon" else f"{kind}.NAME.{field}": known
+        for kind, table in TABLES.items()
+        for field, known in table.model_fields.items()
+    }
+    page = {key: default for key, default in documented().items() if key.partition(".")[0] in TABLES}
+    assert sorted(page) == sorted(keys)
+    for key, known in keys.items():
+        if known.is_required() or key == "accounts.NAME.api_key":
+            assert page[key] == "required", key
+        elif known.default is None:
+            assert page[key] in ("the source's", "on demand"), key
+        else:
+            assert tomllib.loads(f"value = {page[key].strip('`')}")["value"] == known.default, key

@@ -25,6 +25,7 @@ from crawlerd.demo.api import chance
 from crawlerd.demo.objects import STREAMS, count, expected
 from crawlerd.demo.server import Add, Delete, Edit, Fault, Server, running
 from crawlerd.demo.traffic import Traffic
+from crawlerd.sources.stripe import LISTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,7 +136,8 @@ def test_an_invoice_embeds_its_first_lines_and_says_when_there_are_more(api: Ser
 def test_customers_have_none_to_three_payment_methods_and_some_streams_are_empty(api: Server) -> None:
     owned = [len(walk(api, f"/v1/customers/{customer['id']}/payment_methods")) for customer in formula("customers")]
     assert set(owned) == {0, 1, 2, 3}
-    assert walk(api, "/v1/transfers") == []
+    for path in ("/v1/transfers", "/v1/quotes", "/v1/checkout/sessions"):
+        assert walk(api, path) == []
 
 
 def test_accounts_have_different_objects_and_identities(api: Server) -> None:
@@ -201,6 +203,12 @@ def test_prices_can_be_filtered_by_active(api: Server) -> None:
         wanted = [price for price in everything if price["active"] is active]
         assert wanted
         assert walk(api, "/v1/prices", active=str(active).lower()) == wanted
+
+
+def test_every_list_that_the_source_asks_for_is_offered(api: Server) -> None:
+    for name, path in LISTS.items():
+        page = get(api, path, limit=1).data
+        assert (page["url"], bool(page["data"])) == (path, name in STREAMS and count(name, CUSTOMERS) > 0)
 
 
 # what is refused
