@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from crawlerd.frontier.reader import FrontierReader, Status
 
-EXIT_FAILED, EXIT_USAGE, EXIT_DEAD, EXIT_SOFTWARE, EXIT_DISK, EXIT_LOCKED, EXIT_CONFIG = 1, 2, 3, 70, 74, 75, 78
+EXIT_FAILED, EXIT_USAGE, EXIT_DEAD, EXIT_DISK, EXIT_LOCKED, EXIT_CONFIG = 1, 2, 3, 74, 75, 78
 
 app = typer.Typer(
     name="crawlerd",
