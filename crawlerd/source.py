@@ -132,6 +132,7 @@ class Kind:
     sequential: bool
     unique: bool
     priority: int
+    cost: int = 1
 
 
 class Source:
@@ -186,13 +187,15 @@ class Source:
         sequential: bool = False,
         unique: bool = False,
         priority: int | None = None,
+        cost: int = 1,
     ) -> Callable[[Handler], Handler]:
         """Registers the handler of a kind.
 
         stream: what its failures are reported under; the kind's last part by default. bucket: the finer limit that
         it counts against, or a function of its arguments; the stream by default. sequential: it yields its own
         successor, so it goes first, and a successor that came before is a dead letter. unique: asking twice for the
-        same arguments in a run makes one task. priority: 0 first … 9 last.
+        same arguments in a run makes one task. priority: 0 first … 9 last. cost: how many
+        ordinary requests one counts as, against every limit.
         """
 
         def register(handler: Handler) -> Handler:
@@ -205,6 +208,7 @@ class Source:
                 sequential=sequential,
                 unique=unique or sequential,
                 priority=priority if priority is not None else SEQUENTIAL_PRIORITY if sequential else DEFAULT_PRIORITY,
+                cost=cost,
             )
             return handler
 

@@ -153,15 +153,17 @@ class HttpApi:
             self._deadlines.stop(deadline)
             self.sent_at = deadline.sent_at
             self.done_at = time.monotonic() if deadline.sent_at else 0.0
-        return (
-            Transient(f"no complete response from {self._origin} within {seconds:g} s") if deadline.expired else answer
-        )
+        if deadline.expired:
+            return Transient(f"no complete response from {self._origin} within {seconds:g} s")
+        return answer
 
     def _url(self, path: str) -> str:
         if path.startswith("/"):
             return self._base + path
         if not self._origin or _origin(path) != self._origin:
-            raise Permanent(f"not a path, and not a URL of {self._origin or 'any base URL'}: {excerpt(path, 80)}")
+            raise Permanent(
+                f"not a path, and not a URL of {self._origin or 'any base URL'}: {excerpt(self._redacted(path), 80)}"
+            )
         target = urlsplit(path)
         # Put together again from our own origin: two parsers may disagree about where a URL's host ends.
         return self._origin + urlunsplit(("", "", target.path or "/", target.query, ""))

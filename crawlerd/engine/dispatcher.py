@@ -18,7 +18,7 @@ from crawlerd.engine.workbench import Choice, Guard
 from crawlerd.frontier.sqlite import Settled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from crawlerd.core.outcome import Outcome, Result
     from crawlerd.engine.clock import Clock
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from crawlerd.engine.wire import Setup
     from crawlerd.engine.workbench import AccountQueue, Workbench
     from crawlerd.frontier.sqlite import Bucket
+    from crawlerd.ratelimit.quota import Grant
     from crawlerd.ratelimit.window import Stamp
 
 log = logging.getLogger(__name__)
@@ -112,6 +113,15 @@ class Dispatcher:
             )
         )
 
+    def granted(self, grants: Sequence[Grant]) -> None:
+        """Starts of quotas, from the store."""
+
+        def take(now: float) -> None:
+            for grant in grants:
+                self._bench.grant(grant, self._clock.monotonic(grant.until), now)
+
+        self._post(take)
+
     def committed(self) -> None:
         """The store has room again."""
         if not self._inbox:
@@ -167,6 +177,7 @@ class Dispatcher:
         finally:
             for worker in self._workers:
                 worker.kill()
+            self._bench.give_back_quotas()
 
     def _step(self) -> None:
         now = time.monotonic()
@@ -184,7 +195,7 @@ class Dispatcher:
             self.drained.set()
         wake_at = min(self._bench.next_at(), now + TICK_SECONDS)
         if self._suspects:
-            wake_at = min(wake_at, self._suspects[0].free_at())
+            wake_at = min(wake_at, self._suspects[0].free_at(now))
         for key, events in self._selector.select(max(0.0, wake_at - time.monotonic())):
             if key.data is None:
                 os.eventfd_read(self._wakeup)
@@ -240,7 +251,7 @@ class Dispatcher:
         if not self._suspects:
             return None
         worker = min((worker for worker in self._workers if worker.room), key=lambda w: len(w.leases), default=None)
-        if worker is not None and not worker.leases and self._suspects[0].free_at() <= now:
+        if worker is not None and not worker.leases and self._suspects[0].free_at(now) <= now:
             self._lease(worker, self._suspects.popleft(), given, now)
         return worker
 
@@ -280,7 +291,7 @@ class Dispatcher:
         leased.stamp.at = max(leased.stamp.at, result.sent_at + late)
 
     def _conclude(self, choice: Choice, outcome: Outcome, now: float, *, sent_at: float = 0.0) -> None:
-        account, bucket, task = choice
+        account, bucket, task = choice.account, choice.bucket, choice.task
         self.outcomes[type(outcome).__name__.lower()] += 1
         if isinstance(outcome, Defer):
             limited = bucket if bucket is not None and outcome.scope == "bucket" else account

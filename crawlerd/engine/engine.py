@@ -77,6 +77,13 @@ class Engine:
         bench = Workbench(
             self._find_account,
             self.store.ask,
+            self.store.ask_quota,
+            costs={
+                name: kind.cost
+                for source in settings.sources.values()
+                for name, kind in source.kinds.items()
+                if kind.cost != 1
+            },
             quiet_since=-math.inf if last_alive is None else self.clock.monotonic(last_alive),
         )
         daemon = settings.daemon

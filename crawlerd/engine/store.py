@@ -14,6 +14,7 @@ import msgspec
 
 from crawlerd.core.errors import FrontierError, SinkError, StorageFailed
 from crawlerd.core.outcome import Bury, Complete, Crash, Retry
+from crawlerd.ratelimit.quota import Ask, DurableWindows, Grant, grant
 from crawlerd.sink import Delivery
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class HeadsReceiver(Protocol):
 
     def heads(self, bucket: Bucket, tasks: list[Task], *, more: bool) -> None: ...
     def committed(self) -> None: ...
+    def granted(self, grants: Sequence[Grant]) -> None: ...
 
 
 class Shelf:
@@ -89,12 +91,14 @@ class Store:
     ) -> None:
         self._frontier, self._clock = frontier, clock
         self._on_ended, self._on_fatal, self._beat = on_ended, on_fatal, beat
-        self._inbox: SimpleQueue[list[Settled] | tuple[int, int] | None] = SimpleQueue()
+        self._inbox: SimpleQueue[list[Settled] | Ask | tuple[int, int] | None] = SimpleQueue()
         self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._failed = False
         self._targets: dict[int, Target] = {}
         self._shelves: dict[int, Shelf] = {}
         self._blocked: dict[int, float] = {}
+        self._windows = DurableWindows(frontier.quota_rows)
+        self._asks: list[Ask] = []
         self._received = self._settled = 0
         self._received_bytes = self._settled_bytes = 0
         self._stopping = threading.Event()
@@ -126,6 +130,10 @@ class Store:
     def ask(self, bucket: int, count: int) -> None:
         """Wants `count` more heads of a bucket; they are sent to the dispatcher."""
         self._inbox.put((bucket, count))
+
+    def ask_quota(self, ask: Ask) -> None:
+        """Wants starts of a quota; they are charged with the next commit, and then sent to the dispatcher."""
+        self._inbox.put(ask)
 
     def block(self, bucket: int, until: float) -> None:
         """Notes, with the next commit, that a bucket may not be leased from before `until` (Unix seconds)."""
@@ -190,7 +198,7 @@ class Store:
     def _step(self) -> bool:
         group, going_on = self._collect()
         due = self._frontier.next_due()
-        if group or self._blocked or (due is not None and due <= self._clock.now()):
+        if group or self._blocked or self._asks or (due is not None and due <= self._clock.now()):
             self._commit(group)
         self.progress_at = time.monotonic()
         self._beat()
@@ -211,11 +219,13 @@ class Store:
                     self._answer_calls()
                 case list():
                     group += item
+                case Ask():
+                    self._asks.append(item)
                 case (bucket, count) if count:
                     self._refill(bucket, count)
                 case _:
                     return group, False
-            if group:
+            if group or self._asks:
                 wait = self._committed_at + GROUP_SECONDS - time.monotonic()
                 if wait <= 0 and self._inbox.empty():
                     break
@@ -235,13 +245,19 @@ class Store:
     def _commit(self, group: list[Settled]) -> None:
         group = [self._prioritised(settled) for settled in group]
         blocked, self._blocked = self._blocked, {}
+        asks, self._asks = self._asks, []
+        grants: list[Grant] = []
+
+        def charge() -> None:
+            grants[:] = [each for ask in asks if (each := grant(self._windows, ask, self._clock.now()))]
+
         delivered = False
         while True:
             try:
                 if not delivered:
                     self._deliver(group)
                     delivered = True
-                committed = self._frontier.commit(group, now=self._clock.now(), blocked=blocked)
+                committed = self._frontier.commit(group, now=self._clock.now(), blocked=blocked, charge=charge)
                 break
             except (StorageFailed, SinkError) as error:
                 if isinstance(error, StorageFailed) and not error.full:
@@ -266,6 +282,8 @@ class Store:
         for settled in group:
             if isinstance(settled.outcome, Complete | Retry | Bury | Crash):
                 self._shelves[settled.task.bucket].held.discard(settled.task.seq)
+        if grants:
+            self.dispatcher.granted(grants)
         self.arrived(committed)
         for number in {settled.task.bucket for settled in group}:
             shelf = self._shelves.get(number)

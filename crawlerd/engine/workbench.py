@@ -10,10 +10,11 @@ from crawlerd.ratelimit.limiter import Limiter, parse_limits
 from crawlerd.ratelimit.window import Stamp, StartLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from crawlerd.core.account import LimitSpec
     from crawlerd.core.task import Task
+    from crawlerd.ratelimit.quota import Ask, Grant
 
 FIRST_WANT, MOST_WANT = 4, 2048  # task heads of a bucket in memory; doubled whenever the bucket runs dry
 
@@ -67,33 +68,38 @@ class AccountQueue:
 
 
 class Choice(NamedTuple):
-    """A task that may start now. bucket None: the account's guard."""
+    """A task that may start now. bucket None: the account's guard. cost: what it counts as against limits."""
 
     account: AccountQueue
     bucket: BucketQueue | None
     task: Task
+    cost: int = 1
 
-    def free_at(self) -> float:
+    def free_at(self, now: float) -> float:
         """When its limits permit it to start."""
-        at = self.account.limiter.free_at()
-        return at if self.bucket is None else max(at, self.bucket.limiter.free_at())
+        at = self.account.limiter.free_at(now, self.cost)
+        return at if self.bucket is None else max(at, self.bucket.limiter.free_at(now, self.cost))
 
 
 class Workbench:
     """Times are monotonic seconds. O(log accounts) a lease, whatever the number of tasks.
 
     find: name and limits of an account by its number, None when it is not configured (any more). ask(bucket, count):
-    wants more heads, which come back through `add_heads`.
+    wants more heads, which come back through `add_heads`. ask_quota: wants a grant, which comes back through `grant`.
+    costs: by kind of task, where it is not 1.
     """
 
     def __init__(
         self,
         find: Callable[[int], tuple[str, LimitSpec] | None],
         ask: Callable[[int, int], None],
+        ask_quota: Callable[[Ask], None],
         *,
+        costs: Mapping[str, int] | None = None,
         quiet_since: float = -math.inf,
     ) -> None:
-        self._find, self._ask, self._quiet_since = find, ask, quiet_since
+        self._find, self._ask, self._ask_quota, self._quiet_since = find, ask, ask_quota, quiet_since
+        self._costs = costs or {}
         self._log = StartLog()
         self._accounts: dict[int, AccountQueue] = {}
         self._waiting: list[tuple[float, int, int, AccountQueue]] = []
@@ -115,7 +121,9 @@ class Workbench:
         return account
 
     def _limiter(self, key: str, limits: Sequence[str], spec: LimitSpec) -> Limiter:
-        return Limiter(key, parse_limits(limits), self._log, smooth=spec.smooth, quiet_since=self._quiet_since)
+        return Limiter(
+            key, parse_limits(limits), self._log, self._ask_quota, smooth=spec.smooth, quiet_since=self._quiet_since
+        )
 
     def accounts(self) -> Iterator[AccountQueue]:
         return iter(self._accounts.values())
@@ -146,6 +154,19 @@ class Workbench:
             heappush(bucket.heads, (task.priority, task.seq, task))
         self.place(account, now)
 
+    def grant(self, grant: Grant, until: float, now: float) -> None:
+        """A quota's answer to `ask_quota`; `until` is the grant's, in monotonic seconds."""
+        grant.quota.receive(grant, until)
+        if account := self._accounts.get(int(grant.quota.key.partition("/")[0])):
+            self.place(account, now)
+
+    def give_back_quotas(self) -> None:
+        """Returns what was granted and will not be used, before an orderly end."""
+        for account in self._accounts.values():
+            account.limiter.give_back()
+            for bucket in account.buckets.values():
+                bucket.limiter.give_back()
+
     def give_back(self, choice: Choice, now: float) -> None:
         """A taken task that was not performed: it is ready again, as it was."""
         if choice.bucket is None:
@@ -160,7 +181,7 @@ class Workbench:
     def place(self, account: AccountQueue, now: float) -> None:
         """Finds the account's place in the heaps anew; call after whatever changes when it may start next."""
         account.version += 1
-        at = self._ready_at(account)
+        at = self._ready_at(account, now)
         if at == math.inf:
             return
         self._ties += 1
@@ -170,18 +191,22 @@ class Workbench:
         else:
             heappush(self._waiting, (at, self._ties, account.version, account))
 
-    def _ready_at(self, account: AccountQueue) -> float:
+    def _ready_at(self, account: AccountQueue, now: float) -> float:
         if account.paused is not None:
             return math.inf
         if account.guard is not None:
-            return math.inf if account.guard.leased else max(account.guard.at, account.limiter.free_at())
+            return math.inf if account.guard.leased else max(account.guard.at, account.limiter.free_at(now))
         at = math.inf
         for bucket in account.buckets.values():
             if bucket.heads:
-                at = min(at, bucket.limiter.free_at())
+                cost = self._cost(bucket)
+                at = min(at, max(bucket.limiter.free_at(now, cost), account.limiter.free_at(now, cost)))
             elif bucket.more and not bucket.asked:
                 self._refill(bucket)
-        return max(at, account.limiter.free_at()) if at < math.inf else at
+        return at
+
+    def _cost(self, bucket: BucketQueue) -> int:
+        return self._costs.get(bucket.heads[0][2].kind, 1)
 
     def _refill(self, bucket: BucketQueue) -> None:
         bucket.asked = True
@@ -198,23 +223,30 @@ class Workbench:
             if version != account.version:
                 continue
             self._turn = turn
-            if account.guard is not None:
-                return Choice(account, None, account.guard.task)
-            best = None
-            for bucket in account.buckets.values():
-                if bucket.heads and bucket.limiter.free_at() <= now:
-                    key = (bucket.heads[0][0], bucket.served)
-                    if best is None or key < best[0]:
-                        best = key, bucket
-            if best is None or account.limiter.free_at() > now:
-                self.place(account, now)
-                continue
-            return Choice(account, best[1], best[1].heads[0][2])
+            choice = self._choose_of(account, now)
+            if choice is not None:
+                return choice
+            self.place(account, now)
         return None
+
+    def _choose_of(self, account: AccountQueue, now: float) -> Choice | None:
+        """The account's most urgent task that may start; among equals, of the bucket that was served longest ago."""
+        if account.guard is not None:
+            return Choice(account, None, account.guard.task)
+        best: BucketQueue | None = None
+        for bucket in account.buckets.values():
+            if not bucket.heads:
+                continue
+            if best is not None and (bucket.heads[0][0], bucket.served) > (best.heads[0][0], best.served):
+                continue
+            cost = self._cost(bucket)
+            if max(bucket.limiter.free_at(now, cost), account.limiter.free_at(now, cost)) <= now:
+                best = bucket
+        return None if best is None else Choice(account, best, best.heads[0][2], self._cost(best))
 
     def take(self, choice: Choice) -> None:
         """Takes the chosen task out of its queue. Follow with `charge`, now or when an apt worker is free."""
-        account, bucket, _ = choice
+        account, bucket = choice.account, choice.bucket
         if bucket is None:
             assert account.guard is not None  # noqa: S101 - it was chosen
             account.guard.leased = True
@@ -229,11 +261,11 @@ class Workbench:
 
     def charge(self, choice: Choice, now: float) -> Stamp:
         """Charges the start of a taken task to all its limits at once."""
-        account, bucket, _ = choice
+        account, bucket = choice.account, choice.bucket
         stamp = Stamp(now)
-        account.limiter.start(stamp)
+        account.limiter.start(stamp, choice.cost)
         if bucket is not None:
-            bucket.limiter.start(stamp)
+            bucket.limiter.start(stamp, choice.cost)
         account.turn += 1.0 / account.spec.weight
         self.place(account, now)
         return stamp

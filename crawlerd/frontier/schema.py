@@ -122,6 +122,12 @@ CREATE TABLE staged(
     value TEXT NOT NULL,
     PRIMARY KEY (run, stream)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE quota(                                    -- starts charged to windows of a minute and longer
+    key TEXT NOT NULL,
+    at REAL NOT NULL,
+    count INTEGER NOT NULL CHECK (count >= 0),
+    PRIMARY KEY (key, at)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE next_seq(value INTEGER NOT NULL) STRICT;
 INSERT INTO next_seq VALUES (1);
 """,

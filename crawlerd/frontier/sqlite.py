@@ -11,10 +11,11 @@ from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import Bury, Complete
 from crawlerd.core.task import Task
 from crawlerd.frontier.change import RUN_COUNTERS, Change
+from crawlerd.frontier.quota import QuotaRows
 from crawlerd.frontier.schema import FILE_NAME, connect, storage_errors, transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from crawlerd.core.outcome import Outcome
@@ -79,6 +80,7 @@ class Frontier:
     def __init__(self, state_dir: Path, *, now: float) -> None:
         self.path = state_dir / FILE_NAME
         self._db = connect(state_dir)
+        self.quota_rows = QuotaRows(self._db)
         self._read_names()
         self._next_seq: int = self._db.execute("SELECT value FROM next_seq").get
         self._purging: list[int] = [
@@ -210,12 +212,18 @@ class Frontier:
     # changing tasks
 
     def commit(
-        self, group: Sequence[Settled], *, now: float, blocked: Mapping[int, float] | None = None, due: int = 500
+        self,
+        group: Sequence[Settled],
+        *,
+        now: float,
+        blocked: Mapping[int, float] | None = None,
+        charge: Callable[[], None] | None = None,
+        due: int = 500,
     ) -> Committed:
         """One transaction: the outcomes of a group of leased tasks, each with its children and counters, and up to
         `due` delayed tasks whose time has come. The group's records must be durable in their sinks already.
 
-        blocked: buckets that may not be leased from before a Unix time.
+        blocked: buckets that may not be leased from before a Unix time. charge: writes to `quota_rows`.
         """
         change = Change(now)
         children: list[tuple[int, int, NewTask]] = []
@@ -233,6 +241,8 @@ class Frontier:
                     "WHERE bucket.id = j.value->>0",
                     blocked.items(),
                 )
+            if charge is not None:
+                charge()
             self._purge()
             return self._apply(change)
 

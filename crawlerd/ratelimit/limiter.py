@@ -10,10 +10,12 @@ from limits.strategies import MovingWindowRateLimiter
 
 from crawlerd.core.backoff import backoff
 from crawlerd.ratelimit.pacer import Pacer
+from crawlerd.ratelimit.quota import QUOTA_WINDOW, Quota
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from crawlerd.ratelimit.quota import Ask
     from crawlerd.ratelimit.window import Stamp, StartLog
 
 PACED_WINDOW = 60  # seconds; a longer window is a quota: it caps, and may be used up as fast as the shorter ones permit
@@ -37,16 +39,19 @@ def parse_limits(texts: Iterable[str]) -> list[RateLimitItem]:
 class Limiter:
     """Times are monotonic seconds. Used by the dispatcher's thread only.
 
-    quiet_since: no request of an earlier process was sent after this time, but any number may have been before.
+    ask: where grants of quotas are asked for. quiet_since: no request of an earlier process was sent after this time,
+    but any number may have been before. cost: how many ordinary requests one counts as.
     """
 
     __slots__ = (
-        "_items",
+        "_ask",
         "_log",
         "_pacer",
+        "_quotas",
         "_reacted_at",
         "_strategy",
         "_throttles",
+        "_windows",
         "blocked_until",
         "concurrency",
         "inflight",
@@ -57,13 +62,16 @@ class Limiter:
         key: str,
         limits: Iterable[RateLimitItem],
         log: StartLog,
+        ask: Callable[[Ask], None],
         *,
         smooth: bool = True,
         concurrency: int | None = None,
         quiet_since: float = -math.inf,
     ) -> None:
-        self._items = [(item, key, item.key_for(key)) for item in limits]
-        self._log = log
+        items = list(limits)
+        self._windows = [(item, key, item.key_for(key)) for item in items if item.get_expiry() < QUOTA_WINDOW]
+        self._quotas = [Quota(item, key) for item in items if item.get_expiry() >= QUOTA_WINDOW]
+        self._log, self._ask = log, ask
         self._strategy = MovingWindowRateLimiter(log)
         self._pacer: Pacer | None = None
         self._throttles = 0
@@ -71,36 +79,38 @@ class Limiter:
         self.concurrency = concurrency
         self.inflight = 0
         self.blocked_until = 0.0
-        paced = [item for item, _, _ in self._items if item.get_expiry() <= PACED_WINDOW]
+        paced = [item for item in items if item.get_expiry() <= PACED_WINDOW]
         if smooth and paced:
             rate = min(item.amount / item.get_expiry() for item in paced)
             self._pacer = Pacer(rate, first=quiet_since + 1 / rate)
-        elif paced:
-            self.blocked_until = quiet_since + max(item.get_expiry() for item in paced)
+        elif self._windows:
+            self.blocked_until = quiet_since + max(item.get_expiry() for item, _, _ in self._windows)
 
-    @property
-    def unlimited(self) -> bool:
-        return not self._items and self.concurrency is None
-
-    def free_at(self) -> float:
-        """When the next request may start; infinity while as many as permitted are on their way."""
+    def free_at(self, now: float, cost: int = 1) -> float:
+        """When the next request may start; infinity while as many as permitted are on their way, or while a grant is
+        being asked for."""
         if self.concurrency is not None and self.inflight >= self.concurrency:
             return math.inf
         at = self.blocked_until
         if self._pacer is not None:
             at = max(at, self._pacer.next)
-        for item, _, key in self._items:
-            at = max(at, self._log.free_at(key, item.amount, item.get_expiry()))
+        for item, _, key in self._windows:
+            at = max(at, self._log.free_at(key, item.amount, item.get_expiry(), cost))
+        if at <= now:
+            for quota in self._quotas:
+                at = max(at, quota.free_at(now, cost, self._ask))
         return at
 
-    def start(self, stamp: Stamp) -> None:
-        """Charges a start that `free_at` permitted."""
+    def start(self, stamp: Stamp, cost: int = 1) -> None:
+        """Charges a start that `free_at` permitted, to all limits at once."""
         self._log.stamp = stamp
-        for item, key, _ in self._items:
-            if not self._strategy.hit(item, key):
+        for item, key, _ in self._windows:
+            if not self._strategy.hit(item, key, cost=cost):
                 raise AssertionError(f"{item} of {key} was free and is not")
+        for quota in self._quotas:
+            quota.start(cost)
         if self._pacer is not None:
-            self._pacer.start(stamp.at)
+            self._pacer.start(stamp.at, cost)
         self.inflight += 1
 
     def finish(self) -> None:
@@ -121,18 +131,26 @@ class Limiter:
             retry_after = longest * (0.5 + jitter / 2)
         self.blocked_until = max(self.blocked_until, now + retry_after)
 
+    def give_back(self) -> None:
+        """Returns granted starts that will not happen."""
+        for quota in self._quotas:
+            quota.give_back(self._ask)
+
     def quiet(self, now: float) -> bool:
         """Nothing that this limiter remembers matters any more: it may be dropped and made anew."""
         return (
             self.inflight == 0
-            and self.free_at() <= now
             and not self._throttles
+            and self.blocked_until <= now
+            and (self._pacer is None or self._pacer.next <= now)
             and all(
                 self._log.free_at(key, item.amount, item.get_expiry(), item.amount) <= now
-                for item, _, key in self._items
+                for item, _, key in self._windows
             )
         )
 
     def forget(self) -> None:
-        for _, _, key in self._items:
+        """To be called when it is dropped."""
+        self.give_back()
+        for _, _, key in self._windows:
             self._log.clear(key)

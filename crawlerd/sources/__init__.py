@@ -33,17 +33,3 @@ def load_source(name: str) -> Source:
     if source.name != name:
         raise ConfigurationError([f'{where} calls itself "{source.name}"'])
     return source
-
-
-def load_sources() -> dict[str, Source]:
-    """Imports all installed sources, by name. ConfigurationError with one line for each that cannot be used."""
-    sources: dict[str, Source] = {}
-    problems: list[str] = []
-    for name in source_names():
-        try:
-            sources[name] = load_source(name)
-        except ConfigurationError as error:
-            problems += error.problems
-    if problems:
-        raise ConfigurationError(problems)
-    return sources

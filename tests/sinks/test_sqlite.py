@@ -258,9 +258,9 @@ def test_a_long_reader_stops_writing_before_the_wal_fills_the_disk(
             with pytest.raises(SinkError):
                 sink.write([customers(("late", {}))], 0.0)
             assert query("SELECT count(*) FROM stripe_customers") == [(written,)]
-        for n in range(3):
-            sink.write([customers((f"after {n}", {}))], 0.0)
-        assert query("SELECT count(*) FROM stripe_customers") == [(written + 3,)]
+        for n in range(20):
+            sink.write([customers((f"after {n}", {"n": "x" * 50_000}))], 0.0)
+        assert query("SELECT count(*) FROM stripe_customers") == [(written + 20,)]
         assert wal_bytes(path) <= 400_000
 
 
@@ -272,7 +272,8 @@ def test_closing_leaves_one_file(path: Path, query: Query) -> None:
 
 
 def test_closing_empties_the_wal_also_while_others_have_the_file_open(path: Path) -> None:
-    with closing(SqliteSink(path)) as sink, closing(apsw.Connection(str(path))) as other:
+    sink = SqliteSink(path)
+    with closing(apsw.Connection(str(path))) as other:
         sink.write([customers(("a", {}))], 0.0)
         assert other.execute("SELECT id FROM stripe_customers").get == "a"
         sink.close()
@@ -376,14 +377,15 @@ def test_a_write_is_one_fsync_and_a_failing_one_is_not_called_full(path: Path, q
         assert query("SELECT id FROM stripe_customers") == [("a",), ("b",), ("c",), ("e",)]
 
 
-def test_another_writer_is_waited_for(sink: SqliteSink, path: Path, query: Query) -> None:
-    with closing(apsw.Connection(str(path))) as other:
-        other.execute("BEGIN IMMEDIATE")
-        end = threading.Timer(0.05, lambda: other.execute("COMMIT"))
-        end.start()
-        sink.write([customers(("a", {}))], 0.0)
-        end.join()
-    assert query("SELECT id FROM stripe_customers") == [("a",)]
+def test_another_writer_is_waited_for(path: Path, query: Query) -> None:
+    for n in range(2):  # the second sink finds its table made, so it reads before it writes
+        with closing(SqliteSink(path)) as sink, closing(apsw.Connection(str(path))) as other:
+            other.execute(f"BEGIN IMMEDIATE; CREATE TABLE theirs_{n} (x)")
+            end = threading.Timer(0.05, lambda other=other: other.execute("COMMIT"))
+            end.start()
+            sink.write([customers((str(n), {}))], 0.0)
+            end.join()
+    assert query("SELECT id FROM stripe_customers") == [("0",), ("1",)]
 
 
 def test_another_writer_that_does_not_end_is_named(path: Path, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,180 @@
+"""Quotas: windows of a minute and longer, kept on disk, so that neither a restart nor a crash exceeds them.
+
+The dispatcher never waits for a disk. The store charges a few starts in advance and grants them to it; a start that was
+granted and never happened is given back, or, after a crash, stays charged.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from limits.storage import MovingWindowSupport, Storage
+from limits.strategies import MovingWindowRateLimiter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from limits import RateLimitItem
+
+QUOTA_WINDOW = 60  # seconds: from here on a window outlasts a restart
+GRANULARITY = 100  # grants a window: what a grant wastes, in time and in starts after a crash, is a hundredth of it
+
+
+class Rows(Protocol):
+    """Where charges are kept: (key, Unix time, how many). Used inside the transaction of its owner."""
+
+    def charged(self, key: str, since: float) -> Sequence[tuple[float, int]]:
+        """(time, count) of the charges after `since`, oldest first."""
+        ...
+
+    def charge(self, key: str, at: float, count: int) -> None:
+        """Adds `count` (which may be negative, to give back) to what is charged at this very time."""
+        ...
+
+    def forget(self, key: str, before: float) -> None: ...
+
+
+class DurableWindows(Storage, MovingWindowSupport):
+    """A `limits` storage whose charges lie in `rows`. Set `now` (Unix seconds) before each use."""
+
+    STORAGE_SCHEME = ["crawlerd-durable"]  # noqa: RUF012 - read by `limits`, which wants a plain list
+
+    def __init__(self, rows: Rows) -> None:
+        super().__init__()
+        self.now = 0.0
+        self._rows = rows
+
+    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        if self.get_moving_window(key, limit, expiry)[1] + amount > limit:
+            return False
+        self._rows.forget(key, self.now - expiry)
+        self._rows.charge(key, self.now, amount)
+        return True
+
+    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
+        charges = self._rows.charged(key, self.now - expiry)
+        return (charges[0][0] if charges else self.now), sum(count for _, count in charges)
+
+    def give_back(self, key: str, at: float, count: int) -> None:
+        """Takes back a part of what was charged at this very time."""
+        self._rows.charge(key, at, -count)
+
+    def free_at(self, key: str, limit: int, expiry: int, amount: int) -> float:
+        """Unix time from which `amount` more starts fit into the window."""
+        charges = self._rows.charged(key, self.now - expiry)
+        free, surplus = self.now, sum(count for _, count in charges) + amount - limit
+        for at, count in charges:
+            if surplus > 0:
+                surplus, free = surplus - count, at + expiry
+        return free
+
+    def clear(self, key: str) -> None:
+        self._rows.forget(key, float("inf"))
+
+    def check(self) -> bool:
+        return True
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        return RuntimeError
+
+    # `limits` also asks every storage for plain counters, which moving windows do not use.
+
+    def get(self, key: str) -> int:
+        return sum(count for _, count in self._rows.charged(key, 0.0))
+
+    def get_expiry(self, key: str) -> float:
+        return self.now
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        raise TypeError("DurableWindows keeps moving windows only")
+
+    def reset(self) -> int | None:
+        raise TypeError("quotas are not reset")
+
+
+class Ask(NamedTuple):
+    """The dispatcher wants at least `cost` starts of a quota; 0: none. unused: of the last grant, to be given back."""
+
+    quota: Quota
+    cost: int
+    unused: int
+    charged_at: float
+
+
+class Grant(NamedTuple):
+    """starts, to be used before `until`; when there are none, none is free before `until`. Unix seconds."""
+
+    quota: Quota
+    starts: int
+    until: float
+
+
+class Quota:
+    """The dispatcher's side of a quota: what it has been granted. Monotonic seconds, but for charged_at."""
+
+    __slots__ = ("_asked", "_charged_at", "_left", "_until", "item", "key")
+
+    def __init__(self, item: RateLimitItem, key: str) -> None:
+        self.item, self.key = item, key
+        self._left = 0
+        self._until = 0.0
+        self._charged_at = 0.0
+        self._asked = False
+
+    @property
+    def validity(self) -> float:
+        """Seconds that a grant may be used."""
+        return float(self.item.get_expiry()) / GRANULARITY
+
+    def free_at(self, now: float, cost: int, ask: Callable[[Ask], None]) -> float:
+        """When `cost` starts may happen; infinity while the store is being asked."""
+        if self._left >= cost and now < self._until:
+            return 0.0
+        if self._left == 0 and now < self._until:
+            return self._until  # there was nothing to grant
+        if not self._asked:
+            self._asked = True
+            ask(self._settled(cost))
+        return math.inf
+
+    def start(self, cost: int) -> None:
+        self._left -= cost
+        if not self._left:
+            self._until = 0.0
+
+    def receive(self, grant: Grant, until: float) -> None:
+        """The store's answer; `until` is the grant's, in monotonic seconds."""
+        self._asked = False
+        self._left, self._until, self._charged_at = grant.starts, until, grant.until
+
+    def give_back(self, ask: Callable[[Ask], None]) -> None:
+        """Returns what will not be used."""
+        if self._left:
+            ask(self._settled(0))
+
+    def _settled(self, cost: int) -> Ask:
+        unused, self._left = self._left, 0
+        return Ask(self, cost, unused, self._charged_at)
+
+
+def grant(windows: DurableWindows, ask: Ask, now: float) -> Grant | None:
+    """Charges as many starts as a grant is large, at the last moment at which they may be used.
+
+    Call it inside a transaction, which makes the charge durable before any of the starts happens. None when none was
+    asked for.
+    """
+    quota, item, key = ask.quota, ask.quota.item, ask.quota.item.key_for(ask.quota.key)
+    if ask.unused:
+        windows.give_back(key, ask.charged_at, ask.unused)
+    if not ask.cost:
+        return None
+    windows.now = now + quota.validity
+    _, used = windows.get_moving_window(key, item.amount, item.get_expiry())
+    count = min(max(ask.cost, -(-item.amount // GRANULARITY)), item.amount - used)
+    if count < ask.cost:
+        return Grant(quota, 0, windows.free_at(key, item.amount, item.get_expiry(), ask.cost) - quota.validity)
+    if not MovingWindowRateLimiter(windows).hit(item, quota.key, cost=count):
+        raise AssertionError(f"{item} of {quota.key} had room and has not")
+    return Grant(quota, count, windows.now)
