@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 import time
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from crawlerd.frontier.reader import FrontierReader
 from crawlerd.metrics import exposition
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from crawlerd.engine.engine import Engine
@@ -106,6 +108,10 @@ class _Server(ThreadingHTTPServer):
         log.debug("a request to the admin server failed: %r", request)
 
 
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
 class _SocketServer(_Server):
     address_family = socket.AF_UNIX
     private = True
@@ -123,14 +129,17 @@ class Admin:
     """Both servers, each on a thread. address: where TCP listens. FrontierError when an address cannot be bound."""
 
     def __init__(self, engine: Engine, listen: tuple[str, int]) -> None:
-        self._path = engine.settings.daemon.state_dir / SOCKET_NAME
+        state_dir = engine.settings.daemon.state_dir
+        self._path = state_dir / SOCKET_NAME
         self._path.unlink(missing_ok=True)  # left by a crash: the lock says that nobody else uses it
+        host = f"[{listen[0]}]" if ":" in listen[0] else listen[0]
         try:
-            tcp = _Server(listen, _Handler)
+            tcp = (_Server6 if ":" in listen[0] else _Server)(listen, _Handler)
         except OSError as error:
-            raise FrontierError(f"cannot listen on {listen[0]}:{listen[1]}: {error.strerror}") from None
-        self.address = f"{listen[0]}:{tcp.server_port}"
-        self._servers = [tcp, _SocketServer(str(self._path), _Handler)]  # type: ignore[arg-type] # a path is an address
+            raise FrontierError(f"cannot listen on {host}:{listen[1]}: {error.strerror}") from None
+        self.address = f"{host}:{tcp.server_port}"
+        with _socket_address(state_dir) as address:
+            self._servers = [tcp, _SocketServer(address, _Handler)]  # type: ignore[arg-type] # a path is an address
         for server in self._servers:
             server.engine = engine
             threading.Thread(target=server.serve_forever, name="admin", args=(0.1,), daemon=True).start()
@@ -142,12 +151,23 @@ class Admin:
         self._path.unlink(missing_ok=True)
 
 
+@contextmanager
+def _socket_address(state_dir: Path) -> Iterator[str]:
+    """Where the socket is, by way of its directory's descriptor: a path of 108 bytes or more is no address."""
+    directory = os.open(state_dir, os.O_PATH | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{SOCKET_NAME}"
+    finally:
+        os.close(directory)
+
+
 def ask_daemon(state_dir: Path, numbers: list[int]) -> int:
     """Asks the daemon that owns the state directory to retry dead letters; how many there were."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(REQUEST_SECONDS)
         try:
-            connection.connect(str(state_dir / SOCKET_NAME))
+            with _socket_address(state_dir) as address:
+                connection.connect(address)
             body = msgspec.json.encode(numbers)
             connection.sendall(
                 b"POST /dead/retry HTTP/1.0\r\nContent-Length: " + str(len(body)).encode() + b"\r\n\r\n" + body

@@ -141,7 +141,7 @@ class HttpApi:
             prepared.prepare_url(self._url(path), params)
             prepared.prepare_headers(self._headers(headers or {}))
             prepared.prepare_body(None, None, json)
-            raw = self._adapter.send(prepared, stream=True, timeout=seconds).raw
+            raw = self._adapter.send(prepared, stream=True, timeout=None).raw  # `deadline` is the only clock
             body = self._body(raw)
         except CrawlerdError as error:
             answer: Response | Exception = error.with_traceback(None)
@@ -183,7 +183,6 @@ class HttpApi:
                 if size > self._account.max_body_bytes:
                     raise Permanent(f"the response is larger than {self._account.max_body_bytes} bytes")
                 chunks.append(chunk)
-            raw.release_conn()
         return b"".join(chunks)
 
     def _judged(self, response: Response) -> Exception | None:

@@ -9,9 +9,9 @@ import selectors
 import threading
 import time
 from collections import Counter, deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
-from crawlerd.core.outcome import Bury, Complete, Crash, Defer, Pause, Retry
+from crawlerd.core.outcome import Bury, Complete, Crash, Defer, Outcome, Pause, Retry
 from crawlerd.core.task import Lease, Task
 from crawlerd.engine.pool import WorkerProcess
 from crawlerd.engine.workbench import Choice, Guard
@@ -20,7 +20,7 @@ from crawlerd.frontier.sqlite import Settled
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from crawlerd.core.outcome import Outcome, Result
+    from crawlerd.core.outcome import Result
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.store import Store
     from crawlerd.engine.wire import Setup
@@ -34,7 +34,11 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 0.25  # between looks at workers and leases when nothing happens
 TIDY_SECONDS = 10.0
 RESTART_SECONDS = 1.0  # between starts of worker processes that die young
+TURN_LEASES = 8  # leases that an account without limits gets before it is another's turn
 LATE_ARRIVAL = 0.025  # seconds of a slow answer that may have passed before the server counted the request
+
+
+NAMES = {outcome: outcome.__name__.lower() for outcome in get_args(Outcome)}
 
 
 class Leased(NamedTuple):
@@ -226,24 +230,24 @@ class Dispatcher:
             return
         given: dict[WorkerProcess, list[Lease]] = {}
         reserved = self._run_suspect(given, now)
-        while True:
-            worker = max(
-                (worker for worker in self._workers if worker is not reserved), key=lambda w: w.room, default=None
-            )
-            if worker is None or worker.room <= 0:
+        rooms = {worker: room for worker in self._workers if worker is not reserved and (room := worker.room) > 0}
+        while rooms:
+            worker = max(rooms, key=rooms.__getitem__)
+            choices = self._bench.choose(now, min(rooms[worker], TURN_LEASES))
+            if not choices:
                 break
-            choice = self._bench.choose(now)
-            if choice is None:
-                break
-            self._bench.take(choice)
-            if choice.task.crashes:
-                self._suspects.append(choice)
-                reserved = reserved or self._run_suspect(given, now)
-            else:
-                self._lease(worker, choice, given, now)
+            for choice in choices:
+                if choice.task.crashes:
+                    self._suspects.append(choice)
+                else:
+                    self._lease(worker, choice, given, now)
+            rooms[worker] -= len(choices)
+            if rooms[worker] <= 0:
+                del rooms[worker]
         for worker, leases in given.items():
             worker.give(leases)
-            self._listen(worker)
+            if worker.wants_to_write:
+                self._listen(worker)
 
     def _run_suspect(self, given: dict[WorkerProcess, list[Lease]], now: float) -> WorkerProcess | None:
         """A task that was running when a worker died is performed alone, so that the guilty one convicts itself.
@@ -261,10 +265,14 @@ class Dispatcher:
         token, task = self._next_token, choice.task
         self._next_token += 1
         stamp = self._bench.charge(choice, now)
-        attempt = choice.account.guard.attempt if choice.bucket is None and choice.account.guard else task.attempt
+        guard = choice.account.guard
+        attempt = guard.attempt if choice.bucket is None and guard else task.attempt
         self._leases[token] = Leased(choice, stamp, worker, now + self._lease_seconds)
-        worker.leases.add(token)
-        given.setdefault(worker, []).append(Lease(token, choice.account.name, task.kind, task.payload, attempt))
+        lease = Lease(token, choice.account.name, task.kind, task.payload, attempt)
+        if worker in given:
+            given[worker].append(lease)
+        else:
+            given[worker] = [lease]
         if not self.first_lease_at:
             self.first_lease_at = now
 
@@ -283,36 +291,42 @@ class Dispatcher:
     def _date(self, leased: Leased, result: Result) -> None:
         """Corrects when the server got the request: not before it was sent, and later by what its answer was slower
         than the quickest ones, up to a bound, since most of that is the server's own time."""
-        late = 0.0
-        if bucket := leased.choice.bucket:
-            took = result.done_at - result.sent_at
-            bucket.latency = min(took, bucket.latency * 1.001)
-            late = min(took - bucket.latency, LATE_ARRIVAL)
+        account, bucket = leased.choice.account, leased.choice.bucket
+        took = result.done_at - result.sent_at
+        quickest = (bucket and bucket.latency) or account.latency  # a bucket's first requests: as for its account
+        late = min(max(0.0, took - quickest), LATE_ARRIVAL)
+        account.latency = min(took, account.latency * 1.001 or took)
+        if bucket is not None:
+            bucket.latency = min(took, quickest * 1.001 or took)
         leased.stamp.at = max(leased.stamp.at, result.sent_at + late)
 
     def _conclude(self, choice: Choice, outcome: Outcome, now: float, *, sent_at: float = 0.0) -> None:
-        account, bucket, task = choice.account, choice.bucket, choice.task
-        self.outcomes[type(outcome).__name__.lower()] += 1
-        if isinstance(outcome, Defer):
-            limited = bucket if bucket is not None and outcome.scope == "bucket" else account
-            limited.limiter.throttled(sent_at, now, outcome.retry_after, self._random.random())
-            if bucket is not None:
-                until = limited.limiter.blocked_until - now + self._clock.now()
-                for number in [bucket.id] if limited is bucket else account.buckets:
-                    self._store.block(number, until)
-        elif isinstance(outcome, Complete):
-            account.limiter.succeeded()
-            if bucket is not None:
-                bucket.limiter.succeeded()
+        account, bucket = choice.account, choice.bucket
+        self.outcomes[NAMES[type(outcome)]] += 1
+        if isinstance(outcome, Complete):
+            if choice.limited:
+                account.limiter.succeeded()
+                if bucket is not None:
+                    bucket.limiter.succeeded()
+        elif isinstance(outcome, Defer):
+            self._throttle(choice, outcome, now, sent_at)
+        elif isinstance(outcome, Pause) and bucket is not None:
+            self._paused(account, outcome.error, now)
         self._bench.finish(choice, now)
         if bucket is None:
             self._conclude_guard(account, outcome, now)
             return
-        if isinstance(outcome, Pause):
-            self._paused(account, outcome.error, now)
         if isinstance(outcome, Defer | Pause):
             self._bench.give_back(choice, now)
-        self._settled.append(Settled(task, account.id, outcome))
+        self._settled.append(Settled(choice.task, account.id, outcome))
+
+    def _throttle(self, choice: Choice, outcome: Defer, now: float, sent_at: float) -> None:
+        account, bucket = choice.account, choice.bucket
+        limited = bucket if bucket is not None and outcome.scope == "bucket" else account
+        limited.limiter.throttled(sent_at, now, outcome.retry_after, self._random.random())
+        until = limited.limiter.blocked_until - now + self._clock.now()
+        for number in [bucket.id] if bucket is not None and limited is bucket else account.buckets:
+            self._store.block(number, until)
 
     def _conclude_guard(self, account: AccountQueue, outcome: Outcome, now: float) -> None:
         guard = account.guard

@@ -152,7 +152,7 @@ class Engine:
             self._check(account.name)
             for run in runs:
                 self.store.serve_run(run, target)
-            self.store.offer_all()
+            self.store.offer(number)
             return Started(runs, resumed)
 
         started = self.store.call(begin).result()

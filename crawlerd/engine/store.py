@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from crawlerd.core.errors import FrontierError, SinkError, StorageFailed
-from crawlerd.core.outcome import Bury, Complete, Crash, Retry
+from crawlerd.core.outcome import Complete, Defer, Pause
 from crawlerd.ratelimit.quota import Ask, DurableWindows, Grant, grant
 from crawlerd.sink import Delivery
 
@@ -31,6 +31,7 @@ GROUP_TASKS = 500
 GROUP_SECONDS = 0.010
 BACKLOG_TASKS, BACKLOG_BYTES = 4_000, 64 << 20  # outcomes waiting to be committed, beyond which leasing stops
 PUSHED_HEADS = 4  # sent along, unasked, when tasks arrive in a bucket that had none or that are more urgent
+LEAST_READ = 16  # rows read at once, at least: some may be in memory already
 HELD_MOST = 4_096  # tasks of a bucket in memory beyond which nothing is sent unasked
 TROUBLE_SECONDS = 1.0  # between tries while a disk is full or a sink refuses
 BEAT_SECONDS = 1.0
@@ -63,14 +64,16 @@ class HeadsReceiver(Protocol):
 
 class Shelf:
     """What of a bucket is in memory. held: the tasks given to the dispatcher and not settled. cursor: behind it, all
-    is on disk only; up to it, what is not held is gone. dry: the dispatcher was told that there is no more."""
+    is on disk only; up to it, what is not held is gone, or was skipped, because its run is not served. dry: the
+    dispatcher was told that there is no more."""
 
-    __slots__ = ("cursor", "dry", "held")
+    __slots__ = ("cursor", "dry", "held", "skipped")
 
     def __init__(self) -> None:
         self.held: set[int] = set()
         self.cursor = (-1, -1)
         self.dry = True
+        self.skipped = False
 
 
 class Store:
@@ -124,7 +127,7 @@ class Store:
     def settle(self, group: list[Settled]) -> None:
         """Outcomes of leased tasks, to be committed."""
         self._received += len(group)
-        self._received_bytes += sum(_size(settled) for settled in group)
+        self._received_bytes += _size(group)
         self._inbox.put(group)
 
     def ask(self, bucket: int, count: int) -> None:
@@ -177,11 +180,13 @@ class Store:
                 self._targets.pop(run, None)
             self._on_ended(committed.ended)
 
-    def offer_all(self) -> None:
-        """Tells the dispatcher of every bucket that has ready tasks: after a start, or when more runs are served."""
-        for bucket in self._frontier.ready_buckets():
+    def offer(self, account: int) -> None:
+        """Tells the dispatcher of the account's buckets that have ready tasks, when more of its runs are served."""
+        for bucket in self._frontier.ready_buckets(account):
             shelf = self._shelves.setdefault(bucket.id, Shelf())
-            shelf.cursor, shelf.dry = (-1, -1), False
+            if shelf.skipped:
+                shelf.cursor, shelf.skipped = (-1, -1), False
+            shelf.dry = False
             self.dispatcher.heads(bucket, [], more=True)
 
     # the thread
@@ -243,7 +248,8 @@ class Store:
                 future.set_exception(error)
 
     def _commit(self, group: list[Settled]) -> None:
-        group = [self._prioritised(settled) for settled in group]
+        if any(target.priority is not None for target in self._targets.values()):
+            group = [self._prioritised(settled) for settled in group]
         blocked, self._blocked = self._blocked, {}
         asks, self._asks = self._asks, []
         grants: list[Grant] = []
@@ -274,18 +280,15 @@ class Store:
             self.trouble = None
         self._committed_at = time.monotonic()
         self.commits += 1
-        self.records += sum(
-            batch.count for _, _, outcome in group if isinstance(outcome, Complete) for batch in outcome.batches
-        )
         self._settled += len(group)
-        self._settled_bytes += sum(_size(settled) for settled in group)
-        for settled in group:
-            if isinstance(settled.outcome, Complete | Retry | Bury | Crash):
-                self._shelves[settled.task.bucket].held.discard(settled.task.seq)
+        self._settled_bytes += _size(group)
+        for task, _, outcome in group:
+            if not isinstance(outcome, Defer | Pause):  # those are still in the dispatcher's hands
+                self._shelves[task.bucket].held.discard(task.seq)
         if grants:
             self.dispatcher.granted(grants)
         self.arrived(committed)
-        for number in {settled.task.bucket for settled in group}:
+        for number in {task.bucket for task, _, _ in group}:
             shelf = self._shelves.get(number)
             if shelf is not None and shelf.dry and not shelf.held:
                 del self._shelves[number]
@@ -307,6 +310,7 @@ class Store:
                 deliveries.setdefault(target.sink, []).append(delivery)
         for sink, records in deliveries.items():
             sink.write(records, self._clock.now())
+            self.records += sum(batch.count for delivery in records for batch in delivery.batches)
 
     def _refill(self, number: int, count: int) -> None:
         shelf = self._shelves.get(number)
@@ -318,19 +322,26 @@ class Store:
         tasks: list[Task] = []
         shelf.dry = False
         while len(tasks) < count and not shelf.dry:
-            rows = self._frontier.heads(number, shelf.cursor, count)
-            shelf.dry = len(rows) < count
+            rows = self._frontier.heads(number, shelf.cursor, max(count, LEAST_READ))
+            shelf.dry = len(rows) < max(count, LEAST_READ)
             for task in rows:
                 if len(tasks) == count:
                     shelf.dry = False
                     break
                 shelf.cursor = (task.priority, task.seq)
-                if task.seq not in shelf.held and task.run in self._targets:
+                if task.run not in self._targets:
+                    shelf.skipped = True
+                elif task.seq not in shelf.held:
                     tasks.append(task)
         shelf.held.update(task.seq for task in tasks)
         self.dispatcher.heads(self._frontier.bucket(number), tasks, more=not shelf.dry)
 
 
-def _size(settled: Settled) -> int:
-    outcome = settled.outcome
-    return sum(len(batch.rows) for batch in outcome.batches) if isinstance(outcome, Complete) else 0
+def _size(group: list[Settled]) -> int:
+    """Bytes of the group's records."""
+    return sum(
+        len(batch.rows)
+        for _, _, outcome in group
+        if isinstance(outcome, Complete) and outcome.batches
+        for batch in outcome.batches
+    )

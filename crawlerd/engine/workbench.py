@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from crawlerd.core.task import Task
     from crawlerd.ratelimit.quota import Ask, Grant
 
-FIRST_WANT, MOST_WANT = 4, 2048  # task heads of a bucket in memory; doubled whenever the bucket runs dry
+FIRST_WANT, MOST_WANT = 4, 2048  # task heads of a bucket that are asked for at once
+REFILL_SECONDS = 0.05  # a bucket that asks again within this time gets twice as many
 
 
 class Guard:
@@ -33,10 +34,10 @@ class Guard:
 
 class BucketQueue:
     """A bucket's next tasks, the most urgent first. more: the frontier has others. asked: they are on their way.
-    latency: seconds that its quickest requests take.
+    latency: seconds that its quickest requests take, 0 before the first.
     """
 
-    __slots__ = ("account", "asked", "heads", "id", "latency", "limiter", "more", "served", "want")
+    __slots__ = ("account", "asked", "asked_at", "heads", "id", "latency", "limiter", "more", "served", "want")
 
     def __init__(self, number: int, account: AccountQueue, limiter: Limiter) -> None:
         self.id = number
@@ -45,15 +46,18 @@ class BucketQueue:
         self.heads: list[tuple[int, int, Task]] = []
         self.more = True
         self.asked = False
+        self.asked_at = -math.inf
         self.want = FIRST_WANT
         self.served = 0
-        self.latency = math.inf
+        self.latency = 0.0
 
 
 class AccountQueue:
-    """An account with ready tasks. turn: virtual time of its next lease, for fair shares by weight."""
+    """An account with ready tasks. turn: virtual time of its next lease, for fair shares by weight.
+    latency: as of a bucket.
+    """
 
-    __slots__ = ("buckets", "guard", "id", "limiter", "name", "paused", "spec", "turn", "version")
+    __slots__ = ("buckets", "guard", "id", "latency", "limiter", "name", "paused", "spec", "turn", "version")
 
     def __init__(self, number: int, name: str, spec: LimitSpec, limiter: Limiter) -> None:
         self.id = number
@@ -63,17 +67,20 @@ class AccountQueue:
         self.buckets: dict[int, BucketQueue] = {}
         self.guard: Guard | None = None
         self.paused: str | None = None
+        self.latency = 0.0
         self.turn = 0.0
         self.version = 0  # of its place in the heaps: older entries there are void
 
 
 class Choice(NamedTuple):
-    """A task that may start now. bucket None: the account's guard. cost: what it counts as against limits."""
+    """A task that may start now. bucket None: the account's guard. cost: what it counts as against limits. limited:
+    there are such."""
 
     account: AccountQueue
     bucket: BucketQueue | None
     task: Task
     cost: int = 1
+    limited: bool = True
 
     def free_at(self, now: float) -> float:
         """When its limits permit it to start."""
@@ -101,6 +108,7 @@ class Workbench:
         self._find, self._ask, self._ask_quota, self._quiet_since = find, ask, ask_quota, quiet_since
         self._costs = costs or {}
         self._log = StartLog()
+        self._unlimited = Stamp(0.0)  # of every start that no limit asks about
         self._accounts: dict[int, AccountQueue] = {}
         self._waiting: list[tuple[float, int, int, AccountQueue]] = []
         self._runnable: list[tuple[float, int, int, AccountQueue]] = []
@@ -202,18 +210,16 @@ class Workbench:
                 cost = self._cost(bucket)
                 at = min(at, max(bucket.limiter.free_at(now, cost), account.limiter.free_at(now, cost)))
             elif bucket.more and not bucket.asked:
-                self._refill(bucket)
+                self._refill(bucket, now)
         return at
 
     def _cost(self, bucket: BucketQueue) -> int:
         return self._costs.get(bucket.heads[0][2].kind, 1)
 
-    def _refill(self, bucket: BucketQueue) -> None:
-        bucket.asked = True
-        self._ask(bucket.id, bucket.want)
-
-    def choose(self, now: float) -> Choice | None:
-        """The task to start now, charged to no limit yet; None when none may start. Follow with `take`."""
+    def choose(self, now: float, most: int) -> list[Choice]:
+        """Takes tasks of one account that may start now out of their queue: one where limits hold, since each start
+        moves the next; up to `most` where none do; none when nothing may start. Follow each with `charge`, now or when
+        an apt worker is free."""
         while self._waiting and self._waiting[0][0] <= now:
             _, _, version, account = heappop(self._waiting)
             if version == account.version:
@@ -223,16 +229,17 @@ class Workbench:
             if version != account.version:
                 continue
             self._turn = turn
-            choice = self._choose_of(account, now)
-            if choice is not None:
-                return choice
+            choices = self._take_of(account, now, most)
             self.place(account, now)
-        return None
+            if choices:
+                return choices
+        return []
 
-    def _choose_of(self, account: AccountQueue, now: float) -> Choice | None:
-        """The account's most urgent task that may start; among equals, of the bucket that was served longest ago."""
+    def _take_of(self, account: AccountQueue, now: float, most: int) -> list[Choice]:
+        """The account's most urgent tasks that may start; among equals, of the bucket that was served longest ago."""
         if account.guard is not None:
-            return Choice(account, None, account.guard.task)
+            account.guard.leased = True
+            return [Choice(account, None, account.guard.task)]
         best: BucketQueue | None = None
         for bucket in account.buckets.values():
             if not bucket.heads:
@@ -242,40 +249,48 @@ class Workbench:
             cost = self._cost(bucket)
             if max(bucket.limiter.free_at(now, cost), account.limiter.free_at(now, cost)) <= now:
                 best = bucket
-        return None if best is None else Choice(account, best, best.heads[0][2], self._cost(best))
-
-    def take(self, choice: Choice) -> None:
-        """Takes the chosen task out of its queue. Follow with `charge`, now or when an apt worker is free."""
-        account, bucket = choice.account, choice.bucket
-        if bucket is None:
-            assert account.guard is not None  # noqa: S101 - it was chosen
-            account.guard.leased = True
-            return
-        heappop(bucket.heads)
+        if best is None:
+            return []
+        cost, heads = self._cost(best), best.heads
+        limited = not (best.limiter.unlimited and account.limiter.unlimited)
+        count = 1 if limited else min(len(heads), most)
+        choices = [Choice(account, best, heappop(heads)[2], cost, limited) for _ in range(count)]
+        account.turn += count / account.spec.weight
         self._served += 1
-        bucket.served = self._served
-        if bucket.more and not bucket.asked and len(bucket.heads) <= bucket.want // 2:
-            if not bucket.heads:
-                bucket.want = min(bucket.want * 2, MOST_WANT)
-            self._refill(bucket)
+        best.served = self._served
+        if best.more and not best.asked and len(heads) <= best.want // 2:
+            self._refill(best, now)
+        return choices
+
+    def _refill(self, bucket: BucketQueue, now: float) -> None:
+        """Asks for as many heads as the bucket needs in a while, judged by how soon it asks again."""
+        if now - bucket.asked_at < REFILL_SECONDS:
+            bucket.want = min(bucket.want * 2, MOST_WANT)
+        elif now - bucket.asked_at > 20 * REFILL_SECONDS:
+            bucket.want = max(bucket.want // 2, FIRST_WANT)
+        bucket.asked, bucket.asked_at = True, now
+        self._ask(bucket.id, bucket.want)
 
     def charge(self, choice: Choice, now: float) -> Stamp:
         """Charges the start of a taken task to all its limits at once."""
-        account, bucket = choice.account, choice.bucket
-        stamp = Stamp(now)
+        if not choice.limited:
+            return self._unlimited
+        account, bucket, stamp = choice.account, choice.bucket, Stamp(now)
         account.limiter.start(stamp, choice.cost)
         if bucket is not None:
             bucket.limiter.start(stamp, choice.cost)
-        account.turn += 1.0 / account.spec.weight
         self.place(account, now)
         return stamp
 
     def finish(self, choice: Choice, now: float) -> None:
-        """The request of a start has ended, however."""
-        choice.account.limiter.finish()
-        if choice.bucket is not None:
-            choice.bucket.limiter.finish()
-        self.place(choice.account, now)
+        """The request of a charged start has ended, however."""
+        if not choice.limited:
+            return
+        account, bucket = choice.account, choice.bucket
+        account.limiter.finish()
+        if bucket is not None:
+            bucket.limiter.finish()
+        self.place(account, now)
 
     def next_at(self) -> float:
         """When the next waiting account may start something; infinity when none waits."""

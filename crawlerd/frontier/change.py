@@ -12,7 +12,21 @@ if TYPE_CHECKING:
     from crawlerd.core.outcome import Outcome
     from crawlerd.core.task import Task
 
-RUN_COUNTERS = ("open", "delayed", "done", "dead", "retried", "throttled", "records")
+
+@dataclass(slots=True)
+class Counts:
+    """Differences to the counters of a run."""
+
+    open: int = 0
+    delayed: int = 0
+    done: int = 0
+    dead: int = 0
+    retried: int = 0
+    throttled: int = 0
+    records: int = 0
+
+    def row(self) -> tuple[int, ...]:
+        return (self.open, self.delayed, self.done, self.dead, self.retried, self.throttled, self.records)
 
 
 @dataclass(slots=True)
@@ -36,7 +50,7 @@ class Change:
     crashed: list[tuple[int, int, int]] = field(default_factory=list)
     staged: list[tuple[int, str, str]] = field(default_factory=list)
     buckets: Counter[int] = field(default_factory=Counter)
-    runs: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    runs: defaultdict[int, Counts] = field(default_factory=lambda: defaultdict(Counts))
     tallies: defaultdict[tuple[int, str], Tally] = field(default_factory=lambda: defaultdict(Tally))
     arrived: dict[int, tuple[int, int]] = field(default_factory=dict)
 
@@ -46,9 +60,10 @@ class Change:
         match outcome:
             case Complete():
                 self._take(task)
-                counts.update(open=-1, done=1)
+                counts.open -= 1
+                counts.done += 1
                 for batch in outcome.batches:
-                    counts["records"] += batch.count
+                    counts.records += batch.count
                     self.tallies[task.run, batch.stream].records += batch.count
                 for skipped in outcome.skipped:
                     tally = self.tallies[task.run, skipped.stream]
@@ -70,13 +85,14 @@ class Change:
                         task.payload,
                     )
                 )
-                counts.update(delayed=1, retried=1)
+                counts.delayed += 1
+                counts.retried += 1
             case Bury():
                 self._take(task)
-                counts.update(open=-1)
+                counts.open -= 1
                 self.bury(task, kind, outcome)
             case Defer():
-                counts.update(throttled=1)
+                counts.throttled += 1
             case Pause():
                 pass
             case Crash():
@@ -111,7 +127,7 @@ class Change:
                 self.now,
             )
         )
-        self.runs[task.run].update(dead=1)
+        self.runs[task.run].dead += 1
 
     def _arrive(self, bucket: int, priority: int, seq: int) -> None:
         self.arrived[bucket] = min(self.arrived.get(bucket, (priority, seq)), (priority, seq))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
 import time
 from typing import TYPE_CHECKING, Self
 
-from crawlerd.core.errors import FrontierError, FrontierLocked
+from crawlerd.core.errors import FrontierError, FrontierLocked, StorageFailed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,8 +41,11 @@ class StateLock:
             ) from None
         before = os.fstat(self._fd)
         self.last_alive = min(before.st_mtime + 2 * BEAT_SECONDS, time.time()) if before.st_size else None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        try:  # written before it is cut, and so never empty again: that would say that there was no earlier holder
+            os.ftruncate(self._fd, os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0))
+        except OSError as error:
+            os.close(self._fd)
+            raise StorageFailed(f"cannot write {path}: {error.strerror}", full=error.errno == errno.ENOSPC) from None
         self._beat_at = time.monotonic()
 
     def beat(self) -> None:

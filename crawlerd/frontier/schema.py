@@ -39,7 +39,6 @@ CREATE TABLE bucket(
     blocked_until REAL NOT NULL DEFAULT 0,             -- Unix seconds; survives a restart, as Retry-After must
     UNIQUE (account, name)
 ) STRICT;
-CREATE INDEX bucket_ready ON bucket(id) WHERE ready > 0;
 CREATE TABLE kind(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE run(
     id INTEGER PRIMARY KEY,

@@ -10,7 +10,7 @@ import msgspec
 from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import Bury, Complete
 from crawlerd.core.task import Task
-from crawlerd.frontier.change import RUN_COUNTERS, Change
+from crawlerd.frontier.change import Change
 from crawlerd.frontier.quota import QuotaRows
 from crawlerd.frontier.schema import FILE_NAME, connect, storage_errors, transaction
 
@@ -153,7 +153,7 @@ class Frontier:
                 (import_name, account, full, "running", now),
             ).get
             change = Change(now)
-            change.runs[run].update(open=0)
+            change.runs[run].open = 0
             self._add(change, [(run, account, task) for task in tasks])
             return StartedRun(run, self._apply(change).ended)
 
@@ -181,11 +181,13 @@ class Frontier:
 
     # reading tasks
 
-    def ready_buckets(self) -> list[Bucket]:
-        """Every bucket that has ready tasks."""
+    def ready_buckets(self, account: int) -> list[Bucket]:
+        """The account's buckets that have ready tasks."""
         return [
             Bucket(*row)
-            for row in self._db.execute("SELECT id, account, name, blocked_until FROM bucket WHERE ready > 0")
+            for row in self._db.execute(
+                "SELECT id, account, name, blocked_until FROM bucket WHERE account = ? AND ready > 0", (account,)
+            )
         ]
 
     def bucket(self, number: int) -> Bucket:
@@ -258,13 +260,15 @@ class Frontier:
             )
             for bucket, priority, seq, run, kind, payload in rows:
                 change.make_ready(bucket, priority, seq, run, kind, 0, payload)
-                change.runs[run].update(open=1, dead=-1)
+                change.runs[run].open += 1
+                change.runs[run].dead -= 1
             imports = self._execute(
                 "UPDATE run SET state = 'running', ended_at = NULL WHERE id IN (SELECT value->>0 FROM json_each(?)) "
                 "RETURNING import",
                 [(run,) for run in change.runs],
             )
             self._apply(change)
+        self._purging = [run for run in self._purging if run not in change.runs]  # it needs its keys again
         return len(rows), sorted({name for (name,) in imports})
 
     def _execute(self, statement: str, rows: Iterable[Sequence[object]]) -> list[Any]:
@@ -315,7 +319,7 @@ class Frontier:
                 )
             else:
                 change.make_ready(bucket, task.priority, self._next_seq, run, kind, 0, task.payload)
-                change.runs[run].update(open=1)
+                change.runs[run].open += 1
             self._next_seq += 1
         self._execute("INSERT INTO seen SELECT value->>0, unhex(value->>1) FROM json_each(?)", fresh)
         self._db.execute("UPDATE next_seq SET value = ?", (self._next_seq,))
@@ -329,7 +333,7 @@ class Frontier:
             (change.now, limit),
         ):
             change.make_ready(bucket, priority, seq, run, kind, attempt, payload)
-            change.runs[run].update(delayed=-1)
+            change.runs[run].delayed -= 1
 
     def _apply(self, change: Change) -> Committed:
         """Writes what a change has gathered, and ends the runs that have nothing open any more."""
@@ -361,7 +365,7 @@ class Frontier:
             "UPDATE run SET open = open + j.value->>1, delayed = delayed + j.value->>2, done = done + j.value->>3, "
             "dead = dead + j.value->>4, retried = retried + j.value->>5, throttled = throttled + j.value->>6, "
             "records = records + j.value->>7 FROM json_each(?) AS j WHERE run.id = j.value->>0",
-            ([run, *(counts[name] for name in RUN_COUNTERS)] for run, counts in change.runs.items()),
+            ((run, *counts.row()) for run, counts in change.runs.items()),
         )
         self._execute(
             "INSERT INTO tally SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?) "

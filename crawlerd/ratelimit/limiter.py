@@ -45,6 +45,7 @@ class Limiter:
 
     __slots__ = (
         "_ask",
+        "_free",
         "_log",
         "_pacer",
         "_quotas",
@@ -71,6 +72,7 @@ class Limiter:
         items = list(limits)
         self._windows = [(item, key, item.key_for(key)) for item in items if item.get_expiry() < QUOTA_WINDOW]
         self._quotas = [Quota(item, key) for item in items if item.get_expiry() >= QUOTA_WINDOW]
+        self._free = not items
         self._log, self._ask = log, ask
         self._strategy = MovingWindowRateLimiter(log)
         self._pacer: Pacer | None = None
@@ -85,6 +87,11 @@ class Limiter:
             self._pacer = Pacer(rate, first=quiet_since + 1 / rate)
         elif self._windows:
             self.blocked_until = quiet_since + max(item.get_expiry() for item, _, _ in self._windows)
+
+    @property
+    def unlimited(self) -> bool:
+        """Nothing limits its starts, so that they need not be charged."""
+        return self._free and self.blocked_until == 0.0 and self.concurrency is None
 
     def free_at(self, now: float, cost: int = 1) -> float:
         """When the next request may start; infinity while as many as permitted are on their way, or while a grant is

@@ -16,4 +16,4 @@ class Pacer:
         self.next = first
 
     def start(self, now: float, cost: int = 1) -> None:
-        self.next = max(self.next, now - min(LATENESS, self.interval)) + self.interval * cost
+        self.next = max(self.next, now - LATENESS) + self.interval * cost

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 QUOTA_WINDOW = 60  # seconds: from here on a window outlasts a restart
 GRANULARITY = 100  # grants a window: what a grant wastes, in time and in starts after a crash, is a hundredth of it
+# Windows are kept this much longer than asked for: a start may happen up to a grant's time before the one at which it
+# is charged, when one charged a window earlier has just happened; and clocks of client and server tick apart.
+KEPT = 1 + 1.5 / GRANULARITY
 
 
 class Rows(Protocol):
@@ -48,12 +51,12 @@ class DurableWindows(Storage, MovingWindowSupport):
     def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
         if self.get_moving_window(key, limit, expiry)[1] + amount > limit:
             return False
-        self._rows.forget(key, self.now - expiry)
+        self._rows.forget(key, self.now - expiry * KEPT)
         self._rows.charge(key, self.now, amount)
         return True
 
     def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
-        charges = self._rows.charged(key, self.now - expiry)
+        charges = self._rows.charged(key, self.now - expiry * KEPT)
         return (charges[0][0] if charges else self.now), sum(count for _, count in charges)
 
     def give_back(self, key: str, at: float, count: int) -> None:
@@ -62,11 +65,11 @@ class DurableWindows(Storage, MovingWindowSupport):
 
     def free_at(self, key: str, limit: int, expiry: int, amount: int) -> float:
         """Unix time from which `amount` more starts fit into the window."""
-        charges = self._rows.charged(key, self.now - expiry)
+        charges = self._rows.charged(key, self.now - expiry * KEPT)
         free, surplus = self.now, sum(count for _, count in charges) + amount - limit
         for at, count in charges:
             if surplus > 0:
-                surplus, free = surplus - count, at + expiry
+                surplus, free = surplus - count, at + expiry * KEPT
         return free
 
     def clear(self, key: str) -> None:

@@ -1,10 +1,12 @@
-"""The HTTP client against real sockets that misbehave in every way, and the mapping from responses to errors."""
+"""The HTTP client against real sockets that misbehave in every way."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import gc
 import json
+import select
 import shutil
 import socket
 import ssl
@@ -14,6 +16,7 @@ import threading
 import time
 import traceback
 import tracemalloc
+import weakref
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,9 +28,8 @@ import responses
 
 from crawlerd import __version__
 from crawlerd.clients.http import HttpApi, HttpClient
-from crawlerd.clients.status import api_message, error_for, retry_after
 from crawlerd.core.account import AccountSpec
-from crawlerd.core.errors import CrawlerdError, Denied, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.source import Api, Response, Source
 
 if TYPE_CHECKING:
@@ -75,21 +77,14 @@ class Server:
 
     def _receive(self, connection: socket.socket) -> bytes:
         request = b""
-        while b"\r\n\r\n" not in request and not self.stopping.is_set():
-            if not (more := connection.recv(65536)):
+        length = 0
+        while len(request.partition(b"\r\n\r\n")[2]) < length or b"\r\n\r\n" not in request:
+            more = connection.recv(65536)
+            if not more or self.stopping.is_set():
                 return b""
             request += more
-        head, _, body = request.partition(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0] or 0)
-        while len(body) < length:
-            body += connection.recv(65536)
-        return head + b"\r\n\r\n" + body
-
-    def drip(self, connection: socket.socket, start: bytes, then: bytes = b"x") -> None:
-        """Sends `start` at once and then a byte again and again, until the client has gone."""
-        connection.sendall(start)
-        while not self.stopping.wait(0.02):
-            connection.sendall(then)
+            length = int(request.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
+        return request
 
     def close(self) -> None:
         self.stopping.set()
@@ -178,12 +173,24 @@ def test_times_of_the_request(client: HttpClient, serve: Serve) -> None:
     assert before <= api.sent_at <= api.done_at <= time.monotonic()
 
 
-@pytest.mark.parametrize("status", ["200 OK", "204 No Content", "404 Not Found"])
-def test_keeps_its_connection_whatever_the_answer(client: HttpClient, serve: Serve, status: str) -> None:
-    server = serve(answer(b"" if status.startswith("204") else b"{}", status=status))
+@pytest.mark.parametrize(
+    ("method", "response"),
+    [
+        ("GET", answer(b"{}")),
+        ("GET", answer(b"")),
+        ("GET", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
+        ("HEAD", answer(b"", length=5)),
+        ("DELETE", b"HTTP/1.1 204 No Content\r\n\r\n"),
+        ("GET", answer(b"{}", status="404 Not Found")),
+    ],
+)
+def test_keeps_its_connection_whatever_the_answer(
+    client: HttpClient, serve: Serve, method: str, response: bytes
+) -> None:
+    server = serve(response)
     for _ in range(3):
         with contextlib.suppress(Permanent):
-            api_of(client, server.url).request("DELETE", "/items/1")
+            api_of(client, server.url).request(method, "/items/1")
     assert (len(server.requests), server.connections) == (3, 1)
 
 
@@ -199,7 +206,9 @@ def test_one_request_a_task(client: HttpClient, serve: Serve) -> None:
 def test_threads_share_connections_and_nothing_else(client: HttpClient, serve: Serve) -> None:
     def echo(connection: socket.socket, request: bytes) -> None:
         key = request.decode().partition("Authorization: Bearer ")[2].split()[0]
-        connection.sendall(answer(json.dumps({"key": key, "cookie": b"Cookie:" in request}).encode(), "Set-Cookie: a=b"))
+        connection.sendall(
+            answer(json.dumps({"key": key, "cookie": b"Cookie:" in request}).encode(), "Set-Cookie: a=b")
+        )
 
     server = serve(echo)
 
@@ -275,15 +284,27 @@ def test_does_not_follow_redirects(client: HttpClient, serve: Serve) -> None:
 
 # ---- time
 
-DRIPS = {
-    "silence": b"",
-    "status line": b"HTTP/1.1 200 O",
-    "headers": b"HTTP/1.1 200 OK\r\nX-Slow: ",
-    "body": b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n",
-    "body to the end of the connection": b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
-    "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-    "interim responses": b"",
+DRIPS = {  # what comes at once, and what comes again and again
+    "silence": (b"", b""),
+    "status line": (b"HTTP/1.1 200 O", b"x"),
+    "headers": (b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x"),
+    "body": (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"x"),
+    "body to the end of the connection": (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b"x"),
+    "chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "interim responses": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
 }
+
+
+def dripping(what: str) -> Callable[[socket.socket, bytes], None]:
+    """Answers drop by drop until the client has gone."""
+
+    def script(connection: socket.socket, _: bytes) -> None:
+        first, then = DRIPS[what]
+        connection.sendall(first)
+        while not select.select([connection], [], [], 0.02)[0]:
+            connection.sendall(then)
+
+    return script
 
 
 def assert_cut(api: HttpApi) -> None:
@@ -296,15 +317,30 @@ def assert_cut(api: HttpApi) -> None:
 
 @pytest.mark.parametrize("what", DRIPS)
 def test_the_deadline_covers_the_whole_response(client: HttpClient, serve: Serve, what: str) -> None:
-    then = {"silence": b"", "chunks": b"1\r\nx\r\n", "interim responses": b"HTTP/1.1 100 Continue\r\n\r\n"}
-    server = serve(lambda connection, _: server.drip(connection, DRIPS[what], then.get(what, b"x")))
-    assert_cut(api_of(client, server.url, request_seconds=SHORT))
+    assert_cut(api_of(client, serve(dripping(what)).url, request_seconds=SHORT))
+
+
+def test_a_short_deadline_need_not_wait_for_a_long_one(client: HttpClient, serve: Serve) -> None:
+    waiting, release = threading.Event(), threading.Event()
+
+    def script(connection: socket.socket, _: bytes) -> None:
+        waiting.set()
+        release.wait(10)
+        connection.sendall(answer(b"{}"))
+
+    long = serve(script)
+    with ThreadPoolExecutor(1) as threads:
+        future = threads.submit(lambda: api_of(client, long.url).get("/"))
+        assert waiting.wait(10)
+        assert_cut(api_of(client, serve(dripping("silence")).url, request_seconds=SHORT))
+        release.set()
+        assert future.result() == {}
 
 
 def test_a_deadline_ends_one_request_only(client: HttpClient, serve: Serve) -> None:
     def script(connection: socket.socket, request: bytes) -> None:
         if b"/slow" in request:
-            server.drip(connection, DRIPS["body"])
+            dripping("body")(connection, request)
         connection.sendall(answer(b"{}"))
 
     server = serve(script)
@@ -333,9 +369,7 @@ def test_the_deadline_covers_all_addresses_of_a_host(client: HttpClient, monkeyp
         assert (api.sent_at, api.done_at) == (0.0, 0.0)
 
 
-def test_tries_the_next_address_of_a_host(
-    client: HttpClient, serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tries_the_next_address_of_a_host(client: HttpClient, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     server = serve(answer(b"{}"))
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in (closed_port(), server.port)]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
@@ -438,6 +472,21 @@ def test_a_base_url_that_is_none_is_permanent(client: HttpClient, url: str) -> N
         api_of(client, url).get("/v1")
 
 
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
+def test_an_error_is_freed_with_its_last_user(client: HttpClient, serve: Serve, status: str) -> None:
+    """A circle of error and frames would keep bodies of many megabytes until the garbage collector comes."""
+    server = serve(answer(b"{}" * 100, status=status))
+    gc.disable()
+    try:
+        try:
+            api_of(client, server.url, max_body_bytes=150 if status.startswith("200") else 1000).get("/")
+        except Permanent as error:
+            remains = weakref.ref(error)
+        assert remains() is None
+    finally:
+        gc.enable()
+
+
 # ---- TLS
 
 
@@ -470,9 +519,7 @@ def test_deadlines_over_tls(
     assert [api_of(client, good.url).get("/") for _ in range(2)] == [{}, {}]
     assert good.connections == 1
     for what in ("silence", "headers", "body", "body to the end of the connection"):
-        then = b"" if what == "silence" else b"x"
-        slow = serve(lambda connection, _, what=what, then=then: slow.drip(connection, DRIPS[what], then), tls)
-        assert_cut(api_of(client, slow.url, request_seconds=SHORT))
+        assert_cut(api_of(client, serve(dripping(what), tls).url, request_seconds=SHORT))
 
 
 def test_the_deadline_covers_the_tls_handshake(client: HttpClient, serve: Serve) -> None:
@@ -527,13 +574,15 @@ BASIC = base64.b64encode(f"any:{SECRET}".encode()).decode()
 def test_no_error_contains_the_secret(client: HttpClient, serve: Serve, status: str, echo: str) -> None:
     body = (echo if status.startswith("200") else json.dumps({"error": {"message": echo}})).encode()
     server = serve(answer(body, f"Content-Type: {SECRET}", f"Location: http://{SECRET}/", status=status))
-    source = Source("basic", auth=lambda key: {"Authorization": "Basic " + base64.b64encode(f"any:{key}".encode()).decode()})
+    source = Source(
+        "basic", auth=lambda key: {"Authorization": "Basic " + base64.b64encode(f"any:{key}".encode()).decode()}
+    )
     api = api_of(client, server.url, source)
     with pytest.raises(CrawlerdError) as caught:
         api.get("/", {"key": SECRET})
     assert BASIC in server.requests[0]
     said = texts_of(caught.value) + repr(api) + repr(client)
-    for form in (SECRET[:10], QUOTED[:10], BASIC[:10]):
+    for form in (SECRET[:9], BASIC[:9]):
         assert form not in said
 
 
@@ -554,7 +603,7 @@ def test_a_sources_own_error_is_redacted_as_well(client: HttpClient, serve: Serv
         api_of(client, server.url, source).get("/")
 
 
-@pytest.mark.parametrize("secret", ["sk_test_1\n", "sk_test_1\r\nX-Evil: 1", "sk–test", "ключ"])
+@pytest.mark.parametrize("secret", ["sk_test_1\n", "sk_test_1\r\nX-Evil: 1", "sk\N{EN DASH}test", "ключ"])
 def test_a_secret_that_no_header_can_carry(client: HttpClient, serve: Serve, secret: str) -> None:
     server = serve(answer(b"{}"))
     with pytest.raises(Unauthorized, match="characters that no header can carry") as caught:
@@ -563,107 +612,13 @@ def test_a_secret_that_no_header_can_carry(client: HttpClient, serve: Serve, sec
     assert server.connections == 0
 
 
-# ---- from a response to an error
-
-NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
-
-
-@pytest.mark.parametrize(
-    ("status", "expected"),
-    [
-        (200, None),
-        (204, None),
-        (301, Permanent),
-        (304, Permanent),
-        (400, Permanent),
-        (401, Unauthorized),
-        (403, Denied),
-        (404, Permanent),
-        (408, Transient),
-        (409, Permanent),
-        (425, Transient),
-        (429, Throttled),
-        (500, Transient),
-        (503, Transient),
-        (599, Transient),
-    ],
-)
-def test_status_to_error(status: int, expected: type[CrawlerdError] | None) -> None:
-    error = error_for(Response(status, {}, b'{"message": "because"}'), NOW)
-    assert (type(error) if error else None) is expected
-    if error and status >= 400:
-        assert str(error) == f"HTTP {status}: because"
-
-
-def test_unavailable_with_retry_after_is_throttling() -> None:
-    error = error_for(Response(503, {"retry-after": "7"}, b""), NOW)
-    assert isinstance(error, Throttled)
-    assert (error.retry_after, error.scope, error.concurrency, str(error)) == (7.0, "bucket", False, "HTTP 503")
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("0", 0.0),
-        ("120", 120.0),
-        (" 1.5 ", 1.5),
-        ("9" * 400, 86400.0),
-        ("172800", 86400.0),
-        ("Tue, 14 Nov 2023 22:14:20 GMT", 60.0),
-        ("Tue, 14 Nov 2023 23:14:20 +0100", 60.0),
-        ("Tuesday, 14-Nov-23 22:14:20 GMT", 60.0),
-        ("Sat, 14 Nov 2099 22:14:20 GMT", 86400.0),
-        ("Tue, 14 Nov 2023 22:13:19 GMT", None),
-        ("-1", None),
-        ("1e3", None),
-        ("nan", None),
-        ("inf", None),
-        ("٣", None),
-        ("soon", None),
-        ("Tue, 99 Nov 2023 22:14:20 GMT", None),
-        ("Fri, 31 Dec 99999 23:59:59 GMT", None),
-        ("", None),
-    ],
-)
-def test_retry_after(value: str, seconds: float | None) -> None:
-    assert retry_after({"retry-after": value}, NOW) == seconds
-
-
-def test_retry_after_is_measured_on_the_servers_clock() -> None:
-    headers = {"retry-after": "Mon, 01 Jan 2001 00:00:30 GMT", "date": "Mon, 01 Jan 2001 00:00:00 GMT"}
-    assert retry_after(headers, NOW) == 30.0
-    assert retry_after({}, NOW) is None
-
-
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        ({"error": {"message": "No such customer", "code": "resource_missing"}}, "No such customer (resource_missing)"),
-        ({"error": {"message": "No"}}, "No"),
-        ({"error": {"code": "lock_timeout"}}, "lock_timeout"),
-        ({"error": "invalid_grant"}, "invalid_grant"),
-        ({"message": "Not\nFound\x1b[31m"}, "Not Found?[31m"),
-        ({"title": "Bad", "detail": "wrong list"}, "wrong list"),
-        ({"message": "x" * 1000}, "x" * 300),
-        ({"message": 5}, ""),
-        ({"error": {}}, ""),
-        ([], ""),
-        ("text", ""),
-    ],
-)
-def test_the_apis_own_words(body: Any, message: str) -> None:
-    assert api_message(json.dumps(body).encode()) == message
-
-
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[" * 100_000, b"\xff"])
-def test_no_words(body: bytes) -> None:
-    assert api_message(body) == ""
+# ---- what a source may say about a response
 
 
 @responses.activate
 def test_throttling_carries_what_the_header_asks_for(client: HttpClient) -> None:
     responses.get("http://api.example/", status=429, headers={"Retry-After": "3"}, json={"error": {"message": "slow"}})
-    with pytest.raises(Throttled, match="^HTTP 429: slow$") as caught:
+    with pytest.raises(Throttled, match=r"^HTTP 429: slow$") as caught:
         api_of(client, "http://api.example").get("/")
     assert caught.value.retry_after == 3.0
 
@@ -676,7 +631,7 @@ def test_a_source_may_judge_a_response_itself(client: HttpClient) -> None:
     source = Source("own", classify=classify)
     responses.get("http://api.example/a", body='{"ok": false}', headers={"Retry-After": "4"})
     responses.get("http://api.example/b", body='{"ok": true}')
-    with pytest.raises(Throttled, match="^busy$") as caught:
+    with pytest.raises(Throttled, match=r"^busy$") as caught:
         api_of(client, "http://api.example", source).get("/a")
     assert (caught.value.retry_after, caught.value.scope) == (4.0, "account")
     assert api_of(client, "http://api.example", source).get("/b") == {"ok": True}
