@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from contextlib import contextmanager
 from datetime import datetime
@@ -334,4 +335,5 @@ def _retry(folder: Path, numbers: list[int]) -> int:
 
 def main() -> None:
     """The `crawlerd` command."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # as long as nothing is under way, Ctrl-C just ends it
     app()

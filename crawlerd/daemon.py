@@ -7,13 +7,13 @@ import logging
 import os
 import signal
 import socket
-import threading
 import time
 from typing import TYPE_CHECKING
 
 from crawlerd.admin import Admin, health
 from crawlerd.core.errors import FrontierError, SinkError
 from crawlerd.engine.engine import Engine
+from crawlerd.engine.wake import Wake
 from crawlerd.frontier.reader import FrontierReader
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ TROUBLE_SECONDS = 5.0  # between tries to start runs while the disk or a sink re
 class Signals:
     """Counts SIGTERM and SIGINT: the first asks for a drain, the second for an end at once."""
 
-    def __init__(self, wake: threading.Event) -> None:
+    def __init__(self, wake: Wake) -> None:
         self.received = 0
         self._wake = wake
 
@@ -37,9 +37,11 @@ class Signals:
     def caught(self) -> Iterator[None]:
         """Within this block the two signals are counted instead of killing."""
         before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+        woken = signal.set_wakeup_fd(self._wake.fd, warn_on_full_buffer=False)
         try:
             yield
         finally:
+            signal.set_wakeup_fd(woken)
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -65,7 +67,7 @@ def watchdog_seconds() -> float | None:
 
 def run(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT, then drains. Raises what the engine raised when it failed."""
-    wake = threading.Event()
+    wake = Wake()
     signals = Signals(wake)
     with signals.caught():
         engine = Engine(settings)
@@ -109,7 +111,7 @@ def stop(engine: Engine, signals: Signals) -> bool:
     return engine.stop(0)
 
 
-def _serve(engine: Engine, wake: threading.Event, signals: Signals) -> None:
+def _serve(engine: Engine, wake: Wake, signals: Signals) -> None:
     watchdog = watchdog_seconds()
     due_at = 0.0
     while not signals.received and engine.failure is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from rich.table import Table
 from crawlerd.core.errors import StorageFailed
 from crawlerd.daemon import Signals, stop
 from crawlerd.engine.engine import Engine
+from crawlerd.engine.wake import Wake
 from crawlerd.frontier.reader import FrontierReader, RunReport
 from crawlerd.ratelimit.limiter import parse_limits
 
@@ -64,7 +64,7 @@ def permitted(limits: LimitSpec) -> float | None:
 
 def import_now(settings: Settings, names: Sequence[str], *, full: bool, console: Console) -> Outcome:
     """Runs the imports until they have ended, are paused, or a signal comes. console: for what people read."""
-    wake = threading.Event()
+    wake = Wake()
     signals = Signals(wake)
     with signals.caught():
         engine = Engine(settings)
@@ -88,7 +88,7 @@ def import_now(settings: Settings, names: Sequence[str], *, full: bool, console:
         return _outcome(engine, {name: each.runs for name, each in started.items()}, signals)
 
 
-def _watch(engine: Engine, runs: set[int], signals: Signals, wake: threading.Event, console: Console) -> None:
+def _watch(engine: Engine, runs: set[int], signals: Signals, wake: Wake, console: Console) -> None:
     reader = FrontierReader.open(engine.settings.daemon.state_dir)
     assert reader is not None  # noqa: S101 - the engine has it open
     meter, left, trouble_since = Meter(), set(runs), None

@@ -133,6 +133,7 @@ class Kind:
     unique: bool
     priority: int
     cost: int = 1
+    wide: bool = False
 
 
 class Source:
@@ -188,14 +189,17 @@ class Source:
         unique: bool = False,
         priority: int | None = None,
         cost: int = 1,
+        wide: bool = False,
     ) -> Callable[[Handler], Handler]:
         """Registers the handler of a kind.
 
         stream: what its failures are reported under; the kind's last part by default. bucket: the finer limit that
         it counts against, or a function of its arguments; the stream by default. sequential: it yields its own
         successor, so it goes first, and a successor that came before is a dead letter. unique: asking twice for the
-        same arguments in a run makes one task. priority: 0 first … 9 last. cost: how many
-        ordinary requests one counts as, against every limit.
+        same arguments in a run makes one task. priority: 0 first … 9 last; by default
+        sequential kinds go first, so that no chain is left over at the end. wide: it yields many tasks, and goes before
+        ordinary ones while few are queued, and after them while many are. cost: how many ordinary requests one counts
+        as, against every limit.
         """
 
         def register(handler: Handler) -> Handler:
@@ -209,6 +213,7 @@ class Source:
                 unique=unique or sequential,
                 priority=priority if priority is not None else SEQUENTIAL_PRIORITY if sequential else DEFAULT_PRIORITY,
                 cost=cost,
+                wide=wide and not sequential and priority is None,
             )
             return handler
 

@@ -13,6 +13,7 @@ CrawlerdError
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 
@@ -41,6 +42,8 @@ class Throttled(CrawlerdError):
         concurrency: bool = False,
     ) -> None:
         super().__init__(message)
+        if retry_after is not None and not math.isfinite(retry_after):
+            raise ValueError(f"retry_after is a number of seconds, not {retry_after}")
         self.retry_after = retry_after
         self.scope = scope
         self.concurrency = concurrency

@@ -118,7 +118,7 @@ def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float
     attempt: failed attempts before this one. jitter: a uniform draw in [0, 1). An exception that is not crawlerd's
     own is a bug in a handler: buried with its type, since the same input would meet the same bug.
     """
-    text = f"{type(error).__name__}: {error}"[:ERROR_LIMIT]
+    text = f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode()[:ERROR_LIMIT]
     match error:
         case Throttled():
             return Defer(text, error.retry_after, error.scope, error.concurrency)

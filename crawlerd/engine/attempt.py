@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from crawlerd.core.outcome import Outcome
     from crawlerd.core.task import Lease, NewTask
     from crawlerd.source import Output
+
+DATA = (dict, Mapping, type(None))  # dict first: it is quicker by far
 
 _encode = msgspec.json.Encoder().encode
 
@@ -51,18 +54,31 @@ def _gather(source: Source, outputs: Iterable[Output]) -> Complete:
     for output in outputs:
         match output:
             case Record():
+                if not isinstance(output.key, str) or not isinstance(output.data, DATA):
+                    kinds = type(output.key).__name__, type(output.data).__name__
+                    raise TypeError(f"a Record's key is text and its data a mapping or None, not {kinds}")
                 records.setdefault(output.stream, []).append(output)
             case TaskArgs():
-                children.append(source.new_task(output))
+                child = source.new_task(output)
+                _text(child.bucket)
+                children.append(child)
             case Cursor():
-                cursors.append((output.stream, output.value))
+                cursors.append((_text(output.stream), _text(output.value)))
             case Identity():
-                identity = output.value
+                identity = _text(output.value)
             case _:
                 raise TypeError(f"a handler yields Record, TaskArgs, Cursor or Identity, not {type(output).__name__}")
     skipped: list[Skipped] = []
     batches = [_batch(stream, group, skipped) for stream, group in records.items()]
     return Complete([batch for batch in batches if batch.count], children, cursors, skipped, identity)
+
+
+def _text(value: str) -> str:
+    """Itself. Untyped handlers yield other values too, which no message to the main process can hold."""
+    if not isinstance(value, str):
+        raise TypeError(f"a cursor, an identity and a bucket are text, not {type(value).__name__}")
+    value.encode()
+    return value
 
 
 def _batch(stream: str, records: list[Record], skipped: list[Skipped]) -> Batch:
@@ -85,4 +101,4 @@ def _batch(stream: str, records: list[Record], skipped: list[Skipped]) -> Batch:
     fields: set[str] = set()
     for record in records:
         fields.update(record.data or ())
-    return Batch(stream, len(records), rows.decode(), sorted(fields))
+    return Batch(stream, len(records), rows.decode(), sorted(map(str, fields)))

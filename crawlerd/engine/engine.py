@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,6 +13,7 @@ from crawlerd.core.schedule import next_fire
 from crawlerd.engine.clock import Clock
 from crawlerd.engine.dispatcher import Dispatcher
 from crawlerd.engine.store import Store, Target
+from crawlerd.engine.wake import Wake
 from crawlerd.engine.wire import Setup
 from crawlerd.engine.workbench import Workbench
 from crawlerd.frontier.lock import StateLock
@@ -52,7 +52,7 @@ class Engine:
         """Takes the state directory's lock and opens the frontier. FrontierLocked, FrontierTooNew, FrontierError."""
         self.settings = settings
         self.clock = Clock()
-        self.changed = threading.Event()
+        self.changed = Wake()
         self.failure: BaseException | None = None
         self.paused: dict[str, str] = {}
         self._paused_at: dict[str, float] = {}
@@ -84,6 +84,7 @@ class Engine:
                 for name, kind in source.kinds.items()
                 if kind.cost != 1
             },
+            wide=[name for source in settings.sources.values() for name, kind in source.kinds.items() if kind.wide],
             quiet_since=-math.inf if last_alive is None else self.clock.monotonic(last_alive),
         )
         daemon = settings.daemon

@@ -6,11 +6,12 @@ import math
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
+from crawlerd.core.task import DEFAULT_PRIORITY
 from crawlerd.ratelimit.limiter import Limiter, parse_limits
 from crawlerd.ratelimit.window import Stamp, StartLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from crawlerd.core.account import LimitSpec
     from crawlerd.core.task import Task
@@ -93,7 +94,7 @@ class Workbench:
 
     find: name and limits of an account by its number, None when it is not configured (any more). ask(bucket, count):
     wants more heads, which come back through `add_heads`. ask_quota: wants a grant, which comes back through `grant`.
-    costs: by kind of task, where it is not 1.
+    costs: by kind of task, where it is not 1. wide: kinds that yield many tasks.
     """
 
     def __init__(
@@ -103,10 +104,12 @@ class Workbench:
         ask_quota: Callable[[Ask], None],
         *,
         costs: Mapping[str, int] | None = None,
+        wide: Collection[str] = (),
         quiet_since: float = -math.inf,
     ) -> None:
         self._find, self._ask, self._ask_quota, self._quiet_since = find, ask, ask_quota, quiet_since
         self._costs = costs or {}
+        self._wide = frozenset(wide)
         self._log = StartLog()
         self._unlimited = Stamp(0.0)  # of every start that no limit asks about
         self._accounts: dict[int, AccountQueue] = {}
@@ -241,14 +244,16 @@ class Workbench:
             account.guard.leased = True
             return [Choice(account, None, account.guard.task)]
         best: BucketQueue | None = None
+        most_urgent = (0.0, 0)
         for bucket in account.buckets.values():
             if not bucket.heads:
                 continue
-            if best is not None and (bucket.heads[0][0], bucket.served) > (best.heads[0][0], best.served):
+            urgency = (self._priority(bucket), bucket.served)
+            if best is not None and urgency > most_urgent:
                 continue
             cost = self._cost(bucket)
             if max(bucket.limiter.free_at(now, cost), account.limiter.free_at(now, cost)) <= now:
-                best = bucket
+                best, most_urgent = bucket, urgency
         if best is None:
             return []
         cost, heads = self._cost(best), best.heads
@@ -261,6 +266,15 @@ class Workbench:
         if best.more and not best.asked and len(heads) <= best.want // 2:
             self._refill(best, now)
         return choices
+
+    def _priority(self, bucket: BucketQueue) -> float:
+        """Of the bucket's first task. A wide one feeds a shallow queue before others are drained, and waits while the
+        queue is deep: going always first would finish no sooner, with a queue many times as long."""
+        priority, _, task = bucket.heads[0]
+        if priority != DEFAULT_PRIORITY or task.kind not in self._wide:
+            return priority
+        deep = any(other.more for other in bucket.account.buckets.values() if other is not bucket)
+        return priority + (0.5 if deep else -0.5)
 
     def _refill(self, bucket: BucketQueue, now: float) -> None:
         """Asks for as many heads as the bucket needs in a while, judged by how soon it asks again."""

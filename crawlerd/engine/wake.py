@@ -1,0 +1,35 @@
+"""Waking the main thread: an event that a signal sets at once, whatever that thread is doing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+
+
+class Wake:
+    """Like threading.Event, which a signal handler must not set: the thread that it interrupts may hold the event's
+    lock, or be about to wait, and would not hear of it. fd: for signal.set_wakeup_fd.
+    """
+
+    def __init__(self) -> None:
+        self._read, self.fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(self._read, select.POLLIN)
+
+    def set(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # full, and so set
+            os.write(self.fd, b"\0")
+
+    def clear(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._read, 4096):
+                pass
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Until it is set; False when the time was over before."""
+        return bool(self._poll.poll(None if seconds is None else max(0.0, seconds) * 1000))
+
+    def __del__(self) -> None:
+        os.close(self._read)
+        os.close(self.fd)
