@@ -46,7 +46,7 @@ def health(engine: Engine) -> str | None:
 
 def readiness(engine: Engine) -> str | None:
     """Why the daemon cannot import at the moment; None when it can."""
-    return health(engine) or engine.store.trouble
+    return health(engine) or engine.trouble
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -53,7 +53,7 @@ class EngineCollector:
             "crawlerd_accounts_paused", "Accounts whose credentials do not work.", len(engine.paused)
         )
         yield GaugeMetricFamily(
-            "crawlerd_trouble", "1 while a full disk or a sink holds up commits.", bool(store.trouble)
+            "crawlerd_trouble", "1 while a full disk or a sink holds up commits.", bool(engine.trouble)
         )
         yield GaugeMetricFamily("crawlerd_workers", "Worker processes.", len(dispatcher.worker_pids))
         yield CounterMetricFamily(

@@ -160,6 +160,7 @@ def _daemon(config: Config, folder: Path) -> Daemon:
         visibility_seconds=daemon.visibility_timeout,
         max_worker_memory_bytes=daemon.max_worker_memory_mb * MIB,
         log_level=daemon.log_level,
+        limiter_storage=daemon.limiter_storage,
     )
 
 

@@ -14,7 +14,8 @@ class Daemon(msgspec.Struct, frozen=True, kw_only=True):
     """The daemon's own settings.
 
     listen: host and port, 0 for any free port. worker_processes: at least 1. visibility_seconds: how long a lease
-    lasts. max_worker_memory_bytes: resident memory at which a worker process is replaced.
+    lasts. limiter_storage: address of a Redis that keeps the limits' windows for several programs, "" for our own.
+    max_worker_memory_bytes: resident memory at which a worker process is replaced.
     """
 
     state_dir: Path
@@ -25,6 +26,7 @@ class Daemon(msgspec.Struct, frozen=True, kw_only=True):
     visibility_seconds: float
     max_worker_memory_bytes: int
     log_level: Literal["debug", "info", "warning", "error"]
+    limiter_storage: str = ""
 
 
 class AccountSpec(msgspec.Struct, frozen=True, kw_only=True):

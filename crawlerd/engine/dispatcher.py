@@ -103,6 +103,9 @@ class Dispatcher:
         """Kills the workers and ends the thread; leases that are still out are void."""
         self._post(lambda _: setattr(self, "_stopping", True))
         self._thread.join()
+
+    def close(self) -> None:
+        """Call last, when nobody can post to it any more."""
         self._selector.close()
         os.close(self._wakeup)
 

@@ -18,6 +18,7 @@ from crawlerd.engine.wire import Setup
 from crawlerd.engine.workbench import Workbench
 from crawlerd.frontier.lock import StateLock
 from crawlerd.frontier.sqlite import Frontier
+from crawlerd.ratelimit.shared import SharedLimits
 from crawlerd.sinks.sqlite import SqliteSink
 from crawlerd.source import RunPlan
 
@@ -73,6 +74,8 @@ class Engine:
         self.store = Store(
             self._frontier, self.clock, on_ended=self._on_ended, on_fatal=self._on_fatal, beat=self._lock.beat
         )
+        storage = settings.daemon.limiter_storage
+        self._shared = SharedLimits(storage, now=self.clock.now) if storage else None
         last_alive = self._lock.last_alive
         bench = Workbench(
             self._find_account,
@@ -84,6 +87,7 @@ class Engine:
                 for name, kind in source.kinds.items()
                 if kind.cost != 1
             },
+            ask_shared=self._shared.ask if self._shared else None,
             wide=[name for source in settings.sources.values() for name, kind in source.kinds.items() if kind.wide],
             quiet_since=-math.inf if last_alive is None else self.clock.monotonic(last_alive),
         )
@@ -101,8 +105,17 @@ class Engine:
             on_fatal=self._on_fatal,
         )
         self.store.dispatcher = self.dispatcher
+        if self._shared:
+            self._shared.reply = self.dispatcher.granted
+
+    @property
+    def trouble(self) -> str | None:
+        """What holds up the imports at the moment: a full disk, a sink, a shared limiter."""
+        return self.store.trouble or (self._shared.trouble if self._shared else None)
 
     def start(self) -> None:
+        if self._shared:
+            self._shared.start()
         self.dispatcher.start()
         self.store.start()
 
@@ -114,7 +127,10 @@ class Engine:
             self.dispatcher.drain()
             drained = self.dispatcher.drained.wait(drain_seconds)
         self.dispatcher.stop()
+        if self._shared:
+            self._shared.stop()
         self.store.stop()
+        self.dispatcher.close()
         for sink in self._sinks.values():
             sink.close()
         try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from crawlerd.core.task import DEFAULT_PRIORITY
 from crawlerd.ratelimit.limiter import Limiter, parse_limits
+from crawlerd.ratelimit.shared import Keys, SharedWindow
 from crawlerd.ratelimit.window import Stamp, StartLog
 
 if TYPE_CHECKING:
@@ -38,13 +39,27 @@ class BucketQueue:
     latency: seconds that its quickest requests take, 0 before the first.
     """
 
-    __slots__ = ("account", "asked", "asked_at", "heads", "id", "latency", "limiter", "more", "served", "want")
+    __slots__ = (
+        "account",
+        "asked",
+        "asked_at",
+        "heads",
+        "id",
+        "keys",
+        "latency",
+        "limiter",
+        "more",
+        "served",
+        "shared",
+        "want",
+    )
 
     def __init__(self, number: int, account: AccountQueue, limiter: Limiter) -> None:
         self.id = number
         self.account = account
         self.limiter = limiter
         self.heads: list[tuple[int, int, Task]] = []
+        self.keys: Keys = ()
         self.more = True
         self.asked = False
         self.asked_at = -math.inf
@@ -58,7 +73,20 @@ class AccountQueue:
     latency: as of a bucket.
     """
 
-    __slots__ = ("buckets", "guard", "id", "latency", "limiter", "name", "paused", "spec", "turn", "version")
+    __slots__ = (
+        "buckets",
+        "guard",
+        "id",
+        "keys",
+        "latency",
+        "limiter",
+        "name",
+        "paused",
+        "shared",
+        "spec",
+        "turn",
+        "version",
+    )
 
     def __init__(self, number: int, name: str, spec: LimitSpec, limiter: Limiter) -> None:
         self.id = number
@@ -66,6 +94,8 @@ class AccountQueue:
         self.spec = spec
         self.limiter = limiter
         self.buckets: dict[int, BucketQueue] = {}
+        self.keys = [(item, [name]) for item in parse_limits(spec.limits)]
+        self.shared: SharedWindow | None = None
         self.guard: Guard | None = None
         self.paused: str | None = None
         self.latency = 0.0
@@ -94,7 +124,8 @@ class Workbench:
 
     find: name and limits of an account by its number, None when it is not configured (any more). ask(bucket, count):
     wants more heads, which come back through `add_heads`. ask_quota: wants a grant, which comes back through `grant`.
-    costs: by kind of task, where it is not 1. wide: kinds that yield many tasks.
+    costs: by kind of task, where it is not 1. wide: kinds that yield many tasks. ask_shared: takes
+    the place of ask_quota and of our own windows where limits are shared with other programs.
     """
 
     def __init__(
@@ -106,7 +137,9 @@ class Workbench:
         costs: Mapping[str, int] | None = None,
         wide: Collection[str] = (),
         quiet_since: float = -math.inf,
+        ask_shared: Callable[[Ask], None] | None = None,
     ) -> None:
+        self._ask_shared = ask_shared
         self._find, self._ask, self._ask_quota, self._quiet_since = find, ask, ask_quota, quiet_since
         self._costs = costs or {}
         self._wide = frozenset(wide)
@@ -129,12 +162,13 @@ class Workbench:
             limiter = self._limiter(str(number), spec.limits, spec)
             limiter.concurrency = spec.concurrency
             account = self._accounts[number] = AccountQueue(number, name, spec, limiter)
+            if self._ask_shared is not None:
+                account.shared = SharedWindow(number, self._ask_shared)
         return account
 
     def _limiter(self, key: str, limits: Sequence[str], spec: LimitSpec) -> Limiter:
-        return Limiter(
-            key, parse_limits(limits), self._log, self._ask_quota, smooth=spec.smooth, quiet_since=self._quiet_since
-        )
+        items = parse_limits(limits)
+        return Limiter(key, items, self._log, self._ask_quota, smooth=spec.smooth, quiet_since=self._quiet_since)
 
     def accounts(self) -> Iterator[AccountQueue]:
         return iter(self._accounts.values())
@@ -158,6 +192,7 @@ class Workbench:
         if bucket is None:
             limits = account.spec.by_bucket.get(name, account.spec.bucket_limits)
             bucket = BucketQueue(number, account, self._limiter(f"{account_number}/{number}", limits, account.spec))
+            bucket.keys = [(item, [account.name, name]) for item in parse_limits(limits)]
             bucket.limiter.blocked_until = max(bucket.limiter.blocked_until, blocked_until)
             account.buckets[number] = bucket
         bucket.more, bucket.asked = more, False
@@ -168,7 +203,7 @@ class Workbench:
     def grant(self, grant: Grant, until: float, now: float) -> None:
         """A quota's answer to `ask_quota`; `until` is the grant's, in monotonic seconds."""
         grant.quota.receive(grant, until)
-        if account := self._accounts.get(int(grant.quota.key.partition("/")[0])):
+        if account := self._accounts.get(grant.quota.account):
             self.place(account, now)
 
     def give_back_quotas(self) -> None:
@@ -193,6 +228,8 @@ class Workbench:
         """Finds the account's place in the heaps anew; call after whatever changes when it may start next."""
         account.version += 1
         at = self._ready_at(account, now)
+        if account.shared is not None:
+            at = max(at, account.shared.free_at(now))
         if at == math.inf:
             return
         self._ties += 1
@@ -241,6 +278,8 @@ class Workbench:
     def _take_of(self, account: AccountQueue, now: float, most: int) -> list[Choice]:
         """The account's most urgent tasks that may start; among equals, of the bucket that was served longest ago."""
         if account.guard is not None:
+            if not self._granted(account, None, 1, now):
+                return []
             account.guard.leased = True
             return [Choice(account, None, account.guard.task)]
         best: BucketQueue | None = None
@@ -257,6 +296,8 @@ class Workbench:
         if best is None:
             return []
         cost, heads = self._cost(best), best.heads
+        if not self._granted(account, best, cost, now):
+            return []
         limited = not (best.limiter.unlimited and account.limiter.unlimited)
         count = 1 if limited else min(len(heads), most)
         choices = [Choice(account, best, heappop(heads)[2], cost, limited) for _ in range(count)]
@@ -266,6 +307,16 @@ class Workbench:
         if best.more and not best.asked and len(heads) <= best.want // 2:
             self._refill(best, now)
         return choices
+
+    def _granted(self, account: AccountQueue, bucket: BucketQueue | None, cost: int, now: float) -> bool:
+        """Whether others' use of shared limits permits this start; asks, if that is not known yet."""
+        if account.shared is None:
+            return True
+        number, keys = (0, account.keys) if bucket is None else (bucket.id, [*account.keys, *bucket.keys])
+        if not keys or account.shared.granted_to(now) == number:
+            return True
+        account.shared.ask(number, keys, cost)
+        return False
 
     def _priority(self, bucket: BucketQueue) -> float:
         """Of the bucket's first task. A wide one feeds a shallow queue before others are drained, and waits while the
@@ -293,6 +344,8 @@ class Workbench:
         account.limiter.start(stamp, choice.cost)
         if bucket is not None:
             bucket.limiter.start(stamp, choice.cost)
+        if account.shared is not None:
+            account.shared.start()
         self.place(account, now)
         return stamp
 

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 FILE_NAME = "frontier.db"
 CACHE_KIB = 8 * 1024  # fixed: a larger page cache would make memory grow with the queue
 WAL_PAGES = 10_000  # 40 MB of log between checkpoints: 1.7 times the commits of the default 1,000
+PRAGMAS = {
+    "journal_mode": "wal",
+    "synchronous": "full",
+    "cache_size": -CACHE_KIB,
+    "wal_autocheckpoint": WAL_PAGES,
+    "journal_size_limit": 64 << 20,
+    "temp_store": "memory",
+}
 
 # A task's state is the table it lies in: ready, delayed or dead; gone when its completion committed. A lease is not on
 # disk: it lives in the memory of the process that holds the lock, and dies with it.
@@ -144,15 +152,14 @@ def connect(state_dir: Path) -> apsw.Connection:
         database.set_busy_timeout(10_000)  # a reader that closes last may be checkpointing
         version = database.pragma("user_version")
         if version > len(MIGRATIONS):
+            database.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # its log, if a crash left one, stays as it is
             database.close()
             raise FrontierTooNew(
                 f"{path} was written by a newer crawlerd (version {version}, this one knows up to "
                 f"{len(MIGRATIONS)}): upgrade crawlerd, or use another state_dir; nothing was changed"
             )
-        database.execute(
-            f"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -{CACHE_KIB};"
-            f"PRAGMA wal_autocheckpoint = {WAL_PAGES}; PRAGMA journal_size_limit = 67108864; PRAGMA temp_store = MEMORY"
-        )
+        for name, value in PRAGMAS.items():
+            database.pragma(name, value)
         for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
             with transaction(database):
                 database.execute(f"{statements}; PRAGMA user_version = {number}")

@@ -82,10 +82,10 @@ class Frontier:
         self._db = connect(state_dir)
         self.quota_rows = QuotaRows(self._db)
         self._read_names()
-        self._next_seq: int = self._db.execute("SELECT value FROM next_seq").get
+        self._next_seq: int = self._read("SELECT value FROM next_seq")[0][0]
         self._purging: list[int] = [
             run
-            for (run,) in self._db.execute(
+            for (run,) in self._read(
                 "SELECT id FROM run WHERE state <> 'running' AND EXISTS (SELECT 1 FROM seen WHERE run = run.id)"
             )
         ]
@@ -103,8 +103,12 @@ class Frontier:
             self._read_names()  # numbers given out by what was rolled back must not be used
             raise
 
+    def _read(self, statement: str, *bindings: object) -> list[Any]:
+        with storage_errors(self.path):
+            return list(self._db.execute(statement, bindings))
+
     def _read_names(self) -> None:
-        self._kind_ids: dict[str, int] = dict(self._db.execute("SELECT name, id FROM kind"))
+        self._kind_ids: dict[str, int] = dict(self._read("SELECT name, id FROM kind"))
         self._kind_names = {number: name for name, number in self._kind_ids.items()}
         self._bucket_ids: dict[tuple[int, str], int] = {}
 
@@ -159,25 +163,25 @@ class Frontier:
 
     def run(self, number: int) -> Run:
         """KeyError when there is no such run."""
-        for row in self._db.execute(
-            'SELECT id, import, account, "full", state, started_at, ended_at FROM run WHERE id = ?', (number,)
+        for row in self._read(
+            'SELECT id, import, account, "full", state, started_at, ended_at FROM run WHERE id = ?', number
         ):
             return Run(row[0], row[1], row[2], bool(row[3]), *row[4:])
         raise KeyError(number)
 
     def latest_run(self, import_name: str) -> Run | None:
         """The import's newest run, running or ended."""
-        number = self._db.execute("SELECT max(id) FROM run WHERE import = ?", (import_name,)).get
+        ((number,),) = self._read("SELECT max(id) FROM run WHERE import = ?", import_name)
         return None if number is None else self.run(number)
 
     def running_runs(self, import_name: str) -> list[int]:
         """The import's runs that have not ended, oldest first."""
-        rows = self._db.execute("SELECT id FROM run WHERE state = 'running' AND import = ? ORDER BY id", (import_name,))
+        rows = self._read("SELECT id FROM run WHERE state = 'running' AND import = ? ORDER BY id", import_name)
         return [run for (run,) in rows]
 
     def cursors(self, import_name: str) -> dict[str, str]:
         """The import's published cursors, by stream."""
-        return dict(self._db.execute("SELECT stream, value FROM cursor WHERE import = ?", (import_name,)))
+        return dict(self._read("SELECT stream, value FROM cursor WHERE import = ?", import_name))
 
     # reading tasks
 
@@ -185,30 +189,30 @@ class Frontier:
         """The account's buckets that have ready tasks."""
         return [
             Bucket(*row)
-            for row in self._db.execute(
-                "SELECT id, account, name, blocked_until FROM bucket WHERE account = ? AND ready > 0", (account,)
+            for row in self._read(
+                "SELECT id, account, name, blocked_until FROM bucket WHERE account = ? AND ready > 0", account
             )
         ]
 
     def bucket(self, number: int) -> Bucket:
-        return Bucket(
-            *next(self._db.execute("SELECT id, account, name, blocked_until FROM bucket WHERE id = ?", (number,)))
-        )
+        return Bucket(*self._read("SELECT id, account, name, blocked_until FROM bucket WHERE id = ?", number)[0])
 
     def heads(self, bucket: int, after: tuple[int, int], count: int) -> list[Task]:
         """The bucket's next `count` ready tasks behind the key (priority, seq)."""
         return [
             Task(seq, bucket, priority, run, self._kind_names[kind], attempt, payload, crashes)
-            for priority, seq, run, kind, attempt, crashes, payload in self._db.execute(
+            for priority, seq, run, kind, attempt, crashes, payload in self._read(
                 "SELECT priority, seq, run, kind, attempt, crashes, payload FROM ready "
                 "WHERE bucket = ? AND (priority, seq) > (?, ?) ORDER BY priority, seq LIMIT ?",
-                (bucket, *after, count),
+                bucket,
+                *after,
+                count,
             )
         ]
 
     def next_due(self) -> float | None:
         """When the first delayed task is due, in Unix seconds."""
-        due: float | None = self._db.execute("SELECT min(due_at) FROM delayed").get
+        due: float | None = self._read("SELECT min(due_at) FROM delayed")[0][0]
         return due
 
     # changing tasks

@@ -100,7 +100,7 @@ class DurableWindows(Storage, MovingWindowSupport):
 class Ask(NamedTuple):
     """The dispatcher wants at least `cost` starts of a quota; 0: none. unused: of the last grant, to be given back."""
 
-    quota: Quota
+    quota: Allowance
     cost: int
     unused: int
     charged_at: float
@@ -109,9 +109,22 @@ class Ask(NamedTuple):
 class Grant(NamedTuple):
     """starts, to be used before `until`; when there are none, none is free before `until`. Unix seconds."""
 
-    quota: Quota
+    quota: Allowance
     starts: int
     until: float
+
+
+class Allowance(Protocol):
+    """Starts that are granted to the dispatcher by whoever keeps the window, since the dispatcher cannot wait."""
+
+    @property
+    def account(self) -> int:
+        """Number of the account that it belongs to."""
+        ...
+
+    def receive(self, grant: Grant, until: float) -> None:
+        """The keeper's answer; `until` is the grant's, in monotonic seconds."""
+        ...
 
 
 class Quota:
@@ -125,6 +138,10 @@ class Quota:
         self._until = 0.0
         self._charged_at = 0.0
         self._asked = False
+
+    @property
+    def account(self) -> int:
+        return int(self.key.partition("/")[0])
 
     @property
     def validity(self) -> float:
@@ -168,7 +185,9 @@ def grant(windows: DurableWindows, ask: Ask, now: float) -> Grant | None:
     Call it inside a transaction, which makes the charge durable before any of the starts happens. None when none was
     asked for.
     """
-    quota, item, key = ask.quota, ask.quota.item, ask.quota.item.key_for(ask.quota.key)
+    quota = ask.quota
+    assert isinstance(quota, Quota)  # noqa: S101 - shared windows are asked for elsewhere
+    item, key = quota.item, quota.item.key_for(quota.key)
     if ask.unused:
         windows.give_back(key, ask.charged_at, ask.unused)
     if not ask.cost:

@@ -42,7 +42,8 @@ def test_every_metric_is_documented(tmp_path: Path) -> None:
     engine = SimpleNamespace(
         settings=SimpleNamespace(daemon=SimpleNamespace(state_dir=tmp_path)),
         dispatcher=SimpleNamespace(leased=0, outcomes={}, worker_pids=[], worker_restarts=0),
-        store=SimpleNamespace(records=0, commits=0, trouble=None),
+        store=SimpleNamespace(records=0, commits=0),
+        trouble=None,
         paused={},
     )
     names = {
