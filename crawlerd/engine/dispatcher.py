@@ -35,7 +35,11 @@ TICK_SECONDS = 0.25  # between looks at workers and leases when nothing happens
 TIDY_SECONDS = 10.0
 RESTART_SECONDS = 1.0  # between starts of worker processes that die young
 TURN_LEASES = 8  # leases that an account without limits gets before it is another's turn
-LATE_ARRIVAL = 0.025  # seconds of a slow answer that may have passed before the server counted the request
+LATE_ARRIVAL, LATEST_ARRIVAL = (
+    0.025,
+    0.250,
+)  # seconds of a slow answer that may have passed before the server counted it
+UNEVEN = 0.3  # share of answers later than that, from which on lateness is the server's own
 
 
 NAMES = {outcome: outcome.__name__.lower() for outcome in get_args(Outcome)}
@@ -293,11 +297,14 @@ class Dispatcher:
 
     def _date(self, leased: Leased, result: Result) -> None:
         """Corrects when the server got the request: not before it was sent, and later by what its answer was slower
-        than the quickest ones, up to a bound, since most of that is the server's own time."""
+        than the quickest ones. Where most answers take equally long, a late one means that it arrived late; elsewhere
+        that is mostly the server's own time, and only a little of it counts."""
         account, bucket = leased.choice.account, leased.choice.bucket
         took = result.done_at - result.sent_at
         quickest = (bucket and bucket.latency) or account.latency  # a bucket's first requests: as for its account
-        late = min(max(0.0, took - quickest), LATE_ARRIVAL)
+        excess = max(0.0, took - quickest)
+        late = min(excess, LATE_ARRIVAL if account.unevenness > UNEVEN else LATEST_ARRIVAL)
+        account.unevenness += ((excess > LATE_ARRIVAL) - account.unevenness) / 20
         account.latency = min(took, account.latency * 1.001 or took)
         if bucket is not None:
             bucket.latency = min(took, quickest * 1.001 or took)

@@ -70,7 +70,7 @@ class BucketQueue:
 
 class AccountQueue:
     """An account with ready tasks. turn: virtual time of its next lease, for fair shares by weight.
-    latency: as of a bucket.
+    latency: as of a bucket. unevenness: share of answers that took markedly longer.
     """
 
     __slots__ = (
@@ -85,6 +85,7 @@ class AccountQueue:
         "shared",
         "spec",
         "turn",
+        "unevenness",
         "version",
     )
 
@@ -100,6 +101,7 @@ class AccountQueue:
         self.paused: str | None = None
         self.latency = 0.0
         self.turn = 0.0
+        self.unevenness = 0.0
         self.version = 0  # of its place in the heaps: older entries there are void
 
 

@@ -111,7 +111,7 @@ class FrontierReader:
         self._db.close()
 
     def _rows(self, statement: str, *bindings: Any) -> list[tuple[Any, ...]]:
-        with storage_errors(self._path):
+        with storage_errors(self._path, self._db):
             return list(self._db.execute(statement, bindings))
 
     def status(self) -> Status:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -149,6 +150,7 @@ def connect(state_dir: Path) -> apsw.Connection:
     path = state_dir / FILE_NAME
     with storage_errors(path):
         database = apsw.Connection(str(path))
+    with storage_errors(path, database):
         database.set_busy_timeout(10_000)  # a reader that closes last may be checkpointing
         version = database.pragma("user_version")
         if version > len(MIGRATIONS):
@@ -173,6 +175,7 @@ def connect_reader(state_dir: Path) -> apsw.Connection | None:
         return None
     with storage_errors(path):
         database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    with storage_errors(path, database):
         database.set_busy_timeout(10_000)
         version = database.pragma("user_version")
     if version > len(MIGRATIONS):
@@ -194,13 +197,14 @@ def transaction(database: apsw.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """SQLite's errors as crawlerd's."""
+def storage_errors(path: Path, database: apsw.Connection | None = None) -> Iterator[None]:
+    """SQLite's errors as crawlerd's. database: which knows why the system refused."""
     try:
         yield
-    except apsw.FullError:
-        raise StorageFailed(f"the disk that holds {path} is full", full=True) from None
-    except apsw.IOError as error:
+    except (apsw.FullError, apsw.IOError) as error:
+        why = database.system_errno if database is not None else 0
+        if isinstance(error, apsw.FullError) or why in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFailed(f"the disk that holds {path} is full", full=True) from None
         raise StorageFailed(f"the disk that holds {path} fails: {error}", full=False) from None
     except (apsw.NotADBError, apsw.CorruptError) as error:
         raise FrontierError(f"{path} is not a usable database ({error}): restore it from a backup") from None

@@ -97,14 +97,14 @@ class Frontier:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         try:
-            with storage_errors(self.path), transaction(self._db):
+            with storage_errors(self.path, self._db), transaction(self._db):
                 yield
         except BaseException:
             self._read_names()  # numbers given out by what was rolled back must not be used
             raise
 
     def _read(self, statement: str, *bindings: object) -> list[Any]:
-        with storage_errors(self.path):
+        with storage_errors(self.path, self._db):
             return list(self._db.execute(statement, bindings))
 
     def _read_names(self) -> None:
@@ -114,7 +114,7 @@ class Frontier:
 
     def close(self) -> None:
         """Checkpoints and closes; a crash instead loses nothing."""
-        with storage_errors(self.path):
+        with storage_errors(self.path, self._db):
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._db.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 EFFICIENCY = 0.985  # of the limit: what is left absorbs network jitter between our clock and the server's
-LATENESS = 0.010  # seconds by which a start may be late without the following ones being late too
+LATENESS = 0.050  # seconds by which a start may be late without the following ones being late too
 
 
 class Pacer:

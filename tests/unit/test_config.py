@@ -107,6 +107,7 @@ def test_what_is_not_set_has_its_default() -> None:
         "visibility_timeout": 300,
         "max_worker_memory_mb": 1024,
         "log_level": "info",
+        "limiter_storage": "",
     }
     account = config.accounts["acme"]
     assert account.api_key.get_secret_value() == "env:ACME_KEY"

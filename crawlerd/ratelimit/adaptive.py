@@ -1,0 +1,199 @@
+"""Finds a limit that nobody documented by its 429s, and follows it. Pure: times are given, nothing is random."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import msgspec
+
+from crawlerd.ratelimit.concurrency import ConcurrencyLimit
+from crawlerd.ratelimit.pacer import LATENESS
+
+FIRST_RATE, LEAST_RATE, MOST_RATE = 2.0, 0.05, 100_000.0  # starts a second
+DOUBLING_SECONDS = 1.0  # of the rate, until the first 429
+OVERSHOT = 0.7  # of the rate that met the first 429: it had doubled unawares while that was on its way
+
+CLIMB_REQUESTS, CLIMB_SECONDS, CLIMB = 70, 3.0, 0.03  # after so many requests, but not sooner, the rate is 3% higher
+HOLD_FIRST, HOLD_GROWTH, HOLD_MOST = 60, 1.6, 300  # accepted requests at a rate that proved right before the next climb
+HOLD_PER_PAUSE = 100  # seconds of holding for each that a probe costs where the server sends Retry-After
+STEADY_RISE, STEADY_FALL = 1.2, 0.92  # a limit found within this of the last one has not moved
+
+CUT, DEEPEST_CUT = 0.98, 0.5  # of the rate that was throttled
+EVIDENCE_RESULTS, EVIDENCE_SECONDS = (
+    8,
+    0.5,
+)  # what a rate is judged by; also keeps one full window from costing two cuts
+LONGEST_PAUSE = 30.0  # seconds between probes while nothing is accepted
+
+
+class Learned(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What to keep over a restart. rate: starts a second that the server permits, None until a 429 has shown it.
+    concurrency: requests at once, None when nothing speaks for such a limit. ValueError: not numbers that a law learns.
+    """
+
+    rate: float | None = None
+    concurrency: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.rate is not None and not 0 < self.rate <= MOST_RATE:
+            raise ValueError(f"no rate that was learned: {self.rate}")
+        if self.concurrency is not None and not self.concurrency >= 1:
+            raise ValueError(f"no concurrency that was learned: {self.concurrency}")
+
+
+class Sent(NamedTuple):
+    """A request on its way. beside: others on their way then. spacing: seconds since the start before, as far as our
+    pace was the reason. held: whether it was."""
+
+    at: float
+    rate: float
+    beside: int
+    spacing: float
+    held: bool
+
+
+class AdaptiveLaw:
+    """The pace of one account or bucket. Times are monotonic seconds; O(1) an event; used by one thread.
+
+    ceiling: starts a second that are never exceeded, None when no limit is known: then the rate doubles each second
+    until the first 429. learned: of an earlier process.
+
+    From then on it holds a rate, then climbs along a cubic curve, flat at first, until a 429; the new rate is what was
+    accepted a second since the last cut, but below the rate that was throttled. So a token bucket, which stays empty
+    at such a rate, is measured exactly; in a window the rate creeps up to the limit; and a limit that has fallen shows
+    as a fraction accepted. The longer the limit has not moved, the longer the rate is held. Answers to requests sent
+    before the last cut say nothing, nor does success while the pace was not what held requests back.
+    """
+
+    __slots__ = (
+        "_accepted",
+        "_ceiling",
+        "_climbed",
+        "_concurrency",
+        "_cut_at",
+        "_found",
+        "_hold",
+        "_inflight",
+        "_level",
+        "_next",
+        "_refusals",
+        "_refused_at",
+        "_seconds",
+        "_started_at",
+        "_throttled",
+        "_until",
+        "rate",
+    )  # fmt: skip
+
+    def __init__(self, *, ceiling: float | None = None, learned: Learned | None = None) -> None:
+        if ceiling is not None and not 0 < ceiling <= MOST_RATE:
+            raise ValueError(f"{ceiling} starts a second is no limit")
+        learned = learned or Learned()
+        self._ceiling = ceiling or MOST_RATE
+        self._found = learned.rate is not None  # by a 429, now or earlier
+        self._level = learned.rate or ceiling or FIRST_RATE  # the rate that is held and climbed from
+        self._level = self.rate = min(self._level, self._ceiling)
+        self._concurrency = ConcurrencyLimit(learned.concurrency or math.inf)
+        self._inflight = 0
+        self._next = self._until = self._started_at = 0.0
+        self._refusals, self._refused_at = 0, 0.0  # fresh 429s in a row, the time of the latest
+        self._hold = 0.0
+        self._begin(0.0)
+
+    @property
+    def concurrency(self) -> int | None:
+        """Requests at once, None while no limit is known."""
+        return None if self._concurrency.most == math.inf else int(self._concurrency.most)
+
+    def learned(self) -> Learned:
+        return Learned(self._level if self._found else None, self.concurrency)
+
+    def free_at(self) -> float:
+        """When the next request may start; infinity while as many as permitted are on their way."""
+        return math.inf if self._inflight >= self._concurrency.most else max(self._next, self._until)
+
+    def start(self, now: float) -> Sent:
+        """A request is sent, as `free_at` permitted."""
+        interval = 1 / self.rate
+        held = self._next >= self._until and now <= self._next + LATENESS
+        sent = Sent(now, self.rate, self._inflight, now - self._started_at if held else interval, held)
+        # After a second refusal each start is a lone probe: a full window may last a minute.
+        wait = interval if self._refusals < 2 else self._pause()
+        self._next = max(self._next, self._until, now - LATENESS) + wait
+        self._started_at = now
+        self._inflight += 1
+        return sent
+
+    def failed(self, sent: Sent, now: float) -> None:
+        """It ended in a way that says nothing about limits."""
+        self._inflight -= 1
+
+    def accepted(self, sent: Sent, now: float) -> None:
+        """It was not throttled, whatever else came of it."""
+        self._inflight -= 1
+        self._concurrency.accepted(sent.beside)
+        if self._refusals and sent.at >= self._refused_at:
+            self._refusals = 0
+            self._next = min(self._next, now + 1 / self.rate)
+        if sent.at < self._cut_at:
+            return
+        self._accepted += 1
+        self._seconds += sent.spacing
+        if sent.held:
+            self._climb()
+
+    def throttled(self, sent: Sent, now: float, *, retry_after: float | None, concurrency: bool) -> None:
+        """A 429. retry_after: seconds that the server asked for. concurrency: it said that this was the reason."""
+        self._inflight -= 1
+        if retry_after:
+            self._until = max(self._until, now + retry_after)
+        elif sent.at >= self._refused_at:
+            self._refusals += 1
+            self._refused_at = now
+            self._next = max(self._next, now + self._pause())
+        if self._concurrency.throttled(sent.beside, said=concurrency) or sent.at < self._cut_at:
+            return
+        self._throttled += 1
+        self._seconds += sent.spacing
+        if not self._found:
+            self._found = True
+            self._cut(OVERSHOT * sent.rate, now)
+        elif (
+            self._accepted  # a rate cannot be judged while nothing at all is accepted
+            and self._accepted + self._throttled >= EVIDENCE_RESULTS
+            and self._seconds >= EVIDENCE_SECONDS
+        ):
+            measured = self._accepted / self._seconds
+            measured = measured*(1+getattr(self,"plus",0)); m=getattr(self,"mid",0); measured = measured**(1-m)*(CUT*sent.rate)**m if m and self._throttled==1 and sent.rate < STEADY_RISE * self._level else measured
+            rate = min(max(measured, DEEPEST_CUT * sent.rate), CUT * sent.rate)
+            steady = rate > STEADY_FALL * self._level and sent.rate < STEADY_RISE * self._level
+            self._hold = min(HOLD_FIRST + HOLD_GROWTH * self._hold, HOLD_MOST) if steady else 0.0
+            if steady and retry_after:
+                self._hold = max(self._hold, HOLD_PER_PAUSE * retry_after * rate)
+            self._cut(rate, now, steady=steady)
+
+    def _climb(self) -> None:
+        if not self._found and self._level < self._ceiling:
+            self._level *= min(1.1, 2 ** (1 / self.rate / DOUBLING_SECONDS))
+            self.rate = self._level = min(self._level, self._ceiling)
+            return
+        self._climbed += 1
+        x = max(0.0, self._climbed - self._hold) / max(CLIMB_REQUESTS, CLIMB_SECONDS * self._level)
+        self.rate = min(self._level * (1 + CLIMB * x**3), self._ceiling)
+
+    def _cut(self, rate: float, now: float, *, steady: bool = False) -> None:
+        self.rate = self._level = max(rate, min(LEAST_RATE, self._ceiling))
+        if not steady:
+            self._concurrency.forget()
+        self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        """Forgets what was counted: from now on it is counted at another rate."""
+        self._cut_at = now
+        self._accepted = self._throttled = self._climbed = 0
+        self._seconds = 0.0
+
+    def _pause(self) -> float:
+        """Seconds until the next start after a refusal: twice as long after each further one."""
+        return min(LONGEST_PAUSE, 2 ** min(self._refusals, 20) / self.rate)
