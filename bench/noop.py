@@ -35,21 +35,21 @@ account = "{name}"
 sink = "none"
 streams = ["nothing"]
 """
-HUEY_TASKS = 60_000
 HUEY = """
 from huey import SqliteHuey
-app = SqliteHuey(filename="huey.db", results=False, fsync=True)
+app = SqliteHuey(filename="huey.db", results={results}, fsync=True)
 @app.task()
 def nothing(number):
-    pass
+    return number
 """
-HUEY_FILL = f"""
+HUEY_FILL = """
 from huey_app import app, nothing
-rows = [(app.storage.name, app.serialize_task(nothing.s(number))) for number in range({HUEY_TASKS})]
+rows = [(app.storage.name, app.serialize_task(nothing.s(number))) for number in range({tasks})]
 with app.storage.db(commit=True) as cursor:
     cursor.executemany("insert into task (queue, data, priority) values (?, ?, 0)", rows)
 """
 HUEY_WORKERS = [("thread", 1), ("thread", 4), ("process", 1), ("process", 2)]
+HUEY_RATE = 25_000  # tasks a second that it does not reach
 COSTS = {"free": 0, "1 ms": 1000, "as the disk has it": None}
 
 
@@ -86,38 +86,48 @@ def crawlerd(folder: Path, args: argparse.Namespace, environment: dict[str, str]
     shutil.rmtree(place, ignore_errors=True)
     each = args.tasks // args.accounts
     names = [f"a{number}" for number in range(args.accounts)]
-    fill(place / "var", "noop", {name: (noop.new_task(Nothing(number)) for number in range(each)) for name in names})
+    queue = {name: (noop.new_task(Nothing(number)) for number in range(each)) for name in names}
+    queued = fill(place / "var", "noop", queue)
     accounts = "".join(ACCOUNT.format(name=name) for name in names)
     config = CONFIG.format(processes=args.processes, threads=args.threads) + accounts
     (place / "crawlerd.toml").write_text(config)
-    command = [sys.executable, __file__, "--part", "--tasks", str(each * args.accounts)]
+    command = [sys.executable, __file__, "--part", "--tasks", str(queued)]
     path = os.pathsep.join([str(folder / "sources"), str(HERE), environment.get("PYTHONPATH", "")])
     subprocess.run([*args.under, *command], cwd=place, env={**environment, "PYTHONPATH": path}, check=True)
-    return json.loads((place / "found.json").read_text())
+    found: dict[str, float] = json.loads((place / "found.json").read_text())
+    return found
 
 
-def huey(folder: Path, kind: str, workers: int, seconds: float, environment: dict[str, str]) -> float:
-    """Tasks a second that the consumer takes, within `seconds` from its first one."""
+def huey(
+    folder: Path, environment: dict[str, str], seconds: float, *, results: bool, workers: tuple[str, int]
+) -> float:
+    """Tasks a second that the consumer takes, within `seconds` from its first ones.
+
+    Huey deletes a task before it performs it. results: whether it then keeps what the task returned, which is the only
+    durable sign that it was performed, and a second commit.
+    """
     place = folder / "huey"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
-    (place / "huey_app.py").write_text(HUEY)
-    subprocess.run([sys.executable, "-c", HUEY_FILL], cwd=place, env={**environment, "PYTHONPATH": "."}, check=True)
+    tasks = round(HUEY_RATE * (seconds + 1))
+    (place / "huey_app.py").write_text(HUEY.format(results=results))
+    in_place = {**environment, "PYTHONPATH": "."}
+    subprocess.run([sys.executable, "-c", HUEY_FILL.format(tasks=tasks)], cwd=place, env=in_place, check=True)
     reader = sqlite3.connect(f"file:{place}/huey.db?mode=ro", uri=True)
-    command = ["huey_consumer", "huey_app.app", "-k", kind, "-w", str(workers), "-q", "-n", "-C"]
-    command[0] = str(Path(sys.executable).with_name(command[0]))
-    consumer = subprocess.Popen(command, cwd=place, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
+    program = str(Path(sys.executable).with_name("huey_consumer"))
+    command = [program, "huey_app.app", "-k", workers[0], "-w", str(workers[1]), "-q", "-n", "-C"]
+    consumer = subprocess.Popen(command, cwd=place, env=in_place, start_new_session=True)
 
     def left() -> int:
-        return int(reader.execute("select max(id) - min(id) + 1 from task").fetchone()[0] or 0)
+        return int(reader.execute("SELECT coalesce(max(id) - min(id) + 1, 0) FROM task").fetchone()[0])
 
     try:
-        while (first := left()) == HUEY_TASKS:
+        while (first := left()) == tasks:
             time.sleep(0.005)
         start = time.monotonic()
         time.sleep(seconds)
         last, end = left(), time.monotonic()
-        assert last > 0, "Huey was through too early: raise HUEY_TASKS"
+        assert last > 0, "Huey was through too early: raise HUEY_RATE"
         return (first - last) / (end - start)
     finally:
         os.killpg(consumer.pid, signal.SIGKILL)
@@ -132,17 +142,17 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--threads", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of Huey, in each round")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of Huey, in each round")
     parser.add_argument("--cost", choices=COSTS, action="append", help="of fsync; all by default")
     parser.add_argument("--no-peer", action="store_true")
-    parser.add_argument("--under", type=str.split, default=[], help="a program to run crawlerd under, such as a profiler")
+    parser.add_argument("--under", type=str.split, default=[], help="a profiler to run crawlerd under")
     parser.add_argument("--part", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.part:
         crawlerd_part(args.tasks)
         return
     print(about("huey"), "\n")
-    rows = []
+    rates, spent = [], []
     with tempfile.TemporaryDirectory(dir=".") as name:
         folder = Path(name).resolve()
         (folder / "sources").mkdir()
@@ -150,35 +160,57 @@ def main() -> None:
         fsync = Fsync(folder)
         for cost in args.cost or COSTS:
             environment = fsync.environment(COSTS[cost])
-            workers = None
-            if not args.no_peer:
-                tried = {each: huey(folder, *each, args.seconds / 3, environment) for each in HUEY_WORKERS}
-                workers = max(tried, key=tried.__getitem__)
-            ours, peers, syncs = [], [], []
+            peers = (
+                {} if args.no_peer else {kept: best(folder, environment, args.seconds, kept) for kept in (True, False)}
+            )
+            ours: list[dict[str, float]] = []
+            theirs: dict[bool, list[float]] = {kept: [] for kept in peers}
+            before, syncs = 0, 0
             for _ in range(args.rounds):
-                if workers:
-                    peers.append(huey(folder, *workers, args.seconds, environment))
+                for kept, workers in peers.items():
+                    theirs[kept].append(huey(folder, environment, args.seconds, results=kept, workers=workers))
                 before = fsync.count()
                 ours.append(crawlerd(folder, args, environment))
-                syncs.append(fsync.count() - before)
+                syncs += fsync.count() - before
             middle = {key: statistics.median(each[key] for each in ours) for key in ours[0]}
-            peer = statistics.median(peers) if peers else float("nan")
-            rows.append(
+            row = [cost, f"{middle['rate']:,.0f}", span([each["rate"] for each in ours])]
+            for kept, workers in peers.items():
+                peer = statistics.median(theirs[kept])
+                row += [
+                    f"{peer:,.0f}",
+                    span(theirs[kept]),
+                    f"{workers[1]} {workers[0]}",
+                    f"{middle['rate'] / peer:.1f}",
+                ]
+            rates.append(row)
+            commits = sum(each["commits"] for each in ours)
+            spent.append(
                 (
                     cost,
-                    f"{middle['rate']:,.0f}",
-                    f"{min(e['rate'] for e in ours):,.0f}-{max(e['rate'] for e in ours):,.0f}",
-                    f"{peer:,.0f}",
-                    f"{workers[1]} {workers[0]}" if workers else "",
-                    f"{middle['rate'] / peer:.0f}",
-                    *(f"{middle[key]:.1f}" for key in ("main", "dispatcher", "store", "workers")),
-                    f"{args.tasks / middle['commits']:.0f}",
-                    f"{statistics.median(syncs) / middle['commits']:.2f}",
+                    *(f"{middle[who]:.1f}" for who in ("main", "dispatcher", "store", "workers")),
+                    f"{args.tasks * args.rounds / commits:.0f}",
+                    f"{syncs / commits:.2f}",
                 )
             )
-    header = ("fsync", "crawlerd tasks/s", "range", "Huey tasks/s", "its best workers", "ratio")
-    spent = ("main process µs/task", "dispatcher", "store", "workers", "tasks a commit", "fsyncs a commit")
-    print(table((*header, *spent), rows))
+    huey_columns = ["range", "workers", "ratio"]
+    header = ["fsync", "crawlerd tasks/s", "range"]
+    if not args.no_peer:
+        header += ["Huey, results kept", *huey_columns, "Huey, no results", *huey_columns]
+    print(table(header, rates), "\n")
+    header = ["fsync", "CPU µs a task: main process", "its dispatcher", "its store", "workers"]
+    print(table([*header, "tasks a commit", "fsyncs a commit"], spent))
+
+
+def best(folder: Path, environment: dict[str, str], seconds: float, results: bool) -> tuple[str, int]:
+    """The workers with which Huey is quickest."""
+    tried = {
+        workers: huey(folder, environment, seconds / 3, results=results, workers=workers) for workers in HUEY_WORKERS
+    }
+    return max(tried, key=tried.__getitem__)
+
+
+def span(values: list[float]) -> str:
+    return f"{min(values):,.0f}-{max(values):,.0f}"
 
 
 if __name__ == "__main__":

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from crawlerd.source import Api, Output, Source, TaskArgs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 noop = Source("noop", streams=["nothing"], base_url="http://127.0.0.1")
 

@@ -8,16 +8,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import apsw
 import psutil
 
 from crawlerd.core.outcome import Complete
-from crawlerd.core.task import NewTask
+from crawlerd.frontier.reader import FrontierReader
 from crawlerd.frontier.sqlite import Frontier, Settled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from crawlerd.core.task import NewTask
 
 HERE = Path(__file__).resolve().parent
 CHUNK = 10_000  # tasks a transaction when a queue is filled
@@ -54,26 +60,28 @@ def install_source(folder: Path, name: str, target: str) -> None:
     (info / "entry_points.txt").write_text(f"[crawlerd.sources]\n{name} = {target}\n")
 
 
-def fill(state_dir: Path, source: str, tasks: dict[str, Iterable[NewTask]]) -> None:
-    """Queues tasks by account, each as an interrupted run of the import of the account's own name."""
+def fill(state_dir: Path, source: str, tasks: Mapping[str, Iterable[NewTask]]) -> int:
+    """Queues tasks by account, each as an interrupted run of the import of the account's own name.
+
+    It goes through the frontier's own door: of each chunk but an account's first, one task is performed in advance.
+    Returns how many are queued.
+    """
     state_dir.mkdir(parents=True, exist_ok=True)
     frontier = Frontier(state_dir, now=time.time())
     for name, wanted in tasks.items():
         account = frontier.account(name, source)
         rest = iter(wanted)
-        seed = next(rest)
-        run = frontier.start_run(name, account, [seed], full=True, now=time.time()).run
+        frontier.start_run(name, account, list(islice(rest, CHUNK)), full=True, now=time.time())
         (bucket,) = (each.id for each in frontier.ready_buckets(account))
-        last = False
-        while not last:
-            chunk = [task for _, task in zip(range(CHUNK), rest, strict=False)]
-            last = len(chunk) < CHUNK
-            (leased,) = frontier.heads(bucket, (-1, -1), 1)
-            # The seed is performed and has itself and the chunk as children, so the run never ends.
-            children = [*chunk, seed]
-            frontier.commit([Settled(leased, account, Complete(children=children))], now=time.time())
-        assert frontier.run(run).state == "running"
+        while chunk := list(islice(rest, CHUNK)):
+            (parent,) = frontier.heads(bucket, (-1, -1), 1)
+            frontier.commit([Settled(parent, account, Complete(children=chunk))], now=time.time())
     frontier.close()
+    reader = FrontierReader.open(state_dir)
+    assert reader is not None
+    ready, _, _ = reader.totals()
+    reader.close()
+    return ready
 
 
 class CpuMeter:
@@ -86,7 +94,7 @@ class CpuMeter:
         self._others = self._by_workers()
 
     def read(self) -> dict[str, float]:
-        """"main": this whole process; "workers"; and this process's threads."""
+        """Of this whole process ("main"), of the workers together ("workers"), and of its threads by their names."""
         threads = {name: spent - self._threads.get(name, 0.0) for name, spent in self._by_thread().items()}
         return {"main": time.process_time() - self._own, "workers": self._by_workers() - self._others, **threads}
 
@@ -103,12 +111,13 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A markdown table, numbers to the right."""
     cells = [[str(cell) for cell in row] for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    first, *others = widths
     lines = [
-        "| " + " | ".join((str.ljust if n == 0 else str.rjust)(c, w) for n, (c, w) in enumerate(zip(row, widths, strict=True))) + " |"
+        " | ".join([row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], others, strict=True))])
         for row in cells
     ]
-    lines.insert(1, "|" + "|".join("-" * (w + 1) + ("-" if n == 0 else ":") for n, w in enumerate(widths)) + "|")
-    return "\n".join(lines)
+    lines.insert(1, " | ".join(["-" * first, *("-" * (width - 1) + ":" for width in others)]))
+    return "\n".join(f"| {line} |" for line in lines)
 
 
 def about(*packages: str) -> str:

@@ -37,6 +37,8 @@ app = typer.Typer(
 )
 dead = typer.Typer(help="Dead letters: tasks that are not retried by themselves.", no_args_is_help=True)
 app.add_typer(dead, name="dead")
+frontier = typer.Typer(help="The database of runs and tasks.", no_args_is_help=True)
+app.add_typer(frontier, name="frontier")
 
 
 class _Chosen:
@@ -331,6 +333,48 @@ def _retry(folder: Path, numbers: list[int]) -> int:
     if imports:
         typer.echo(f"run `crawlerd import {' '.join(imports)}` to perform them")
     return count
+
+
+@frontier.command(name="check")
+def frontier_check(
+    file: Annotated[Path | None, typer.Argument(help="A backup, instead of what is in use.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Compare the indexes with their tables as well.")] = False,
+) -> None:
+    """Check that the file is sound, each task in one place, and every counter right; 1 is the exit code if not."""
+    from crawlerd.frontier.maintenance import check
+    from crawlerd.frontier.schema import FILE_NAME
+    from crawlerd.settings import state_dir
+
+    with _exit_codes():
+        path = file or state_dir(_Chosen.config) / FILE_NAME
+        broken = check(path, full=full)
+        typer.echo("\n".join(broken) or f"{path}: every invariant holds")
+        raise typer.Exit(EXIT_FAILED if broken else 0)
+
+
+@frontier.command(name="vacuum")
+def frontier_vacuum() -> None:
+    """Give the space of tasks that are done back to the disk; not while a daemon runs."""
+    from crawlerd.frontier.maintenance import vacuum
+    from crawlerd.settings import state_dir
+
+    with _exit_codes():
+        before, after = vacuum(state_dir(_Chosen.config))
+        typer.echo(f"{before / 1e6:,.1f} MB before, {after / 1e6:,.1f} MB after")
+
+
+@frontier.command(name="backup")
+def frontier_backup(
+    file: Annotated[Path, typer.Argument(help="The new file.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace the file when there is one.")] = False,
+) -> None:
+    """Copy the frontier as it is at this moment into a file, whether the daemon runs or not."""
+    from crawlerd.frontier.maintenance import backup
+    from crawlerd.settings import state_dir
+
+    with _exit_codes():
+        size = backup(state_dir(_Chosen.config), file, force=force)
+        typer.echo(f"{file}: {size / 1e6:,.1f} MB")
 
 
 def main() -> None:

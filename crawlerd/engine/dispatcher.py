@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import random
 import selectors
@@ -259,11 +260,16 @@ class Dispatcher:
     def _run_suspect(self, given: dict[WorkerProcess, list[Lease]], now: float) -> WorkerProcess | None:
         """A task that was running when a worker died is performed alone, so that the guilty one convicts itself.
         Returns the worker that is kept free for it."""
-        if not self._suspects:
+        if not self._suspects or any(worker.alone for worker in self._workers):
+            return None
+        suspect = self._suspects[0]
+        if suspect.account.paused is not None or now + TICK_SECONDS < suspect.free_at(now) < math.inf:
+            self._suspects.rotate(-1)  # it must wait, and no worker with it
             return None
         worker = min((worker for worker in self._workers if worker.room), key=lambda w: len(w.leases), default=None)
         if worker is not None and not worker.leases and self._suspects[0].free_at(now) <= now:
             self._lease(worker, self._suspects.popleft(), given, now)
+            worker.alone = True
         return worker
 
     def _lease(
@@ -291,6 +297,7 @@ class Dispatcher:
             self.outcomes["late"] += 1
             return
         leased.worker.leases.discard(result.token)
+        leased.worker.alone = False
         if result.sent_at:
             self._date(leased, result)
         self._conclude(leased.choice, result.outcome, now, sent_at=result.sent_at)

@@ -24,7 +24,10 @@ PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 class WorkerProcess:
-    """One worker. leases: the tokens it holds. Its socket never blocks the dispatcher."""
+    """One worker. leases: the tokens it holds. alone: it performs a suspect, and nothing beside it.
+
+    Its socket never blocks the dispatcher.
+    """
 
     def __init__(self, setup: Setup, now: float) -> None:
         ours, theirs = socket.socketpair()
@@ -41,6 +44,7 @@ class WorkerProcess:
         self.leases: set[int] = set()
         self.up = False
         self.retiring = False
+        self.alone = False
         self._frames = Frames()
         self._unsent = bytearray()
         self._asked_at: float | None = now
@@ -52,7 +56,7 @@ class WorkerProcess:
     @property
     def room(self) -> int:
         """How many more leases it may be given: one a thread, and a few milliseconds' worth in advance."""
-        if not self.up or self.retiring:
+        if not self.up or self.retiring or self.alone:
             return 0
         return self.threads + min(PREFETCH_MOST, int(self._rate * PREFETCH_SECONDS)) - len(self.leases)
 

@@ -36,7 +36,7 @@ class Guard:
 
 class BucketQueue:
     """A bucket's next tasks, the most urgent first. more: the frontier has others. asked: they are on their way.
-    latency: seconds that its quickest requests take, 0 before the first.
+    out: tasks that were taken and may come back. latency: seconds that its quickest requests take, 0 before the first.
     """
 
     __slots__ = (
@@ -49,6 +49,7 @@ class BucketQueue:
         "latency",
         "limiter",
         "more",
+        "out",
         "served",
         "shared",
         "want",
@@ -64,6 +65,7 @@ class BucketQueue:
         self.asked = False
         self.asked_at = -math.inf
         self.want = FIRST_WANT
+        self.out = 0
         self.served = 0
         self.latency = 0.0
 
@@ -280,7 +282,7 @@ class Workbench:
     def _take_of(self, account: AccountQueue, now: float, most: int) -> list[Choice]:
         """The account's most urgent tasks that may start; among equals, of the bucket that was served longest ago."""
         if account.guard is not None:
-            if not self._granted(account, None, 1, now):
+            if account.limiter.free_at(now) > now or not self._granted(account, None, 1, now):
                 return []
             account.guard.leased = True
             return [Choice(account, None, account.guard.task)]
@@ -306,6 +308,7 @@ class Workbench:
         account.turn += count / account.spec.weight
         self._served += 1
         best.served = self._served
+        best.out += count
         if best.more and not best.asked and len(heads) <= best.want // 2:
             self._refill(best, now)
         return choices
@@ -353,9 +356,11 @@ class Workbench:
 
     def finish(self, choice: Choice, now: float) -> None:
         """The request of a charged start has ended, however."""
+        account, bucket = choice.account, choice.bucket
+        if bucket is not None:
+            bucket.out -= 1
         if not choice.limited:
             return
-        account, bucket = choice.account, choice.bucket
         account.limiter.finish()
         if bucket is not None:
             bucket.limiter.finish()
@@ -371,7 +376,7 @@ class Workbench:
         """Drops buckets that have no tasks and whose limits have nothing left to remember."""
         for account in list(self._accounts.values()):
             for bucket in list(account.buckets.values()):
-                if not bucket.heads and not bucket.more and bucket.limiter.quiet(now):
+                if not bucket.heads and not bucket.more and not bucket.out and bucket.limiter.quiet(now):
                     bucket.limiter.forget()
                     del account.buckets[bucket.id]
             if not account.buckets and not account.paused and not account.guard and account.limiter.quiet(now):

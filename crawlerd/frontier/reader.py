@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from crawlerd.frontier.schema import connect_reader, storage_errors
+from crawlerd.frontier.schema import FILE_NAME, connect_reader, storage_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,7 +104,7 @@ class FrontierReader:
     @classmethod
     def open(cls, state_dir: Path) -> FrontierReader | None:
         """None when there is no frontier there yet."""
-        database = connect_reader(state_dir)
+        database = connect_reader(state_dir / FILE_NAME)
         return None if database is None else cls(database, state_dir)
 
     def close(self) -> None:

@@ -168,9 +168,8 @@ def connect(state_dir: Path) -> apsw.Connection:
     return database
 
 
-def connect_reader(state_dir: Path) -> apsw.Connection | None:
+def connect_reader(path: Path) -> apsw.Connection | None:
     """A read-only connection, None when there is no frontier yet. Keep it short: a long reader holds up checkpoints."""
-    path = state_dir / FILE_NAME
     if not path.exists():
         return None
     with storage_errors(path):

@@ -9,7 +9,7 @@ from limits import RateLimitItem, parse_many
 from limits.strategies import MovingWindowRateLimiter
 
 from crawlerd.core.backoff import backoff
-from crawlerd.ratelimit.pacer import Pacer
+from crawlerd.ratelimit.pacer import LATENESS, Pacer
 from crawlerd.ratelimit.quota import QUOTA_WINDOW, Quota
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ THROTTLED_FIRST, THROTTLED_MOST = 0.5, 30.0  # seconds to wait after a 429 that 
 
 
 def parse_limits(texts: Iterable[str]) -> list[RateLimitItem]:
-    """`limits` notation. ValueError names the text that is wrong."""
+    """`limits` notation; none twice, since each start counts against each. ValueError names the text that is wrong."""
     items = []
     for text in texts:
         try:
@@ -33,7 +33,7 @@ def parse_limits(texts: Iterable[str]) -> list[RateLimitItem]:
         if any(item.amount < 1 or item.multiples < 1 for item in parsed):
             raise ValueError(f'"{text}" permits nothing; use a number above zero')
         items += parsed
-    return items
+    return list(dict.fromkeys(items))
 
 
 class Limiter:
@@ -84,7 +84,8 @@ class Limiter:
         paced = [item for item in items if item.get_expiry() <= PACED_WINDOW]
         if smooth and paced:
             rate = min(item.amount / item.get_expiry() for item in paced)
-            self._pacer = Pacer(rate, first=quiet_since + 1 / rate)
+            # Both the process before and this one may have made up for lateness just then.
+            self._pacer = Pacer(rate, first=quiet_since + 1 / rate + 2 * LATENESS)
         elif self._windows:
             self.blocked_until = quiet_since + max(item.get_expiry() for item, _, _ in self._windows)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 EFFICIENCY = 0.985  # of the limit: what is left absorbs network jitter between our clock and the server's
-LATENESS = 0.050  # seconds by which a start may be late without the following ones being late too
+LATENESS = 0.050  # seconds by which a start may be late without the next ones being late too; later, it was idle
 
 
 class Pacer:
@@ -16,4 +16,5 @@ class Pacer:
         self.next = first
 
     def start(self, now: float, cost: int = 1) -> None:
-        self.next = max(self.next, now - LATENESS) + self.interval * cost
+        on_time = self.next >= now - LATENESS
+        self.next = (self.next if on_time else now) + self.interval * cost

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from itertools import islice
 
@@ -37,7 +38,9 @@ class StartLog(Storage, MovingWindowSupport):
         self._starts: dict[str, deque[Stamp]] = {}
 
     def free_at(self, key: str, limit: int, expiry: float, amount: int = 1) -> float:
-        """Monotonic time from which `amount` more starts fit into the window."""
+        """Monotonic time from which `amount` more starts fit into the window; infinity when they never do."""
+        if amount > limit:
+            return math.inf
         starts = self._starts.get(key, ())
         surplus = len(starts) + amount - limit
         if surplus <= 0:
@@ -45,7 +48,7 @@ class StartLog(Storage, MovingWindowSupport):
         return max(stamp.at for stamp in islice(starts, surplus)) + expiry * MARGIN
 
     def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        if amount > limit or self.free_at(key, limit, expiry, amount) > self.stamp.at:
+        if self.free_at(key, limit, expiry, amount) > self.stamp.at:
             return False
         starts = self._starts.get(key)
         if starts is None:

@@ -1,0 +1,158 @@
+"""How much of a permitted rate is used, and with how many 429s: `crawlerd import` beside a script with `limits`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+from pages import Session
+from rig import about, table
+
+from crawlerd.core.account import AccountSpec
+from crawlerd.core.outcome import Complete, Defer
+from crawlerd.core.task import Lease, NewTask
+from crawlerd.demo.server import AccountStats, Server, running
+from crawlerd.engine.attempt import attempt
+from crawlerd.source import RunPlan
+from crawlerd.sources.stripe import stripe
+
+CONFIG = """
+[daemon]
+state_dir = "var"
+listen = "127.0.0.1:0"
+[sinks.warehouse]
+type = "sqlite"
+path = "var/warehouse.db"
+"""
+ACCOUNT = """
+[accounts.a{number}]
+source = "stripe"
+base_url = "{url}"
+api_key = {{ env = "KEY_{number}" }}
+limits = ["{rate}/second"]
+bucket_limits = "{rate}/second"
+[imports.a{number}]
+account = "a{number}"
+sink = "warehouse"
+streams = ["payment_methods"]
+"""
+THREADS = 10  # of the script, for each account
+
+
+def crawlerd(server: Server, args: argparse.Namespace, place: Path) -> dict[int, AccountStats]:
+    numbers = range(1, args.accounts + 1)
+    tables = "".join(ACCOUNT.format(number=n, url=server.url, rate=args.rate) for n in numbers)
+    (place / "crawlerd.toml").write_text(CONFIG + tables)
+    environment = {**os.environ, **{f"KEY_{n}": Server.key(n) for n in numbers}}
+    command = [sys.executable, "-m", "crawlerd", "import", "--all", "--json"]
+    done = subprocess.run(command, cwd=place, env=environment, stdout=subprocess.PIPE, check=True)
+    assert json.loads(done.stdout)["state"] == "completed"
+    return server.stats().accounts
+
+
+def script(server: Server, args: argparse.Namespace) -> dict[int, AccountStats]:
+    """The peer, in this process: a thread pool an account, each thread waiting for the account's moving window."""
+    clients = Session(THREADS * args.accounts)
+
+    def import_account(number: int) -> None:
+        spec = AccountSpec(name=f"a{number}", source="stripe", base_url=server.url, secret=Server.key(number))
+        limiter, limit = MovingWindowRateLimiter(MemoryStorage()), parse(f"{args.rate}/second")
+        open_tasks, changed = 0, threading.Condition()
+
+        def perform(task: NewTask) -> None:
+            nonlocal open_tasks
+            outcome: object = Defer("")
+            while not isinstance(outcome, Complete):
+                while not limiter.hit(limit):
+                    time.sleep(max(0.001, limiter.get_window_stats(limit).reset_time - time.time()))
+                lease = Lease(0, spec.name, task.kind, task.payload, 0)
+                outcome = attempt(stripe, spec, clients.open(stripe, spec), lease, jitter=0.0)
+            for child in outcome.children:
+                submit(child)
+            with changed:
+                open_tasks -= 1
+                changed.notify()
+
+        def submit(task: NewTask) -> None:
+            nonlocal open_tasks
+            with changed:
+                open_tasks += 1
+            pool.submit(perform, task)
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            for task in stripe.first_tasks(RunPlan(["payment_methods"], full=True, started_at=time.time())):
+                submit(task)
+            with changed:
+                changed.wait_for(lambda: not open_tasks)
+
+    accounts = [threading.Thread(target=import_account, args=(n,)) for n in range(1, args.accounts + 1)]
+    for account in accounts:
+        account.start()
+    for account in accounts:
+        account.join()
+    return server.stats().accounts
+
+
+def seconds(seen: AccountStats) -> float:
+    """From the first request to the last."""
+    assert seen.first is not None
+    assert seen.last is not None
+    return seen.last - seen.first
+
+
+def rows(system: str, found: dict[int, AccountStats], rate: int, *, each: bool) -> list[tuple[str, ...]]:
+    def row(name: str, seen: list[AccountStats]) -> tuple[str, ...]:
+        shares = [(one.served - 1) / seconds(one) / rate for one in seen]
+        return (
+            system,
+            name,
+            f"{sum(one.requests for one in seen):,}",
+            f"{max(map(seconds, seen)):.1f}",
+            f"{min(shares):.1%}",
+            f"{sum(shares) / len(shares):.1%}",
+            f"{sum(sum(one.throttled.values()) for one in seen):,}",
+            str(max(one.most_arrived for one in seen)),
+        )
+
+    lines = [row(f"account {number}", [seen]) for number, seen in found.items()] if each else []
+    return [*lines, row(f"all {len(found)}", list(found.values()))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--accounts", type=int, default=10)
+    parser.add_argument("--rate", type=int, default=25, help="a second and account, enforced by the server")
+    parser.add_argument("--latency", type=float, default=0.05)
+    parser.add_argument("--customers", type=int, default=1000, help="of each account: so many requests and a few more")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--each", action="store_true", help="a line for each account")
+    args = parser.parse_args()
+    print(about("limits"), "\n")
+    lines: list[tuple[str, ...]] = []
+    for _ in range(args.rounds):
+        for system in ("crawlerd", "script"):
+            with (
+                tempfile.TemporaryDirectory(dir=".") as name,
+                running(
+                    accounts=args.accounts, customers=args.customers, rate=args.rate, latency=args.latency
+                ) as server,
+            ):
+                found = crawlerd(server, args, Path(name)) if system == "crawlerd" else script(server, args)
+            lines += rows(system, found, args.rate, each=args.each)
+    header = ("", "", "requests", "seconds", "least share", "mean share", "429s", "most in 1 s")
+    print(table(header, lines))
+
+
+if __name__ == "__main__":
+    main()

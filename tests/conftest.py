@@ -1,0 +1,94 @@
+"""What all tests share: no network but loopback, and installations of crawlerd to run."""
+
+from __future__ import annotations
+
+import ipaddress
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import settings
+from installation import Installation
+
+from crawlerd.demo.server import running
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from crawlerd.demo.server import Server
+
+
+def _is_near(host: object) -> bool:
+    text = host.decode() if isinstance(host, bytes) else host
+    if text is None or text in ("", "localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(str(text)).is_loopback
+    except ValueError:
+        return False
+
+
+def _refuse_network(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook: it sees every socket of this process, whichever library opens it."""
+    match event, arguments:
+        case (("socket.connect" | "socket.sendto" | "socket.sendmsg"), (_, (host, *_))):
+            pass
+        case (("socket.getaddrinfo" | "socket.gethostbyname"), (host, *_)):
+            pass
+        case _:
+            return
+    if not _is_near(host):
+        raise RuntimeError(f"a test reaches for the network: {event} {host!r}")
+
+
+sys.addaudithook(_refuse_network)
+
+settings.register_profile("patient", deadline=None)  # machines are noisy: no test is about its own speed
+settings.load_profile("patient")
+
+
+@pytest.fixture
+def install(tmp_path: Path) -> Iterator[Callable[..., Installation]]:
+    """Makes installations, see `Installation`; whatever still runs in them is killed at the end."""
+    made: list[Installation] = []
+
+    def make(**options: Any) -> Installation:
+        folder = tmp_path / f"i{len(made)}"
+        made.append(Installation(folder, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 4 MiB of its own, that a test may fill."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"FULL DISKS ARE NOT TESTED: cannot mount a small one here: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture(scope="module")
+def quiet_api() -> Iterator[Server]:
+    """A local API without limits, faults and latency; 4 accounts of 40 customers."""
+    with running(accounts=4, customers=40, rate=0) as server:
+        yield server
+
+
+@pytest.fixture
+def api(quiet_api: Server) -> Server:
+    """The quiet API with fresh statistics."""
+    quiet_api.reset()
+    return quiet_api

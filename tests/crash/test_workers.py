@@ -1,0 +1,179 @@
+"""Worker processes that are killed, stopped, or taken down by the very task they perform."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from installation import Installation, is_alive, metrics_of, tasks_of, until
+
+from crawlerd.demo.server import Server, running
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import psutil
+    from installation import Running
+
+# A task for each number; `odd(number)` does harm to the process that performs it.
+NUMBERS = """
+source = Source("numbers", base_url="http://127.0.0.1:9", streams=["numbers"])
+
+
+@dataclass(frozen=True)
+class Number(TaskArgs, kind="numbers.numbers"):
+    number: int
+
+
+@source.starts
+def numbers(plan):
+    return map(Number, range(60))
+
+
+@source.handles(Number)
+def number(api, args):
+    odd(args.number)
+    yield Record("numbers", str(args.number), {"number": args.number})
+"""
+TWO = {"worker_processes": 2}
+QUICK_RESTART = {"crawlerd.engine.dispatcher:RESTART_SECONDS": 0.05}
+QUICK_TO_SUSPECT = {"crawlerd.engine.pool:HANG_SECONDS": 2.0}
+
+
+def requests_of(server: Server) -> int:
+    return sum(account.requests for account in server.stats().accounts.values())
+
+
+def wait_for(server: Server, more: int) -> None:
+    target = requests_of(server) + more
+    until(lambda: requests_of(server) >= target)
+
+
+def pick(command: Running, dice: random.Random, count: int = 2) -> psutil.Process:
+    """One of its workers, when all have been started."""
+    workers: list[psutil.Process] = until(lambda: len(found := command.workers()) == count and found)
+    return dice.choice(workers)
+
+
+def test_killed_workers_cost_only_their_leases(install: Callable[..., Installation]) -> None:
+    dice = random.Random()
+    with running(accounts=2, customers=300, rate=0, latency=0.03) as server:
+        here = install(url=server.url, accounts=2, daemon=TWO, constants=QUICK_RESTART)
+        importing = here.start("import", "--all", "--json")
+        steps = [dice.randint(1, 80) for _ in range(5)]
+        for step in steps:
+            wait_for(server, step)
+            pick(importing, dice).kill()
+        done = importing.finish()
+        assert done.code == 0, steps
+        here.assert_complete(2, 300)
+        assert done.stderr.count("died (exit -9); its ") == len(steps)
+        served = sum(each.served for each in server.stats().accounts.values())
+        assert served - 2 * (tasks_of(300) + 1) <= len(steps) * 30  # the leases of a worker, and no more
+
+
+def test_a_stopped_worker_is_replaced(install: Callable[..., Installation]) -> None:
+    dice = random.Random()
+    with running(accounts=2, customers=100, rate=0, latency=0.05) as server:
+        here = install(
+            url=server.url, accounts=2, daemon=TWO, constants={**QUICK_RESTART, **QUICK_TO_SUSPECT}, schedule="1h"
+        )
+        daemon = here.start("run")
+        until(lambda: requests_of(server) >= 30)
+        stopped = pick(daemon, dice)
+        stopped.suspend()
+        until(lambda: here.states() == ["completed"] * 2, 40)
+        assert not is_alive(stopped)
+        assert re.search(rf"worker {stopped.pid} hung \(exit -9\); its [1-9]\d* leases", daemon.stderr)
+        assert metrics_of(daemon)["crawlerd_worker_restarts_total"] == 1
+        assert metrics_of(daemon)["crawlerd_workers"] == 2
+        here.assert_complete(2, 100)
+
+
+def run_numbers(here: Installation, odd: str) -> Any:
+    here.add_source("numbers", NUMBERS + odd)
+    return here.run("import", "numbers", "--json")
+
+
+def test_a_task_that_kills_its_worker_is_set_aside_after_three(install: Callable[..., Installation]) -> None:
+    """Beside it others run, which are not to blame and all arrive."""
+    here = install(accounts=0, daemon=TWO, constants=QUICK_RESTART)
+    done = run_numbers(
+        here,
+        f"""
+import ctypes, os, signal, time
+
+def odd(number):
+    if number in (20, 21, 22):
+        with open({str(here.folder / "tried")!r}, "a") as file:
+            file.write(f"{{number}}\\n")
+    match number:
+        case 20:
+            os._exit(0)
+        case 21:
+            os.kill(os.getpid(), signal.SIGKILL)
+        case 22:
+            ctypes.string_at(0)
+    time.sleep(0.01)
+""",
+    )
+    assert done.code == 3
+    tried = Counter((here.folder / "tried").read_text().split())
+    assert max(tried.values()) == 3  # fewer when it was still waiting its turn in a worker that another one killed
+    bad = {"20", "21", "22"}
+    assert here.imported("numbers", "numbers", "numbers").keys() == set(map(str, range(60))) - bad
+    letters = here.run("dead", "list", "--json").json
+    assert {str(json.loads(each["payload"])["number"]) for each in letters} == tried.keys() == bad
+    for each in letters:
+        assert each["error"].startswith("its worker process died 3 times while it ran")
+    (run,) = done.json["imports"]["numbers"]
+    assert (run["done"], run["dead"], run["ready"], run["delayed"]) == (57, 3, 0, 0)
+    here.assert_conserved()
+
+
+def test_a_task_that_holds_the_interpreter_is_killed(install: Callable[..., Installation]) -> None:
+    """A regular expression that backtracks for years lets no other thread of its process run."""
+    here = install(accounts=0, daemon=TWO, constants={**QUICK_RESTART, **QUICK_TO_SUSPECT})
+    done = run_numbers(
+        here,
+        f"""
+import re
+
+def odd(number):
+    tried = Path({str(here.folder / "tried")!r})
+    if number == 30 and not tried.exists():
+        tried.touch()
+        re.match("(a+)+$", "a" * 60 + "b")
+""",
+    )
+    assert done.code == 0
+    assert here.imported("numbers", "numbers", "numbers").keys() == set(map(str, range(60)))
+    assert "hung (exit -9); its " in done.stderr
+
+
+def test_a_task_that_never_ends_loses_its_lease(install: Callable[..., Installation]) -> None:
+    """Only that task is to blame: those that its worker also held are given out again as they were."""
+    here = install(
+        accounts=0, daemon={**TWO, "visibility_timeout": "1s", "threads_per_process": 4}, constants=QUICK_RESTART
+    )
+    here.add_source(
+        "numbers",
+        NUMBERS
+        + """
+import threading
+
+def odd(number):
+    if number == 30:
+        threading.Event().wait()
+""",
+    )
+    here.config["accounts"]["numbers"]["request_timeout"] = "900ms"
+    done = here.run("import", "numbers", "--json")
+    assert done.code == 3
+    assert here.imported("numbers", "numbers", "numbers").keys() == set(map(str, range(60))) - {"30"}
+    (letter,) = here.run("dead", "list", "--json").json
+    assert "for more than 1 s" in letter["error"]
+    assert here.select("SELECT count(*) FROM ready") == [(0,)]

@@ -1,0 +1,355 @@
+"""What is wrong is said in plain words, with an exit code of its own; nothing is lost, and no secret is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import apsw
+import psutil
+import pytest
+from installation import QUICK, Installation, fetch, metrics_of, until
+from relay import Answer, Relay
+
+from crawlerd.demo.server import Server, running
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+COMMANDS: list[list[str]] = [["run"], ["import", "--all"], ["status"], ["dead", "list"], ["dead", "retry", "--all"]]
+
+
+# the configuration
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_wrong_toml(arguments: list[str], install: Callable[..., Installation]) -> None:
+    here = install()
+    here.config["daemon"]["log_level"] = {}  # becomes `log_level = {}`, and then the next line is no TOML
+    here.config["daemon"]["= ="] = 1
+    done = here.run(*arguments)
+    assert done.code == 78
+    assert done.stderr.startswith("crawlerd: crawlerd.toml: is not valid TOML: ")
+    assert "line" in done.stderr
+    assert done.stdout == ""
+    assert not here.state_dir.exists()
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["import", "--all"]], ids=" ".join)
+def test_everything_that_is_wrong_is_told_at_once(arguments: list[str], install: Callable[..., Installation]) -> None:
+    here = install(url="http://api.example.com", accounts=2, daemon={"worker_proceses": 2})
+    here.config["accounts"]["a2"] |= {"limits": ["fast"], "base_url": "https://api.example.com"}
+    here.config["imports"]["a1"]["streams"] = ["customer"]
+    del here.environment["KEY_2"]
+    done = here.run(*arguments)
+    assert done.code == 78
+    for problem in (
+        'daemon.worker_proceses: unknown key; did you mean "worker_processes"?',
+        "accounts.a1.base_url: must begin with https://",
+        "accounts.a2.api_key: the environment variable KEY_2 is not set",
+        'accounts.a2.limits: "fast" is not a limit',
+        'imports.a1.streams: "customer" is not a stream of stripe; did you mean "customers"?',
+    ):
+        assert f"crawlerd: crawlerd.toml: {problem}" in done.stderr
+    assert done.stderr.count("\n") == 5
+    assert not here.state_dir.exists()
+
+
+def test_no_configuration(install: Callable[..., Installation]) -> None:
+    here = install()
+    done = here.run("-c", "other.toml", "run")
+    assert done.code == 78
+    assert "other.toml: cannot be read: No such file or directory" in done.stderr
+
+
+# keys
+
+
+def test_a_wrong_key_is_refused_and_the_right_one_goes_on(api: Server, install: Callable[..., Installation]) -> None:
+    here = install(url=api.url, accounts=2)
+    here.environment["KEY_1"] = "sk_test_of_nobody_at_all"
+    done = here.run("import", "--all", "--json")
+    assert done.code == 1
+    assert done.json["state"] == "failed"
+    (paused,), (other,) = done.json["imports"].values()
+    assert paused["state"] == "paused"
+    assert "Unauthorized: HTTP 401: Invalid API Key provided" in paused["paused"]
+    assert other["state"] == "completed"
+    assert "account a1 is paused: Unauthorized: HTTP 401" in done.stderr
+    assert api.stats().unauthorized == 1  # one request is enough to know
+    here.environment["KEY_1"] = "sk_test_account_1"
+    assert here.run("import", "--all").code == 0
+    assert here.imported("a1", "customers")
+    here.assert_conserved()
+
+
+def test_a_key_revoked_half_way(api: Server, install: Callable[..., Installation]) -> None:
+    revoked = False
+    relay: Relay
+
+    def script(path: str) -> Answer | None:
+        return Answer(401, b'{"error": {"message": "Expired API Key"}}') if len(relay.seen) > 30 and revoked else None
+
+    with Relay(api.url, script) as relay:
+        here = install(url=relay.url)
+        revoked = True
+        done = here.run("import", "a1")
+        assert done.code == 1
+        assert "account a1 is paused: Unauthorized: HTTP 401: Expired API Key" in done.stdout
+        here.assert_conserved()
+        assert here.select("SELECT done > 20, open > 0, dead FROM run") == [(1, 1, 0)]
+        revoked = False
+        assert here.run("import", "a1").code == 0
+    here.assert_complete(1, 40)
+
+
+def test_the_key_of_another_account_or_mode(api: Server, install: Callable[..., Installation]) -> None:
+    here = install(url=api.url, streams=["customers"])
+    assert here.run("import", "a1").code == 0
+    before = here.imported("a1", "customers")
+
+    here.environment["KEY_1"] = "sk_test_account_2"
+    other = here.run("import", "a1")
+    assert other.code == 1
+    assert "account a1 is paused: its key belongs to acct_" in other.stdout
+    assert "put the right key back" in other.stdout
+
+    here.environment["KEY_1"] = "sk_live_account_1"
+    with Relay(api.url, key="sk_test_account_1") as relay:
+        here.config["accounts"]["a1"]["base_url"] = relay.url
+        live = here.run("import", "a1")
+    assert live.code == 1
+    assert ":live, but what was imported so far came from acct_" in live.stdout
+
+    assert here.imported("a1", "customers") == before
+    assert api.stats().accounts[2].endpoints["customers"].served == 0
+    here.config["accounts"]["a1"]["base_url"] = api.url
+    here.environment["KEY_1"] = "sk_test_account_1"
+    assert here.run("import", "a1").code == 0
+    assert here.imported("a1", "customers") == before
+
+
+def test_secrets_stay_secret(api: Server, install: Callable[..., Installation]) -> None:
+    """In no output, no file, and no process title; however the key is given, and whatever goes wrong with it."""
+    secrets = {"KEY_1": "sk_test_account_1", "KEY_2": "sk_test_wrong_2_a8f3c", "KEY_3": "sk_test_wrong_3_77b1e"}
+    echo = Answer(400, f'{{"error": {{"message": "no {secrets["KEY_1"]} here"}}}}'.encode())
+    with Relay(api.url, lambda path: echo if path == "/v1/charges" else None) as relay:
+        here = install(url=relay.url, accounts=3, daemon={"log_level": "debug"}, account={**QUICK, "attempts": 2})
+        keys = here.folder / "keys"
+        keys.mkdir()
+        (keys / "one").write_text(secrets["KEY_1"] + "\n")
+        (keys / "two").write_text(secrets["KEY_2"])
+        here.config["accounts"]["a1"]["api_key"] = {"file": "keys/one"}
+        here.config["accounts"]["a2"]["api_key"] = {"credential": "two"}
+        here.environment |= {"CREDENTIALS_DIRECTORY": str(keys), **secrets}
+        importing = here.start("import", "--all")
+        titles = []
+        while importing.running:
+            for process in [*importing.workers(), psutil.Process(importing.pid)]:
+                try:
+                    titles.append(" ".join(process.cmdline()))
+                except psutil.NoSuchProcess:
+                    continue
+        done = importing.finish()
+        assert done.code == 1
+        assert "HTTP 400: no *** here" in done.stdout
+        outputs = [done.stdout, done.stderr, *titles]
+        daemon = here.start("run")
+        outputs.append(fetch(daemon, "/metrics")[1])
+        for arguments in ["status"], ["status", "--json"], ["dead", "list"], ["dead", "list", "--json"]:
+            outputs.append("".join(map(str, here.run(*arguments))))
+        daemon.send(signal.SIGTERM)
+        outputs.append(daemon.finish().stderr)
+    files = [path for path in here.folder.rglob("*") if path.is_file() and path.parent != keys]
+    assert {"frontier.db", "sink.db"} <= {path.name for path in files}
+    for secret in secrets.values():
+        assert not [output for output in outputs if secret in output]
+        assert not [path for path in files if secret.encode() in path.read_bytes()]
+
+
+# the API
+
+
+def test_nobody_answers(api: Server, install: Callable[..., Installation]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    here = install(url=f"http://127.0.0.1:{port}", account={**QUICK, "attempts": 3})
+    done = here.run("import", "a1")
+    assert done.code == 1
+    assert f"cannot reach http://127.0.0.1:{port}: connection refused" in done.stdout
+    here.config["accounts"]["a1"]["base_url"] = api.url
+    assert here.run("import", "a1").code == 0
+    here.assert_complete(1, 40)
+
+
+def test_the_api_goes_away_and_comes_back(install: Callable[..., Installation]) -> None:
+    with running(accounts=1, customers=40, rate=0, latency=0.02) as server:
+        here = install(url=server.url, account={**QUICK, "attempts": 2, "concurrency": 2})
+        importing = here.start("import", "a1", "--json")
+        until(lambda: server.stats().accounts[1].requests >= 20)
+        os.kill(server.pid, signal.SIGKILL)
+        done = importing.finish()
+    assert done.code == 3
+    (run,) = done.json["imports"]["a1"]
+    assert run["dead"] > 0
+    assert (run["ready"], run["delayed"]) == (0, 0)
+    port = urlsplit(server.url).port
+    with running(accounts=1, customers=40, rate=0, port=port):
+        assert here.run("dead", "retry", "--all").code == 0
+        assert here.run("import", "a1").code == 0
+    here.assert_complete(1, 40)
+
+
+# the disk
+
+
+def fill(disk: Path) -> Path:
+    """Takes all space that is left."""
+    filler = disk / "filler"
+    with filler.open("ab", buffering=0) as file:
+        for size in (65536, 4096, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                continue
+    return filler
+
+
+@pytest.mark.parametrize("what", ["sink", "frontier"])
+def test_a_full_disk_ends_an_import_that_goes_on_later(
+    what: str, api: Server, small_disk: Path, install: Callable[..., Installation]
+) -> None:
+    with Relay(api.url) as relay:
+        here = install(
+            url=relay.url,
+            account={**QUICK, "limits": ["30/second"]},
+            constants={"crawlerd.progress:TROUBLE_SECONDS": 1.0},
+        )
+        put_on(here, what, small_disk)
+        importing = here.start("import", "a1", "--json")
+        until(lambda: here.states() and len(relay.seen) > 10)
+        filler = fill(small_disk)
+        done = importing.finish()
+        assert done.code == 74
+        assert done.stdout == ""
+        assert "is full" in done.stderr
+        assert "nothing is lost: free some space" in done.stderr
+        again = here.run("import", "a1")  # still full: says so, and changes nothing
+        assert again.code == 74
+        assert "is full" in again.stderr
+        filler.unlink()
+        assert here.run("import", "a1").code == 0
+    here.assert_complete(1, 40)
+
+
+@pytest.mark.parametrize("what", ["sink", "frontier"])
+def test_a_daemon_outlives_a_full_disk(
+    what: str, api: Server, small_disk: Path, install: Callable[..., Installation]
+) -> None:
+    with Relay(api.url) as relay:
+        here = install(url=relay.url, account={**QUICK, "limits": ["30/second"]}, schedule="1h")
+        put_on(here, what, small_disk)
+        daemon = here.start("run")
+        until(lambda: here.states() and len(relay.seen) > 10)
+        filler = fill(small_disk)
+        found = until(lambda: (found := fetch(daemon, "/readyz"))[0] == 503 and found)
+        assert "is full" in found[1]
+        assert fetch(daemon, "/healthz")[0] == 200
+        assert metrics_of(daemon)["crawlerd_trouble"] == 1
+        filler.unlink()
+        until(lambda: here.states() == ["completed"], 30)
+        assert fetch(daemon, "/readyz")[0] == 200
+        daemon.send(signal.SIGTERM)
+        done = daemon.finish()
+        assert done.code == 0
+        assert "nothing is lost, trying again every second" in done.stderr
+        assert "recovered: " in done.stderr
+    here.assert_complete(1, 40)
+
+
+def put_on(here: Installation, what: str, disk: Path) -> None:
+    if what == "sink":
+        here.sink_path = disk / "sink.db"
+        here.config["sinks"]["sink"]["path"] = str(here.sink_path)
+    else:
+        here.state_dir = disk / "var"
+        here.config["daemon"]["state_dir"] = str(here.state_dir)
+
+
+# what is already there
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_a_database_of_a_newer_version(arguments: list[str], install: Callable[..., Installation]) -> None:
+    here = install(url="http://127.0.0.1:9")
+    here.state_dir.mkdir()
+    path = here.state_dir / "frontier.db"
+    database = apsw.Connection(str(path))
+    database.execute("CREATE TABLE later(x); PRAGMA user_version = 1000")
+    database.close()
+    before = path.read_bytes()
+    done = here.run(*arguments)
+    assert done.code == 78
+    assert f"{path} was written by a newer crawlerd (version 1000" in done.stderr
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_a_frontier_that_is_none(arguments: list[str], install: Callable[..., Installation]) -> None:
+    here = install(url="http://127.0.0.1:9")
+    here.state_dir.mkdir()
+    (here.state_dir / "frontier.db").write_bytes(b"all work and no play makes jack a dull boy" * 100)
+    done = here.run(*arguments)
+    assert done.code == 1
+    assert "frontier.db is not a usable database" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_a_state_directory_that_is_none(arguments: list[str], install: Callable[..., Installation]) -> None:
+    here = install(url="http://127.0.0.1:9")
+    here.state_dir.write_text("a file")
+    done = here.run(*arguments)
+    if arguments[0] in ("run", "import"):
+        assert done.code == 1
+        assert f"cannot use the state directory {here.state_dir}: " in done.stderr
+    assert done.code in (0, 1)
+
+
+def test_a_state_directory_that_may_not_be_written(tmp_path: Path, install: Callable[..., Installation]) -> None:
+    here = install(url="http://127.0.0.1:9")
+    here.config["daemon"]["state_dir"] = "/proc/crawlerd"  # which not even root may make
+    done = here.run("import", "a1")
+    assert done.code == 1
+    assert "cannot use the state directory /proc/crawlerd: " in done.stderr
+
+
+def sink_is(kind: str, here: Installation) -> None:
+    match kind:
+        case "a directory":
+            here.sink_path.mkdir()
+        case "no database":
+            here.sink_path.write_bytes(b"no database at all " * 100)
+        case "in no directory":
+            here.config["sinks"]["sink"]["path"] = "nowhere/sink.db"
+
+
+@pytest.mark.parametrize("kind", ["a directory", "no database", "in no directory"])
+def test_a_sink_that_is_none(kind: str, api: Server, install: Callable[..., Installation]) -> None:
+    here = install(url=api.url)
+    sink_is(kind, here)
+    done = here.run("import", "a1")
+    assert done.code == 1
+    assert "sink.db" in done.stderr
+    assert api.stats().accounts[1].requests == 0
+    if kind == "a directory":
+        here.sink_path.rmdir()
+    here.sink_path = here.folder / "other.db"
+    here.config["sinks"]["sink"]["path"] = "other.db"
+    assert here.run("import", "a1").code == 0
+    here.assert_complete(1, 40)

@@ -1,0 +1,326 @@
+"""One attempt: what a handler yields, what it raises, and what neither JSON nor a pipe can hold."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from crawlerd.core.account import AccountSpec
+from crawlerd.core.outcome import Batch, Bury, Complete, Defer, Outcome, Pause, Result, Retry, RetryPolicy, Skipped
+from crawlerd.core.task import Lease, NewTask
+from crawlerd.engine.attempt import attempt
+from crawlerd.engine.wire import HEADER, Done, frame, from_worker
+from crawlerd.source import (
+    Api,
+    Cursor,
+    Denied,
+    Identity,
+    Permanent,
+    Record,
+    Response,
+    Source,
+    TaskArgs,
+    Throttled,
+    Transient,
+    Unauthorized,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ACCOUNT = AccountSpec(name="acme", source="shop", retry=RetryPolicy(attempts=3, base=1.0, cap=60.0))
+
+
+@dataclass(frozen=True)
+class Page(TaskArgs, kind="shop.pages"):
+    number: int
+    after: str | None = None
+
+
+@dataclass(frozen=True)
+class Unhandled(TaskArgs, kind="shop.unhandled"):
+    pass
+
+
+class Shelf:
+    """An Api without a network: it answers with what the test put on it."""
+
+    mode = "live"
+
+    def __init__(self, answer: Any = None) -> None:
+        self.answer = answer
+
+    def get(self, path: str, params: object = None) -> Any:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def request(
+        self, method: str, path: str, *, params: object = None, json: object = None, headers: object = None
+    ) -> Response:
+        return Response(200, {}, msgspec.json.encode(self.answer))
+
+
+def run(
+    handler: Callable[[Api, Any], Iterator[Any]],
+    *,
+    answer: Any = None,
+    failed: int = 0,
+    kind: str = "shop.pages",
+    payload: str = '{"number":7,"after":"x"}',
+) -> Outcome:
+    """The outcome of the handler's attempt, after a way through the pipe that every outcome takes."""
+    source = Source("shop")
+    source.handles(Page, sequential=True, bucket="shelf")(handler)
+    outcome = attempt(source, ACCOUNT, Shelf(answer), Lease(1, "acme", kind, payload, failed), jitter=0.5)
+    message = from_worker.decode(frame(Done([Result(1, outcome)]))[HEADER.size :])
+    assert message == Done([Result(1, outcome)])
+    return outcome
+
+
+def records(outcome: Outcome) -> list[Any]:
+    assert isinstance(outcome, Complete)
+    return [row for batch in outcome.batches for row in msgspec.json.decode(batch.rows)]
+
+
+# what it yields
+
+
+def test_all_that_a_handler_yields_is_in_the_outcome() -> None:
+    def handler(api: Api, args: Page) -> Iterator[Any]:
+        yield Identity("acct_1")
+        for name in api.get("/names"):
+            yield Record("names", name, {"n": args.number, name: True})
+        yield Record("prices", "p", None)
+        yield Page(args.number + 1, after=args.after)
+        yield Cursor("names", "2026")
+        yield Cursor("prices", "9")
+
+    assert run(handler, answer=["b", "a"]) == Complete(
+        [
+            Batch("names", 2, '[["b",{"n":7,"b":true}],["a",{"n":7,"a":true}]]', ["a", "b", "n"]),
+            Batch("prices", 1, '[["p",null]]', []),
+        ],
+        [NewTask("shop.pages", "shelf", 3, '{"number":8,"after":"x"}', unique=True, sequential=True)],
+        [("names", "2026"), ("prices", "9")],
+        [],
+        "acct_1",
+    )
+
+
+def test_a_handler_may_yield_nothing() -> None:
+    assert run(lambda api, args: iter(())) == Complete()
+
+
+# what it raises
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (Transient("reset"), Retry(0.5, "Transient: reset")),
+        (Throttled("slow", retry_after=3), Defer("Throttled: slow", 3)),
+        (Permanent("gone"), Bury("Permanent: gone")),
+        (Denied("not yours"), Bury("Denied: not yours", denied=True)),
+        (Unauthorized("no"), Pause("Unauthorized: no")),
+        (KeyError("data"), Bury("unexpected KeyError: 'data'")),
+        (RecursionError("deep"), Bury("unexpected RecursionError: deep")),
+        (MemoryError(), Bury("unexpected MemoryError: ")),
+        (StopIteration("odd"), Bury("unexpected RuntimeError: generator raised StopIteration")),
+    ],
+)
+@pytest.mark.parametrize("after", [0, 3])
+def test_a_raise_discards_all_that_was_yielded_before_it(error: Exception, outcome: Outcome, after: int) -> None:
+    def handler(api: Api, args: Page) -> Iterator[Any]:
+        for number in range(after):
+            yield Record("names", str(number), {})
+            yield Page(number)
+            yield Cursor("names", str(number))
+        api.get("/fails")
+
+    assert run(handler, answer=error) == outcome
+
+
+def test_the_last_attempt_buries() -> None:
+    def handler(api: Api, args: Page) -> Iterator[Any]:
+        yield api.get("/fails")
+
+    outcomes = [run(handler, answer=Transient("reset"), failed=failed) for failed in range(3)]
+    assert outcomes == [
+        Retry(0.5, "Transient: reset"),
+        Retry(1.0, "Transient: reset"),
+        Bury("gave up after 3 attempts: Transient: reset"),
+    ]
+
+
+def test_a_handler_that_is_no_generator_may_raise_too() -> None:
+    def handler(api: Api, args: Page) -> Iterator[Any]:
+        raise Transient("reset")
+
+    assert run(handler) == Retry(0.5, "Transient: reset")
+
+
+@pytest.mark.parametrize("code", [0, 1, "bye", None])
+def test_a_handler_that_calls_exit_ends_its_task_only(code: object) -> None:
+    def handler(api: Api, args: Page) -> Iterator[Any]:
+        yield Record("names", "a", {})
+        sys.exit(code)  # type: ignore[arg-type] # whatever a library passes
+
+    assert run(handler) == Bury("Permanent: the handler called sys.exit()")
+
+
+def test_ctrl_c_is_not_an_outcome() -> None:
+    def handler(api: Api, args: Page) -> Iterator[Any]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(handler)
+
+
+def test_an_error_text_of_any_characters_reaches_the_frontier() -> None:
+    for kind, start in ((Transient, "Transient: "), (ValueError, "unexpected ValueError: ")):
+        outcome = run(lambda api, args: iter([api.get("/fails")]), answer=kind("caf\xe9 \ud800 \0"))
+        assert isinstance(outcome, Retry | Bury)
+        assert outcome.error == f"{start}caf\xe9 \\ud800 \0"
+
+
+# what is asked of it
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "error"),
+    [
+        ("shop.old", "{}", "source shop has no handler for shop.old"),
+        ("shop.pages", "{}", "arguments of shop.pages do not fit: Object missing required field `number`"),
+        ("shop.pages", '{"number":"7"}', "arguments of shop.pages do not fit: Expected `int`, got `str`"),
+        ("shop.pages", "[]", "arguments of shop.pages do not fit: Expected `object`, got `array`"),
+    ],
+)
+def test_a_task_of_an_earlier_version_is_a_dead_letter_that_says_so(kind: str, payload: str, error: str) -> None:
+    outcome = run(lambda api, args: iter(()), kind=kind, payload=payload)
+    assert isinstance(outcome, Bury)
+    assert outcome.error.startswith(f"Permanent: {error}")
+
+
+def test_a_handler_that_yields_work_nobody_handles_is_told_which() -> None:
+    assert run(lambda api, args: iter([Unhandled()])) == Bury("unexpected KeyError: 'shop.unhandled'")
+
+
+@pytest.mark.parametrize("output", [None, {"id": 1}, "a", 7, Page, Record])
+def test_what_is_no_output_is_a_mistake_of_the_handler(output: object) -> None:
+    outcome = run(lambda api, args: iter([Record("names", "a", {}), output]))
+    name = type(output).__name__
+    assert outcome == Bury(f"unexpected TypeError: a handler yields Record, TaskArgs, Cursor or Identity, not {name}")
+
+
+@pytest.mark.parametrize("stream", ["", "Names", "na-mes", "7", "a" * 64, "names; DROP TABLE x", "n\xe4mes"])
+def test_a_stream_that_cannot_name_a_table_is_refused(stream: str) -> None:
+    outcome = run(lambda api, args: iter([Record(stream, "a", {})]))
+    assert isinstance(outcome, Bury)
+    assert "is not a stream name" in outcome.error
+
+
+# what cannot be stored
+
+
+class Unknown:
+    pass
+
+
+def nested(depth: int) -> Any:
+    data: Any = {}
+    for _ in range(depth):
+        data = {"a": data}
+    return data
+
+
+@pytest.mark.parametrize(
+    ("key", "data"),
+    [
+        ("bad", {"name": "\ud800"}),
+        ("bad", {"\udfff": 1}),
+        ("bad", {"what": Unknown()}),
+        ("bad", {"n": {(1, 2): 3}}),
+        ("bad", nested(100_000)),
+        ("\ud800", {"name": "fine"}),
+    ],
+)
+def test_one_record_that_cannot_be_serialised_is_set_aside_with_its_reason(key: str, data: dict[str, Any]) -> None:
+    outcome = run(
+        lambda api, args: iter([Record("names", "a", {"x": 1}), Record("names", key, data), Record("names", "c", None)])
+    )
+    assert records(outcome) == [["a", {"x": 1}], ["c", None]]
+    assert isinstance(outcome, Complete)
+    assert outcome.batches[0].count == 2
+    assert outcome.batches[0].fields == ["x"]
+    (skipped,) = outcome.skipped
+    assert (skipped.stream, skipped.key) == ("names", "bad" if key == "bad" else "\\ud800")
+    assert skipped.reason.startswith("cannot be serialised: ")
+
+
+def test_a_page_of_which_nothing_is_left_completes_and_says_what_it_lost() -> None:
+    outcome = run(lambda api, args: iter([Record("names", str(number), {"x": Unknown()}) for number in range(3)]))
+    assert isinstance(outcome, Complete)
+    assert outcome.batches == []
+    assert [skipped.key for skipped in outcome.skipped] == ["0", "1", "2"]
+
+
+def test_numbers_of_any_size_keep_every_digit() -> None:
+    huge = {"n": 10**40 + 1, "m": -(2**63) - 1, "x": 0.1}
+    outcome = run(lambda api, args: iter([Record("names", "a", huge)]))
+    assert records(outcome) == [["a", huge]]
+
+
+def test_what_json_has_no_number_for_is_null() -> None:
+    outcome = run(lambda api, args: iter([Record("names", "a", {"nan": float("nan"), "inf": float("inf")})]))
+    assert records(outcome) == [["a", {"nan": None, "inf": None}]]
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        Record("names", 7, {}),  # type: ignore[arg-type] # as untyped sources would
+        Record("names", None, {}),  # type: ignore[arg-type]
+        Record("names", "a", ["x"]),  # type: ignore[arg-type]
+        Record("names", "a", "x"),  # type: ignore[arg-type]
+        Cursor("names", 7),  # type: ignore[arg-type]
+        Cursor("names", None),  # type: ignore[arg-type]
+        Cursor("names", "\ud800"),
+        Identity(7),  # type: ignore[arg-type]
+        Identity(None),  # type: ignore[arg-type]
+        Identity("\ud800"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_a_mistake_of_the_handler_and_harms_nothing_else(output: object) -> None:
+    """Further on, it would stop the sink, the dispatcher or a worker's results, and with them every account."""
+    outcome = run(lambda api, args: iter([Record("names", "a", {}), output]))
+    assert isinstance(outcome, Bury)
+    assert outcome.error.startswith(("unexpected TypeError: ", "unexpected UnicodeEncodeError: "))
+
+
+def test_keys_that_json_turns_into_text_are_fields_by_that_text() -> None:
+    outcome = run(lambda api, args: iter([Record("names", "a", {1: "x", "b": "y"})]))  # type: ignore[dict-item] # untyped
+    assert isinstance(outcome, Complete)
+    assert outcome.batches == [Batch("names", 1, '[["a",{"1":"x","b":"y"}]]', ["1", "b"])]
+
+
+@pytest.mark.parametrize("retry_after", ["7", "soon", float("nan"), float("inf")])
+def test_a_wait_that_is_no_number_of_seconds_is_a_mistake_of_the_handler(retry_after: Any) -> None:
+    def handler(api: Api, args: Page) -> Iterator[Any]:
+        raise Throttled("slow", retry_after=retry_after)
+
+    outcome = run(handler)
+    assert isinstance(outcome, Bury)
+    assert outcome.error.startswith(("unexpected TypeError: ", "unexpected ValueError: retry_after is a number"))
+
+
+def test_skipped_texts_are_bounded() -> None:
+    outcome = run(lambda api, args: iter([Record("names", "k" * 10_000, {"x": Unknown()})]))
+    assert isinstance(outcome, Complete)
+    assert outcome.skipped == [
+        Skipped("names", "k" * 200, "cannot be serialised: Encoding objects of type Unknown is unsupported")
+    ]

@@ -1,0 +1,469 @@
+"""The frontier as its callers see it, on a real database: opening, runs, uniqueness, cursors, and what ends a run."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import apsw
+import pytest
+
+from crawlerd.core.errors import FrontierError, FrontierTooNew
+from crawlerd.core.outcome import Batch, Bury, Complete, Crash, Defer, Outcome, Pause, Retry, Skipped
+from crawlerd.core.task import NewTask, Task
+from crawlerd.frontier import sqlite
+from crawlerd.frontier.schema import CACHE_KIB, FILE_NAME, MIGRATIONS, WAL_PAGES, connect
+from crawlerd.frontier.sqlite import MAX_DELAY, Bucket, Frontier, Run, Settled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOW = 1_000_000.0
+
+
+@pytest.fixture
+def frontier(tmp_path: Path) -> Iterator[Frontier]:
+    frontier = Frontier(tmp_path, now=NOW)
+    yield frontier
+    frontier.close()
+
+
+def plain(payload: str = "{}", *, bucket: str = "pages", priority: int = 5) -> NewTask:
+    return NewTask("shop.page", bucket, priority, payload)
+
+
+def page(number: int) -> NewTask:
+    return NewTask("shop.page", "pages", 3, f'{{"n":{number}}}', unique=True, sequential=True)
+
+
+def unique(number: int) -> NewTask:
+    return NewTask("shop.item", "items", 5, f'{{"n":{number}}}', unique=True)
+
+
+def heads(frontier: Frontier, bucket: int = 1) -> list[Task]:
+    return frontier.heads(bucket, (-1, -1), 1000)
+
+
+def begin(frontier: Frontier, *tasks: NewTask, name: str = "shop") -> int:
+    return frontier.start_run(name, frontier.account("acme", "shop"), tasks, full=False, now=NOW).run
+
+
+def settle(frontier: Frontier, outcome: Outcome, *tasks: Task, now: float = NOW) -> list[int]:
+    """The runs that ended."""
+    account = frontier.account("acme", "shop")
+    return frontier.commit([Settled(task, account, outcome) for task in tasks or heads(frontier)[:1]], now=now).ended
+
+
+def rows(frontier: Frontier, statement: str) -> list[tuple[Any, ...]]:
+    """Read as another process would, but by the same library: two in one process undo each other's locks."""
+    with closing(apsw.Connection(str(frontier.path), flags=apsw.SQLITE_OPEN_READONLY)) as database:
+        return list(database.execute(statement))
+
+
+def counts(frontier: Frontier, run: int) -> dict[str, int]:
+    """The counters of a run that are not 0."""
+    names = ("open", "delayed", "done", "dead", "retried", "throttled", "records")
+    (row,) = rows(frontier, f"SELECT {', '.join(names)} FROM run WHERE id = {run}")
+    return {name: count for name, count in zip(names, row, strict=True) if count}
+
+
+# opening
+
+
+def test_a_new_frontier_is_empty_and_durable(tmp_path: Path, frontier: Frontier) -> None:
+    assert frontier.ready_buckets(1) == []
+    assert frontier.next_due() is None
+    assert frontier.latest_run("shop") is None
+    assert frontier.running_runs("shop") == []
+    assert frontier.cursors("shop") == {}
+    with closing(connect(tmp_path)) as database:
+        asked = ("user_version", "journal_mode", "synchronous", "cache_size", "wal_autocheckpoint", "temp_store")
+        settings = [database.pragma(name) for name in asked]
+    assert settings == [len(MIGRATIONS), "wal", 2, -CACHE_KIB, WAL_PAGES, 2]
+
+
+def test_a_file_of_something_else_is_named_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"not a database, but somebody's only copy of it" * 100)
+    before = (tmp_path / FILE_NAME).read_bytes()
+    with pytest.raises(FrontierError, match=rf"{tmp_path}/{FILE_NAME} is not a usable database .* restore it"):
+        Frontier(tmp_path, now=NOW)
+    assert (tmp_path / FILE_NAME).read_bytes() == before
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_damaged_database_is_named_wherever_the_damage_shows(tmp_path: Path, whole: bool) -> None:
+    frontier = Frontier(tmp_path, now=NOW)
+    begin(frontier, *(plain(f'{{"a":"{"x" * 500}{number}"}}') for number in range(1000)))
+    frontier.close()
+    content = (tmp_path / FILE_NAME).read_bytes()
+    intact = 8192 if whole else len(content) - 65536
+    (tmp_path / FILE_NAME).write_bytes(content[:intact] + b"\xff" * (len(content) - intact))
+    with pytest.raises(FrontierError, match=rf"{tmp_path}/{FILE_NAME} is not a usable database"):
+        heads(Frontier(tmp_path, now=NOW))
+
+
+def test_a_directory_in_place_of_the_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).mkdir()
+    with pytest.raises(FrontierError, match=f"{tmp_path}/{FILE_NAME}"):
+        Frontier(tmp_path, now=NOW)
+
+
+@pytest.mark.parametrize("crashed", [False, True])
+def test_a_newer_version_is_refused_and_not_a_byte_changed(tmp_path: Path, crashed: bool) -> None:
+    """Also when it left a log behind, which opening a database would usually tidy away."""
+    original, copy = tmp_path / "original", tmp_path / "copy"
+    original.mkdir()
+    copy.mkdir()
+    frontier = Frontier(original, now=NOW)
+    begin(frontier, plain())
+    with closing(apsw.Connection(str(frontier.path))) as newer:
+        newer.pragma("user_version", len(MIGRATIONS) + 1)
+    if not crashed:
+        frontier.close()
+    for file in original.glob(f"{FILE_NAME}*"):
+        if not file.name.endswith("-shm"):
+            (copy / file.name).write_bytes(file.read_bytes())
+    before = {file.name: file.read_bytes() for file in copy.iterdir()}
+    assert len(before) == 1 + crashed
+    for _ in range(2):
+        with pytest.raises(FrontierTooNew, match=r"written by a newer crawlerd .* nothing was changed"):
+            Frontier(copy, now=NOW)
+    after = {file.name: file.read_bytes() for file in copy.iterdir() if not file.name.endswith("-shm")}
+    assert {name: content for name, content in after.items() if content} == before
+    if crashed:
+        frontier.close()
+
+
+def test_what_was_committed_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
+    frontier = Frontier(tmp_path, now=NOW)
+    run = begin(frontier, plain('{"a":1}'), plain('{"a":2}'), page(1))
+    settle(frontier, Retry(60.0, "reset"), heads(frontier)[0])
+    frontier.pause(1, "no key")
+    before = heads(frontier)
+    frontier.close()
+    frontier = Frontier(tmp_path, now=NOW)
+    assert heads(frontier) == before
+    assert frontier.next_due() == NOW + 60.0
+    assert frontier.running_runs("shop") == [run]
+    frontier.close()
+
+
+def test_a_pause_is_forgotten_at_the_next_start_so_that_a_new_key_is_tried(tmp_path: Path) -> None:
+    frontier = Frontier(tmp_path, now=NOW)
+    number = frontier.account("acme", "shop")
+    frontier.pause(number, "no key")
+    assert rows(frontier, "SELECT paused FROM account") == [("no key",)]
+    frontier.close()
+    frontier = Frontier(tmp_path, now=NOW)
+    assert rows(frontier, "SELECT paused FROM account") == [(None,)]
+    frontier.close()
+
+
+def test_a_clock_that_was_set_back_does_not_hold_tasks_for_ever(tmp_path: Path) -> None:
+    frontier = Frontier(tmp_path, now=NOW)
+    begin(frontier, plain('{"a":1}'), plain('{"a":2}'), plain('{"a":3}'))
+    first, second, _ = heads(frontier)
+    settle(frontier, Retry(10.0, "reset"), first, now=NOW + 400 * MAX_DELAY)
+    settle(frontier, Retry(MAX_DELAY - 1, "reset"), second, now=NOW)
+    frontier.commit([], now=NOW, blocked={1: NOW + 400 * MAX_DELAY})
+    frontier.close()
+    frontier = Frontier(tmp_path, now=NOW)
+    assert frontier.next_due() == NOW
+    frontier.commit([], now=NOW)
+    assert [task.seq for task in heads(frontier)] == [first.seq, 3]
+    assert frontier.next_due() == NOW + MAX_DELAY - 1
+    assert frontier.bucket(1).blocked_until == 0.0
+    frontier.close()
+
+
+def test_a_throttled_bucket_stays_blocked_over_a_restart(tmp_path: Path) -> None:
+    frontier = Frontier(tmp_path, now=NOW)
+    begin(frontier, plain(), plain(bucket="other"))
+    frontier.commit([], now=NOW, blocked={1: NOW + 30.5})
+    frontier.close()
+    frontier = Frontier(tmp_path, now=NOW)
+    assert sorted(frontier.ready_buckets(1)) == [Bucket(1, 1, "pages", NOW + 30.5), Bucket(2, 1, "other", 0.0)]
+    frontier.close()
+
+
+# accounts
+
+
+def test_an_account_keeps_its_number(frontier: Frontier) -> None:
+    acme = frontier.account("acme", "shop")
+    assert frontier.account("zenith", "shop") != acme
+    assert frontier.account("acme", "other") == acme
+
+
+def test_the_first_identity_is_the_accounts_own(frontier: Frontier) -> None:
+    number = frontier.account("acme", "shop")
+    assert frontier.confirm(number, "acct_1") is None
+    assert frontier.confirm(number, "acct_2") == "acct_1"
+    assert frontier.confirm(number, "acct_1") is None
+
+
+# runs
+
+
+def test_a_run_is_found_by_its_number_and_its_import(frontier: Frontier) -> None:
+    first, other = begin(frontier, plain()), begin(frontier, plain(), name="other")
+    second = begin(frontier, plain())
+    assert frontier.run(first) == Run(first, "shop", 1, False, "running", NOW, None)
+    assert frontier.running_runs("shop") == [first, second]
+    assert frontier.latest_run("shop") == frontier.run(second)
+    assert frontier.latest_run("other") == frontier.run(other)
+    with pytest.raises(KeyError):
+        frontier.run(99)
+
+
+def test_a_run_without_tasks_has_ended_at_once(frontier: Frontier) -> None:
+    started = frontier.start_run("shop", frontier.account("acme", "shop"), [], full=True, now=NOW)
+    assert started.ended == [started.run]
+    assert frontier.run(started.run) == Run(started.run, "shop", 1, True, "completed", NOW, NOW)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "state"),
+    [
+        ([Complete(), Complete()], "completed"),
+        ([Complete(), Bury("gone")], "completed with dead letters"),
+        ([Bury("gone"), Bury("gone")], "failed"),
+    ],
+)
+def test_a_run_ends_with_its_last_task_and_says_how(frontier: Frontier, outcomes: list[Outcome], state: str) -> None:
+    run = begin(frontier, plain('{"a":1}'), plain('{"a":2}'))
+    assert settle(frontier, outcomes[0]) == []
+    assert frontier.run(run).state == "running"
+    assert settle(frontier, outcomes[1], now=NOW + 5) == [run]
+    assert frontier.run(run)[4:] == (state, NOW, NOW + 5)
+
+
+@pytest.mark.parametrize("outcome", [Retry(1.0, "reset"), Defer("slow"), Pause("no"), Crash("died")])
+def test_a_task_that_is_to_be_tried_again_keeps_its_run_open(frontier: Frontier, outcome: Outcome) -> None:
+    run = begin(frontier, plain())
+    assert settle(frontier, outcome) == []
+    assert frontier.run(run).state == "running"
+    assert counts(frontier, run)["open"] == 1
+
+
+# outcomes
+
+
+def test_children_are_made_in_the_transaction_that_ends_their_parent(frontier: Frontier) -> None:
+    run = begin(frontier, page(1))
+    batches = [Batch("pages", 100, "[]", []), Batch("items", 3, "[]", [])]
+    committed = frontier.commit(
+        [Settled(heads(frontier)[0], 1, Complete(batches, [page(2), unique(1), unique(2)]))], now=NOW
+    )
+    assert committed == ({1: (3, 2), 2: (5, 3)}, [])
+    assert [(task.seq, task.kind, task.payload, task.attempt) for task in heads(frontier)] == [
+        (2, "shop.page", '{"n":2}', 0)
+    ]
+    assert [task.seq for task in heads(frontier, 2)] == [3, 4]
+    assert counts(frontier, run) == {"open": 3, "done": 1, "records": 103}
+
+
+def test_throttling_costs_no_attempt_and_a_retry_one(frontier: Frontier) -> None:
+    run = begin(frontier, plain())
+    for _ in range(50):
+        settle(frontier, Defer("slow"))
+    assert heads(frontier)[0].attempt == 0
+    settle(frontier, Retry(2.0, "reset"))
+    assert heads(frontier) == []
+    assert frontier.next_due() == NOW + 2.0
+    assert frontier.commit([], now=NOW + 1.9).arrived == {}
+    assert frontier.commit([], now=NOW + 2.0).arrived == {1: (5, 1)}
+    assert heads(frontier)[0].attempt == 1
+    assert counts(frontier, run) == {"open": 1, "retried": 1, "throttled": 50}
+
+
+def test_only_so_many_delayed_tasks_become_ready_at_once(frontier: Frontier) -> None:
+    begin(frontier, *(plain(f'{{"a":{number}}}') for number in range(10)))
+    settle(frontier, Retry(1.0, "reset"), *heads(frontier))
+    for expected in (4, 8, 10):
+        frontier.commit([], now=NOW + 5, due=4)
+        assert len(heads(frontier)) == expected
+
+
+def test_poison_is_a_dead_letter_after_three_crashes(frontier: Frontier) -> None:
+    run = begin(frontier, plain())
+    for crashes in range(3):
+        assert heads(frontier)[0].crashes == crashes
+        ended = settle(frontier, Crash("worker was killed"))
+    assert ended == [run]
+    assert frontier.run(run).state == "failed"
+    assert heads(frontier) == []
+
+
+def test_a_retry_begins_the_count_of_crashes_anew(frontier: Frontier) -> None:
+    begin(frontier, plain())
+    settle(frontier, Crash("worker was killed"))
+    settle(frontier, Retry(0.0, "reset"))
+    frontier.commit([], now=NOW)
+    assert (heads(frontier)[0].crashes, heads(frontier)[0].attempt) == (0, 1)
+
+
+@pytest.mark.parametrize("outcome", [Complete([], [plain()]), Retry(1.0, "reset"), Bury("gone")])
+def test_an_outcome_for_a_task_that_is_gone_takes_its_whole_group_back(frontier: Frontier, outcome: Outcome) -> None:
+    run = begin(frontier, plain('{"a":1}'), plain('{"a":2}'))
+    gone, other = heads(frontier)
+    settle(frontier, Complete(), gone)
+    before = counts(frontier, run)
+    with pytest.raises(FrontierError, match="a task that was worked on is not in `ready`; nothing was written"):
+        settle(frontier, outcome, other, gone)
+    assert counts(frontier, run) == before
+    assert heads(frontier) == [other]
+    assert settle(frontier, Complete(), other) == [run]
+
+
+def test_skipped_records_are_counted_by_stream_with_a_reason(frontier: Frontier) -> None:
+    run = begin(frontier, plain())
+    settle(frontier, Complete([], [], [], [Skipped("pages", "p1", "why"), Skipped("pages", "p2", "because")]))
+    assert rows(frontier, "SELECT * FROM tally") == [(run, "pages", 0, 2, "p2: because")]
+
+
+# uniqueness
+
+
+def test_a_unique_task_is_made_once_a_run(frontier: Frontier) -> None:
+    run = begin(frontier, unique(1), unique(1), unique(2))
+    assert [task.payload for task in heads(frontier)] == ['{"n":1}', '{"n":2}']
+    settle(frontier, Complete([], [unique(1), unique(2), unique(3), unique(3)]))
+    assert [task.payload for task in heads(frontier)] == ['{"n":2}', '{"n":3}']
+    assert counts(frontier, run) == {"open": 2, "done": 1}
+    other = begin(frontier, unique(1))
+    assert counts(frontier, other) == {"open": 1}
+
+
+def test_plain_tasks_may_be_alike(frontier: Frontier) -> None:
+    begin(frontier, plain(), plain())
+    assert len(heads(frontier)) == 2
+
+
+def test_a_cursor_that_comes_twice_ends_its_chain_with_a_dead_letter(frontier: Frontier) -> None:
+    run = begin(frontier, page(1))
+    settle(frontier, Complete([], [page(2)]))
+    settle(frontier, Complete([], [page(1)]))
+    assert heads(frontier) == []
+    assert frontier.run(run).state == "completed with dead letters"
+    assert counts(frontier, run) == {"done": 2, "dead": 1}
+    (row,) = rows(frontier, "SELECT stream, error, payload FROM dead")
+    assert row == ("pages", "the API's cursor repeated: this very page was already asked for in this run", '{"n":1}')
+
+
+def test_what_made_tasks_unique_is_dropped_bit_by_bit_when_their_run_has_ended(
+    frontier: Frontier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "PURGE_ROWS", 3)
+    begin(frontier, *(unique(number) for number in range(10)))
+    other = begin(frontier, unique(1), name="other")
+    settle(frontier, Complete(), *heads(frontier)[:10])
+    left = []
+    for _ in range(6):
+        left.append(rows(frontier, f"SELECT count(*) FROM seen WHERE run <> {other}")[0][0])
+        frontier.commit([], now=NOW)
+    assert left == [10, 7, 4, 1, 0, 0]
+    assert rows(frontier, "SELECT run FROM seen") == [(other,)]
+
+
+def test_dropping_them_goes_on_after_a_restart(tmp_path: Path) -> None:
+    frontier = Frontier(tmp_path, now=NOW)
+    begin(frontier, unique(1))
+    settle(frontier, Complete())
+    frontier.close()
+    frontier = Frontier(tmp_path, now=NOW)
+    frontier.commit([], now=NOW)
+    assert rows(frontier, "SELECT * FROM seen") == []
+    frontier.close()
+
+
+# dead letters
+
+
+def test_a_retried_dead_letter_has_all_its_attempts_and_its_run_runs_again(frontier: Frontier) -> None:
+    run = begin(frontier, plain('{"a":1}'), plain('{"a":2}'))
+    settle(frontier, Retry(0.0, "reset"), heads(frontier)[0])
+    frontier.commit([], now=NOW)
+    settle(frontier, Complete(), heads(frontier)[1])
+    settle(frontier, Bury("gone"))
+    assert frontier.run(run).state == "completed with dead letters"
+    assert frontier.retry_dead([1, 99]) == (1, ["shop"])
+    assert frontier.run(run)[4:] == ("running", NOW, None)
+    assert [(task.seq, task.attempt) for task in heads(frontier)] == [(1, 0)]
+    assert counts(frontier, run) == {"open": 1, "done": 1, "retried": 1}
+    assert settle(frontier, Complete(), now=NOW + 9) == [run]
+    assert frontier.run(run)[4:] == ("completed", NOW, NOW + 9)
+    assert frontier.retry_dead([1]) == (0, [])
+
+
+def test_a_chain_that_is_retried_cannot_loop_for_ever_either(frontier: Frontier) -> None:
+    """The keys of a run that had ended are being dropped; its new ones must not be."""
+    run = begin(frontier, page(1))
+    settle(frontier, Bury("gone"))
+    frontier.retry_dead([1])
+    for number in (2, 3, 2):
+        settle(frontier, Complete([], [page(number)]))
+    assert heads(frontier) == []
+    assert frontier.run(run).state == "completed with dead letters"
+
+
+# cursors
+
+
+def test_cursors_are_published_when_their_run_ends_clean_and_not_before(frontier: Frontier) -> None:
+    begin(frontier, page(1))
+    settle(frontier, Complete([], [page(2)], [("pages", "7"), ("items", "1"), ("pages", "8")]))
+    assert frontier.cursors("shop") == {}
+    settle(frontier, Complete([], [], [("items", "2")]))
+    assert frontier.cursors("shop") == {"pages": "8", "items": "2"}
+    assert frontier.cursors("other") == {}
+
+
+def test_a_dead_letter_holds_cursors_back_until_it_is_done(frontier: Frontier) -> None:
+    begin(frontier, plain('{"a":1}'), plain('{"a":2}'))
+    settle(frontier, Complete([], [], [("pages", "7")]))
+    settle(frontier, Bury("gone"))
+    assert frontier.cursors("shop") == {}
+    frontier.retry_dead([2])
+    settle(frontier, Complete())
+    assert frontier.cursors("shop") == {"pages": "7"}
+
+
+def test_an_old_run_that_ends_late_does_not_set_cursors_back(frontier: Frontier) -> None:
+    begin(frontier, plain('{"a":1}'))
+    begin(frontier, plain('{"a":2}'))
+    old, new = heads(frontier)
+    settle(frontier, Complete([], [], [("pages", "new")]), new)
+    settle(frontier, Complete([], [], [("pages", "old")]), old)
+    assert frontier.cursors("shop") == {"pages": "new"}
+
+
+# reading tasks
+
+
+def test_heads_come_by_priority_then_age_and_can_be_read_on(frontier: Frontier) -> None:
+    begin(frontier, *(plain(f'{{"a":{number}}}', priority=priority) for number, priority in enumerate([5, 9, 0, 5, 3])))
+    order = [(0, 3), (3, 5), (5, 1), (5, 4), (9, 2)]
+    assert [(task.priority, task.seq) for task in heads(frontier)] == order
+    assert [(task.priority, task.seq) for task in frontier.heads(1, (3, 5), 2)] == order[2:4]
+    assert frontier.heads(1, (9, 2), 5) == []
+
+
+def test_names_are_looked_up_anew_when_there_are_too_many_to_remember(
+    frontier: Frontier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUCKET_CACHE", 3)
+    names = [f"b{number}" for number in range(10)] * 2
+    begin(frontier, *(plain(bucket=name) for name in names))
+    assert [len(heads(frontier, bucket.id)) for bucket in sorted(frontier.ready_buckets(1))] == [2] * 10
+    assert frontier.bucket(10) == Bucket(10, 1, "b9", 0.0)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
+def test_a_file_that_may_not_be_written_is_named(tmp_path: Path) -> None:
+    Frontier(tmp_path, now=NOW).close()
+    (tmp_path / FILE_NAME).chmod(0o444)
+    with pytest.raises(FrontierError, match=f"{tmp_path}/{FILE_NAME}"):
+        Frontier(tmp_path, now=NOW)

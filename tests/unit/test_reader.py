@@ -1,0 +1,224 @@
+"""What people ask of a frontier: status, reports and dead letters, beside a writer and without counting tasks."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import apsw
+import msgspec
+import pytest
+
+from crawlerd.core.errors import FrontierError, FrontierTooNew
+from crawlerd.core.outcome import Batch, Bury, Complete, Defer, Outcome, Retry, Skipped
+from crawlerd.core.task import NewTask
+from crawlerd.frontier.reader import AccountReport, DeadLetter, FrontierReader, RunReport, StreamReport
+from crawlerd.frontier.schema import FILE_NAME, MIGRATIONS
+from crawlerd.frontier.sqlite import Frontier, Settled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOW = 1_000_000.0
+
+
+@pytest.fixture
+def frontier(tmp_path: Path) -> Iterator[Frontier]:
+    frontier = Frontier(tmp_path, now=NOW)
+    yield frontier
+    frontier.close()
+
+
+@pytest.fixture
+def reader(tmp_path: Path, frontier: Frontier) -> Iterator[FrontierReader]:
+    reader = FrontierReader.open(tmp_path)
+    assert reader is not None
+    yield reader
+    reader.close()
+
+
+def begin(frontier: Frontier, count: int, *, name: str = "shop", account: str = "acme", bucket: str = "pages") -> int:
+    tasks = [NewTask(f"{name}.page", bucket, 5, f'{{"n":{number}}}') for number in range(count)]
+    return frontier.start_run(name, frontier.account(account, "src"), tasks, full=True, now=NOW).run
+
+
+def settle(frontier: Frontier, *outcomes: Outcome, bucket: int = 1) -> None:
+    heads = frontier.heads(bucket, (-1, -1), len(outcomes))
+    group = [Settled(task, 1, outcome) for task, outcome in zip(heads, outcomes, strict=False)]
+    frontier.commit(group, now=NOW)
+
+
+def test_there_is_nothing_to_read_before_the_first_start(tmp_path: Path) -> None:
+    assert FrontierReader.open(tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / FILE_NAME).touch()
+    assert FrontierReader.open(tmp_path) is None
+
+
+def test_the_status_shows_runs_newest_first_and_accounts_by_name(frontier: Frontier, reader: FrontierReader) -> None:
+    old = begin(frontier, 1, name="old", account="zenith")
+    settle(frontier, Complete([Batch("pages", 100, "[]", [])]))
+    new = begin(frontier, 6, bucket="p")
+    settle(frontier, Complete(), Bury("gone"), Retry(60.0, "reset"), Defer("slow"), bucket=2)
+    frontier.commit([], now=NOW, blocked={2: NOW + 30})
+    frontier.confirm(2, "acct_1")
+    frontier.pause(2, "its key was refused")
+    status = reader.status()
+    assert (status.ready, status.delayed, status.dead) == (3, 1, 1)
+    assert status.runs == [
+        RunReport(
+            id=new, import_name="shop", account="acme", full=True, state="running", started_at=NOW, ended_at=None,
+            ready=3, delayed=1, done=1, dead=1, retried=1, throttled=1, records=0,
+        ),
+        RunReport(
+            id=old, import_name="old", account="zenith", full=True, state="completed", started_at=NOW, ended_at=NOW,
+            ready=0, delayed=0, done=1, dead=0, retried=0, throttled=0, records=100,
+        ),
+    ]  # fmt: skip
+    assert status.accounts == [
+        AccountReport("acme", "src", "acct_1", "its key was refused", 3, NOW + 30),
+        AccountReport("zenith", "src", None, None, 0, 0.0),
+    ]
+    assert reader.run(old) == status.runs[1]
+    assert msgspec.to_builtins(status.runs[1])["import"] == "old"
+
+
+def test_only_the_newest_runs_are_shown_but_all_are_counted(frontier: Frontier, reader: FrontierReader) -> None:
+    for number in range(60):
+        begin(frontier, 1, bucket=f"b{number}")
+    status = reader.status()
+    assert [run.id for run in status.runs] == list(range(60, 10, -1))
+    assert status.ready == 60
+
+
+def test_the_report_of_a_run_tells_what_became_of_each_stream(frontier: Frontier, reader: FrontierReader) -> None:
+    run = begin(frontier, 5)
+    begin(frontier, 1, name="other", bucket="elsewhere")
+    settle(
+        frontier,
+        Complete([Batch("items", 7, "[]", []), Batch("pages", 1, "[]", [])]),
+        Complete([Batch("items", 3, "[]", [])], [], [], [Skipped("items", "i1", "cannot be serialised: \ufffd")]),
+        Bury("Denied: not yours", denied=True, stream="secrets"),
+        Bury("gone"),
+        Bury("gone too"),
+    )
+    assert reader.streams(run) == {
+        "items": StreamReport(10, 1, 0, False, "i1: cannot be serialised: \ufffd"),
+        "page": StreamReport(0, 0, 2, False, "gone too"),
+        "pages": StreamReport(1, 0, 0, False, None),
+        "secrets": StreamReport(0, 0, 1, True, "Denied: not yours"),
+    }
+    assert reader.streams(99) == {}
+
+
+def test_dead_letters_are_listed_page_by_page_and_by_import(frontier: Frontier, reader: FrontierReader) -> None:
+    run = begin(frontier, 3)
+    other = begin(frontier, 1, name="other", account="zenith", bucket="elsewhere")
+    settle(frontier, Bury("a"), Bury("b", denied=True), Bury("c"))
+    settle(frontier, Bury("d"), bucket=2)
+    letters = reader.dead_letters()
+    assert [(letter.id, letter.error, letter.run) for letter in letters] == [
+        (1, "a", run),
+        (2, "b", run),
+        (3, "c", run),
+        (4, "d", other),
+    ]
+    assert letters[1] == DeadLetter(
+        id=2, import_name="shop", run=run, account="acme", stream="page", kind="shop.page", attempts=1, denied=True,
+        error="b", payload='{"n":1}', at=NOW,
+    )  # fmt: skip
+    assert reader.dead_letters(limit=2) == letters[:2]
+    assert reader.dead_letters(after=2, limit=2) == letters[2:]
+    assert reader.dead_letters(import_name="other") == letters[3:]
+    assert reader.dead_letters(import_name="nothing") == []
+    assert reader.dead_letter(2) == letters[1]
+    assert reader.dead_letter(99) is None
+    frontier.retry_dead([2])
+    assert reader.dead_letter(2) is None
+    assert reader.totals() == (1, 0, 3)
+
+
+def test_the_work_of_a_status_does_not_grow_with_the_queue(tmp_path: Path, frontier: Frontier) -> None:
+    """Counted in steps of SQLite's machine, not in seconds."""
+
+    def steps() -> int:
+        count = 0
+
+        def step() -> bool:
+            nonlocal count
+            count += 1
+            return False
+
+        database = apsw.Connection(str(tmp_path / FILE_NAME), flags=apsw.SQLITE_OPEN_READONLY)
+        database.set_progress_handler(step, 1)
+        reader = FrontierReader(database, tmp_path)
+        with closing(reader):
+            reader.status()
+        return count
+
+    begin(frontier, 100)
+    settle(frontier, *[Retry(60.0, "reset")] * 10, *[Bury("gone")] * 10)
+    few = steps()
+    frontier.commit(
+        [
+            Settled(task, 1, Complete([], [NewTask("shop.page", "pages", 5, "{}")] * 100))
+            for task in frontier.heads(1, (-1, -1), 50)
+        ],
+        now=NOW,
+    )
+    settle(frontier, *[Retry(60.0, "reset")] * 1000, *[Bury("gone")] * 1000)
+    assert 0 < steps() <= few + 20
+
+
+def test_a_reader_sees_commits_and_does_not_hold_up_the_writer(frontier: Frontier, reader: FrontierReader) -> None:
+    begin(frontier, 2)
+    assert reader.totals() == (2, 0, 0)
+    settle(frontier, Complete())
+    assert reader.totals() == (1, 0, 0)
+    settle(frontier, Complete())
+    assert reader.totals() == (0, 0, 0)
+
+
+@pytest.mark.parametrize("crashed", [False, True])
+def test_a_frontier_can_be_read_while_nobody_owns_it(tmp_path: Path, crashed: bool) -> None:
+    frontier = Frontier(tmp_path, now=NOW)
+    begin(frontier, 2)
+    if not crashed:
+        frontier.close()
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for file in tmp_path.glob(f"{FILE_NAME}*"):
+        if not file.name.endswith("-shm"):
+            (folder / file.name).write_bytes(file.read_bytes())
+    reader = FrontierReader.open(folder)
+    assert reader is not None
+    with closing(reader):
+        assert reader.totals() == (2, 0, 0)
+    if crashed:
+        frontier.close()
+
+
+def test_a_newer_frontier_is_not_read(tmp_path: Path) -> None:
+    Frontier(tmp_path, now=NOW).close()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
+        database.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    with pytest.raises(FrontierTooNew, match="upgrade crawlerd"):
+        FrontierReader.open(tmp_path)
+
+
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"this is not a database" * 100)
+    with pytest.raises(FrontierError, match=f"{tmp_path}/{FILE_NAME} is not a usable database"):
+        FrontierReader.open(tmp_path)
+    (tmp_path / FILE_NAME).unlink()
+    frontier = Frontier(tmp_path, now=NOW)
+    begin(frontier, 100)
+    frontier.close()
+    content = (tmp_path / FILE_NAME).read_bytes()
+    (tmp_path / FILE_NAME).write_bytes(content[:8192] + b"\xff" * (len(content) - 8192))
+    reader = FrontierReader.open(tmp_path)
+    assert reader is not None
+    with closing(reader), pytest.raises(FrontierError, match="is not a usable database"):
+        reader.status()
