@@ -337,10 +337,13 @@ def _retry(folder: Path, numbers: list[int]) -> int:
 
 @frontier.command(name="check")
 def frontier_check(
-    file: Annotated[Path | None, typer.Argument(help="A backup, instead of what is in use.")] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="A backup, instead of what is in use.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Compare the indexes with their tables as well.")] = False,
 ) -> None:
-    """Check that the file is sound, each task in one place, and every counter right; 1 is the exit code if not."""
+    """Check that the file is sound, each task in one place, and every counter right.
+
+    Exit codes: 0 all of it holds, 1 what does not is printed.
+    """
     from crawlerd.frontier.maintenance import check
     from crawlerd.frontier.schema import FILE_NAME
     from crawlerd.settings import state_dir
@@ -365,7 +368,7 @@ def frontier_vacuum() -> None:
 
 @frontier.command(name="backup")
 def frontier_backup(
-    file: Annotated[Path, typer.Argument(help="The new file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The new file.")],
     force: Annotated[bool, typer.Option("--force", help="Replace the file when there is one.")] = False,
 ) -> None:
     """Copy the frontier as it is at this moment into a file, whether the daemon runs or not."""

@@ -70,8 +70,11 @@ class HttpApi:
         self._source = source
         self._account = account
         self._base = (account.base_url or source.base_url or "").rstrip("/")
-        self._origin = _origin(self._base)
         self._used = False
+
+    @cached_property
+    def _origin(self) -> str:
+        return _origin(self._base)
 
     @cached_property
     def mode(self) -> str:

@@ -21,13 +21,13 @@ def duration(value: object) -> float:
 def limits(value: object) -> tuple[str, ...]:
     """Single limits in `limits` notation, from one text or several; none twice, since a request counts against each.
 
-    ValueError when one cannot be read or permits nothing.
+    "auto", a limit that is to be found, may be among them. ValueError when one cannot be read or permits nothing.
     """
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
         raise ValueError('must be a limit in quotes, such as "25/second", or a list of such')
     parts = [part.strip() for text in texts for part in re.split("[,;|]", text)]
-    return tuple({_limit(part): part for part in parts}.values())
+    return tuple({part if part == "auto" else _limit(part): part for part in parts}.values())
 
 
 def _limit(text: str) -> RateLimitItem:

@@ -189,6 +189,7 @@ class Dispatcher:
         finally:
             for worker in self._workers:
                 worker.kill()
+            self._bench.tidy(time.monotonic())
             self._bench.give_back_quotas()
 
     def _step(self) -> None:
@@ -300,7 +301,7 @@ class Dispatcher:
         leased.worker.alone = False
         if result.sent_at:
             self._date(leased, result)
-        self._conclude(leased.choice, result.outcome, now, sent_at=result.sent_at)
+        self._conclude(leased.choice, leased.stamp, result.outcome, now, sent_at=result.sent_at)
 
     def _date(self, leased: Leased, result: Result) -> None:
         """Corrects when the server got the request: not before it was sent, and later by what its answer was slower
@@ -317,7 +318,7 @@ class Dispatcher:
             bucket.latency = min(took, quickest * 1.001 or took)
         leased.stamp.at = max(leased.stamp.at, result.sent_at + late)
 
-    def _conclude(self, choice: Choice, outcome: Outcome, now: float, *, sent_at: float = 0.0) -> None:
+    def _conclude(self, choice: Choice, stamp: Stamp, outcome: Outcome, now: float, *, sent_at: float = 0.0) -> None:
         account, bucket = choice.account, choice.bucket
         self.outcomes[NAMES[type(outcome)]] += 1
         if isinstance(outcome, Complete):
@@ -329,6 +330,7 @@ class Dispatcher:
             self._throttle(choice, outcome, now, sent_at)
         elif isinstance(outcome, Pause) and bucket is not None:
             self._paused(account, outcome.error, now)
+        self._bench.answered(choice, stamp, outcome, now)
         self._bench.finish(choice, now)
         if bucket is None:
             self._conclude_guard(account, outcome, now)
@@ -338,12 +340,13 @@ class Dispatcher:
         self._settled.append(Settled(choice.task, account.id, outcome))
 
     def _throttle(self, choice: Choice, outcome: Defer, now: float, sent_at: float) -> None:
-        account, bucket = choice.account, choice.bucket
-        limited = bucket if bucket is not None and outcome.scope == "bucket" else account
-        limited.limiter.throttled(sent_at, now, outcome.retry_after, self._random.random())
-        until = limited.limiter.blocked_until - now + self._clock.now()
-        for number in [bucket.id] if bucket is not None and limited is bucket else account.buckets:
-            self._store.block(number, until)
+        limiter = self._bench.throttled_by(choice, outcome)
+        limiter.throttled(sent_at, now, outcome.retry_after, self._random.random())
+        if limiter.blocked_until > now:
+            bucket, until = choice.bucket, limiter.blocked_until - now + self._clock.now()
+            blocks_one = bucket is not None and limiter is bucket.limiter
+            for number in [bucket.id] if bucket is not None and blocks_one else choice.account.buckets:
+                self._store.block(number, until)
 
     def _conclude_guard(self, account: AccountQueue, outcome: Outcome, now: float) -> None:
         guard = account.guard
@@ -427,7 +430,8 @@ class Dispatcher:
             leased = self._leases.pop(token)
             leased.stamp.at = now  # its request may have been sent at any time until now
             if guilty is None or token == guilty:
-                self._conclude(leased.choice, Crash(f"worker {how}"), now)
+                self._conclude(leased.choice, leased.stamp, Crash(f"worker {how}"), now)
             else:
+                self._bench.answered(leased.choice, leased.stamp, None, now)
                 self._bench.finish(leased.choice, now)
                 self._bench.give_back(leased.choice, now)

@@ -8,6 +8,8 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from crawlerd.core.errors import FrontierError
 from crawlerd.core.schedule import next_fire
 from crawlerd.engine.clock import Clock
@@ -18,12 +20,13 @@ from crawlerd.engine.wire import Setup
 from crawlerd.engine.workbench import Workbench
 from crawlerd.frontier.lock import StateLock
 from crawlerd.frontier.sqlite import Frontier
+from crawlerd.ratelimit.adaptive import Learned
 from crawlerd.ratelimit.shared import SharedLimits
 from crawlerd.sinks.sqlite import SqliteSink
 from crawlerd.source import RunPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Self
 
     from crawlerd.core.account import ImportSpec, LimitSpec
@@ -87,6 +90,8 @@ class Engine:
                 for name, kind in source.kinds.items()
                 if kind.cost != 1
             },
+            learned=_learned(self._frontier.learned()),
+            remember=self.store.remember,
             ask_shared=self._shared.ask if self._shared else None,
             wide=[name for source in settings.sources.values() for name, kind in source.kinds.items() if kind.wide],
             quiet_since=-math.inf if last_alive is None else self.clock.monotonic(last_alive),
@@ -284,3 +289,13 @@ class Engine:
         if sink is None:
             sink = self._sinks[name] = SqliteSink(self.settings.sinks[name].path)
         return sink
+
+
+def _learned(rows: Mapping[str, str]) -> dict[str, Learned]:
+    learned = {}
+    for key, value in rows.items():
+        try:
+            learned[key] = msgspec.json.decode(value, type=Learned)
+        except msgspec.MsgspecError as error:
+            log.warning("what was learned of the limit %s is not usable, and will be learned again: %s", key, error)
+    return learned

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from crawlerd.core.task import NewTask, Task
     from crawlerd.engine.clock import Clock
     from crawlerd.frontier.sqlite import Bucket, Committed, Frontier, Settled
+    from crawlerd.ratelimit.adaptive import Learned
     from crawlerd.sink import Sink
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,7 @@ class Store:
         self._blocked: dict[int, float] = {}
         self._windows = DurableWindows(frontier.quota_rows)
         self._asks: list[Ask] = []
+        self._learned: dict[str, Learned] = {}
         self._received = self._settled = 0
         self._received_bytes = self._settled_bytes = 0
         self._stopping = threading.Event()
@@ -137,6 +139,10 @@ class Store:
     def ask_quota(self, ask: Ask) -> None:
         """Wants starts of a quota; they are charged with the next commit, and then sent to the dispatcher."""
         self._inbox.put(ask)
+
+    def remember(self, key: str, learned: Learned) -> None:
+        """Notes, with the next commit, what a limiter has found out."""
+        self._learned[key] = learned
 
     def block(self, bucket: int, until: float) -> None:
         """Notes, with the next commit, that a bucket may not be leased from before `until` (Unix seconds)."""
@@ -203,7 +209,7 @@ class Store:
     def _step(self) -> bool:
         group, going_on = self._collect()
         due = self._frontier.next_due()
-        if group or self._blocked or self._asks or (due is not None and due <= self._clock.now()):
+        if group or self._blocked or self._asks or self._learned or (due is not None and due <= self._clock.now()):
             self._commit(group)
         self.progress_at = time.monotonic()
         self._beat()
@@ -252,6 +258,7 @@ class Store:
             group = [self._prioritised(settled) for settled in group]
         blocked, self._blocked = self._blocked, {}
         asks, self._asks = self._asks, []
+        learned, self._learned = self._learned, {}
         grants: list[Grant] = []
 
         def charge() -> None:
@@ -263,7 +270,9 @@ class Store:
                 if not delivered:
                     self._deliver(group)
                     delivered = True
-                committed = self._frontier.commit(group, now=self._clock.now(), blocked=blocked, charge=charge)
+                committed = self._frontier.commit(
+                    group, now=self._clock.now(), blocked=blocked, learned=learned, charge=charge
+                )
                 break
             except (StorageFailed, SinkError) as error:
                 if isinstance(error, StorageFailed) and not error.full:

@@ -6,8 +6,10 @@ import math
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
+from crawlerd.core.outcome import Crash, Defer, Retry
 from crawlerd.core.task import DEFAULT_PRIORITY
-from crawlerd.ratelimit.limiter import Limiter, parse_limits
+from crawlerd.ratelimit.adaptive import Learned
+from crawlerd.ratelimit.limiter import AUTO, Limiter, parse_limits
 from crawlerd.ratelimit.shared import Keys, SharedWindow
 from crawlerd.ratelimit.window import Stamp, StartLog
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from crawlerd.core.account import LimitSpec
+    from crawlerd.core.outcome import Outcome
     from crawlerd.core.task import Task
     from crawlerd.ratelimit.quota import Ask, Grant
 
@@ -129,7 +132,8 @@ class Workbench:
     find: name and limits of an account by its number, None when it is not configured (any more). ask(bucket, count):
     wants more heads, which come back through `add_heads`. ask_quota: wants a grant, which comes back through `grant`.
     costs: by kind of task, where it is not 1. wide: kinds that yield many tasks. ask_shared: takes
-    the place of ask_quota and of our own windows where limits are shared with other programs.
+    the place of ask_quota and of our own windows where limits are shared with other programs. learned: by earlier
+    processes, by the keys of limiters; remember: keeps what is learned now.
     """
 
     def __init__(
@@ -142,7 +146,11 @@ class Workbench:
         wide: Collection[str] = (),
         quiet_since: float = -math.inf,
         ask_shared: Callable[[Ask], None] | None = None,
+        learned: Mapping[str, Learned] | None = None,
+        remember: Callable[[str, Learned], None] | None = None,
     ) -> None:
+        self._learned = dict(learned or {})
+        self._remember = remember
         self._ask_shared = ask_shared
         self._find, self._ask, self._ask_quota, self._quiet_since = find, ask, ask_quota, quiet_since
         self._costs = costs or {}
@@ -171,8 +179,16 @@ class Workbench:
         return account
 
     def _limiter(self, key: str, limits: Sequence[str], spec: LimitSpec) -> Limiter:
-        items = parse_limits(limits)
-        return Limiter(key, items, self._log, self._ask_quota, smooth=spec.smooth, quiet_since=self._quiet_since)
+        return Limiter(
+            key,
+            parse_limits(limits),
+            self._log,
+            self._ask_quota,
+            smooth=spec.smooth,
+            auto=AUTO in limits,
+            learned=self._learned.get(key),
+            quiet_since=self._quiet_since,
+        )
 
     def accounts(self) -> Iterator[AccountQueue]:
         return iter(self._accounts.values())
@@ -366,6 +382,37 @@ class Workbench:
             bucket.limiter.finish()
         self.place(account, now)
 
+    def answered(self, choice: Choice, stamp: Stamp, outcome: Outcome | None, now: float) -> None:
+        """Tells the laws that paced a start what came of it; None: nobody knows. Call before `finish`."""
+        throttled = self.throttled_by(choice, outcome).law if isinstance(outcome, Defer) else None
+        for law, sent in stamp.marks:
+            if law is throttled and isinstance(outcome, Defer):
+                law.throttled(sent, now, retry_after=outcome.retry_after, concurrency=outcome.concurrency)
+            elif outcome is None or isinstance(outcome, Retry | Crash | Defer):
+                law.failed(sent, now)
+            else:
+                law.accepted(sent, now)
+
+    def throttled_by(self, choice: Choice, outcome: Defer) -> Limiter:
+        """The limiter that a 429 concerns: the bucket's or the account's as it says, unless only the other one has a
+        pace to slow."""
+        account, bucket = choice.account, choice.bucket
+        if bucket is None:
+            return account.limiter
+        first, second = bucket.limiter, account.limiter
+        if outcome.scope == "account":
+            first, second = second, first
+        return second if first.law is None and second.law is not None else first
+
+    def _learn(self, limiter: Limiter) -> None:
+        """Keeps what a law has found out since."""
+        if limiter.law is None or self._remember is None:
+            return
+        learned = limiter.law.learned()
+        if learned != self._learned.get(limiter.key, Learned()):
+            self._learned[limiter.key] = learned
+            self._remember(limiter.key, learned)
+
     def next_at(self) -> float:
         """When the next waiting account may start something; infinity when none waits."""
         while self._waiting and self._waiting[0][2] != self._waiting[0][3].version:
@@ -373,9 +420,11 @@ class Workbench:
         return self._waiting[0][0] if self._waiting else math.inf
 
     def tidy(self, now: float) -> None:
-        """Drops buckets that have no tasks and whose limits have nothing left to remember."""
+        """Keeps what was learned; drops buckets that have no tasks and whose limits have nothing left to remember."""
         for account in list(self._accounts.values()):
+            self._learn(account.limiter)
             for bucket in list(account.buckets.values()):
+                self._learn(bucket.limiter)
                 if not bucket.heads and not bucket.more and not bucket.out and bucket.limiter.quiet(now):
                     bucket.limiter.forget()
                     del account.buckets[bucket.id]

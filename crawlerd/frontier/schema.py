@@ -136,6 +136,10 @@ CREATE TABLE quota(                                    -- starts charged to wind
     count INTEGER NOT NULL CHECK (count >= 0),
     PRIMARY KEY (key, at)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE learned(                                  -- limits that were found by being throttled
+    key TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE next_seq(value INTEGER NOT NULL) STRICT;
 INSERT INTO next_seq VALUES (1);
 """,

@@ -179,6 +179,10 @@ class Frontier:
         rows = self._read("SELECT id FROM run WHERE state = 'running' AND import = ? ORDER BY id", import_name)
         return [run for (run,) in rows]
 
+    def learned(self) -> dict[str, str]:
+        """What limiters have found out, as JSON, by their keys."""
+        return dict(self._db.execute("SELECT key, value FROM learned"))
+
     def cursors(self, import_name: str) -> dict[str, str]:
         """The import's published cursors, by stream."""
         return dict(self._read("SELECT stream, value FROM cursor WHERE import = ?", import_name))
@@ -223,13 +227,15 @@ class Frontier:
         *,
         now: float,
         blocked: Mapping[int, float] | None = None,
+        learned: Mapping[str, object] | None = None,
         charge: Callable[[], None] | None = None,
         due: int = 500,
     ) -> Committed:
         """One transaction: the outcomes of a group of leased tasks, each with its children and counters, and up to
         `due` delayed tasks whose time has come. The group's records must be durable in their sinks already.
 
-        blocked: buckets that may not be leased from before a Unix time. charge: writes to `quota_rows`.
+        blocked: buckets that may not be leased from before a Unix time. learned: by limiters, see `learned`. charge:
+        writes to `quota_rows`.
         """
         change = Change(now)
         children: list[tuple[int, int, NewTask]] = []
@@ -246,6 +252,12 @@ class Frontier:
                     "UPDATE bucket SET blocked_until = j.value->>1 FROM json_each(?) AS j "
                     "WHERE bucket.id = j.value->>0",
                     blocked.items(),
+                )
+            if learned:
+                self._execute(
+                    "INSERT INTO learned SELECT value->>0, value->1 FROM json_each(?) WHERE true "
+                    "ON CONFLICT DO UPDATE SET value = excluded.value",
+                    learned.items(),
                 )
             if charge is not None:
                 charge()

@@ -8,22 +8,23 @@ from typing import NamedTuple
 import msgspec
 
 from crawlerd.ratelimit.concurrency import ConcurrencyLimit
-from crawlerd.ratelimit.pacer import LATENESS
 
+LATENESS = 0.050  # seconds by which a start may be late without the next ones being late too; later, it was idle
 FIRST_RATE, LEAST_RATE, MOST_RATE = 2.0, 0.05, 100_000.0  # starts a second
 DOUBLING_SECONDS = 1.0  # of the rate, until the first 429
 OVERSHOT = 0.7  # of the rate that met the first 429: it had doubled unawares while that was on its way
 
 CLIMB_REQUESTS, CLIMB_SECONDS, CLIMB = 70, 3.0, 0.03  # after so many requests, but not sooner, the rate is 3% higher
-HOLD_FIRST, HOLD_GROWTH, HOLD_MOST = 60, 1.6, 300  # accepted requests at a rate that proved right before the next climb
+HOLD_FIRST, HOLD_GROWTH, HOLD_MOST = 40, 1.6, 300  # accepted requests at a rate that proved right before the next climb
 HOLD_PER_PAUSE = 100  # seconds of holding for each that a probe costs where the server sends Retry-After
 STEADY_RISE, STEADY_FALL = 1.2, 0.92  # a limit found within this of the last one has not moved
 
 CUT, DEEPEST_CUT = 0.98, 0.5  # of the rate that was throttled
-EVIDENCE_RESULTS, EVIDENCE_SECONDS = (
-    8,
-    0.5,
-)  # what a rate is judged by; also keeps one full window from costing two cuts
+CREEP = 1.01  # of the rate that was measured, which in a window lags behind the limit
+EVIDENCE_RESULTS = 8  # to judge a rate by, and
+EVIDENCE_SECONDS = 0.5  # of them, so that the rest of a full window does not cost a second cut
+IDLE_SHARE = 0.2  # of the time may be lost to late starts, and success is still proof that the rate is permitted
+PROOF_SECONDS = 0.5  # at that rate after more was lost: a short burst may have come out of a bucket's store
 LONGEST_PAUSE = 30.0  # seconds between probes while nothing is accepted
 
 
@@ -44,7 +45,7 @@ class Learned(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Sent(NamedTuple):
     """A request on its way. beside: others on their way then. spacing: seconds since the start before, as far as our
-    pace was the reason. held: whether it was."""
+    pace was the reason. held: whether it was, long enough for success to be proof."""
 
     at: float
     rate: float
@@ -56,14 +57,14 @@ class Sent(NamedTuple):
 class AdaptiveLaw:
     """The pace of one account or bucket. Times are monotonic seconds; O(1) an event; used by one thread.
 
-    ceiling: starts a second that are never exceeded, None when no limit is known: then the rate doubles each second
-    until the first 429. learned: of an earlier process.
+    ceiling: starts a second that are never exceeded, None when no limit is known. learned: of an earlier process.
 
-    From then on it holds a rate, then climbs along a cubic curve, flat at first, until a 429; the new rate is what was
-    accepted a second since the last cut, but below the rate that was throttled. So a token bucket, which stays empty
-    at such a rate, is measured exactly; in a window the rate creeps up to the limit; and a limit that has fallen shows
-    as a fraction accepted. The longer the limit has not moved, the longer the rate is held. Answers to requests sent
-    before the last cut say nothing, nor does success while the pace was not what held requests back.
+    The rate begins at what is known, or doubles each second until the first 429. From then on it is held, then climbs
+    along a cubic curve, flat at first, until a 429; the new rate is what was accepted a second since the last cut, but
+    less than was throttled. So a token bucket, which such a rate keeps empty, is measured exactly; in a window the rate
+    creeps up to the limit; and when the limit has fallen, the fraction accepted says how far. The longer the limit has
+    not moved, the longer the rate is held. Answers to requests sent before the last cut say nothing, nor does success
+    while the pace was not what held requests back.
     """
 
     __slots__ = (
@@ -72,8 +73,9 @@ class AdaptiveLaw:
         "_climbed",
         "_concurrency",
         "_cut_at",
-        "_found",
+        "_doubling",
         "_hold",
+        "_idle",
         "_inflight",
         "_level",
         "_next",
@@ -84,19 +86,21 @@ class AdaptiveLaw:
         "_throttled",
         "_until",
         "rate",
-    )  # fmt: skip
+    )
 
-    def __init__(self, *, ceiling: float | None = None, learned: Learned | None = None) -> None:
+    def __init__(self, *, ceiling: float | None = None, learned: Learned | None = None, first: float = 0.0) -> None:
         if ceiling is not None and not 0 < ceiling <= MOST_RATE:
             raise ValueError(f"{ceiling} starts a second is no limit")
         learned = learned or Learned()
         self._ceiling = ceiling or MOST_RATE
-        self._found = learned.rate is not None  # by a 429, now or earlier
+        self._doubling = learned.rate is None and ceiling is None
         self._level = learned.rate or ceiling or FIRST_RATE  # the rate that is held and climbed from
         self._level = self.rate = min(self._level, self._ceiling)
         self._concurrency = ConcurrencyLimit(learned.concurrency or math.inf)
         self._inflight = 0
-        self._next = self._until = self._started_at = 0.0
+        self._until = self._started_at = 0.0
+        self._idle = 0.0  # seconds in which neither pace nor server kept us from sending, a leaky bucket
+        self._next = first  # time of the next start
         self._refusals, self._refused_at = 0, 0.0  # fresh 429s in a row, the time of the latest
         self._hold = 0.0
         self._begin(0.0)
@@ -107,20 +111,25 @@ class AdaptiveLaw:
         return None if self._concurrency.most == math.inf else int(self._concurrency.most)
 
     def learned(self) -> Learned:
-        return Learned(self._level if self._found else None, self.concurrency)
+        known = not self._doubling and self.rate < self._ceiling
+        return Learned(self.rate if known else None, self.concurrency)
 
     def free_at(self) -> float:
         """When the next request may start; infinity while as many as permitted are on their way."""
         return math.inf if self._inflight >= self._concurrency.most else max(self._next, self._until)
 
-    def start(self, now: float) -> Sent:
-        """A request is sent, as `free_at` permitted."""
-        interval = 1 / self.rate
-        held = self._next >= self._until and now <= self._next + LATENESS
-        sent = Sent(now, self.rate, self._inflight, now - self._started_at if held else interval, held)
+    def start(self, now: float, cost: int = 1) -> Sent:
+        """A request is sent, as `free_at` permitted. cost: how many ordinary ones it counts as."""
+        free, gap, interval = max(self._next, self._until), now - self._started_at, 1 / self.rate
+        self._idle = max(0.0, self._idle + max(0.0, now - LATENESS - free) - IDLE_SHARE * gap)
+        self._idle = min(self._idle, IDLE_SHARE * PROOF_SECONDS)
+        held = not self._idle
+        spacing = gap if held and self._next >= self._until else interval
+        sent = Sent(now, self.rate, self._inflight, spacing, held)
         # After a second refusal each start is a lone probe: a full window may last a minute.
         wait = interval if self._refusals < 2 else self._pause()
-        self._next = max(self._next, self._until, now - LATENESS) + wait
+        due = max(self._next, self._until)
+        self._next = (due if due >= now - LATENESS else now) + wait * cost
         self._started_at = now
         self._inflight += 1
         return sent
@@ -156,16 +165,15 @@ class AdaptiveLaw:
             return
         self._throttled += 1
         self._seconds += sent.spacing
-        if not self._found:
-            self._found = True
+        if self._doubling:
+            self._doubling = False
             self._cut(OVERSHOT * sent.rate, now)
         elif (
             self._accepted  # a rate cannot be judged while nothing at all is accepted
             and self._accepted + self._throttled >= EVIDENCE_RESULTS
             and self._seconds >= EVIDENCE_SECONDS
         ):
-            measured = self._accepted / self._seconds
-            measured = measured*(1+getattr(self,"plus",0)); m=getattr(self,"mid",0); measured = measured**(1-m)*(CUT*sent.rate)**m if m and self._throttled==1 and sent.rate < STEADY_RISE * self._level else measured
+            measured = CREEP * self._accepted / self._seconds
             rate = min(max(measured, DEEPEST_CUT * sent.rate), CUT * sent.rate)
             steady = rate > STEADY_FALL * self._level and sent.rate < STEADY_RISE * self._level
             self._hold = min(HOLD_FIRST + HOLD_GROWTH * self._hold, HOLD_MOST) if steady else 0.0
@@ -174,9 +182,8 @@ class AdaptiveLaw:
             self._cut(rate, now, steady=steady)
 
     def _climb(self) -> None:
-        if not self._found and self._level < self._ceiling:
-            self._level *= min(1.1, 2 ** (1 / self.rate / DOUBLING_SECONDS))
-            self.rate = self._level = min(self._level, self._ceiling)
+        if self._doubling:
+            self.rate = self._level = min(self._level * 2.0 ** (1 / self._level / DOUBLING_SECONDS), self._ceiling)
             return
         self._climbed += 1
         x = max(0.0, self._climbed - self._hold) / max(CLIMB_REQUESTS, CLIMB_SECONDS * self._level)
@@ -196,4 +203,4 @@ class AdaptiveLaw:
 
     def _pause(self) -> float:
         """Seconds until the next start after a refusal: twice as long after each further one."""
-        return min(LONGEST_PAUSE, 2 ** min(self._refusals, 20) / self.rate)
+        return min(LONGEST_PAUSE, 2.0 ** min(self._refusals, 20) / self.rate)

@@ -9,7 +9,7 @@ from limits import RateLimitItem, parse_many
 from limits.strategies import MovingWindowRateLimiter
 
 from crawlerd.core.backoff import backoff
-from crawlerd.ratelimit.pacer import LATENESS, Pacer
+from crawlerd.ratelimit.adaptive import LATENESS, AdaptiveLaw, Learned
 from crawlerd.ratelimit.quota import QUOTA_WINDOW, Quota
 
 if TYPE_CHECKING:
@@ -18,14 +18,19 @@ if TYPE_CHECKING:
     from crawlerd.ratelimit.quota import Ask
     from crawlerd.ratelimit.window import Stamp, StartLog
 
+AUTO = "auto"  # in the place of a limit: find it
+EFFICIENCY = 0.985  # of a limit, at most: what is left absorbs network jitter between our clock and the server's
 PACED_WINDOW = 60  # seconds; a longer window is a quota: it caps, and may be used up as fast as the shorter ones permit
 THROTTLED_FIRST, THROTTLED_MOST = 0.5, 30.0  # seconds to wait after a 429 that does not say how long
 
 
 def parse_limits(texts: Iterable[str]) -> list[RateLimitItem]:
-    """`limits` notation; none twice, since each start counts against each. ValueError names the text that is wrong."""
+    """`limits` notation, "auto" left out; none twice, since each start counts against each. ValueError names the text
+    that is wrong."""
     items = []
     for text in texts:
+        if text == AUTO:
+            continue
         try:
             parsed = parse_many(text)
         except ValueError:
@@ -40,14 +45,14 @@ class Limiter:
     """Times are monotonic seconds. Used by the dispatcher's thread only.
 
     ask: where grants of quotas are asked for. quiet_since: no request of an earlier process was sent after this time,
-    but any number may have been before. cost: how many ordinary requests one counts as.
+    but any number may have been before. auto: a limit that nobody documented is to be found, below the others.
+    learned: of an earlier process. cost: how many ordinary requests one counts as.
     """
 
     __slots__ = (
         "_ask",
         "_free",
         "_log",
-        "_pacer",
         "_quotas",
         "_reacted_at",
         "_strategy",
@@ -56,6 +61,8 @@ class Limiter:
         "blocked_until",
         "concurrency",
         "inflight",
+        "key",
+        "law",
     )
 
     def __init__(
@@ -66,26 +73,30 @@ class Limiter:
         ask: Callable[[Ask], None],
         *,
         smooth: bool = True,
+        auto: bool = False,
+        learned: Learned | None = None,
         concurrency: int | None = None,
         quiet_since: float = -math.inf,
     ) -> None:
         items = list(limits)
+        self.key = key
         self._windows = [(item, key, item.key_for(key)) for item in items if item.get_expiry() < QUOTA_WINDOW]
         self._quotas = [Quota(item, key) for item in items if item.get_expiry() >= QUOTA_WINDOW]
-        self._free = not items
+        self._free = not items and not auto
         self._log, self._ask = log, ask
         self._strategy = MovingWindowRateLimiter(log)
-        self._pacer: Pacer | None = None
+        self.law: AdaptiveLaw | None = None
         self._throttles = 0
         self._reacted_at = 0.0
         self.concurrency = concurrency
         self.inflight = 0
         self.blocked_until = 0.0
         paced = [item for item in items if item.get_expiry() <= PACED_WINDOW]
-        if smooth and paced:
-            rate = min(item.amount / item.get_expiry() for item in paced)
+        if (smooth and paced) or auto:
+            rate = min((EFFICIENCY * item.amount / item.get_expiry() for item in paced), default=None)
             # Both the process before and this one may have made up for lateness just then.
-            self._pacer = Pacer(rate, first=quiet_since + 1 / rate + 2 * LATENESS)
+            first = quiet_since + 1 / rate + 2 * LATENESS if rate else 0.0
+            self.law = AdaptiveLaw(ceiling=rate, learned=learned, first=first)
         elif self._windows:
             self.blocked_until = quiet_since + max(item.get_expiry() for item, _, _ in self._windows)
 
@@ -100,8 +111,8 @@ class Limiter:
         if self.concurrency is not None and self.inflight >= self.concurrency:
             return math.inf
         at = self.blocked_until
-        if self._pacer is not None:
-            at = max(at, self._pacer.next)
+        if self.law is not None:
+            at = max(at, self.law.free_at())
         for item, _, key in self._windows:
             at = max(at, self._log.free_at(key, item.amount, item.get_expiry(), cost))
         if at <= now:
@@ -117,8 +128,8 @@ class Limiter:
                 raise AssertionError(f"{item} of {key} was free and is not")
         for quota in self._quotas:
             quota.start(cost)
-        if self._pacer is not None:
-            self._pacer.start(stamp.at, cost)
+        if self.law is not None:
+            stamp.marks.append((self.law, self.law.start(stamp.at, cost)))
         self.inflight += 1
 
     def finish(self) -> None:
@@ -129,8 +140,10 @@ class Limiter:
 
     def throttled(self, sent_at: float, now: float, retry_after: float | None, jitter: float) -> None:
         """A 429 to a request sent at `sent_at`. Those sent before we reacted to an earlier one say nothing new,
-        unless they ask for more time."""
+        unless they ask for more time. Where an adaptive law sets the pace, it alone decides what else follows."""
         if retry_after is None:
+            if self.law is not None:
+                return
             if sent_at < self._reacted_at:
                 return
             self._reacted_at = now
@@ -150,7 +163,7 @@ class Limiter:
             self.inflight == 0
             and not self._throttles
             and self.blocked_until <= now
-            and (self._pacer is None or self._pacer.next <= now)
+            and (self.law is None or self.law.free_at() <= now)
             and all(
                 self._log.free_at(key, item.amount, item.get_expiry(), item.amount) <= now
                 for item, _, key in self._windows

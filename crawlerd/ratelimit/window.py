@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from limits.storage import MovingWindowSupport, Storage
+
+if TYPE_CHECKING:
+    from crawlerd.ratelimit.adaptive import AdaptiveLaw, Sent
 
 MARGIN = 1.005  # windows are kept this much longer than asked for: clocks of client and server tick apart
 
@@ -15,12 +19,14 @@ class Stamp:
     """One start. at: monotonic time at which the server had it, as far as is known by now.
 
     A stamp lies in the windows of every limit that its start was charged to, so that a correction reaches all.
+    marks: what the adaptive laws of its limits want to have back with its answer.
     """
 
-    __slots__ = ("at",)
+    __slots__ = ("at", "marks")
 
     def __init__(self, at: float) -> None:
         self.at = at
+        self.marks: list[tuple[AdaptiveLaw, Sent]] = []
 
 
 class StartLog(Storage, MovingWindowSupport):

@@ -14,8 +14,8 @@ from limits.strategies import MovingWindowRateLimiter
 
 from crawlerd.frontier.quota import QuotaRows
 from crawlerd.frontier.schema import MIGRATIONS
-from crawlerd.ratelimit.limiter import Limiter, parse_limits
-from crawlerd.ratelimit.pacer import EFFICIENCY, LATENESS
+from crawlerd.ratelimit.adaptive import LATENESS
+from crawlerd.ratelimit.limiter import EFFICIENCY, Limiter, parse_limits
 from crawlerd.ratelimit.quota import Ask, DurableWindows, grant
 from crawlerd.ratelimit.window import MARGIN, Stamp, StartLog
 
