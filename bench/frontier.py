@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
-import json
-import os
 import random
-import shutil
-import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import psutil
+from rig import CHUNK
+from steady_source import Step, steady
 
+import crawlerd.engine.engine as engine_module
 from crawlerd.core.account import AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
 from crawlerd.core.outcome import Complete
-from crawlerd.core.task import Task
-import crawlerd.engine.engine as engine_module
 from crawlerd.engine.engine import Engine
 from crawlerd.engine.workbench import Choice, Workbench
 from crawlerd.frontier.reader import FrontierReader
 from crawlerd.frontier.sqlite import Frontier, Settled
 from crawlerd.ratelimit.window import Stamp
 from crawlerd.settings import Settings, load
-from rig import CHUNK, HERE, Fsync, about, install_source, table
-from steady_source import Step, steady
 
 PROCESSES, THREADS = 2, 16
 MEMORY_SECONDS = 0.1  # between looks at the resident memory
 STARTERS = 64
+WARM_TASKS = 10_000
 LEASES = 200_000  # timed in isolation
 FAR = 86_000.0  # seconds that a throttled account stays so
 CONFIG = """
@@ -179,11 +169,15 @@ def run(
             assert engine.failure is None
             time.sleep(0.001)
         found["s first lease"] = engine.dispatcher.first_lease_at - spawned
-        with ThreadPoolExecutor(STARTERS) as starters:  # one alone would wait for a commit of the running ones each time
+        with ThreadPoolExecutor(STARTERS) as starters:  # one alone would wait for a commit each time
             list(starters.map(engine.start_import, names[1:]))
-        found |= {"s imports": time.monotonic() - start, "rss imports": resident()}
-        time.sleep(seconds / 2)
+        found["s imports"] = time.monotonic() - start
         outcomes, most = engine.dispatcher.outcomes, 0.0
+        warm = outcomes["complete"] + WARM_TASKS
+        while outcomes["complete"] < warm:
+            assert engine.failure is None
+            time.sleep(0.01)
+        found |= {"s under way": time.monotonic() - start, "rss imports": resident()}
         before, begun, commits = outcomes["complete"], time.monotonic(), engine.store.commits
         cpu = process.cpu_times()
         TimedWorkbench.took.clear()

@@ -17,7 +17,7 @@ from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from pages import Session
-from rig import about, table
+from rig import Others, about, table
 
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.outcome import Complete, Defer
@@ -139,6 +139,7 @@ def main() -> None:
     parser.add_argument("--each", action="store_true", help="a line for each account")
     args = parser.parse_args()
     print(about("limits"), "\n")
+    others = Others()
     lines: list[tuple[str, ...]] = []
     for _ in range(args.rounds):
         for system in ("crawlerd", "script"):
@@ -152,6 +153,7 @@ def main() -> None:
             lines += rows(system, found, args.rate, each=args.each)
     header = ("", "", "requests", "seconds", "least share", "mean share", "429s", "most in 1 s")
     print(table(header, lines))
+    print(f"\n{others}")
 
 
 if __name__ == "__main__":

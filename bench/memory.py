@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
-from rig import about, fill, table
+from rig import Others, about, fill, table
 
 from crawlerd.demo.objects import id_of
 from crawlerd.demo.server import Server, running
@@ -132,6 +132,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="of restarts and of status")
     args = parser.parse_args()
     print(about(), "\n")
+    others = Others()
     rows = []
     customers = max(args.tasks) // ACCOUNTS
     status = [str(Path(sys.executable).with_name("crawlerd")), "status"]
@@ -163,6 +164,7 @@ def main() -> None:
             )
     header = ("queued", "frontier MiB", "main process MiB", "requests/s", "s to the first request")
     print(table((*header, "to a task's first", "status, stopped", "status, running", "python -c pass"), rows))
+    print(f"\n{others}")
 
 
 if __name__ == "__main__":

@@ -107,6 +107,24 @@ class CpuMeter:
         return sum(sum(worker.cpu_times()[:2]) for worker in self._workers)
 
 
+class Others:
+    """What other processes take of the machine while a benchmark runs: they make its rates too low."""
+
+    def __init__(self) -> None:
+        self._busy, self._at = self._read(), time.monotonic()
+
+    def __str__(self) -> str:
+        cores = (self._read() - self._busy) / (time.monotonic() - self._at)
+        return f"Other processes used {max(0.0, cores):.1f} of {psutil.cpu_count()} cores meanwhile."
+
+    @staticmethod
+    def _read() -> float:
+        """CPU seconds of all processes but this one and its children that have ended."""
+        whole, own = psutil.cpu_times(), psutil.Process().cpu_times()
+        mine = own.user + own.system + own.children_user + own.children_system
+        return float(sum(whole) - whole.idle - whole.iowait - mine)
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A markdown table, numbers to the right."""
     cells = [[str(cell) for cell in row] for row in (header, *rows)]

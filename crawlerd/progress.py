@@ -85,7 +85,7 @@ def import_now(settings: Settings, names: Sequence[str], *, full: bool, console:
             raise engine.failure
         if engine.store.trouble:
             raise StorageFailed(engine.store.trouble, full=True)
-        return _outcome(engine, {name: each.runs for name, each in started.items()}, signals)
+        return _outcome(engine, {name: each.runs for name, each in started.items()})
 
 
 def _watch(engine: Engine, runs: set[int], signals: Signals, wake: Wake, console: Console) -> None:
@@ -168,7 +168,7 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def _outcome(engine: Engine, started: dict[str, list[int]], signals: Signals) -> Outcome:
+def _outcome(engine: Engine, started: dict[str, list[int]]) -> Outcome:
     reader = FrontierReader.open(engine.settings.daemon.state_dir)
     assert reader is not None  # noqa: S101 - it was open a moment ago
     try:
@@ -184,8 +184,6 @@ def _outcome(engine: Engine, started: dict[str, list[int]], signals: Signals) ->
         state, code = "completed with dead letters", 3
     else:
         state, code = "completed", 0
-    if signals.received and code == 0 and "running" in states:
-        state, code = "interrupted", 130
     imports = {
         name: [
             {**msgspec.to_builtins(run), "state": _state(engine, run), "paused": engine.paused.get(run.account)}

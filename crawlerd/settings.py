@@ -15,6 +15,8 @@ from crawlerd.core.errors import ConfigurationError
 from crawlerd.core.outcome import RetryPolicy
 
 if TYPE_CHECKING:  # at run time only `load` imports these, since `status` has no use for them
+    from collections.abc import Iterator
+
     from crawlerd.core.config import Account, Config, SourceFacts
     from crawlerd.source import Source
 
@@ -44,10 +46,18 @@ def load(path: Path, *, secrets: bool = True) -> Settings:
     folder = path.absolute().parent
     machine = _Machine(folder, secrets=secrets)
     config = parse(_document(path), str(path), machine)
+    limits = {name: _limits(account, machine.sources[account.source]) for name, account in config.accounts.items()}
+    problems = [
+        f"{path}: accounts.{name}.{key}: {problem}"
+        for name, account in config.accounts.items()
+        for key, problem in _too_costly(limits[name], machine.sources[account.source])
+    ]
+    if problems:
+        raise ConfigurationError(problems)
     return Settings(
         daemon=_daemon(config, folder),
         accounts={name: _account(name, account) for name, account in config.accounts.items()},
-        limits={name: _limits(account, machine.sources[account.source]) for name, account in config.accounts.items()},
+        limits=limits,
         sources=machine.sources,
         sinks={
             name: SinkSpec(name=name, type=sink.type, path=folder / sink.path) for name, sink in config.sinks.items()
@@ -193,6 +203,20 @@ def _limits(account: Account, source: Source) -> LimitSpec:
         smooth=account.smooth,
         weight=account.weight,
     )
+
+
+def _too_costly(limits: LimitSpec, source: Source) -> Iterator[tuple[str, str]]:
+    """Kinds of task that a limit would never let start."""
+    from limits import parse
+
+    for name, kind in source.kinds.items():
+        if kind.cost == 1:
+            continue
+        of_bucket = limits.by_bucket.get(kind.bucket) if isinstance(kind.bucket, str) else None
+        for key, texts in (("limits", limits.limits), ("bucket_limits", of_bucket or limits.bucket_limits)):
+            for text in texts:
+                if text != "auto" and parse(text).amount < kind.cost:
+                    yield key, f'"{text}" never permits a task of {name}, which counts as {kind.cost} requests'
 
 
 def _imports(config: Config, sources: dict[str, Source]) -> dict[str, ImportSpec]:

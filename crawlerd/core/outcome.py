@@ -118,7 +118,7 @@ def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float
     attempt: failed attempts before this one. jitter: a uniform draw in [0, 1). An exception that is not crawlerd's
     own is a bug in a handler: buried with its type, since the same input would meet the same bug.
     """
-    text = f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode()[:ERROR_LIMIT]
+    text = f"{type(error).__name__}: {_message(error)}".encode(errors="backslashreplace").decode()[:ERROR_LIMIT]
     match error:
         case Throttled():
             return Defer(text, error.retry_after, error.scope, error.concurrency)
@@ -132,3 +132,10 @@ def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float
             return Bury(text, denied=isinstance(error, Denied))
         case _:
             return Bury(f"unexpected {text}"[:ERROR_LIMIT])
+
+
+def _message(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception as worse:  # noqa: BLE001 - a handler's own exception class may fail here as well
+        return f"(its message raised {type(worse).__name__})"

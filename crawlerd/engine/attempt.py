@@ -40,9 +40,13 @@ def attempt(source: Source, account: AccountSpec, api: Api, lease: Lease, *, jit
     """Runs the lease's handler to its end. A raise discards all that it yielded. Never raises itself."""
     try:
         return _gather(source, source.perform(api, lease.kind, lease.payload))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises becomes an outcome, here only
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever a handler raises becomes an outcome, here only
         if isinstance(error, SystemExit):
             error = Permanent("the handler called sys.exit()")
+        elif not isinstance(error, Exception):
+            error = Permanent(f"the handler raised {type(error).__name__}")
         return decide(error, attempt=lease.attempt, policy=account.retry, jitter=jitter)
 
 
@@ -83,8 +87,8 @@ def _text(value: str) -> str:
 
 def _batch(stream: str, records: list[Record], skipped: list[Skipped]) -> Batch:
     """Serialises a stream's records, setting aside those that JSON or UTF-8 cannot hold."""
-    if not STREAM_NAME.fullmatch(stream):
-        raise ValueError(f"{stream!r} is not a stream name: lower-case letters, digits and _, at most 63")
+    if not STREAM_NAME.fullmatch(stream) or stream.endswith("_view"):
+        raise ValueError(f"{stream!r} is not a stream name: lower-case letters, digits and _, at most 63, not …_view")
     try:
         rows = _encode([(record.key, record.data) for record in records])
     except (ValueError, TypeError, OverflowError, RecursionError):

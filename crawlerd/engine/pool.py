@@ -8,6 +8,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from crawlerd.engine.wire import Done, Frames, Ping, Setup, Work, frame, from_worker
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ class WorkerProcess:
         del self._unsent[:sent]
 
     def read(self, now: float) -> list[Result] | None:
-        """New results; None when the process is gone."""
+        """New results; None when the process is gone, or talks nonsense and must be."""
         try:
             data = self.socket.recv(READ_BYTES)
         except BlockingIOError:
@@ -92,7 +94,10 @@ class WorkerProcess:
         self._heard_at, self._asked_at = now, None
         results: list[Result] = []
         for body in self._frames.feed(data):
-            message = from_worker.decode(body)
+            try:
+                message = from_worker.decode(body)
+            except msgspec.DecodeError:
+                return None
             if isinstance(message, Done):
                 results += message.results
             self.up = True

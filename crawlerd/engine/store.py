@@ -281,6 +281,7 @@ class Store:
                     log.error("%s; nothing is lost, trying again every second", error)
                 self.trouble = str(error)
                 self.progress_at = time.monotonic()
+                self._beat()  # requests go out until the backlog is full
                 self._answer_calls()  # they are told of the trouble, or need no disk
                 if self._stopping.wait(TROUBLE_SECONDS):
                     return

@@ -13,6 +13,8 @@ import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from crawlerd.core.outcome import Bury, Result
 from crawlerd.engine.attempt import attempt
 from crawlerd.engine.wire import Done, Frames, Ping, Pong, Setup, Work, frame, to_worker
@@ -94,6 +96,8 @@ class Worker:
         source = self._sources[account.source]
         api = self._http().open(source, account)
         outcome = attempt(source, account, api, lease, jitter=jitter)
+        if isinstance(outcome, Bury) and (kind := source.kinds.get(lease.kind)):
+            outcome = msgspec.structs.replace(outcome, stream=kind.stream)
         return Result(lease.token, outcome, api.sent_at, api.done_at)
 
     def _http(self) -> Client:

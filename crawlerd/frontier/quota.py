@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import apsw
 
+FARTHEST_GRANT = 900.0  # seconds: more than a hundredth of a day, the farthest a charge is dated ahead
+
 
 class QuotaRows:
     """Charges of quotas, at most a hundred or so a key. Times in Unix seconds."""
@@ -28,3 +30,10 @@ class QuotaRows:
     def forget(self, key: str, before: float) -> None:
         """Drops the charges up to `before`."""
         self._db.execute("DELETE FROM quota WHERE key = ? AND at <= ?", (key, before))
+
+    def bring_back(self, now: float) -> None:
+        """Dates charges from a future that only a wrong clock can have made (grants reach 15 minutes ahead) at now."""
+        future = (now + FARTHEST_GRANT,)
+        for key, count in list(self._db.execute("SELECT key, sum(count) FROM quota WHERE at > ? GROUP BY key", future)):
+            self.charge(key, now, count)
+        self._db.execute("DELETE FROM quota WHERE at > ?", future)

@@ -92,6 +92,7 @@ class Frontier:
         with self._transaction():
             self._db.execute("UPDATE account SET paused = NULL WHERE paused IS NOT NULL")
             self._db.execute("UPDATE bucket SET blocked_until = 0 WHERE blocked_until > ?", (now + MAX_DELAY,))
+            self.quota_rows.bring_back(now)
             self._db.execute("UPDATE OR REPLACE delayed SET due_at = ? WHERE due_at > ?", (now, now + MAX_DELAY))
 
     @contextmanager

@@ -21,9 +21,8 @@ STEADY_RISE, STEADY_FALL = 1.2, 0.92  # a limit found within this of the last on
 
 CUT, DEEPEST_CUT = 0.98, 0.5  # of the rate that was throttled
 CREEP = 1.01  # of the rate that was measured, which in a window lags behind the limit
-EVIDENCE_RESULTS = 8  # to judge a rate by, and
-EVIDENCE_SECONDS = 0.5  # of them, so that the rest of a full window does not cost a second cut
-IDLE_SHARE = 0.2  # of the time may be lost to late starts, and success is still proof that the rate is permitted
+EVIDENCE = 8  # answers to judge a rate by
+IDLE_SHARE = 0.4  # of the time may be lost to late starts, and success is still proof that the rate is permitted
 PROOF_SECONDS = 0.5  # at that rate after more was lost: a short burst may have come out of a bucket's store
 LONGEST_PAUSE = 30.0  # seconds between probes while nothing is accepted
 
@@ -44,11 +43,12 @@ class Learned(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Sent(NamedTuple):
-    """A request on its way. beside: others on their way then. spacing: seconds since the start before, as far as our
-    pace was the reason. held: whether it was, long enough for success to be proof."""
+    """A request on its way. cost: ordinary ones it counts as. beside: others on their way then. spacing: seconds since
+    the start before, as far as our pace was the reason. held: whether it was, long enough for success to be proof."""
 
     at: float
     rate: float
+    cost: int
     beside: int
     spacing: float
     held: bool
@@ -58,6 +58,7 @@ class AdaptiveLaw:
     """The pace of one account or bucket. Times are monotonic seconds; O(1) an event; used by one thread.
 
     ceiling: starts a second that are never exceeded, None when no limit is known. learned: of an earlier process.
+    first: when the first may start.
 
     The rate begins at what is known, or doubles each second until the first 429. From then on it is held, then climbs
     along a cubic curve, flat at first, until a 429; the new rate is what was accepted a second since the last cut, but
@@ -81,6 +82,7 @@ class AdaptiveLaw:
         "_next",
         "_refusals",
         "_refused_at",
+        "_resume_at",
         "_seconds",
         "_started_at",
         "_throttled",
@@ -101,7 +103,8 @@ class AdaptiveLaw:
         self._until = self._started_at = 0.0
         self._idle = 0.0  # seconds in which neither pace nor server kept us from sending, a leaky bucket
         self._next = first  # time of the next start
-        self._refusals, self._refused_at = 0, 0.0  # fresh 429s in a row, the time of the latest
+        self._refusals = 0  # fresh 429s in a row
+        self._refused_at = self._resume_at = 0.0
         self._hold = 0.0
         self._begin(0.0)
 
@@ -116,20 +119,19 @@ class AdaptiveLaw:
 
     def free_at(self) -> float:
         """When the next request may start; infinity while as many as permitted are on their way."""
-        return math.inf if self._inflight >= self._concurrency.most else max(self._next, self._until)
+        return math.inf if self._inflight >= self._concurrency.most else max(self._next, self._resume_at, self._until)
 
     def start(self, now: float, cost: int = 1) -> Sent:
         """A request is sent, as `free_at` permitted. cost: how many ordinary ones it counts as."""
-        free, gap, interval = max(self._next, self._until), now - self._started_at, 1 / self.rate
-        self._idle = max(0.0, self._idle + max(0.0, now - LATENESS - free) - IDLE_SHARE * gap)
-        self._idle = min(self._idle, IDLE_SHARE * PROOF_SECONDS)
+        paced, gap, interval = max(self._next, self._resume_at), now - self._started_at, cost / self.rate
+        due = max(paced, self._until)
+        late = now - due if now > due + LATENESS else 0.0
+        self._idle = min(max(0.0, self._idle + late - IDLE_SHARE * gap), IDLE_SHARE * PROOF_SECONDS)
         held = not self._idle
-        spacing = gap if held and self._next >= self._until else interval
-        sent = Sent(now, self.rate, self._inflight, spacing, held)
-        # After a second refusal each start is a lone probe: a full window may last a minute.
-        wait = interval if self._refusals < 2 else self._pause()
-        due = max(self._next, self._until)
-        self._next = (due if due >= now - LATENESS else now) + wait * cost
+        sent = Sent(now, self.rate, cost, self._inflight, gap if held and paced >= self._until else interval, held)
+        self._next = (now if late else due) + interval
+        if self._refusals > 1:  # then each start is a lone probe: a full window may last a minute
+            self._resume_at = now + self._pause()
         self._started_at = now
         self._inflight += 1
         return sent
@@ -143,11 +145,10 @@ class AdaptiveLaw:
         self._inflight -= 1
         self._concurrency.accepted(sent.beside)
         if self._refusals and sent.at >= self._refused_at:
-            self._refusals = 0
-            self._next = min(self._next, now + 1 / self.rate)
+            self._refusals, self._resume_at = 0, 0.0
         if sent.at < self._cut_at:
             return
-        self._accepted += 1
+        self._accepted += sent.cost
         self._seconds += sent.spacing
         if sent.held:
             self._climb()
@@ -160,26 +161,22 @@ class AdaptiveLaw:
         elif sent.at >= self._refused_at:
             self._refusals += 1
             self._refused_at = now
-            self._next = max(self._next, now + self._pause())
+            self._resume_at = now + self._pause()
         if self._concurrency.throttled(sent.beside, said=concurrency) or sent.at < self._cut_at:
             return
-        self._throttled += 1
+        self._throttled += sent.cost
         self._seconds += sent.spacing
         if self._doubling:
             self._doubling = False
             self._cut(OVERSHOT * sent.rate, now)
-        elif (
-            self._accepted  # a rate cannot be judged while nothing at all is accepted
-            and self._accepted + self._throttled >= EVIDENCE_RESULTS
-            and self._seconds >= EVIDENCE_SECONDS
-        ):
-            measured = CREEP * self._accepted / self._seconds
+        elif self._accepted and self._accepted + self._throttled >= EVIDENCE:  # none at all accepted says nothing
+            measured = CREEP * self._accepted / max(self._seconds, 1e-6)
             rate = min(max(measured, DEEPEST_CUT * sent.rate), CUT * sent.rate)
             steady = rate > STEADY_FALL * self._level and sent.rate < STEADY_RISE * self._level
             self._hold = min(HOLD_FIRST + HOLD_GROWTH * self._hold, HOLD_MOST) if steady else 0.0
             if steady and retry_after:
                 self._hold = max(self._hold, HOLD_PER_PAUSE * retry_after * rate)
-            self._cut(rate, now, steady=steady)
+            self._cut(rate, now)
 
     def _climb(self) -> None:
         if self._doubling:
@@ -189,14 +186,12 @@ class AdaptiveLaw:
         x = max(0.0, self._climbed - self._hold) / max(CLIMB_REQUESTS, CLIMB_SECONDS * self._level)
         self.rate = min(self._level * (1 + CLIMB * x**3), self._ceiling)
 
-    def _cut(self, rate: float, now: float, *, steady: bool = False) -> None:
+    def _cut(self, rate: float, now: float) -> None:
         self.rate = self._level = max(rate, min(LEAST_RATE, self._ceiling))
-        if not steady:
-            self._concurrency.forget()
         self._begin(now)
 
     def _begin(self, now: float) -> None:
-        """Forgets what was counted: from now on it is counted at another rate."""
+        """Counts anew, at another rate."""
         self._cut_at = now
         self._accepted = self._throttled = self._climbed = 0
         self._seconds = 0.0

@@ -6,7 +6,6 @@ import math
 
 FIRST_PATIENCE, MOST_PATIENCE = 100, 4000  # accepted requests at the limit before one more at once is tried
 CHANCE = 0.001  # with which the 429s may all have come at high concurrency by accident
-ACCEPTED_ABOVE = 2.5  # times the 429s: answers on their way back make room that we do not see
 
 
 class ConcurrencyLimit:
@@ -14,8 +13,8 @@ class ConcurrencyLimit:
     on their way when it started. O(1) an answer.
 
     A 429 is about concurrency when the server says so; or when one more than usual was being tried; or when, at about
-    the same rate, most requests fail from some number beside them on and none below it. most: the limit; infinity until
-    there is one.
+    the same rate, they come from some number beside them on and never below it (where not all such requests fail: an
+    answer on its way back makes room that we do not see). most: the limit; infinity until there is one.
     """
 
     __slots__ = ("_above", "_below", "_full", "_level", "_patience", "_throttled", "_trying", "most")
@@ -25,12 +24,7 @@ class ConcurrencyLimit:
         self._patience = FIRST_PATIENCE
         self._full = 0  # accepted at the limit, since it was moved
         self._trying = False  # one more than was known to be permitted
-        self.forget()
-
-    def forget(self) -> None:
-        """The evidence is void: another rate puts other numbers of requests on their way."""
-        self._level = math.inf  # the fewest others beside which a request was throttled
-        self._throttled = self._above = self._below = 0  # 429s; accepted from that level on; accepted below it
+        self._look_from(math.inf)
 
     def accepted(self, beside: int) -> None:
         if beside < self._level:
@@ -55,22 +49,27 @@ class ConcurrencyLimit:
             self._move(self.most - 1, trying=False)
             return True
         if said and beside:
-            self._move(beside, trying=False)
-            return True
-        if said or not self._proven(beside):
-            return False  # alone and throttled: another program has taken all; a lower rate is all that is left
-        self._move(self._level, trying=False)
-        self.forget()
+            limit = float(beside)
+        elif not said and self._proven(beside):
+            limit = self._level
+        else:
+            return False  # or alone and told so: another program has taken all, and a lower rate is all that is left
+        self._move(limit, trying=False)
+        self._patience = FIRST_PATIENCE
+        self._look_from(math.inf)
         return True
 
     def _proven(self, beside: int) -> bool:
         if beside < self._level:
-            self.forget()
-            self._level = beside
+            self._look_from(beside)
         self._throttled += 1
         above = self._throttled + self._above
         accident = (above / (above + self._below)) ** self._throttled
-        return beside > 0 and self._above <= ACCEPTED_ABOVE * self._throttled and accident < CHANCE
+        return beside > 0 and accident < CHANCE
+
+    def _look_from(self, level: float) -> None:
+        self._level = level  # the fewest others beside which a request was throttled
+        self._throttled = self._above = self._below = 0  # 429s; accepted from that level on; accepted below it
 
     def _move(self, most: float, *, trying: bool) -> None:
         self.most, self._trying, self._full = most, trying, 0

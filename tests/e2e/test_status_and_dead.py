@@ -47,7 +47,7 @@ def test_status_while_it_works_and_after(api: Server, install: Callable[..., Ins
 
     with Relay(api.url, script) as relay:
         account = {**NO_LIMITS, "retry_base": "10h", "retry_cap": "10h"}
-        here = install(url=relay.url, account=account, daemon={"threads_per_process": 32}, schedule="1h")
+        here = install(url=relay.url, account=account, daemon={"threads_per_process": 64}, schedule="1h")
         daemon = here.start("run")
         until(lambda: here.states() and here.select("SELECT done, retried FROM run") == [(tasks_of(40) - 41, 1)])
         here.environment.pop("KEY_1")  # neither status nor dead needs a key

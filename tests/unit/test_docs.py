@@ -47,7 +47,6 @@ def test_every_metric_is_documented(tmp_path: Path) -> None:
         paused={},
     )
     names = {
-        metric.name + ("_total" if metric.type == "counter" else "")
-        for metric in EngineCollector(engine).collect()
+        metric.name + ("_total" if metric.type == "counter" else "") for metric in EngineCollector(engine).collect()
     }
     assert set(re.findall(r"^\| `(crawlerd_\w+)` \|", REFERENCE, re.MULTILINE)) == names

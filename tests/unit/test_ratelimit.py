@@ -276,9 +276,7 @@ def test_a_limiter_is_quiet_when_a_new_one_would_permit_no_more(smooth: bool) ->
     assert not of.quiet(229.0)
     assert of.quiet(230.0)
     of.throttled(300.0, 300.0, None, 0.5)
-    assert (
-        of.quiet(400.0) == smooth
-    )  # an adaptive law's memory is kept elsewhere; without one, how often it was throttled in a row counts until a success
+    assert of.quiet(400.0) == smooth  # without a law, how often it was throttled in a row counts until a success
     of.succeeded()
     assert of.quiet(400.0)
 

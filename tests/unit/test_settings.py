@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -359,3 +360,17 @@ def test_the_example_shows_every_key_and_the_defaults_that_hold(
     for kind, table in TABLES.items():
         tables = [document[kind]] if kind == "daemon" else document[kind].values()
         assert set().union(*tables) == set(table.model_fields), kind
+
+
+def test_a_limit_that_never_lets_a_task_start_is_refused(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = load_source("stripe")
+    kind = source.kinds["stripe.customers"]
+    monkeypatch.setitem(source.kinds, "stripe.customers", dataclasses.replace(kind, cost=30))
+    file.write_text(
+        VALID.replace("[accounts.acme]", '[accounts.acme]\nlimits = ["40/second", "20/minute"]\nbucket_limits = []')
+    )
+    with pytest.raises(ConfigurationError, match=r'accounts\.acme\.limits: "20/minute" never permits') as caught:
+        load(file)
+    assert len(caught.value.problems) == 1

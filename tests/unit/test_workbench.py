@@ -81,9 +81,9 @@ def order(choices: Iterable[Choice]) -> list[tuple[int, int]]:
 
 def test_the_most_urgent_task_of_an_account_goes_first_whatever_its_bucket() -> None:
     bench = Bench({1: LimitSpec(limits=("100/second",), smooth=False)})
-    bench.add(1, 1, 5, 0, 9)
+    bench.add(1, 1, 5, 0, 9, 1)
     bench.add(1, 2, 3, 7)
-    assert order(bench.start()) == [(1, 0), (2, 3), (1, 5), (2, 7), (1, 9)]
+    assert order(bench.start()) == [(1, 0), (1, 1), (2, 3), (1, 5), (2, 7), (1, 9)]
 
 
 def test_among_equals_the_oldest_of_a_bucket_and_the_bucket_that_waited_longest() -> None:
