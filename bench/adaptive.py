@@ -439,7 +439,7 @@ def measure(job: tuple[type[Scenario], str, int]) -> Figures:
             span = range(start, start + CONVERGED_SECONDS)
             good, bad = sum(accepted[s] for s in span), sum(throttled[s] for s in span)
             if good >= 0.9 * sum(map(scenario.permitted, span)) and bad <= 0.05 * (good + bad):
-                return start - since
+                return float(start - since)
         return math.inf
 
     reached = [converged(step) for step in kind.steps if step < scenario.seconds - CONVERGED_SECONDS]

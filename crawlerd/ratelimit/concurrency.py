@@ -34,9 +34,7 @@ class ConcurrencyLimit:
         if beside + 1 < self.most:
             return
         self._full += 1
-        if self._full >= (FIRST_PATIENCE if self._trying else self._patience):
-            if self._trying:
-                self._patience = FIRST_PATIENCE  # the limit has risen, perhaps by much
+        if self._full >= (FIRST_PATIENCE if self._trying else self._patience):  # it has risen, perhaps by much
             self._move(self.most + 1, trying=True)
 
     def throttled(self, beside: int, *, said: bool) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import pytest
 
-from crawlerd.ratelimit.adaptive import FIRST_RATE, LEAST_RATE, LONGEST_PAUSE, AdaptiveLaw, Learned, Sent
+from crawlerd.ratelimit.adaptive import FIRST_RATE, LATENESS, LEAST_RATE, LONGEST_PAUSE, AdaptiveLaw, Learned, Sent
 from crawlerd.ratelimit.concurrency import FIRST_PATIENCE, ConcurrencyLimit
 
 if TYPE_CHECKING:
@@ -36,13 +36,13 @@ class Bucket:
 
 
 class Window:
-    """So many in any `seconds`, or in each calendar second."""
+    """So many in any `seconds`, or in each such span of the calendar."""
 
-    def __init__(self, limit: int, *, fixed: bool) -> None:
-        self.limit, self.fixed, self.starts = limit, fixed, deque[float]()
+    def __init__(self, limit: int, *, fixed: bool, seconds: float = 1.0) -> None:
+        self.limit, self.fixed, self.seconds, self.starts = limit, fixed, seconds, deque[float]()
 
     def admit(self, now: float) -> bool:
-        opened = math.floor(now) if self.fixed else now - 1
+        opened = now // self.seconds * self.seconds if self.fixed else now - self.seconds
         while self.starts and self.starts[0] <= opened:
             self.starts.popleft()
         if len(self.starts) >= self.limit:
@@ -235,6 +235,15 @@ def test_it_gives_way_to_another_program_and_comes_back() -> None:
     assert max(client.rates) == 20
 
 
+def test_a_start_that_is_a_little_late_delays_no_other() -> None:
+    law = AdaptiveLaw(ceiling=5, first=1.0)
+    law.start(1.0)
+    law.start(1.2 + 0.9 * LATENESS)
+    assert law.free_at() == pytest.approx(1.4)
+    law.start(1.4 + 1.1 * LATENESS)
+    assert law.free_at() == pytest.approx(1.6 + 1.1 * LATENESS)
+
+
 @pytest.mark.parametrize("ceiling", [0, -1, math.nan, math.inf])
 def test_a_ceiling_that_is_no_rate_is_refused(ceiling: float) -> None:
     with pytest.raises(ValueError, match="is no limit"):
@@ -272,22 +281,34 @@ def test_hours_of_idleness_change_nothing() -> None:
 def test_answers_to_what_was_sent_before_a_cut_say_nothing_more() -> None:
     law = AdaptiveLaw(learned=Learned(rate=100))
     early = [law.start(now / 100) for now in range(100)]
-    for sent in early[:60]:
+    for sent in early[:4]:
         law.accepted(sent, 1.0)
-    refuse(law, early[60], 1.0)
+    for sent in early[4:8]:
+        refuse(law, sent, 1.0)
     cut = law.rate
-    assert cut <= 98
+    assert 50 <= cut < 60
     pause = law.free_at()
-    for sent in early[61:80]:
+    for sent in early[8:60]:
         refuse(law, sent, 1.01)
-    for sent in early[80:-1]:
+    for sent in early[60:-1]:
         law.accepted(sent, 1.02)
-    late = early[-1]
     assert (law.rate, law.free_at()) == (cut, pause)
     for n in range(20):
         law.accepted(law.start(2 + n / 50), 2.5)
-    refuse(law, late, 2.6)
+    refuse(law, early[-1], 2.6)
     assert law.rate == cut
+
+
+def test_one_429_among_few_answers_is_no_judgement() -> None:
+    law = AdaptiveLaw(learned=Learned(rate=10))
+    sent = [law.start(1 + n / 10) for n in range(10)]
+    law.accepted(sent[0], 2.1)
+    refuse(law, sent[1], 2.1)
+    assert law.rate == 10
+    for each in sent[2:9]:
+        law.accepted(each, 2.1)
+    refuse(law, sent[9], 2.1)
+    assert 7 < law.rate < 10
 
 
 def test_a_failure_says_nothing_but_makes_room() -> None:
@@ -326,6 +347,14 @@ def test_while_nothing_is_accepted_single_probes_come_ever_more_rarely() -> None
     client.run(LONGEST_PAUSE)
     assert client.law.rate > 0.5 * rate
     assert client.run(60).accepted >= 0.9 * 600
+
+
+def test_a_window_of_a_minute_is_not_asked_in_vain_all_the_time() -> None:
+    client = Client(AdaptiveLaw(), Window(600, fixed=True, seconds=60))
+    client.run(300)
+    counts = client.run(600)
+    assert counts.accepted >= 0.95 * 6000
+    assert counts.throttled <= 0.04 * counts.accepted
 
 
 def test_alone_and_told_that_it_is_too_many_at_once_it_slows_down() -> None:
@@ -397,6 +426,18 @@ def test_what_was_sent_before_a_limit_was_found_does_not_lower_it() -> None:
     assert limit.throttled(10, said=True)
     assert limit.throttled(14, said=True)
     assert limit.most == 10
+
+
+def test_a_limit_found_anew_is_soon_tried_again() -> None:
+    limit = ConcurrencyLimit(4)
+    for _ in range(1000):  # one more has failed many times
+        limit.accepted(3)
+        limit.throttled(4, said=False)
+    assert limit.most == 4
+    assert limit.throttled(2, said=True)
+    for _ in range(FIRST_PATIENCE):
+        limit.accepted(1)
+    assert limit.most == 3
 
 
 def test_a_limit_that_has_risen_is_climbed_quickly_once_noticed() -> None:

@@ -1,0 +1,509 @@
+"""Checking, vacuuming and copying real frontiers: sound and damaged, in use, killed half-way, on full disks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import apsw
+import pytest
+
+from crawlerd.core.errors import FrontierError, FrontierLocked, FrontierTooNew, StorageFailed
+from crawlerd.core.outcome import Batch, Bury, Complete, Outcome, Retry
+from crawlerd.core.task import NewTask
+from crawlerd.frontier import maintenance
+from crawlerd.frontier.lock import StateLock
+from crawlerd.frontier.maintenance import EXAMPLES, INVARIANTS, backup, check, vacuum
+from crawlerd.frontier.schema import FILE_NAME, MIGRATIONS
+from crawlerd.frontier.sqlite import Frontier, Settled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+NOW = 1_000_000.0
+
+
+def page(number: int, bucket: str = "pages", *, length: int = 10) -> NewTask:
+    return NewTask("shop.page", bucket, 5, f'{{"n":{number},"x":"{"x" * length}"}}', unique=True)
+
+
+def settle(frontier: Frontier, outcome: Outcome, bucket: int = 1, count: int = 1) -> None:
+    group = [Settled(task, 1, outcome) for task in frontier.heads(bucket, (-1, -1), count)]
+    assert group
+    frontier.commit(group, now=NOW)
+
+
+def fill(frontier: Frontier) -> None:
+    """Run 1 is completed, run 2 not clean, with task 4 dead. Run 3 goes on: 4 tasks are ready in bucket 1 and 2 in
+    bucket 2, 2 delayed, 1 dead, a cursor staged. Run 4 is of another account, with task 15 in bucket 3."""
+    account, other = frontier.account("acme", "shop"), frontier.account("zenith", "shop")
+    for name in ("clean", "unclean"):
+        frontier.start_run(name, account, [page(1), page(2)], full=True, now=NOW)
+    settle(frontier, Complete([Batch("pages", 100, "[]", [])], [], [("pages", "7")]), count=3)
+    settle(frontier, Bury("gone"))
+    frontier.start_run("shop", account, [*map(page, range(7)), page(20, "items")], full=True, now=NOW)
+    children = [page(1), page(21, "items"), page(9)]
+    settle(frontier, Complete([Batch("pages", 5, "[]", [])], children, [("pages", "8")]))
+    settle(frontier, Retry(60.0, "reset"), count=2)
+    settle(frontier, Bury("gone"))
+    frontier.start_run("other", other, [page(1)], full=False, now=NOW)
+
+
+@pytest.fixture
+def var(tmp_path: Path) -> Path:
+    """A state directory."""
+    (tmp_path / "var").mkdir()
+    return tmp_path / "var"
+
+
+@pytest.fixture
+def frontier(var: Path) -> Iterator[Frontier]:
+    frontier = Frontier(var, now=NOW)
+    fill(frontier)
+    yield frontier
+    frontier.close()
+
+
+def edit(path: Path, statements: str) -> None:
+    with closing(apsw.Connection(str(path))) as database:
+        database.execute(f"PRAGMA ignore_check_constraints = on; PRAGMA writable_schema = on; {statements}")
+
+
+def select(path: Path, statement: str) -> list[tuple[Any, ...]]:
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as database:
+        return list(database.execute(statement))
+
+
+def dump(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    tables = select(path, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+    assert len(tables) >= 12
+    return {name: sorted(select(path, f'SELECT * FROM "{name}"'), key=repr) for (name,) in tables}
+
+
+def files(folder: Path) -> set[str]:
+    return {file.name for file in folder.iterdir()}
+
+
+# check
+
+
+def test_a_sound_frontier_is_sound_whatever_happens_to_it(frontier: Frontier) -> None:
+    """Checked beside its writer."""
+    assert check(frontier.path) == check(frontier.path, full=True) == []
+    frontier.commit([], now=NOW + 60.0)  # what was delayed is due
+    assert check(frontier.path) == []
+    frontier.retry_dead([4, 8])
+    assert check(frontier.path) == []
+    for bucket in (1, 2, 3):
+        settle(frontier, Complete(), bucket, 100)
+    assert select(frontier.path, "SELECT sum(open), sum(dead) FROM run") == [(0, 0)]
+    assert check(frontier.path) == []
+
+
+def test_an_empty_frontier_is_sound(var: Path) -> None:
+    Frontier(var, now=NOW).close()
+    assert check(var / FILE_NAME, full=True) == []
+
+
+DAMAGE = [
+    ("UPDATE run SET open = open + 1200 WHERE id = 3", ["run 3 counts 1,208 open tasks, but 8 are ready or delayed"]),
+    ("UPDATE run SET delayed = 1 WHERE id = 3", ["run 3 counts 1 delayed tasks, but there are 2"]),
+    ("UPDATE run SET dead = 0 WHERE id = 2", ["run 2 counts 0 dead tasks, but there are 1"]),
+    ("UPDATE bucket SET ready = 9 WHERE id = 1", ["bucket 1 counts 9 ready tasks, but there are 4"]),
+    (
+        "DELETE FROM ready WHERE seq = 13",
+        ["run 3 counts 8 open tasks, but 7 are ready or delayed", "bucket 2 counts 2 ready tasks, but there are 1"],
+    ),
+    (
+        "INSERT INTO dead SELECT seq, run, bucket, priority, kind, attempt, 0, 'items', 'gone', payload, 5.0 "
+        "FROM ready WHERE seq = 15; UPDATE run SET dead = 1 WHERE id = 4",
+        ["task 15 lies in 2 places: dead, ready"],
+    ),
+    (
+        "INSERT INTO ready SELECT 2, priority, seq, run, kind, attempt, crashes, payload FROM ready WHERE seq = 15; "
+        "UPDATE run SET open = 2 WHERE id = 4; UPDATE bucket SET ready = 3 WHERE id = 2",
+        [
+            "task 15 lies in 2 places: ready, ready",
+            "1 ready tasks of run 4 are in bucket 2, which is another account's",
+        ],
+    ),
+    ("UPDATE next_seq SET value = 15", ["the next new task would have the number 15, but there is a task 15"]),
+    ("DELETE FROM next_seq", ["0 numbers are noted for the next new task, instead of one"]),
+    ("UPDATE run SET records = 6 WHERE id = 3", ["run 3 counts 6 records, but its streams count 5"]),
+    ("UPDATE run SET state = 'failed', ended_at = 5.0 WHERE id = 4", ["run 4 is failed, with 1 open tasks"]),
+    ("UPDATE run SET state = 'running', ended_at = NULL WHERE id = 1", ["run 1 is running, with 0 open tasks"]),
+    ("UPDATE run SET ended_at = NULL WHERE id = 1", ["run 1 is completed, with no time of its end"]),
+    ("UPDATE run SET ended_at = 5.0 WHERE id = 4", ["run 4 is running, with a time of its end"]),
+    (
+        "UPDATE run SET state = 'completed' WHERE id = 2",
+        ["run 2 is completed, with 1 dead tasks", "1 cursors are staged by run 2, which is completed"],
+    ),
+    (
+        "DELETE FROM run WHERE id = 3",
+        [
+            "6 ready tasks are of run 3, which does not exist",
+            "2 delayed tasks are of run 3, which does not exist",
+            "1 dead tasks are of run 3, which does not exist",
+            "1 cursors are staged by run 3, which does not exist",
+            "1 streams are reported of run 3, which does not exist",
+            "10 keys of unique tasks are kept for run 3, which does not exist",
+        ],
+    ),
+    ("DELETE FROM bucket WHERE id = 3", ["1 ready tasks are in bucket 3, which does not exist"]),
+    ("UPDATE delayed SET kind = 5", ["2 delayed tasks are of kind 5, which does not exist"]),
+    (
+        "DELETE FROM account WHERE id = 2",
+        ["run 4 is of account 2, which does not exist", "bucket 3 is of account 2, which does not exist"],
+    ),
+    ("UPDATE run SET dead = -1 WHERE id = 1", ["run 1 counts -1 dead tasks, but there are 0"]),
+]
+
+
+@pytest.mark.parametrize(("statements", "lines"), DAMAGE)
+def test_what_is_broken_is_told_in_words(statements: str, lines: list[str], frontier: Frontier) -> None:
+    edit(frontier.path, statements)
+    assert sorted(check(frontier.path)) == sorted(lines)
+
+
+def test_every_invariant_is_broken_once() -> None:
+    told = [line for _, lines in DAMAGE for line in lines]
+    for invariant in INVARIANTS:
+        first, *_, last = invariant.broken.replace("{:,}", "{}").split("{}")
+        assert any(line.startswith(first) and line.endswith(last) for line in told), invariant.broken
+
+
+def test_the_same_again_and_again_is_counted(frontier: Frontier) -> None:
+    edit(
+        frontier.path,
+        "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 2999) "
+        "INSERT INTO staged SELECT i, 'pages', '1' FROM n",
+    )
+    assert check(frontier.path) == [
+        *(f"1 cursors are staged by run {1000 + i}, which does not exist" for i in range(EXAMPLES)),
+        f"… and {2000 - EXAMPLES:,} more like this one",
+    ]
+
+
+def test_an_index_that_lies_is_found_by_the_full_check(frontier: Frontier) -> None:
+    edit(
+        frontier.path,
+        "UPDATE sqlite_schema SET sql = 'CREATE INDEX run_import ON run(state, id)' WHERE name = 'run_import'; "
+        "PRAGMA schema_version = 99",
+    )
+    assert check(frontier.path) == []
+    found = check(frontier.path, full=True)
+    assert "the file is damaged: row 1 missing from index run_import" in found
+
+
+def test_a_torn_file_is_found(var: Path) -> None:
+    frontier = Frontier(var, now=NOW)
+    frontier.start_run(
+        "shop", frontier.account("acme", "shop"), [page(n, length=500) for n in range(300)], full=True, now=NOW
+    )
+    frontier.close()
+    with frontier.path.open("r+b") as file:
+        for number in range(40, frontier.path.stat().st_size // 4096, 10):
+            file.seek(number * 4096)
+            file.write(b"\x0b" * 4096)
+    found = check(frontier.path)
+    assert found
+    assert all(line.startswith("the file is damaged: ") for line in found)
+
+
+def test_what_is_no_frontier_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "file.db"
+    with pytest.raises(FrontierError, match=f"there is no frontier in {path}"):
+        check(path)
+    assert not path.exists()
+    edit(path, "CREATE TABLE other(x)")
+    with pytest.raises(FrontierError, match=f"there is no frontier in {path}"):
+        check(path)
+    edit(path, "PRAGMA user_version = 1")
+    with pytest.raises(FrontierError, match=f"{path} is a database, but not a frontier: no such table"):
+        check(path)
+    edit(path, f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    with pytest.raises(FrontierTooNew, match=f"{path} was written by a newer crawlerd"):
+        check(path)
+    path.write_bytes(b"no database at all" * 100)
+    with pytest.raises(FrontierError, match=f"{path} is not a usable database"):
+        check(path)
+
+
+# backup
+
+
+def test_a_backup_is_one_plain_file_and_a_frontier(frontier: Frontier, tmp_path: Path) -> None:
+    """Also of what is in the writer's log only."""
+    assert (frontier.path.parent / f"{FILE_NAME}-wal").stat().st_size > 0
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    copy = folder / FILE_NAME
+    assert backup(frontier.path.parent, copy) == copy.stat().st_size
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert dump(copy) == dump(frontier.path)
+    assert check(copy, full=True) == []
+    assert files(folder) == {FILE_NAME}  # looking at it leaves nothing behind
+    restored = Frontier(folder, now=NOW)
+    assert restored.heads(1, (-1, -1), 100) == frontier.heads(1, (-1, -1), 100)
+    settle(restored, Complete(), 2, 2)
+    restored.close()
+    assert check(copy) == []
+
+
+def overtake(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """A backup of single pages, each of which is followed by `act`."""
+    real = os.fdatasync
+
+    def fdatasync(fd: int) -> None:
+        real(fd)
+        act()
+
+    monkeypatch.setattr(maintenance, "STEP_PAGES", 1)
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+
+
+def test_a_backup_is_of_one_moment_however_much_is_written(
+    frontier: Frontier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, numbers = dump(frontier.path), iter(range(100, 10_000))
+    overtake(monkeypatch, lambda: settle(frontier, Complete([], [page(next(numbers)), page(next(numbers))])))
+    backup(frontier.path.parent, tmp_path / "copy.db")
+    assert dump(tmp_path / "copy.db") == before
+    assert next(numbers) > 140
+    assert check(frontier.path) == []
+
+
+def test_the_writers_log_has_a_bound(frontier: Frontier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = iter(range(100, 10_000))
+    monkeypatch.setattr(maintenance, "LOG_GROWTH", 100_000)
+    with monkeypatch.context() as slow:
+        overtake(slow, lambda: settle(frontier, Complete([], [page(next(numbers))])))
+        with pytest.raises(FrontierError, match=rf"{FILE_NAME}-wal has grown by .* while it was copied: {tmp_path} is"):
+            backup(frontier.path.parent, tmp_path / "copy.db")
+    assert files(tmp_path) == {"var"}
+    backup(frontier.path.parent, tmp_path / "copy.db")
+    assert check(tmp_path / "copy.db") == []
+
+
+def test_an_existing_file_is_replaced_when_asked_for(frontier: Frontier, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    copy.write_text("somebody's only copy")
+    with pytest.raises(FrontierError, match=f"{copy} is there already: choose another name, or say --force"):
+        backup(frontier.path.parent, copy)
+    assert copy.read_text() == "somebody's only copy"
+    backup(frontier.path.parent, copy, force=True)
+    assert check(copy) == []
+    assert files(tmp_path) == {"var", "copy.db"}
+
+
+def test_a_file_that_appears_meanwhile_is_not_replaced(
+    frontier: Frontier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy.db"
+    overtake(monkeypatch, lambda: copy.write_text("somebody's only copy"))
+    with pytest.raises(FrontierError, match="is there already"):
+        backup(frontier.path.parent, copy)
+    assert copy.read_text() == "somebody's only copy"
+    assert files(tmp_path) == {"var", "copy.db"}
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        (".", "is there already and not a file"),
+        ("pipe", "is there already and not a file"),
+        ("nowhere/copy.db", "cannot write .*: No such file or directory"),
+        ("plain/copy.db", "Not a directory"),
+        (f"var/{FILE_NAME}", "is in the state directory"),
+        (f"var/{FILE_NAME}-wal", "is in the state directory"),
+        ("link", "is in the state directory"),
+        ("used.db", "used.db-wal is there: .*used.db is in use"),
+    ],
+)
+@pytest.mark.parametrize("force", [False, True])
+def test_where_a_backup_may_not_be(name: str, why: str, force: bool, frontier: Frontier, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "plain").write_text("")
+    (tmp_path / "link").symlink_to(frontier.path)
+    (tmp_path / "used.db-wal").write_text("")
+    before, there = dump(frontier.path), files(tmp_path)
+    with pytest.raises(FrontierError, match=why):
+        backup(frontier.path.parent, tmp_path / name, force=force)
+    assert files(tmp_path) == there
+    assert dump(frontier.path) == before
+
+
+HELD = """
+import os, sys
+from pathlib import Path
+from crawlerd.frontier import maintenance
+function, number = sys.argv[3], int(sys.argv[4])
+real = getattr(os, function)
+def held(*arguments):
+    global number
+    number -= 1
+    if number == 0:
+        print("held", flush=True)
+        sys.stdin.read()
+    return real(*arguments)
+maintenance.STEP_PAGES = 1
+setattr(os, function, held)
+maintenance.backup(Path(sys.argv[1]), Path(sys.argv[2]), force=True)
+"""
+
+
+@contextmanager
+def held_backup(var: Path, copy: Path, function: str, number: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that makes a backup and waits before the so-many-th call of a function of `os`."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HELD, str(var), str(copy), function, str(number)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(("function", "number"), [("ftruncate", 1), ("fdatasync", 1), ("fdatasync", 15), ("fsync", 1)])
+@pytest.mark.parametrize("replaces", [False, True])
+def test_a_killed_backup_leaves_no_half_file(
+    function: str, number: int, replaces: bool, frontier: Frontier, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.db"
+    if replaces:
+        copy.write_text("the backup of yesterday")
+    with held_backup(frontier.path.parent, copy, function, number):
+        assert (tmp_path / "copy.db.part").exists()
+        with pytest.raises(FrontierError, match=rf"another backup is writing {copy}\.part"):
+            backup(frontier.path.parent, copy, force=True)
+    assert (copy.read_text() if replaces else copy.exists()) == (replaces and "the backup of yesterday")
+    settle(frontier, Complete())
+    backup(frontier.path.parent, copy, force=replaces)
+    assert dump(copy) == dump(frontier.path)
+    assert files(tmp_path) == {"var", "copy.db"}
+
+
+def test_a_backup_is_whole_as_soon_as_it_is_there(frontier: Frontier, tmp_path: Path) -> None:
+    with held_backup(frontier.path.parent, tmp_path / "copy.db", "fsync", 2):  # of the directory
+        assert files(tmp_path) == {"var", "copy.db"}
+        assert dump(tmp_path / "copy.db") == dump(frontier.path)
+
+
+def take_all_space(disk: Path) -> Path:
+    filler = disk / "filler"
+    with filler.open("ab", buffering=0) as file:
+        for size in (65536, 4096, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                continue
+    return filler
+
+
+def test_a_backup_onto_a_full_disk(frontier: Frontier, small_disk: Path) -> None:
+    filler = take_all_space(small_disk)
+    with filler.open("r+b") as file:
+        file.truncate(filler.stat().st_size - 40_000)
+    copy = small_disk / "copy.db"
+    with pytest.raises(StorageFailed, match=rf"the disk that holds {copy}\.part is full") as raised:
+        backup(frontier.path.parent, copy)
+    assert raised.value.full
+    assert files(small_disk) == {"filler"}
+    filler.unlink()
+    backup(frontier.path.parent, copy)
+    assert dump(copy) == dump(frontier.path)
+
+
+# vacuum
+
+
+def half_empty(var: Path) -> None:
+    """A closed frontier of about a megabyte, most of whose tasks are done."""
+    frontier = Frontier(var, now=NOW)
+    frontier.start_run(
+        "shop", frontier.account("acme", "shop"), [page(n, length=500) for n in range(2000)], full=True, now=NOW
+    )
+    settle(frontier, Complete(), count=1500)
+    frontier.close()
+
+
+def test_vacuum_gives_space_back_and_changes_nothing(var: Path) -> None:
+    half_empty(var)
+    path = var / FILE_NAME
+    rows, size = dump(path), path.stat().st_size
+    before, after = vacuum(var)
+    assert before == size
+    assert after == path.stat().st_size < size / 2
+    assert dump(path) == rows
+    assert check(path, full=True) == []
+    assert {name for name in files(var) if not name.endswith(("-shm", "-wal"))} == {FILE_NAME, "lock"}
+
+
+def test_vacuum_needs_the_state_directory_for_itself(var: Path) -> None:
+    half_empty(var)
+    held = "from crawlerd.frontier.lock import StateLock; import sys, pathlib; l = StateLock(pathlib.Path(sys.argv[1]))"
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{held}; print('held', flush=True); sys.stdin.read()", str(var)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        size = (var / FILE_NAME).stat().st_size
+        with pytest.raises(FrontierLocked, match=rf"another crawlerd \(pid {process.pid}\) is using {var}: stop it"):
+            vacuum(var)
+        assert (var / FILE_NAME).stat().st_size == size
+        process.kill()
+    vacuum(var)
+    StateLock(var).close()
+
+
+def test_vacuum_on_a_full_disk_loses_nothing(small_disk: Path) -> None:
+    half_empty(small_disk)
+    path = small_disk / FILE_NAME
+    rows = dump(path)
+    filler = take_all_space(small_disk)
+    with filler.open("r+b") as file:
+        file.truncate(filler.stat().st_size - 200_000)
+    free = os.statvfs(small_disk).f_bavail
+    with pytest.raises(StorageFailed, match=rf"{path} is full: vacuum needs up to 0\.\d MB of free space") as raised:
+        vacuum(small_disk)
+    assert raised.value.full
+    assert os.statvfs(small_disk).f_bavail >= free - 2  # the lock
+    assert dump(path) == rows
+    filler.unlink()
+    before, after = vacuum(small_disk)
+    assert after < before / 2
+    assert dump(path) == rows
+
+
+def test_a_reader_keeps_the_space_until_later(var: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    half_empty(var)
+    path = var / FILE_NAME
+    size = path.stat().st_size
+    monkeypatch.setattr(maintenance, "READER_WAIT", 20)
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as reader:
+        reader.execute("BEGIN")
+        rows = reader.execute("SELECT * FROM ready").fetchall()
+        with pytest.raises(FrontierError, match="is vacuumed, but another command reads it"):
+            vacuum(var)
+        assert reader.execute("SELECT * FROM ready").fetchall() == rows
+    Frontier(var, now=NOW).close()
+    assert path.stat().st_size < size / 2
+    assert check(path) == []
+
+
+@pytest.mark.parametrize("act", [vacuum, lambda var: backup(var, var.parent / "copy.db")])
+def test_where_nothing_is_nothing_is_made(act: Callable[[Path], object], tmp_path: Path) -> None:
+    with pytest.raises(FrontierError, match=f"there is no frontier in {tmp_path / 'var' / FILE_NAME}"):
+        act(tmp_path / "var")
+    assert files(tmp_path) == set()
