@@ -1,21 +1,32 @@
-"""A queue of 10M tasks over 100,000 accounts, beside one of 20,000: enqueue, disk, memory, lease, throughput, start."""
+"""A queue of 10M tasks over 100,000 accounts, beside one of 20,000: enqueue, disk, memory, start, throughput, lease."""
 
 from __future__ import annotations
 
-import gc
+import argparse
+import json
+import math
+import os
 import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
 import time
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
+import msgspec
 import psutil
-from rig import CHUNK
+from rig import CHUNK, HERE, Fsync, about, install_source, table
 from steady_source import Step, steady
 
 import crawlerd.engine.engine as engine_module
 from crawlerd.core.account import AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
 from crawlerd.core.outcome import Complete
+from crawlerd.core.task import Task
 from crawlerd.engine.engine import Engine
 from crawlerd.engine.workbench import Choice, Workbench
 from crawlerd.frontier.reader import FrontierReader
@@ -24,60 +35,58 @@ from crawlerd.ratelimit.window import Stamp
 from crawlerd.settings import Settings, load
 
 PROCESSES, THREADS = 2, 16
-MEMORY_SECONDS = 0.1  # between looks at the resident memory
-STARTERS = 64
-WARM_TASKS = 10_000
+STARTERS = 64  # imports that are asked for at once: one alone would wait for a commit of the running ones each time
+WARM_TASKS = 10_000  # performed after the last import has started, before anything is measured
 LEASES = 200_000  # timed in isolation
-FAR = 86_000.0  # seconds that a throttled account stays so
+LEASES_A_SECOND = 20_000  # in isolation, by a clock that the benchmark moves on
+DAY = 86_000.0  # seconds that a throttled account waits
 CONFIG = """
 [daemon]
-state_dir = "{state_dir}"
+state_dir = "."
 listen = "127.0.0.1:0"
-worker_processes = {processes}
-threads_per_process = {threads}
 [sinks.none]
 type = "sqlite"
 path = "none.db"
 """
 ACCOUNT = """
-[accounts.a{number}]
+[accounts.{name}]
 source = "steady"
 limits = []
-[imports.a{number}]
-account = "a{number}"
+[imports.{name}]
+account = "{name}"
 sink = "none"
 streams = ["nothing"]
 """
+Found = dict[str, float]
 
 
-def shares(tasks: int, accounts: int) -> list[int]:
-    """Tasks of each account: the first holds half, the others as equal parts of the rest as whole numbers permit."""
+def shares(tasks: int, accounts: int) -> dict[str, int]:
+    """Tasks by account: the first holds half, the others as equal parts of the rest as whole numbers permit."""
     first = tasks // 2
     each, more = divmod(tasks - first, accounts - 1)
-    return [first, *(each + (number < more) for number in range(accounts - 1))]
+    return {"a0": first} | {f"a{number}": each + (number <= more) for number in range(1, accounts)}
 
 
-# parts: each in a process of its own, in the directory `place`, whose findings are printed as JSON
+# Each part runs in a process of its own. They return what they measured.
 
 
-def seed(place: Path, tasks: int, accounts: int) -> dict[str, float]:
-    """Accounts with one task each of an interrupted run, as far as they get any."""
+def seed(place: Path, tasks: int, accounts: int) -> Found:
+    """Accounts, each with one task of an interrupted run as far as it gets any."""
     frontier = Frontier(place, now=time.time())
-    for number, share in enumerate(shares(tasks, accounts)):
-        account = frontier.account(f"a{number}", "steady")
+    for name, share in shares(tasks, accounts).items():
+        account = frontier.account(name, "steady")
         if share:
-            first = steady.new_task(Step(f"parent_{number:012}", 0))
-            frontier.start_run(f"a{number}", account, [first], full=True, now=time.time())
+            first = steady.new_task(Step(f"parent_{account:012}", 0))
+            frontier.start_run(name, account, [first], full=True, now=time.time())
     frontier.close()
     return {}
 
 
-def enqueue(place: Path, tasks: int, accounts: int) -> dict[str, float]:
-    """The seeds become the tasks: children of completed ones, in transactions of 10,000, accounts in random order."""
+def enqueue(place: Path, tasks: int, accounts: int) -> Found:
+    """The seeds become the queue, as children of completed tasks: transactions of about 10,000, every second one of the
+    first account, the others in random order."""
     frontier = Frontier(place, now=time.time())
-    numbers = {f"a{n}": frontier_account for n, frontier_account in enumerate(range(1, accounts + 1))}
-    buckets = {name: frontier.ready_buckets(number) for name, number in numbers.items()}
-    wanted = shares(tasks, accounts)
+    wanted = list(shares(tasks, accounts).values())
     small = [number for number in range(1, accounts) if wanted[number] > 1]
     random.Random(1).shuffle(small)
     groups: list[list[tuple[int, int]]] = [[]]
@@ -86,90 +95,101 @@ def enqueue(place: Path, tasks: int, accounts: int) -> dict[str, float]:
             groups.append([])
         groups[-1].append((number, wanted[number]))
     left = wanted[0] - 1
-    for group in range(0, 2 * max(1, -(-left // CHUNK)), 2):  # the first account's turn is every second one
-        groups.insert(group, [(0, min(CHUNK, left) + 1)])
-        left -= min(CHUNK, left)
-    made, spent = 0, 0.0
-    io, cpu, begun = psutil.Process().io_counters().write_bytes, time.process_time(), time.monotonic()
+    for turn in range(-(-left // CHUNK)):
+        groups.insert(2 * turn, [(0, min(CHUNK, left - turn * CHUNK) + 1)])
+    made, seconds, cpu = 0, 0.0, 0.0
+    written = psutil.Process().io_counters().write_bytes
     for group in groups:
         settled = []
         for number, count in group:
-            (bucket,) = buckets[f"a{number}"]
+            (bucket,) = frontier.ready_buckets(number + 1)
             (parent,) = frontier.heads(bucket.id, (-1, -1), 1)
             children = [steady.new_task(Step(f"parent_{number:012}", index)) for index in range(count)]
             settled.append(Settled(parent, bucket.account, Complete(children=children)))
-        start = time.monotonic()
+            made += count
+        start, start_cpu = time.monotonic(), time.process_time()
         frontier.commit(settled, now=time.time())
-        spent += time.monotonic() - start
-        made += sum(count for _, count in group)
-    seconds, cpu = time.monotonic() - begun, time.process_time() - cpu
+        seconds, cpu = seconds + time.monotonic() - start, cpu + time.process_time() - start_cpu
+    start = time.monotonic()
     frontier.close()
-    written = psutil.Process().io_counters().write_bytes - io
+    seconds += time.monotonic() - start
     reader = FrontierReader.open(place)
     assert reader is not None
     assert reader.totals() == (tasks, 0, 0), reader.totals()
     reader.close()
-    size = sum(each.stat().st_size for each in place.glob("frontier.db*"))
-    return {"made": made, "commit": spent, "seconds": seconds, "cpu": cpu, "written": written, "size": size}
+    return {
+        "rate": made / seconds,
+        "cpu": cpu / made * 1e6,
+        "written": (psutil.Process().io_counters().write_bytes - written) / made,
+        "size": sum(each.stat().st_size for each in place.glob("frontier.db*")) / tasks,
+    }
 
 
-def throttle(place: Path, accounts: int) -> dict[str, float]:
-    """90% of the accounts, all but the first and every tenth, wait for a Retry-After of a day."""
+def throttle(place: Path, accounts: int) -> Found:
+    """All accounts but the first and every tenth wait for a Retry-After of a day."""
     frontier = Frontier(place, now=time.time())
-    blocked = {}
-    for number in range(1, accounts + 1):
-        if (number - 1) % 10:
-            blocked.update({bucket.id: time.time() + FAR for bucket in frontier.ready_buckets(number)})
-    frontier.commit([], now=time.time(), blocked=blocked)
+    numbers = (number for number in range(1, accounts + 1) if (number - 1) % 10)
+    buckets = [bucket.id for number in numbers for bucket in frontier.ready_buckets(number)]
+    frontier.commit([], now=time.time(), blocked=dict.fromkeys(buckets, time.time() + DAY))
     frontier.close()
-    return {"blocked": len(blocked)}
+    return {"blocked": len(buckets)}
 
 
 class TimedWorkbench(Workbench):
-    """Notes what each lease took: wall-clock seconds, waits for the GIL included."""
+    """Notes what each lease took: seconds by the clock, which includes waits for the GIL, or of CPU."""
 
+    clock = staticmethod(time.perf_counter)
     took: ClassVar[list[float]] = []
     _share = 0.0
 
     def choose(self, now: float, most: int) -> list[Choice]:
-        start = time.perf_counter()
+        start = self.clock()
         choices = super().choose(now, most)
-        self._share = (time.perf_counter() - start) / max(1, len(choices))
+        self._share = (self.clock() - start) / max(1, len(choices))
         return choices
 
     def charge(self, choice: Choice, now: float) -> Stamp:
-        start = time.perf_counter()
+        start = self.clock()
         stamp = super().charge(choice, now)
-        self.took.append(self._share + time.perf_counter() - start)
+        self.took.append(self._share + self.clock() - start)
         return stamp
 
+    @classmethod
+    def percentiles(cls) -> Found:
+        """In µs."""
+        took = sorted(cls.took)
+        return {
+            name: took[int((len(took) - 1) * at)] * 1e6
+            for name, at in (("p50", 0.5), ("p99", 0.99), ("p999", 0.999), ("most", 1.0))
+        }
 
-def run(
-    place: Path, tasks: int, accounts: int, seconds: float, spawned: float, *, toml: bool, only: int
-) -> dict[str, float]:
-    """The engine on the queue. only: starts the imports of the first and every so-many-th account alone."""
+
+def run(place: Path, tasks: int, accounts: int, seconds: float, spawned: float, toml: bool, every: int) -> Found:
+    """The engine on the queue. spawned: monotonic time of this process's start. every: starts the imports of every
+    so-many-th account alone. rss: resident MiB of the main process."""
     process = psutil.Process()
 
     def resident() -> float:
-        return process.memory_info().rss / 2**20
+        return float(process.memory_info().rss) / 2**20
 
     found = {"rss bare": resident()}
     settings = load(place / "crawlerd.toml") if toml else settings_of(place, accounts)
-    gc.collect()
     found |= {"s settings": time.monotonic() - spawned, "rss settings": resident()}
     start = time.monotonic()
-    engine_module.Workbench = TimedWorkbench
+    vars(engine_module)["Workbench"] = TimedWorkbench  # its times are wanted as they are inside the engine
     engine = Engine(settings)
     found |= {"s engine": time.monotonic() - start, "rss engine": resident()}
-    start = time.monotonic()
+    names = [
+        name for number, (name, share) in enumerate(shares(tasks, accounts).items()) if share and number % every == 0
+    ]
     with engine:
-        names = [f"a{n}" for n, share in enumerate(shares(tasks, accounts)) if share and n % only == 0]
         engine.start_import(names[0])
         while not engine.dispatcher.first_lease_at:
             assert engine.failure is None
             time.sleep(0.001)
         found["s first lease"] = engine.dispatcher.first_lease_at - spawned
-        with ThreadPoolExecutor(STARTERS) as starters:  # one alone would wait for a commit each time
+        start = time.monotonic()
+        with ThreadPoolExecutor(STARTERS) as starters:
             list(starters.map(engine.start_import, names[1:]))
         found["s imports"] = time.monotonic() - start
         outcomes, most = engine.dispatcher.outcomes, 0.0
@@ -177,27 +197,58 @@ def run(
         while outcomes["complete"] < warm:
             assert engine.failure is None
             time.sleep(0.01)
-        found |= {"s under way": time.monotonic() - start, "rss imports": resident()}
-        before, begun, commits = outcomes["complete"], time.monotonic(), engine.store.commits
-        cpu = process.cpu_times()
+        found["s under way"] = time.monotonic() - start
+        before, begun, cpu = outcomes["complete"], time.monotonic(), time.process_time()
         TimedWorkbench.took.clear()
         while time.monotonic() < begun + seconds:
-            time.sleep(MEMORY_SECONDS)
+            time.sleep(0.1)
             most = max(most, resident())
-        done, elapsed = outcomes["complete"] - before, time.monotonic() - begun
-        spent = sum(process.cpu_times()[:2]) - sum(cpu[:2])
-        took = sorted(TimedWorkbench.took)
-        assert engine.failure is None
+        done = outcomes["complete"] - before
         found |= {
+            "rate": done / (time.monotonic() - begun),
+            "cpu": (time.process_time() - cpu) / done * 1e6,
             "rss": most,
-            "rss worker": max(psutil.Process(pid).memory_info().rss / 2**20 for pid in engine.dispatcher.worker_pids),
-            "rate": done / elapsed,
-            "cpu": spent / done * 1e6,
-            "tasks a commit": done / (engine.store.commits - commits),
-            **{name: took[int(len(took) * at)] * 1e6 for name, at in (("p50", 0.5), ("p99", 0.99), ("p999", 0.999))},
-            "most": took[-1] * 1e6,
         }
+        found["rss worker"] = max(
+            psutil.Process(pid).memory_info().rss / 2**20 for pid in engine.dispatcher.worker_pids
+        )
+        assert engine.failure is None
+        found |= TimedWorkbench.percentiles()
     return found
+
+
+def lease(accounts: int, limited: bool, throttled: bool) -> Found:
+    """`choose` and `charge` alone, in CPU time, since nothing is there to wait for; limits see a clock that is moved on
+    evenly."""
+    TimedWorkbench.clock = staticmethod(time.thread_time)
+    spec = LimitSpec(limits=("100/second",), bucket_limits=("25/second",)) if limited else LimitSpec()
+    asked: list[tuple[int, int]] = []
+    bench = TimedWorkbench(lambda number: (f"a{number}", spec), lambda *ask: asked.append(ask), lambda _: None)
+    now, sequence = 0.0, 0
+
+    def answer() -> None:
+        nonlocal sequence
+        for number, count in asked:
+            tasks = [Task(sequence + n, number, 5, 1, "steady.step", 0, "{}") for n in range(1, count + 1)]
+            sequence += count
+            blocked_until = DAY if throttled and (number - 1) % 10 else 0.0
+            bench.add_heads(number, number, "step", tasks, more=True, blocked_until=blocked_until, now=now)
+        asked.clear()
+
+    asked += [(number, 1) for number in range(1, accounts + 1)]
+    answer()
+    for warm in (True, False):
+        bench.took.clear()
+        while len(bench.took) < (LEASES // 10 if warm else LEASES):
+            choices = bench.choose(now, 8)
+            for choice in choices:
+                bench.charge(choice, now)
+            for choice in choices:
+                bench.finish(choice, now)
+            answer()
+            now = now + len(choices) / LEASES_A_SECOND if choices else max(now, bench.next_at())
+            assert now < math.inf
+    return bench.percentiles()
 
 
 def settings_of(place: Path, accounts: int) -> Settings:
@@ -220,3 +271,182 @@ def settings_of(place: Path, accounts: int) -> Settings:
         sinks={"none": SinkSpec(name="none", type="sqlite", path=place / "none.db")},
         imports={name: ImportSpec(name=name, account=name, sink="none", streams=("nothing",)) for name in names},
     )
+
+
+def write_config(place: Path, accounts: int) -> None:
+    names = [f"a{number}" for number in range(accounts)]
+    (place / "crawlerd.toml").write_text(CONFIG + "".join(ACCOUNT.format(name=name) for name in names))
+
+
+def part(name: str, environment: Mapping[str, str], **arguments: object) -> Found:
+    """Runs a part in a process of its own."""
+    arguments |= {"spawned": time.monotonic()} if name == "run" else {}
+    command = [sys.executable, __file__, "--part", name, json.dumps(arguments, default=str)]
+    done = subprocess.run(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, check=True)
+    return msgspec.json.decode(done.stdout, type=Found)
+
+
+def median(found: Iterable[Found]) -> Found:
+    rounds = list(found)
+    return {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
+
+
+def spread(values: Iterable[float], form: str = ",.0f") -> str:
+    """Median (least-most)."""
+    all_ = list(values)
+    return f"{statistics.median(all_):{form}} ({min(all_):{form}}-{max(all_):{form}})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[20_000, 1_000_000, 10_000_000])
+    parser.add_argument("--accounts", type=int, nargs="+", default=[10, 100_000], help="the first of which holds half")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of running, in each round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--place", type=Path, default=Path(), help="a directory with a few free GB")
+    parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.part:
+        name, arguments = args.part[0], json.loads(args.part[1])
+        if "place" in arguments:
+            arguments["place"] = Path(arguments["place"])
+        print(json.dumps(globals()[name](**arguments)))
+        return
+    print(about("apsw"), "\n")
+    with tempfile.TemporaryDirectory(dir=args.place) as name:
+        folder = Path(name).resolve()
+        (folder / "sources").mkdir()
+        install_source(folder / "sources", "steady", "steady_source:steady")
+        path = os.pathsep.join([str(folder / "sources"), str(HERE), os.environ.get("PYTHONPATH", "")])
+        sizes(folder, {"PYTHONPATH": path}, args)
+
+
+def fill(place: Path, tasks: int, accounts: int, environment: Mapping[str, str], free: Mapping[str, str]) -> Found:
+    """A queue. Seeding it is made cheap, since an account's first transaction is not what is measured."""
+    place.mkdir()
+    part("seed", {**free, **environment}, place=place, tasks=tasks, accounts=accounts)
+    return part("enqueue", environment, place=place, tasks=tasks, accounts=accounts)
+
+
+def sizes(folder: Path, environment: Mapping[str, str], args: argparse.Namespace) -> None:
+    """Prints all tables."""
+    free = Fsync(folder).environment(0)
+    engine_rows, start_rows = [], []
+    print("Enqueue, in transactions of 10,000\n", flush=True)
+    filled: dict[tuple[int, int], Found] = {}
+    for accounts in args.accounts:
+        for tasks in args.sizes:
+            place = folder / f"{tasks}-{accounts}"
+            filled[accounts, tasks] = fill(place, tasks, accounts, environment, free)
+    rows = [
+        (f"{tasks:,}", f"{accounts:,}", *(f"{each[key]:,.{digits}f}" for key, digits in FILL_COLUMNS.values()))
+        for (accounts, tasks), each in filled.items()
+    ]
+    print(table(("tasks", "accounts", *FILL_COLUMNS), rows), "\n", flush=True)
+    for accounts, tasks in filled:
+        place = folder / f"{tasks}-{accounts}"
+        rounds = [
+            part(
+                "run",
+                environment,
+                place=place,
+                tasks=tasks,
+                accounts=accounts,
+                seconds=args.seconds,
+                toml=False,
+                every=1,
+            )
+            for _ in range(args.rounds)
+        ]
+        which = (f"{tasks:,}", f"{accounts:,}")
+        engine_rows.append((*which, *(spread((e[key] for e in rounds), form) for key, form in RUN_COLUMNS.values())))
+        write_config(place, accounts)
+        found = part("run", environment, place=place, tasks=tasks, accounts=accounts, seconds=1, toml=True, every=1)
+        start_rows.append((*which, *(f"{found[key]:,.{digits}f}" for key, digits in START_COLUMNS.values())))
+    print("The engine, 2 worker processes, tasks without limits that yield one more each\n")
+    print(table(("tasks", "accounts", *RUN_COLUMNS), engine_rows), "\n", flush=True)
+    print("Its start, from a configuration file\n")
+    print(table(("tasks", "accounts", *START_COLUMNS), start_rows), "\n", flush=True)
+    rows = []
+    for accounts in args.accounts:
+        for limited, throttled in ((False, False), (True, False), (True, True)):
+            found = part("lease", environment, accounts=accounts, limited=limited, throttled=throttled)
+            kind = f"{'100/second, buckets 25/second' if limited else 'none'}{', 90% throttled' if throttled else ''}"
+            rows.append((f"{accounts:,}", kind, *(f"{each:,.1f}" for each in found.values())))
+    print("A lease alone\n")
+    print(table(("accounts", "limits", *LEASE_COLUMNS), rows), "\n", flush=True)
+    if max(args.accounts) >= 100:
+        throttled_accounts(folder, environment, free, max(args.accounts), args)
+
+
+def throttled_accounts(
+    folder: Path, environment: Mapping[str, str], free: Mapping[str, str], accounts: int, args: argparse.Namespace
+) -> None:
+    """Prints the throughput of a tenth of the accounts, alone and beside nine tenths that are throttled."""
+    place, tasks = folder / "throttled", 10 * accounts
+    fill(place, tasks, accounts, environment, free)
+    part("throttle", environment, place=place, accounts=accounts)
+    found: dict[int, list[Found]] = {10: [], 1: []}
+    for _ in range(args.rounds):
+        for every, rounds in found.items():
+            rounds.append(
+                part(
+                    "run",
+                    environment,
+                    place=place,
+                    tasks=tasks,
+                    accounts=accounts,
+                    seconds=args.seconds,
+                    toml=False,
+                    every=every,
+                )
+            )
+    rows = [
+        (
+            "alone" if every == 10 else f"beside {accounts * 9 // 10:,} throttled accounts",
+            spread(each["rate"] for each in rounds),
+            f"{median(rounds)['rate'] / median(found[10])['rate']:.1%}",
+            spread(each["cpu"] for each in rounds),
+        )
+        for every, rounds in found.items()
+    ]
+    header = (f"{accounts // 10:,} accounts", "tasks/s", "of those alone", "main process µs/task")
+    print(f"Throttled accounts, {tasks:,} tasks\n")
+    print(table(header, rows), flush=True)
+    shutil.rmtree(place)
+
+
+FILL_COLUMNS = {
+    "tasks/s": ("rate", 0),
+    "CPU µs/task": ("cpu", 1),
+    "bytes written/task": ("written", 0),
+    "file bytes/task": ("size", 0),
+}
+RUN_COLUMNS = {
+    "tasks/s": ("rate", ",.0f"),
+    "main process µs/task": ("cpu", ",.0f"),
+    "lease µs p50": ("p50", ".1f"),
+    "p99": ("p99", ".1f"),
+    "p99.9": ("p999", ",.0f"),
+    "most": ("most", ",.0f"),
+    "MiB settings": ("rss settings", ",.0f"),
+    "engine": ("rss engine", ",.0f"),
+    "running": ("rss", ",.0f"),
+    "a worker": ("rss worker", ",.0f"),
+    "s to the first lease": ("s first lease", ".2f"),
+    "s to start all imports": ("s imports", ".1f"),
+    "s under way": ("s under way", ".1f"),
+}
+START_COLUMNS = {
+    "s to read it": ("s settings", 2),
+    "to open the frontier": ("s engine", 2),
+    "to the first lease, in all": ("s first lease", 2),
+    "MiB before": ("rss bare", 0),
+    "after reading it": ("rss settings", 0),
+    "running": ("rss", 0),
+}
+LEASE_COLUMNS = ("µs p50", "p99", "p99.9", "most")
+
+
+if __name__ == "__main__":
+    main()

@@ -254,8 +254,7 @@ class Store:
                 future.set_exception(error)
 
     def _commit(self, group: list[Settled]) -> None:
-        if any(target.priority is not None for target in self._targets.values()):
-            group = [self._prioritised(settled) for settled in group]
+        group = [self._prioritised(settled) for settled in group]
         blocked, self._blocked = self._blocked, {}
         asks, self._asks = self._asks, []
         learned, self._learned = self._learned, {}
@@ -305,8 +304,11 @@ class Store:
         self.dispatcher.committed()
 
     def _prioritised(self, settled: Settled) -> Settled:
-        target, outcome = self._targets[settled.task.run], settled.outcome
-        if target.priority is None or not isinstance(outcome, Complete):
+        outcome = settled.outcome
+        if not isinstance(outcome, Complete) or not outcome.children:
+            return settled
+        target = self._targets[settled.task.run]
+        if target.priority is None:
             return settled
         children = target.prioritised(outcome.children)
         return settled._replace(outcome=msgspec.structs.replace(outcome, children=children))

@@ -166,6 +166,7 @@ def connect(state_dir: Path) -> apsw.Connection:
             )
         for name, value in PRAGMAS.items():
             database.pragma(name, value)
+        database.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)  # or it compiles a statement anew for each other value
         for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
             with transaction(database):
                 database.execute(f"{statements}; PRAGMA user_version = {number}")
