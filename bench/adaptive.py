@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 THREADS = 64  # requests that the client can have on their way
 LATENESS = 0.002  # mean seconds by which it wakes up late to start a request
+CAUGHT_UP = 0.050  # seconds by which a start of a peer may be late without the next ones being late too, as in the law
 CONVERGED_SECONDS = 10  # of at least 90% used and at most 5% throttled, from when on a law counts as converged
 
 
@@ -281,7 +282,8 @@ class FixedRate:
         return max(self._next, self._until)
 
     def start(self, now: float) -> float:
-        self._next = max(self._next, now) + 1 / self.rate
+        due = self.free_at()
+        self._next = (due if now <= due + CAUGHT_UP else now) + 1 / self.rate
         return now
 
     def accepted(self, sent: float, now: float) -> None: ...
