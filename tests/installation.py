@@ -24,7 +24,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from crawlerd.demo.objects import STREAMS, count, expected
 from crawlerd.demo.shapes import EMBEDDED_LINES, line_count
-from crawlerd.sources.stripe import LISTS, PAGE
+from crawlerd.sources.stripe.catalogue import BELOW, LISTS
+from crawlerd.sources.stripe.pages import PAGE
 
 if TYPE_CHECKING:
     import signal
@@ -352,10 +353,13 @@ def metrics_of(daemon: Running) -> dict[str, float]:
 
 
 def tasks_of(customers: int) -> int:
-    """Tasks of a whole import of one of the local API's accounts: the pages of its lists, and of those below them."""
+    """Tasks of a whole import of one of the local API's accounts: its newest event, the pages of its lists, and of those
+    below them."""
     pages = sum(max(1, -(-count(stream, customers) // PAGE)) if stream in STREAMS else 1 for stream in LISTS)
+    of_each_customer = sum(below.parent == "customers" and not below.embedded for below in BELOW.values())
     lines = map(line_count, range(count("invoices", customers)))
-    return pages + customers + sum(-(-(each - EMBEDDED_LINES) // PAGE) for each in lines if each > EMBEDDED_LINES)
+    of_invoices = sum(-(-(each - EMBEDDED_LINES) // PAGE) for each in lines if each > EMBEDDED_LINES)
+    return 1 + pages + of_each_customer * customers + of_invoices
 
 
 def _toml(config: Mapping[str, Mapping[str, Any]]) -> str:

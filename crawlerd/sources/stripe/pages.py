@@ -146,10 +146,13 @@ def _register_below(stream: str, listing: Below) -> type[PageBelow]:
 def outputs(stream: str, item: dict[str, Any], streams: Sequence[str]) -> Iterator[Output]:
     """What one object of a list gives: its record, and what lies below it, as far as it is among `streams`.
 
-    An object carries the first objects of some of its lists; only the others take requests.
+    An object carries the first objects of some of its lists; only the others take requests. What it carries because we
+    asked for it is not part of its record, which does not depend on what else is imported.
     """
     if stream in streams:
-        yield Record(stream, item["id"], item)
+        asked = expansions(stream, streams)
+        record = {name: value for name, value in item.items() if name not in asked} if asked else item
+        yield Record(stream, item["id"], record)
     for child in below(stream):
         if child not in streams:
             continue
