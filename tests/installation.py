@@ -24,7 +24,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from crawlerd.demo.objects import STREAMS, count, expected
 from crawlerd.demo.shapes import EMBEDDED_LINES, line_count
-from crawlerd.sources.stripe.catalogue import BELOW, LISTS
 from crawlerd.sources.stripe.pages import PAGE
 
 if TYPE_CHECKING:
@@ -191,7 +190,7 @@ class Installation:
         url: str = "",
         *,
         accounts: int = 1,
-        streams: Iterable[str] = ("*",),
+        streams: Iterable[str] = tuple(STREAMS),
         account: Mapping[str, Any] = QUICK,
         daemon: Mapping[str, Any] | None = None,
         schedule: str | None = None,
@@ -355,11 +354,9 @@ def metrics_of(daemon: Running) -> dict[str, float]:
 def tasks_of(customers: int) -> int:
     """Tasks of a whole import of one of the local API's accounts: its newest event, the pages of its lists, and of those
     below them."""
-    pages = sum(max(1, -(-count(stream, customers) // PAGE)) if stream in STREAMS else 1 for stream in LISTS)
-    of_each_customer = sum(below.parent == "customers" and not below.embedded for below in BELOW.values())
+    pages = sum(max(1, -(-count(name, customers) // PAGE)) for name, stream in STREAMS.items() if not stream.parent)
     lines = map(line_count, range(count("invoices", customers)))
-    of_invoices = sum(-(-(each - EMBEDDED_LINES) // PAGE) for each in lines if each > EMBEDDED_LINES)
-    return 1 + pages + of_each_customer * customers + of_invoices
+    return 1 + pages + customers + sum(-(-(each - EMBEDDED_LINES) // PAGE) for each in lines if each > EMBEDDED_LINES)
 
 
 def _toml(config: Mapping[str, Mapping[str, Any]]) -> str:

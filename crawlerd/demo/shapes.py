@@ -357,6 +357,7 @@ def credit_note(account: Account, index: int, created: int) -> Fields:
         "currency": "eur",
         "customer": _buyer(account, index),
         "invoice": "in_" + token(account.number, index),
+        "lines": {"object": "list", "data": [], "has_more": False, "url": "/v1/credit_notes"},
         "livemode": False,
         "number": f"CN-{index:04d}",
         "reason": "order_change",
