@@ -13,6 +13,10 @@ class CursorGone(Permanent):
     """The object that `starting_after` names was deleted."""
 
 
+class NoWindows(Permanent):
+    """This list does not take `created`."""
+
+
 class Gone(Permanent):
     """The object that the path names does not exist (any more)."""
 
@@ -51,6 +55,8 @@ def classify(response: Response) -> Exception | None:
         return Transient("HTTP 429: another request holds the object (lock_timeout)")
     if problem.code == "resource_missing" and response.status != 429:
         return CursorGone(said) if problem.param == "starting_after" else Gone(said)
+    if response.status == 400 and "created" in f"{problem.param} {problem.message}":
+        return NoWindows(said)
     if response.status == 400 and problem.message and "not set up to use" in problem.message:
         return Denied(said)  # such as Issuing, by an account that has none
     return None

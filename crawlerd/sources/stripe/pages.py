@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from crawlerd.source import Api, Identity, Output, Permanent, Record, Source, TaskArgs
-from crawlerd.sources.stripe.answers import CursorGone, Gone, classify, created, id_of, listed
+from crawlerd.sources.stripe.answers import CursorGone, Gone, NoWindows, classify, created, id_of, listed
 from crawlerd.sources.stripe.catalogue import BELOW, LISTS, STREAMS, Below, Listing, below
 from crawlerd.sources.stripe.windows import LATE, cut
 
@@ -47,8 +47,8 @@ def account(api: Api, args: Account) -> Iterator[Output]:
 class Page(TaskArgs, kind="stripe.page"):
     """One page of a list. streams: those to be imported of it: the list's own, and those below it.
 
-    gte, lte: first and last second of its window. reach, age: see `windows.cut`. restarts: how often the list was begun
-    again at lte, which makes it another task than the one that began there first.
+    gte, lte: first and last second of its window. reach, age: see `windows.cut`; reach 0 is not to be cut any more.
+    restarts: how often the list was begun again at lte, which makes it another task than the one that began there.
     """
 
     streams: tuple[str, ...]
@@ -86,6 +86,12 @@ def _register(stream: str, listing: Listing) -> type[Page]:
         except CursorGone:
             yield replace(args, starting_after=None, restarts=once_more(args.restarts, listing.path))
             return
+        except NoWindows:
+            if args.gte is None and args.lte is None:
+                raise
+            if not _is_cut_off(args):
+                yield replace(args, gte=None, lte=None, reach=0)
+            return
         for each in objects:
             yield from outputs(stream, each, args.streams)
         cursor = _cursor(objects, more, args.starting_after, listing.path)
@@ -98,12 +104,12 @@ def _register(stream: str, listing: Listing) -> type[Page]:
 def _onward(listing: Listing, args: Page, objects: Sequence[dict[str, Any]], cursor: str) -> Iterator[Output]:
     """What comes behind a full page: the next one, and, where much is left, a window beside it."""
     newest, oldest = created(objects[0]), created(objects[-1])
-    if not listing.created or newest is None or oldest is None:
+    if not listing.created or not args.reach or newest is None or oldest is None:
         yield replace(args, starting_after=cursor)
         return
-    top = args.lte if args.starting_after is None else None
+    top = args.lte if _is_cut_off(args) else None
     if top is not None and newest > top:
-        return  # `created` is not heeded here: the page that this window was cut from reads on to the end of the list
+        return  # `created` is not heeded
     args = replace(args, age=min(args.age + 1, LATE))  # bounded, or a cursor that repeats would make no task again
     restarts = args.restarts if oldest == args.lte else 0
     following = replace(args, lte=oldest, starting_after=cursor, restarts=restarts)
@@ -115,6 +121,12 @@ def _onward(listing: Listing, args: Page, objects: Sequence[dict[str, Any]], cur
     else:
         yield replace(following, gte=place.at, reach=1)
         yield replace(args, lte=place.at - 1, starting_after=None, reach=place.reach, restarts=0)
+
+
+def _is_cut_off(args: Page) -> bool:
+    """Whether it is the first of a window. Where `created` is refused or not heeded, there is nothing to be done for
+    such: the page that it was cut from reads on to the end of the list."""
+    return args.starting_after is None and args.lte is not None and not args.restarts
 
 
 def _register_below(stream: str, listing: Below) -> type[PageBelow]:
