@@ -352,8 +352,8 @@ def metrics_of(daemon: Running) -> dict[str, float]:
 
 
 def tasks_of(customers: int) -> int:
-    """Tasks of a whole import of one of the local API's accounts: its newest event, the pages of its lists, and of those
-    below them."""
+    """Tasks of a whole import of one of the local API's accounts: its newest event, the pages of its lists, and of
+    those below them."""
     pages = sum(max(1, -(-count(name, customers) // PAGE)) for name, stream in STREAMS.items() if not stream.parent)
     lines = map(line_count, range(count("invoices", customers)))
     return 1 + pages + customers + sum(-(-(each - EMBEDDED_LINES) // PAGE) for each in lines if each > EMBEDDED_LINES)

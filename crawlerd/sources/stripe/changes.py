@@ -135,7 +135,7 @@ def follow(api: Api, args: Events) -> Iterator[Output]:
     if more:
         yield replace(args, starting_after=events[-1]["id"])
     elif last < args.until:
-        grown = (args.span or 1) * (2 if len(events) < PAGE // 2 else 1)
+        grown = (args.span or 1) * (4 if len(events) < PAGE // 5 else 1)
         yield replace(args, since=last + 1, span=grown, starting_after=None, restarts=0)
 
 
@@ -227,5 +227,5 @@ def first_tasks(plan: RunPlan) -> Iterable[TaskArgs]:
         load=tuple(stream for stream in plan.streams if stream not in fresh),
         follow=tuple(fresh),
         since=min((mark.event for mark in fresh.values()), default=0),
-        growth=int(min((mark.noted for mark in fresh.values()), default=0)) - LOOKBACK,
+        growth=int(min((mark.noted - LOOKBACK for mark in fresh.values()), default=0)),
     )
