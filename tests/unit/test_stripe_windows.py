@@ -44,7 +44,7 @@ class Lists:
 
 
 class Read:
-    """What it took to read a list to its end. rounds: answers waited for in a row, with all that is known asked at once."""
+    """What it took to read a list to its end. rounds: answers waited for in a row."""
 
     def __init__(self, seconds: list[int], *, created: bool = True) -> None:
         api = Lists(seconds, created=created)
