@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import math
+import resource
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
@@ -123,6 +124,7 @@ class Engine:
     def start(self) -> None:
         gc.freeze()  # what is here stays; and the many tasks in flight are no garbage, yet each collection walked them
         gc.set_threshold(GARBAGE_OBJECTS)
+        _raise_open_files()
         if self._shared:
             self._shared.start()
         self.dispatcher.start()
@@ -293,6 +295,14 @@ class Engine:
         if sink is None:
             sink = self._sinks[name] = SqliteSink(self.settings.sinks[name].path)
         return sink
+
+
+def _raise_open_files() -> None:
+    """Raises the limit of open files, which the worker processes inherit, to what the system permits."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        log.info("the limit of open files was %d and is now %d, the most that the system permits", soft, hard)
 
 
 def _learned(rows: Mapping[str, str]) -> dict[str, Learned]:
