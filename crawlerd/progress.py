@@ -135,7 +135,7 @@ def _table(engine: Engine, reports: Iterable[RunReport], rates: dict[int, float]
         table.add_column(name, justify="right")
     for run in reports:
         limit = permitted(engine.settings.limits[run.account])
-        left, rate = run.ready + run.delayed, rates[run.id]
+        left, rate = run.ready + run.delayed + run.waiting, rates[run.id]
         table.add_row(
             run.import_name,
             _state(engine, run),
@@ -153,7 +153,7 @@ def _table(engine: Engine, reports: Iterable[RunReport], rates: dict[int, float]
 
 def _line(reports: Sequence[RunReport], rates: dict[int, float]) -> str:
     running = sum(run.state == "running" for run in reports)
-    left, rate = sum(run.ready + run.delayed for run in reports), sum(rates.values())
+    left, rate = sum(run.ready + run.delayed + run.waiting for run in reports), sum(rates.values())
     eta = f", about {_duration(left / rate)} left" if left and rate else ""
     return (
         f"{running} of {len(reports)} imports running: {sum(run.done for run in reports):,} tasks done, {left:,} open, "

@@ -19,6 +19,7 @@ class Counts:
 
     open: int = 0
     delayed: int = 0
+    waiting: int = 0
     done: int = 0
     dead: int = 0
     retried: int = 0
@@ -26,7 +27,24 @@ class Counts:
     records: int = 0
 
     def row(self) -> tuple[int, ...]:
-        return (self.open, self.delayed, self.done, self.dead, self.retried, self.throttled, self.records)
+        return (
+            self.open,
+            self.delayed,
+            self.waiting,
+            self.done,
+            self.dead,
+            self.retried,
+            self.throttled,
+            self.records,
+        )
+
+
+@dataclass(slots=True)
+class Members:
+    """Differences to the counters of a group."""
+
+    open: int = 0
+    dead: int = 0
 
 
 @dataclass(slots=True)
@@ -44,7 +62,7 @@ class Change:
 
     now: float
     gone: list[tuple[int, int, int]] = field(default_factory=list)
-    ready: list[tuple[int, int, int, int, int, int, str]] = field(default_factory=list)
+    ready: list[tuple[int, int, int, int, int, int, str, int]] = field(default_factory=list)
     delayed: list[tuple[object, ...]] = field(default_factory=list)
     dead: list[tuple[object, ...]] = field(default_factory=list)
     crashed: list[tuple[int, int, int]] = field(default_factory=list)
@@ -52,16 +70,20 @@ class Change:
     buckets: Counter[int] = field(default_factory=Counter)
     runs: defaultdict[int, Counts] = field(default_factory=lambda: defaultdict(Counts))
     tallies: defaultdict[tuple[int, str], Tally] = field(default_factory=lambda: defaultdict(Tally))
+    groups: defaultdict[int, Members] = field(default_factory=lambda: defaultdict(Members))
     arrived: dict[int, tuple[int, int]] = field(default_factory=dict)
+    borrowed: list[tuple[int, int]] = field(default_factory=list)
 
     def settle(self, task: Task, kind: int, outcome: Outcome) -> None:
-        """What the outcome of a leased task changes, but for the children of a Complete."""
+        """What the outcome of a leased task changes, but for the children and groups of a Complete."""
         counts, attempt = self.runs[task.run], task.attempt + 1
         match outcome:
             case Complete():
                 self._take(task)
                 counts.open -= 1
                 counts.done += 1
+                if task.group:
+                    self.groups[task.group].open -= 1
                 for batch in outcome.batches:
                     counts.records += batch.count
                     self.tallies[task.run, batch.stream].records += batch.count
@@ -83,6 +105,7 @@ class Change:
                         attempt,
                         outcome.error,
                         task.payload,
+                        task.group,
                     )
                 )
                 counts.delayed += 1
@@ -90,6 +113,8 @@ class Change:
             case Bury():
                 self._take(task)
                 counts.open -= 1
+                if task.group:
+                    self.groups[task.group].open -= 1
                 self.bury(task, kind, outcome)
             case Defer():
                 counts.throttled += 1
@@ -105,8 +130,10 @@ class Change:
             case _:
                 assert_never(outcome)
 
-    def make_ready(self, bucket: int, priority: int, seq: int, run: int, kind: int, attempt: int, payload: str) -> None:
-        self.ready.append((bucket, priority, seq, run, kind, attempt, payload))
+    def make_ready(
+        self, bucket: int, priority: int, seq: int, run: int, kind: int, attempt: int, payload: str, group: int
+    ) -> None:
+        self.ready.append((bucket, priority, seq, run, kind, attempt, payload, group))
         self.buckets[bucket] += 1
         self._arrive(bucket, priority, seq)
 
@@ -125,9 +152,12 @@ class Change:
                 outcome.error,
                 task.payload,
                 self.now,
+                task.group,
             )
         )
         self.runs[task.run].dead += 1
+        if task.group:
+            self.groups[task.group].dead += 1
 
     def _arrive(self, bucket: int, priority: int, seq: int) -> None:
         self.arrived[bucket] = min(self.arrived.get(bucket, (priority, seq)), (priority, seq))

@@ -28,7 +28,8 @@ class StreamReport(msgspec.Struct, frozen=True):
 
 
 class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
-    """One run. started_at, ended_at: Unix seconds. ready includes the tasks that are leased at this moment."""
+    """One run. started_at, ended_at: Unix seconds. ready includes the tasks that are leased at this moment; waiting are
+    those that follow a group of others."""
 
     id: int
     import_name: str
@@ -39,6 +40,7 @@ class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
     ended_at: float | None
     ready: int
     delayed: int
+    waiting: int
     done: int
     dead: int
     retried: int
@@ -62,6 +64,7 @@ class Status(msgspec.Struct, frozen=True):
 
     ready: int
     delayed: int
+    waiting: int
     dead: int
     runs: list[RunReport]
     accounts: list[AccountReport]
@@ -84,8 +87,9 @@ class DeadLetter(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
 
 
 _RUN = """
-SELECT run.id, run.import, account.name, run."full", run.state, run.started_at, run.ended_at, run.open - run.delayed,
-       run.delayed, run.done, run.dead, run.retried, run.throttled, run.records
+SELECT run.id, run.import, account.name, run."full", run.state, run.started_at, run.ended_at,
+       run.open - run.delayed - run.waiting, run.delayed, run.waiting, run.done, run.dead, run.retried, run.throttled,
+       run.records
 FROM run JOIN account ON account.id = run.account
 """
 _DEAD = """
@@ -116,7 +120,7 @@ class FrontierReader:
 
     def status(self) -> Status:
         runs = [_struct(RunReport, row) for row in self._rows(f"{_RUN} ORDER BY run.id DESC LIMIT ?", SHOWN_RUNS)]
-        ready, delayed, dead = self.totals()
+        ready, delayed, waiting, dead = self.totals()
         accounts = [
             AccountReport(*row)
             for row in self._rows(
@@ -125,14 +129,15 @@ class FrontierReader:
                 "GROUP BY account.id ORDER BY account.name"
             )
         ]
-        return Status(ready, delayed, dead, runs, accounts)
+        return Status(ready, delayed, waiting, dead, runs, accounts)
 
-    def totals(self) -> tuple[int, int, int]:
-        """Tasks that are ready (or leased), delayed, and dead."""
-        ready, delayed = self._rows(
-            "SELECT coalesce(sum(open - delayed), 0), coalesce(sum(delayed), 0) FROM run WHERE state = 'running'"
+    def totals(self) -> tuple[int, int, int, int]:
+        """Tasks that are ready (or leased), delayed, waiting for a group, and dead."""
+        ready, delayed, waiting = self._rows(
+            "SELECT coalesce(sum(open - delayed - waiting), 0), coalesce(sum(delayed), 0), coalesce(sum(waiting), 0) "
+            "FROM run WHERE state = 'running'"
         )[0]
-        return ready, delayed, self._rows("SELECT coalesce(sum(dead), 0) FROM run WHERE dead > 0")[0][0]
+        return ready, delayed, waiting, self._rows("SELECT coalesce(sum(dead), 0) FROM run WHERE dead > 0")[0][0]
 
     def run(self, number: int) -> RunReport:
         return _struct(RunReport, self._rows(f"{_RUN} WHERE run.id = ?", number)[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -10,7 +11,7 @@ import msgspec
 from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import Bury, Complete
 from crawlerd.core.task import Task
-from crawlerd.frontier.change import Change
+from crawlerd.frontier.change import Change, Members
 from crawlerd.frontier.quota import QuotaRows
 from crawlerd.frontier.schema import FILE_NAME, connect, storage_errors, transaction
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crawlerd.core.outcome import Outcome
-    from crawlerd.core.task import NewTask
+    from crawlerd.core.task import NewGather, NewTask
 
 RunState = Literal["running", "completed", "completed with dead letters", "failed", "cancelled"]
 MAX_DELAY = 86_400.0  # seconds; a due time further off than this means that the clock was set back
@@ -45,10 +46,12 @@ class Settled(NamedTuple):
 
 
 class Committed(NamedTuple):
-    """arrived: buckets that got ready tasks, with the first key (priority, seq) of them. ended: runs now over."""
+    """arrived: buckets that got ready tasks, with the first key (priority, seq) of them. ended: runs now over.
+    borrowed: (run, account) where a run has got its first tasks for an account that is not its own."""
 
     arrived: dict[int, tuple[int, int]]
     ended: list[int]
+    borrowed: Sequence[tuple[int, int]] = ()
 
 
 class StartedRun(NamedTuple):
@@ -112,6 +115,9 @@ class Frontier:
         self._kind_ids: dict[str, int] = dict(self._read("SELECT name, id FROM kind"))
         self._kind_names = {number: name for name, number in self._kind_ids.items()}
         self._bucket_ids: dict[tuple[int, str], int] = {}
+        self._account_ids: dict[str, int] = dict(self._read("SELECT name, id FROM account"))
+        self._own: dict[int, int] = {}
+        self._borrowed: set[tuple[int, int]] = set()
 
     def close(self) -> None:
         """Checkpoints and closes; a crash instead loses nothing."""
@@ -129,6 +135,7 @@ class Frontier:
                 "ON CONFLICT (name) DO UPDATE SET source = excluded.source RETURNING id",
                 (name, source),
             ).get
+        self._account_ids[name] = number
         return number
 
     def confirm(self, account: int, identity: str) -> str | None:
@@ -149,9 +156,16 @@ class Frontier:
             self._db.execute("UPDATE account SET paused = NULL WHERE id = ?", (account,))
 
     def start_run(
-        self, import_name: str, account: int, tasks: Sequence[NewTask], *, full: bool, now: float
+        self,
+        import_name: str,
+        account: int,
+        tasks: Sequence[NewTask],
+        *,
+        gathers: Sequence[NewGather] = (),
+        full: bool,
+        now: float,
     ) -> StartedRun:
-        """A new run with its first tasks; without any it has ended at once."""
+        """A new run with its first tasks and groups; without any it has ended at once."""
         with self._transaction():
             run: int = self._db.execute(
                 'INSERT INTO run(import, account, "full", state, started_at) VALUES (?, ?, ?, ?, ?) RETURNING id',
@@ -159,7 +173,8 @@ class Frontier:
             ).get
             change = Change(now)
             change.runs[run].open = 0
-            self._add(change, [(run, account, task) for task in tasks])
+            members = self._open(change, [(run, account, gather, 0) for gather in gathers])
+            self._add(change, [*((run, account, task, 0) for task in tasks), *members])
             return StartedRun(run, self._apply(change).ended)
 
     def run(self, number: int) -> Run:
@@ -169,6 +184,11 @@ class Frontier:
         ):
             return Run(row[0], row[1], row[2], bool(row[3]), *row[4:])
         raise KeyError(number)
+
+    def accounts(self, run: int) -> list[int]:
+        """The accounts that a run has had tasks for, its own first."""
+        others = self._read("SELECT account FROM borrowed WHERE run = ? ORDER BY account", run)
+        return [self.run(run).account, *(account for (account,) in others)]
 
     def latest_run(self, import_name: str) -> Run | None:
         """The import's newest run, running or ended."""
@@ -205,9 +225,9 @@ class Frontier:
     def heads(self, bucket: int, after: tuple[int, int], count: int) -> list[Task]:
         """The bucket's next `count` ready tasks behind the key (priority, seq)."""
         return [
-            Task(seq, bucket, priority, run, self._kind_names[kind], attempt, payload, crashes)
-            for priority, seq, run, kind, attempt, crashes, payload in self._read(
-                "SELECT priority, seq, run, kind, attempt, crashes, payload FROM ready "
+            Task(seq, bucket, priority, run, self._kind_names[kind], attempt, payload, crashes, group)
+            for priority, seq, run, kind, attempt, crashes, payload, group in self._read(
+                "SELECT priority, seq, run, kind, attempt, crashes, payload, grp FROM ready "
                 "WHERE bucket = ? AND (priority, seq) > (?, ?) ORDER BY priority, seq LIMIT ?",
                 bucket,
                 *after,
@@ -239,13 +259,18 @@ class Frontier:
         writes to `quota_rows`.
         """
         change = Change(now)
-        children: list[tuple[int, int, NewTask]] = []
+        children: list[tuple[int, int, NewTask, int]] = []
+        gathers: list[tuple[int, int, NewGather, int]] = []
         for task, account, outcome in group:
             change.settle(task, self._kind_ids[task.kind], outcome)
             if isinstance(outcome, Complete):
-                children += [(task.run, account, child) for child in outcome.children]
+                children += [(task.run, account, child, task.group) for child in outcome.children]
+                if outcome.gathers:
+                    gathers += [(task.run, account, gather, task.group) for gather in outcome.gathers]
         with self._transaction():
             self._remove(change)
+            if gathers:
+                children += self._open(change, gathers)
             self._add(change, children)
             self._wake(change, due)
             if blocked:
@@ -267,18 +292,33 @@ class Frontier:
 
     def retry_dead(self, numbers: Sequence[int]) -> tuple[int, list[str]]:
         """Makes dead letters ready again, with all their attempts; ended runs run again. Returns how many there were,
-        and the names of their imports."""
+        and the names of their imports.
+
+        The `then` of a group that has failed comes back with any of the group's other letters, and waits again; not by
+        itself, since its group is still not what it needs.
+        """
         change = Change(0.0)
         with self._transaction():
             rows = self._execute(
-                "DELETE FROM dead WHERE seq IN (SELECT value->>0 FROM json_each(?)) "
-                "RETURNING bucket, priority, seq, run, kind, payload",
+                "WITH RECURSIVE again(seq) AS ("
+                " SELECT seq FROM dead WHERE seq IN (SELECT value->>0 FROM json_each(?))"
+                " AND seq NOT IN (SELECT id FROM gather)"
+                " UNION SELECT gather.id FROM again JOIN dead USING (seq) JOIN gather ON gather.id = dead.grp"
+                " WHERE gather.open = 0) "
+                "DELETE FROM dead WHERE seq IN (SELECT seq FROM again) "
+                "RETURNING bucket, priority, seq, run, kind, payload, grp, seq IN (SELECT id FROM gather)",
                 [(number,) for number in numbers],
             )
-            for bucket, priority, seq, run, kind, payload in rows:
-                change.make_ready(bucket, priority, seq, run, kind, 0, payload)
+            for bucket, priority, seq, run, kind, payload, group, waits in rows:
+                if waits:
+                    change.runs[run].waiting += 1
+                else:
+                    change.make_ready(bucket, priority, seq, run, kind, 0, payload, group)
                 change.runs[run].open += 1
                 change.runs[run].dead -= 1
+                if group:
+                    change.groups[group].open += 1
+                    change.groups[group].dead -= 1
             imports = self._execute(
                 "UPDATE run SET state = 'running', ended_at = NULL WHERE id IN (SELECT value->>0 FROM json_each(?)) "
                 "RETURNING import",
@@ -304,11 +344,37 @@ class Frontier:
         if change.gone and self._db.changes() != len(change.gone):
             raise FrontierError(f"{self.path}: a task that was worked on is not in `ready`; nothing was written")
 
-    def _add(self, change: Change, tasks: Sequence[tuple[int, int, NewTask]]) -> None:
-        """New tasks of (run, account); one that must be unique in its run and was there before is left out."""
+    def _open(
+        self, change: Change, gathers: Sequence[tuple[int, int, NewGather, int]]
+    ) -> list[tuple[int, int, NewTask, int]]:
+        """New groups of (run, account, …, the group they are inside of). Returns their tasks, which are to be added."""
+        rows, members = [], []
+        for run, account, gather, parent in gathers:
+            then = gather.then
+            bucket = self._bucket_id(self._account_for(change, run, account, then), then.bucket)
+            kind = self._kind_id(then.kind)
+            rows.append((self._next_seq, run, parent, gather.if_dead, bucket, then.priority, kind, then.payload))
+            members += [(run, account, task, self._next_seq) for task in gather.tasks]
+            change.runs[run].open += 1
+            change.runs[run].waiting += 1
+            change.groups[self._next_seq].open += 0  # it may have ended already
+            if parent:
+                change.groups[parent].open += 1
+            self._next_seq += 1
+        self._execute(
+            "INSERT INTO gather(id, run, parent, if_dead, bucket, priority, kind, payload) SELECT value->>0, "
+            "value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7 FROM json_each(?)",
+            rows,
+        )
+        self._db.execute("UPDATE next_seq SET value = ?", (self._next_seq,))
+        return members
+
+    def _add(self, change: Change, tasks: Sequence[tuple[int, int, NewTask, int]]) -> None:
+        """New tasks of (run, account, …, group); one that must be unique in its run and was there before is left
+        out."""
         if not tasks:
             return
-        keys = [(run, task.key()) if task.unique else None for run, _, task in tasks]
+        keys = [(run, self._key(run, account, task)) if task.unique else None for run, account, task, _ in tasks]
         before = {
             (run, key)
             for run, key in self._execute(
@@ -318,7 +384,9 @@ class Frontier:
             )
         }
         fresh = []
-        for (run, account, task), key in zip(tasks, keys, strict=True):
+        for (run, account, task, group), key in zip(tasks, keys, strict=True):
+            if task.account:
+                account = self._account_for(change, run, account, task)
             bucket, kind, repeated = self._bucket_id(account, task.bucket), self._kind_id(task.kind), key in before
             if repeated and not task.sequential:
                 continue
@@ -327,7 +395,7 @@ class Frontier:
                 fresh.append(key)
             if repeated:
                 change.bury(
-                    Task(self._next_seq, bucket, task.priority, run, task.kind, 0, task.payload),
+                    Task(self._next_seq, bucket, task.priority, run, task.kind, 0, task.payload, group=group),
                     kind,
                     Bury(
                         "the API's cursor repeated: this very page was already asked for in this run",
@@ -335,39 +403,103 @@ class Frontier:
                     ),
                 )
             else:
-                change.make_ready(bucket, task.priority, self._next_seq, run, kind, 0, task.payload)
+                change.make_ready(bucket, task.priority, self._next_seq, run, kind, 0, task.payload, group)
                 change.runs[run].open += 1
+                if group:
+                    change.groups[group].open += 1
             self._next_seq += 1
         self._execute("INSERT INTO seen SELECT value->>0, unhex(value->>1) FROM json_each(?)", fresh)
         self._db.execute("UPDATE next_seq SET value = ?", (self._next_seq,))
 
+    def _account_for(self, change: Change, run: int, account: int, task: NewTask) -> int:
+        """The account that a new task of a run is for, which is noted when it is not the run's own."""
+        if task.account:
+            account = self._account_ids[task.account]
+            if account != self._own_account(run) and (run, account) not in self._borrowed:
+                self._borrowed.add((run, account))
+                change.borrowed.append((run, account))
+        return account
+
+    def _key(self, run: int, account: int, task: NewTask) -> str:
+        number = self._account_ids[task.account] if task.account else account
+        return task.key(0 if number == self._own_account(run) else number)
+
+    def _own_account(self, run: int) -> int:
+        number = self._own.get(run)
+        if number is None:
+            number = self._own[run] = self._db.execute("SELECT account FROM run WHERE id = ?", (run,)).get
+        return number
+
     def _wake(self, change: Change, limit: int) -> None:
         """Delayed tasks that are due become ready."""
-        for seq, bucket, priority, run, kind, attempt, payload in self._db.execute(
+        for seq, bucket, priority, run, kind, attempt, payload, group in self._db.execute(
             "DELETE FROM delayed WHERE (due_at, seq) IN "
             "(SELECT due_at, seq FROM delayed WHERE due_at <= ? ORDER BY due_at, seq LIMIT ?) "
-            "RETURNING seq, bucket, priority, run, kind, attempt, payload",
+            "RETURNING seq, bucket, priority, run, kind, attempt, payload, grp",
             (change.now, limit),
         ):
-            change.make_ready(bucket, priority, seq, run, kind, attempt, payload)
+            change.make_ready(bucket, priority, seq, run, kind, attempt, payload, group)
             change.runs[run].delayed -= 1
+
+    def _settle_groups(self, change: Change) -> None:
+        """Writes what has happened to groups. Where nothing is open any more, the task that waited becomes ready, or
+        dead. An inner group counts as open in the one around it until then, so that they settle from within."""
+        while change.groups:
+            counted, change.groups = change.groups, defaultdict(Members)
+            over: list[tuple[int, int]] = []
+            for group, run, parent, opened, dead, if_dead, bucket, priority, kind, payload in self._execute(
+                "UPDATE gather SET open = open + j.value->>1, dead = dead + j.value->>2 FROM json_each(?) AS j "
+                "WHERE gather.id = j.value->>0 "
+                "RETURNING id, run, parent, open, dead, if_dead, bucket, priority, kind, payload",
+                ((group, members.open, members.dead) for group, members in counted.items()),
+            ):
+                if opened:
+                    continue
+                change.runs[run].waiting -= 1
+                if dead and if_dead == "fail":
+                    change.runs[run].open -= 1
+                    if parent:
+                        change.groups[parent].open -= 1
+                    then = Task(group, bucket, priority, run, self._kind_names[kind], 0, payload, group=parent)
+                    change.bury(
+                        then, kind, Bury(f"not run: {dead} dead letters in its group; when they are retried, it waits")
+                    )
+                else:
+                    change.make_ready(bucket, priority, group, run, kind, 0, payload, parent)
+                    if parent and dead:
+                        change.groups[parent].dead += dead
+                    over.append((group, parent))
+            if over:
+                self._bury(change)
+                for statement in (
+                    "DELETE FROM gather WHERE id IN (SELECT value->>0 FROM json_each(?))",
+                    "UPDATE gather SET parent = j.value->>1 FROM json_each(?) AS j "
+                    "WHERE parent = j.value->>0 AND parent > 0",
+                    "UPDATE dead SET grp = j.value->>1 FROM json_each(?) AS j WHERE grp = j.value->>0 AND grp > 0",
+                ):
+                    self._execute(statement, over)
+
+    def _bury(self, change: Change) -> None:
+        self._execute(
+            "INSERT INTO dead SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, "
+            "value->>6, value->>7, value->>8, value->>9, value->>10, value->>11 FROM json_each(?)",
+            change.dead,
+        )
+        change.dead = []
 
     def _apply(self, change: Change) -> Committed:
         """Writes what a change has gathered, and ends the runs that have nothing open any more."""
+        self._settle_groups(change)
+        self._bury(change)
         self._execute(
-            "INSERT INTO ready SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6 "
-            "FROM json_each(?)",
+            "INSERT INTO ready SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6, "
+            "value->>7 FROM json_each(?)",
             sorted(change.ready),
         )
         self._execute(
             "INSERT INTO delayed SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, "
-            "value->>6, value->>7, value->>8 FROM json_each(?)",
+            "value->>6, value->>7, value->>8, value->>9 FROM json_each(?)",
             change.delayed,
-        )
-        self._execute(
-            "INSERT INTO dead SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, "
-            "value->>6, value->>7, value->>8, value->>9, value->>10 FROM json_each(?)",
-            change.dead,
         )
         self._execute(
             "UPDATE ready SET crashes = crashes + 1 WHERE (bucket, priority, seq) IN "
@@ -379,9 +511,10 @@ class Frontier:
             ((bucket, delta) for bucket, delta in change.buckets.items() if delta),
         )
         self._execute(
-            "UPDATE run SET open = open + j.value->>1, delayed = delayed + j.value->>2, done = done + j.value->>3, "
-            "dead = dead + j.value->>4, retried = retried + j.value->>5, throttled = throttled + j.value->>6, "
-            "records = records + j.value->>7 FROM json_each(?) AS j WHERE run.id = j.value->>0",
+            "UPDATE run SET open = open + j.value->>1, delayed = delayed + j.value->>2, "
+            "waiting = waiting + j.value->>3, done = done + j.value->>4, dead = dead + j.value->>5, "
+            "retried = retried + j.value->>6, throttled = throttled + j.value->>7, records = records + j.value->>8 "
+            "FROM json_each(?) AS j WHERE run.id = j.value->>0",
             ((run, *counts.row()) for run, counts in change.runs.items()),
         )
         self._execute(
@@ -396,7 +529,12 @@ class Frontier:
             "ON CONFLICT DO UPDATE SET value = excluded.value",
             change.staged,
         )
-        return Committed(change.arrived, self._end_runs(change))
+        borrowed = self._execute(
+            "INSERT INTO borrowed SELECT value->>0, value->>1 FROM json_each(?) WHERE true ON CONFLICT DO NOTHING "
+            "RETURNING run, account",
+            change.borrowed,
+        )
+        return Committed(change.arrived, self._end_runs(change), borrowed)
 
     def _end_runs(self, change: Change) -> list[int]:
         """A clean end publishes the run's cursors, unless the import has been run anew since."""
