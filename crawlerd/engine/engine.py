@@ -65,6 +65,7 @@ class Engine:
         self._paused_at: dict[str, float] = {}
         self._ended: SimpleQueue[int] = SimpleQueue()
         self._active: dict[str, list[int]] = {}
+        self._not_before: dict[str, float] = {}
         state_dir = settings.daemon.state_dir
         self._lock = StateLock(state_dir)
         try:
@@ -205,13 +206,13 @@ class Engine:
         for name, spec in self.settings.imports.items():
             if name in self._active:
                 continue
-            due = self.store.call(partial(self._due, spec, now)).result()
+            due = max(self.store.call(partial(self._due, spec, now)).result(), self._not_before.get(name, 0.0))
             if due <= now:
                 try:
                     self.start_import(name)
                 except Permanent as error:
                     log.error("import %s: %s", name, error)
-                    due = now + START_SECONDS
+                    due = self._not_before[name] = now + START_SECONDS
             soonest = min(soonest, due)
         for account, since in list(self._paused_at.items()):
             if now - since >= PROBE_SECONDS:
