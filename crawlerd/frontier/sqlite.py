@@ -431,9 +431,14 @@ class Frontier:
             groups.settle(change, self._execute)
         groups.bury(change, self._execute)
         self._execute(
+            "INSERT INTO ready(bucket, priority, seq, run, kind, attempt, crashes, payload) SELECT value->>0, "
+            "value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6 FROM json_each(?)",
+            sorted(change.ready),
+        )
+        self._execute(
             "INSERT INTO ready SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6, "
             "value->>7 FROM json_each(?)",
-            sorted(change.ready),
+            sorted(change.grouped),
         )
         self._execute(
             "INSERT INTO delayed SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, "
