@@ -109,7 +109,7 @@ def test_what_changes_during_a_load_and_its_kills_is_followed_exactly(install: C
     dice = random.Random(seed)
     faults = "500=0.02,reset=0.02,truncated=0.02,html=0.02"
     with running(accounts=1, customers=120, rate=0, faults=faults, latency=0.005) as server:
-        here = install(url=server.url, account={**QUICK, "attempts": 20, "concurrency": 8})
+        here = install(url=server.url, account={**QUICK, "attempts": 20, "limits": ["80/second"]})
         assert kill_amid_changes(here, server, dice, 60, 4) >= 3, seed
         assert here.run("import", "a1").code == 0, seed
         for _ in range(2):
