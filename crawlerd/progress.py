@@ -203,7 +203,7 @@ def print_report(report: dict[str, Any], console: Console, *, streams: bool = Tr
             console.print(
                 f"{name}: run {run['id']} {run['state']} after {_duration(seconds)}: {run['records']:,} records, "
                 f"{run['done']:,} tasks, {run['retried']:,} retried, {run['throttled']:,} throttled, "
-                f"{run['dead']:,} dead",
+                f"{run['dead']:,} dead{', complete' if run['complete'] else ''}",
                 highlight=False,
                 soft_wrap=True,
             )
@@ -213,7 +213,10 @@ def print_report(report: dict[str, Any], console: Console, *, streams: bool = Tr
                 notes = [f"{facts[key]:,} {key}" for key in ("skipped", "dead") if facts[key]]
                 notes += ["denied"] if facts["denied"] else []
                 tail = f" ({', '.join(notes)}: {facts['reason']})" if notes else ""
-                console.print(f"  {stream}: {facts['records']:,} records{tail}", highlight=False, soft_wrap=True)
+                done = ", ".join(
+                    f"{facts[key]:,} {key}" for key in ("seen", "new", "changed", "unchanged", "tombstoned")
+                )
+                console.print(f"  {stream}: {done}{tail}", highlight=False, soft_wrap=True)
     if report["state"] == "interrupted":
         console.print("interrupted; nothing is lost: the same command resumes it")
     elif report["state"] == "completed with dead letters":

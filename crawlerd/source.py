@@ -23,6 +23,7 @@ __all__ = [
     "Response",
     "RunPlan",
     "Source",
+    "Sweep",
     "TaskArgs",
     "Throttled",
     "Transient",
@@ -70,7 +71,17 @@ class Identity:
     value: str
 
 
-Output = Record | TaskArgs | Cursor | Identity
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Tombstones every record of the stream, of this account, that this run has not written (with keys that start with
+    `prefix`). Takes effect after the records of the same task; yield it when all tasks that write the stream are done.
+    """
+
+    stream: str
+    prefix: str = ""
+
+
+Output = Record | TaskArgs | Cursor | Identity | Sweep
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,13 +34,15 @@ class Skipped(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=False):
-    """The task is done. identity: who the credentials belong to, from a guard."""
+    """The task is done. identity: who the credentials belong to, from a guard. sweeps: streams with the beginnings of
+    keys, see `crawlerd.source.Sweep`."""
 
     batches: list[Batch] = []
     children: list[NewTask] = []
     cursors: list[tuple[str, str]] = []
     skipped: list[Skipped] = []
     identity: str | None = None
+    sweeps: list[tuple[str, str]] = []
 
 
 class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry", gc=False):

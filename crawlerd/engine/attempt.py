@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from crawlerd.core.outcome import Batch, Complete, Skipped, decide
-from crawlerd.source import STREAM_NAME, Api, Cursor, Identity, Permanent, Record, Source, TaskArgs
+from crawlerd.source import STREAM_NAME, Api, Cursor, Identity, Permanent, Record, Source, Sweep, TaskArgs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,6 +54,7 @@ def _gather(source: Source, outputs: Iterable[Output]) -> Complete:
     records: dict[str, list[Record]] = {}
     children: list[NewTask] = []
     cursors: list[tuple[str, str]] = []
+    sweeps: list[tuple[str, str]] = []
     identity = None
     for output in outputs:
         match output:
@@ -70,25 +71,35 @@ def _gather(source: Source, outputs: Iterable[Output]) -> Complete:
                 cursors.append((_text(output.stream), _text(output.value)))
             case Identity():
                 identity = _text(output.value)
+            case Sweep():
+                sweeps.append((_stream(output.stream), _text(output.prefix)))
             case _:
-                raise TypeError(f"a handler yields Record, TaskArgs, Cursor or Identity, not {type(output).__name__}")
+                raise TypeError(
+                    f"a handler yields Record, TaskArgs, Cursor, Identity or Sweep, not {type(output).__name__}"
+                )
     skipped: list[Skipped] = []
     batches = [_batch(stream, group, skipped) for stream, group in records.items()]
-    return Complete([batch for batch in batches if batch.count], children, cursors, skipped, identity)
+    return Complete([batch for batch in batches if batch.count], children, cursors, skipped, identity, sweeps)
 
 
 def _text(value: str) -> str:
     """Itself. Untyped handlers yield other values too, which no message to the main process can hold."""
     if not isinstance(value, str):
-        raise TypeError(f"a cursor, an identity and a bucket are text, not {type(value).__name__}")
+        raise TypeError(f"a cursor, an identity, a bucket and a prefix are text, not {type(value).__name__}")
     value.encode()
     return value
 
 
+def _stream(name: str) -> str:
+    """Itself. ValueError when no sink could name a table or file after it."""
+    if not STREAM_NAME.fullmatch(name) or name.endswith("_view"):
+        raise ValueError(f"{name!r} is not a stream name: lower-case letters, digits and _, at most 63, not …_view")
+    return name
+
+
 def _batch(stream: str, records: list[Record], skipped: list[Skipped]) -> Batch:
     """Serialises a stream's records, setting aside those that JSON or UTF-8 cannot hold."""
-    if not STREAM_NAME.fullmatch(stream) or stream.endswith("_view"):
-        raise ValueError(f"{stream!r} is not a stream name: lower-case letters, digits and _, at most 63, not …_view")
+    _stream(stream)
     try:
         rows = _encode([(record.key, record.data) for record in records])
     except (ValueError, TypeError, OverflowError, RecursionError):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from crawlerd.engine.clock import Clock
     from crawlerd.frontier.sqlite import Bucket, Committed, Frontier, Settled
     from crawlerd.ratelimit.adaptive import Learned
-    from crawlerd.sink import Sink
+    from crawlerd.sink import Sink, Totals
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +99,7 @@ class Store:
         self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._failed = False
         self._targets: dict[int, Target] = {}
+        self._started: dict[int, float] = {}
         self._shelves: dict[int, Shelf] = {}
         self._blocked: dict[int, float] = {}
         self._windows = DurableWindows(frontier.quota_rows)
@@ -169,6 +170,7 @@ class Store:
     def serve_run(self, run: int, target: Target) -> None:
         """From now on the run's tasks are given out and its records go to the target."""
         self._targets[run] = target
+        self._started[run] = self._frontier.run(run).started_at
 
     def arrived(self, committed: Committed) -> None:
         """Tells the dispatcher of tasks that have become ready, and others of runs that ended."""
@@ -183,7 +185,9 @@ class Store:
                 self._send(number, shelf, PUSHED_HEADS)
         if committed.ended:
             for run in committed.ended:
-                self._targets.pop(run, None)
+                self._started.pop(run, None)
+                if target := self._targets.pop(run, None):
+                    target.sink.ended(run)
             self._on_ended(committed.ended)
 
     def offer(self, account: int) -> None:
@@ -263,14 +267,13 @@ class Store:
         def charge() -> None:
             grants[:] = [each for ask in asks if (each := grant(self._windows, ask, self._clock.now()))]
 
-        delivered = False
+        totals = None
         while True:
             try:
-                if not delivered:
-                    self._deliver(group)
-                    delivered = True
+                if totals is None:
+                    totals = self._deliver(group)
                 committed = self._frontier.commit(
-                    group, now=self._clock.now(), blocked=blocked, learned=learned, charge=charge
+                    group, now=self._clock.now(), blocked=blocked, learned=learned, charge=charge, totals=totals
                 )
                 break
             except (StorageFailed, SinkError) as error:
@@ -313,16 +316,27 @@ class Store:
         children = target.prioritised(outcome.children)
         return settled._replace(outcome=msgspec.structs.replace(outcome, children=children))
 
-    def _deliver(self, group: list[Settled]) -> None:
+    def _deliver(self, group: list[Settled]) -> dict[tuple[int, str], Totals]:
         deliveries: dict[Sink, list[Delivery]] = {}
         for task, _, outcome in group:
-            if isinstance(outcome, Complete) and outcome.batches:
+            if isinstance(outcome, Complete) and (outcome.batches or outcome.sweeps or outcome.skipped):
                 target = self._targets[task.run]
-                delivery = Delivery(target.source, target.account, task.run, outcome.batches)
+                delivery = Delivery(
+                    target.source,
+                    target.account,
+                    task.run,
+                    self._started[task.run],
+                    task.seq,
+                    outcome.batches,
+                    outcome.sweeps,
+                    outcome.skipped,
+                )
                 deliveries.setdefault(target.sink, []).append(delivery)
+        totals: dict[tuple[int, str], Totals] = {}
         for sink, records in deliveries.items():
-            sink.write(records, self._clock.now())
+            totals |= sink.write(records, self._clock.now())
             self.records += sum(batch.count for delivery in records for batch in delivery.batches)
+        return totals
 
     def _refill(self, number: int, count: int) -> None:
         shelf = self._shelves.get(number)

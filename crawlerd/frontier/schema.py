@@ -143,6 +143,13 @@ CREATE TABLE learned(                                  -- limits that were found
 CREATE TABLE next_seq(value INTEGER NOT NULL) STRICT;
 INSERT INTO next_seq VALUES (1);
 """,
+    """
+ALTER TABLE tally ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;      -- from here on: as the sink has last said
+ALTER TABLE tally ADD COLUMN new INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tally ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tally ADD COLUMN unchanged INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tally ADD COLUMN tombstoned INTEGER NOT NULL DEFAULT 0;
+""",
 ]
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from crawlerd.core.outcome import Outcome
     from crawlerd.core.task import NewTask
+    from crawlerd.sink import Totals
 
 RunState = Literal["running", "completed", "completed with dead letters", "failed", "cancelled"]
 MAX_DELAY = 86_400.0  # seconds; a due time further off than this means that the clock was set back
@@ -230,13 +231,14 @@ class Frontier:
         blocked: Mapping[int, float] | None = None,
         learned: Mapping[str, object] | None = None,
         charge: Callable[[], None] | None = None,
+        totals: Mapping[tuple[int, str], Totals] | None = None,
         due: int = 500,
     ) -> Committed:
         """One transaction: the outcomes of a group of leased tasks, each with its children and counters, and up to
         `due` delayed tasks whose time has come. The group's records must be durable in their sinks already.
 
         blocked: buckets that may not be leased from before a Unix time. learned: by limiters, see `learned`. charge:
-        writes to `quota_rows`.
+        writes to `quota_rows`. totals: of runs and streams, as their sinks have returned them.
         """
         change = Change(now)
         children: list[tuple[int, int, NewTask]] = []
@@ -259,6 +261,14 @@ class Frontier:
                     "INSERT INTO learned SELECT value->>0, value->1 FROM json_each(?) WHERE true "
                     "ON CONFLICT DO UPDATE SET value = excluded.value",
                     learned.items(),
+                )
+            if totals:
+                self._execute(
+                    "INSERT INTO tally(run, stream, seen, new, changed, unchanged, tombstoned) "
+                    "SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 "
+                    "FROM json_each(?) WHERE true ON CONFLICT DO UPDATE SET seen = excluded.seen, new = excluded.new, "
+                    "changed = excluded.changed, unchanged = excluded.unchanged, tombstoned = excluded.tombstoned",
+                    ((*key, *each) for key, each in totals.items()),
                 )
             if charge is not None:
                 charge()
@@ -385,7 +395,8 @@ class Frontier:
             ((run, *counts.row()) for run, counts in change.runs.items()),
         )
         self._execute(
-            "INSERT INTO tally SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?) "
+            "INSERT INTO tally(run, stream, records, skipped, skip_reason) "
+            "SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?) "
             "WHERE true ON CONFLICT DO UPDATE SET "
             "records = records + excluded.records, skipped = skipped + excluded.skipped, "
             "skip_reason = coalesce(excluded.skip_reason, skip_reason)",
