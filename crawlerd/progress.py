@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 DRAW_SECONDS = 0.25
 LINE_SECONDS = 30.0
 RATE_SECONDS = 5.0  # a rate shown is the mean over this time
+COUNTS = ("records", "seen", "new", "changed", "unchanged", "tombstoned")  # of a stream's report
 TROUBLE_SECONDS = 10.0  # a disk or sink that refuses for so long ends a foreground import
 
 log = logging.getLogger(__name__)
@@ -213,9 +214,7 @@ def print_report(report: dict[str, Any], console: Console, *, streams: bool = Tr
                 notes = [f"{facts[key]:,} {key}" for key in ("skipped", "dead") if facts[key]]
                 notes += ["denied"] if facts["denied"] else []
                 tail = f" ({', '.join(notes)}: {facts['reason']})" if notes else ""
-                done = ", ".join(
-                    f"{facts[key]:,} {key}" for key in ("seen", "new", "changed", "unchanged", "tombstoned")
-                )
+                done = ", ".join(f"{facts[key]:,} {key}" for key in COUNTS)
                 console.print(f"  {stream}: {done}{tail}", highlight=False, soft_wrap=True)
     if report["state"] == "interrupted":
         console.print("interrupted; nothing is lost: the same command resumes it")
