@@ -22,7 +22,7 @@ from crawlerd.frontier.lock import StateLock
 from crawlerd.frontier.sqlite import Frontier
 from crawlerd.ratelimit.adaptive import Learned
 from crawlerd.ratelimit.shared import SharedLimits
-from crawlerd.sinks.sqlite import SqliteSink
+from crawlerd.sinks import open_sink
 from crawlerd.source import RunPlan
 
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ class Engine:
     def _sink(self, name: str) -> Sink:
         sink = self._sinks.get(name)
         if sink is None:
-            sink = self._sinks[name] = SqliteSink(self.settings.sinks[name].path)
+            sink = self._sinks[name] = open_sink(self.settings.sinks[name])
         return sink
 
 

@@ -245,3 +245,14 @@ def _failure(path: Path, error: apsw.Error, system_errno: int = 0) -> SinkError:
             return SinkError(f"{path} is no intact database ({error}): restore it, or move it away and import in full")
         case _:
             return SinkError(f"cannot write {path}: {error}")
+
+
+def file_failure(path: Path, error: OSError) -> SinkError:
+    """The same for a file or directory."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFailed(f"the disk of {path} is full; free some space", full=True)
+    if error.errno == errno.EIO:
+        return StorageFailed(f"the disk of {path} fails ({error.strerror})", full=False)
+    return SinkError(
+        f"cannot write {path} ({error.strerror}): does its directory exist, and may user {os.geteuid()} write there?"
+    )

@@ -3,70 +3,30 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import apsw
-import msgspec
-
-from crawlerd.sink import Batch, Delivery, Refused, Totals
-from crawlerd.sinks.database import CHANGE, Database, Tallies
-from crawlerd.source import STREAM_NAME
+from crawlerd.sinks.rows import RowSink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from crawlerd.sink import Batch, Delivery
+    from crawlerd.sinks.rows import Stamp
 
 OWN_COLUMNS = ("account", "id", "data", "imported_at", "run", "deleted_at")
 MAX_FIELDS = 495  # columns of a view besides ours, 500 in all: an API that invents names must not grow it for ever
 
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _FIELD_IN_VIEW = re.compile(r"'\$\.(\w+)'")
-_JSON_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
-
-# A rowid table: objects are appended, only the key's index is in key order. WITHOUT ROWID was as fast for ascending
-# keys, but took 26 us of CPU a record and not 7 for random ones, and 9,400 bytes and not 2,800 for a 2,000-byte object.
-_TABLE = """CREATE TABLE IF NOT EXISTS "{table}" (
-  account     TEXT NOT NULL,
-  id          TEXT NOT NULL,
-  data        TEXT,
-  imported_at TEXT NOT NULL,
-  run         INTEGER NOT NULL,
-  deleted_at  TEXT,
-  change      TEXT,
-  PRIMARY KEY (account, id),
-  CHECK (data IS NOT NULL OR deleted_at IS NOT NULL)
-)"""
 
 # json_extract and not ->>, which SQLite before 3.38 cannot parse: it would refuse to open the whole file.
 _VIEW = """CREATE VIEW IF NOT EXISTS "{table}_view" AS
 SELECT account, id, {fields}imported_at, run, deleted_at FROM "{table}" """
 _VIEW_FIELD = """CASE typeof(data) WHEN 'text' THEN json_extract(data, '$.{field}') END AS "{column}", """
 
-# ?1 account, ?2 now, ?3 run. The last WHERE makes a repeated delivery write nothing at all.
-_UPSERT = f"""INSERT INTO "{{table}}" (account, id, data, imported_at, run, deleted_at, change) {{rows}}
-ON CONFLICT (account, id) DO UPDATE SET
-  data = coalesce(excluded.data, data),
-  imported_at = excluded.imported_at,
-  run = excluded.run,
-  deleted_at = iif(excluded.deleted_at IS NULL, NULL, coalesce(deleted_at, excluded.deleted_at)),
-  change = {CHANGE}
-WHERE run <> excluded.run
-  OR data IS NOT coalesce(excluded.data, data)
-  OR (deleted_at IS NULL) <> (excluded.deleted_at IS NULL)"""
-_ALL_ROWS = """SELECT ?1, value ->> 0, nullif(value -> 1, 'null'), ?2, ?3,
-  iif(json_type(value, '$[1]') = 'null', ?2, NULL), iif(json_type(value, '$[1]') = 'null', NULL, 'new')
-  FROM jsonb_each(?4) WHERE true"""
-_ONE_ROW = """VALUES (?1, ?4, iif(json_valid(?5), ?5, CAST(?5 AS BLOB)), ?2, ?3, iif(?5 IS NULL, ?2, NULL),
-  iif(?5 IS NULL, NULL, 'new'))"""
-_SWEEP = """UPDATE "{table}" SET imported_at = ?2, run = ?3, deleted_at = ?2, change = 'tombstoned'
-WHERE account = ?1 AND id >= ?4 AND id < ?5 AND run <> ?3 AND deleted_at IS NULL"""
-_SPARE = """UPDATE "{table}" SET run = ?3, change = 'skipped'
-WHERE account = ?1 AND id = ?4 AND run <> ?3 AND deleted_at IS NULL"""
 
-
-class SqliteSink:
+class SqliteSink(RowSink):
     """Records in an SQLite database, for reading by any program while it is written.
 
     Table `<source>_<stream>`, primary key (account, id):
@@ -93,106 +53,30 @@ class SqliteSink:
 
     def __init__(self, path: Path) -> None:
         """Opens or creates the database; its directory must exist. SinkError when it cannot be used."""
-        self._database = Database(path)
-        self._tallies = Tallies(self._database)
-        self._streams: dict[tuple[str, str], dict[str, None]] = {}  # fields in the view, in order
+        super().__init__(path)
+        self._fields: dict[str, dict[str, None]] = {}  # of each view, in order
 
-    def write(self, deliveries: list[Delivery], now: float) -> dict[tuple[int, str], Totals]:
-        """See `Sink.write`. A tombstone wins or loses by its place in the order, like any record.
+    def _forget(self) -> None:
+        super()._forget()
+        self._fields = {}
 
-        Refused for a source or stream name that is not lower-case letters, digits and underscores, or that would share
-        its table's or view's name with another, and for a record that is too large for SQLite.
-        """
-        at = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        try:
-            with self._database.transaction():
-                for delivery in deliveries:
-                    try:
-                        self._take(delivery, at)
-                    except apsw.TooBigError as error:
-                        raise Refused(
-                            f"a record is too large for {self._database.path}: {error}", delivery.task
-                        ) from None
-                return self._tallies.totals(deliveries)
-        except BaseException:
-            self._streams = {}  # what was made with the transaction is gone with it
-            self._tallies.forget()
-            raise
+    def _records(self, table: str, stamp: Stamp, batch: Batch, delivery: Delivery) -> None:
+        self._widen(table, batch.fields)
+        super()._records(table, stamp, batch, delivery)
 
-    def ended(self, run: int) -> None:
-        """Nothing waits."""
-
-    def close(self) -> None:
-        """SinkError when the WAL cannot be moved into the database; the records stay durable in the WAL."""
-        self._database.close()
-
-    def _take(self, delivery: Delivery, at: str) -> None:
-        run = self._tallies.run(delivery)
-        stamp = (delivery.account, at, run)
-        for batch in delivery.batches:
-            table = self._prepare(delivery, batch.stream, batch.fields)
-            self._tallies.begin(run, batch.stream)
-            self._upsert(table, stamp, batch, delivery.task)
-        for stream in {skipped.stream for skipped in delivery.skipped}:
-            table = self._prepare(delivery, stream, ())
-            keys = [(*stamp, skipped.key) for skipped in delivery.skipped if skipped.stream == stream]
-            self._database.connection.executemany(_SPARE.format(table=table), keys)
-        for stream, prefix in delivery.sweeps:
-            table = self._prepare(delivery, stream, ())
-            self._tallies.begin(run, stream)
-            self._database.connection.execute(_SWEEP.format(table=table), (*stamp, prefix, _behind(prefix)))
-
-    def _prepare(self, delivery: Delivery, stream: str, fields: Sequence[str]) -> str:
-        """The name of the stream's table, after making it, and its view, fit the fields."""
-        source = delivery.source
-        table = f"{source}_{stream}"
-        known = self._streams.get((source, stream))
+    def _widen(self, table: str, fields: Iterable[str]) -> None:
+        """Gives the view a column for each field that it can have one for."""
+        execute = self._database.connection.execute
+        known = self._fields.get(table)
         if known is None:
-            path = self._database.path
-            if not STREAM_NAME.fullmatch(source) or not STREAM_NAME.fullmatch(stream):
-                raise Refused(f"{source[:80]!r} and {stream[:80]!r} cannot name a table in {path}", delivery.task)
-            if table.endswith("_view") or table in map("_".join, self._streams):
-                raise Refused(f"two streams would share the table or view {table} in {path}; rename one", delivery.task)
-            known = self._open(table, stream)
+            execute(_view(table, ()))
+            view = execute("SELECT sql FROM sqlite_schema WHERE name = ?", (f"{table}_view",)).get
+            known = self._fields[table] = dict.fromkeys(_FIELD_IN_VIEW.findall(view))
         new = [field for field in fields if field not in known and _FIELD.fullmatch(field)]
         columns = dict.fromkeys([*known, *new][:MAX_FIELDS]) if new else known
         if len(columns) > len(known):
-            self._database.connection.execute(f'DROP VIEW IF EXISTS "{table}_view"; {_view(table, columns)}')
-        self._streams[source, stream] = columns
-        return table
-
-    def _open(self, table: str, stream: str) -> dict[str, None]:
-        """Makes or upgrades a table; the fields that its view has."""
-        self._database.connection.execute(_TABLE.format(table=table))
-        if not self._database.connection.execute(
-            "SELECT 1 FROM pragma_table_info(?) WHERE name = 'change'", (table,)
-        ).fetchall():
-            self._database.connection.execute(f'ALTER TABLE "{table}" ADD COLUMN change TEXT')
-        self._tallies.count(table, stream)
-        self._database.connection.execute(_view(table, ()))
-        view = self._database.connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (f"{table}_view",)).get
-        return dict.fromkeys(_FIELD_IN_VIEW.findall(view))
-
-    def _upsert(self, table: str, stamp: tuple[str, str, int], batch: Batch, task: int) -> None:
-        try:
-            self._database.connection.execute(_UPSERT.format(table=table, rows=_ALL_ROWS), (*stamp, batch.rows))
-        except (apsw.SQLError, apsw.ConstraintError):  # one row that SQLite's JSON does not read fails them all
-            rows = _split(batch.rows)
-            if len(rows) != batch.count:
-                path = self._database.path
-                raise Refused(f"a batch for {table} in {path} is not {batch.count} pairs in JSON", task) from None
-            self._database.connection.executemany(
-                _UPSERT.format(table=table, rows=_ONE_ROW), [(*stamp, *row) for row in rows]
-            )
-
-
-def _behind(prefix: str) -> str | bytes:
-    """What sorts behind all keys that begin so: any blob sorts behind all text."""
-    last = prefix.rstrip("\U0010ffff")
-    if not last:
-        return b""
-    code = ord(last[-1]) + 1
-    return last[:-1] + chr(0xE000 if code == 0xD800 else code)
+            execute(f'DROP VIEW IF EXISTS "{table}_view"; {_view(table, columns)}')
+            self._fields[table] = columns
 
 
 def _view(table: str, fields: Iterable[str]) -> str:
@@ -206,28 +90,3 @@ def _view(table: str, fields: Iterable[str]) -> str:
         taken.add(column.lower())
         columns += _VIEW_FIELD.format(field=field, column=column)
     return _VIEW.format(table=table, fields=columns)
-
-
-def _split(rows: str) -> list[tuple[str, str | None]]:
-    """Key and JSON text (None for null) of each pair in a JSON array of pairs, as far as it is one.
-
-    Nesting may have any depth: unlike every JSON parser at hand, it does not recurse.
-    """
-    pairs: list[tuple[str, str | None]] = []
-    key = ""
-    depth = start = 0
-    for token in _JSON_TOKEN.finditer(rows):
-        match token[0]:
-            case "[" | "{":
-                depth += 1
-                if depth == 2:
-                    start = token.end()
-            case "," if depth == 2:
-                key, start = rows[start : token.start()], token.end()
-            case "]" | "}":
-                if depth == 2:
-                    data = rows[start : token.start()].strip()
-                    with suppress(msgspec.DecodeError):
-                        pairs.append((msgspec.json.decode(key, type=str), None if data == "null" else data))
-                depth -= 1
-    return pairs
