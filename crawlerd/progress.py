@@ -111,7 +111,8 @@ def _watch(engine: Engine, runs: set[int], signals: Signals, wake: Wake, console
                 console.print(_line(reports, rates), highlight=False, soft_wrap=True)
             if signals.received or engine.failure is not None or not left - waiting:
                 return
-            trouble_since = (trouble_since or now) if engine.store.trouble else None
+            stuck = left - waiting <= engine.store.stuck.keys()
+            trouble_since = (trouble_since or now) if stuck else None
             if trouble_since and now - trouble_since > TROUBLE_SECONDS:
                 return
             wake.wait(DRAW_SECONDS if left else 0)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from crawlerd.core.errors import FrontierError
+from crawlerd.core.errors import FrontierError, SinkError
 from crawlerd.core.schedule import next_fire
 from crawlerd.engine.clock import Clock
 from crawlerd.engine.dispatcher import Dispatcher
-from crawlerd.engine.store import Store, Target
+from crawlerd.engine.outlet import Target
+from crawlerd.engine.store import Store
 from crawlerd.engine.wake import Wake
 from crawlerd.engine.wire import Setup
 from crawlerd.engine.workbench import Workbench
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SINK_SECONDS = 5.0  # between tries to start an import whose sink cannot be opened
 PROBE_SECONDS = 300.0  # a paused account's credentials are tried again so often
 MIB = 1 << 20
 GARBAGE_OBJECTS = 50_000  # new ones that start a collection; at the default of 700, it took a third of the time
@@ -140,8 +142,11 @@ class Engine:
             self._shared.stop()
         self.store.stop()
         self.dispatcher.close()
-        for sink in self._sinks.values():
-            sink.close()
+        for name, sink in self._sinks.items():
+            try:
+                sink.close()
+            except SinkError as error:
+                log.error("sinks.%s: %s", name, error)
         try:
             self._frontier.close()
         finally:
@@ -164,7 +169,7 @@ class Engine:
         source = self.settings.sources[account.source]
 
         def begin() -> Started:
-            target = Target(self._sink(spec.sink), source.name, account.name, spec.priority)
+            target = Target(self._sink(spec.sink), source.name, account.name, spec.priority, spec.sink)
             number = self._account_ids[account.name]
             runs = self._frontier.running_runs(name)
             resumed = bool(runs)
@@ -197,7 +202,11 @@ class Engine:
                 continue
             due = self.store.call(partial(self._due, spec, now)).result()
             if due <= now:
-                self.start_import(name)
+                try:
+                    self.start_import(name)
+                except SinkError as error:
+                    log.error("import %s cannot start: sinks.%s: %s; trying again", name, spec.sink, error)
+                    due = now + SINK_SECONDS
             soonest = min(soonest, due)
         for account, since in list(self._paused_at.items()):
             if now - since >= PROBE_SECONDS:

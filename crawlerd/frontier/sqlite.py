@@ -190,14 +190,12 @@ class Frontier:
 
     # reading tasks
 
-    def ready_buckets(self, account: int) -> list[Bucket]:
-        """The account's buckets that have ready tasks."""
-        return [
-            Bucket(*row)
-            for row in self._read(
-                "SELECT id, account, name, blocked_until FROM bucket WHERE account = ? AND ready > 0", account
-            )
-        ]
+    def ready_buckets(self, account: int | None) -> list[Bucket]:
+        """The account's buckets that have ready tasks, or all such."""
+        rows = "SELECT id, account, name, blocked_until FROM bucket WHERE ready > 0"
+        if account is None:
+            return [Bucket(*row) for row in self._read(rows)]
+        return [Bucket(*row) for row in self._read(f"{rows} AND account = ?", account)]
 
     def bucket(self, number: int) -> Bucket:
         return Bucket(*self._read("SELECT id, account, name, blocked_until FROM bucket WHERE id = ?", number)[0])

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from crawlerd.sink import Delivery
 
-BUSY_SECONDS = 5.0  # how long another program's write lock is waited for
+BUSY_SECONDS = 1.0  # how long another program's write lock is waited for …
+BUSY_AGAIN_SECONDS = 0.05  # … and at the tries after that, for meanwhile other sinks wait
 CHECKPOINT_BYTES = 16 << 20  # WAL size from which it is moved into the database
 CHECKPOINT_WAIT_SECONDS = 0.1  # how long readers are waited for then
 MAX_WAL_BYTES = 1 << 30  # WAL size from which nothing is written before a checkpoint succeeds
@@ -85,6 +86,7 @@ class Database:
         self.path = path.absolute()
         self._wal_bytes = 0
         self._checkpoint_at = CHECKPOINT_BYTES
+        self._patience = BUSY_SECONDS
         self._open()
 
     def _open(self) -> None:
@@ -95,7 +97,7 @@ class Database:
             raise _failure(self.path, error) from error
         try:
             with self._failures_named():
-                connection.set_busy_timeout(round(BUSY_SECONDS * 1000))
+                self._wait_for_others(self._patience)
                 connection.pragma("page_size", PAGE_BYTES)
                 connection.pragma("journal_mode", "wal")
                 connection.pragma("synchronous", "full")  # WAL + NORMAL loses acknowledged writes when the power fails
@@ -129,9 +131,14 @@ class Database:
             try:
                 yield
                 self.connection.execute("COMMIT")
+                self._wait_for_others(BUSY_SECONDS)
             finally:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
+
+    def _wait_for_others(self, seconds: float) -> None:
+        self._patience = seconds
+        self.connection.set_busy_timeout(round(seconds * 1000))
 
     def _committed(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
         self._wal_bytes = pages * self._page_bytes
@@ -150,13 +157,14 @@ class Database:
 
     def _checkpoint(self) -> bool:
         """Moves the WAL into the database and starts it again; False when another program is in the way."""
-        self.connection.set_busy_timeout(round(CHECKPOINT_WAIT_SECONDS * 1000))
+        patience = self._patience
+        self._wait_for_others(CHECKPOINT_WAIT_SECONDS)
         try:
             self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
         except apsw.BusyError:
             return False
         finally:
-            self.connection.set_busy_timeout(round(BUSY_SECONDS * 1000))
+            self._wait_for_others(patience)
         self._wal_bytes = 0
         self._checkpoint_at = CHECKPOINT_BYTES
         return True
@@ -166,7 +174,7 @@ class Database:
         try:
             yield
         except apsw.Error as error:
-            self._failed = True
+            self._failed, self._patience = True, BUSY_AGAIN_SECONDS
             raise _failure(self.path, error, self.connection.system_errno) from error
 
 
