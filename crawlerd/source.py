@@ -85,7 +85,7 @@ class ForAccount:
     args: TaskArgs
 
 
-IfDead = Literal["run", "fail"]
+IfDead = Literal["run", "fail", "skip"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,8 @@ class Gather:
 
     Repeated tasks of a unique kind are not made, and not waited for; `then` is always made. A group that is opened
     inside a group is part of it, and so is its `then`. if_dead: with dead letters in the group, run `then` all the
-    same, or make it a dead letter that says so: it waits again when those that it needs are retried.
+    same; make it a dead letter that says so, which waits again when those that it needs are retried; or skip it, which
+    nothing tells of but those dead letters.
     """
 
     tasks: Sequence[TaskArgs | ForAccount]
@@ -104,7 +105,7 @@ class Gather:
 
     def __post_init__(self) -> None:
         if self.if_dead not in get_args(IfDead):
-            raise ValueError(f'if_dead is "run" or "fail", not {self.if_dead!r}')
+            raise ValueError(f'if_dead is "run", "fail" or "skip", not {self.if_dead!r}')
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,12 +56,12 @@ class NewTask(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class NewGather(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A group that is to be opened: `tasks` and all their descendants; `then` follows when none is left.
 
-    if_dead: with dead letters in the group, run `then` all the same, or make it a dead letter as well.
+    if_dead: with dead letters in the group, run `then` all the same, make it a dead letter as well, or leave it out.
     """
 
     tasks: list[NewTask]
     then: NewTask
-    if_dead: Literal["run", "fail"] = "run"
+    if_dead: Literal["run", "fail", "skip"] = "run"
 
 
 class Handout(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -490,7 +490,8 @@ class Frontier:
         return Committed(change.arrived, self._end_runs(change), borrowed)
 
     def _end_runs(self, change: Change) -> list[int]:
-        """A clean end publishes the run's cursors, unless the import has been run anew since."""
+        """A clean end publishes the run's cursors, unless the import has been run anew since. It is clean as well where
+        all dead letters were denied, but for their streams."""
         ended = self._execute(
             "UPDATE run SET ended_at = j.value->>1, state = CASE WHEN dead = 0 THEN 'completed' "
             "WHEN done = 0 THEN 'failed' ELSE 'completed with dead letters' END "
@@ -502,13 +503,15 @@ class Frontier:
             self._purging.append(run)
             self._own.pop(run, None)
             self._borrowed.pop(run, None)
+            self._db.execute(
+                "INSERT INTO cursor SELECT run.import, stream, value FROM staged JOIN run ON run.id = staged.run "
+                "WHERE run.id = ? AND run.id = (SELECT max(id) FROM run AS r WHERE r.import = run.import) "
+                "AND NOT EXISTS (SELECT 1 FROM dead "
+                " WHERE dead.run = run.id AND (NOT denied OR dead.stream = staged.stream)) "
+                "ON CONFLICT DO UPDATE SET value = excluded.value",
+                (run,),
+            )
             if state == "completed":
-                self._db.execute(
-                    "INSERT INTO cursor SELECT run.import, stream, value FROM staged JOIN run ON run.id = staged.run "
-                    "WHERE run.id = ? AND run.id = (SELECT max(id) FROM run AS r WHERE r.import = run.import) "
-                    "ON CONFLICT DO UPDATE SET value = excluded.value",
-                    (run,),
-                )
                 self._db.execute("DELETE FROM staged WHERE run = ?", (run,))
         return [run for run, _ in ended]
 

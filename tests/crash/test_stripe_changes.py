@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -147,3 +148,35 @@ def test_objects_that_go_while_their_list_is_read_cost_no_others(install: Callab
 def sunk_count(here: Installation) -> int:
     tables = here.select("SELECT 1 FROM sqlite_schema WHERE name = 'stripe_charges'", path=here.sink_path)
     return here.select("SELECT count(*) FROM stripe_charges", path=here.sink_path)[0][0] if tables else 0
+
+
+def test_a_full_run_ends_what_is_gone_and_spares_what_could_not_be_read(install: Callable[..., Installation]) -> None:
+    """Objects that went without an event, as when the state directory was lost; and a key that may not read refunds."""
+    with running(accounts=1, customers=60, rate=0) as server:
+        here = install(url=server.url)
+        assert here.run("import", "a1").code == 0
+        for stream in ("charges", "refunds", "payment_methods"):
+            ids = [key for number, key in enumerate(here.imported("a1", stream)) if number % 2]
+            server.control(Delete(account=1, stream=stream, ids=ids))
+        shutil.rmtree(here.state_dir)
+        here.environment["KEY_1"] = "rk_test_account_1-refunds-disputes"
+        done = here.run("import", "a1", "--json")
+        assert done.code == 3
+        (run,) = done.json["imports"]["a1"]
+        assert {name for name, facts in run["streams"].items() if facts["denied"]} == {"refunds", "disputes"}
+        assert run["dead"] == 2
+        assert "may not read refunds" in run["streams"]["refunds"]["reason"]
+        now = holdings(server)
+        for stream in ("charges", "payment_methods", "customers", "invoice_lines"):
+            assert sunk(here, stream) == now[stream]
+        assert len(sunk(here, "refunds")) == len(now["refunds"]) * 2  # nobody knows
+
+        again = here.run("import", "a1", "--json")  # follows what could be read, and tries the others anew
+        assert again.code == 3
+        (run,) = again.json["imports"]["a1"]
+        assert {name for name, facts in run["streams"].items() if facts["denied"]} == {"refunds", "disputes"}
+        assert run["streams"].get("customers", {"seen": 0})["seen"] < 60
+        here.environment["KEY_1"] = server.key(1)
+        assert here.run("import", "a1").code == 0
+        assert sunk(here, "refunds") == now["refunds"]
+        here.assert_conserved()

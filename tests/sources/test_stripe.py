@@ -17,11 +17,23 @@ from crawlerd.clients.http import HttpClient
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.errors import CrawlerdError, Denied, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.demo.objects import STREAMS, expected
-from crawlerd.source import Cursor, Identity, Output, Record, RunPlan, TaskArgs
+from crawlerd.source import Cursor, Gather, Identity, Output, Record, RunPlan, Sweep, TaskArgs
 from crawlerd.sources.stripe import stripe
 from crawlerd.sources.stripe.answers import CursorGone
 from crawlerd.sources.stripe.catalogue import BELOW, LISTS
-from crawlerd.sources.stripe.changes import AGAIN, DAY, LOOKBACK, OVERLAP, SKEW, Begin, Events, Mark
+from crawlerd.sources.stripe.changes import (
+    AGAIN,
+    DAY,
+    LOOKBACK,
+    OVERLAP,
+    SKEW,
+    SWEEPS,
+    Begin,
+    CatchUp,
+    Events,
+    Load,
+    Mark,
+)
 from crawlerd.sources.stripe.pages import PAGES, PAGES_BELOW, RESTARTS, VERSION, Page
 
 if TYPE_CHECKING:
@@ -62,9 +74,9 @@ def starts(client: HttpClient, *streams: str) -> list[Page]:
     """The first pages of a first run."""
     responses.get(f"{API}/v1/events", json=listed("evt_1", created=1))
     (first,) = stripe.first_tasks(plan(*streams))
-    outputs = perform(client, first)
+    (load,) = [output for output in perform(client, first) if isinstance(output, Gather)]
     responses.reset()
-    return [output for output in outputs if isinstance(output, Page)]
+    return [page for group in perform(client, load.tasks[0]) for page in group.tasks]
 
 
 # ---- the first tasks
@@ -431,13 +443,39 @@ def test_a_gap_of_more_than_28_days_is_a_full_load_that_says_so(caplog: pytest.L
 @responses.activate
 def test_the_newest_event_is_noted_before_anything_is_read(client: HttpClient) -> None:
     responses.get(f"{API}/v1/events", json=listed("evt_1", created=77), match=[query_param_matcher({"limit": "1"})])
-    outputs = perform(client, Begin(NOW, load=("charges", "shipping_rates")))
+    streams = ("charges", "shipping_rates")
+    outputs = perform(client, Begin(NOW, load=streams))
     assert [output for output in outputs if isinstance(output, Cursor)] == [
         Cursor(stream, msgspec.json.encode(Mark(77, NOW)).decode()) for stream in ("charges", "shipping_rates")
     ]
-    assert [output for output in outputs if not isinstance(output, Cursor)] == [
-        PAGES["charges"](("charges",)),
-        PAGES["shipping_rates"](("shipping_rates",)),
+    (group,) = [output for output in outputs if isinstance(output, Gather)]
+    assert group == Gather([Load(streams)], CatchUp(NOW, streams, 77, "evt_1"))
+    assert perform(client, Load(streams)) == [whole("charges"), whole("shipping_rates")]
+
+
+def whole(stream: str, *streams: str) -> Gather:
+    """A list that is read in full."""
+    wanted = streams or (stream,)
+    return Gather([PAGES[stream](wanted)], SWEEPS[stream](wanted), if_dead="skip")
+
+
+def test_what_a_list_does_not_have_any_more_ends_with_it(client: HttpClient) -> None:
+    streams = ("customers", "payment_methods")
+    assert perform(client, SWEEPS["customers"](streams)) == [Sweep("customers"), Sweep("payment_methods")]
+    assert perform(client, SWEEPS["events"](("events",))) == []  # Stripe forgets them after 30 days
+
+
+@responses.activate
+def test_what_happened_while_lists_were_read_is_caught_up_with(client: HttpClient) -> None:
+    task = CatchUp(NOW, ("charges", "balance_transactions"), 77, "evt_1")
+    responses.get(f"{API}/v1/events", json=listed("evt_1", created=77))
+    assert perform(client, task) == []
+    responses.replace(responses.GET, f"{API}/v1/events", json=listed("evt_2", created=88))
+    mark = msgspec.json.encode(Mark(88, NOW)).decode()
+    assert perform(client, task) == [
+        Cursor("charges", mark),
+        Cursor("balance_transactions", mark),
+        Events(("charges",), 77 - OVERLAP, 88),
     ]
 
 
@@ -455,8 +493,8 @@ def test_where_events_cannot_be_read_every_run_is_full(
 ) -> None:
     responses.get(f"{API}/v1/events", status=status, json={"error": {"message": "not for you"}})
     assert perform(client, Begin(NOW, load=("charges",), follow=("refunds",))) == [
-        PAGES["charges"](("charges",)),
-        PAGES["refunds"](("refunds",)),
+        whole("charges"),
+        whole("refunds"),
     ]
     assert "not for you" in caplog.text
 
@@ -469,7 +507,7 @@ def test_what_has_no_events_is_followed_by_its_newest_part_or_whole(client: Http
     assert [output for output in outputs if not isinstance(output, Cursor)] == [
         PAGES["checkout_sessions"](("checkout_sessions",), gte=400),
         PAGES["balance_transactions"](("balance_transactions",), gte=400),
-        PAGES["shipping_rates"](("shipping_rates",)),
+        whole("shipping_rates"),
         Events(("charges", "checkout_sessions", "payment_methods"), 900 - OVERLAP, 1_000),
     ]
 
@@ -606,16 +644,15 @@ def test_imports_exactly_what_the_api_has(client: HttpClient, api: Server, strea
     found: dict[str, dict[str, Any]] = {}
     while todo:
         for output in perform(client, todo.popleft(), key=api.key(3), url=api.url):
-            if isinstance(output, TaskArgs):
-                todo.append(stripe.new_task(output))
-                assert todo[-1].key() not in seen
-                seen.add(todo[-1].key())
-            elif not isinstance(output, Cursor):
-                assert isinstance(output, Record)
+            if isinstance(output, Record):
                 assert output.key not in found.setdefault(output.stream, {})
                 found[output.stream][output.key] = output.data
+            for child in (*output.tasks, output.then) if isinstance(output, Gather) else (output,):
+                if isinstance(child, TaskArgs):
+                    todo.append(stripe.new_task(child))
+                    assert todo[-1].key() not in seen
+                    seen.add(todo[-1].key())
     of_api = {stream: dict(expected(3, stream, 40)) for stream in wanted if stream in STREAMS}
     items = found.pop("subscription_items", {})
     assert found == {stream: objects for stream, objects in of_api.items() if objects}
     assert len(items) == (len(found["subscriptions"]) if streams == ["*"] else 0)
-    assert api.stats().accounts[3].requests == len(seen)

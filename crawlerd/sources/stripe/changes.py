@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from crawlerd.source import Api, Cursor, Output, Permanent, Record, RunPlan, TaskArgs
+from crawlerd.source import Api, Cursor, Gather, Output, Permanent, Record, RunPlan, Sweep, TaskArgs
 from crawlerd.sources.stripe.answers import CursorGone, Gone, created, id_of, listed
 from crawlerd.sources.stripe.catalogue import BELOW, LISTS, OF_OBJECT, STREAMS, below, one
-from crawlerd.sources.stripe.pages import PAGE, PAGES, expansions, once_more, outputs, stripe
+from crawlerd.sources.stripe.pages import PAGE, PAGES, Page, expansions, once_more, outputs, stripe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,13 +23,14 @@ OVERLAP = 300  # seconds before the watermark that are applied again: an event m
 SKEW = 3_600  # seconds that our clock may differ from Stripe's, where there is no event to take the time from
 LOOKBACK = 7 * DAY  # how much is read again of a list that grows without events: a balance transaction settles in days
 EVENTS = LISTS["events"].path
+FORGOTTEN = ("events",)  # whose old ones Stripe no longer lists, though nobody has deleted them
 
 log = logging.getLogger(__name__)
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """How far a stream has come. event: the newest one's `created` (Unix seconds) when the run began. noted: when
-    that was, by our clock."""
+    """How far a stream has come. event: `created` of the newest event that it has taken in (Unix seconds). noted: when
+    its list was read, by our clock."""
 
     event: int
     noted: float
@@ -52,23 +53,63 @@ class Begin(TaskArgs, kind="stripe.begin"):
 
 @stripe.handles(Begin, stream="events", priority=0)
 def begin(api: Api, args: Begin) -> Iterator[Output]:
-    until = int(args.noted) - SKEW
     try:
-        newest, _ = listed(api.get(EVENTS, {"limit": 1}))
-        until = (created(newest[0]) or until) if newest else until
+        newest, until = _newest_event(api, args.noted)
     except Permanent as error:
         # Without events there is no watermark, so the next run is a full one again.
         log.warning("stripe: no events can be read, so everything is: %s", error)
-        yield from _lists(args.load + args.follow)
+        yield from _groups(args.load + args.follow)
         return
-    mark = msgspec.json.encode(Mark(until, args.noted)).decode()
-    for stream in args.load + args.follow:
-        yield Cursor(stream, mark)
-    yield from _lists(args.load)
+    yield from _marks(args.load + args.follow, Mark(until, args.noted))
+    if args.load:
+        yield Gather([Load(args.load)], CatchUp(args.noted, args.load, until, newest))
     yield from _growth(args.follow, args.growth)
-    followed = tuple(stream for stream in args.follow if _has_events(stream))
+    followed = tuple(filter(_has_events, args.follow))
     if followed:
         yield Events(followed, args.since - OVERLAP, until)
+
+
+def _newest_event(api: Api, noted: float) -> tuple[str, int]:
+    """Its id and second; where there is none, no id and a second before now."""
+    events, _ = listed(api.get(EVENTS, {"limit": 1}))
+    until = int(noted) - SKEW
+    return (events[0]["id"], created(events[0]) or until) if events else ("", until)
+
+
+def _marks(streams: Iterable[str], mark: Mark) -> Iterator[Output]:
+    for stream in streams:
+        yield Cursor(stream, msgspec.json.encode(mark).decode())
+
+
+@dataclass(frozen=True)
+class Load(TaskArgs, kind="stripe.load"):
+    """Reads streams in full; a group inside of that which ends with catching up."""
+
+    streams: tuple[str, ...]
+
+
+@stripe.handles(Load, stream="events", priority=0)
+def load(api: Api, args: Load) -> Iterator[Output]:
+    yield from _groups(args.streams)
+
+
+@dataclass(frozen=True)
+class CatchUp(TaskArgs, kind="stripe.catch_up"):
+    """What happened while lists were read, behind the event `newest`."""
+
+    noted: float
+    streams: tuple[str, ...]
+    since: int
+    newest: str
+
+
+@stripe.handles(CatchUp, stream="events")
+def catch_up(api: Api, args: CatchUp) -> Iterator[Output]:
+    newest, until = _newest_event(api, args.noted)
+    streams = tuple(filter(_has_events, args.streams))
+    if newest != args.newest and streams:
+        yield from _marks(args.streams, Mark(until, args.noted))
+        yield Events(streams, args.since - OVERLAP, until)
 
 
 def _has_events(stream: str) -> bool:
@@ -78,7 +119,7 @@ def _has_events(stream: str) -> bool:
     )
 
 
-def _lists(streams: Iterable[str], gte: int | None = None) -> Iterator[Output]:
+def _lists(streams: Iterable[str], gte: int | None = None) -> Iterator[Page]:
     """The first page of each list that is wanted, or needed to find what is wanted below it."""
     chosen = set(streams)
     for stream, page in PAGES.items():
@@ -87,12 +128,41 @@ def _lists(streams: Iterable[str], gte: int | None = None) -> Iterator[Output]:
             yield page(wanted, gte=gte)
 
 
+def _groups(streams: Iterable[str]) -> Iterator[Gather]:
+    """Each list in full, and then an end of whatever it does not have any more."""
+    for page in _lists(streams):
+        yield Gather([page], SWEEPS[page.kind.rpartition(".")[2]](page.streams), if_dead="skip")
+
+
 def _growth(follow: tuple[str, ...], since: int) -> Iterator[Output]:
     """What no event tells of: the newest part of lists that only grow, and the whole of others."""
     growing = {stream for stream, listing in LISTS.items() if listing.grows}
     parents = {stream: BELOW[stream].parent if stream in BELOW else stream for stream in follow}
     yield from _lists((stream for stream in follow if parents[stream] in growing), gte=since)
-    yield from _lists(stream for stream in follow if parents[stream] not in growing and not _has_events(stream))
+    yield from _groups(stream for stream in follow if parents[stream] not in growing and not _has_events(stream))
+
+
+@dataclass(frozen=True)
+class SweepOf(TaskArgs, kind="stripe.sweep"):
+    """The end of what a list, read to its end, did not have any more. streams: the list's own, and those below it."""
+
+    streams: tuple[str, ...]
+
+
+def _register_sweep(stream: str) -> type[SweepOf]:
+    class One(SweepOf, kind=f"stripe.sweep.{stream}"):
+        pass
+
+    @stripe.handles(One, stream=stream)
+    def sweep(api: Api, args: One) -> Iterator[Output]:
+        for each in args.streams:
+            if each not in FORGOTTEN:
+                yield Sweep(each)
+
+    return One
+
+
+SWEEPS = {stream: _register_sweep(stream) for stream in LISTS}
 
 
 # ---- events
