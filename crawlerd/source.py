@@ -11,13 +11,14 @@ import msgspec
 
 from crawlerd.core.errors import Denied, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.outcome import Complete
-from crawlerd.core.task import DEFAULT_PRIORITY, SEQUENTIAL_PRIORITY, NewGather, NewTask
+from crawlerd.core.task import DEFAULT_PRIORITY, PART, SEQUENTIAL_PRIORITY, NewGather, NewTask
 
 __all__ = [
     "Api",
     "Cursor",
     "Denied",
     "ForAccount",
+    "ForPart",
     "Gather",
     "Identity",
     "Output",
@@ -85,6 +86,19 @@ class ForAccount:
     args: TaskArgs
 
 
+@dataclass(frozen=True, slots=True)
+class ForPart:
+    """A task of a part of the account: of another one that the same credentials may act for, as a Connect platform's
+    may for the accounts connected to it.
+
+    part: its name at the API, which each request carries in the source's `part_header`. A part has the account's
+    limits, for itself; its records are those of the account "<account>/<part>".
+    """
+
+    part: str
+    args: TaskArgs
+
+
 IfDead = Literal["run", "fail", "skip"]
 
 
@@ -99,8 +113,8 @@ class Gather:
     nothing tells of but those dead letters.
     """
 
-    tasks: Sequence[TaskArgs | ForAccount]
-    then: TaskArgs | ForAccount
+    tasks: Sequence[TaskArgs | ForAccount | ForPart]
+    then: TaskArgs | ForAccount | ForPart
     if_dead: IfDead = "run"
 
     def __post_init__(self) -> None:
@@ -118,8 +132,8 @@ class Sweep:
     prefix: str = ""
 
 
-Output = Record | TaskArgs | Cursor | Identity | ForAccount | Gather | Sweep
-FirstOutput = TaskArgs | ForAccount | Gather
+Output = Record | TaskArgs | Cursor | Identity | ForAccount | ForPart | Gather | Sweep
+FirstOutput = TaskArgs | ForAccount | ForPart | Gather
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +173,14 @@ class Api(Protocol):
 @dataclass(frozen=True, slots=True)
 class RunPlan:
     """What a run is to do, for a source's `starts` function. cursors: the published ones, by stream. options: the
-    import's own, as the source's `import_options`; None when it has none."""
+    import's own, as the source's `import_options`; None when it has none. account_options: its account's."""
 
     streams: Sequence[str]
     full: bool
     started_at: float
     cursors: Mapping[str, str] = field(default_factory=dict)
     options: Any = None
+    account_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 Handler = Callable[[Any, Any], Iterator[Output]]
@@ -204,8 +219,8 @@ class Source:
     not fit; None means "as usual". options: a msgspec.Struct or dataclass whose fields are the keys that an account of
     this source may set beside the usual ones. import_options: the same for an import. It may have two methods:
     `accounts()` names the other accounts that the import uses, which must be configured; `needs_sink()` says whether
-    the import must name a sink, which it must without this method. A Throttled without `retry_after` gets that of the
-    response's header.
+    the import must name a sink, which it must without this method. part_header: carries the name of a part of the
+    account, see `ForPart`. A Throttled without `retry_after` gets that of the response's header.
     """
 
     def __init__(
@@ -224,6 +239,7 @@ class Source:
         classify: Classifier | None = None,
         options: type | None = None,
         import_options: type | None = None,
+        part_header: str = "",
     ) -> None:
         self.name = name
         self.base_url = base_url
@@ -238,6 +254,7 @@ class Source:
         self.classify = classify
         self.options = options
         self.import_options = import_options
+        self.part_header = part_header
         self.kinds: dict[str, Kind] = {}
         self.guard: TaskArgs | None = None
         self._starts: Starts = lambda _: ()
@@ -308,9 +325,11 @@ class Source:
                 children.append(self.new_task(output, source_of))
         return Complete(children=children, gathers=gathers)
 
-    def new_task(self, args: TaskArgs | ForAccount, source_of: SourceOf = _nobody) -> NewTask:
+    def new_task(self, args: TaskArgs | ForAccount | ForPart, source_of: SourceOf = _nobody) -> NewTask:
         """`args` as the frontier takes it. KeyError when no handler is registered for its kind; Permanent when it is
         for an account that is not configured, or whose source has no such kind."""
+        if isinstance(args, ForPart):
+            return msgspec.structs.replace(self.new_task(args.args), account=PART + args.part)
         if isinstance(args, ForAccount):
             source, name = source_of(args.account), args.args.kind
             if source is None:

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+PART = "/"  # before the name of an account's part
 LOWEST_PRIORITY = 9
 DEFAULT_PRIORITY = 5
 SEQUENTIAL_PRIORITY = 3  # a chain cannot be sped up later, so its next page goes first
@@ -35,7 +36,7 @@ class NewTask(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     unique: in its run, at most one task of this kind and payload is ever made. A repeat is skipped, or, for a
     `sequential` kind, is a cursor that came twice: it becomes a dead letter that says so. account: the name of the
-    account that it is for, "" for that of the task that asks for it.
+    account that it is for, "/<part>" for a part of that of the task that asks for it, "" for that itself.
     """
 
     kind: str

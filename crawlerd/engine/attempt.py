@@ -13,6 +13,7 @@ from crawlerd.source import (
     Api,
     Cursor,
     ForAccount,
+    ForPart,
     Gather,
     Identity,
     Permanent,
@@ -96,7 +97,7 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf) -> 
                     kinds = type(output.key).__name__, type(output.data).__name__
                     raise TypeError(f"a Record's key is text and its data a mapping or None, not {kinds}")
                 records.setdefault(output.stream, []).append(output)
-            case TaskArgs() | ForAccount():
+            case TaskArgs() | ForAccount() | ForPart():
                 child = source.new_task(output, source_of)
                 _text(child.bucket)
                 children.append(child)
@@ -113,7 +114,7 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf) -> 
                 sweeps.append((_stream(output.stream), _text(output.prefix)))
             case _:
                 raise TypeError(
-                    "a handler yields Record, TaskArgs, ForAccount, Gather, Cursor, Identity or Sweep, "
+                    "a handler yields Record, TaskArgs, ForAccount, ForPart, Gather, Cursor, Identity or Sweep, "
                     f"not {type(output).__name__}"
                 )
     skipped: list[Skipped] = []

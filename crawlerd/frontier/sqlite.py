@@ -9,7 +9,7 @@ import msgspec
 
 from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import Bury, Complete, Outcome
-from crawlerd.core.task import Task
+from crawlerd.core.task import PART, Task
 from crawlerd.frontier import groups
 from crawlerd.frontier.change import Change
 from crawlerd.frontier.quota import QuotaRows
@@ -405,14 +405,26 @@ class Frontier:
     def _account_for(self, change: Change, run: int, account: int, task: NewTask) -> int:
         """The account that a new task of a run is for, which is noted when it is not the run's own."""
         if task.account:
-            account = self._account_ids[task.account]
+            account = self._number_of(account, task.account)
             if account != self._own_account(run) and account not in (known := self._borrowed.setdefault(run, set())):
                 known.add(account)
                 change.borrowed.append((run, account))
         return account
 
+    def _number_of(self, account: int, name: str) -> int:
+        """The number of an account named by a task of another one; a part of that is made known here."""
+        if name.startswith(PART):
+            of: str = self._db.execute("SELECT name FROM account WHERE id = ?", (account,)).get
+            name = of.partition(PART)[0] + name
+            if name not in self._account_ids:
+                self._account_ids[name] = self._db.execute(
+                    "INSERT INTO account(name, source) SELECT ?, source FROM account WHERE id = ? RETURNING id",
+                    (name, account),
+                ).get
+        return self._account_ids[name]
+
     def _key(self, run: int, account: int, task: NewTask) -> str:
-        number = self._account_ids[task.account] if task.account else account
+        number = self._number_of(account, task.account) if task.account else account
         return task.key(0 if number == self._own_account(run) else number)
 
     def _own_account(self, run: int) -> int:

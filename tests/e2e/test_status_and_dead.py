@@ -62,7 +62,7 @@ def test_status_while_it_works_and_after(api: Server, install: Callable[..., Ins
         assert account_now["identity"].endswith(":test")
         text = here.run("status").stdout
         assert f"crawlerd is running (pid {daemon.pid})" in text
-        assert "tasks: 40 ready, 1 delayed, 0 dead" in text
+        assert "tasks: 40 ready, 1 delayed, 3 waiting, 0 dead" in text
         opened.set()
         until(lambda: here.run("status", "--json").json["ready"] == 0)
         daemon.send(signal.SIGTERM)

@@ -23,7 +23,6 @@ from crawlerd.sources.stripe.answers import CursorGone
 from crawlerd.sources.stripe.catalogue import BELOW, LISTS
 from crawlerd.sources.stripe.changes import (
     AGAIN,
-    DAY,
     LOOKBACK,
     OVERLAP,
     SKEW,
@@ -35,6 +34,7 @@ from crawlerd.sources.stripe.changes import (
     Mark,
 )
 from crawlerd.sources.stripe.pages import PAGES, PAGES_BELOW, RESTARTS, VERSION, Page
+from crawlerd.sources.stripe.runs import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

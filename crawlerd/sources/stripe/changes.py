@@ -1,4 +1,4 @@
-"""What has changed since the last run, by Stripe's events; and how a run begins."""
+"""What is read in full, and what has changed since the last run, by Stripe's events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from crawlerd.source import Api, Cursor, Gather, Output, Permanent, Record, RunPlan, Sweep, TaskArgs
+from crawlerd.source import Api, Cursor, Gather, Output, Permanent, Record, Sweep, TaskArgs
 from crawlerd.sources.stripe.answers import CursorGone, Gone, created, id_of, listed
 from crawlerd.sources.stripe.catalogue import BELOW, LISTS, OF_OBJECT, STREAMS, below, one
 from crawlerd.sources.stripe.pages import PAGE, PAGES, Page, expansions, once_more, outputs, stripe
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 DAY = 86_400
-MAX_GAP = 28 * DAY  # seconds; Stripe keeps events for 30 days
 OVERLAP = 300  # seconds before the watermark that are applied again: an event may show up a little late
 SKEW = 3_600  # seconds that our clock may differ from Stripe's, where there is no event to take the time from
 LOOKBACK = 7 * DAY  # how much is read again of a list that grows without events: a balance transaction settles in days
@@ -41,7 +40,7 @@ class Begin(TaskArgs, kind="stripe.begin"):
     """Notes the newest event, before anything else is read.
 
     load: streams to be read in full. follow: those to be brought up to date, from the second `since` of events, and
-    from `growth` of lists without.
+    from `growth` of lists without. marks: how far they have come is to be noted; not of connected accounts one by one.
     """
 
     noted: float
@@ -49,6 +48,7 @@ class Begin(TaskArgs, kind="stripe.begin"):
     follow: tuple[str, ...] = ()
     since: int = 0
     growth: int = 0
+    marks: bool = True
 
 
 @stripe.handles(Begin, stream="events", priority=0)
@@ -60,9 +60,10 @@ def begin(api: Api, args: Begin) -> Iterator[Output]:
         log.warning("stripe: no events can be read, so everything is: %s", error)
         yield from _groups(args.load + args.follow)
         return
-    yield from _marks(args.load + args.follow, Mark(until, args.noted))
+    if args.marks:
+        yield from _marks(args.load + args.follow, Mark(until, args.noted))
     if args.load:
-        yield Gather([Load(args.load)], CatchUp(args.noted, args.load, until, newest))
+        yield Gather([Load(args.load)], CatchUp(args.noted, args.load, until, newest, args.marks))
     yield from _growth(args.follow, args.growth)
     followed = tuple(filter(_has_events, args.follow))
     if followed:
@@ -101,6 +102,7 @@ class CatchUp(TaskArgs, kind="stripe.catch_up"):
     streams: tuple[str, ...]
     since: int
     newest: str
+    marks: bool = True
 
 
 @stripe.handles(CatchUp, stream="events")
@@ -108,7 +110,8 @@ def catch_up(api: Api, args: CatchUp) -> Iterator[Output]:
     newest, until = _newest_event(api, args.noted)
     streams = tuple(filter(_has_events, args.streams))
     if newest != args.newest and streams:
-        yield from _marks(args.streams, Mark(until, args.noted))
+        if args.marks:
+            yield from _marks(args.streams, Mark(until, args.noted))
         yield Events(streams, args.since - OVERLAP, until)
 
 
@@ -269,33 +272,3 @@ def _disowned(stream: str, item: dict[str, Any]) -> bool:
 
 
 AGAIN = {stream: _register(stream) for stream in STREAMS if stream not in BELOW or BELOW[stream].one}
-
-
-# ---- the start of a run
-
-
-@stripe.starts
-def first_tasks(plan: RunPlan) -> Iterable[TaskArgs]:
-    """Streams that were loaded before are followed; the others, and all when too much time has passed, are loaded."""
-    marks: dict[str, Mark] = {}
-    for stream in plan.streams if not plan.full else ():
-        if stream in plan.cursors:
-            marks[stream] = msgspec.json.decode(plan.cursors[stream], type=Mark)
-    late = [stream for stream, mark in marks.items() if plan.started_at - mark.noted > MAX_GAP]
-    if late:
-        days = (plan.started_at - min(marks[stream].noted for stream in late)) / DAY
-        log.warning(
-            "stripe: a full load of %s: the last one ended clean %.0f days ago, and events go back 28 days only",
-            ", ".join(late),
-            days,
-        )
-    fresh = {stream: mark for stream, mark in marks.items() if stream not in late}
-    if not plan.streams:
-        return
-    yield Begin(
-        plan.started_at,
-        load=tuple(stream for stream in plan.streams if stream not in fresh),
-        follow=tuple(fresh),
-        since=min((mark.event for mark in fresh.values()), default=0),
-        growth=int(min((mark.noted - LOOKBACK for mark in fresh.values()), default=0)),
-    )

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import msgspec
+
 from crawlerd.source import Api, Identity, Output, Permanent, Record, Source, TaskArgs
 from crawlerd.sources.stripe.answers import CursorGone, Gone, NoWindows, classify, created, id_of, listed
 from crawlerd.sources.stripe.catalogue import BELOW, LISTS, STREAMS, Below, Listing, below
@@ -18,6 +20,13 @@ VERSION = "2025-09-30.clover"  # objects keep this shape, whatever the account's
 PAGE = 100  # objects, the most that a list gives at once
 RESTARTS = 100  # of a list at one and the same place, because the object that its cursor named was deleted
 
+
+class Connect(msgspec.Struct, frozen=True):
+    """connected_accounts: those that are connected to the account are read as well."""
+
+    connected_accounts: bool = False
+
+
 stripe = Source(
     "stripe",
     base_url="https://api.stripe.com",
@@ -29,6 +38,9 @@ stripe = Source(
     mode=lambda key: "live" if key.startswith(("sk_live_", "rk_live_")) else "test",
     headers={"Stripe-Version": VERSION},
     classify=classify,
+    options=Connect,
+    import_options=Connect,
+    part_header="Stripe-Account",
 )
 
 
