@@ -6,6 +6,7 @@ import gc
 import logging
 import math
 import resource
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
@@ -287,19 +288,34 @@ class Engine:
             self.store.call(lambda: self._confirm(account, identity))
 
     def _confirm(self, account: int, identity: str) -> None:
-        noted = self._frontier.confirm(account, identity)
-        if noted is None:
+        name = self._account_names[account]
+        others = self._others(account, name, identity)
+        if others is None:
+            self._frontier.confirm(account, identity)
             self._frontier.resume(account)
             self._open(account)
             return
-        name = self._account_names[account]
         reason = (
-            f"its key belongs to {identity}, but what was imported so far came from {noted}: "
+            f"its key belongs to {identity}, but {others}: "
             "put the right key back, or give the new one an account and an import of its own"
         )
         log.error("account %s is paused: %s", name, reason)
         self.dispatcher.pause(account, reason)
         self._on_pause(account, reason)
+
+    def _others(self, account: int, name: str, identity: str) -> str | None:
+        """Where records of another one than `identity` lie already under the account's name: here, or in a sink that
+        other state directories use."""
+        noted = self._frontier.identity(account)
+        if noted not in (None, identity):
+            return f"what was imported so far came from {noted}"
+        for sink in {spec.sink for spec in self.settings.imports.values() if spec.account == name and spec.sink}:
+            if sink in self._sinks:
+                with suppress(SinkError):  # it will refuse the records as well, and say why
+                    noted = self._sinks[sink].confirm(self.settings.accounts[name].source, name, identity)
+                    if noted is not None:
+                        return f"what sinks.{sink} holds under this name came from {noted}"
+        return None
 
     def _open(self, account: int) -> None:
         """Lets tasks of an account start, and those of its parts, which its credentials are good for."""

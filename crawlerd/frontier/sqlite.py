@@ -142,6 +142,11 @@ class Frontier:
         name: str = self._read("SELECT name FROM account WHERE id = ?", number)[0][0]
         return name
 
+    def identity(self, account: int) -> str | None:
+        """Who the account's credentials belong to, as `confirm` noted."""
+        noted: str | None = self._read("SELECT identity FROM account WHERE id = ?", account)[0][0]
+        return noted
+
     def confirm(self, account: int, identity: str) -> str | None:
         """Notes who the account's credentials belong to, once. The identity noted before if it is another one."""
         with self._transaction():

@@ -50,6 +50,9 @@ _ONE_ROW = """VALUES (?1, ?4, iif(json_valid(?5), ?5, CAST(?5 AS BLOB)), ?2, ?3,
   iif(?5 IS NULL, NULL, 'new'))"""
 _SWEEP = """UPDATE "{table}" SET imported_at = ?2, run = ?3, deleted_at = ?2, change = 'tombstoned'
 WHERE account = ?1 AND id >= ?4 AND id < ?5 AND run <> ?3 AND deleted_at IS NULL"""
+_CONFIRM = """CREATE TABLE IF NOT EXISTS _crawlerd_account(
+  source TEXT NOT NULL, account TEXT NOT NULL, identity TEXT NOT NULL, PRIMARY KEY (source, account)) WITHOUT ROWID;
+INSERT INTO _crawlerd_account VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET identity = identity RETURNING identity"""
 _SPARE = """UPDATE "{table}" SET run = ?3, change = 'skipped'
 WHERE account = ?1 AND id = ?4 AND run <> ?3 AND deleted_at IS NULL"""
 
@@ -94,6 +97,12 @@ class RowSink:
         except BaseException:
             self._forget()
             raise
+
+    def confirm(self, source: str, account: str, identity: str) -> str | None:
+        """See `Sink.confirm`."""
+        with self._database.transaction():
+            noted: str = self._database.connection.execute(_CONFIRM, (source, account, identity)).get
+        return None if noted == identity else noted
 
     def ended(self, run: int) -> None:
         """See `Sink.ended`; nothing waits here."""

@@ -178,8 +178,8 @@ def test_a_group_is_in_the_outcome_with_all_its_tasks() -> None:
     assert run(handler) == Complete(gathers=[NewGather([PAGED, STORED], STORED, "run"), NewGather([], PAGED, "fail")])
 
 
-def test_a_group_knows_two_ways_with_dead_letters() -> None:
-    with pytest.raises(ValueError, match='if_dead is "run" or "fail", not \'stop\''):
+def test_a_group_knows_three_ways_with_dead_letters() -> None:
+    with pytest.raises(ValueError, match='if_dead is "run", "fail" or "skip", not \'stop\''):
         Gather([], Page(1), if_dead="stop")
 
 
