@@ -1,4 +1,4 @@
-"""How close a crawl of Stripe's lists comes to requests ÷ limit, as the server saw it: long lists, uneven ones, and all."""
+"""How close a crawl of Stripe's lists comes to requests ÷ limit, as the server saw it: long lists, and all at once."""
 
 from __future__ import annotations
 
@@ -61,6 +61,7 @@ def measure(what: str, customers: int, rate: int, endpoint: int, streams: Sequen
     assert seen.first is not None
     assert seen.last is not None
     took, requests = seen.last - seen.first, seen.requests
+    least = max(requests / rate, *(each.served / (endpoint or rate) for each in seen.endpoints.values()))
     pages = -(-customers // 100)
     return [
         what,
@@ -69,7 +70,7 @@ def measure(what: str, customers: int, rate: int, endpoint: int, streams: Sequen
         f"{requests:,}",
         f"{requests / pages - 1:+.1%}" if len(streams) == 1 else "",
         f"{took:.1f} s",
-        f"{took / (requests / rate) - 1:+.1%}",
+        f"{took / least - 1:+.1%}",
         str(sum(seen.throttled.values())),
         " ".join(
             f"{name} {each.served / took:.1f}/s" for name, each in sorted(seen.endpoints.items()) if each.served > took
@@ -86,7 +87,9 @@ def main() -> None:
         measure("customers", asked.customers, asked.rate, 0, ["customers"], latency) for latency in (0.02, 0.05, 0.15)
     ]
     streams = ["customers", "payment_methods", "customer_balance_transactions", "customer_cash_balance_transactions"]
-    rows.append(measure("interleaved", 1_000, asked.rate, asked.rate // 4, [*streams, "charges", "invoices"], 0.05))
+    rows.append(
+        measure("interleaved", 1_000, asked.rate * 3 // 4, asked.rate // 4, [*streams, "charges", "invoices"], 0.05)
+    )
     print(about())
     head = [
         "lists",
@@ -95,7 +98,7 @@ def main() -> None:
         "requests",
         "over pages",
         "took",
-        "over requests ÷ limit",
+        "over requests ÷ limits",
         "429s",
         "endpoints",
     ]

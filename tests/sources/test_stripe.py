@@ -440,6 +440,13 @@ def test_a_gap_of_more_than_28_days_is_a_full_load_that_says_so(caplog: pytest.L
     assert "a full load of charges: the last one ended clean 28 days ago" in said
 
 
+def test_another_version_of_the_api_is_a_full_load_that_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    mark = Mark(event=int(NOW) - 500, noted=NOW - 100, version="2020-08-27")
+    (task,) = stripe.first_tasks(plan("charges", cursors={"charges": mark}))
+    assert msgspec.json.decode(task.payload, type=Begin).load == ("charges",)
+    assert f"read with version 2020-08-27 of the API, and this is {VERSION}" in caplog.text
+
+
 @responses.activate
 def test_the_newest_event_is_noted_before_anything_is_read(client: HttpClient) -> None:
     responses.get(f"{API}/v1/events", json=listed("evt_1", created=77), match=[query_param_matcher({"limit": "1"})])

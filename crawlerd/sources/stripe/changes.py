@@ -12,7 +12,7 @@ import msgspec
 from crawlerd.source import Api, Cursor, Gather, Output, Permanent, Record, Sweep, TaskArgs
 from crawlerd.sources.stripe.answers import CursorGone, Gone, created, id_of, listed
 from crawlerd.sources.stripe.catalogue import BELOW, LISTS, OF_OBJECT, STREAMS, below, one
-from crawlerd.sources.stripe.pages import PAGE, PAGES, Page, expansions, once_more, outputs, stripe
+from crawlerd.sources.stripe.pages import PAGE, PAGES, VERSION, Page, expansions, once_more, outputs, stripe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,10 +29,11 @@ log = logging.getLogger(__name__)
 
 class Mark(msgspec.Struct, frozen=True):
     """How far a stream has come. event: `created` of the newest event that it has taken in (Unix seconds). noted: when
-    its list was read, by our clock."""
+    its list was read, by our clock. version: of the API, which gave its objects their shape."""
 
     event: int
     noted: float
+    version: str = VERSION
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from crawlerd.source import Api, Cursor, ForPart, Gather, Output, RunPlan, TaskA
 from crawlerd.sources.stripe.answers import CursorGone, created, listed
 from crawlerd.sources.stripe.catalogue import LISTS
 from crawlerd.sources.stripe.changes import LOOKBACK, SKEW, Begin, Mark
-from crawlerd.sources.stripe.pages import PAGE, once_more, stripe
+from crawlerd.sources.stripe.pages import PAGE, VERSION, once_more, stripe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,12 +36,13 @@ def first_tasks(plan: RunPlan) -> Iterable[TaskArgs]:
     late = [stream for stream, mark in marks.items() if plan.started_at - mark.noted > MAX_GAP]
     if late:
         days = (plan.started_at - min(marks[stream].noted for stream in late)) / DAY
-        log.warning(
-            "stripe: a full load of %s: the last one ended clean %.0f days ago, and events go back 28 days only",
-            ", ".join(late),
-            days,
-        )
-    fresh = {stream: mark for stream, mark in marks.items() if stream not in late}
+        why = f"the last one ended clean {days:.0f} days ago, and events go back 28 days only"
+        log.warning("stripe: a full load of %s: %s", ", ".join(late), why)
+    other = [stream for stream, mark in marks.items() if mark.version != VERSION]
+    if other:
+        why = f"it was read with version {marks[other[0]].version} of the API, and this is {VERSION}"
+        log.warning("stripe: a full load of %s: %s", ", ".join(other), why)
+    fresh = {stream: mark for stream, mark in marks.items() if stream not in {*late, *other}}
     if not plan.streams:
         return
     if plan.account_options.get("connected_accounts") or (plan.options and plan.options.connected_accounts):
@@ -60,7 +61,7 @@ def _connected(plan: RunPlan) -> Connected:
     value = None if plan.full else plan.cursors.get(CONNECTED)
     mark = None if value is None else msgspec.json.decode(value, type=ConnectedMark)
     since = None
-    if mark is not None and set(streams) <= set(mark.streams):
+    if mark is not None and mark.version == VERSION and set(streams) <= set(mark.streams):
         if plan.started_at - mark.noted <= MAX_GAP:
             since = mark.noted
         else:
@@ -73,6 +74,7 @@ class ConnectedMark(msgspec.Struct, frozen=True):
 
     streams: tuple[str, ...]
     noted: float
+    version: str = VERSION
 
 
 @dataclass(frozen=True)
