@@ -159,16 +159,17 @@ class Limiter:
 
     def quiet(self, now: float) -> bool:
         """Nothing that this limiter remembers matters any more: it may be dropped and made anew."""
-        return (
-            self.inflight == 0
-            and not self._throttles
-            and self.blocked_until <= now
-            and (self.law is None or self.law.free_at() <= now)
-            and all(
-                self._log.free_at(key, item.amount, item.get_expiry(), item.amount) <= now
-                for item, _, key in self._windows
-            )
-        )
+        return not self._throttles and self.quiet_at() <= now
+
+    def quiet_at(self) -> float:
+        """From when on nothing that it has counted matters any more, as long as nothing starts; infinity while
+        something is on its way."""
+        if self.inflight:
+            return math.inf
+        at = max(self.blocked_until, self.law.free_at() if self.law else 0.0)
+        for item, _, key in self._windows:
+            at = max(at, self._log.free_at(key, item.amount, item.get_expiry(), item.amount))
+        return at
 
     def forget(self) -> None:
         """To be called when it is dropped."""
