@@ -156,7 +156,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
             found = reader.status() if reader else None
             streams = {run.id: reader.streams(run.id) for run in found.runs} if reader and found and as_json else {}
         if as_json:
-            nothing = Status(ready=0, delayed=0, dead=0, runs=[], accounts=[])
+            nothing = Status(ready=0, delayed=0, waiting=0, dead=0, runs=[], accounts=[])
             report: dict[str, Any] = msgspec.to_builtins(found or nothing)
             for run in report["runs"]:
                 run["streams"] = msgspec.to_builtins(streams[run["id"]])
@@ -202,7 +202,8 @@ def _reader(folder: Path) -> Iterator[FrontierReader | None]:
 
 
 def _print_status(found: Status) -> None:
-    typer.echo(f"tasks: {found.ready:,} ready, {found.delayed:,} delayed, {found.dead:,} dead")
+    waiting = f"{found.waiting:,} waiting, " if found.waiting else ""
+    typer.echo(f"tasks: {found.ready:,} ready, {found.delayed:,} delayed, {waiting}{found.dead:,} dead")
     rows = [("run", "import", "state", "started", "done", "open", "dead", "retried", "throttled", "records")]
     rows += [
         (
@@ -211,7 +212,7 @@ def _print_status(found: Status) -> None:
             run.state,
             _local(run.started_at),
             f"{run.done:,}",
-            f"{run.ready + run.delayed:,}",
+            f"{run.ready + run.delayed + run.waiting:,}",
             f"{run.dead:,}",
             f"{run.retried:,}",
             f"{run.throttled:,}",

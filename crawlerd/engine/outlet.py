@@ -22,18 +22,33 @@ RETRY_SECONDS = 1.0  # between tries of a sink that refuses
 
 
 class Target(NamedTuple):
-    """Where a run's records go, and under which names. priority: of all its tasks, None for auto. sink_name: in the
-    configuration."""
+    """Where a run's records go, and under which names. sink: None when the import has none. priority: of all its tasks,
+    None for auto. sink_name: in the configuration."""
 
-    sink: Sink
+    sink: Sink | None
     source: str
     account: str
     priority: int | None = None
     sink_name: str = ""
 
-    def prioritised(self, tasks: list[NewTask]) -> list[NewTask]:
-        if self.priority is None:
-            return tasks
+    def adapted(self, outcome: Complete) -> Complete | Bury:
+        """A task's outcome as the run's import wants it."""
+        streams = [batch.stream for batch in outcome.batches] + [stream for stream, _ in outcome.sweeps]
+        if self.sink is None and streams:
+            error = f"it yields records of {', '.join(streams)}, but its import has no sink"
+            return Bury(error[:ERROR_LIMIT], stream=streams[0])
+        return self.prioritised(outcome)
+
+    def prioritised(self, outcome: Complete) -> Complete:
+        if self.priority is None or not (outcome.children or outcome.gathers):
+            return outcome
+        gathers = [
+            msgspec.structs.replace(each, tasks=self._each(each.tasks), then=self._each([each.then])[0])
+            for each in outcome.gathers
+        ]
+        return msgspec.structs.replace(outcome, children=self._each(outcome.children), gathers=gathers)
+
+    def _each(self, tasks: list[NewTask]) -> list[NewTask]:
         return [msgspec.structs.replace(task, priority=self.priority) for task in tasks]
 
 
@@ -72,7 +87,8 @@ class Outlet:
         """The run has ended."""
         self.serving.discard(run)
         self._started.pop(run, None)
-        if target := self.targets.pop(run, None):
+        target = self.targets.pop(run, None)
+        if target is not None and target.sink is not None:
             target.sink.ended(run)
 
     def stuck(self) -> dict[int, str]:
@@ -81,7 +97,7 @@ class Outlet:
         return {
             run: f"sinks.{target.sink_name}: {stuck[target.sink].error}"
             for run, target in dict(self.targets).items()
-            if target.sink in stuck
+            if target.sink is not None and target.sink in stuck
         }
 
     def due(self, clock: float) -> bool:
@@ -97,7 +113,9 @@ class Outlet:
         for settled in group:
             outcome = settled.outcome
             if type(outcome) is Complete and (outcome.batches or outcome.sweeps or outcome.skipped):
-                parcels.setdefault(self.targets[settled.task.run].sink, []).append(settled)
+                sink = self.targets[settled.task.run].sink
+                if sink is not None:
+                    parcels.setdefault(sink, []).append(settled)
         for sink, stuck in self._stuck.items():
             if stuck.retry_at <= clock:
                 parcels[sink] = [*stuck.held, *parcels.get(sink, ())]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
-from crawlerd.core.errors import FrontierError, SinkError, StorageFailed
+from crawlerd.core.errors import CrawlerdError, FrontierError, StorageFailed
 from crawlerd.core.outcome import Complete, Defer, Pause
 from crawlerd.engine.outlet import Outlet, Target
 from crawlerd.ratelimit.quota import Ask, DurableWindows, Grant, grant
@@ -66,8 +66,9 @@ class Shelf:
 class Store:
     """Runs on a thread of its own between `start` and `stop`. Methods may be called from any thread.
 
-    on_ended: called with the ids of runs that ended. on_fatal: called once with the error that stopped the store.
-    beat: called about once a second while it works.
+    on_ended: called with the ids of runs that ended. on_borrowed: called with (run, account) before the first tasks of
+    a run for an account that is not its own are given out. on_fatal: called once with the error that stopped the
+    store. beat: called about once a second while it works.
     """
 
     def __init__(
@@ -76,11 +77,12 @@ class Store:
         clock: Clock,
         *,
         on_ended: Callable[[Sequence[int]], None],
+        on_borrowed: Callable[[Sequence[tuple[int, int]]], None],
         on_fatal: Callable[[BaseException], None],
         beat: Callable[[], None],
     ) -> None:
         self._frontier, self._clock = frontier, clock
-        self._on_ended, self._on_fatal, self._beat = on_ended, on_fatal, beat
+        self._on_ended, self._on_borrowed, self._on_fatal, self._beat = on_ended, on_borrowed, on_fatal, beat
         self._inbox: SimpleQueue[list[Settled] | Ask | tuple[int, int] | None] = SimpleQueue()
         self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._failed = False
@@ -172,6 +174,8 @@ class Store:
 
     def arrived(self, committed: Committed) -> None:
         """Tells the dispatcher of tasks that have become ready, and others of runs that ended."""
+        if committed.borrowed:
+            self._on_borrowed(committed.borrowed)
         for number, first in committed.arrived.items():
             shelf = self._shelves.get(number)
             if shelf is None:
@@ -251,11 +255,12 @@ class Store:
                 if self._failed:
                     raise FrontierError("the store has stopped")
                 future.set_result(function())
-            except (FrontierError, SinkError) as error:
+            except CrawlerdError as error:
                 future.set_exception(error)
 
     def _commit(self, group: list[Settled]) -> None:
-        self._prioritise(group)
+        received, size = len(group), _size(group)
+        self._adapt(group)
         blocked, self._blocked = self._blocked, {}
         asks, self._asks = self._asks, []
         learned, self._learned = self._learned, {}
@@ -264,7 +269,6 @@ class Store:
         def charge() -> None:
             grants[:] = [each for ask in asks if (each := grant(self._windows, ask, self._clock.now()))]
 
-        received, size = len(group), _size(group)
         group, totals = self._outlet.deliver(group, self._clock.now(), time.monotonic())
         while True:
             try:
@@ -328,14 +332,13 @@ class Store:
         if any(task.run in self._outlet.serving for task in tasks):  # served again meanwhile
             self.offer()
 
-    def _prioritise(self, group: list[Settled]) -> None:
+    def _adapt(self, group: list[Settled]) -> None:
         for index, settled in enumerate(group):
             outcome = settled.outcome
-            if type(outcome) is Complete and outcome.children:
-                target = self._outlet.targets[settled.task.run]
-                if target.priority is not None:
-                    changed = msgspec.structs.replace(outcome, children=target.prioritised(outcome.children))
-                    group[index] = msgspec.structs.replace(settled, outcome=changed)
+            if type(outcome) is Complete and (outcome.children or outcome.gathers or outcome.batches):
+                adapted = self._outlet.targets[settled.task.run].adapted(outcome)
+                if adapted is not outcome:
+                    group[index] = msgspec.structs.replace(settled, outcome=adapted)
 
     def _refill(self, number: int, count: int) -> None:
         shelf = self._shelves.get(number)
