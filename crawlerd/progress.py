@@ -123,7 +123,8 @@ def _watch(engine: Engine, runs: set[int], signals: Signals, wake: Wake, console
                 console.print(_line(reports, rates), highlight=False, soft_wrap=True)
             if signals.received or engine.failure is not None or not left - held.keys():
                 return
-            trouble_since = (trouble_since or now) if left - held.keys() <= engine.store.stuck.keys() else None
+            stuck = left - held.keys() <= engine.store.stuck.keys()
+            trouble_since = (trouble_since or now) if stuck else None
             if trouble_since and now - trouble_since > TROUBLE_SECONDS:
                 return
             wake.wait(DRAW_SECONDS if left else 0)
@@ -146,9 +147,11 @@ def _held(engine: Engine, reader: FrontierReader, runs: Iterable[RunReport]) -> 
 
 
 def _state(engine: Engine, run: RunReport, held: Container[int]) -> str:
-    if run.id in held:
+    if run.state == "running" and run.id in held:
         return "paused"
-    return "held up" if run.state == "running" and run.id in engine.store.stuck else run.state
+    if run.state == "running" and run.id in engine.store.stuck:
+        return "held up"
+    return run.state
 
 
 def _table(engine: Engine, reports: Iterable[RunReport], rates: dict[int, float], held: Container[int]) -> Table:
@@ -211,9 +214,14 @@ def _outcome(engine: Engine, started: dict[str, list[int]], not_started: dict[st
         state, code = "completed", 0
     imports = {
         name: [
-            {**msgspec.to_builtins(run), "state": _state(engine, run, held), "streams": msgspec.to_builtins(streams)}
-            | {"paused_account": held.get(run.id), "paused": engine.paused.get(held.get(run.id, ""))}
-            | {"held_up": engine.store.stuck.get(run.id)}
+            {
+                **msgspec.to_builtins(run),
+                "state": _state(engine, run, held),
+                "paused_account": held.get(run.id),
+                "paused": engine.paused.get(held.get(run.id, "")),
+                "held_up": engine.store.stuck.get(run.id),
+                "streams": msgspec.to_builtins(streams),
+            }
             for run, streams in each
         ]
         for name, each in reports.items()

@@ -75,17 +75,6 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
-    """Tombstones every record of the stream, of this account, that this run has not written (with keys that start with
-    `prefix`), nor another run since it began. Takes effect after the records of the same task; yield it when all tasks
-    that write the stream are done.
-    """
-
-    stream: str
-    prefix: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class ForAccount:
     """A task of another configured account, performed under that account's limits, buckets, credentials and source.
 
@@ -116,6 +105,17 @@ class Gather:
     def __post_init__(self) -> None:
         if self.if_dead not in get_args(IfDead):
             raise ValueError(f'if_dead is "run" or "fail", not {self.if_dead!r}')
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Tombstones every record of the stream, of this account, that this run has not written (with keys that start with
+    `prefix`), nor another run since it began. Takes effect after the records of the same task; yield it when all tasks
+    that write the stream are done.
+    """
+
+    stream: str
+    prefix: str = ""
 
 
 Output = Record | TaskArgs | Cursor | Identity | ForAccount | Gather | Sweep

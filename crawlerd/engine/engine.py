@@ -181,7 +181,7 @@ class Engine:
 
         def run_it() -> Started:
             sink = None if spec.sink is None else self._sink(spec.sink)
-            target = Target(sink, source.name, account.name, spec.priority, spec.sink or "")
+            target = Target(sink, source.name, account.name, spec.priority, spec.sink)
             runs = self._frontier.running_runs(name)
             resumed = bool(runs)
             if not runs:

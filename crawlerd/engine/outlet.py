@@ -30,12 +30,12 @@ class Target(NamedTuple):
     source: str
     account: str
     priority: int | None = None
-    sink_name: str = ""
+    sink_name: str | None = None
 
     def adapted(self, outcome: Complete) -> Complete | Bury:
         """A task's outcome as the run's import wants it."""
         if self.sink is None and (streams := _streams(outcome)):
-            error = f"it yields records of {', '.join(streams)}, but its import has no sink"
+            error = f"it yields records of {', '.join(dict.fromkeys(streams))}, but its import has no sink"
             return Bury(error[:ERROR_LIMIT], stream=streams[0])
         return self.prioritised(outcome)
 
@@ -80,15 +80,14 @@ class Outlet:
     def serve(self, run: int, target: Target, started: float) -> None:
         """started: when the run began, in Unix seconds."""
         self.targets[run], self._started[run] = target, started
-        if target.sink not in self._stuck:
+        if target.sink is None or target.sink not in self._stuck:
             self.serving.add(run)
 
     def end(self, run: int) -> None:
         """The run has ended."""
         self.serving.discard(run)
         self._started.pop(run, None)
-        target = self.targets.pop(run, None)
-        if target is not None and target.sink is not None:
+        if (target := self.targets.pop(run, None)) and target.sink:
             target.sink.ended(run)
 
     def stuck(self) -> dict[int, str]:
@@ -97,7 +96,7 @@ class Outlet:
         return {
             run: f"sinks.{target.sink_name}: {stuck[target.sink].error}"
             for run, target in dict(self.targets).items()
-            if target.sink is not None and target.sink in stuck
+            if target.sink and target.sink in stuck
         }
 
     def due(self, clock: float) -> bool:
@@ -112,10 +111,12 @@ class Outlet:
         parcels: dict[Sink, list[Settled]] = {}
         for settled in group:
             outcome = settled.outcome
-            if type(outcome) is Complete and (outcome.batches or outcome.sweeps or outcome.skipped):
-                sink = self.targets[settled.task.run].sink
-                if sink is not None:
-                    parcels.setdefault(sink, []).append(settled)
+            if (
+                type(outcome) is Complete
+                and (outcome.batches or outcome.sweeps or outcome.skipped)
+                and (sink := self.targets[settled.task.run].sink)
+            ):
+                parcels.setdefault(sink, []).append(settled)
         for sink, stuck in self._stuck.items():
             if stuck.retry_at <= clock:
                 parcels[sink] = [*stuck.held, *parcels.get(sink, ())]
@@ -193,7 +194,7 @@ class Outlet:
     def _runs(self, sink: Sink) -> set[int]:
         return {run for run, target in self.targets.items() if target.sink is sink}
 
-    def _name(self, sink: Sink) -> str:
+    def _name(self, sink: Sink) -> str | None:
         return next(target.sink_name for target in self.targets.values() if target.sink is sink)
 
 

@@ -310,6 +310,16 @@ class Store:
                 del self._shelves[number]
         self.dispatcher.committed()
 
+    def _adapt(self, group: list[Settled]) -> None:
+        for index, settled in enumerate(group):
+            outcome = settled.outcome
+            if type(outcome) is Complete and (
+                outcome.children or outcome.gathers or outcome.batches or outcome.sweeps or outcome.skipped
+            ):
+                adapted = self._outlet.targets[settled.task.run].adapted(outcome)
+                if adapted is not outcome:
+                    group[index] = msgspec.structs.replace(settled, outcome=adapted)
+
     def _follow_sinks(self) -> None:
         """Leases follow: none for runs whose sink has begun to refuse, and again when it takes records."""
         outlet = self._outlet
@@ -331,14 +341,6 @@ class Store:
                 shelf.skipped = True
         if any(task.run in self._outlet.serving for task in tasks):  # served again meanwhile
             self.offer()
-
-    def _adapt(self, group: list[Settled]) -> None:
-        for index, settled in enumerate(group):
-            outcome = settled.outcome
-            if type(outcome) is Complete and (outcome.children or outcome.gathers or outcome.batches):
-                adapted = self._outlet.targets[settled.task.run].adapted(outcome)
-                if adapted is not outcome:
-                    group[index] = msgspec.structs.replace(settled, outcome=adapted)
 
     def _refill(self, number: int, count: int) -> None:
         shelf = self._shelves.get(number)
