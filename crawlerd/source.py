@@ -110,7 +110,8 @@ class Gather:
 @dataclass(frozen=True, slots=True)
 class Sweep:
     """Tombstones every record of the stream, of this account, that this run has not written (with keys that start with
-    `prefix`). Takes effect after the records of the same task; yield it when all tasks that write the stream are done.
+    `prefix`), nor another run since it began. Takes effect after the records of the same task; yield it when all tasks
+    that write the stream are done.
     """
 
     stream: str

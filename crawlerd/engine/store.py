@@ -305,7 +305,7 @@ class Store:
             future.set_exception(error)
 
     def _commit(self, group: list[Settled]) -> None:
-        size = _size(group)
+        received, size = len(group), _size(group)
         self._adapt(group)
         blocked, self._blocked = self._blocked, {}
         asks, self._asks = self._asks, []
@@ -315,7 +315,6 @@ class Store:
         def charge() -> None:
             grants[:] = [each for ask in asks if (each := grant(self._windows, ask, self._clock.now()))]
 
-        received, size = len(group), _size(group)
         group, totals = self._outlet.deliver(group, self._clock.now(), time.monotonic())
         while True:
             try:

@@ -239,6 +239,16 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
             "sinks.warehouse.compress: unknown key; known: gzip, path, rotate_every, rotate_mb, type",
         ),
         ("sinks.warehouse", 'type = "postgres"', 'sinks.warehouse.type: must be "sqlite", "jsonl" or "persist-queue"'),
+        (
+            "sinks.warehouse",
+            "gzip = true",
+            'sinks.warehouse.gzip: is for sinks of the type "jsonl"; this one is "sqlite"',
+        ),
+        (
+            "sinks.warehouse",
+            'rotate_every = "1m"\nrotate_mb = 0',
+            "sinks.warehouse.rotate_mb: must be 1 or more",
+        ),
         ("accounts.acme", "concurency = 1", 'accounts.acme.concurency: unknown key; did you mean "concurrency"?'),
         ("accounts.acme", "concurrency = 0", "accounts.acme.concurrency: must be 1 or more"),
         ("accounts.acme", "weight = 0", "accounts.acme.weight: must be more than 0"),
@@ -359,6 +369,13 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
 )
 def test_a_wrong_value_is_told_in_plain_words(table: str, line: str, problem: str) -> None:
     assert problems_of(tomllib.loads(with_(table, line))) == [f"crawlerd.toml: {problem}"]
+
+
+def test_sinks_that_write_files_of_their_own_do_not_share_a_path() -> None:
+    document = tomllib.loads(VALID)
+    document["sinks"] |= {name: {"type": "jsonl", "path": "files"} for name in ("a", "b")}
+    document["sinks"] |= {"copy": {"type": "sqlite", "path": "warehouse.db"}}
+    assert problems_of(document) == ["crawlerd.toml: sinks.b.path: is the path of sinks.a as well; use one for both"]
 
 
 def test_what_is_missing_is_told_with_an_example() -> None:
