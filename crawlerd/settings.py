@@ -207,7 +207,7 @@ def _limits(account: Account, source: Source) -> LimitSpec:
 
 def _too_costly(limits: LimitSpec, source: Source) -> Iterator[tuple[str, str]]:
     """Kinds of task that a limit would never let start."""
-    from limits import parse
+    from crawlerd.core.notation import BurstLimit, limit
 
     for name, kind in source.kinds.items():
         if kind.cost == 1:
@@ -215,7 +215,10 @@ def _too_costly(limits: LimitSpec, source: Source) -> Iterator[tuple[str, str]]:
         of_bucket = limits.by_bucket.get(kind.bucket) if isinstance(kind.bucket, str) else None
         for key, texts in (("limits", limits.limits), ("bucket_limits", of_bucket or limits.bucket_limits)):
             for text in texts:
-                if text != "auto" and parse(text).amount < kind.cost:
+                if text == "auto":
+                    continue
+                item = limit(text)
+                if (item.burst if isinstance(item, BurstLimit) else item.amount) < kind.cost:
                     yield key, f'"{text}" never permits a task of {name}, which counts as {kind.cost} requests'
 
 

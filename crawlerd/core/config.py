@@ -155,7 +155,7 @@ class Account(Table):
     api_key: SecretStr = Field(default=None, validate_default=True)
     limits: Limits | None = None
     bucket_limits: Annotated[dict[Bucket, Limits], BeforeValidator(_bucket_limits)] | None = None
-    concurrency: int | None = Field(default=None, ge=1, le=10_000)
+    concurrency: Annotated[int | Literal["auto"] | None, BeforeValidator(notation.concurrency)] = None
     smooth: bool = True
     weight: float = Field(default=1.0, gt=0)
     request_timeout: Duration = Field(default="60s", validate_default=True)
