@@ -151,7 +151,7 @@ def _facts(source: Source) -> SourceFacts:
     buckets = [kind.bucket for kind in source.kinds.values()]
     fixed = {bucket for bucket in buckets if isinstance(bucket, str)}
     return SourceFacts(
-        streams=source.streams,
+        streams=(*source.streams, *source.optional),
         base_url=source.base_url,
         needs_key=source.auth is not None,
         buckets=fixed | source.by_bucket.keys() if all(isinstance(bucket, str) for bucket in buckets) else None,
@@ -226,7 +226,8 @@ def _imports(config: Config, sources: dict[str, Source]) -> dict[str, ImportSpec
     specs = {}
     for name, each in config.imports.items():
         every = sources[config.accounts[each.account].source].streams
-        streams = tuple(dict.fromkeys(every if "*" in each.streams else each.streams))
+        named = [name for name in each.streams if name != "*"]
+        streams = tuple(dict.fromkeys([*every, *named] if "*" in each.streams else named))
         specs[name] = ImportSpec(
             name=name,
             account=each.account,

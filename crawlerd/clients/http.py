@@ -145,7 +145,7 @@ class HttpApi:
             prepared.prepare_headers(self._headers(headers or {}))
             prepared.prepare_body(None, None, json)
             raw = self._adapter.send(prepared, stream=True, timeout=None).raw  # `deadline` is the only clock
-            body = self._body(raw)
+            body = read_body(raw, self._account.max_body_bytes)
         except CrawlerdError as error:
             answer: Response | Exception = error.with_traceback(None)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
@@ -176,18 +176,6 @@ class HttpApi:
             raise Unauthorized("the credential has characters that no header can carry")
         return {**USUAL_HEADERS, **self._source.headers, **headers, **self._auth}
 
-    def _body(self, raw: urllib3.BaseHTTPResponse) -> bytes:
-        """The decoded body. Closes the connection unless the whole of it was read."""
-        chunks = []
-        size = 0
-        with contextlib.closing(raw):
-            for chunk in raw.stream(CHUNK, decode_content=True):
-                size += len(chunk)
-                if size > self._account.max_body_bytes:
-                    raise Permanent(f"the response is larger than {self._account.max_body_bytes} bytes")
-                chunks.append(chunk)
-        return b"".join(chunks)
-
     def _judged(self, response: Response) -> Exception | None:
         """The error that a response stands for; None when it is a good one."""
         if not 200 <= response.status < 300:  # redacted before anything is cut, which could leave half a secret
@@ -208,6 +196,20 @@ class HttpApi:
         for word in sorted(words - {""}, key=len, reverse=True):
             text = text.replace(word, "***")
         return text
+
+
+def read_body(raw: urllib3.BaseHTTPResponse, most: int) -> bytes:
+    """The decoded body; Permanent when it has more than `most` bytes. Closes the connection unless the whole of it was
+    read."""
+    chunks = []
+    size = 0
+    with contextlib.closing(raw):
+        for chunk in raw.stream(CHUNK, decode_content=True):
+            size += len(chunk)
+            if size > most:
+                raise Permanent(f"the response is larger than {most} bytes")
+            chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def _origin(url: str) -> str:

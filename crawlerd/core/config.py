@@ -197,9 +197,11 @@ class Account(Table):
     @field_validator("base_url", mode="before")
     @classmethod
     def _address(cls, value: object, info: ValidationInfo[Any]) -> object:
+        facts = info.context.facts(info.data)
+        if facts is not None and facts.base_url == "" and value is not None:
+            raise ValueError(f"is not what {info.data['source']} goes by; write endpoint_url")
         if isinstance(value, str):
             return notation.base_url(value)
-        facts = info.context.facts(info.data)
         if value is not None or facts is None:
             return value if value is not None else ""
         if facts.base_url is None:

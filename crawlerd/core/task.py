@@ -32,7 +32,8 @@ class NewTask(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A task that a handler or the start of a run asks for.
 
     unique: in its run, at most one task of this kind and payload is ever made. A repeat is skipped, or, for a
-    `sequential` kind, is a cursor that came twice: it becomes a dead letter that says so.
+    `sequential` kind, is a cursor that came twice: it becomes a dead letter that says so. mark: if not empty, what
+    makes it the same task as another, in the place of kind and payload.
     """
 
     kind: str
@@ -41,10 +42,12 @@ class NewTask(msgspec.Struct, frozen=True, array_like=True, gc=False):
     payload: str
     unique: bool = False
     sequential: bool = False
+    mark: str = ""
 
     def key(self) -> str:
         """32 hex digits: what makes it the same task as another."""
-        return hashlib.blake2b(f"{self.kind}\0{self.payload}".encode(), digest_size=16).hexdigest()
+        what = self.mark or f"{self.kind}\0{self.payload}"
+        return hashlib.blake2b(what.encode(), digest_size=16).hexdigest()
 
 
 class Lease(msgspec.Struct, frozen=True, array_like=True, gc=False):

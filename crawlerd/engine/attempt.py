@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from crawlerd.core.outcome import Batch, Complete, Skipped, decide
-from crawlerd.source import STREAM_NAME, Api, Cursor, Identity, Permanent, Record, Source, TaskArgs
+from crawlerd.source import STREAM_NAME, Cursor, Identity, Permanent, Record, Source, TaskArgs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,8 +23,8 @@ DATA = (dict, Mapping, type(None))  # dict first: it is quicker by far
 _encode = msgspec.json.Encoder().encode
 
 
-class AttemptApi(Api, Protocol):
-    """An Api that knows when its one request left and its response was complete (monotonic; 0 when none)."""
+class AttemptApi(Protocol):
+    """What a handler gets. It knows when its one request left and the response was complete (monotonic, 0: none)."""
 
     sent_at: float
     done_at: float
@@ -36,7 +36,7 @@ class Client(Protocol):
     def open(self, source: Source, account: AccountSpec) -> AttemptApi: ...
 
 
-def attempt(source: Source, account: AccountSpec, api: Api, lease: Lease, *, jitter: float) -> Outcome:
+def attempt(source: Source, account: AccountSpec, api: object, lease: Lease, *, jitter: float) -> Outcome:
     """Runs the lease's handler to its end. A raise discards all that it yielded. Never raises itself."""
     try:
         return _gather(source, source.perform(api, lease.kind, lease.payload))
