@@ -55,7 +55,7 @@ UNAUTHORIZED = {
     "UnrecognizedClientException",
 }
 DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"}
-NOT_FOUND = {"404", "NoSuchBucket", "NoSuchKey", "NotFound"}
+NOT_FOUND = {"NoSuchBucket", "NoSuchKey"}
 # Of AWS Organizations: what its TooManyRequestsException says when it is about requests at once, and not their rate.
 AT_ONCE = ("already in progress", "concurren")
 
@@ -80,8 +80,8 @@ def error_for(answer: Mapping[str, Any], now: float) -> CrawlerdError:
         return Unauthorized(text)
     if code in TRANSIENT or status >= 500 or status == 408:
         return Transient(text)
-    if code in DENIED or (status == 403 and code not in NOT_FOUND):
+    if code in DENIED or status == 403:
         return Denied(text)
-    if code in NOT_FOUND or code.endswith(("NotFoundException", "NotFound")) or status == 404:
+    if code in NOT_FOUND or code.endswith("NotFoundException"):  # a mere 404 may be that of a wrong address
         return NotFound(text)
     return Permanent(text)
