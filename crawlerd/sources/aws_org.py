@@ -40,10 +40,10 @@ aws_org = Source(
 )
 guards(aws_org)
 
-# The order of the work. Tags take one request an object, and so nearly all of the time: the accounts are listed first to
-# have their tags begin at once, and what is known to have tags goes before all else. The tree is listed beside that,
-# as a group, and closed by a second list of all accounts: one that moved from a parent that was not listed yet to one
-# that was already is in no parent's list, and is asked for its parent.
+# The order of the work. Tags take one request an object, and so nearly all of the time: all accounts are listed at once,
+# for their tags to begin, and tags go before what they do not wait for. The tree is listed meanwhile, as a group, and
+# closed by a second list of all accounts: one that moved from a parent that was not listed yet to one that already was
+# is in no parent's list, and is asked for its parent.
 TAGS_FIRST, TREE_FIRST = 2, 1
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from types import new_class
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from crawlerd.source import AwsApi, Denied, Identity, NotFound, Output, Permanent, Source, TaskArgs, Transient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
 
 PAGE = 20  # objects, the most that a list of AWS Organizations gives at once
 # Rate and burst an account (https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html).
@@ -38,8 +41,7 @@ def lists(
     The first page of the same list may be asked for twice, and comes once. A page that names a next one may be empty.
     """
 
-    class Next(args, kind=f"{args.kind}.next"):  # type: ignore[misc, valid-type]  # a class that is known at run time
-        pass
+    following = new_class("Next", (args,), {"kind": f"{args.kind}.next"})
 
     def register(outputs: Callable[[P, Objects], Iterable[Output]]) -> Callable[[P, Objects], Iterable[Output]]:
         def page(api: AwsApi, task: P) -> Iterator[Output]:
@@ -53,10 +55,10 @@ def lists(
                 raise Transient(f"wrong body: {operation} has no {items}")
             yield from outputs(task, objects)
             if answer.get("NextToken"):
-                yield Next(**{**vars(task), "token": answer["NextToken"]})
+                yield following(**{**vars(task), "token": answer["NextToken"]})
 
         source.handles(args, stream=stream, bucket=operation, unique=True, priority=priority)(page)
-        source.handles(Next, stream=stream, bucket=operation, sequential=True, priority=priority)(page)
+        source.handles(following, stream=stream, bucket=operation, sequential=True, priority=priority)(page)
         return outputs
 
     return register
@@ -90,4 +92,4 @@ def state(account: dict[str, Any]) -> str:
 def management(account: dict[str, Any]) -> bool:
     """Whether an organization's account is its management account, by its ARN,
     `arn:aws:organizations::MANAGEMENT_ACCOUNT:account/ORGANIZATION/ACCOUNT`."""
-    return account["Arn"].split(":")[4:5] == [account["Id"]]
+    return bool(account["Arn"].split(":")[4:5] == [account["Id"]])
