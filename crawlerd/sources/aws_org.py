@@ -40,7 +40,7 @@ aws_org = Source(
 )
 guards(aws_org)
 
-# The order of the work. Tags take one request an object, and so nearly all of the time: all accounts are listed at once,
+# The order of the work. Tags take one request an object, so nearly all of the time: all accounts are listed at once,
 # for their tags to begin, and tags go before what they do not wait for. The tree is listed meanwhile, as a group, and
 # closed by a second list of all accounts: one that moved from a parent that was not listed yet to one that already was
 # is in no parent's list, and is asked for its parent.
