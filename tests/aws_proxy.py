@@ -56,12 +56,14 @@ class Fault(NamedTuple):
 
 
 class Request(NamedTuple):
-    """at: monotonic. fault: the code of what it was refused with."""
+    """at: monotonic. at_once: requests that were under way, with it. key: the access key id that signed it. fault: the
+    code of what it was refused with."""
 
     operation: str
     body: dict[str, Any]
     at: float
     at_once: int
+    key: str
     fault: str = ""
 
 
@@ -82,8 +84,9 @@ class AwsProxy:
     ) -> None:
         self.limits, self.most_at_once, self.latency = dict(limits), most_at_once, latency
         self.seen: list[Request] = []
-        self.fault: Callable[[str, dict[str, Any]], Fault | None] = lambda operation, body: None
-        self.answered: Callable[[str, dict[str, Any]], None] = lambda operation, body: None
+        self.fault: Callable[[Request], Fault | None] = lambda request: None
+        self.answered: Callable[[Request], None] = lambda request: None
+        self.paged = dict(PAGED)
         self.contact_information: dict[str, dict[str, Any]] = {}
         self.primary_emails: dict[str, str] = {}
         self.management = ""
@@ -153,6 +156,10 @@ class AwsProxy:
         counts = {operation: len(self.times(operation)) for operation in self.limits}
         return max((counts[name] - burst) / rate for name, (rate, burst) in self.limits.items())
 
+    @property
+    def most_seen_at_once(self) -> int:
+        return max(each.at_once for each in self.seen)
+
     def took(self) -> float:
         """Seconds from the first request to the last."""
         return max(each.at for each in self.seen) - min(each.at for each in self.seen)
@@ -167,16 +174,18 @@ class AwsProxy:
         query = json.loads(body) if body.startswith(b"{") else {}
         with self._lock:
             self._at_once += 1
-            fault = self._refused(operation, now) or self.fault(operation, query)
-            self.seen.append(Request(operation, query, now, self._at_once, fault.code if fault else ""))
+            key = re.search("Credential=([^/]+)/", headers.get("Authorization", ""))
+            request = Request(operation, query, now, self._at_once, key[1] if key else "")
+            fault = self._refused(operation, now) or self.fault(request)
+            self.seen.append(request._replace(fault=fault.code if fault else ""))
         try:
             if self.latency:
                 time.sleep(self.latency)
             if fault:
                 return _error(fault)
             answer = self._own(operation, query) or _ask(moto, path, headers, body)
-            answer = _paged(operation, query, answer)
-            self.answered(operation, query)
+            answer = self._page(operation, query, answer)
+            self.answered(request)
             return answer
         finally:
             with self._lock:
@@ -214,6 +223,19 @@ class AwsProxy:
             return _error(Fault(404, "ResourceNotFoundException", "No contact of the given type found."))
         return 200, {"Content-Type": "application/json"}, json.dumps(found).encode()
 
+    def _page(
+        self, operation: str, query: dict[str, Any], answer: tuple[int, dict[str, str], bytes]
+    ) -> tuple[int, dict[str, str], bytes]:
+        status, headers, body = answer
+        if operation not in self.paged or status != 200:
+            return answer
+        items, size = self.paged[operation]
+        objects, start = json.loads(body)[items], int(query.get("NextToken", "0"))
+        page: dict[str, Any] = {items: objects[start : start + size]}
+        if start + size < len(objects):
+            page["NextToken"] = str(start + size)
+        return status, headers, json.dumps(page).encode()
+
 
 def _operation(path: str, headers: dict[str, str], body: bytes) -> str:
     target = {name.lower(): value for name, value in headers.items()}.get("x-amz-target", "")
@@ -241,20 +263,6 @@ def _ask(moto: HTTPConnection, path: str, headers: dict[str, str], body: bytes) 
         {name: value for name, value in response.getheaders() if name.lower() in kept},
         response.read(),
     )
-
-
-def _paged(
-    operation: str, query: dict[str, Any], answer: tuple[int, dict[str, str], bytes]
-) -> tuple[int, dict[str, str], bytes]:
-    status, headers, body = answer
-    if operation not in PAGED or status != 200:
-        return answer
-    items, size = PAGED[operation]
-    objects, start = json.loads(body)[items], int(query.get("NextToken", "0"))
-    page: dict[str, Any] = {items: objects[start : start + size]}
-    if start + size < len(objects):
-        page["NextToken"] = str(start + size)
-    return status, headers, json.dumps(page).encode()
 
 
 class Organization(NamedTuple):

@@ -18,7 +18,10 @@ MANAGEMENT = "123456789012"
 
 def build(accounts: int, units: int, policies: int) -> dict[str, Any]:
     """`units` hang below each other and the root by threes, accounts are dealt out to them and the root, with 0 to 3
-    tags each; every policy is attached to some; contact types are missing by turns; each 17th account is suspended."""
+    tags each; every policy is attached to some; contact types are missing by turns; each 17th account is suspended.
+    No accounts: no organization."""
+    if not accounts:
+        return {}
     backend = organizations_backends[MANAGEMENT]["aws"]
     organization = backend.create_organization("us-east-1", FeatureSet="ALL")["Organization"]
     root = backend.list_roots()["Roots"][0]["Id"]
@@ -74,7 +77,6 @@ def _contacts(account: str, number: int) -> dict[str, str]:
 
 
 def _policies(backend: Any, count: int, objects: list[str], tags: dict[str, dict[str, str]]) -> dict[str, list[str]]:
-    targets: dict[str, list[str]] = {}
     for number in range(count):
         policy = backend.create_policy(
             Content='{"Version": "2012-10-17"}',
@@ -85,10 +87,11 @@ def _policies(backend: Any, count: int, objects: list[str], tags: dict[str, dict
         tags[policy] = _tag(backend, policy, 1)
         for target in objects[number :: count + 1]:
             backend.attach_policy(PolicyId=policy, TargetId=target)
-            targets.setdefault(policy, []).append(target)
-    for policy in backend.policies:
-        targets[policy.id] = [each.id for each in policy.attachments]
-    return targets
+    return {
+        policy.id: [each.id for each in policy.attachments]
+        for policy in backend.policies
+        if policy.type == "SERVICE_CONTROL_POLICY"  # the only type that is enabled
+    }
 
 
 if __name__ == "__main__":
