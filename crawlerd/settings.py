@@ -156,6 +156,7 @@ def _facts(source: Source) -> SourceFacts:
         needs_key=source.auth is not None,
         buckets=fixed | source.by_bucket.keys() if all(isinstance(bucket, str) for bucket in buckets) else None,
         options=source.options,
+        import_options=source.import_options,
     )
 
 
@@ -226,7 +227,7 @@ def _imports(config: Config, sources: dict[str, Source]) -> dict[str, ImportSpec
     specs = {}
     for name, each in config.imports.items():
         every = sources[config.accounts[each.account].source].streams
-        named = [name for name in each.streams if name != "*"]
+        named = [stream for stream in each.streams if stream != "*"]
         streams = tuple(dict.fromkeys([*every, *named] if "*" in each.streams else named))
         specs[name] = ImportSpec(
             name=name,
@@ -235,5 +236,6 @@ def _imports(config: Config, sources: dict[str, Source]) -> dict[str, ImportSpec
             streams=streams,
             every=each.schedule,
             priority=each.priority,
+            options=each.options,
         )
     return specs

@@ -5,19 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, get_args
 
 import msgspec
 
 from crawlerd.core.aws import AwsOptions
 from crawlerd.core.errors import Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
-from crawlerd.core.task import DEFAULT_PRIORITY, SEQUENTIAL_PRIORITY, NewTask
+from crawlerd.core.outcome import Complete
+from crawlerd.core.task import DEFAULT_PRIORITY, SEQUENTIAL_PRIORITY, NewGather, NewTask
 
 __all__ = [
     "Api",
     "AwsApi",
     "Cursor",
     "Denied",
+    "ForAccount",
+    "Gather",
     "Identity",
     "NotFound",
     "Output",
@@ -73,7 +76,41 @@ class Identity:
     value: str
 
 
-Output = Record | TaskArgs | Cursor | Identity
+@dataclass(frozen=True, slots=True)
+class ForAccount:
+    """A task of another configured account, performed under that account's limits, buckets, credentials and source.
+
+    account: its name in the configuration. args: of a kind of that account's source. Its records are the run's.
+    """
+
+    account: str
+    args: TaskArgs
+
+
+IfDead = Literal["run", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """Opens a group: `tasks` and all their descendants, those for other accounts too. `then` is enqueued, once, in the
+    transaction in which the last of them ends; at once when there are none.
+
+    Repeated tasks of a unique kind are not made, and not waited for; `then` is always made. A group that is opened
+    inside a group is part of it, and so is its `then`. if_dead: with dead letters in the group, run `then` all the
+    same, or make it a dead letter that says so: it waits again when those that it needs are retried.
+    """
+
+    tasks: Sequence[TaskArgs | ForAccount]
+    then: TaskArgs | ForAccount
+    if_dead: IfDead = "run"
+
+    def __post_init__(self) -> None:
+        if self.if_dead not in get_args(IfDead):
+            raise ValueError(f'if_dead is "run" or "fail", not {self.if_dead!r}')
+
+
+Output = Record | TaskArgs | Cursor | Identity | ForAccount | Gather
+FirstOutput = TaskArgs | ForAccount | Gather
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +158,19 @@ class AwsApi(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What a run is to do, for a source's `starts` function. cursors: the published ones, by stream."""
+    """What a run is to do, for a source's `starts` function. cursors: the published ones, by stream. options: the
+    import's own, as the source's `import_options`; None when it has none."""
 
     streams: Sequence[str]
     full: bool
     started_at: float
     cursors: Mapping[str, str] = field(default_factory=dict)
+    options: Any = None
 
 
 Handler = Callable[[Any, Any], Iterator[Output]]
+Starts = Callable[[RunPlan], Iterable[FirstOutput]]
+SourceOf = Callable[[str], "Source | None"]
 Classifier = Callable[[Response], Exception | None]
 
 
@@ -148,6 +189,11 @@ class Kind:
     wide: bool = False
 
 
+def _nobody(account: str) -> Source | None:
+    """No other account is configured."""
+    return None
+
+
 class Source:
     """One API: its kinds of task, how a run starts, and its default limits.
 
@@ -156,7 +202,10 @@ class Source:
     ones it names. auth: (credential) -> headers. mode: (credential) -> what it tells without being secret, for a guard.
     headers: sent with every request. classify: maps a response to an error where the usual mapping of status codes does
     not fit; None means "as usual". options: a msgspec.Struct or dataclass whose fields are the keys that an account of
-    this source may set beside the usual ones. A Throttled without `retry_after` gets that of the response's header.
+    this source may set beside the usual ones. import_options: the same for an import. It may have two methods:
+    `accounts()` names the other accounts that the import uses, which must be configured; `needs_sink()` says whether
+    the import must name a sink, which it must without this method. A Throttled without `retry_after` gets that of the
+    response's header.
     client: what handlers get, an `Api` or, for "aws", an `AwsApi`; its accounts have the options of
     `crawlerd.core.aws.AwsOptions`. optional: streams that `["*"]` leaves out: an import must name them.
     """
@@ -178,6 +227,7 @@ class Source:
         headers: Mapping[str, str] | None = None,
         classify: Classifier | None = None,
         options: type | None = None,
+        import_options: type | None = None,
     ) -> None:
         self.name = name
         self.client = client
@@ -193,9 +243,10 @@ class Source:
         self.headers = dict(headers or {})
         self.classify = classify
         self.options = AwsOptions if client == "aws" and options is None else options
+        self.import_options = import_options
         self.kinds: dict[str, Kind] = {}
         self.guard: TaskArgs | None = None
-        self._starts: Callable[[RunPlan], Iterable[TaskArgs]] = lambda _: ()
+        self._starts: Starts = lambda _: ()
 
     def handles(
         self,
@@ -244,17 +295,38 @@ class Source:
         self.guard = args
         return self.handles(type(args), priority=0)
 
-    def starts(self, function: Callable[[RunPlan], Iterable[TaskArgs]]) -> Callable[[RunPlan], Iterable[TaskArgs]]:
+    def starts(self, function: Starts) -> Starts:
         """Registers the function that yields a run's first tasks."""
         self._starts = function
         return function
 
     def first_tasks(self, plan: RunPlan) -> list[NewTask]:
-        """The tasks that a run begins with."""
-        return [self.new_task(args) for args in self._starts(plan)]
+        """The tasks that a run begins with, for sources whose runs begin with nothing but tasks of their account."""
+        return self.first(plan, _nobody).children
 
-    def new_task(self, args: TaskArgs) -> NewTask:
-        """`args` as the frontier takes it. KeyError when no handler is registered for its kind."""
+    def first(self, plan: RunPlan, source_of: SourceOf) -> Complete:
+        """What a run begins with, as if a task had yielded it."""
+        children: list[NewTask] = []
+        gathers: list[NewGather] = []
+        for output in self._starts(plan):
+            if isinstance(output, Gather):
+                gathers.append(self.new_gather(output, source_of))
+            else:
+                children.append(self.new_task(output, source_of))
+        return Complete(children=children, gathers=gathers)
+
+    def new_task(self, args: TaskArgs | ForAccount, source_of: SourceOf = _nobody) -> NewTask:
+        """`args` as the frontier takes it. KeyError when no handler is registered for its kind; Permanent when it is
+        for an account that is not configured, or whose source has no such kind."""
+        if isinstance(args, ForAccount):
+            source, name = source_of(args.account), args.args.kind
+            if source is None:
+                raise Permanent(f"a task of kind {name} is for [accounts.{args.account}], which is not configured")
+            if name not in source.kinds:
+                raise Permanent(f"account {args.account} is of the source {source.name}, which has no kind {name}")
+            return msgspec.structs.replace(source.new_task(args.args), account=args.account)
+        if not isinstance(args, TaskArgs):
+            raise TypeError(f"a task is TaskArgs or ForAccount, not {type(args).__name__}")
         kind = self.kinds[args.kind]
         return NewTask(
             kind=args.kind,
@@ -265,6 +337,11 @@ class Source:
             mark=kind.unique(args) if callable(kind.unique) else "",
             sequential=kind.sequential,
         )
+
+    def new_gather(self, gather: Gather, source_of: SourceOf) -> NewGather:
+        """`gather` as the frontier takes it; raises as `new_task` does."""
+        tasks = [self.new_task(args, source_of) for args in gather.tasks]
+        return NewGather(tasks, self.new_task(gather.then, source_of), gather.if_dead)
 
     def perform(self, api: object, kind: str, payload: str) -> Iterator[Output]:
         """Runs the handler of one task. Permanent when the kind or its arguments are not (or no longer) known."""

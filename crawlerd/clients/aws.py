@@ -24,7 +24,7 @@ from requests.structures import CaseInsensitiveDict
 
 from crawlerd.clients.aws_error import error_for
 from crawlerd.clients.deadline import Deadline, DeadlineAdapter, Deadlines, current_deadline
-from crawlerd.clients.http import read_body
+from crawlerd.clients.http import most_hosts, read_body
 from crawlerd.clients.status import excerpt, failure_error
 from crawlerd.core.aws import AwsOptions
 from crawlerd.core.errors import CrawlerdError, Permanent, Transient, Unauthorized
@@ -62,7 +62,7 @@ class AwsClient:
     host."""
 
     def __init__(self, *, connections: int) -> None:
-        self._adapter = DeadlineAdapter(connections)
+        self._adapter = DeadlineAdapter(connections, most_hosts(connections))
         self.deadlines = Deadlines()
         self._sessions: dict[str, AwsSession] = {}
         self._lock, self._renewing = threading.Lock(), threading.Lock()

@@ -23,6 +23,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import InitErrorDetails
 
 from crawlerd.core import notation
 from crawlerd.core.errors import ConfigurationError
@@ -33,13 +34,14 @@ SHOWN = 50  # names in one problem; a source has some thirty streams
 
 class SourceFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the checks need to know of a source. needs_key: its requests carry credentials. buckets: the names that
-    `bucket_limits` may use, None when they depend on the data. options: see `Source`."""
+    `bucket_limits` may use, None when they depend on the data. options, import_options: see `Source`."""
 
     streams: Collection[str] = ()
     base_url: str | None = None
     needs_key: bool = True
     buckets: Collection[str] | None = None
     options: type | None = None
+    import_options: type | None = None
 
 
 class Machine(Protocol):
@@ -84,6 +86,11 @@ class _Asked(NamedTuple):
 
     document: Mapping[str, Any]
     machine: Machine
+
+    def import_facts(self, table: object) -> SourceFacts | None:
+        """Of the source of an import table's account."""
+        name = table.get("account") if isinstance(table, dict) else None
+        return self.facts(self.table("accounts").get(name)) if isinstance(name, str) else None
 
     def facts(self, account: object) -> SourceFacts | None:
         """Of an account table's source; None when that is wrong, which is reported where it stands."""
@@ -178,13 +185,9 @@ class Account(Table):
         facts = info.context.facts(table)
         if facts is None or facts.options is None:
             return validate(table)
-        options = {key: table[key] for key in _options_of(facts) if key in table}
-        account = validate({key: value for key, value in table.items() if key not in options})
-        try:
-            msgspec.convert(options, facts.options)
-        except msgspec.ValidationError as error:
-            problem = f"an option of the source {account.source} is wrong: {error}"
-            raise ValueError(problem.replace("`", '"').replace("$.", "")) from None
+        options, usual = _apart(table, facts.options)
+        account = validate(usual)
+        _decoded(options, facts.options, account.source)
         account._options.update(options)
         return account
 
@@ -244,16 +247,51 @@ class Import(Table):
     """`[imports.NAME]`. schedule: seconds, None for on demand. priority: None for auto."""
 
     account: str = Field(examples=["acme"])
-    sink: str = Field(examples=["warehouse"])
+    sink: str | None = Field(examples=["warehouse"])
     streams: tuple[Annotated[str, AfterValidator(_stream)], ...] = Field(examples=[["*"]])
     schedule: Duration | None = None
     priority: Annotated[int | None, BeforeValidator(notation.priority)] = Field(default="auto", validate_default=True)
+    _options: Any = PrivateAttr(default=None)
+
+    @property
+    def options(self) -> Any:
+        """The keys that the source declares, beside those above, as its `import_options`."""
+        return self._options
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _set_options_apart(
+        cls, table: Any, validate: ModelWrapValidatorHandler[Import], info: ValidationInfo[Any]
+    ) -> Import:
+        facts = info.context.import_facts(table)
+        if facts is None or facts.import_options is None:
+            return validate(table)
+        accounts = info.context.table("accounts")
+        given, usual = _apart(table, facts.import_options)
+        options: Any = None
+        problem = None
+        try:
+            options = _decoded(given, facts.import_options, accounts[table["account"]]["source"])
+        except ValueError as error:
+            problem = error
+        if problem or (hasattr(options, "needs_sink") and not options.needs_sink()):
+            usual.setdefault("sink", None)
+        checked = validate(usual)
+        if problem:
+            raise problem
+        unknown = [name for name in options.accounts() if name not in accounts] if hasattr(options, "accounts") else []
+        if unknown:
+            raise ValidationError.from_exception_data(
+                "Import", [_no_account(name, given, accounts) for name in dict.fromkeys(unknown)]
+            )
+        checked._options = options
+        return checked
 
     @field_validator("account", "sink")
     @classmethod
-    def _configured(cls, name: str, info: ValidationInfo[Any]) -> str:
+    def _configured(cls, name: str | None, info: ValidationInfo[Any]) -> str | None:
         tables = info.context.table(f"{info.field_name}s")
-        if name not in tables:
+        if name is not None and name not in tables:
             raise ValueError(f"there is no [{info.field_name}s.{name}]; {instead(name, tables)}")
         return name
 
@@ -277,13 +315,34 @@ class Config(Table):
 TABLES: Mapping[str, type[Table]] = {"daemon": Daemon, "accounts": Account, "sinks": Sink, "imports": Import}
 
 
-def _options_of(facts: SourceFacts | None) -> list[str]:
-    if facts is None or facts.options is None:
+def _keys(options: type | None) -> list[str]:
+    if options is None:
         return []
-    shape = msgspec.inspect.type_info(facts.options)
+    shape = msgspec.inspect.type_info(options)
     if not isinstance(shape, msgspec.inspect.StructType | msgspec.inspect.DataclassType):
-        raise TypeError(f"a source's options must be a msgspec.Struct or a dataclass, not {facts.options}")
+        raise TypeError(f"a source's options must be a msgspec.Struct or a dataclass, not {options}")
     return [field.encode_name for field in shape.fields]
+
+
+def _apart(table: Mapping[str, Any], options: type) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A table's keys that the source declares, and the others."""
+    keys = _keys(options)
+    return {key: table[key] for key in keys if key in table}, {k: v for k, v in table.items() if k not in keys}
+
+
+def _decoded(given: Mapping[str, Any], options: type, source: str) -> Any:
+    try:
+        return msgspec.convert(given, options)
+    except msgspec.ValidationError as error:
+        problem = f"an option of the source {source} is wrong: {error}"
+        raise ValueError(problem.replace("`", '"').replace("$.", "")) from None
+
+
+def _no_account(name: str, given: Mapping[str, Any], accounts: Collection[str]) -> InitErrorDetails:
+    """A problem of the option that names an account which is not configured."""
+    key = [key for key, value in given.items() if json.dumps(name) in json.dumps(value, default=str)]
+    problem = ValueError(f"there is no [accounts.{name}]; {instead(name, accounts)}")
+    return InitErrorDetails(type="value_error", loc=tuple(key[:1]), input=name, ctx={"error": problem})
 
 
 def _contradictions(config: Config) -> Iterator[str]:
@@ -335,8 +394,12 @@ def _in_plain_words(error: Mapping[str, Any], asked: _Asked) -> str:
     if kind == "value_error":
         return str(context["error"])
     if kind == "extra_forbidden":
-        options = _options_of(asked.facts(asked.table("accounts").get(location[1]))) if table is Account else []
-        return f"unknown key; {instead(key, [*table.model_fields, *options])}"
+        options = None
+        if table is Account and (facts := asked.facts(asked.table("accounts").get(location[1]))):
+            options = facts.options
+        elif table is Import and (facts := asked.import_facts(asked.table("imports").get(location[1]))):
+            options = facts.import_options
+        return f"unknown key; {instead(key, [*table.model_fields, *_keys(options)])}"
     if kind == "missing" and field and field.examples:
         return f"is missing; write for example {key} = {json.dumps(field.examples[0])}"
     if kind == "literal_error":

@@ -8,15 +8,26 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from crawlerd.core.outcome import Batch, Complete, Skipped, decide
-from crawlerd.source import STREAM_NAME, Cursor, Identity, Permanent, Record, Source, TaskArgs
+from crawlerd.source import (
+    STREAM_NAME,
+    Cursor,
+    ForAccount,
+    Gather,
+    Identity,
+    Permanent,
+    Record,
+    Source,
+    SourceOf,
+    TaskArgs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from crawlerd.core.account import AccountSpec
     from crawlerd.core.outcome import Outcome
-    from crawlerd.core.task import NewTask, Task
-    from crawlerd.source import Output
+    from crawlerd.core.task import NewGather, NewTask, Task
+    from crawlerd.source import Output, RunPlan
 
 DATA = (dict, Mapping, type(None))  # dict first: it is quicker by far
 
@@ -36,10 +47,21 @@ class Client(Protocol):
     def open(self, source: Source, account: AccountSpec) -> AttemptApi: ...
 
 
-def attempt(source: Source, account: AccountSpec, api: object, task: Task, *, jitter: float) -> Outcome:
-    """Runs the task's handler to its end. A raise discards all that it yielded. Never raises itself."""
+def attempt(
+    source: Source,
+    account: AccountSpec,
+    api: object,
+    task: Task,
+    *,
+    jitter: float,
+    source_of: SourceOf = lambda _: None,
+) -> Outcome:
+    """Runs the task's handler to its end. A raise discards all that it yielded. Never raises itself.
+
+    source_of: an account's source by the account's name, None when it is not configured.
+    """
     try:
-        return _gather(source, source.perform(api, task.kind, task.payload))
+        return _collect(source, source.perform(api, task.kind, task.payload), source_of)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever a handler raises becomes an outcome, here only
@@ -50,9 +72,18 @@ def attempt(source: Source, account: AccountSpec, api: object, task: Task, *, ji
         return decide(error, attempt=task.attempt, policy=account.retry, jitter=jitter)
 
 
-def _gather(source: Source, outputs: Iterable[Output]) -> Complete:
+def begin(source: Source, plan: RunPlan, source_of: SourceOf) -> Complete:
+    """What a run begins with, as if a task had yielded it. Permanent for whatever the source raises."""
+    try:
+        return source.first(plan, source_of)
+    except Exception as error:
+        raise Permanent(f"the source {source.name} cannot begin: {type(error).__name__}: {error}") from error
+
+
+def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf) -> Complete:
     records: dict[str, list[Record]] = {}
     children: list[NewTask] = []
+    gathers: list[NewGather] = []
     cursors: list[tuple[str, str]] = []
     identity = None
     for output in outputs:
@@ -62,23 +93,31 @@ def _gather(source: Source, outputs: Iterable[Output]) -> Complete:
                     kinds = type(output.key).__name__, type(output.data).__name__
                     raise TypeError(f"a Record's key is text and its data a mapping or None, not {kinds}")
                 records.setdefault(output.stream, []).append(output)
-            case TaskArgs():
-                child = source.new_task(output)
+            case TaskArgs() | ForAccount():
+                child = source.new_task(output, source_of)
                 _text(child.bucket)
                 children.append(child)
+            case Gather():
+                gather = source.new_gather(output, source_of)
+                for child in (*gather.tasks, gather.then):
+                    _text(child.bucket)
+                gathers.append(gather)
             case Cursor():
                 cursors.append((_text(output.stream), _text(output.value)))
             case Identity():
                 identity = _text(output.value)
             case _:
-                raise TypeError(f"a handler yields Record, TaskArgs, Cursor or Identity, not {type(output).__name__}")
+                raise TypeError(
+                    "a handler yields Record, TaskArgs, ForAccount, Gather, Cursor or Identity, "
+                    f"not {type(output).__name__}"
+                )
     skipped: list[Skipped] = []
     batches: list[Batch] = []
     for stream, group in records.items():
         batch = _batch(stream, group, skipped)
         if batch.count:
             batches.append(batch)
-    return Complete(batches, children, cursors, skipped, identity)
+    return Complete(batches, children, cursors, skipped, identity, gathers)
 
 
 def _text(value: str) -> str:
