@@ -55,6 +55,8 @@ NO_CREDENTIALS = (
     exceptions.TokenRetrievalError,
     exceptions.UnknownCredentialError,
 )
+# What botocore's parsers raise over bodies that are no answer of AWS.
+UNPARSED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
 class AwsClient:
@@ -246,8 +248,12 @@ class AwsApi:
             answer = Permanent(_words(error))
         except exceptions.BotoCoreError as error:  # of requests for credentials, or an answer that is none
             answer = Transient(_words(error))
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             answer = failure_error(error, origin=origin, connected=deadline.sent_at > 0)
+        except UNPARSED as error:
+            if not deadline.sent_at:
+                raise
+            answer = Transient(f"wrong body: {type(error).__name__} while boto3 parsed it")
         finally:
             self._client.deadlines.stop(deadline)
             self.sent_at = deadline.sent_at
