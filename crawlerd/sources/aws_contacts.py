@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crawlerd.source import AwsApi, Denied, NotFound, Output, Record, RunPlan, Source, TaskArgs, Transient
-from crawlerd.sources.aws_pages import LIST_ACCOUNTS_LIMIT, Objects, Page, guards, lists, management, state
+from crawlerd.source import AwsApi, Denied, Gather, NotFound, Output, Record, RunPlan, Source, TaskArgs, Transient
+from crawlerd.sources.aws_pages import LIST_ACCOUNTS_LIMIT, Objects, Page, guards, lists, management, state, sweeps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,6 +27,7 @@ aws_contacts = Source(
     concurrency="auto",
 )
 guards(aws_contacts)
+whole = sweeps(aws_contacts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +85,9 @@ class PrimaryEmail(OfAccount, kind="aws_contacts.primary_email"):
 
 
 @aws_contacts.starts
-def first_page(plan: RunPlan) -> Iterable[TaskArgs]:
-    yield Accounts(streams=tuple(plan.streams))
+def first_page(plan: RunPlan) -> Iterable[Gather]:
+    streams = tuple(plan.streams)
+    yield whole([Accounts(streams=streams)], streams)
 
 
 @lists(aws_contacts, Accounts, "list_accounts", items="Accounts", stream="alternate_contacts")

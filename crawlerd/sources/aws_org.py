@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from crawlerd.source import AwsApi, Gather, NotFound, Output, Record, RunPlan, Source, TaskArgs, Transient
-from crawlerd.sources.aws_pages import LIST_ACCOUNTS_LIMIT, PAGE, Objects, Page, guards, lists, state
+from crawlerd.sources.aws_pages import LIST_ACCOUNTS_LIMIT, PAGE, Objects, Page, guards, lists, state, sweeps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,6 +39,7 @@ aws_org = Source(
     concurrency="auto",
 )
 guards(aws_org)
+whole = sweeps(aws_org)
 
 # The order of the work. Tags take one request an object, so nearly all of the time: all accounts are listed at once,
 # for their tags to begin, and tags go before what they do not wait for. The tree is listed meanwhile, as a group, and
@@ -147,14 +148,16 @@ class LostAccount(Parent, kind="aws_org.lost_account"):
 
 
 @aws_org.starts
-def first_tasks(plan: RunPlan) -> Iterable[TaskArgs]:
+def first_tasks(plan: RunPlan) -> Iterable[Gather]:
     streams = tuple(plan.streams)
+    tasks: list[TaskArgs] = []
     if "organizations" in streams:
-        yield Organization()
+        tasks.append(Organization())
     if "tags" in streams:
-        yield Accounts(streams=streams, closing=False)
+        tasks.append(Accounts(streams=streams, closing=False))
     if streams != ("organizations",):
-        yield Roots(streams=streams)
+        tasks.append(Roots(streams=streams))
+    yield whole(tasks, streams)
 
 
 @aws_org.handles(Organization, stream="organizations", bucket="describe_organization")

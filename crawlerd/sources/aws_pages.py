@@ -6,10 +6,22 @@ from dataclasses import dataclass
 from types import new_class
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from crawlerd.source import AwsApi, Denied, Identity, NotFound, Output, Permanent, Source, TaskArgs, Transient
+from crawlerd.source import (
+    AwsApi,
+    Denied,
+    Gather,
+    Identity,
+    NotFound,
+    Output,
+    Permanent,
+    Source,
+    Sweep,
+    TaskArgs,
+    Transient,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 PAGE = 20  # objects, the most that a list of AWS Organizations gives at once
 # Rate and burst an account (https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html).
@@ -82,6 +94,23 @@ def guards(source: Source) -> None:
                 yield Identity(arn.split("/")[1])
             case {"Accounts": []} if not answer.get("NextToken"):
                 raise Permanent("these credentials' AWS account is in no organization")
+
+
+def sweeps(source: Source) -> Callable[[Sequence[TaskArgs], tuple[str, ...]], Gather]:
+    """Returns what makes the whole of a run, tasks and streams, a group: when it is over with nothing denied or dead,
+    what the streams had before and the run has not found is gone."""
+
+    @dataclass(frozen=True)
+    class Gone(TaskArgs, kind=f"{source.name}.gone"):
+        streams: tuple[str, ...]
+
+    @source.handles(Gone)
+    def gone(api: AwsApi, args: Gone) -> Iterator[Output]:
+        """No request."""
+        for stream in args.streams:
+            yield Sweep(stream)
+
+    return lambda tasks, streams: Gather(tasks, then=Gone(streams), if_dead="fail")
 
 
 def state(account: dict[str, Any]) -> str:

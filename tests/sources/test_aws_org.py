@@ -214,6 +214,34 @@ def test_a_throttled_crawl_slows_down_and_ends_complete(
     assert run["retried"] == 0
 
 
+def test_what_is_gone_is_tombstoned_by_the_next_run_that_finds_all(install: Callable[..., Installation]) -> None:
+    with organization(24, 3, 1) as org, AwsProxy(org.address, limits={}) as proxy:
+        here = settle(install, proxy, quicker=QUICKER)
+        assert here.run("import", "org").code == 0
+        client = org.client()
+        left, *_ = [key for key, parent in org.truth["accounts"].items() if parent != org.truth["root"]]
+        tag = next(key for key in org.truth["tags"] if key.startswith(org.truth["root"]))
+        client.remove_account_from_organization(AccountId=left)
+        client.untag_resource(ResourceId=org.truth["root"], TagKeys=[tag.partition(":")[2]])
+        proxy.fault = lambda request: Fault(400, "AccessDenied") if request.operation == "DescribePolicy" else None
+        assert here.run("import", "org").code == 3
+        assert gone(here) == set()
+        proxy.fault = lambda request: None
+        assert here.run("import", "org").code == 0
+        assert {left, tag} <= gone(here)
+        for key in gone(here) - {left, tag}:
+            assert left in key  # its tags, and what was attached to it
+        assert left not in here.run("show", "tree").stdout
+
+
+def gone(here: Installation) -> set[str]:
+    return {
+        key
+        for stream in STREAMS
+        for (key,) in here.select(f"SELECT id FROM aws_org_{stream} WHERE deleted_at IS NOT NULL", path=here.sink_path)
+    }
+
+
 def test_the_tree_is_drawn_from_the_sink(
     org: Organization, proxy: AwsProxy, install: Callable[..., Installation]
 ) -> None:
