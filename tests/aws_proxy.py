@@ -70,7 +70,8 @@ class Request(NamedTuple):
 class AwsProxy:
     """url: its address. limits: (rate, burst) by operation. most_at_once: beyond which requests are refused.
 
-    seen: all requests. fault: asked before a request is passed on. answered: told after. latency: seconds that each
+    seen: all requests. fault: asked before a request is passed on. own: may answer it in moto's place. answered: told
+    after. latency: seconds that each
     takes at least.
     """
 
@@ -86,6 +87,7 @@ class AwsProxy:
         self.seen: list[Request] = []
         self.fault: Callable[[Request], Fault | None] = lambda request: None
         self.answered: Callable[[Request], None] = lambda request: None
+        self.own: Callable[[Request], dict[str, Any] | None] = lambda request: None
         self.paged = dict(PAGED)
         self.contact_information: dict[str, dict[str, Any]] = {}
         self.primary_emails: dict[str, str] = {}
@@ -183,7 +185,9 @@ class AwsProxy:
                 time.sleep(self.latency)
             if fault:
                 return _error(fault)
-            answer = self._own(operation, query) or _ask(moto, path, headers, body)
+            if own := self.own(request):
+                return 200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(own).encode()
+            answer = self._lacking(operation, query) or _ask(moto, path, headers, body)
             answer = self._page(operation, query, answer)
             self.answered(request)
             return answer
@@ -206,7 +210,7 @@ class AwsProxy:
         self._tokens[operation] = (tokens - 1, now)
         return None
 
-    def _own(self, operation: str, query: dict[str, Any]) -> tuple[int, dict[str, str], bytes] | None:
+    def _lacking(self, operation: str, query: dict[str, Any]) -> tuple[int, dict[str, str], bytes] | None:
         """What moto has not."""
         if not operation.startswith("Get") or operation == "GetCallerIdentity":
             return None

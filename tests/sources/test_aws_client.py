@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socketserver
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -75,6 +77,13 @@ def answering(*parts: bytes, pause: float = 0.0) -> Iterator[str]:
             stop.set()
             server.shutdown()
             thread.join()
+
+
+def test_the_main_process_needs_no_boto3() -> None:
+    code = "import sys, crawlerd.settings, crawlerd.sources.aws_org, crawlerd.sources.aws_contacts; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "crawlerd.sources.aws_org" in loaded
+    assert not {"boto3", "botocore", "requests"} & set(loaded)
 
 
 def test_one_call_is_one_request_with_its_times(client: AwsClient, proxy: AwsProxy) -> None:
