@@ -361,7 +361,8 @@ class Dispatcher:
             self._throttle(choice, outcome, now, sent_at)
         elif isinstance(outcome, Pause) and bucket is not None:
             self._paused(account, outcome.error, now)
-        self._bench.answered(choice, stamp, outcome, now)
+        # A task that made no request shows nothing of what the API permits.
+        self._bench.answered(choice, stamp, outcome if sent_at or not isinstance(outcome, Complete) else None, now)
         self._bench.finish(choice, now)
         if bucket is None:
             self._conclude_guard(account, outcome, now)

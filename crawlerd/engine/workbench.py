@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -204,14 +204,15 @@ class Workbench:
         account = self._accounts.get(number)
         if account is None and (found := self._find(number)):
             name, spec = found
-            limiter = self._limiter(str(number), spec.limits, spec)
-            limiter.concurrency = spec.concurrency
+            limiter = self._limiter(str(number), spec.limits, spec, spec.concurrency)
             account = self._accounts[number] = AccountQueue(number, name, spec, limiter)
             if self._ask_shared is not None:
                 account.shared = SharedWindow(number, self._ask_shared)
         return account
 
-    def _limiter(self, key: str, limits: Sequence[str], spec: LimitSpec) -> Limiter:
+    def _limiter(
+        self, key: str, limits: Sequence[str], spec: LimitSpec, concurrency: int | Literal["auto"] | None = None
+    ) -> Limiter:
         return Limiter(
             key,
             parse_limits(limits),
@@ -220,6 +221,7 @@ class Workbench:
             smooth=spec.smooth,
             auto=AUTO in limits,
             learned=self._learned.get(key),
+            concurrency=concurrency,
             quiet_since=self._quiet_since,
         )
 
@@ -430,9 +432,9 @@ class Workbench:
             bucket.out -= 1
         if not choice.limited:
             return
-        account.limiter.finish()
+        account.limiter.finish(now, choice.cost)
         if bucket is not None:
-            bucket.limiter.finish()
+            bucket.limiter.finish(now, choice.cost)
         self.place(account, now)
 
     def answered(self, choice: Choice, stamp: Stamp, outcome: Outcome | None, now: float) -> None:

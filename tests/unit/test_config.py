@@ -250,7 +250,20 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
             "sinks.warehouse.rotate_mb: must be 1 or more",
         ),
         ("accounts.acme", "concurency = 1", 'accounts.acme.concurency: unknown key; did you mean "concurrency"?'),
-        ("accounts.acme", "concurrency = 0", "accounts.acme.concurrency: must be 1 or more"),
+        *(
+            (
+                "accounts.acme",
+                f"concurrency = {number}",
+                'accounts.acme.concurrency: must be a whole number from 1 to 10000, or "auto"',
+            )
+            for number in ("0", "10001", "true", "1.5", '"many"')
+        ),
+        (
+            "accounts.acme",
+            'limits = "10/minute burst 15"',
+            'accounts.acme.limits: "10/minute burst 15" is not a limit: only one of seconds may have a burst, as '
+            '"10/second burst 15"',
+        ),
         ("accounts.acme", "weight = 0", "accounts.acme.weight: must be more than 0"),
         ("accounts.acme", 'smooth = "yes"', "accounts.acme.smooth: must be true or false, not text"),
         ("accounts.acme", 'source = "strype"', 'accounts.acme.source: there is no source "strype"'),
@@ -276,8 +289,8 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
             (
                 "accounts.acme",
                 f'limits = "{limit}"',
-                f'accounts.acme.limits: "{limit}" is not a limit; write for example "25/second", "100/10 seconds" or '
-                '"10000/day"',
+                f'accounts.acme.limits: "{limit}" is not a limit; write for example "25/second", "100/10 seconds", '
+                '"10000/day" or "10/second burst 15"',
             )
             for limit in ("25/sec", "-1/second", "fast", "", "1/100ms", "1.5/second")
         ),
@@ -287,7 +300,7 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
                 f'limits = ["{limit}"]',
                 f'accounts.acme.limits: "{limit}" permits nothing; write for example "1/second"',
             )
-            for limit in ("0/second", "5/0 seconds", "00 per day")
+            for limit in ("0/second", "5/0 seconds", "00 per day", "5/second burst 0")
         ),
         (
             "accounts.acme",
@@ -303,7 +316,7 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
             "accounts.acme",
             'bucket_limits = { search = "20/s" }',
             'accounts.acme.bucket_limits.search: "20/s" is not a limit; write for example "25/second", "100/10 '
-            'seconds" or "10000/day"',
+            'seconds", "10000/day" or "10/second burst 15"',
         ),
         (
             "accounts.acme",
