@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -39,6 +39,8 @@ dead = typer.Typer(help="Dead letters: tasks that are not retried by themselves.
 app.add_typer(dead, name="dead")
 frontier = typer.Typer(help="The database of runs and tasks.", no_args_is_help=True)
 app.add_typer(frontier, name="frontier")
+show = typer.Typer(help="What was imported.", no_args_is_help=True)
+app.add_typer(show, name="show")
 
 
 class _Chosen:
@@ -78,7 +80,7 @@ def _exit_codes() -> Iterator[None]:
         _fail(error, EXIT_FAILED)
 
 
-def _fail(message: object, code: int) -> None:
+def _fail(message: object, code: int) -> NoReturn:
     for line in str(message).splitlines():
         typer.echo(f"crawlerd: {line}", err=True)
     raise typer.Exit(code)
@@ -335,6 +337,40 @@ def _retry(folder: Path, numbers: list[int]) -> int:
     if imports:
         typer.echo(f"run `crawlerd import {' '.join(imports)}` to perform them")
     return count
+
+
+@show.command(name="tree")
+def show_tree(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="An import of the source aws_org.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, children in children.")] = False,
+    as_dot: Annotated[bool, typer.Option("--dot", help="Print a graph for Graphviz.")] = False,
+) -> None:
+    """Draw the tree of an AWS organization, from the sink."""
+    import msgspec
+
+    from crawlerd.settings import load
+    from crawlerd.sinks.sqlite_reader import objects
+    from crawlerd.sources.aws_tree import STREAMS, dot, text, trees
+
+    if as_json and as_dot:
+        _fail("say --json or --dot", EXIT_USAGE)
+    with _exit_codes():
+        settings = load(_Chosen.config, secrets=False)
+        known = [key for key, each in settings.imports.items() if settings.accounts[each.account].source == "aws_org"]
+        if name not in known and (name or len(known) != 1):
+            _fail(f"name an import of the source aws_org; known: {', '.join(known) or 'none'}", EXIT_USAGE)
+        chosen = settings.imports[name or known[0]]
+        sink = settings.sinks.get(chosen.sink or "")
+        if sink is None or sink.type != "sqlite":
+            _fail(f"{chosen.name} has no sink of the type sqlite to show a tree from", EXIT_FAILED)
+        found = trees({stream: objects(sink.path, "aws_org", stream, chosen.account) for stream in STREAMS})
+        if not found:
+            _fail(f"nothing of {chosen.name} has been imported yet", EXIT_FAILED)
+        for tree in found:
+            if as_json:
+                typer.echo(msgspec.json.encode(tree))
+            else:
+                typer.echo("\n".join(dot(tree) if as_dot else text(tree)))
 
 
 @frontier.command(name="check")

@@ -159,7 +159,7 @@ def _facts(source: Source) -> SourceFacts:
     buckets = [kind.bucket for kind in source.kinds.values()]
     fixed = {bucket for bucket in buckets if isinstance(bucket, str)}
     return SourceFacts(
-        streams=source.streams,
+        streams=(*source.streams, *source.optional),
         base_url=source.base_url,
         needs_key=source.auth is not None,
         buckets=fixed | source.by_bucket.keys() if all(isinstance(bucket, str) for bucket in buckets) else None,
@@ -216,7 +216,7 @@ def _limits(account: Account, source: Source) -> LimitSpec:
 
 def _too_costly(limits: LimitSpec, source: Source) -> Iterator[tuple[str, str]]:
     """Kinds of task that a limit would never let start."""
-    from limits import parse
+    from crawlerd.core.notation import BurstLimit, limit
 
     for name, kind in source.kinds.items():
         if kind.cost == 1:
@@ -224,7 +224,10 @@ def _too_costly(limits: LimitSpec, source: Source) -> Iterator[tuple[str, str]]:
         of_bucket = limits.by_bucket.get(kind.bucket) if isinstance(kind.bucket, str) else None
         for key, texts in (("limits", limits.limits), ("bucket_limits", of_bucket or limits.bucket_limits)):
             for text in texts:
-                if text != "auto" and parse(text).amount < kind.cost:
+                if text == "auto":
+                    continue
+                item = limit(text)
+                if (item.burst if isinstance(item, BurstLimit) else item.amount) < kind.cost:
                     yield key, f'"{text}" never permits a task of {name}, which counts as {kind.cost} requests'
 
 
@@ -232,7 +235,8 @@ def _imports(config: Config, sources: dict[str, Source]) -> dict[str, ImportSpec
     specs = {}
     for name, each in config.imports.items():
         every = sources[config.accounts[each.account].source].streams
-        streams = tuple(dict.fromkeys(every if "*" in each.streams else each.streams))
+        named = [stream for stream in each.streams if stream != "*"]
+        streams = tuple(dict.fromkeys([*every, *named] if "*" in each.streams else named))
         specs[name] = ImportSpec(
             name=name,
             account=each.account,

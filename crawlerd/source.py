@@ -9,18 +9,21 @@ from typing import Any, ClassVar, Literal, Protocol, get_args
 
 import msgspec
 
-from crawlerd.core.errors import Denied, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.core.aws import AwsOptions
+from crawlerd.core.errors import Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import DEFAULT_PRIORITY, PART, SEQUENTIAL_PRIORITY, NewGather, NewTask
 
 __all__ = [
     "Api",
+    "AwsApi",
     "Cursor",
     "Denied",
     "ForAccount",
     "ForPart",
     "Gather",
     "Identity",
+    "NotFound",
     "Output",
     "Permanent",
     "Record",
@@ -125,7 +128,8 @@ class Gather:
 @dataclass(frozen=True, slots=True)
 class Sweep:
     """Tombstones every record of the stream, of this account, that this run has not written (with keys that start with
-    `prefix`). Takes effect after the records of the same task; yield it when all tasks that write the stream are done.
+    `prefix`), nor another run since it began. Takes effect after the records of the same task; yield it when all tasks
+    that write the stream are done.
     """
 
     stream: str
@@ -170,6 +174,15 @@ class Api(Protocol):
         ...
 
 
+class AwsApi(Protocol):
+    """The account's AWS services, for a source with `client="aws"`; permits one request a task."""
+
+    def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
+        """The answer of one boto3 call, such as `call("organizations", "list_roots", MaxResults=20)`, times as text;
+        raises Transient, Throttled, Permanent, NotFound, Denied or Unauthorized."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class RunPlan:
     """What a run is to do, for a source's `starts` function. cursors: the published ones, by stream. options: the
@@ -198,7 +211,7 @@ class Kind:
     stream: str
     bucket: str | Callable[[Any], str]
     sequential: bool
-    unique: bool
+    unique: bool | Callable[[Any], str]
     priority: int
     cost: int = 1
     wide: bool = False
@@ -221,6 +234,8 @@ class Source:
     `accounts()` names the other accounts that the import uses, which must be configured; `needs_sink()` says whether
     the import must name a sink, which it must without this method. part_header: carries the name of a part of the
     account, see `ForPart`. A Throttled without `retry_after` gets that of the response's header.
+    client: what handlers get, an `Api` or, for "aws", an `AwsApi`; its accounts have the options of
+    `crawlerd.core.aws.AwsOptions`. optional: streams that `["*"]` leaves out: an import must name them.
     """
 
     def __init__(
@@ -228,11 +243,13 @@ class Source:
         name: str,
         *,
         base_url: str | None = None,
+        client: Literal["http", "aws"] = "http",
         streams: Sequence[str] = (),
+        optional: Sequence[str] = (),
         limits: Sequence[str] = (),
         bucket_limits: Sequence[str] = (),
         by_bucket: Mapping[str, Sequence[str]] | None = None,
-        concurrency: int | None = None,
+        concurrency: int | Literal["auto"] | None = None,
         auth: Callable[[str], Mapping[str, str]] | None = None,
         mode: Callable[[str], str] | None = None,
         headers: Mapping[str, str] | None = None,
@@ -242,8 +259,10 @@ class Source:
         part_header: str = "",
     ) -> None:
         self.name = name
-        self.base_url = base_url
+        self.client = client
+        self.base_url = "" if client == "aws" else base_url
         self.streams = tuple(streams)
+        self.optional = tuple(optional)
         self.limits = tuple(limits)
         self.bucket_limits = tuple(bucket_limits)
         self.by_bucket = dict(by_bucket or {})
@@ -252,7 +271,7 @@ class Source:
         self.mode = mode
         self.headers = dict(headers or {})
         self.classify = classify
-        self.options = options
+        self.options = AwsOptions if client == "aws" and options is None else options
         self.import_options = import_options
         self.part_header = part_header
         self.kinds: dict[str, Kind] = {}
@@ -266,7 +285,7 @@ class Source:
         stream: str = "",
         bucket: str | Callable[[Any], str] = "",
         sequential: bool = False,
-        unique: bool = False,
+        unique: bool | Callable[[Any], str] = False,
         priority: int | None = None,
         cost: int = 1,
         wide: bool = False,
@@ -276,8 +295,9 @@ class Source:
         stream: what its failures are reported under; the kind's last part by default. bucket: the finer limit that
         it counts against, or a function of its arguments; the stream by default. sequential: it yields its own
         successor, so it goes first, and a successor that came before is a dead letter. unique: asking twice for the
-        same arguments in a run makes one task. priority: 0 first … 9 last; by default
-        sequential kinds go first, so that no chain is left over at the end. wide: it yields many tasks, and goes before
+        same arguments in a run makes one task; a function of them says what counts as the same, and of all kinds that
+        give the same text only one task is made. priority: 0 first … 9 last; by default sequential kinds go first, so
+        that no chain is left over at the end. wide: it yields many tasks, and goes before
         ordinary ones while few are queued, and after them while many are. cost: how many ordinary requests one counts
         as, against every limit.
         """
@@ -345,7 +365,8 @@ class Source:
             bucket=kind.bucket if isinstance(kind.bucket, str) else kind.bucket(args),
             priority=kind.priority,
             payload=msgspec.json.encode(args).decode(),
-            unique=kind.unique,
+            unique=bool(kind.unique),
+            mark=kind.unique(args) if callable(kind.unique) else "",
             sequential=kind.sequential,
         )
 
@@ -354,7 +375,7 @@ class Source:
         tasks = [self.new_task(args, source_of) for args in gather.tasks]
         return NewGather(tasks, self.new_task(gather.then, source_of), gather.if_dead)
 
-    def perform(self, api: Api, kind: str, payload: str) -> Iterator[Output]:
+    def perform(self, api: object, kind: str, payload: str) -> Iterator[Output]:
         """Runs the handler of one task. Permanent when the kind or its arguments are not (or no longer) known."""
         known = self.kinds.get(kind)
         if known is None:

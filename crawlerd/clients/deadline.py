@@ -55,6 +55,12 @@ class Deadline:
                 socket.socket.shutdown(self._sock, socket.SHUT_RDWR)  # an SSLSocket's own would break its reader
 
 
+def current_deadline() -> Deadline:
+    """Of the request that the calling thread is about to send."""
+    deadline: Deadline = _current.deadline
+    return deadline
+
+
 class Deadlines:
     """Cuts what outlives its deadline. One thread, asleep until the earliest one of the requests under way."""
 

@@ -44,7 +44,7 @@ class HttpClient:
     """
 
     def __init__(self, *, connections: int) -> None:
-        self._adapter = DeadlineAdapter(connections, _hosts(connections))
+        self._adapter = DeadlineAdapter(connections, most_hosts(connections))
         self._deadlines = Deadlines()
 
     def open(self, source: Source, account: AccountSpec) -> HttpApi:
@@ -147,7 +147,7 @@ class HttpApi:
             prepared.prepare_headers(self._headers(headers or {}))
             prepared.prepare_body(None, None, json)
             raw = self._adapter.send(prepared, stream=True, timeout=None).raw  # `deadline` is the only clock
-            body = self._body(raw)
+            body = read_body(raw, self._account.max_body_bytes)
         except CrawlerdError as error:
             answer: Response | Exception = error.with_traceback(None)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
@@ -179,18 +179,6 @@ class HttpApi:
         part = {self._source.part_header: self._account.part} if self._account.part else {}
         return {**USUAL_HEADERS, **self._source.headers, **headers, **part, **self._auth}
 
-    def _body(self, raw: urllib3.BaseHTTPResponse) -> bytes:
-        """The decoded body. Closes the connection unless the whole of it was read."""
-        chunks = []
-        size = 0
-        with contextlib.closing(raw):
-            for chunk in raw.stream(CHUNK, decode_content=True):
-                size += len(chunk)
-                if size > self._account.max_body_bytes:
-                    raise Permanent(f"the response is larger than {self._account.max_body_bytes} bytes")
-                chunks.append(chunk)
-        return b"".join(chunks)
-
     def _judged(self, response: Response) -> Exception | None:
         """The error that a response stands for; None when it is a good one."""
         if not 200 <= response.status < 300:  # redacted before anything is cut, which could leave half a secret
@@ -213,7 +201,21 @@ class HttpApi:
         return text
 
 
-def _hosts(connections: int) -> int:
+def read_body(raw: urllib3.BaseHTTPResponse, most: int) -> bytes:
+    """The decoded body; Permanent when it has more than `most` bytes. Closes the connection unless the whole of it was
+    read."""
+    chunks = []
+    size = 0
+    with contextlib.closing(raw):
+        for chunk in raw.stream(CHUNK, decode_content=True):
+            size += len(chunk)
+            if size > most:
+                raise Permanent(f"the response is larger than {most} bytes")
+            chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def most_hosts(connections: int) -> int:
     """How many hosts' connections may be kept open within half of the process's limit of open files."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(1, MOST_HOSTS if files == resource.RLIM_INFINITY else min(MOST_HOSTS, files // 2 // connections))

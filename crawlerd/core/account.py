@@ -54,16 +54,16 @@ class AccountSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """An account's limits, in `limits` notation ("25/second"): for the account, for each bucket, for named buckets.
+    """An account's limits, each as `core.notation.limit` takes it: for the account, for each bucket, for named buckets.
 
-    concurrency: most requests of the account at once, None for no cap. smooth: evenly spaced starts.
-    weight: share of the workers when they are scarce.
+    concurrency: most requests of the account at once, "auto" to find it out from a few on, None for no cap. smooth:
+    evenly spaced starts. weight: share of the workers when they are scarce.
     """
 
     limits: tuple[str, ...] = ()
     bucket_limits: tuple[str, ...] = ()
     by_bucket: dict[str, tuple[str, ...]] = {}
-    concurrency: int | None = None
+    concurrency: int | Literal["auto"] | None = None
     smooth: bool = True
     weight: float = 1.0
 

@@ -163,7 +163,7 @@ class Account(Table):
     api_key: SecretStr = Field(default=None, validate_default=True)
     limits: Limits | None = None
     bucket_limits: Annotated[dict[Bucket, Limits], BeforeValidator(_bucket_limits)] | None = None
-    concurrency: int | None = Field(default=None, ge=1, le=10_000)
+    concurrency: Annotated[int | Literal["auto"] | None, BeforeValidator(notation.concurrency)] = None
     smooth: bool = True
     weight: float = Field(default=1.0, gt=0)
     request_timeout: Duration = Field(default="60s", validate_default=True)
@@ -201,9 +201,11 @@ class Account(Table):
     @field_validator("base_url", mode="before")
     @classmethod
     def _address(cls, value: object, info: ValidationInfo[Any]) -> object:
+        facts = info.context.facts(info.data)
+        if facts is not None and facts.base_url == "" and value is not None:
+            raise ValueError(f"is not what {info.data['source']} goes by; write endpoint_url")
         if isinstance(value, str):
             return notation.base_url(value)
-        facts = info.context.facts(info.data)
         if value is not None or facts is None:
             return value if value is not None else ""
         if facts.base_url is None:

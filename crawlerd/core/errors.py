@@ -4,7 +4,8 @@ CrawlerdError
 ├── Transient            the same request may succeed later: retried with backoff, costs an attempt
 ├── Throttled            the API asks us to slow down: deferred, costs no attempt
 ├── Permanent            the same request will never succeed: a dead letter
-│   └── Denied           … because the key may not read this stream
+│   ├── Denied           … because the key may not read this stream
+│   └── NotFound         … because there is no such object
 ├── Unauthorized         the credentials do not work at all: the account is paused
 ├── ConfigurationError   exit 78
 ├── FrontierError        FrontierLocked (exit 75) · FrontierTooNew (exit 78) · StorageFailed (exit 74)
@@ -56,6 +57,10 @@ class Permanent(CrawlerdError):
 
 class Denied(Permanent):
     """The credentials may not read this; the run's report lists the stream as denied."""
+
+
+class NotFound(Permanent):
+    """What was asked for does not exist."""
 
 
 class Unauthorized(CrawlerdError):

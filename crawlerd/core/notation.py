@@ -6,7 +6,7 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-from limits import RateLimitItem, parse
+from limits import RateLimitItem, RateLimitItemPerSecond, parse
 
 from crawlerd.core.schedule import parse_duration
 
@@ -18,6 +18,48 @@ def duration(value: object) -> float:
     return parse_duration(value)
 
 
+_BURST = re.compile(r"(?P<limit>.+?)\s+burst\s+(?P<burst>[0-9]+)")
+
+
+class BurstLimit(RateLimitItemPerSecond):
+    """A token bucket: full at first with `burst` tokens, its most; it gets `amount` in `multiples` seconds."""
+
+    __slots__ = ["burst"]
+
+    def __init__(self, amount: int, seconds: int, burst: int) -> None:
+        super().__init__(amount, seconds)
+        self.burst = burst
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BurstLimit) and super().__eq__(other) and self.burst == other.burst
+
+    def __hash__(self) -> int:
+        return hash((super().__hash__(), self.burst))
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()} burst {self.burst}"
+
+
+def limit(text: str) -> RateLimitItem:
+    """The limit that a text means: "25/second" is a moving window, "10/second burst 15" a token bucket. ValueError
+    says what is wrong with it."""
+    match = _BURST.fullmatch(text.strip())
+    try:
+        item = parse(match["limit"] if match else text)
+    except ValueError:
+        raise ValueError(
+            f'"{text}" is not a limit; write for example "25/second", "100/10 seconds", "10000/day" or '
+            '"10/second burst 15"'
+        ) from None
+    if not all(int(number) for number in re.findall(r"\d+", text)):  # the library reads "5/0 seconds" as "5/second"
+        raise ValueError(f'"{text}" permits nothing; write for example "1/second"')
+    if match is None:
+        return item
+    if not isinstance(item, RateLimitItemPerSecond):
+        raise ValueError(f'"{text}" is not a limit: only one of seconds may have a burst, as "10/second burst 15"')
+    return BurstLimit(item.amount, item.multiples, int(match["burst"]))
+
+
 def limits(value: object) -> tuple[str, ...]:
     """Single limits in `limits` notation, from one text or several; none twice, since a request counts against each.
 
@@ -27,18 +69,7 @@ def limits(value: object) -> tuple[str, ...]:
     if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
         raise ValueError('must be a limit in quotes, such as "25/second", or a list of such')
     parts = [part.strip() for text in texts for part in re.split("[,;|]", text)]
-    return tuple({part if part == "auto" else _limit(part): part for part in parts}.values())
-
-
-def _limit(text: str) -> RateLimitItem:
-    try:
-        limit = parse(text)
-    except ValueError:
-        problem = f'"{text}" is not a limit; write for example "25/second", "100/10 seconds" or "10000/day"'
-        raise ValueError(problem) from None
-    if not all(int(number) for number in re.findall(r"\d+", text)):  # the library reads "5/0 seconds" as "5/second"
-        raise ValueError(f'"{text}" permits nothing; write for example "1/second"')
-    return limit
+    return tuple({part if part == "auto" else limit(part): part for part in parts}.values())
 
 
 def listen(value: object) -> tuple[str, int]:
@@ -61,6 +92,15 @@ def priority(value: object) -> int | None:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 9:
         raise ValueError('must be "auto" or a whole number from 0 (first) to 9 (last)')
+    return value
+
+
+def concurrency(value: object) -> int | str:
+    """1 … 10,000, or "auto". ValueError when it is neither."""
+    if value == "auto":
+        return "auto"
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 10_000:
+        raise ValueError('must be a whole number from 1 to 10000, or "auto"')
     return value
 
 

@@ -36,7 +36,8 @@ class NewTask(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     unique: in its run, at most one task of this kind and payload is ever made. A repeat is skipped, or, for a
     `sequential` kind, is a cursor that came twice: it becomes a dead letter that says so. account: the name of the
-    account that it is for, "/<part>" for a part of that of the task that asks for it, "" for that itself.
+    account that it is for, "/<part>" for a part of that of the task that asks for it, "" for that itself. mark: if not
+    empty, what makes it the same task as another, in the place of kind and payload.
     """
 
     kind: str
@@ -46,11 +47,14 @@ class NewTask(msgspec.Struct, frozen=True, array_like=True, gc=False):
     unique: bool = False
     sequential: bool = False
     account: str = ""
+    mark: str = ""
 
     def key(self, account: int = 0) -> str:
         """32 hex digits: what makes it the same task as another of its run. account: the number of the one that it is
         for, 0 for the run's own."""
-        what = f"{self.kind}\0{self.payload}\0{account}" if account else f"{self.kind}\0{self.payload}"
+        what = self.mark or f"{self.kind}\0{self.payload}"
+        if account:
+            what += f"\0{account}"
         return hashlib.blake2b(what.encode(), digest_size=16).hexdigest()
 
 

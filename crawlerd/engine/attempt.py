@@ -10,7 +10,6 @@ import msgspec
 from crawlerd.core.outcome import Batch, Complete, Skipped, decide
 from crawlerd.source import (
     STREAM_NAME,
-    Api,
     Cursor,
     ForAccount,
     ForPart,
@@ -37,8 +36,8 @@ DATA = (dict, Mapping, type(None))  # dict first: it is quicker by far
 _encode = msgspec.json.Encoder().encode
 
 
-class AttemptApi(Api, Protocol):
-    """An Api that knows when its one request left and its response was complete (monotonic; 0 when none)."""
+class AttemptApi(Protocol):
+    """What a handler gets. It knows when its one request left and the response was complete (monotonic, 0: none)."""
 
     sent_at: float
     done_at: float
@@ -53,7 +52,7 @@ class Client(Protocol):
 def attempt(
     source: Source,
     account: AccountSpec,
-    api: Api,
+    api: object,
     task: Task,
     *,
     jitter: float,

@@ -28,14 +28,15 @@ if TYPE_CHECKING:
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.store import Store
     from crawlerd.engine.wire import Setup
-    from crawlerd.engine.workbench import AccountQueue, Workbench
+    from crawlerd.engine.workbench import AccountQueue, BucketQueue, Workbench
     from crawlerd.frontier.sqlite import Bucket
     from crawlerd.ratelimit.quota import Grant
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25  # between looks at workers and leases when nothing happens
-TIDY_SECONDS = 10.0
+TIDY_SECONDS, TIDY_SOON = 10.0, 2.0  # soon: while buckets sleep that could be leased from
+WAKE_BUCKETS = 256  # at once
 RESTART_SECONDS = 1.0  # between starts of worker processes that die young
 TURN_LEASES = 32  # leases that an account without limits gets before it is another's turn
 LATE_ARRIVAL, LATEST_ARRIVAL = 0.025, 0.250  # seconds of a slow answer that may have passed before the server's count
@@ -94,6 +95,7 @@ class Dispatcher:
         self._next_tidy = 0.0
         self._settled: list[Settled] = []
         self._random = random.Random()  # noqa: S311 - jitter
+        self._waking = False
         self._draining = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="dispatcher")
@@ -140,6 +142,14 @@ class Dispatcher:
         """Takes back the runs' tasks that no worker has; `then` gets them, on the dispatcher's thread."""
         self._post(lambda now: then(self._bench.withdraw(runs, now)))
 
+    def asleep(self, bucket: Bucket, *, agreed: bool) -> None:
+        """The store's answer to `Store.sleep`."""
+        self._post(lambda now: self._bench.asleep(bucket.id, bucket.account, agreed=agreed, now=now))
+
+    def woken(self) -> None:
+        """The store's answer to `Store.wake`; or some may be woken again."""
+        self._post(lambda _: setattr(self, "_waking", False))
+
     def committed(self) -> None:
         """The store has room again."""
         if not self._inbox:
@@ -180,7 +190,7 @@ class Dispatcher:
         os.eventfd_write(self._wakeup, 1)
 
     def _change(self, account: int, paused: str | None, now: float) -> None:
-        if queue := self._bench.account(account):
+        if queue := self._bench.known(account) if paused is None else self._bench.account(account):
             queue.guard, queue.paused = None, paused
             self._bench.place(queue, now)
 
@@ -259,6 +269,9 @@ class Dispatcher:
             rooms[worker] -= len(choice.tasks)
             if rooms[worker] <= 0:
                 del rooms[worker]
+        if self._store.sleeping and not self._waking and self._bench.awaited < sum(rooms.values()):
+            self._waking = True
+            self._store.wake(WAKE_BUCKETS)
         for worker, handouts in given.items():
             worker.give(handouts)
             if worker.wants_to_write:
@@ -289,6 +302,10 @@ class Dispatcher:
         given.setdefault(worker, []).append(Handout(token, choice.account.name, choice.tasks))
         if not self.first_lease_at:
             self.first_lease_at = now
+
+    def _sleep(self, bucket: BucketQueue, until: float | None) -> None:
+        unix = None if until is None else until - time.monotonic() + self._clock.now()
+        self._store.sleep(bucket.id, bucket.heads, unix)
 
     # results
 
@@ -344,7 +361,8 @@ class Dispatcher:
             self._throttle(choice, outcome, now, sent_at)
         elif isinstance(outcome, Pause) and bucket is not None:
             self._paused(account, outcome.error, now)
-        self._bench.answered(choice, stamp, outcome, now)
+        # A task that made no request shows nothing of what the API permits.
+        self._bench.answered(choice, stamp, outcome if sent_at or not isinstance(outcome, Complete) else None, now)
         self._bench.finish(choice, now)
         if bucket is None:
             self._conclude_guard(account, outcome, now)
@@ -402,8 +420,9 @@ class Dispatcher:
                 break
             self._lose(oldest.worker, f"held a task for more than {self._lease_seconds:g} s", now, guilty=token)
         if now >= self._next_tidy:
-            self._next_tidy = now + TIDY_SECONDS
-            self._bench.tidy(now)
+            sleeping = self._store.sleeping
+            self._next_tidy = now + (TIDY_SOON if sleeping else TIDY_SECONDS)
+            self._bench.tidy(now, self._sleep if sleeping else None)
             for worker in list(self._workers):
                 self._weigh(worker, now)
         if len(self._workers) < self._processes and now >= self._next_worker_at and not self._draining:

@@ -6,8 +6,10 @@ import gc
 import logging
 import math
 import resource
+import time
 from contextlib import suppress
 from functools import partial
+from heapq import heapify, heappop, heappush
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -44,6 +46,7 @@ log = logging.getLogger(__name__)
 
 SINK_SECONDS = 5.0  # between tries to start an import whose sink cannot be opened
 PROBE_SECONDS = 300.0  # a paused account's credentials are tried again so often
+START_SLICE = 0.5  # seconds that starting imports may take before signals are looked at again
 START_SECONDS = 60.0  # between tries to start an import whose source raises an error at once
 MIB = 1 << 20
 GARBAGE_OBJECTS = 50_000  # new ones that start a collection; at the default of 700, it took a third of the time
@@ -71,8 +74,8 @@ class Engine:
         self.paused: dict[str, str] = {}
         self._paused_at: dict[str, float] = {}
         self._ended: SimpleQueue[int] = SimpleQueue()
-        self._active: dict[str, list[int]] = {}
-        self._not_before: dict[str, float] = {}
+        self._active: dict[str, int] = {}  # how many runs are under way, by import
+        self._import_of: dict[int, str] = {}
         state_dir = settings.daemon.state_dir
         self._lock = StateLock(state_dir)
         try:
@@ -80,9 +83,12 @@ class Engine:
         except BaseException:
             self._lock.close()
             raise
-        self._account_ids = {
-            name: self._frontier.account(name, spec.source) for name, spec in settings.accounts.items()
-        }
+        self._account_ids = self._frontier.account_numbers(
+            {name: spec.source for name, spec in settings.accounts.items()}
+        )
+        running = self._frontier.running_imports()
+        self._agenda = [(0.0 if name in running else 1.0, name) for name in settings.imports]  # when to look at it
+        heapify(self._agenda)
         self._account_names = {number: name for name, number in self._account_ids.items()}
         self._parts: dict[int, str] = {}
         self._confirmed: set[str] = set()
@@ -212,7 +218,8 @@ class Engine:
             return Started(runs, resumed)
 
         started = self.store.call(run_it).result()
-        self._active[name] = started.runs
+        self._active[name] = len(started.runs)
+        self._import_of |= dict.fromkeys(started.runs, name)
         for run in started.runs:
             log.info("import %s: run %d %s", name, run, "resumed" if started.resumed else "started")
         return started
@@ -220,26 +227,29 @@ class Engine:
     def start_due(self) -> float:
         """Starts every import that is due, resumes interrupted ones, and tries paused accounts again.
         Returns the seconds until it wants to be called again."""
-        now = self.clock.now()
-        soonest = now + 60.0
-        for name, spec in self.settings.imports.items():
+        now, started = self.clock.now(), time.monotonic()
+        while self._agenda and self._agenda[0][0] <= now and time.monotonic() - started < START_SLICE:
+            _, name = heappop(self._agenda)
             if name in self._active:
-                continue
-            due = max(self.store.call(partial(self._due, spec, now)).result(), self._not_before.get(name, 0.0))
+                continue  # it comes back when it has ended
+            spec = self.settings.imports[name]
+            due = self.store.call(partial(self._due, spec, now)).result()
             if due <= now:
                 try:
                     self.start_import(name)
+                    continue
                 except Permanent as error:
                     log.error("import %s: %s", name, error)
-                    due = self._not_before[name] = now + START_SECONDS
+                    due = now + START_SECONDS
                 except SinkError as error:
                     log.error("import %s cannot start: sinks.%s: %s; trying again", name, spec.sink, error)
                     due = now + SINK_SECONDS
-            soonest = min(soonest, due)
+            if due < math.inf:
+                heappush(self._agenda, (due, name))
         for account, since in list(self._paused_at.items()):
             if now - since >= PROBE_SECONDS:
                 self._check(self._account_ids[account])
-        return max(0.1, soonest - now)
+        return min(60.0, max(0.0, self._agenda[0][0] - now)) if self._agenda else 60.0
 
     def _due(self, spec: ImportSpec, now: float) -> float:
         if self._frontier.running_runs(spec.name):
@@ -254,10 +264,13 @@ class Engine:
         runs = []
         while not self._ended.empty():
             runs.append(self._ended.get())
-        for name, active in list(self._active.items()):
-            self._active[name] = [run for run in active if run not in runs]
-            if not self._active[name]:
-                del self._active[name]
+        for run in runs:
+            name = self._import_of.pop(run, None)
+            if name is not None:
+                self._active[name] -= 1
+                if not self._active[name]:
+                    del self._active[name]
+                    heappush(self._agenda, (self.clock.now(), name))
         return runs
 
     def retry_dead(self, numbers: Sequence[int]) -> int:

@@ -14,6 +14,7 @@ from crawlerd.sink import Delivery
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from crawlerd.core.outcome import Outcome
     from crawlerd.core.task import NewTask
     from crawlerd.frontier.sqlite import Settled
     from crawlerd.sink import Sink, Totals
@@ -35,12 +36,9 @@ class Target(NamedTuple):
 
     def adapted(self, outcome: Complete) -> Complete | Bury:
         """A task's outcome as the run's import wants it."""
-        if self.sink is None:
-            streams = [batch.stream for batch in outcome.batches] + [stream for stream, _ in outcome.sweeps]
-            streams += [skipped.stream for skipped in outcome.skipped]
-            if streams:
-                text = f"it yields records of {', '.join(dict.fromkeys(streams))}, but its import has no sink"
-                return Bury(text[:ERROR_LIMIT], stream=streams[0])
+        if self.sink is None and (streams := _streams(outcome)):
+            error = f"it yields records of {', '.join(dict.fromkeys(streams))}, but its import has no sink"
+            return Bury(error[:ERROR_LIMIT], stream=streams[0])
         return self.prioritised(outcome)
 
     def prioritised(self, outcome: Complete) -> Complete:
@@ -159,7 +157,7 @@ class Outlet:
                 try:
                     totals |= sink.write([self._delivery(settled)], now)
                 except Refused as error:
-                    bury = Bury(str(error)[:ERROR_LIMIT])
+                    bury = Bury(str(error)[:ERROR_LIMIT], stream=_streams(settled.outcome)[0])
                     instead[settled.task.seq] = msgspec.structs.replace(settled, outcome=bury)
         self.records += sum(_records(settled) for settled in parcel if settled.task.seq not in instead)
         return totals
@@ -202,6 +200,17 @@ class Outlet:
 
     def _name(self, sink: Sink) -> str | None:
         return next(target.sink_name for target in self.targets.values() if target.sink is sink)
+
+
+def _streams(outcome: Outcome) -> list[str]:
+    """Those that the outcome is about to change."""
+    if not isinstance(outcome, Complete):
+        return []
+    return [
+        *(batch.stream for batch in outcome.batches),
+        *(stream for stream, _ in outcome.sweeps),
+        *(skipped.stream for skipped in outcome.skipped),
+    ]
 
 
 def _records(settled: Settled) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -37,7 +38,18 @@ TROUBLE_SECONDS = 1.0  # between tries while a disk is full or a sink refuses
 BEAT_SECONDS = 1.0
 STOP = (0, 0)  # in the inbox: end the thread
 
+AWAKE_BUCKETS = 4_096  # in memory; beyond these, others stay on disk until those that are awake do not fill the workers
+ALL = (-1.0, 0)  # behind which (blocked_until, id) all sleeping buckets are
+
 T = TypeVar("T")
+
+
+class Sleep(NamedTuple):
+    """A bucket that need not be in memory; see `Store.sleep`."""
+
+    bucket: int
+    heads: list[int]
+    until: float | None
 
 
 class HeadsReceiver(Protocol):
@@ -46,17 +58,20 @@ class HeadsReceiver(Protocol):
     def heads(self, bucket: Bucket, tasks: list[Task], *, more: bool) -> None: ...
     def committed(self) -> None: ...
     def granted(self, grants: Sequence[Grant]) -> None: ...
+    def asleep(self, bucket: Bucket, *, agreed: bool) -> None: ...
+    def woken(self) -> None: ...
     def withdraw(self, runs: Collection[int], then: Callable[[list[Task]], None]) -> None: ...
 
 
 class Shelf:
-    """What of a bucket is in memory. held: the tasks given to the dispatcher and not settled. cursor: behind it, all
-    is on disk only; up to it, what is not held is gone, or was skipped, because its run is not served. dry: the
-    dispatcher was told that there is no more."""
+    """What is in memory of a bucket that is awake. held: the tasks given to the dispatcher and not settled. cursor:
+    behind it, all is on disk only; up to it, what is not held is gone, or was skipped, because its run is not served.
+    dry: the dispatcher was told that there is no more."""
 
-    __slots__ = ("cursor", "dry", "held", "skipped")
+    __slots__ = ("account", "cursor", "dry", "held", "skipped")
 
-    def __init__(self) -> None:
+    def __init__(self, account: int) -> None:
+        self.account = account
         self.held: set[int] = set()
         self.cursor = (-1, -1)
         self.dry = True
@@ -84,11 +99,16 @@ class Store:
     ) -> None:
         self._frontier, self._clock = frontier, clock
         self._on_ended, self._on_borrowed, self._on_fatal, self._beat = on_ended, on_borrowed, on_fatal, beat
-        self._inbox: SimpleQueue[list[Settled] | Ask | tuple[int, int] | None] = SimpleQueue()
+        self._inbox: SimpleQueue[list[Settled] | Ask | Sleep | tuple[int, int] | None] = SimpleQueue()
         self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._failed = False
         self._outlet = Outlet({} if parts is None else parts)
         self._shelves: dict[int, Shelf] = {}
+        self._awake: Counter[int] = Counter()  # buckets, by account
+        self._drowsy: list[Sleep] = []
+        self._round = ALL  # how far the present round of waking sleeping buckets has come
+        self._woken = 0  # in that round
+        self._wakes_at = math.inf  # monotonic: when the next blocked bucket may be leased from
         self._blocked: dict[int, float] = {}
         self._windows = DurableWindows(frontier.quota_rows)
         self._asks: list[Ask] = []
@@ -102,6 +122,7 @@ class Store:
         self.dispatcher: HeadsReceiver
         self.progress_at = time.monotonic()
         self.commits = 0
+        self.sleeping = False  # there may be buckets that are not awake and could be leased from
 
     def start(self) -> None:
         self._thread.start()
@@ -123,6 +144,15 @@ class Store:
     def ask(self, bucket: int, count: int) -> None:
         """Wants `count` more heads of a bucket; they are sent to the dispatcher."""
         self._inbox.put((bucket, count))
+
+    def wake(self, count: int) -> None:
+        """Wants up to `count` sleeping buckets; they are sent to the dispatcher, which is told when that is done."""
+        self._inbox.put((0, count))
+
+    def sleep(self, bucket: int, heads: Sequence[Task], until: float | None) -> None:
+        """A bucket of which nothing is leased, and nothing will be before `until` (Unix seconds), need not be in
+        memory. heads: all tasks of it that the dispatcher has. The answer is `asleep`."""
+        self._inbox.put(Sleep(bucket, [task.seq for task in heads], until))
 
     def ask_quota(self, ask: Ask) -> None:
         """Wants starts of a quota; they are charged with the next commit, and then sent to the dispatcher."""
@@ -178,9 +208,9 @@ class Store:
         if committed.borrowed:
             self._on_borrowed(committed.borrowed)
         for number, first in committed.arrived.items():
-            shelf = self._shelves.get(number)
+            shelf = self._shelves.get(number) or self._admit(self._frontier.bucket(number))
             if shelf is None:
-                shelf = self._shelves[number] = Shelf()
+                continue
             urgent = first <= shelf.cursor
             if urgent:
                 shelf.cursor = (first[0], first[1] - 1)
@@ -194,7 +224,9 @@ class Store:
     def offer(self, account: int | None = None) -> None:
         """Tells the dispatcher of the account's (or all) buckets that have ready tasks, when more runs are served."""
         for bucket in self._frontier.ready_buckets(account):
-            shelf = self._shelves.setdefault(bucket.id, Shelf())
+            shelf = self._shelves.get(bucket.id) or self._admit(bucket)
+            if shelf is None:
+                continue
             if shelf.skipped:
                 shelf.cursor, shelf.skipped = (-1, -1), False
             shelf.dry = False
@@ -217,6 +249,10 @@ class Store:
         overdue = (due is not None and due <= self._clock.now()) or self._outlet.due(time.monotonic())
         if group or self._blocked or self._asks or self._learned or overdue:
             self._commit(group)
+        self._let_sleep()
+        if self._wakes_at <= time.monotonic():
+            self.sleeping, self._wakes_at = True, math.inf
+            self.dispatcher.woken()
         self.progress_at = time.monotonic()
         self._beat()
         return going_on
@@ -226,6 +262,7 @@ class Store:
         group: list[Settled] = []
         due = self._frontier.next_due()
         wait = BEAT_SECONDS if due is None else min(BEAT_SECONDS, max(0.0, due - self._clock.now()))
+        wait = min(wait, max(0.0, self._wakes_at - time.monotonic()))
         while len(group) < GROUP_TASKS:
             try:
                 item = self._inbox.get(timeout=wait)
@@ -233,11 +270,15 @@ class Store:
                 break
             match item:
                 case None:
-                    self._answer_calls()
+                    self._answer_call()
                 case list():
                     group += item
                 case Ask():
                     self._asks.append(item)
+                case Sleep():
+                    self._drowsy.append(item)
+                case (0, count) if count:
+                    self._wake(count)
                 case (bucket, count) if count:
                     self._refill(bucket, count)
                 case _:
@@ -251,16 +292,21 @@ class Store:
 
     def _answer_calls(self) -> None:
         while self._calls:
-            future, function = self._calls.popleft()
-            try:
-                if self._failed:
-                    raise FrontierError("the store has stopped")
-                future.set_result(function())
-            except CrawlerdError as error:
-                future.set_exception(error)
+            self._answer_call()
+
+    def _answer_call(self) -> None:
+        if not self._calls:
+            return
+        future, function = self._calls.popleft()
+        try:
+            if self._failed:
+                raise FrontierError("the store has stopped")
+            future.set_result(function())
+        except CrawlerdError as error:
+            future.set_exception(error)
 
     def _commit(self, group: list[Settled]) -> None:
-        size = _size(group)
+        received, size = len(group), _size(group)
         self._adapt(group)
         blocked, self._blocked = self._blocked, {}
         asks, self._asks = self._asks, []
@@ -270,7 +316,6 @@ class Store:
         def charge() -> None:
             grants[:] = [each for ask in asks if (each := grant(self._windows, ask, self._clock.now()))]
 
-        received, size = len(group), _size(group)
         group, totals = self._outlet.deliver(group, self._clock.now(), time.monotonic())
         while True:
             try:
@@ -309,7 +354,7 @@ class Store:
         for number in touched:
             shelf = self._shelves.get(number)
             if shelf is not None and shelf.dry and not shelf.held:
-                del self._shelves[number]
+                self._forget(number, shelf)
         self.dispatcher.committed()
 
     def _adapt(self, group: list[Settled]) -> None:
@@ -344,11 +389,66 @@ class Store:
         if any(task.run in self._outlet.serving for task in tasks):  # served again meanwhile
             self.offer()
 
+    # which buckets are awake
+
+    def _admit(self, bucket: Bucket) -> Shelf | None:
+        """Wakes a bucket that is not awake, unless many others are, and none of its account."""
+        if len(self._shelves) >= AWAKE_BUCKETS and bucket.account not in self._awake:
+            self.sleeping = True
+            return None
+        return self._wake_one(bucket)
+
+    def _wake_one(self, bucket: Bucket) -> Shelf:
+        self._awake[bucket.account] += 1
+        shelf = self._shelves[bucket.id] = Shelf(bucket.account)
+        return shelf
+
+    def _forget(self, number: int, shelf: Shelf) -> None:
+        del self._shelves[number]
+        self._awake[shelf.account] -= 1
+        if not self._awake[shelf.account]:
+            del self._awake[shelf.account]
+
+    def _wake(self, count: int) -> None:
+        """Wakes the next of the sleeping buckets. When a round through all of them has found nothing, it waits for the
+        first of the blocked ones."""
+        buckets = self._frontier.sleeping_buckets(self._round, self._clock.now(), count)
+        for bucket in buckets:
+            if bucket.id in self._shelves:
+                continue
+            shelf = self._wake_one(bucket)
+            self._send(bucket.id, shelf, PUSHED_HEADS)
+            if shelf.held:
+                self._woken += 1
+            else:  # its runs are not served
+                self._forget(bucket.id, shelf)
+        if len(buckets) == count:
+            self._round = buckets[-1].blocked_until, buckets[-1].id
+        else:
+            self.sleeping = self._woken > 0
+            self._round, self._woken = ALL, 0
+            until = self._frontier.next_unblocked(self._clock.now())
+            self._wakes_at = math.inf if until is None else self._clock.monotonic(until)
+        self.dispatcher.woken()
+
+    def _let_sleep(self) -> None:
+        """Call behind a commit, so that whatever was settled before is gone. A bucket of which more is in memory than
+        the dispatcher said stays awake."""
+        for bucket, heads, until in self._drowsy:
+            shelf = self._shelves.get(bucket)
+            agreed = shelf is not None and shelf.held.issubset(heads)
+            if shelf is not None and agreed:
+                self._forget(bucket, shelf)
+                if until is None:
+                    self.sleeping = True
+                else:
+                    self._blocked[bucket] = until
+                    self._wakes_at = min(self._wakes_at, self._clock.monotonic(until))
+            self.dispatcher.asleep(self._frontier.bucket(bucket), agreed=agreed)
+        self._drowsy = []
+
     def _refill(self, number: int, count: int) -> None:
-        shelf = self._shelves.get(number)
-        if shelf is None:
-            shelf = self._shelves[number] = Shelf()
-        self._send(number, shelf, count)
+        self._send(number, self._shelves.get(number) or self._wake_one(self._frontier.bucket(number)), count)
 
     def _send(self, number: int, shelf: Shelf, count: int) -> None:
         tasks: list[Task] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from crawlerd.ratelimit.quota import Ask, Grant
 
 FIRST_WANT, MOST_WANT = 4, 2048  # task heads of a bucket that are asked for at once
+SLEEP_SECONDS = 5.0  # a bucket that waits for longer need not be in memory
+TURN_SECONDS = 30.0  # for which a bucket stays awake at most, while others sleep
 REFILL_SECONDS = 0.05  # a bucket that asks again within this time gets twice as many
 
 
@@ -46,6 +48,7 @@ class Guard:
 class BucketQueue:
     """A bucket's next tasks, the most urgent one last. more: the frontier has others. asked: they are on their way.
     out: tasks that were taken and may come back. latency: seconds that its quickest requests take, 0 before the first.
+    since: when it came into memory. resting: nothing of it starts, so that it may leave. leaving: the store was asked.
     """
 
     __slots__ = (
@@ -56,16 +59,22 @@ class BucketQueue:
         "id",
         "keys",
         "latency",
+        "leaving",
         "limiter",
         "more",
         "out",
+        "resting",
         "served",
         "shared",
+        "since",
         "want",
     )
 
-    def __init__(self, number: int, account: AccountQueue, limiter: Limiter) -> None:
+    def __init__(self, number: int, account: AccountQueue, limiter: Limiter, now: float) -> None:
         self.id = number
+        self.since = now
+        self.resting = False
+        self.leaving = False
         self.account = account
         self.limiter = limiter
         self.heads: list[Task] = []
@@ -186,6 +195,7 @@ class Workbench:
         self._turn = 0.0
         self._served = 0
         self._ties = 0
+        self.awaited = 0  # buckets whose heads are on their way
 
     # what there is
 
@@ -194,14 +204,15 @@ class Workbench:
         account = self._accounts.get(number)
         if account is None and (found := self._find(number)):
             name, spec = found
-            limiter = self._limiter(str(number), spec.limits, spec)
-            limiter.concurrency = spec.concurrency
+            limiter = self._limiter(str(number), spec.limits, spec, spec.concurrency)
             account = self._accounts[number] = AccountQueue(number, name, spec, limiter)
             if self._ask_shared is not None:
                 account.shared = SharedWindow(number, self._ask_shared)
         return account
 
-    def _limiter(self, key: str, limits: Sequence[str], spec: LimitSpec) -> Limiter:
+    def _limiter(
+        self, key: str, limits: Sequence[str], spec: LimitSpec, concurrency: int | Literal["auto"] | None = None
+    ) -> Limiter:
         return Limiter(
             key,
             parse_limits(limits),
@@ -210,6 +221,7 @@ class Workbench:
             smooth=spec.smooth,
             auto=AUTO in limits,
             learned=self._learned.get(key),
+            concurrency=concurrency,
             quiet_since=self._quiet_since,
         )
 
@@ -234,10 +246,13 @@ class Workbench:
         bucket = account.buckets.get(number)
         if bucket is None:
             limits = account.spec.by_bucket.get(name, account.spec.bucket_limits)
-            bucket = BucketQueue(number, account, self._limiter(f"{account_number}/{number}", limits, account.spec))
+            bucket = BucketQueue(
+                number, account, self._limiter(f"{account_number}/{number}", limits, account.spec), now
+            )
             bucket.keys = [(item, [account.name, name]) for item in parse_limits(limits)]
             bucket.limiter.blocked_until = max(bucket.limiter.blocked_until, blocked_until)
             account.buckets[number] = bucket
+        self.awaited -= bucket.asked
         bucket.more, bucket.asked = more, False
         bucket.add(tasks)
         self.place(account, now)
@@ -300,6 +315,8 @@ class Workbench:
             return math.inf if account.guard.leased else max(account.guard.at, account.limiter.free_at(now))
         at = math.inf
         for bucket in account.buckets.values():
+            if bucket.resting:
+                continue
             if bucket.heads:
                 cost = self._cost(bucket)
                 at = min(at, max(bucket.limiter.free_at(now, cost), account.limiter.free_at(now, cost)))
@@ -339,7 +356,7 @@ class Workbench:
         best: BucketQueue | None = None
         most_urgent = (0.0, 0)
         for bucket in account.buckets.values():
-            if not bucket.heads:
+            if not bucket.heads or bucket.resting:
                 continue
             urgency = (self._priority(bucket), bucket.served)
             if best is not None and urgency > most_urgent:
@@ -391,6 +408,7 @@ class Workbench:
             bucket.want = min(bucket.want * 2, MOST_WANT)
         elif now - bucket.asked_at > 20 * REFILL_SECONDS:
             bucket.want = max(bucket.want // 2, FIRST_WANT)
+        self.awaited += 1
         bucket.asked, bucket.asked_at = True, now
         self._ask(bucket.id, bucket.want)
 
@@ -414,9 +432,9 @@ class Workbench:
             bucket.out -= 1
         if not choice.limited:
             return
-        account.limiter.finish()
+        account.limiter.finish(now, choice.cost)
         if bucket is not None:
-            bucket.limiter.finish()
+            bucket.limiter.finish(now, choice.cost)
         self.place(account, now)
 
     def answered(self, choice: Choice, stamp: Stamp, outcome: Outcome | None, now: float) -> None:
@@ -456,8 +474,13 @@ class Workbench:
             heappop(self._waiting)
         return self._waiting[0][0] if self._waiting else math.inf
 
-    def tidy(self, now: float) -> None:
-        """Keeps what was learned; drops buckets that have no tasks and whose limits have nothing left to remember."""
+    def tidy(self, now: float, sleep: Callable[[BucketQueue, float | None], None] | None = None) -> None:
+        """Keeps what was learned; drops buckets that have no tasks and whose limits have nothing left to remember.
+
+        sleep: while there are buckets that are not in memory, is told of those here that may give up their place, with
+        the time before which nothing of them will start (None for those that have only had their turn); the answer is
+        `asleep`.
+        """
         for account in list(self._accounts.values()):
             self._learn(account.limiter)
             for bucket in list(account.buckets.values()):
@@ -465,6 +488,47 @@ class Workbench:
                 if not bucket.heads and not bucket.more and not bucket.out and bucket.limiter.quiet(now):
                     bucket.limiter.forget()
                     del account.buckets[bucket.id]
+                elif sleep is not None and not account.paused and not account.guard:
+                    self._tire(bucket, now, sleep)
+                elif bucket.resting and not bucket.leaving:
+                    bucket.resting = False
+                    self.place(account, now)
             if not account.buckets and not account.paused and not account.guard and account.limiter.quiet(now):
                 account.limiter.forget()
                 del self._accounts[account.id]
+
+    def _tire(self, bucket: BucketQueue, now: float, sleep: Callable[[BucketQueue, float | None], None]) -> None:
+        """Lets a bucket sleep if it must wait for long or has had its turn, once what its limits have counted does not
+        matter any more."""
+        if bucket.leaving:
+            return
+        bucket.resting = bucket.resting or now - bucket.since > TURN_SECONDS
+        if bucket.asked or bucket.out:
+            return
+        quiet_at, cost = bucket.limiter.quiet_at(), self._cost(bucket) if bucket.heads else 1
+        until = max(bucket.limiter.free_at(now, cost), bucket.account.limiter.free_at(now, cost))
+        if now + SLEEP_SECONDS < until < math.inf and quiet_at <= until:
+            bucket.resting = bucket.leaving = True
+            sleep(bucket, until)
+        elif bucket.resting and quiet_at <= now:
+            bucket.leaving = True
+            sleep(bucket, None)
+
+    def asleep(self, number: int, account: int, *, agreed: bool, now: float) -> None:
+        """The store's answer. Not agreed: more of the bucket was on its way here."""
+        queue = self._accounts.get(account)
+        bucket = queue.buckets.get(number) if queue else None
+        if queue is None or bucket is None:
+            return
+        if agreed:
+            self._learn(bucket.limiter)
+            bucket.limiter.forget()
+            del queue.buckets[number]
+        else:
+            bucket.resting = bucket.leaving = False
+            bucket.since = now
+        self.place(queue, now)
+
+    def known(self, number: int) -> AccountQueue | None:
+        """The account, if it is in memory."""
+        return self._accounts.get(number)

@@ -77,9 +77,11 @@ class Worker:
         self._accounts = setup.accounts
         self._sources = {name: load_source(name) for name in {spec.source for spec in setup.accounts.values()}}
         self._outbox = outbox
-        self._client: Client | None = None
+        self._clients: dict[str, Client] = {}
         self._client_lock = threading.Lock()
         self._threads = setup.threads
+        if any(source.client == "aws" for source in self._sources.values()):  # a second to import: before it is wanted
+            threading.Thread(target=self._client, args=("aws",), name="warm-up", daemon=True).start()
         self.leases: SimpleQueue[tuple[int, str, Task]] = SimpleQueue()
         for number in range(setup.threads):
             threading.Thread(target=self._work, name=f"worker-{number}", daemon=True).start()
@@ -98,7 +100,7 @@ class Worker:
         if part:
             account = msgspec.structs.replace(account, part=part)
         source = self._sources[account.source]
-        api = self._http().open(source, account)
+        api = self._client(source.client).open(source, account)
         outcome = attempt(source, account, api, task, jitter=jitter, source_of=self._source_of)
         if isinstance(outcome, Bury) and (kind := source.kinds.get(task.kind)):
             outcome = msgspec.structs.replace(outcome, stream=kind.stream)
@@ -108,14 +110,23 @@ class Worker:
         spec = self._accounts.get(account)
         return None if spec is None else self._sources[spec.source]
 
-    def _http(self) -> Client:
-        if self._client is None:
+    def _client(self, kind: str) -> Client:
+        client = self._clients.get(kind)
+        if client is None:
             with self._client_lock:
-                if self._client is None:
-                    from crawlerd.clients.http import HttpClient  # 0.2 s to import: after the worker is up
+                client = self._clients.get(kind) or self._opened(kind)
+                self._clients[kind] = client
+        return client
 
-                    self._client = HttpClient(connections=self._threads)
-        return self._client
+    def _opened(self, kind: str) -> Client:
+        """0.2 s and more to import: after the worker is up."""
+        if kind == "aws":
+            from crawlerd.clients.aws import AwsClient
+
+            return AwsClient(connections=self._threads)
+        from crawlerd.clients.http import HttpClient
+
+        return HttpClient(connections=self._threads)
 
 
 def serve(connection: socket.socket) -> None:

@@ -179,6 +179,9 @@ ALTER TABLE tally ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE tally ADD COLUMN unchanged INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE tally ADD COLUMN tombstoned INTEGER NOT NULL DEFAULT 0;
 """,
+    """
+CREATE INDEX bucket_ready ON bucket(blocked_until, id) WHERE ready > 0;
+""",
 ]
 
 

@@ -129,14 +129,19 @@ class Frontier:
 
     def account(self, name: str, source: str) -> int:
         """The account's number, given out at the first call."""
+        return self.account_numbers({name: source})[name]
+
+    def account_numbers(self, sources: Mapping[str, str]) -> dict[str, int]:
+        """The numbers of accounts by name, given out at the first call. sources: of each account, by its name."""
+        known = dict(self._read("SELECT name, source FROM account")) if len(sources) > 1 else {}
         with self._transaction():
-            number: int = self._db.execute(
-                "INSERT INTO account(name, source) VALUES (?, ?) "
-                "ON CONFLICT (name) DO UPDATE SET source = excluded.source RETURNING id",
-                (name, source),
-            ).get
-        self._account_ids[name] = number
-        return number
+            changed = self._execute(
+                "INSERT INTO account(name, source) SELECT value->>0, value->>1 FROM json_each(?) WHERE true "
+                "ON CONFLICT (name) DO UPDATE SET source = excluded.source RETURNING name, id",
+                [(name, source) for name, source in sources.items() if known.get(name) != source],
+            )
+        self._account_ids |= changed
+        return {name: self._account_ids[name] for name in sources}
 
     def account_name(self, number: int) -> str:
         name: str = self._read("SELECT name FROM account WHERE id = ?", number)[0][0]
@@ -209,6 +214,10 @@ class Frontier:
         rows = self._read("SELECT id FROM run WHERE state = 'running' AND import = ? ORDER BY id", import_name)
         return [run for (run,) in rows]
 
+    def running_imports(self) -> set[str]:
+        """The imports that have a run which has not ended."""
+        return {name for (name,) in self._read("SELECT DISTINCT import FROM run WHERE state = 'running'")}
+
     def learned(self) -> dict[str, str]:
         """What limiters have found out, as JSON, by their keys."""
         return dict(self._db.execute("SELECT key, value FROM learned"))
@@ -225,6 +234,26 @@ class Frontier:
         if account is None:
             return [Bucket(*row) for row in self._read(rows)]
         return [Bucket(*row) for row in self._read(f"{rows} AND account = ?", account)]
+
+    def sleeping_buckets(self, after: tuple[float, int], now: float, count: int) -> list[Bucket]:
+        """Up to `count` buckets with ready tasks that may be leased from now, behind (blocked_until, id)."""
+        return [
+            Bucket(*row)
+            for row in self._read(
+                "SELECT id, account, name, blocked_until FROM bucket WHERE ready > 0 "
+                "AND (blocked_until, id) > (?, ?) AND blocked_until <= ? ORDER BY blocked_until, id LIMIT ?",
+                *after,
+                now,
+                count,
+            )
+        ]
+
+    def next_unblocked(self, now: float) -> float | None:
+        """When the first of the blocked buckets with ready tasks may be leased from again, in Unix seconds."""
+        until: float | None = self._read(
+            "SELECT min(blocked_until) FROM bucket WHERE ready > 0 AND blocked_until > ?", now
+        )[0][0]
+        return until
 
     def bucket(self, number: int) -> Bucket:
         return Bucket(*self._read("SELECT id, account, name, blocked_until FROM bucket WHERE id = ?", number)[0])
@@ -435,6 +464,8 @@ class Frontier:
     def _own_account(self, run: int) -> int:
         number = self._own.get(run)
         if number is None:
+            if len(self._own) >= BUCKET_CACHE:
+                self._own.clear()
             number = self._own[run] = self._db.execute("SELECT account FROM run WHERE id = ?", (run,)).get
         return number
 

@@ -117,9 +117,13 @@ class AdaptiveLaw:
         known = not self._doubling and self.rate < self._ceiling
         return Learned(self.rate if known else None, self.concurrency)
 
-    def free_at(self) -> float:
-        """When the next request may start; infinity while as many as permitted are on their way."""
-        return math.inf if self._inflight >= self._concurrency.most else max(self._next, self._resume_at, self._until)
+    def free_at(self, *, even: bool = True) -> float:
+        """When the next request may start; infinity while as many as permitted are on their way. even: at an even pace;
+        False where that is not needed as long as no 429 has made it slower than the known limit."""
+        if self._inflight >= self._concurrency.most:
+            return math.inf
+        paced = self._next if even or self.rate < self._ceiling else 0.0
+        return max(paced, self._resume_at, self._until)
 
     def start(self, now: float, cost: int = 1) -> Sent:
         """A request is sent, as `free_at` permitted. cost: how many ordinary ones it counts as."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 FIRST_PATIENCE, MOST_PATIENCE = 100, 4000  # accepted requests at the limit before one more at once is tried
+GIVEN_PATIENCE = 500  # the same at a limit that was given, and is likely to be right
 CHANCE = 0.001  # with which the 429s may all have come at high concurrency by accident
 
 
@@ -21,7 +22,7 @@ class ConcurrencyLimit:
 
     def __init__(self, most: float = math.inf) -> None:
         self.most = most
-        self._patience = FIRST_PATIENCE
+        self._patience = GIVEN_PATIENCE
         self._full = 0  # accepted at the limit, since it was moved
         self._trying = False  # one more than was known to be permitted
         self._look_from(math.inf)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Literal
 
-from limits import RateLimitItem, parse_many
 from limits.strategies import MovingWindowRateLimiter
 
+from crawlerd.core import notation
 from crawlerd.core.backoff import backoff
-from crawlerd.ratelimit.adaptive import LATENESS, AdaptiveLaw, Learned
+from crawlerd.ratelimit.adaptive import LATENESS, MOST_RATE, AdaptiveLaw, Learned
+from crawlerd.ratelimit.bucket import TokenBucket
 from crawlerd.ratelimit.quota import QUOTA_WINDOW, Quota
+from crawlerd.ratelimit.window import MARGIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from limits import RateLimitItem
 
     from crawlerd.ratelimit.quota import Ask
     from crawlerd.ratelimit.window import Stamp, StartLog
 
 AUTO = "auto"  # in the place of a limit: find it
+FIRST_CONCURRENCY = 4  # requests at once, where it is to be found how many are permitted
 EFFICIENCY = 0.985  # of a limit, at most: what is left absorbs network jitter between our clock and the server's
 PACED_WINDOW = 60  # seconds; a longer window is a quota: it caps, and may be used up as fast as the shorter ones permit
 THROTTLED_FIRST, THROTTLED_MOST = 0.5, 30.0  # seconds to wait after a 429 that does not say how long
@@ -27,18 +33,8 @@ THROTTLED_FIRST, THROTTLED_MOST = 0.5, 30.0  # seconds to wait after a 429 that 
 def parse_limits(texts: Iterable[str]) -> list[RateLimitItem]:
     """`limits` notation, "auto" left out; none twice, since each start counts against each. ValueError names the text
     that is wrong."""
-    items = []
-    for text in texts:
-        if text == AUTO:
-            continue
-        try:
-            parsed = parse_many(text)
-        except ValueError:
-            raise ValueError(f'"{text}" is not a limit; write for example "25/second" or "10000/day"') from None
-        if any(item.amount < 1 or item.multiples < 1 for item in parsed):
-            raise ValueError(f'"{text}" permits nothing; use a number above zero')
-        items += parsed
-    return list(dict.fromkeys(items))
+    parts = (part.strip() for text in texts for part in re.split("[,;|]", text))
+    return list(dict.fromkeys(notation.limit(part) for part in parts if part != AUTO))
 
 
 class Limiter:
@@ -46,11 +42,14 @@ class Limiter:
 
     ask: where grants of quotas are asked for. quiet_since: no request of an earlier process was sent after this time,
     but any number may have been before. auto: a limit that nobody documented is to be found, below the others.
-    learned: of an earlier process. cost: how many ordinary requests one counts as.
+    learned: of an earlier process. cost: how many ordinary requests one counts as. concurrency: most requests at once;
+    "auto": to be found as well, from a few on.
     """
 
     __slots__ = (
         "_ask",
+        "_buckets",
+        "_even",
         "_free",
         "_log",
         "_quotas",
@@ -75,35 +74,45 @@ class Limiter:
         smooth: bool = True,
         auto: bool = False,
         learned: Learned | None = None,
-        concurrency: int | None = None,
+        concurrency: int | Literal["auto"] | None = None,
         quiet_since: float = -math.inf,
     ) -> None:
-        items = list(limits)
+        every = list(limits)
+        bursts = [item for item in every if isinstance(item, notation.BurstLimit)]
+        items = [item for item in every if not isinstance(item, notation.BurstLimit)]
         self.key = key
+        self._buckets = [
+            TokenBucket(item.amount / item.get_expiry(), item.burst, empty_at=quiet_since) for item in bursts
+        ]
         self._windows = [(item, key, item.key_for(key)) for item in items if item.get_expiry() < QUOTA_WINDOW]
         self._quotas = [Quota(item, key) for item in items if item.get_expiry() >= QUOTA_WINDOW]
-        self._free = not items and not auto
+        self._free = not every and not auto and concurrency is None
         self._log, self._ask = log, ask
         self._strategy = MovingWindowRateLimiter(log)
         self.law: AdaptiveLaw | None = None
         self._throttles = 0
         self._reacted_at = 0.0
-        self.concurrency = concurrency
+        self.concurrency: int | None = None if concurrency == "auto" else concurrency
         self.inflight = 0
         self.blocked_until = 0.0
-        paced = [item for item in items if item.get_expiry() <= PACED_WINDOW]
-        if (smooth and paced) or auto:
-            rate = min((EFFICIENCY * item.amount / item.get_expiry() for item in paced), default=None)
+        rates = [EFFICIENCY * item.amount / item.get_expiry() for item in items if item.get_expiry() <= PACED_WINDOW]
+        self._even = auto or bool(smooth and rates)  # else a bucket sets the pace, as long as nothing slows it
+        rates += [item.amount / item.get_expiry() / MARGIN for item in bursts]
+        if (smooth and rates) or auto or concurrency == "auto":
+            learned = learned or Learned()
+            if concurrency == "auto" and learned.concurrency is None:
+                learned = Learned(learned.rate, FIRST_CONCURRENCY)
+            rate = min(rates, default=None if auto else MOST_RATE)
             # Both the process before and this one may have made up for lateness just then.
             first = quiet_since + 1 / rate + 2 * LATENESS if rate else 0.0
             self.law = AdaptiveLaw(ceiling=rate, learned=learned, first=first)
-        elif self._windows:
+        if self._windows and not self._even:
             self.blocked_until = quiet_since + max(item.get_expiry() for item, _, _ in self._windows)
 
     @property
     def unlimited(self) -> bool:
         """Nothing limits its starts, so that they need not be charged."""
-        return self._free and self.blocked_until == 0.0 and self.concurrency is None
+        return self._free and self.blocked_until == 0.0
 
     def free_at(self, now: float, cost: int = 1) -> float:
         """When the next request may start; infinity while as many as permitted are on their way, or while a grant is
@@ -112,7 +121,9 @@ class Limiter:
             return math.inf
         at = self.blocked_until
         if self.law is not None:
-            at = max(at, self.law.free_at())
+            at = max(at, self.law.free_at(even=self._even))
+        for bucket in self._buckets:
+            at = max(at, bucket.free_at(cost))
         for item, _, key in self._windows:
             at = max(at, self._log.free_at(key, item.amount, item.get_expiry(), cost))
         if at <= now:
@@ -126,14 +137,18 @@ class Limiter:
         for item, key, _ in self._windows:
             if not self._strategy.hit(item, key, cost=cost):
                 raise AssertionError(f"{item} of {key} was free and is not")
+        for bucket in self._buckets:
+            bucket.start(cost)
         for quota in self._quotas:
             quota.start(cost)
         if self.law is not None:
             stamp.marks.append((self.law, self.law.start(stamp.at, cost)))
         self.inflight += 1
 
-    def finish(self) -> None:
+    def finish(self, now: float, cost: int = 1) -> None:
         self.inflight -= 1
+        for bucket in self._buckets:
+            bucket.finish(now, cost)
 
     def succeeded(self) -> None:
         self._throttles = 0
@@ -141,6 +156,8 @@ class Limiter:
     def throttled(self, sent_at: float, now: float, retry_after: float | None, jitter: float) -> None:
         """A 429 to a request sent at `sent_at`. Those sent before we reacted to an earlier one say nothing new,
         unless they ask for more time. Where an adaptive law sets the pace, it alone decides what else follows."""
+        for bucket in self._buckets:
+            bucket.refused(now)
         if retry_after is None:
             if self.law is not None:
                 return
@@ -159,16 +176,17 @@ class Limiter:
 
     def quiet(self, now: float) -> bool:
         """Nothing that this limiter remembers matters any more: it may be dropped and made anew."""
-        return (
-            self.inflight == 0
-            and not self._throttles
-            and self.blocked_until <= now
-            and (self.law is None or self.law.free_at() <= now)
-            and all(
-                self._log.free_at(key, item.amount, item.get_expiry(), item.amount) <= now
-                for item, _, key in self._windows
-            )
-        )
+        return not self._throttles and self.quiet_at() <= now
+
+    def quiet_at(self) -> float:
+        """From when on nothing that it has counted matters any more, as long as nothing starts; infinity while
+        something is on its way."""
+        if self.inflight:
+            return math.inf
+        at = max(self.blocked_until, self.law.free_at() if self.law else 0.0)
+        for item, _, key in self._windows:
+            at = max(at, self._log.free_at(key, item.amount, item.get_expiry(), item.amount))
+        return max([at, *(bucket.quiet_at for bucket in self._buckets)])
 
     def forget(self) -> None:
         """To be called when it is dropped."""

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from crawlerd.sink import Batch
-from crawlerd.sinks.rows import RowSink, behind, depth
+from crawlerd.sinks.rows import SWEPT, RowSink, depth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crawlerd.sink import Delivery
-    from crawlerd.sinks.rows import Stamp
+    from crawlerd.sinks.rows import Bounds, Stamp
 
 DEEPEST = 500  # levels of nesting, from which on data is handed on as text: the usual readers of JSON fail at 1,000
 
 _KNOWN = """SELECT id, data, deleted_at FROM "{table}"
 WHERE account = ? AND id IN (SELECT value FROM json_each(?))"""
-_SWEPT = """SELECT id FROM "{table}" WHERE account = ? AND id >= ? AND id < ? AND run <> ? AND deleted_at IS NULL"""
+_SWEPT = """SELECT id FROM "{table}" WHERE {swept}"""
 
 _pairs = msgspec.json.Decoder(list[tuple[str, msgspec.Raw]])
 _encode = msgspec.json.Encoder().encode
@@ -65,13 +65,11 @@ class ChangeSink(RowSink):
         super()._records(table, stamp, Batch(batch.stream, len(rows), _encode(rows).decode(), []), delivery)
         self._put(table, lines)
 
-    def _sweep(self, table: str, stamp: Stamp, prefix: str, delivery: Delivery) -> None:
-        stream = table.removeprefix(f"{delivery.source}_")
-        keys = self._database.connection.execute(
-            _SWEPT.format(table=table), (stamp.account, prefix, behind(prefix), stamp.run)
-        ).fetchall()
-        super()._sweep(table, stamp, prefix, delivery)
-        self._put(table, [_line(delivery, stream, str(key), stamp.at, b"null") for (key,) in keys])
+    def _sweep(self, table: str, bounds: Bounds, delivery: Delivery) -> None:
+        stream, at = table.removeprefix(f"{delivery.source}_"), bounds[1]
+        keys = self._database.connection.execute(_SWEPT.format(table=table, swept=SWEPT), bounds).fetchall()
+        super()._sweep(table, bounds, delivery)
+        self._put(table, [_line(delivery, stream, str(key), at, b"null") for (key,) in keys])
 
 
 def _line(delivery: Delivery, stream: str, key: str, at: str, data: bytes) -> bytes:

@@ -100,8 +100,9 @@ class JsonlSink(ChangeSink):
             execute = self._database.connection.execute
             first = execute("SELECT min(id) FROM _crawlerd_line WHERE name = ?", (name,)).get
             if first is not None:
-                final = self._path / f"{name}-{first:012}.jsonl{'.gz' if self._compress else ''}"
-                part = self._path / f".{final.name}.part"
+                stem = f"{name}-{first:012}"
+                final = self._path / f"{stem}.jsonl{'.gz' if self._compress else ''}"
+                part = self._path / f".{stem}.part"  # no pattern for the files matches it
                 try:
                     with part.open("wb") as file:
                         self._fill(file, name)

@@ -48,11 +48,13 @@ _ALL_ROWS = """SELECT ?1, value ->> 0, nullif(value -> 1, 'null'), ?2, ?3,
   FROM jsonb_each(?4) WHERE true"""
 _ONE_ROW = """VALUES (?1, ?4, iif(json_valid(?5), ?5, CAST(?5 AS BLOB)), ?2, ?3, iif(?5 IS NULL, ?2, NULL),
   iif(?5 IS NULL, NULL, 'new'))"""
-_SWEEP = """UPDATE "{table}" SET imported_at = ?2, run = ?3, deleted_at = ?2, change = 'tombstoned'
-WHERE account = ?1 AND id >= ?4 AND id < ?5 AND run <> ?3 AND deleted_at IS NULL"""
 _CONFIRM = """CREATE TABLE IF NOT EXISTS _crawlerd_account(
   source TEXT NOT NULL, account TEXT NOT NULL, identity TEXT NOT NULL, PRIMARY KEY (source, account)) WITHOUT ROWID;
 INSERT INTO _crawlerd_account VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET identity = identity RETURNING identity"""
+# Rows that the run has not written, nor another one since it began: two imports may share a stream. ?1 account, ?3 run,
+# ?4 and ?5 what keys begin with and what sorts behind those, ?6 when the run began.
+SWEPT = "account = ?1 AND id >= ?4 AND id < ?5 AND run <> ?3 AND imported_at < ?6 AND deleted_at IS NULL"
+_SWEEP = """UPDATE "{table}" SET imported_at = ?2, run = ?3, deleted_at = ?2, change = 'tombstoned' WHERE {swept}"""
 _SPARE = """UPDATE "{table}" SET run = ?3, change = 'skipped'
 WHERE account = ?1 AND id = ?4 AND run <> ?3 AND deleted_at IS NULL"""
 
@@ -63,6 +65,9 @@ class Stamp(NamedTuple):
     account: str
     at: str
     run: int
+
+
+Bounds = tuple[str, str, int, str, str | bytes, str]  # a stamp, the beginning of keys and what is behind it, since when
 
 
 class RowSink:
@@ -84,12 +89,11 @@ class RowSink:
         Refused for a source or stream name that is not lower-case letters, digits and underscores, or that would share
         its table's name with another, and for a record that is too large for SQLite.
         """
-        at = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         try:
             with self._database.transaction():
                 for delivery in deliveries:
                     try:
-                        self._take(delivery, at)
+                        self._take(delivery, _text(now))
                     except apsw.TooBigError as error:
                         problem = f"a record is too large for {self._database.path}: {error}"
                         raise Refused(problem, delivery.task) from None
@@ -128,7 +132,7 @@ class RowSink:
         for stream, prefix in delivery.sweeps:
             table = self._table(delivery, stream)
             self._tallies.begin(stamp.run, stream)
-            self._sweep(table, stamp, prefix, delivery)
+            self._sweep(table, (*stamp, prefix, _behind(prefix), _text(delivery.started)), delivery)
 
     def _table(self, delivery: Delivery, stream: str) -> str:
         """The name of the stream's table, after making it."""
@@ -172,11 +176,17 @@ class RowSink:
             raise Refused(problem, delivery.task)
         return pairs
 
-    def _sweep(self, table: str, stamp: Stamp, prefix: str, delivery: Delivery) -> None:
-        self._database.connection.execute(_SWEEP.format(table=table), (*stamp, prefix, behind(prefix)))
+    def _sweep(self, table: str, bounds: Bounds, delivery: Delivery) -> None:
+        """Tombstones the rows that SWEPT describes, with these bindings."""
+        self._database.connection.execute(_SWEEP.format(table=table, swept=SWEPT), bounds)
 
 
-def behind(prefix: str) -> str | bytes:
+def _text(seconds: float) -> str:
+    """Unix seconds as UTC text that sorts."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _behind(prefix: str) -> str | bytes:
     """What sorts behind all keys that begin so: any blob sorts behind all text."""
     last = prefix.rstrip("\U0010ffff")
     if not last:

@@ -82,7 +82,7 @@ def test_no_window_holds_more_than_its_limit_by_when_the_server_got_them(
             if guard.free_at(now) <= now:
                 stamp = Stamp(now)
                 guard.start(stamp)
-                guard.finish()
+                guard.finish(now)
                 arrivals.append(stamp)
                 corrections.append((now + late + later, now + late, stamp))
     for _, arrived_at, stamp in corrections:
@@ -104,7 +104,7 @@ def test_what_is_never_known_to_arrive_late_shortens_windows_by_no_more(
         now += step
         if guard.free_at(now) <= now:
             guard.start(Stamp(now))
-            guard.finish()
+            guard.finish(now)
             arrivals.append(now + min(late, latest))
     check(limits, arrivals, longer=MARGIN, less=latest)
 
@@ -120,7 +120,7 @@ def test_free_at_is_exactly_when_the_next_start_is_permitted(
     for step in steps:
         now = max(now + step, guard.free_at(now))
         guard.start(Stamp(now))  # it raises if a window refuses
-        guard.finish()
+        guard.finish(now)
         items = [
             (item, log.free_at(item.key_for("1"), item.amount, item.get_expiry())) for item in parse_limits(limits)
         ]
@@ -175,7 +175,7 @@ def test_starts_that_are_late_by_8_ms_keep_97_percent_of_the_rate_and_the_limit(
         if guard.free_at(now) > now:
             now = guard.free_at(now) + late[number % len(late)]
         guard.start(Stamp(now))
-        guard.finish()
+        guard.finish(now)
         arrivals.append(now)
     check([rate], arrivals)
     achieved = (len(arrivals) - 1) / (arrivals[-1] - arrivals[0])

@@ -15,7 +15,7 @@ import apsw
 import msgspec
 import pytest
 
-from crawlerd.sink import Batch, Delivery, SinkError, StorageFailed
+from crawlerd.sink import Batch, Delivery, SinkError, StorageFailed, Totals
 from crawlerd.sinks import database
 from crawlerd.sinks.sqlite import SqliteSink
 
@@ -442,3 +442,35 @@ def test_a_foreign_table_of_the_same_name_is_left_alone(path: Path, query: Query
     with closing(SqliteSink(path)) as sink, pytest.raises(SinkError, match="stripe_customers has no column"):
         sink.write([customers(("a", {}))], 0.0)
     assert query("SELECT * FROM stripe_customers") == []
+
+
+def test_a_database_of_before_is_upgraded_when_its_stream_is_written(path: Path, query: Query) -> None:
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute(
+            "CREATE TABLE stripe_customers (account TEXT NOT NULL, id TEXT NOT NULL, data TEXT, "
+            "imported_at TEXT NOT NULL, run INTEGER NOT NULL, deleted_at TEXT, PRIMARY KEY (account, id));"
+            "CREATE VIEW stripe_customers_view AS SELECT account, id, json_extract(data, '$.n') AS n, imported_at, "
+            "run, deleted_at FROM stripe_customers;"
+            "INSERT INTO stripe_customers VALUES ('acme', 'a', '{\"n\":1}', '1970-01-01T00:00:00.000Z', 1, NULL),"
+            "('acme', 'b', '{\"n\":1}', '1970-01-01T00:00:00.000Z', 1, NULL),"
+            "('acme', 'c', '{\"n\":1}', '1970-01-01T00:00:00.000Z', 1, '1970-01-01T00:00:00.000Z')"
+        )
+    with closing(SqliteSink(path)) as sink:
+        totals = sink.write([customers(("a", {"n": 1}), ("b", {"n": 2}), ("c", {"n": 1}), run=2)], 1.0)
+        assert totals == {(2, "customers"): Totals(seen=3, new=1, changed=1, unchanged=1)}
+    assert query("SELECT id, n FROM stripe_customers_view") == [("a", 1), ("b", 2), ("c", 1)]
+    assert query("SELECT change FROM stripe_customers") == [("unchanged",), ("changed",), ("new",)]
+
+
+def test_the_totals_and_the_changes_can_be_read(sink: SqliteSink, query: Query) -> None:
+    sink.write([customers(("a", {"n": 1}), ("b", {"n": 1}))], 1.0)
+    sink.write([customers(("a", {"n": 2}), ("b", None), ("c", None), run=2)], 2.0)
+    assert query("SELECT * FROM _crawlerd_tally") == [(1, "customers", 2, 0, 0, 0), (2, "customers", 0, 1, 0, 1)]
+    assert query("SELECT id, change FROM stripe_customers") == [("a", "changed"), ("b", "tombstoned"), ("c", None)]
+
+
+def test_another_programs_changes_are_not_counted(sink: SqliteSink, path: Path, query: Query) -> None:
+    sink.write([customers(("a", {"n": 1}), ("b", {"n": 1}))], 1.0)
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("DELETE FROM stripe_customers WHERE id = 'a'; UPDATE stripe_customers SET change = NULL")
+    assert query("SELECT * FROM _crawlerd_tally") == [(1, "customers", 2, 0, 0, 0)]

@@ -239,8 +239,31 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
             "sinks.warehouse.compress: unknown key; known: gzip, path, rotate_every, rotate_mb, type",
         ),
         ("sinks.warehouse", 'type = "postgres"', 'sinks.warehouse.type: must be "sqlite", "jsonl" or "persist-queue"'),
+        (
+            "sinks.warehouse",
+            "gzip = true",
+            'sinks.warehouse.gzip: is for sinks of the type "jsonl"; this one is "sqlite"',
+        ),
+        (
+            "sinks.warehouse",
+            'rotate_every = "1m"\nrotate_mb = 0',
+            "sinks.warehouse.rotate_mb: must be 1 or more",
+        ),
         ("accounts.acme", "concurency = 1", 'accounts.acme.concurency: unknown key; did you mean "concurrency"?'),
-        ("accounts.acme", "concurrency = 0", "accounts.acme.concurrency: must be 1 or more"),
+        *(
+            (
+                "accounts.acme",
+                f"concurrency = {number}",
+                'accounts.acme.concurrency: must be a whole number from 1 to 10000, or "auto"',
+            )
+            for number in ("0", "10001", "true", "1.5", '"many"')
+        ),
+        (
+            "accounts.acme",
+            'limits = "10/minute burst 15"',
+            'accounts.acme.limits: "10/minute burst 15" is not a limit: only one of seconds may have a burst, as '
+            '"10/second burst 15"',
+        ),
         ("accounts.acme", "weight = 0", "accounts.acme.weight: must be more than 0"),
         ("accounts.acme", 'smooth = "yes"', "accounts.acme.smooth: must be true or false, not text"),
         ("accounts.acme", 'source = "strype"', 'accounts.acme.source: there is no source "strype"'),
@@ -266,8 +289,8 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
             (
                 "accounts.acme",
                 f'limits = "{limit}"',
-                f'accounts.acme.limits: "{limit}" is not a limit; write for example "25/second", "100/10 seconds" or '
-                '"10000/day"',
+                f'accounts.acme.limits: "{limit}" is not a limit; write for example "25/second", "100/10 seconds", '
+                '"10000/day" or "10/second burst 15"',
             )
             for limit in ("25/sec", "-1/second", "fast", "", "1/100ms", "1.5/second")
         ),
@@ -277,7 +300,7 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
                 f'limits = ["{limit}"]',
                 f'accounts.acme.limits: "{limit}" permits nothing; write for example "1/second"',
             )
-            for limit in ("0/second", "5/0 seconds", "00 per day")
+            for limit in ("0/second", "5/0 seconds", "00 per day", "5/second burst 0")
         ),
         (
             "accounts.acme",
@@ -293,7 +316,7 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
             "accounts.acme",
             'bucket_limits = { search = "20/s" }',
             'accounts.acme.bucket_limits.search: "20/s" is not a limit; write for example "25/second", "100/10 '
-            'seconds" or "10000/day"',
+            'seconds", "10000/day" or "10/second burst 15"',
         ),
         (
             "accounts.acme",
@@ -359,6 +382,13 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
 )
 def test_a_wrong_value_is_told_in_plain_words(table: str, line: str, problem: str) -> None:
     assert problems_of(tomllib.loads(with_(table, line))) == [f"crawlerd.toml: {problem}"]
+
+
+def test_sinks_that_write_files_of_their_own_do_not_share_a_path() -> None:
+    document = tomllib.loads(VALID)
+    document["sinks"] |= {name: {"type": "jsonl", "path": "files"} for name in ("a", "b")}
+    document["sinks"] |= {"copy": {"type": "sqlite", "path": "warehouse.db"}}
+    assert problems_of(document) == ["crawlerd.toml: sinks.b.path: is the path of sinks.a as well; use one for both"]
 
 
 def test_what_is_missing_is_told_with_an_example() -> None:

@@ -15,6 +15,7 @@ from crawlerd.core.task import NewTask, Task
 from crawlerd.frontier import sqlite
 from crawlerd.frontier.schema import CACHE_KIB, FILE_NAME, MIGRATIONS, WAL_PAGES, connect
 from crawlerd.frontier.sqlite import MAX_DELAY, Bucket, Frontier, Run, Settled
+from crawlerd.sink import Totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -327,6 +328,16 @@ def test_skipped_records_are_counted_by_stream_with_a_reason(frontier: Frontier)
 
 
 # uniqueness
+
+
+def test_totals_are_what_the_sink_has_said_last(frontier: Frontier) -> None:
+    run = begin(frontier, page(1), page(2))
+    batches = [Batch("pages", 100, "[]", [])]
+    for task, totals in zip(heads(frontier), (Totals(90, 80, 4, 6, 5), Totals(95, 80, 5, 10, 5)), strict=True):
+        frontier.commit([Settled(task, 1, Complete(batches))], now=NOW, totals={(run, "pages"): totals})
+    assert rows(frontier, "SELECT records, seen, new, changed, unchanged, tombstoned FROM tally") == [
+        (200, 95, 80, 5, 10, 5)
+    ]
 
 
 def test_a_unique_task_is_made_once_a_run(frontier: Frontier) -> None:

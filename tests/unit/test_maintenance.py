@@ -521,7 +521,7 @@ def test_vacuum_on_a_full_disk_loses_nothing(small_disk: Path) -> None:
     with filler.open("r+b") as file:
         file.truncate(filler.stat().st_size - 200_000)
     free = os.statvfs(small_disk).f_bavail
-    with pytest.raises(StorageFailed, match=rf"{path} is full: vacuum needs up to 0\.\d MB of free space") as raised:
+    with pytest.raises(StorageFailed, match=rf"{path} is full: vacuum needs up to \d\.\d MB of free space") as raised:
         vacuum(small_disk)
     assert raised.value.full
     assert os.statvfs(small_disk).f_bavail >= free - 2  # the lock

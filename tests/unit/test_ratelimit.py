@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from limits.strategies import MovingWindowRateLimiter
 
 from crawlerd.frontier.sqlite import Frontier
-from crawlerd.ratelimit.adaptive import LATENESS, AdaptiveLaw
+from crawlerd.ratelimit.adaptive import LATENESS, AdaptiveLaw, Learned
 from crawlerd.ratelimit.limiter import EFFICIENCY, THROTTLED_FIRST, THROTTLED_MOST, Limiter, parse_limits
 from crawlerd.ratelimit.quota import GRANULARITY, KEPT, Ask, DurableWindows, Grant, grant
 from crawlerd.ratelimit.window import MARGIN, Stamp, StartLog
@@ -33,7 +33,7 @@ def starts(of: Limiter, now: float) -> int:
     count = 0
     while of.free_at(now) <= now:
         of.start(Stamp(now))
-        of.finish()
+        of.finish(now)
         count += 1
     return count
 
@@ -198,7 +198,7 @@ def test_concurrency_is_a_number_of_requests_and_not_a_rate() -> None:
         of.start(Stamp(100.0))
     assert of.free_at(100.0) == math.inf
     assert not of.quiet(1000.0)
-    of.finish()
+    of.finish(100.0)
     assert of.free_at(100.0) <= 100.0
 
 
@@ -269,7 +269,7 @@ def test_a_limiter_is_quiet_when_a_new_one_would_permit_no_more(smooth: bool) ->
     assert of.quiet(100.0)
     of.start(Stamp(100.0))
     assert not of.quiet(200.0)  # its request is on its way
-    of.finish()
+    of.finish(100.0)
     assert not of.quiet(100.0 + MARGIN - 0.001)
     assert of.quiet(100.0 + MARGIN + 0.001)
     of.throttled(200.0, 200.0, 30.0, 0.5)
@@ -411,3 +411,36 @@ def test_quotas_cannot_be_reset_by_the_way(store: Store) -> None:
         store.windows.reset()
     with pytest.raises(TypeError, match="moving windows only"):
         store.windows.incr("key", 60)
+
+
+# concurrency that is to be found
+
+
+def test_concurrency_auto_begins_at_four_and_goes_by_what_the_server_says() -> None:
+    of = limiter(concurrency="auto")
+    assert not of.unlimited
+    law = of.law
+    assert law is not None
+    stamps = [Stamp(100.0) for _ in range(4)]
+    for stamp in stamps:
+        assert of.free_at(100.0) <= 100.0
+        of.start(stamp)
+    assert of.free_at(100.0) == math.inf
+    *others, last = stamps
+    for stamp in others:
+        law.accepted(stamp.marks[0][1], 100.1)
+        of.finish(100.1)
+    law.throttled(last.marks[0][1], 100.1, retry_after=None, concurrency=True)
+    of.finish(100.1)
+    assert law.concurrency == 3
+    assert law.rate > 1000  # it is no matter of the rate
+    for _ in range(3):
+        assert of.free_at(100.2) <= 100.2
+        of.start(Stamp(100.2))
+    assert of.free_at(100.2) == math.inf
+
+
+def test_concurrency_that_was_found_is_not_found_again() -> None:
+    of = limiter(concurrency="auto", learned=Learned(concurrency=7))
+    assert of.law is not None
+    assert of.law.concurrency == 7

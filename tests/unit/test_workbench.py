@@ -169,6 +169,17 @@ def test_what_was_not_performed_is_as_urgent_as_before() -> None:
 # what waits
 
 
+def test_the_tasks_of_a_run_can_be_taken_back_and_the_others_go_on() -> None:
+    bench = Bench({1: FREE, 2: FREE})
+    bench.add(1, 1, 5, 3, 5)
+    bench.add(2, 2, 5)
+    others = [Task(next(bench.seqs), 1, 4, 2, "s.page", 0, "{}"), Task(next(bench.seqs), 1, 5, 2, "s.page", 0, "{}")]
+    bench.add_heads(1, 1, "b1", others, more=False, blocked_until=0.0, now=NOW)
+    assert sorted(task.seq for task in bench.withdraw({1}, NOW)) == [1, 2, 3, 4]
+    assert [task.seq for choice in bench.start(most=9) for task in choice.tasks] == [5, 6]
+    assert bench.withdraw({1, 2}, NOW) == []
+
+
 def test_each_start_is_counted_against_the_account_and_its_bucket() -> None:
     spec = LimitSpec(limits=("5/second",), bucket_limits=("3/second",), by_bucket={"b2": ("1/second",)}, smooth=False)
     bench = Bench({1: spec})

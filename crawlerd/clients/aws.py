@@ -1,0 +1,272 @@
+"""An account's AWS services over boto3: one request a task, bounded in time and size, its own retries off."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC
+from functools import partial
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import botocore.credentials
+import botocore.session
+import botocore.utils
+import msgspec
+import requests
+import urllib3
+from botocore import exceptions
+from botocore.awsrequest import AWSResponse
+from botocore.config import Config
+from requests.models import PreparedRequest
+from requests.structures import CaseInsensitiveDict
+
+from crawlerd.clients.aws_error import error_for
+from crawlerd.clients.deadline import Deadline, DeadlineAdapter, Deadlines, current_deadline
+from crawlerd.clients.http import most_hosts, read_body
+from crawlerd.clients.status import excerpt, failure_error
+from crawlerd.core.aws import AwsOptions
+from crawlerd.core.errors import CrawlerdError, Permanent, Transient, Unauthorized
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crawlerd.core.account import AccountSpec
+    from crawlerd.source import Source
+
+HOME_REGION = "us-east-1"
+KEY_PARTS = "ACCESS_KEY_ID:SECRET_ACCESS_KEY or ACCESS_KEY_ID:SECRET_ACCESS_KEY:SESSION_TOKEN"
+# The frontier retries, and each request counts: boto3 alone would send up to five.
+NO_RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 1})
+# For requests of its own that boto3 makes to get credentials; no deadline of ours reaches them.
+OF_CREDENTIALS = Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=5, read_timeout=10)
+NO_CREDENTIALS = (
+    exceptions.NoCredentialsError,
+    exceptions.PartialCredentialsError,
+    exceptions.CredentialRetrievalError,
+    exceptions.ConfigNotFound,
+    exceptions.ConfigParseError,
+    exceptions.InvalidConfigError,
+    exceptions.MetadataRetrievalError,
+    exceptions.ProfileNotFound,
+    exceptions.RefreshWithMFAUnsupportedError,
+    exceptions.SSOError,
+    exceptions.TokenRetrievalError,
+    exceptions.UnknownCredentialError,
+)
+# What botocore's parsers raise over bodies that are no answer of AWS.
+UNPARSED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+
+
+class AwsClient:
+    """The AWS connections of a worker process, shared by all its threads and accounts. connections: most kept open a
+    host."""
+
+    def __init__(self, *, connections: int) -> None:
+        self._adapter = DeadlineAdapter(connections, most_hosts(connections))
+        self.deadlines = Deadlines()
+        self._sessions: dict[str, AwsSession] = {}
+        self._lock, self._renewing = threading.Lock(), threading.Lock()
+
+    def open(self, source: Source, account: AccountSpec) -> AwsApi:
+        """The account's services for one attempt at one task."""
+        return AwsApi(self, account)
+
+    def session(self, account: AccountSpec) -> AwsSession:
+        with self._lock:
+            session = self._sessions.get(account.name)
+            if session is None:
+                session = self._sessions[account.name] = AwsSession(account, self._adapter)
+            return session
+
+    def renew(self, account: AccountSpec, used: AwsSession) -> bool:
+        """Whether there are other credentials by now than those that were `used` and refused: from a role, a file or
+        the chain, but not from the configuration, which is read once."""
+        with self._renewing:
+            if self.session(account) is not used:
+                return True
+            fresh = AwsSession(account, self._adapter)
+            renewed = fresh.identity() != used.identity()
+            with self._lock:
+                self._sessions[account.name] = fresh
+            return renewed
+
+    def close(self) -> None:
+        """Closes all connections. No request may be under way."""
+        self.deadlines.close()
+        self._adapter.close()
+
+
+class AwsSession:
+    """An account's credentials, and its boto3 clients, one a service, which all threads share."""
+
+    def __init__(self, account: AccountSpec, adapter: DeadlineAdapter) -> None:
+        self._account, self._adapter = account, adapter
+        self._options = msgspec.convert(account.options, AwsOptions)
+        self._lock = threading.Lock()
+        self._clients: dict[str, Any] = {}
+        self._session: Any = None
+
+    def client(self, service: str) -> Any:
+        with self._lock:  # neither sessions nor the making of clients are safe in several threads
+            client = self._clients.get(service)
+            if client is None:
+                client = self._opened().client(
+                    service, endpoint_url=self._options.endpoint_url or None, config=NO_RETRIES
+                )
+                client.meta.events.register("before-send", self._send)
+                self._clients[service] = client
+            return client
+
+    def identity(self) -> tuple[str, ...] | None:
+        """What tells these credentials from others; None when there are none, or they cannot be had."""
+        try:
+            with self._lock:
+                credentials = self._opened().get_credentials()
+            return credentials and tuple(credentials.get_frozen_credentials())
+        except (exceptions.BotoCoreError, exceptions.ClientError, CrawlerdError):
+            return None
+
+    def _opened(self) -> Any:
+        if self._session is None:
+            session = self._base_session()
+            region = self._options.region or session.get_config_variable("region") or HOME_REGION
+            if self._options.role_arn:
+                session = self._in_role(session, region)
+            # Times as text, which is what a record holds.
+            session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_utc_text)
+            self._session = boto3.Session(botocore_session=session, region_name=region)
+        return self._session
+
+    def _base_session(self) -> Any:
+        session = botocore.session.Session(profile=self._options.profile or None)
+        if self._account.secret:
+            parts = self._account.secret.split(":")
+            if len(parts) not in (2, 3) or not all(parts):
+                raise Unauthorized(f"api_key must be {KEY_PARTS}")
+            session.set_credentials(*parts)
+        return session
+
+    def _in_role(self, base: Any, region: str) -> Any:
+        """A session in the role, which it takes on again before its credentials expire."""
+        own = base.get_credentials()
+        if own is None:
+            raise exceptions.NoCredentialsError
+        fetcher = botocore.credentials.AssumeRoleCredentialFetcher(
+            partial(
+                base.create_client,
+                region_name=region,
+                endpoint_url=self._options.endpoint_url or None,
+                config=OF_CREDENTIALS,
+            ),
+            own,
+            self._options.role_arn,
+            {"RoleSessionName": "crawlerd"}
+            | ({"ExternalId": self._options.external_id} if self._options.external_id else {}),
+        )
+        session = botocore.session.Session(profile=self._options.profile or None)
+        session.register_component(
+            "credential_provider", botocore.credentials.CredentialResolver([_Role(fetcher.fetch_credentials)])
+        )
+        return session
+
+    def _send(self, request: Any, **_: Any) -> AWSResponse:
+        """Sends what boto3 has prepared and signed over our own connections, so that a deadline reaches them."""
+        if current_deadline().sent_at:
+            raise Permanent("this call takes more than one request")
+        prepared = PreparedRequest()
+        prepared.method, prepared.url, prepared.body = request.method, request.url, request.body
+        prepared.headers = CaseInsensitiveDict(request.headers.items())
+        raw = self._adapter.send(prepared, stream=True, timeout=None).raw
+        body = read_body(raw, self._account.max_body_bytes)
+        whole = urllib3.HTTPResponse(BytesIO(body), status=raw.status, preload_content=False)
+        return AWSResponse(request.url, raw.status, raw.headers, whole)
+
+
+class _Role:
+    """A provider of botocore's chain."""
+
+    METHOD = CANONICAL_NAME = "crawlerd-role"
+
+    def __init__(self, fetch: Callable[[], dict[str, str]]) -> None:
+        self._fetch = fetch
+
+    def load(self) -> Any:
+        return botocore.credentials.DeferredRefreshableCredentials(self._fetch, self.METHOD)
+
+
+class AwsApi:
+    """One attempt's access to an account's services: `crawlerd.source.AwsApi`.
+
+    sent_at, done_at: monotonic seconds at which the request left and its response was complete (or given up); 0.0
+    when no request left.
+    """
+
+    def __init__(self, client: AwsClient, account: AccountSpec) -> None:
+        self.sent_at = 0.0
+        self.done_at = 0.0
+        self._client, self._account = client, account
+        self._used = False
+
+    def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
+        """Sends the task's one request, such as `call("organizations", "list_roots", MaxResults=20)`, and returns its
+        answer, times as text. Whatever goes wrong is raised as Transient, Throttled, Permanent, NotFound, Denied or
+        Unauthorized; a second request as RuntimeError.
+        """
+        if self._used:
+            raise RuntimeError("a task makes one request: yield another task for the next one")
+        self._used = True
+        session = self._client.session(self._account)
+        answer = self._answer(session, service, operation, parameters)
+        if isinstance(answer, Unauthorized) and self._client.renew(self._account, session):
+            raise Transient(f"{answer}; other credentials are at hand by now")
+        if isinstance(answer, Exception):
+            raise answer
+        answer.pop("ResponseMetadata", None)
+        return answer
+
+    def _answer(
+        self, session: AwsSession, service: str, operation: str, parameters: dict[str, Any]
+    ) -> dict[str, Any] | CrawlerdError:
+        deadline = Deadline(self._account.request_seconds)
+        self._client.deadlines.start(deadline)
+        origin = f"AWS {service}"
+        try:
+            client = session.client(service)
+            origin = client.meta.endpoint_url
+            answer: dict[str, Any] | CrawlerdError = getattr(client, operation)(**parameters)
+        except exceptions.ClientError as error:
+            answer = error_for(error.response, time.time())
+            if error.operation_name == "AssumeRole" and not isinstance(answer, Transient):
+                answer = Unauthorized(f"cannot take on the role: {answer}")
+        except CrawlerdError as error:
+            answer = error
+        except NO_CREDENTIALS as error:
+            answer = Unauthorized(_words(error))
+        except (exceptions.ParamValidationError, exceptions.DataNotFoundError, exceptions.UnknownRegionError) as error:
+            answer = Permanent(_words(error))
+        except exceptions.BotoCoreError as error:  # of requests for credentials, or an answer that is none
+            answer = Transient(_words(error))
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            answer = failure_error(error, origin=origin, connected=deadline.sent_at > 0)
+        except UNPARSED as error:
+            if not deadline.sent_at:
+                raise
+            answer = Transient(f"wrong body: {type(error).__name__} while boto3 parsed it")
+        finally:
+            self._client.deadlines.stop(deadline)
+            self.sent_at = deadline.sent_at
+            self.done_at = time.monotonic() if deadline.sent_at else 0.0
+        if deadline.expired:
+            return Transient(f"no complete response from {origin} within {self._account.request_seconds:g} s")
+        return answer
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {excerpt(str(error), 300)}"
+
+
+def _utc_text(value: Any) -> str:
+    at = botocore.utils.parse_timestamp(value).astimezone(UTC)
+    return str(at.isoformat().replace("+00:00", "Z"))

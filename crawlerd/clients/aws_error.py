@@ -1,0 +1,87 @@
+"""What an error answer of an AWS service means, by its code. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from crawlerd.clients.status import MESSAGE_LIMIT, excerpt, retry_after
+from crawlerd.core.errors import CrawlerdError, Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Most of these are also in botocore's own table of what is retried (botocore/retries/standard.py).
+THROTTLES = {
+    "BandwidthLimitExceeded",
+    "EC2ThrottledException",
+    "PriorRequestNotComplete",
+    "ProvisionedThroughputExceeded",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+}
+TRANSIENT = {
+    "ConcurrentModificationException",  # of an organization that is being changed at the moment
+    "InternalError",
+    "InternalFailure",
+    "InternalServerError",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "ServiceException",
+    "ServiceUnavailable",
+    "TransactionInProgressException",
+}
+UNAUTHORIZED = {
+    "AuthFailure",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "InvalidToken",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "OptInRequired",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+}
+DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"}
+NOT_FOUND = {"NoSuchBucket", "NoSuchKey"}
+# Of AWS Organizations: what its TooManyRequestsException says when it is about requests at once, and not their rate.
+AT_ONCE = ("already in progress", "concurren")
+
+
+def error_for(answer: Mapping[str, Any], now: float) -> CrawlerdError:
+    """The error for a parsed error answer (botocore's `ClientError.response`). now: Unix seconds."""
+    error, metadata = answer.get("Error", {}), answer.get("ResponseMetadata", {})
+    code, status = str(error.get("Code", "")), int(metadata.get("HTTPStatusCode", 0))
+    # What follows the first line may quote the signed request, session token included.
+    said = str(error.get("Message", "")).strip().partition("\n")[0]
+    text = excerpt(f"{code}: {said}" if said else code or f"HTTP {status}", MESSAGE_LIMIT)
+    headers = {str(name).lower(): str(value) for name, value in metadata.get("HTTPHeaders", {}).items()}
+    if code in THROTTLES or status == 429 or (status == 503 and "retry-after" in headers):
+        at_once = any(each in said.lower() for each in AT_ONCE)
+        return Throttled(
+            text,
+            retry_after=retry_after(headers, now),
+            scope="account" if at_once else "bucket",
+            concurrency=at_once,
+        )
+    if code in UNAUTHORIZED or status == 401:
+        return Unauthorized(text)
+    if code in TRANSIENT or status >= 500 or status == 408:
+        return Transient(text)
+    if code in DENIED or status == 403:
+        return Denied(text)
+    if code in NOT_FOUND or code.endswith("NotFoundException"):  # a mere 404 may be that of a wrong address
+        return NotFound(text)
+    return Permanent(text)

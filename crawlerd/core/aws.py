@@ -1,0 +1,35 @@
+"""The options of an account at AWS: where, and as whom."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+
+class AwsOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """region: "" for that of boto3's default chain, else us-east-1. endpoint_url: of every service, for local servers.
+    profile: of the shared credentials and configuration files. role_arn: a role to take on, with those credentials;
+    external_id: what its owner asks for. ValueError for what cannot be meant.
+    """
+
+    region: str = ""
+    endpoint_url: str = ""
+    profile: str = ""
+    role_arn: str = ""
+    external_id: str = ""
+
+    def __post_init__(self) -> None:
+        if self.endpoint_url:
+            from crawlerd.core.notation import base_url  # 0.1 s to import, which no worker should take to begin
+
+            try:
+                base_url(self.endpoint_url)
+            except ValueError as error:
+                raise ValueError(f"endpoint_url {error}") from None
+        if not re.fullmatch("[a-z0-9-]*", self.region):
+            raise ValueError('region must be the name of a region, such as "us-east-1"')
+        if self.role_arn and not re.fullmatch(r"arn:[\w-]+:iam::\d{12}:role/\S+", self.role_arn, re.ASCII):
+            raise ValueError('role_arn must be like "arn:aws:iam::123456789012:role/name"')
+        if self.external_id and not self.role_arn:
+            raise ValueError("external_id is of no use without role_arn")

@@ -1,0 +1,40 @@
+"""What an SQLite sink holds, for commands that show it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import apsw
+import msgspec
+
+from crawlerd.sink import SinkError
+from crawlerd.source import STREAM_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BUSY_MILLISECONDS = 5_000
+
+
+def objects(path: Path, source: str, stream: str, account: str) -> Iterator[dict[str, Any]]:
+    """An account's objects of one stream that are not known to be gone, by id; none when nothing was imported yet.
+    SinkError when the database cannot be read."""
+    if not STREAM_NAME.fullmatch(source) or not STREAM_NAME.fullmatch(stream):
+        raise SinkError(f"{source!r} and {stream!r} cannot name a table")
+    if not path.exists():
+        return
+    try:
+        database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            database.set_busy_timeout(BUSY_MILLISECONDS)
+            table = f"{source}_{stream}"
+            if database.execute("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (table,)).get is None:
+                return
+            rows = f'SELECT data FROM "{table}" WHERE account = ? AND deleted_at IS NULL ORDER BY id'  # noqa: S608 - a checked name
+            for (data,) in database.execute(rows, (account,)):
+                yield msgspec.json.decode(data, type=dict[str, Any])
+        finally:
+            database.close()
+    except (apsw.Error, msgspec.MsgspecError) as error:
+        raise SinkError(f"cannot read {path}: {error}") from error

@@ -1,0 +1,206 @@
+"""What the organization source asks for, and what it makes of single answers."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.stub import Stubber
+
+from crawlerd.clients.aws import AwsClient
+from crawlerd.core.account import AccountSpec
+from crawlerd.source import Gather, Output, Record, RunPlan, TaskArgs, Transient
+from crawlerd.sources import aws_org as source
+from crawlerd.sources.aws_org import aws_org
+from crawlerd.sources.aws_tree import dot, text, trees
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crawlerd.core.task import NewTask
+
+ACCOUNT = AccountSpec(name="org", source="aws_org", secret="AKID:secret", options={"region": "us-east-1"})
+ALL = aws_org.streams
+ARN = "arn:aws:organizations::111111111111:account/o-1/222222222222"
+
+
+@pytest.fixture
+def client() -> Iterator[AwsClient]:
+    client = AwsClient(connections=2)
+    yield client
+    client.close()
+
+
+def perform(client: AwsClient, task: TaskArgs) -> list[Output]:
+    """Runs one task as a worker does, from what lies in the frontier."""
+    queued = aws_org.new_task(task)
+    return list(aws_org.perform(client.open(aws_org, ACCOUNT), queued.kind, queued.payload))
+
+
+def stub(client: AwsClient) -> Stubber:
+    return Stubber(client.session(ACCOUNT).client("organizations"))
+
+
+def starts(*streams: str) -> list[NewTask]:
+    found = aws_org.first(RunPlan(streams=streams, full=True, started_at=0.0), lambda _: None)
+    (whole,) = found.gathers
+    assert (whole.then.kind, whole.if_dead, found.children) == ("aws_org.gone", "fail", [])
+    return whole.tasks
+
+
+def test_a_run_begins_with_what_its_streams_need() -> None:
+    assert [task.kind for task in starts(*ALL)] == ["aws_org.organization", "aws_org.accounts", "aws_org.roots"]
+    assert [task.kind for task in starts("organizations")] == ["aws_org.organization"]
+    assert [task.kind for task in starts("accounts")] == ["aws_org.roots"]
+    assert [task.kind for task in starts("tags", "policies")] == ["aws_org.accounts", "aws_org.roots"]
+
+
+def test_each_operation_has_its_bucket_with_the_documented_limit() -> None:
+    buckets = {kind.bucket for kind in aws_org.kinds.values()} - {"in_tree", "credentials", "gone"}
+    assert buckets == set(aws_org.by_bucket)
+    assert aws_org.by_bucket["list_tags_for_resource"] == ["10/second burst 15"]
+    assert aws_org.concurrency == "auto"
+
+
+def test_a_root_opens_the_tree_as_a_group_that_a_list_of_all_accounts_closes(client: AwsClient) -> None:
+    root = {
+        "Id": "r-abcd",
+        "Arn": "arn:aws:organizations::111111111111:root/o-1/r-abcd",
+        "PolicyTypes": [
+            {"Type": "SERVICE_CONTROL_POLICY", "Status": "ENABLED"},
+            {"Type": "TAG_POLICY", "Status": "PENDING_DISABLE"},
+        ],
+    }
+    with stub(client) as stubbed:
+        stubbed.add_response("list_roots", {"Roots": [root]}, {"MaxResults": 20})
+        record, tags, tree, policies = perform(client, source.Roots(streams=ALL))
+    assert record == Record("roots", "r-abcd", {**root, "parent_id": "o-1"})
+    assert tags == source.Tags(resource="r-abcd", streams=ALL)
+    assert tree == Gather(
+        [source.UnitsBelow(parent="r-abcd", streams=ALL), source.AccountsBelow(parent="r-abcd", streams=ALL)],
+        then=source.Accounts(closing=True, streams=ALL),
+    )
+    assert policies == source.Policies(type="SERVICE_CONTROL_POLICY", streams=ALL)
+
+
+def test_a_page_names_the_next_one_even_when_it_is_empty(client: AwsClient) -> None:
+    with stub(client) as stubbed:
+        stubbed.add_response(
+            "list_accounts_for_parent", {"Accounts": [], "NextToken": "t1"}, {"ParentId": "ou-1", "MaxResults": 20}
+        )
+        (following,) = perform(client, source.AccountsBelow(parent="ou-1"))
+        assert isinstance(following, TaskArgs)
+        assert aws_org.kinds[following.kind].sequential
+        stubbed.add_response(
+            "list_accounts_for_parent",
+            {"Accounts": [{"Id": "222222222222", "Status": "SUSPENDED"}]},
+            {"ParentId": "ou-1", "MaxResults": 20, "NextToken": "t1"},
+        )
+        record, seen = perform(client, following)
+    data = {"Id": "222222222222", "Status": "SUSPENDED", "state": "SUSPENDED", "parent_id": "ou-1"}
+    assert record == Record("accounts", "222222222222", data)
+    assert seen == source.AccountInTree(account="222222222222")
+
+
+def test_an_account_that_the_tree_has_is_the_same_task_as_one_that_it_lost() -> None:
+    seen = aws_org.new_task(source.AccountInTree(account="222222222222"))
+    lost = aws_org.new_task(source.LostAccount(stream="accounts", object={"Id": "222222222222"}, streams=ALL))
+    other = aws_org.new_task(source.LostAccount(stream="accounts", object={"Id": "333333333333"}, streams=ALL))
+    assert seen.unique
+    assert lost.unique
+    assert seen.key() == lost.key() != other.key()
+    unit, new = source.UnitInTree(unit="ou-1", streams=ALL), source.NewUnit(unit="ou-1", streams=ALL)
+    assert aws_org.new_task(unit).key() == aws_org.new_task(new).key() != seen.key()
+
+
+def test_a_lost_account_is_asked_for_its_parent(client: AwsClient) -> None:
+    lost = source.LostAccount(stream="accounts", object={"Id": "222222222222", "state": "ACTIVE"}, streams=ALL)
+    with stub(client) as stubbed:
+        parents = [{"Id": "ou-9", "Type": "ORGANIZATIONAL_UNIT"}]
+        stubbed.add_response("list_parents", {"Parents": parents}, {"ChildId": "222222222222"})
+        assert perform(client, lost) == [
+            Record("accounts", "222222222222", {"Id": "222222222222", "state": "ACTIVE", "parent_id": "ou-9"}),
+            source.NewUnit(unit="ou-9", streams=ALL),
+        ]
+        stubbed.add_client_error("list_parents", "ChildNotFoundException")
+        assert perform(client, lost) == []
+
+
+@pytest.mark.parametrize(
+    ("task", "operation", "code"),
+    [
+        (source.Tags(resource="222222222222"), "list_tags_for_resource", "TargetNotFoundException"),
+        (source.UnitsBelow(parent="ou-1"), "list_organizational_units_for_parent", "ParentNotFoundException"),
+        (source.Targets(policy="p-1"), "list_targets_for_policy", "PolicyNotFoundException"),
+        (source.Policy(policy="p-1"), "describe_policy", "PolicyNotFoundException"),
+    ],
+)
+def test_what_is_gone_since_it_was_listed_leaves_nothing(
+    client: AwsClient, task: TaskArgs, operation: str, code: str
+) -> None:
+    with stub(client) as stubbed:
+        stubbed.add_client_error(operation, code)
+        assert perform(client, task) == []
+
+
+def test_an_answer_without_its_list_is_a_wrong_body(client: AwsClient) -> None:
+    with stub(client) as stubbed:
+        stubbed.add_response("list_roots", {})
+        with pytest.raises(Transient, match="wrong body"):
+            perform(client, source.Roots(streams=ALL))
+
+
+def test_policies_of_aws_itself_have_no_tags(client: AwsClient) -> None:
+    objects = [{"Id": "p-FullAWSAccess", "AwsManaged": True}, {"Id": "p-1", "AwsManaged": False}]
+    with stub(client) as stubbed:
+        stubbed.add_response(
+            "list_policies", {"Policies": objects}, {"Filter": "SERVICE_CONTROL_POLICY", "MaxResults": 20}
+        )
+        outputs = perform(client, source.Policies(type="SERVICE_CONTROL_POLICY", streams=ALL))
+    assert [each.resource for each in outputs if isinstance(each, source.Tags)] == ["p-1"]
+    assert [each.policy for each in outputs if isinstance(each, source.Policy)] == ["p-FullAWSAccess", "p-1"]
+    assert [each.policy for each in outputs if isinstance(each, source.Targets)] == ["p-FullAWSAccess", "p-1"]
+
+
+def test_tags_may_have_any_name(client: AwsClient) -> None:
+    with stub(client) as stubbed:
+        stubbed.add_response("list_tags_for_resource", {"Tags": [{"Key": "a:b", "Value": ""}]}, {"ResourceId": "ou-1"})
+        (record,) = perform(client, source.UnitTags(resource="ou-1", streams=ALL))
+    assert record == Record("tags", "ou-1:a:b", {"Key": "a:b", "Value": "", "parent_id": "ou-1"})
+
+
+# ---- drawing
+
+
+def rows(**streams: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    return streams
+
+
+def test_the_tree_as_text_and_as_a_graph() -> None:
+    (tree,) = trees(
+        rows(
+            organizations=[{"Id": "o-1"}],
+            roots=[{"Id": "r-1", "Name": "Root", "parent_id": "o-1"}],
+            organizational_units=[{"Id": "ou-1", "Name": 'say "hi"', "parent_id": "r-1"}],
+            accounts=[
+                {"Id": "2", "Name": "b", "state": "SUSPENDED", "parent_id": "ou-1"},
+                {"Id": "1", "Name": "a", "state": "ACTIVE", "parent_id": "r-1"},
+            ],
+        )
+    )
+    assert list(text(tree)) == [
+        "o-1",
+        "└── r-1 Root",
+        '    ├── ou-1 say "hi"',
+        "    │   └── 2 b SUSPENDED",
+        "    └── 1 a",
+    ]
+    assert '  "ou-1" [label="ou-1 say \\"hi\\""];' in list(dot(tree))
+    assert '  "r-1" -> "ou-1";' in list(dot(tree))
+
+
+def test_what_hangs_nowhere_is_shown_all_the_same() -> None:
+    found = trees(rows(accounts=[{"Id": "1", "Name": "a", "parent_id": "ou-gone"}, {"Id": "2", "Name": "b"}]))
+    assert [line for tree in found for line in text(tree)] == ["2 b", "ou-gone (not imported)", "└── 1 a"]
+    assert json.loads(json.dumps([tree.id for tree in found])) == ["2", "ou-gone"]

@@ -1,0 +1,158 @@
+"""Between the store and the sinks: who waits for a sink that refuses, and what comes of what it can never take."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from crawlerd.core.outcome import Batch, Bury, Complete, Outcome, Retry, Skipped
+from crawlerd.core.task import Task
+from crawlerd.engine.outlet import RETRY_SECONDS, Outlet, Target
+from crawlerd.frontier.sqlite import Settled
+from crawlerd.sink import Delivery, Refused, SinkError, Totals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pytest
+
+
+@dataclass(eq=False)
+class Notes:
+    """A sink that notes what it gets, and refuses what it is told to."""
+
+    error: str | None = None
+    never: frozenset[int] = frozenset()
+    tasks: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+
+    def write(self, deliveries: list[Delivery], now: float) -> dict[tuple[int, str], Totals]:
+        if self.error:
+            raise SinkError(self.error)
+        for each in deliveries:
+            if each.task in self.never:
+                raise Refused(f"never {each.task}", each.task)
+        self.tasks += [each.task for each in deliveries]
+        return {(each.run, batch.stream): Totals(len(self.tasks)) for each in deliveries for batch in each.batches}
+
+    def ended(self, run: int) -> None:
+        self.ends.append(run)
+
+    def close(self) -> None: ...
+
+
+def done(seq: int, run: int, outcome: Outcome | None = None) -> Settled:
+    page = Complete([Batch("pages", 2, "[]", [])])
+    return Settled(Task(seq, 1, 5, run, "shop.page", 0, "{}"), 1, outcome or page)
+
+
+def outlet(**sinks: Notes) -> Outlet:
+    """A run for each sink, numbered from 1."""
+    outlet = Outlet()
+    for run, (name, sink) in enumerate(sinks.items(), start=1):
+        outlet.serve(run, Target(sink, "shop", "acme", sink_name=name), 100.0 + run)
+    return outlet
+
+
+def numbers(group: Iterable[Settled]) -> list[int]:
+    return [settled.task.seq for settled in group]
+
+
+def test_what_has_nothing_for_a_sink_passes(caplog: pytest.LogCaptureFixture) -> None:
+    notes = Notes()
+    out = outlet(one=notes)
+    out.serve(2, Target(None, "shop", "acme"), 0.0)
+    group = [
+        done(1, 1, Retry(1.0, "reset")),
+        done(2, 1, Complete()),
+        done(3, 2, Complete(skipped=[Skipped("s", "k", "r")])),
+    ]
+    assert out.deliver(group, 0.0, 0.0) == (group, {})
+    assert notes.tasks == []
+
+
+def test_a_delivery_has_all_that_its_task_has_for_the_sink() -> None:
+    seen: list[Delivery] = []
+
+    class Keeps(Notes):
+        def write(self, deliveries: list[Delivery], now: float) -> dict[tuple[int, str], Totals]:
+            seen.extend(deliveries)
+            return {}
+
+    batch, skipped = Batch("pages", 2, "[]", []), Skipped("pages", "k", "why")
+    out = outlet(one=Keeps())
+    group = [
+        done(7, 1, Complete([batch], skipped=[skipped], sweeps=[("pages", "p")])),
+        done(8, 1, Complete(sweeps=[("a", "")])),
+    ]
+    out.deliver(group, 5.0, 0.0)
+    assert seen == [
+        Delivery("shop", "acme", 1, 101.0, 7, [batch], [("pages", "p")], [skipped]),
+        Delivery("shop", "acme", 1, 101.0, 8, [], [("a", "")], []),
+    ]
+    assert out.records == 2
+
+
+def test_a_sink_that_refuses_holds_up_its_own_runs_only(caplog: pytest.LogCaptureFixture) -> None:
+    broken, fine = Notes(error="is locked"), Notes()
+    out = outlet(broken=broken, fine=fine)
+    group, totals = out.deliver([done(1, 1), done(2, 2), done(3, 1, Complete()), done(4, 1)], 0.0, 0.0)
+    assert numbers(group) == [2, 3]
+    assert totals == {(2, "pages"): Totals(1)}
+    assert out.serving == {2}
+    assert (out.fell_out, out.came_back) == ({1}, set())
+    assert out.stuck() == {1: "sinks.broken: is locked"}
+    assert not out.due(RETRY_SECONDS / 2)
+    group, _ = out.deliver([done(5, 1), done(6, 2)], 0.0, RETRY_SECONDS / 2)  # not tried again so soon
+    assert numbers(group) == [6]
+    assert out.due(RETRY_SECONDS)
+    assert numbers(out.deliver([done(7, 2)], 0.0, RETRY_SECONDS)[0]) == [7]
+    broken.error = None
+    group, totals = out.deliver([done(8, 2), done(9, 1)], 0.0, 2 * RETRY_SECONDS)
+    assert sorted(numbers(group)) == [1, 4, 5, 8, 9]
+    assert broken.tasks == [1, 4, 5, 9]
+    assert totals == {(1, "pages"): Totals(4), (2, "pages"): Totals(4)}
+    assert out.serving == {1, 2}
+    assert (out.fell_out, out.came_back, out.stuck()) == (set(), {1}, {})
+    assert not out.due(1e9)
+    assert out.records == 2 * (4 + 4)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "sinks.broken: is locked; nothing is lost, trying again every second",
+        "recovered: sinks.broken: is locked",
+    ]
+
+
+def test_a_run_that_begins_while_its_sink_refuses_is_not_served_either() -> None:
+    broken = Notes(error="is locked")
+    out = outlet(broken=broken)
+    out.deliver([done(1, 1)], 0.0, 0.0)
+    out.serve(2, Target(broken, "shop", "acme", sink_name="broken"), 0.0)
+    assert out.serving == set()
+    broken.error = None
+    out.deliver([], 0.0, RETRY_SECONDS)
+    assert out.serving == out.came_back == {1, 2}
+
+
+def test_what_a_sink_can_never_take_is_buried_alone() -> None:
+    picky = Notes(never=frozenset({2, 4}))
+    out = outlet(picky=picky)
+    group, totals = out.deliver([done(number, 1) for number in range(1, 6)], 0.0, 0.0)
+    assert [settled.outcome for settled in group if settled.task.seq in picky.never] == [
+        Bury("never 2", stream="pages"),
+        Bury("never 4", stream="pages"),
+    ]
+    assert numbers(group) == [1, 2, 3, 4, 5]
+    assert picky.tasks == [1, 3, 5]
+    assert totals == {(1, "pages"): Totals(3)}
+    assert out.records == 6
+    assert out.serving == {1}
+
+
+def test_a_sink_hears_of_the_end_of_a_run() -> None:
+    notes = Notes()
+    out = outlet(one=notes)
+    out.end(1)
+    out.end(1)
+    assert notes.ends == [1]
+    assert out.serving == set()
