@@ -71,8 +71,8 @@ class Outlet:
     and joined these since they were last emptied.
     """
 
-    def __init__(self, parts: Mapping[int, str]) -> None:
-        self._parts = parts
+    def __init__(self, parts: Mapping[int, str] | None = None) -> None:
+        self._parts = {} if parts is None else parts
         self.targets: dict[int, Target] = {}
         self.serving: set[int] = set()
         self.fell_out: set[int] = set()

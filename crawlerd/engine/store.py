@@ -102,7 +102,7 @@ class Store:
         self._inbox: SimpleQueue[list[Settled] | Ask | Sleep | tuple[int, int] | None] = SimpleQueue()
         self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._failed = False
-        self._outlet = Outlet({} if parts is None else parts)
+        self._outlet = Outlet(parts)
         self._shelves: dict[int, Shelf] = {}
         self._awake: Counter[int] = Counter()  # buckets, by account
         self._drowsy: list[Sleep] = []

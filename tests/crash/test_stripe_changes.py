@@ -113,13 +113,12 @@ def test_what_changes_during_a_load_and_its_kills_is_followed_exactly(install: C
         here = install(url=server.url, account={**QUICK, "attempts": 20, "limits": ["80/second"]})
         assert kill_amid_changes(here, server, dice, 60, 4) >= 3, seed
         assert here.run("import", "a1").code == 0, seed
-        for _ in range(2):
-            change(server, dice)
-            before = server.stats().accounts[1].endpoints["payment_methods"].served
-            kill_amid_changes(here, server, dice, 20, 2)
-            assert here.run("import", "a1").code == 0, seed
-            # What has changed since, and not what lies below 120 customers.
-            assert server.stats().accounts[1].endpoints["payment_methods"].served < before + 100
+        change(server, dice)
+        before = server.stats().accounts[1].endpoints["payment_methods"].served
+        kill_amid_changes(here, server, dice, 20, 2)
+        assert here.run("import", "a1").code == 0, seed
+        # What has changed since, and not what lies below 120 customers.
+        assert server.stats().accounts[1].endpoints["payment_methods"].served < before + 100
         assert here.run("import", "a1").code == 0, seed
         assert_same(here, server)
         assert set(here.states()) == {"completed"}

@@ -19,6 +19,7 @@ from crawlerd.core.errors import ConfigurationError
 from crawlerd.core.outcome import RetryPolicy
 from crawlerd.settings import Settings, load, state_dir
 from crawlerd.sources import load_source
+from crawlerd.sources.stripe.pages import Connect
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "crawlerd.example.toml"
 SECRET = "sk_live_4eC39HqLyjWDarjtT1zdp7dc"
@@ -128,14 +129,20 @@ def test_a_valid_file_becomes_settings(file: Path) -> None:
     assert settings.limits["acme"] == LimitSpec(
         limits=stripe.limits,
         bucket_limits=stripe.bucket_limits,
-        by_bucket=stripe.by_bucket,
+        by_bucket={"files": ("20/second",)},
         concurrency=stripe.concurrency,
     )
     assert settings.sources == {"stripe": stripe}
     assert settings.sinks["warehouse"].path == file.parent / "var" / "warehouse.db"
     assert settings.imports == {
         "acme": ImportSpec(
-            name="acme", account="acme", sink="warehouse", streams=("customers", "invoices"), every=3600, priority=None
+            name="acme",
+            account="acme",
+            sink="warehouse",
+            streams=("customers", "invoices"),
+            every=3600,
+            priority=None,
+            options=Connect(),
         )
     }
 
