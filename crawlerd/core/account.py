@@ -53,7 +53,8 @@ class AccountSpec(msgspec.Struct, frozen=True, kw_only=True):
 class LimitSpec(msgspec.Struct, frozen=True, kw_only=True):
     """An account's limits, in `limits` notation ("25/second"): for the account, for each bucket, for named buckets.
 
-    concurrency: most requests of the account at once, None for no cap. smooth: evenly spaced starts.
+    concurrency: most requests of the account at once, None for no cap. bucket_concurrency: the same of named buckets.
+    smooth: evenly spaced starts.
     weight: share of the workers when they are scarce.
     """
 
@@ -61,6 +62,7 @@ class LimitSpec(msgspec.Struct, frozen=True, kw_only=True):
     bucket_limits: tuple[str, ...] = ()
     by_bucket: dict[str, tuple[str, ...]] = {}
     concurrency: int | None = None
+    bucket_concurrency: dict[str, int] = {}
     smooth: bool = True
     weight: float = 1.0
 

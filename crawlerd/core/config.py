@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import Annotated, Any, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from pydantic import (
@@ -33,19 +33,26 @@ SHOWN = 50  # names in one problem; a source has some thirty streams
 
 class SourceFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the checks need to know of a source. needs_key: its requests carry credentials. buckets: the names that
-    `bucket_limits` may use, None when they depend on the data. options: see `Source`."""
+    `bucket_limits` may use, None when they depend on the data. options: see `Source`. family: it is none yet, and an
+    account's options say which of a family; only `options` is known."""
 
     streams: Collection[str] = ()
     base_url: str | None = None
     needs_key: bool = True
     buckets: Collection[str] | None = None
     options: type | None = None
+    family: bool = False
 
 
 class Machine(Protocol):
     """What the checks ask of the machine; a ValueError says in plain words what is wrong."""
 
     def source(self, name: str) -> SourceFacts: ...
+
+    def described(self, name: str, options: Any) -> SourceFacts:
+        """Of the family's source that an account's options describe. Raises ConfigurationError with problems that are
+        in other files."""
+        ...
 
     def secret(self, kind: Literal["env", "file", "credential"], name: str) -> str:
         """The secret itself."""
@@ -65,8 +72,9 @@ def parse(document: Mapping[str, Any], file: str, machine: Machine) -> Config:
     except ValidationError as error:
         found = error.errors(include_url=False)
         problems = [f"{_path(each['loc'])}: {_in_plain_words(each, asked)}" for each in found]
+    problems = [*(_one_line(f"{file}: {problem}") for problem in problems), *asked.elsewhere]
     if problems:
-        raise ConfigurationError([_one_line(f"{file}: {problem}") for problem in problems])
+        raise ConfigurationError(problems)
     return config
 
 
@@ -79,19 +87,40 @@ def instead(word: str, names: Collection[str]) -> str:
     return f"known: {', '.join(sorted(names)[:SHOWN]) or 'none'}{more}"
 
 
-class _Asked(NamedTuple):
-    """The validation context: what a check looks at besides its own value."""
+class _Asked:
+    """The validation context: what a check looks at besides its own value. current: the facts of the account that is
+    being checked. elsewhere: problems in other files, in order, none twice."""
 
-    document: Mapping[str, Any]
-    machine: Machine
+    def __init__(self, document: Mapping[str, Any], machine: Machine) -> None:
+        self.document, self.machine = document, machine
+        self.current: SourceFacts | None = None
+        self.elsewhere: dict[str, None] = {}
 
-    def facts(self, account: object) -> SourceFacts | None:
-        """Of an account table's source; None when that is wrong, which is reported where it stands."""
+    def entry(self, account: object) -> SourceFacts | None:
+        """Of an account table's entry point; None when that is wrong, which is reported where it stands."""
         name = account.get("source") if isinstance(account, dict) else None
         try:
             return self.machine.source(name) if isinstance(name, str) else None
         except ValueError:
             return None
+
+    def facts(self, account: object) -> SourceFacts | None:
+        """Of an account table's source; None when that is wrong."""
+        facts = self.entry(account)
+        if facts is None or not facts.family or not isinstance(account, dict):
+            return facts
+        try:
+            return self.machine.described(account["source"], self.options(account, facts))
+        except (ValueError, ConfigurationError):
+            return None
+
+    def options(self, account: Mapping[str, Any], facts: SourceFacts) -> Any:
+        """An account table's own keys of the source. ValueError in plain words when they do not fit."""
+        assert facts.options is not None  # noqa: S101 - checked by the callers
+        try:
+            return msgspec.convert({key: account[key] for key in _options_of(facts) if key in account}, facts.options)
+        except msgspec.ValidationError as error:
+            raise ValueError(str(error).replace("`", '"').replace("$.", "")) from None
 
     def table(self, kind: str) -> Mapping[str, Any]:
         """The tables of a kind by name, valid or not: accounts, sinks or imports."""
@@ -104,7 +133,7 @@ def _bucket_limits(value: object) -> dict[str, Any]:
 
 
 def _bucket(name: str, info: ValidationInfo[Any]) -> str:
-    facts = info.context.facts(info.data)
+    facts = info.context.current
     if facts and facts.buckets is not None and name not in (known := [*facts.buckets, "default"]):
         raise ValueError(f"is not a bucket of {info.data['source']}; {instead(name, known)}")
     return name
@@ -175,17 +204,25 @@ class Account(Table):
     def _set_options_apart(
         cls, table: Any, validate: ModelWrapValidatorHandler[Account], info: ValidationInfo[Any]
     ) -> Account:
-        facts = info.context.facts(table)
-        if facts is None or facts.options is None:
+        asked = info.context
+        asked.current = entry = asked.entry(table)
+        if entry is None or entry.options is None:
             return validate(table)
-        options = {key: table[key] for key in _options_of(facts) if key in table}
-        account = validate({key: value for key, value in table.items() if key not in options})
+        wrong = None
         try:
-            msgspec.convert(options, facts.options)
-        except msgspec.ValidationError as error:
-            problem = f"an option of the source {account.source} is wrong: {error}"
-            raise ValueError(problem.replace("`", '"').replace("$.", "")) from None
-        account._options.update(options)
+            options = asked.options(table, entry)
+            if entry.family:
+                asked.current = None
+                asked.current = asked.machine.described(table["source"], options)
+        except ConfigurationError as error:
+            asked.elsewhere.update(dict.fromkeys(error.problems))
+        except ValueError as error:
+            wrong = error
+        keys = _options_of(entry)
+        account = validate({key: value for key, value in table.items() if key not in keys})
+        if wrong is not None:
+            raise ValueError(f"an option of the source {account.source} is wrong: {wrong}")
+        account._options.update((key, table[key]) for key in keys if key in table)
         return account
 
     @field_validator("source")
@@ -199,7 +236,7 @@ class Account(Table):
     def _address(cls, value: object, info: ValidationInfo[Any]) -> object:
         if isinstance(value, str):
             return notation.base_url(value)
-        facts = info.context.facts(info.data)
+        facts = info.context.current
         if value is not None or facts is None:
             return value if value is not None else ""
         if facts.base_url is None:
@@ -209,7 +246,7 @@ class Account(Table):
     @field_validator("api_key", mode="before")
     @classmethod
     def _secret(cls, value: object, info: ValidationInfo[Any]) -> SecretStr:
-        facts = info.context.facts(info.data)
+        facts = info.context.current
         if value is None:
             if facts and facts.needs_key:
                 raise ValueError(f"is missing; write {REFERENCE}")
@@ -333,7 +370,7 @@ def _in_plain_words(error: Mapping[str, Any], asked: _Asked) -> str:
     if kind == "value_error":
         return str(context["error"])
     if kind == "extra_forbidden":
-        options = _options_of(asked.facts(asked.table("accounts").get(location[1]))) if table is Account else []
+        options = _options_of(asked.entry(asked.table("accounts").get(location[1]))) if table is Account else []
         return f"unknown key; {instead(key, [*table.model_fields, *options])}"
     if kind == "missing" and field and field.examples:
         return f"is missing; write for example {key} = {json.dumps(field.examples[0])}"

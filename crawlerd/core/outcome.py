@@ -26,7 +26,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Skipped(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A record that could not be serialised; it is set aside, its page goes on."""
+    """A record that is set aside, or could not be serialised; its page goes on."""
 
     stream: str
     key: str
@@ -34,13 +34,15 @@ class Skipped(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=False):
-    """The task is done. identity: who the credentials belong to, from a guard."""
+    """The task is done. identity: who the credentials belong to, from a guard. greatest: cursors of which a run keeps
+    the greatest."""
 
     batches: list[Batch] = []
     children: list[NewTask] = []
     cursors: list[tuple[str, str]] = []
     skipped: list[Skipped] = []
     identity: str | None = None
+    greatest: list[tuple[str, str]] = []
 
 
 class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry", gc=False):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from crawlerd.core.outcome import Batch, Complete, Skipped, decide
-from crawlerd.source import STREAM_NAME, Api, Cursor, Identity, Permanent, Record, Source, TaskArgs
+from crawlerd.source import STREAM_NAME, Api, Cursor, Identity, Permanent, Record, Skip, Source, TaskArgs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,6 +54,8 @@ def _gather(source: Source, outputs: Iterable[Output]) -> Complete:
     records: dict[str, list[Record]] = {}
     children: list[NewTask] = []
     cursors: list[tuple[str, str]] = []
+    greatest: list[tuple[str, str]] = []
+    skipped: list[Skipped] = []
     identity = None
     for output in outputs:
         match output:
@@ -67,14 +69,19 @@ def _gather(source: Source, outputs: Iterable[Output]) -> Complete:
                 _text(child.bucket)
                 children.append(child)
             case Cursor():
-                cursors.append((_text(output.stream), _text(output.value)))
+                (greatest if output.greatest else cursors).append((_text(output.stream), _text(output.value)))
+            case Skip():
+                skipped.append(
+                    Skipped(_text(output.stream), _printable(output.key, 200), _printable(output.reason, 300))
+                )
             case Identity():
                 identity = _text(output.value)
             case _:
-                raise TypeError(f"a handler yields Record, TaskArgs, Cursor or Identity, not {type(output).__name__}")
-    skipped: list[Skipped] = []
+                raise TypeError(
+                    f"a handler yields Record, TaskArgs, Cursor, Skip or Identity, not {type(output).__name__}"
+                )
     batches = [_batch(stream, group, skipped) for stream, group in records.items()]
-    return Complete([batch for batch in batches if batch.count], children, cursors, skipped, identity)
+    return Complete([batch for batch in batches if batch.count], children, cursors, skipped, identity, greatest)
 
 
 def _text(value: str) -> str:
@@ -83,6 +90,10 @@ def _text(value: str) -> str:
         raise TypeError(f"a cursor, an identity and a bucket are text, not {type(value).__name__}")
     value.encode()
     return value
+
+
+def _printable(text: str, limit: int) -> str:
+    return str(text)[:limit].encode(errors="backslashreplace").decode()[:limit]
 
 
 def _batch(stream: str, records: list[Record], skipped: list[Skipped]) -> Batch:
@@ -99,8 +110,8 @@ def _batch(stream: str, records: list[Record], skipped: list[Skipped]) -> Batch:
                 good.append(_encode((record.key, record.data)))
                 kept.append(record)
             except (ValueError, TypeError, OverflowError, RecursionError) as error:
-                printable = str(record.key).encode(errors="backslashreplace").decode()
-                skipped.append(Skipped(stream, printable[:200], f"cannot be serialised: {error}"[:300]))
+                reason = f"cannot be serialised: {error}"
+                skipped.append(Skipped(stream, _printable(record.key, 200), _printable(reason, 300)))
         rows, records = b"[" + b",".join(good) + b"]", kept
     fields: set[str] = set()
     for record in records:

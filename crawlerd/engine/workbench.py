@@ -213,6 +213,7 @@ class Workbench:
             limits = account.spec.by_bucket.get(name, account.spec.bucket_limits)
             bucket = BucketQueue(number, account, self._limiter(f"{account_number}/{number}", limits, account.spec))
             bucket.keys = [(item, [account.name, name]) for item in parse_limits(limits)]
+            bucket.limiter.concurrency = account.spec.bucket_concurrency.get(name)
             bucket.limiter.blocked_until = max(bucket.limiter.blocked_until, blocked_until)
             account.buckets[number] = bucket
         bucket.more, bucket.asked = more, False

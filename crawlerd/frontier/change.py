@@ -49,6 +49,7 @@ class Change:
     dead: list[tuple[object, ...]] = field(default_factory=list)
     crashed: list[tuple[int, int, int]] = field(default_factory=list)
     staged: list[tuple[int, str, str]] = field(default_factory=list)
+    greatest: list[tuple[int, str, str]] = field(default_factory=list)
     buckets: Counter[int] = field(default_factory=Counter)
     runs: defaultdict[int, Counts] = field(default_factory=lambda: defaultdict(Counts))
     tallies: defaultdict[tuple[int, str], Tally] = field(default_factory=lambda: defaultdict(Tally))
@@ -70,6 +71,7 @@ class Change:
                     tally.skipped += 1
                     tally.skip_reason = f"{skipped.key}: {skipped.reason}"
                 self.staged += [(task.run, of, value) for of, value in outcome.cursors]
+                self.greatest += [(task.run, of, value) for of, value in outcome.greatest]
             case Retry():
                 self._take(task)
                 self.delayed.append(
