@@ -115,7 +115,7 @@ def import_(
 
     from rich.console import Console
 
-    from crawlerd.core.config import instead
+    from crawlerd.core.problems import instead
     from crawlerd.progress import import_now, log_to, print_report
     from crawlerd.settings import load
 

@@ -109,7 +109,8 @@ class _Machine:
         self._secrets = secrets
 
     def source(self, name: str) -> SourceFacts:
-        from crawlerd.core.config import SourceFacts, instead
+        from crawlerd.core.config import SourceFacts
+        from crawlerd.core.problems import instead
         from crawlerd.source import SourceFamily
         from crawlerd.sources import load
 

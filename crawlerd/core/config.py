@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal, Protocol
@@ -11,9 +9,7 @@ from typing import Annotated, Any, Literal, Protocol
 import msgspec
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ModelWrapValidatorHandler,
     PrivateAttr,
@@ -26,9 +22,9 @@ from pydantic import (
 
 from crawlerd.core import notation
 from crawlerd.core.errors import ConfigurationError
+from crawlerd.core.problems import Location, Table, instead, key_path, one_line, problem
 
 REFERENCE = 'api_key = { env = "ACME_STRIPE_KEY" } or { file = "/a/path" } or { credential = "name" }'
-SHOWN = 50  # names in one problem; a source has some thirty streams
 
 
 class SourceFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,21 +66,11 @@ def parse(document: Mapping[str, Any], file: str, machine: Machine) -> Config:
         config = Config.model_validate(document, context=asked)
         problems = list(_contradictions(config))
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        problems = [f"{_path(each['loc'])}: {_in_plain_words(each, asked)}" for each in found]
-    problems = [*(_one_line(f"{file}: {problem}") for problem in problems), *asked.elsewhere]
+        problems = [problem(each, Config, asked.own_keys) for each in error.errors(include_url=False)]
+    problems = [*(one_line(f"{file}: {each}") for each in problems), *asked.elsewhere]
     if problems:
         raise ConfigurationError(problems)
     return config
-
-
-def instead(word: str, names: Collection[str]) -> str:
-    """What to write instead of `word`: the name it resembles, else those there are."""
-    near = difflib.get_close_matches(word, names, n=1)
-    if near:
-        return f'did you mean "{near[0]}"?'
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"known: {', '.join(sorted(names)[:SHOWN]) or 'none'}{more}"
 
 
 class _Asked:
@@ -113,6 +99,12 @@ class _Asked:
             return self.machine.described(account["source"], self.options(account, facts))
         except (ValueError, ConfigurationError):
             return None
+
+    def own_keys(self, location: Location) -> list[str]:
+        """What a table may have beside the usual keys."""
+        return (
+            _options_of(self.entry(self.table("accounts").get(str(location[1])))) if location[0] == "accounts" else []
+        )
 
     def options(self, account: Mapping[str, Any], facts: SourceFacts) -> Any:
         """An account table's own keys of the source. ValueError in plain words when they do not fit."""
@@ -152,12 +144,6 @@ Duration = Annotated[float, BeforeValidator(notation.duration)]
 PathText = Annotated[str, AfterValidator(notation.path_text)]
 Limits = Annotated[tuple[str, ...], BeforeValidator(notation.limits)]
 Name = Annotated[str, AfterValidator(notation.name)]
-
-
-class Table(BaseModel):
-    """A table of the file: keys that are not its own are errors, and no type is guessed into another."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Daemon(Table):
@@ -304,9 +290,9 @@ class Config(Table):
     """The whole file."""
 
     daemon: Daemon = Field(default_factory=dict, validate_default=True)
-    accounts: dict[Name, Account] = {}
-    sinks: dict[Name, Sink] = {}
-    imports: dict[Name, Import] = {}
+    accounts: dict[Name, Account] = Field(default_factory=dict)
+    sinks: dict[Name, Sink] = Field(default_factory=dict)
+    imports: dict[Name, Import] = Field(default_factory=dict)
 
 
 TABLES: Mapping[str, type[Table]] = {"daemon": Daemon, "accounts": Account, "sinks": Sink, "imports": Import}
@@ -325,60 +311,7 @@ def _contradictions(config: Config) -> Iterator[str]:
     """What no single value shows."""
     for name, account in config.accounts.items():
         if account.request_timeout >= config.daemon.visibility_timeout:
-            yield (
-                f"{_path(('accounts', name, 'request_timeout'))}: must be shorter than daemon.visibility_timeout, or a "
-                "slow request is given to a second worker"
-            )
+            key = key_path(("accounts", name, "request_timeout"))
+            yield f"{key}: must be shorter than daemon.visibility_timeout, or a slow request is given to a second worker"
         if account.retry_base > account.retry_cap:
-            yield f"{_path(('accounts', name, 'retry_base'))}: must not be longer than retry_cap"
-
-
-def _path(parts: tuple[int | str, ...]) -> str:
-    """accounts."a b".source, as the file would have it."""
-    keys = [part for part in parts if isinstance(part, str) and part != "[key]"]
-    return ".".join(key if re.fullmatch("[A-Za-z0-9_-]+", key) else f'"{key}"' for key in keys)
-
-
-def _one_line(text: str) -> str:
-    """Names and values of the file may hold line breaks and terminal codes."""
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
-
-
-_EXPECTED = {
-    "string_type": "text in quotes",
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "dict_type": "a table",
-    "model_type": "a table",
-}
-_BOUNDS = {
-    "greater_than_equal": "{ge:g} or more",
-    "less_than_equal": "{le:g} or less",
-    "greater_than": "more than {gt:g}",
-    "finite_number": "a finite number",
-}
-_GIVEN = {str: "text", bool: "true or false", dict: "a table", list: "a list", int: "a number", float: "a number"}
-
-
-def _in_plain_words(error: Mapping[str, Any], asked: _Asked) -> str:
-    """One of pydantic's errors, without its jargon and without the value."""
-    kind, location, context = error["type"], error["loc"], error.get("ctx", {})
-    key = str(location[-1])
-    table = Config if len(location) == 1 else TABLES[location[0]]
-    field = table.model_fields.get(key)
-    if kind == "value_error":
-        return str(context["error"])
-    if kind == "extra_forbidden":
-        options = _options_of(asked.entry(asked.table("accounts").get(location[1]))) if table is Account else []
-        return f"unknown key; {instead(key, [*table.model_fields, *options])}"
-    if kind == "missing" and field and field.examples:
-        return f"is missing; write for example {key} = {json.dumps(field.examples[0])}"
-    if kind == "literal_error":
-        return f"must be {context['expected']}".replace("'", '"')
-    if kind in _EXPECTED:
-        given = _GIVEN.get(type(error["input"]), "a date or time")
-        return f"must be {_EXPECTED[kind]}, not {given}"
-    if kind in _BOUNDS:
-        return "must be " + _BOUNDS[kind].format(**context)
-    return str(error["msg"])
+            yield f"{key_path(('accounts', name, 'retry_base'))}: must not be longer than retry_cap"
