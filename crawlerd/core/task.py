@@ -47,11 +47,9 @@ class NewTask(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return hashlib.blake2b(f"{self.kind}\0{self.payload}".encode(), digest_size=16).hexdigest()
 
 
-class Lease(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a worker needs for one attempt at one task. token: the fence. attempt: failed attempts so far."""
+class Handout(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Leases of one account's tasks. token: the fence of the first one; that of each next one is one more."""
 
     token: int
     account: str
-    kind: str
-    payload: str
-    attempt: int
+    tasks: list[Task]

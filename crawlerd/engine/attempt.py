@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from crawlerd.core.account import AccountSpec
     from crawlerd.core.outcome import Outcome
-    from crawlerd.core.task import Lease, NewTask
+    from crawlerd.core.task import NewTask, Task
     from crawlerd.source import Output
 
 DATA = (dict, Mapping, type(None))  # dict first: it is quicker by far
@@ -36,10 +36,10 @@ class Client(Protocol):
     def open(self, source: Source, account: AccountSpec) -> AttemptApi: ...
 
 
-def attempt(source: Source, account: AccountSpec, api: Api, lease: Lease, *, jitter: float) -> Outcome:
-    """Runs the lease's handler to its end. A raise discards all that it yielded. Never raises itself."""
+def attempt(source: Source, account: AccountSpec, api: Api, task: Task, *, jitter: float) -> Outcome:
+    """Runs the task's handler to its end. A raise discards all that it yielded. Never raises itself."""
     try:
-        return _gather(source, source.perform(api, lease.kind, lease.payload))
+        return _gather(source, source.perform(api, task.kind, task.payload))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever a handler raises becomes an outcome, here only
@@ -47,7 +47,7 @@ def attempt(source: Source, account: AccountSpec, api: Api, lease: Lease, *, jit
             error = Permanent("the handler called sys.exit()")
         elif not isinstance(error, Exception):
             error = Permanent(f"the handler raised {type(error).__name__}")
-        return decide(error, attempt=lease.attempt, policy=account.retry, jitter=jitter)
+        return decide(error, attempt=task.attempt, policy=account.retry, jitter=jitter)
 
 
 def _gather(source: Source, outputs: Iterable[Output]) -> Complete:
@@ -77,11 +77,14 @@ def _gather(source: Source, outputs: Iterable[Output]) -> Complete:
             case Identity():
                 identity = _text(output.value)
             case _:
-                raise TypeError(
-                    f"a handler yields Record, TaskArgs, Cursor, Skip or Identity, not {type(output).__name__}"
-                )
-    batches = [_batch(stream, group, skipped) for stream, group in records.items()]
-    return Complete([batch for batch in batches if batch.count], children, cursors, skipped, identity, greatest)
+                kind = type(output).__name__
+                raise TypeError(f"a handler yields Record, TaskArgs, Cursor, Skip or Identity, not {kind}")
+    batches: list[Batch] = []
+    for stream, group in records.items():
+        batch = _batch(stream, group, skipped)
+        if batch.count:
+            batches.append(batch)
+    return Complete(batches, children, cursors, skipped, identity, greatest)
 
 
 def _text(value: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.outcome import Batch, Bury, Complete, Defer, Outcome, Pause, Result, Retry, RetryPolicy, Skipped
-from crawlerd.core.task import Lease, NewTask
+from crawlerd.core.task import NewTask, Task
 from crawlerd.engine.attempt import attempt
 from crawlerd.engine.wire import HEADER, Done, frame, from_worker
 from crawlerd.source import (
@@ -76,7 +76,7 @@ def run(
     """The outcome of the handler's attempt, after a way through the pipe that every outcome takes."""
     source = Source("shop")
     source.handles(Page, sequential=True, bucket="shelf")(handler)
-    outcome = attempt(source, ACCOUNT, Shelf(answer), Lease(1, "acme", kind, payload, failed), jitter=0.5)
+    outcome = attempt(source, ACCOUNT, Shelf(answer), Task(1, 1, 5, 1, kind, failed, payload), jitter=0.5)
     message = from_worker.decode(frame(Done([Result(1, outcome)]))[HEADER.size :])
     assert message == Done([Result(1, outcome)])
     return outcome
