@@ -312,6 +312,7 @@ def _contradictions(config: Config) -> Iterator[str]:
     for name, account in config.accounts.items():
         if account.request_timeout >= config.daemon.visibility_timeout:
             key = key_path(("accounts", name, "request_timeout"))
-            yield f"{key}: must be shorter than daemon.visibility_timeout, or a slow request goes to a second worker"
+            why = "or a slow request is given to a second worker"
+            yield f"{key}: must be shorter than daemon.visibility_timeout, {why}"
         if account.retry_base > account.retry_cap:
             yield f"{key_path(('accounts', name, 'retry_base'))}: must not be longer than retry_cap"
