@@ -102,9 +102,9 @@ class _Asked:
 
     def own_keys(self, location: Location) -> list[str]:
         """What a table may have beside the usual keys."""
-        return (
-            _options_of(self.entry(self.table("accounts").get(str(location[1])))) if location[0] == "accounts" else []
-        )
+        if location[0] != "accounts":
+            return []
+        return _options_of(self.entry(self.table("accounts").get(str(location[1]))))
 
     def options(self, account: Mapping[str, Any], facts: SourceFacts) -> Any:
         """An account table's own keys of the source. ValueError in plain words when they do not fit."""
@@ -194,11 +194,12 @@ class Account(Table):
         asked.current = entry = asked.entry(table)
         if entry is None or entry.options is None:
             return validate(table)
+        if entry.family:
+            asked.current = None  # as long as it is not known, it asks for nothing
         wrong = None
         try:
             options = asked.options(table, entry)
             if entry.family:
-                asked.current = None
                 asked.current = asked.machine.described(table["source"], options)
         except ConfigurationError as error:
             asked.elsewhere.update(dict.fromkeys(error.problems))
