@@ -126,7 +126,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
             report = (
                 msgspec.to_builtins(found)
                 if found
-                else {"ready": 0, "delayed": 0, "dead": 0, "runs": [], "accounts": []}
+                else {"ready": 0, "delayed": 0, "waiting": 0, "dead": 0, "runs": [], "accounts": []}
             )
             typer.echo(msgspec.json.encode({"pid": pid, **report}))
             return
@@ -170,7 +170,8 @@ def _reader(folder: Path) -> Iterator[FrontierReader | None]:
 
 
 def _print_status(found: Status) -> None:
-    typer.echo(f"tasks: {found.ready:,} ready, {found.delayed:,} delayed, {found.dead:,} dead")
+    waiting = f"{found.waiting:,} waiting, " if found.waiting else ""
+    typer.echo(f"tasks: {found.ready:,} ready, {found.delayed:,} delayed, {waiting}{found.dead:,} dead")
     rows = [("run", "import", "state", "started", "done", "open", "dead", "retried", "throttled", "records")]
     rows += [
         (
@@ -179,7 +180,7 @@ def _print_status(found: Status) -> None:
             run.state,
             _local(run.started_at),
             f"{run.done:,}",
-            f"{run.ready + run.delayed:,}",
+            f"{run.ready + run.delayed + run.waiting:,}",
             f"{run.dead:,}",
             f"{run.retried:,}",
             f"{run.throttled:,}",

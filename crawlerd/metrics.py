@@ -31,15 +31,16 @@ class EngineCollector:
 
     def collect(self) -> Iterator[Metric]:
         engine, dispatcher, store = self._engine, self._engine.dispatcher, self._engine.store
-        ready = delayed = dead = 0
+        ready = delayed = waiting = dead = 0
         if reader := FrontierReader.open(engine.settings.daemon.state_dir):
             try:
-                ready, delayed, dead = reader.totals()
+                ready, delayed, waiting, dead = reader.totals()
             finally:
                 reader.close()
         tasks = GaugeMetricFamily("crawlerd_tasks", "Tasks in the frontier, by state.", labels=["state"])
         tasks.add_metric(["ready"], ready)
         tasks.add_metric(["delayed"], delayed)
+        tasks.add_metric(["waiting"], waiting)
         tasks.add_metric(["dead"], dead)
         yield tasks
         yield GaugeMetricFamily("crawlerd_leases", "Tasks in the hands of workers.", dispatcher.leased)

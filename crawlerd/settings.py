@@ -200,6 +200,7 @@ def _facts(source: Source) -> SourceFacts:
         needs_key=source.auth is not None,
         buckets=fixed | source.by_bucket.keys() if all(isinstance(bucket, str) for bucket in buckets) else None,
         options=source.options,
+        import_options=source.import_options,
     )
 
 
@@ -276,5 +277,6 @@ def _imports(config: Config, sources: dict[str, Source]) -> dict[str, ImportSpec
             streams=streams,
             every=each.schedule,
             priority=each.priority,
+            options=each.options,
         )
     return specs

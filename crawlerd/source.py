@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
 
 import msgspec
 
+from crawlerd.core.credentials import ClientCredentials, KeyInQuery
 from crawlerd.core.errors import Denied, Permanent, Throttled, Transient, Unauthorized
-from crawlerd.core.task import DEFAULT_PRIORITY, SEQUENTIAL_PRIORITY, NewTask
+from crawlerd.core.outcome import Complete
+from crawlerd.core.task import DEFAULT_PRIORITY, SEQUENTIAL_PRIORITY, NewGather, NewTask
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +22,8 @@ __all__ = [
     "ClientCredentials",
     "Cursor",
     "Denied",
+    "ForAccount",
+    "Gather",
     "Identity",
     "KeyInQuery",
     "Output",
@@ -93,7 +97,41 @@ class Identity:
     value: str
 
 
-Output = Record | TaskArgs | Cursor | Identity | Skip
+@dataclass(frozen=True, slots=True)
+class ForAccount:
+    """A task of another configured account, performed under that account's limits, buckets, credentials and source.
+
+    account: its name in the configuration. args: of a kind of that account's source. Its records are the run's.
+    """
+
+    account: str
+    args: TaskArgs
+
+
+IfDead = Literal["run", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """Opens a group: `tasks` and all their descendants, those for other accounts too. `then` is enqueued, once, in the
+    transaction in which the last of them ends; at once when there are none.
+
+    Repeated tasks of a unique kind are not made, and not waited for; `then` is always made. A group that is opened
+    inside a group is part of it, and so is its `then`. if_dead: with dead letters in the group, run `then` all the
+    same, or make it a dead letter that says so: it waits again when those that it needs are retried.
+    """
+
+    tasks: Sequence[TaskArgs | ForAccount]
+    then: TaskArgs | ForAccount
+    if_dead: IfDead = "run"
+
+    def __post_init__(self) -> None:
+        if self.if_dead not in get_args(IfDead):
+            raise ValueError(f'if_dead is "run" or "fail", not {self.if_dead!r}')
+
+
+Output = Record | TaskArgs | Cursor | Identity | Skip | ForAccount | Gather
+FirstOutput = TaskArgs | ForAccount | Gather
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,27 +146,6 @@ class Response:
 
 
 Classifier = Callable[[Response], Exception | None]
-
-
-@dataclass(frozen=True, slots=True)
-class KeyInQuery:
-    """The credential goes into the query of every request, under this name."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class ClientCredentials:
-    """OAuth 2.0 with client credentials (RFC 6749, section 4.4). The account's credential is `id:secret`.
-
-    token_url: a full URL, or a path below the account's base URL. parameters: further fields of the form. in_body:
-    id and secret stand in the form too, instead of in a Basic header.
-    """
-
-    token_url: str
-    scope: str = ""
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    in_body: bool = False
 
 
 class Api(Protocol):
@@ -165,15 +182,19 @@ class Api(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What a run is to do, for a source's `starts` function. cursors: the published ones, by stream."""
+    """What a run is to do, for a source's `starts` function. cursors: the published ones, by stream. options: the
+    import's own, as the source's `import_options`; None when it has none."""
 
     streams: Sequence[str]
     full: bool
     started_at: float
     cursors: Mapping[str, str] = field(default_factory=dict)
+    options: Any = None
 
 
 Handler = Callable[[Any, Any], Iterator[Output]]
+Starts = Callable[[RunPlan], Iterable[FirstOutput]]
+SourceOf = Callable[[str], "Source | None"]
 Auth = Callable[[str], Mapping[str, str]] | KeyInQuery | ClientCredentials
 
 
@@ -192,6 +213,11 @@ class Kind:
     wide: bool = False
 
 
+def _nobody(account: str) -> Source | None:
+    """No other account is configured."""
+    return None
+
+
 class Source:
     """One API: its kinds of task, how a run starts, and its default limits.
 
@@ -201,7 +227,10 @@ class Source:
     another way to send it. mode: (credential) -> what it tells without being secret, for a guard.
     headers: sent with every request. classify: maps a response to an error where the usual mapping of status codes does
     not fit; None means "as usual". options: a msgspec.Struct or dataclass whose fields are the keys that an account of
-    this source may set beside the usual ones. A Throttled without `retry_after` gets that of the response's header.
+    this source may set beside the usual ones. import_options: the same for an import. It may have two methods:
+    `accounts()` names the other accounts that the import uses, which must be configured; `needs_sink()` says whether
+    the import must name a sink, which it must without this method. A Throttled without `retry_after` gets that of the
+    response's header.
     """
 
     def __init__(
@@ -220,6 +249,7 @@ class Source:
         headers: Mapping[str, str] | None = None,
         classify: Classifier | None = None,
         options: type | None = None,
+        import_options: type | None = None,
     ) -> None:
         self.name = name
         self.base_url = base_url
@@ -234,9 +264,10 @@ class Source:
         self.headers = dict(headers or {})
         self.classify = classify
         self.options = options
+        self.import_options = import_options
         self.kinds: dict[str, Kind] = {}
         self.guard: TaskArgs | None = None
-        self._starts: Callable[[RunPlan], Iterable[TaskArgs]] = lambda _: ()
+        self._starts: Starts = lambda _: ()
 
     def handles(
         self,
@@ -284,17 +315,38 @@ class Source:
         self.guard = args
         return self.handles(type(args), priority=0)
 
-    def starts(self, function: Callable[[RunPlan], Iterable[TaskArgs]]) -> Callable[[RunPlan], Iterable[TaskArgs]]:
+    def starts(self, function: Starts) -> Starts:
         """Registers the function that yields a run's first tasks."""
         self._starts = function
         return function
 
     def first_tasks(self, plan: RunPlan) -> list[NewTask]:
-        """The tasks that a run begins with."""
-        return [self.new_task(args) for args in self._starts(plan)]
+        """The tasks that a run begins with, for sources whose runs begin with nothing but tasks of their account."""
+        return self.first(plan, _nobody).children
 
-    def new_task(self, args: TaskArgs) -> NewTask:
-        """`args` as the frontier takes it. KeyError when no handler is registered for its kind."""
+    def first(self, plan: RunPlan, source_of: SourceOf) -> Complete:
+        """What a run begins with, as if a task had yielded it."""
+        children: list[NewTask] = []
+        gathers: list[NewGather] = []
+        for output in self._starts(plan):
+            if isinstance(output, Gather):
+                gathers.append(self.new_gather(output, source_of))
+            else:
+                children.append(self.new_task(output, source_of))
+        return Complete(children=children, gathers=gathers)
+
+    def new_task(self, args: TaskArgs | ForAccount, source_of: SourceOf = _nobody) -> NewTask:
+        """`args` as the frontier takes it. KeyError when no handler is registered for its kind; Permanent when it is
+        for an account that is not configured, or whose source has no such kind."""
+        if isinstance(args, ForAccount):
+            source, name = source_of(args.account), args.args.kind
+            if source is None:
+                raise Permanent(f"a task of kind {name} is for [accounts.{args.account}], which is not configured")
+            if name not in source.kinds:
+                raise Permanent(f"account {args.account} is of the source {source.name}, which has no kind {name}")
+            return msgspec.structs.replace(source.new_task(args.args), account=args.account)
+        if not isinstance(args, TaskArgs):
+            raise TypeError(f"a task is TaskArgs or ForAccount, not {type(args).__name__}")
         kind = self.kinds[args.kind]
         return NewTask(
             kind=args.kind,
@@ -304,6 +356,11 @@ class Source:
             unique=kind.unique,
             sequential=kind.sequential,
         )
+
+    def new_gather(self, gather: Gather, source_of: SourceOf) -> NewGather:
+        """`gather` as the frontier takes it; raises as `new_task` does."""
+        tasks = [self.new_task(args, source_of) for args in gather.tasks]
+        return NewGather(tasks, self.new_task(gather.then, source_of), gather.if_dead)
 
     def perform(self, api: Api, kind: str, payload: str) -> Iterator[Output]:
         """Runs the handler of one task. Permanent when the kind or its arguments are not (or no longer) known."""

@@ -68,14 +68,16 @@ class LimitSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A configured job. every: seconds between starts, None for on demand. priority: 0 … 9, None for auto."""
+    """A configured job. sink: None when its options say where data go. every: seconds between starts, None for on
+    demand. priority: 0 … 9, None for auto. options: the source's `import_options`, None when it has none."""
 
     name: str
     account: str
-    sink: str
+    sink: str | None
     streams: tuple[str, ...]
     every: float | None = None
     priority: int | None = None
+    options: Any = None
 
 
 class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal, Protocol
@@ -19,6 +20,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import InitErrorDetails
 
 from crawlerd.core import notation
 from crawlerd.core.errors import ConfigurationError
@@ -29,8 +31,8 @@ REFERENCE = 'api_key = { env = "ACME_STRIPE_KEY" } or { file = "/a/path" } or { 
 
 class SourceFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the checks need to know of a source. needs_key: its requests carry credentials. buckets: the names that
-    `bucket_limits` may use, None when they depend on the data. options: see `Source`. family: it is none yet, and an
-    account's options say which of a family; only `options` is known."""
+    `bucket_limits` may use, None when they depend on the data. options, import_options: see `Source`. family: it is
+    none yet, and an account's options say which of a family; only `options` is known."""
 
     streams: Collection[str] = ()
     base_url: str | None = None
@@ -38,6 +40,7 @@ class SourceFacts(msgspec.Struct, frozen=True, kw_only=True):
     buckets: Collection[str] | None = None
     options: type | None = None
     family: bool = False
+    import_options: type | None = None
 
 
 class Machine(Protocol):
@@ -82,6 +85,11 @@ class _Asked:
         self.current: SourceFacts | None = None
         self.elsewhere: dict[str, None] = {}
 
+    def import_facts(self, table: object) -> SourceFacts | None:
+        """Of the source of an import table's account."""
+        name = table.get("account") if isinstance(table, dict) else None
+        return self.facts(self.table("accounts").get(name)) if isinstance(name, str) else None
+
     def entry(self, account: object) -> SourceFacts | None:
         """Of an account table's entry point; None when that is wrong, which is reported where it stands."""
         name = account.get("source") if isinstance(account, dict) else None
@@ -93,26 +101,30 @@ class _Asked:
     def facts(self, account: object) -> SourceFacts | None:
         """Of an account table's source; None when that is wrong."""
         facts = self.entry(account)
-        if facts is None or not facts.family or not isinstance(account, dict):
+        if facts is None or not facts.family or facts.options is None or not isinstance(account, dict):
             return facts
         try:
-            return self.machine.described(account["source"], self.options(account, facts))
+            name, (options, _) = account["source"], _apart(account, facts.options)
+            return self.described(name, _decoded(options, facts.options, name))
         except (ValueError, ConfigurationError):
             return None
 
+    def described(self, name: str, options: Any) -> SourceFacts:
+        try:
+            return self.machine.described(name, options)
+        except ValueError as error:
+            raise ValueError(f"an option of the source {name} is wrong: {error}") from None
+
     def own_keys(self, location: Location) -> list[str]:
         """What a table may have beside the usual keys."""
-        if location[0] != "accounts":
-            return []
-        return _options_of(self.entry(self.table("accounts").get(str(location[1]))))
-
-    def options(self, account: Mapping[str, Any], facts: SourceFacts) -> Any:
-        """An account table's own keys of the source. ValueError in plain words when they do not fit."""
-        assert facts.options is not None  # noqa: S101 - checked by the callers
-        try:
-            return msgspec.convert({key: account[key] for key in _options_of(facts) if key in account}, facts.options)
-        except msgspec.ValidationError as error:
-            raise ValueError(str(error).replace("`", '"').replace("$.", "")) from None
+        match location:
+            case "accounts", str(name), *_:
+                facts = self.entry(self.table("accounts").get(name))
+                return _keys(facts.options) if facts else []
+            case "imports", str(name), *_:
+                facts = self.import_facts(self.table("imports").get(name))
+                return _keys(facts.import_options) if facts else []
+        return []
 
     def table(self, kind: str) -> Mapping[str, Any]:
         """The tables of a kind by name, valid or not: accounts, sinks or imports."""
@@ -194,22 +206,22 @@ class Account(Table):
         asked.current = entry = asked.entry(table)
         if entry is None or entry.options is None:
             return validate(table)
+        options, usual = _apart(table, entry.options)
         if entry.family:
             asked.current = None  # as long as it is not known, it asks for nothing
-        wrong = None
+        problem = None
         try:
-            options = asked.options(table, entry)
+            decoded = _decoded(options, entry.options, table["source"])
             if entry.family:
-                asked.current = asked.machine.described(table["source"], options)
+                asked.current = asked.described(table["source"], decoded)
         except ConfigurationError as error:
             asked.elsewhere.update(dict.fromkeys(error.problems))
         except ValueError as error:
-            wrong = error
-        keys = _options_of(entry)
-        account = validate({key: value for key, value in table.items() if key not in keys})
-        if wrong is not None:
-            raise ValueError(f"an option of the source {account.source} is wrong: {wrong}")
-        account._options.update((key, table[key]) for key in keys if key in table)
+            problem = error
+        account = validate(usual)
+        if problem is not None:
+            raise problem
+        account._options.update(options)
         return account
 
     @field_validator("source")
@@ -266,16 +278,51 @@ class Import(Table):
     """`[imports.NAME]`. schedule: seconds, None for on demand. priority: None for auto."""
 
     account: str = Field(examples=["acme"])
-    sink: str = Field(examples=["warehouse"])
+    sink: str | None = Field(examples=["warehouse"])
     streams: tuple[Annotated[str, AfterValidator(_stream)], ...] = Field(examples=[["*"]])
     schedule: Duration | None = None
     priority: Annotated[int | None, BeforeValidator(notation.priority)] = Field(default="auto", validate_default=True)
+    _options: Any = PrivateAttr(default=None)
+
+    @property
+    def options(self) -> Any:
+        """The keys that the source declares, beside those above, as its `import_options`."""
+        return self._options
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _set_options_apart(
+        cls, table: Any, validate: ModelWrapValidatorHandler[Import], info: ValidationInfo[Any]
+    ) -> Import:
+        facts = info.context.import_facts(table)
+        if facts is None or facts.import_options is None:
+            return validate(table)
+        accounts = info.context.table("accounts")
+        given, usual = _apart(table, facts.import_options)
+        options: Any = None
+        problem = None
+        try:
+            options = _decoded(given, facts.import_options, accounts[table["account"]]["source"])
+        except ValueError as error:
+            problem = error
+        if problem or (hasattr(options, "needs_sink") and not options.needs_sink()):
+            usual.setdefault("sink", None)
+        checked = validate(usual)
+        if problem:
+            raise problem
+        unknown = [name for name in options.accounts() if name not in accounts] if hasattr(options, "accounts") else []
+        if unknown:
+            raise ValidationError.from_exception_data(
+                "Import", [_no_account(name, given, accounts) for name in dict.fromkeys(unknown)]
+            )
+        checked._options = options
+        return checked
 
     @field_validator("account", "sink")
     @classmethod
-    def _configured(cls, name: str, info: ValidationInfo[Any]) -> str:
+    def _configured(cls, name: str | None, info: ValidationInfo[Any]) -> str | None:
         tables = info.context.table(f"{info.field_name}s")
-        if name not in tables:
+        if name is not None and name not in tables:
             raise ValueError(f"there is no [{info.field_name}s.{name}]; {instead(name, tables)}")
         return name
 
@@ -299,13 +346,34 @@ class Config(Table):
 TABLES: Mapping[str, type[Table]] = {"daemon": Daemon, "accounts": Account, "sinks": Sink, "imports": Import}
 
 
-def _options_of(facts: SourceFacts | None) -> list[str]:
-    if facts is None or facts.options is None:
+def _keys(options: type | None) -> list[str]:
+    if options is None:
         return []
-    shape = msgspec.inspect.type_info(facts.options)
+    shape = msgspec.inspect.type_info(options)
     if not isinstance(shape, msgspec.inspect.StructType | msgspec.inspect.DataclassType):
-        raise TypeError(f"a source's options must be a msgspec.Struct or a dataclass, not {facts.options}")
+        raise TypeError(f"a source's options must be a msgspec.Struct or a dataclass, not {options}")
     return [field.encode_name for field in shape.fields]
+
+
+def _apart(table: Mapping[str, Any], options: type) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A table's keys that the source declares, and the others."""
+    keys = _keys(options)
+    return {key: table[key] for key in keys if key in table}, {k: v for k, v in table.items() if k not in keys}
+
+
+def _decoded(given: Mapping[str, Any], options: type, source: str) -> Any:
+    try:
+        return msgspec.convert(given, options)
+    except msgspec.ValidationError as error:
+        problem = f"an option of the source {source} is wrong: {error}"
+        raise ValueError(problem.replace("`", '"').replace("$.", "")) from None
+
+
+def _no_account(name: str, given: Mapping[str, Any], accounts: Collection[str]) -> InitErrorDetails:
+    """A problem of the option that names an account which is not configured."""
+    key = [key for key, value in given.items() if json.dumps(name) in json.dumps(value, default=str)]
+    problem = ValueError(f"there is no [accounts.{name}]; {instead(name, accounts)}")
+    return InitErrorDetails(type="value_error", loc=tuple(key[:1]), input=name, ctx={"error": problem})
 
 
 def _contradictions(config: Config) -> Iterator[str]:

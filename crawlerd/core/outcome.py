@@ -8,7 +8,7 @@ import msgspec
 
 from crawlerd.core.backoff import backoff
 from crawlerd.core.errors import Denied, Permanent, Throttled, Transient, Unauthorized
-from crawlerd.core.task import NewTask
+from crawlerd.core.task import NewGather, NewTask
 
 ERROR_LIMIT = 500  # characters of an error text that are kept
 
@@ -42,6 +42,7 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
     cursors: list[tuple[str, str]] = []
     skipped: list[Skipped] = []
     identity: str | None = None
+    gathers: list[NewGather] = []
     greatest: list[tuple[str, str]] = []
 
 

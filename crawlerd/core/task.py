@@ -1,8 +1,9 @@
-"""A task and the right to work on it."""
+"""A task, a group of tasks, and the right to work on one."""
 
 from __future__ import annotations
 
 import hashlib
+from typing import Literal
 
 import msgspec
 
@@ -15,7 +16,7 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One API request's worth of work, as it lies in the frontier.
 
     payload: the typed arguments as JSON. attempt: failed attempts so far. crashes: worker processes that died
-    while they held it.
+    while they held it. group: the innermost one that it belongs to, 0 for none.
     """
 
     seq: int
@@ -26,13 +27,15 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     attempt: int
     payload: str
     crashes: int = 0
+    group: int = 0
 
 
 class NewTask(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A task that a handler or the start of a run asks for.
 
     unique: in its run, at most one task of this kind and payload is ever made. A repeat is skipped, or, for a
-    `sequential` kind, is a cursor that came twice: it becomes a dead letter that says so.
+    `sequential` kind, is a cursor that came twice: it becomes a dead letter that says so. account: the name of the
+    account that it is for, "" for that of the task that asks for it.
     """
 
     kind: str
@@ -41,10 +44,24 @@ class NewTask(msgspec.Struct, frozen=True, array_like=True, gc=False):
     payload: str
     unique: bool = False
     sequential: bool = False
+    account: str = ""
 
-    def key(self) -> str:
-        """32 hex digits: what makes it the same task as another."""
-        return hashlib.blake2b(f"{self.kind}\0{self.payload}".encode(), digest_size=16).hexdigest()
+    def key(self, account: int = 0) -> str:
+        """32 hex digits: what makes it the same task as another of its run. account: the number of the one that it is
+        for, 0 for the run's own."""
+        what = f"{self.kind}\0{self.payload}\0{account}" if account else f"{self.kind}\0{self.payload}"
+        return hashlib.blake2b(what.encode(), digest_size=16).hexdigest()
+
+
+class NewGather(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A group that is to be opened: `tasks` and all their descendants; `then` follows when none is left.
+
+    if_dead: with dead letters in the group, run `then` all the same, or make it a dead letter as well.
+    """
+
+    tasks: list[NewTask]
+    then: NewTask
+    if_dead: Literal["run", "fail"] = "run"
 
 
 class Handout(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -8,15 +8,28 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from crawlerd.core.outcome import Batch, Complete, Skipped, decide
-from crawlerd.source import STREAM_NAME, Api, Cursor, Identity, Permanent, Record, Skip, Source, TaskArgs
+from crawlerd.source import (
+    STREAM_NAME,
+    Api,
+    Cursor,
+    ForAccount,
+    Gather,
+    Identity,
+    Permanent,
+    Record,
+    Skip,
+    Source,
+    SourceOf,
+    TaskArgs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from crawlerd.core.account import AccountSpec
     from crawlerd.core.outcome import Outcome
-    from crawlerd.core.task import NewTask, Task
-    from crawlerd.source import Output
+    from crawlerd.core.task import NewGather, NewTask, Task
+    from crawlerd.source import Output, RunPlan
 
 DATA = (dict, Mapping, type(None))  # dict first: it is quicker by far
 
@@ -36,10 +49,21 @@ class Client(Protocol):
     def open(self, source: Source, account: AccountSpec) -> AttemptApi: ...
 
 
-def attempt(source: Source, account: AccountSpec, api: Api, task: Task, *, jitter: float) -> Outcome:
-    """Runs the task's handler to its end. A raise discards all that it yielded. Never raises itself."""
+def attempt(
+    source: Source,
+    account: AccountSpec,
+    api: Api,
+    task: Task,
+    *,
+    jitter: float,
+    source_of: SourceOf = lambda _: None,
+) -> Outcome:
+    """Runs the task's handler to its end. A raise discards all that it yielded. Never raises itself.
+
+    source_of: an account's source by the account's name, None when it is not configured.
+    """
     try:
-        return _gather(source, source.perform(api, task.kind, task.payload))
+        return _collect(source, source.perform(api, task.kind, task.payload), source_of)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever a handler raises becomes an outcome, here only
@@ -50,9 +74,18 @@ def attempt(source: Source, account: AccountSpec, api: Api, task: Task, *, jitte
         return decide(error, attempt=task.attempt, policy=account.retry, jitter=jitter)
 
 
-def _gather(source: Source, outputs: Iterable[Output]) -> Complete:
+def begin(source: Source, plan: RunPlan, source_of: SourceOf) -> Complete:
+    """What a run begins with, as if a task had yielded it. Permanent for whatever the source raises."""
+    try:
+        return source.first(plan, source_of)
+    except Exception as error:
+        raise Permanent(f"the source {source.name} cannot begin: {type(error).__name__}: {error}") from error
+
+
+def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf) -> Complete:
     records: dict[str, list[Record]] = {}
     children: list[NewTask] = []
+    gathers: list[NewGather] = []
     cursors: list[tuple[str, str]] = []
     greatest: list[tuple[str, str]] = []
     skipped: list[Skipped] = []
@@ -64,10 +97,15 @@ def _gather(source: Source, outputs: Iterable[Output]) -> Complete:
                     kinds = type(output.key).__name__, type(output.data).__name__
                     raise TypeError(f"a Record's key is text and its data a mapping or None, not {kinds}")
                 records.setdefault(output.stream, []).append(output)
-            case TaskArgs():
-                child = source.new_task(output)
+            case TaskArgs() | ForAccount():
+                child = source.new_task(output, source_of)
                 _text(child.bucket)
                 children.append(child)
+            case Gather():
+                gather = source.new_gather(output, source_of)
+                for child in (*gather.tasks, gather.then):
+                    _text(child.bucket)
+                gathers.append(gather)
             case Cursor():
                 (greatest if output.greatest else cursors).append((_text(output.stream), _text(output.value)))
             case Skip():
@@ -77,14 +115,14 @@ def _gather(source: Source, outputs: Iterable[Output]) -> Complete:
             case Identity():
                 identity = _text(output.value)
             case _:
-                kind = type(output).__name__
-                raise TypeError(f"a handler yields Record, TaskArgs, Cursor, Skip or Identity, not {kind}")
+                kinds = "Record, TaskArgs, ForAccount, Gather, Cursor, Skip or Identity"
+                raise TypeError(f"a handler yields {kinds}, not {type(output).__name__}")
     batches: list[Batch] = []
     for stream, group in records.items():
         batch = _batch(stream, group, skipped)
         if batch.count:
             batches.append(batch)
-    return Complete(batches, children, cursors, skipped, identity, greatest)
+    return Complete(batches, children, cursors, skipped, identity, gathers, greatest)
 
 
 def _text(value: str) -> str:

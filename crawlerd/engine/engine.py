@@ -5,14 +5,16 @@ from __future__ import annotations
 import gc
 import logging
 import math
+import resource
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from crawlerd.core.errors import FrontierError
+from crawlerd.core.errors import FrontierError, Permanent
 from crawlerd.core.schedule import next_fire
+from crawlerd.engine.attempt import begin
 from crawlerd.engine.clock import Clock
 from crawlerd.engine.dispatcher import Dispatcher
 from crawlerd.engine.store import Store, Target
@@ -33,10 +35,12 @@ if TYPE_CHECKING:
     from crawlerd.core.account import ImportSpec, LimitSpec
     from crawlerd.settings import Settings
     from crawlerd.sink import Sink
+    from crawlerd.source import Source
 
 log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 300.0  # a paused account's credentials are tried again so often
+START_SECONDS = 60.0  # between tries to start an import whose source raises an error at once
 MIB = 1 << 20
 GARBAGE_OBJECTS = 50_000  # new ones that start a collection; at the default of 700, it took a third of the time
 
@@ -64,6 +68,7 @@ class Engine:
         self._paused_at: dict[str, float] = {}
         self._ended: SimpleQueue[int] = SimpleQueue()
         self._active: dict[str, list[int]] = {}
+        self._not_before: dict[str, float] = {}
         state_dir = settings.daemon.state_dir
         self._lock = StateLock(state_dir)
         try:
@@ -77,7 +82,12 @@ class Engine:
         self._account_names = {number: name for name, number in self._account_ids.items()}
         self._sinks: dict[str, Sink] = {}
         self.store = Store(
-            self._frontier, self.clock, on_ended=self._on_ended, on_fatal=self._on_fatal, beat=self._lock.beat
+            self._frontier,
+            self.clock,
+            on_ended=self._on_ended,
+            on_borrowed=self._on_borrowed,
+            on_fatal=self._on_fatal,
+            beat=self._lock.beat,
         )
         storage = settings.daemon.limiter_storage
         self._shared = SharedLimits(storage, now=self.clock.now) if storage else None
@@ -123,6 +133,7 @@ class Engine:
     def start(self) -> None:
         gc.freeze()  # what is here stays; and the many tasks in flight are no garbage, yet each collection walked them
         gc.set_threshold(GARBAGE_OBJECTS)
+        _raise_open_files()
         if self._shared:
             self._shared.start()
         self.dispatcher.start()
@@ -163,25 +174,31 @@ class Engine:
         account = self.settings.accounts[spec.account]
         source = self.settings.sources[account.source]
 
-        def begin() -> Started:
-            target = Target(self._sink(spec.sink), source.name, account.name, spec.priority)
-            number = self._account_ids[account.name]
+        def run_it() -> Started:
+            sink = None if spec.sink is None else self._sink(spec.sink)
+            target = Target(sink, source.name, account.name, spec.priority)
             runs = self._frontier.running_runs(name)
             resumed = bool(runs)
             if not runs:
-                plan = RunPlan(spec.streams, full, self.clock.now(), self._frontier.cursors(name))
-                tasks = target.prioritised(source.first_tasks(plan))
-                started = self._frontier.start_run(name, number, tasks, full=full, now=plan.started_at)
+                plan = RunPlan(spec.streams, full, self.clock.now(), self._frontier.cursors(name), spec.options)
+                first = target.prioritised(begin(source, plan, self._source_of))
+                number = self._account_ids[account.name]
+                started = self._frontier.start_run(
+                    name, number, first.children, gathers=first.gathers, full=full, now=plan.started_at
+                )
                 if started.ended:
                     self._on_ended(started.ended)
                 runs = [started.run]
-            self._check(account.name)
+            accounts = dict.fromkeys(number for run in runs for number in self._frontier.accounts(run))
+            for number in accounts:
+                self._check(number)
             for run in runs:
                 self.store.serve_run(run, target)
-            self.store.offer(number)
+            for number in accounts:
+                self.store.offer(number)
             return Started(runs, resumed)
 
-        started = self.store.call(begin).result()
+        started = self.store.call(run_it).result()
         self._active[name] = started.runs
         for run in started.runs:
             log.info("import %s: run %d %s", name, run, "resumed" if started.resumed else "started")
@@ -195,13 +212,17 @@ class Engine:
         for name, spec in self.settings.imports.items():
             if name in self._active:
                 continue
-            due = self.store.call(partial(self._due, spec, now)).result()
+            due = max(self.store.call(partial(self._due, spec, now)).result(), self._not_before.get(name, 0.0))
             if due <= now:
-                self.start_import(name)
+                try:
+                    self.start_import(name)
+                except Permanent as error:
+                    log.error("import %s: %s", name, error)
+                    due = self._not_before[name] = now + START_SECONDS
             soonest = min(soonest, due)
         for account, since in list(self._paused_at.items()):
             if now - since >= PROBE_SECONDS:
-                self._check(account)
+                self._check(self._account_ids[account])
         return max(0.1, soonest - now)
 
     def _due(self, spec: ImportSpec, now: float) -> float:
@@ -272,10 +293,24 @@ class Engine:
         self.store.call(lambda: self._frontier.pause(account, reason))
         self.changed.set()
 
-    def _check(self, account: str) -> None:
+    def _on_borrowed(self, pairs: Iterable[tuple[int, int]]) -> None:
+        for _, account in pairs:
+            self._check(account)
+
+    def _check(self, number: int) -> None:
         """Lets the source's guard check the account's credentials (again), paused or not."""
-        source = self.settings.sources[self.settings.accounts[account].source]
-        number = self._account_ids[account]
+        account = self._account_names.get(number)
+        source = self._source_of(account) if account else None
+        if account is None or source is None:
+            account, reason = (
+                self._frontier.account_name(number),
+                "not configured any more, but an import has tasks for it",
+            )
+            log.error("account %s is paused: %s", account, reason)
+            self.paused[account] = reason
+            self._frontier.pause(number, reason)
+            self.changed.set()
+            return
         self.paused.pop(account, None)
         self._paused_at.pop(account, None)
         if source.guard is None:
@@ -283,6 +318,10 @@ class Engine:
         else:
             task = source.new_task(source.guard)
             self.dispatcher.guard(number, task.kind, task.payload)
+
+    def _source_of(self, account: str) -> Source | None:
+        spec = self.settings.accounts.get(account)
+        return None if spec is None else self.settings.sources[spec.source]
 
     def _find_account(self, number: int) -> tuple[str, LimitSpec] | None:
         name = self._account_names.get(number)
@@ -293,6 +332,14 @@ class Engine:
         if sink is None:
             sink = self._sinks[name] = SqliteSink(self.settings.sinks[name].path)
         return sink
+
+
+def _raise_open_files() -> None:
+    """Raises the limit of open files, which the worker processes inherit, to what the system permits."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        log.info("the limit of open files was %d and is now %d, the most that the system permits", soft, hard)
 
 
 def _learned(rows: Mapping[str, str]) -> dict[str, Learned]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from crawlerd.core.errors import FrontierError, SinkError, StorageFailed
-from crawlerd.core.outcome import Complete, Defer, Pause
+from crawlerd.core.errors import CrawlerdError, FrontierError, SinkError, StorageFailed
+from crawlerd.core.outcome import Bury, Complete, Defer, Pause
 from crawlerd.ratelimit.quota import Ask, DurableWindows, Grant, grant
 from crawlerd.sink import Delivery
 
@@ -42,16 +42,31 @@ T = TypeVar("T")
 
 
 class Target(NamedTuple):
-    """Where a run's records go, and under which names. priority: of all its tasks, None for auto."""
+    """Where a run's records go, and under which names. sink: None when the import has none. priority: of all its tasks,
+    None for auto."""
 
-    sink: Sink
+    sink: Sink | None
     source: str
     account: str
     priority: int | None = None
 
-    def prioritised(self, tasks: list[NewTask]) -> list[NewTask]:
-        if self.priority is None:
-            return tasks
+    def adapted(self, outcome: Complete) -> Complete | Bury:
+        """A task's outcome as the run's import wants it."""
+        if self.sink is None and outcome.batches:
+            streams = ", ".join(batch.stream for batch in outcome.batches)
+            return Bury(f"it yields records of {streams}, but its import has no sink", stream=outcome.batches[0].stream)
+        return self.prioritised(outcome)
+
+    def prioritised(self, outcome: Complete) -> Complete:
+        if self.priority is None or not (outcome.children or outcome.gathers):
+            return outcome
+        gathers = [
+            msgspec.structs.replace(each, tasks=self._each(each.tasks), then=self._each([each.then])[0])
+            for each in outcome.gathers
+        ]
+        return msgspec.structs.replace(outcome, children=self._each(outcome.children), gathers=gathers)
+
+    def _each(self, tasks: list[NewTask]) -> list[NewTask]:
         return [msgspec.structs.replace(task, priority=self.priority) for task in tasks]
 
 
@@ -80,8 +95,9 @@ class Shelf:
 class Store:
     """Runs on a thread of its own between `start` and `stop`. Methods may be called from any thread.
 
-    on_ended: called with the ids of runs that ended. on_fatal: called once with the error that stopped the store.
-    beat: called about once a second while it works.
+    on_ended: called with the ids of runs that ended. on_borrowed: called with (run, account) before the first tasks of
+    a run for an account that is not its own are given out. on_fatal: called once with the error that stopped the
+    store. beat: called about once a second while it works.
     """
 
     def __init__(
@@ -90,11 +106,12 @@ class Store:
         clock: Clock,
         *,
         on_ended: Callable[[Sequence[int]], None],
+        on_borrowed: Callable[[Sequence[tuple[int, int]]], None],
         on_fatal: Callable[[BaseException], None],
         beat: Callable[[], None],
     ) -> None:
         self._frontier, self._clock = frontier, clock
-        self._on_ended, self._on_fatal, self._beat = on_ended, on_fatal, beat
+        self._on_ended, self._on_borrowed, self._on_fatal, self._beat = on_ended, on_borrowed, on_fatal, beat
         self._inbox: SimpleQueue[list[Settled] | Ask | tuple[int, int] | None] = SimpleQueue()
         self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._failed = False
@@ -172,6 +189,8 @@ class Store:
 
     def arrived(self, committed: Committed) -> None:
         """Tells the dispatcher of tasks that have become ready, and others of runs that ended."""
+        if committed.borrowed:
+            self._on_borrowed(committed.borrowed)
         for number, first in committed.arrived.items():
             shelf = self._shelves.get(number)
             if shelf is None:
@@ -250,11 +269,12 @@ class Store:
                 if self._failed:
                     raise FrontierError("the store has stopped")
                 future.set_result(function())
-            except (FrontierError, SinkError) as error:
+            except CrawlerdError as error:
                 future.set_exception(error)
 
     def _commit(self, group: list[Settled]) -> None:
-        self._prioritise(group)
+        size = _size(group)
+        self._adapt(group)
         blocked, self._blocked = self._blocked, {}
         asks, self._asks = self._asks, []
         learned, self._learned = self._learned, {}
@@ -290,7 +310,7 @@ class Store:
         self._committed_at = time.monotonic()
         self.commits += 1
         self._settled += len(group)
-        self._settled_bytes += _size(group)
+        self._settled_bytes += size
         touched = set()
         for settled in group:
             if type(settled.outcome) not in (Defer, Pause):  # those are still in the dispatcher's hands
@@ -306,14 +326,13 @@ class Store:
                 del self._shelves[number]
         self.dispatcher.committed()
 
-    def _prioritise(self, group: list[Settled]) -> None:
+    def _adapt(self, group: list[Settled]) -> None:
         for index, settled in enumerate(group):
             outcome = settled.outcome
-            if type(outcome) is Complete and outcome.children:
-                target = self._targets[settled.task.run]
-                if target.priority is not None:
-                    changed = msgspec.structs.replace(outcome, children=target.prioritised(outcome.children))
-                    group[index] = msgspec.structs.replace(settled, outcome=changed)
+            if type(outcome) is Complete and (outcome.children or outcome.gathers or outcome.batches):
+                adapted = self._targets[settled.task.run].adapted(outcome)
+                if adapted is not outcome:
+                    group[index] = msgspec.structs.replace(settled, outcome=adapted)
 
     def _deliver(self, group: list[Settled]) -> None:
         deliveries: dict[Sink, list[Delivery]] = {}
@@ -322,6 +341,7 @@ class Store:
             if type(outcome) is Complete and outcome.batches:
                 run = settled.task.run
                 target = self._targets[run]
+                assert target.sink is not None  # noqa: S101 - see Target.adapted
                 delivery = Delivery(target.source, target.account, run, outcome.batches)
                 deliveries.setdefault(target.sink, []).append(delivery)
         for sink, records in deliveries.items():

@@ -25,6 +25,7 @@ from crawlerd.sources import load_source
 if TYPE_CHECKING:
     from crawlerd.core.task import Task
     from crawlerd.engine.attempt import Client
+    from crawlerd.source import Source
 
 COALESCE_SECONDS = 0.001  # results wait this long for company: a message for each no-op would cost more than the no-op
 COALESCE_RESULTS = 256
@@ -97,10 +98,14 @@ class Worker:
             return Result(token, Bury(f"account {name} is not configured"))
         source = self._sources[account.source]
         api = self._http().open(source, account)
-        outcome = attempt(source, account, api, task, jitter=jitter)
+        outcome = attempt(source, account, api, task, jitter=jitter, source_of=self._source_of)
         if isinstance(outcome, Bury) and (kind := source.kinds.get(task.kind)):
             outcome = msgspec.structs.replace(outcome, stream=kind.stream)
         return Result(token, outcome, api.sent_at, api.done_at)
+
+    def _source_of(self, account: str) -> Source | None:
+        spec = self._accounts.get(account)
+        return None if spec is None else self._sources[spec.source]
 
     def _http(self) -> Client:
         if self._client is None:

@@ -19,6 +19,7 @@ class Counts:
 
     open: int = 0
     delayed: int = 0
+    waiting: int = 0
     done: int = 0
     dead: int = 0
     retried: int = 0
@@ -26,7 +27,24 @@ class Counts:
     records: int = 0
 
     def row(self) -> tuple[int, ...]:
-        return (self.open, self.delayed, self.done, self.dead, self.retried, self.throttled, self.records)
+        return (
+            self.open,
+            self.delayed,
+            self.waiting,
+            self.done,
+            self.dead,
+            self.retried,
+            self.throttled,
+            self.records,
+        )
+
+
+@dataclass(slots=True)
+class Members:
+    """Differences to the counters of a group."""
+
+    open: int = 0
+    dead: int = 0
 
 
 @dataclass(slots=True)
@@ -40,12 +58,14 @@ class Tally:
 
 @dataclass(slots=True)
 class Change:
-    """Rows to write, as tuples in the order of their table's columns, and counters as differences."""
+    """Rows to write, as tuples in the order of their table's columns, and counters as differences. grouped: those that
+    become ready in a group."""
 
     now: float
     gone: list[tuple[int, int, int]] = field(default_factory=list)
     done: list[int] = field(default_factory=list)
     ready: list[tuple[int, int, int, int, int, int, str]] = field(default_factory=list)
+    grouped: list[tuple[int, int, int, int, int, int, str, int]] = field(default_factory=list)
     delayed: list[tuple[object, ...]] = field(default_factory=list)
     dead: list[tuple[object, ...]] = field(default_factory=list)
     crashed: list[tuple[int, int, int]] = field(default_factory=list)
@@ -54,10 +74,12 @@ class Change:
     buckets: Counter[int] = field(default_factory=Counter)
     runs: defaultdict[int, Counts] = field(default_factory=lambda: defaultdict(Counts))
     tallies: defaultdict[tuple[int, str], Tally] = field(default_factory=lambda: defaultdict(Tally))
+    groups: defaultdict[int, Members] = field(default_factory=lambda: defaultdict(Members))
     arrived: dict[int, tuple[int, int]] = field(default_factory=dict)
+    borrowed: list[tuple[int, int]] = field(default_factory=list)
 
     def settle(self, task: Task, kind: int, outcome: Outcome) -> None:
-        """What the outcome of a leased task changes, but for the children of a Complete."""
+        """What the outcome of a leased task changes, but for the children and groups of a Complete."""
         counts, attempt = self.runs[task.run], task.attempt + 1
         match outcome:
             case Complete():
@@ -75,6 +97,7 @@ class Change:
                         attempt,
                         outcome.error,
                         task.payload,
+                        task.group,
                     )
                 )
                 counts.delayed += 1
@@ -82,6 +105,8 @@ class Change:
             case Bury():
                 self.gone.append((task.bucket, task.priority, task.seq))
                 counts.open -= 1
+                if task.group:
+                    self.groups[task.group].open -= 1
                 self.bury(task, kind, outcome)
             case Defer():
                 counts.throttled += 1
@@ -102,6 +127,8 @@ class Change:
         run = task.run
         self.gone.append((task.bucket, task.priority, task.seq))
         self.done.append(run)
+        if task.group:
+            self.groups[task.group].open -= 1
         if outcome.batches:
             for batch in outcome.batches:
                 self.runs[run].records += batch.count
@@ -116,8 +143,13 @@ class Change:
         if outcome.greatest:
             self.greatest += [(run, of, value) for of, value in outcome.greatest]
 
-    def make_ready(self, bucket: int, priority: int, seq: int, run: int, kind: int, attempt: int, payload: str) -> None:
-        self.ready.append((bucket, priority, seq, run, kind, attempt, payload))
+    def make_ready(
+        self, bucket: int, priority: int, seq: int, run: int, kind: int, attempt: int, payload: str, group: int
+    ) -> None:
+        if group:
+            self.grouped.append((bucket, priority, seq, run, kind, attempt, payload, group))
+        else:  # a column less is a tenth of the time of a row
+            self.ready.append((bucket, priority, seq, run, kind, attempt, payload))
         self.buckets[bucket] += 1
         self._arrive(bucket, priority, seq)
 
@@ -136,9 +168,12 @@ class Change:
                 outcome.error,
                 task.payload,
                 self.now,
+                task.group,
             )
         )
         self.runs[task.run].dead += 1
+        if task.group:
+            self.groups[task.group].dead += 1
 
     def _arrive(self, bucket: int, priority: int, seq: int) -> None:
         self.arrived[bucket] = min(self.arrived.get(bucket, (priority, seq)), (priority, seq))

@@ -9,6 +9,7 @@ import msgspec
 from crawlerd.frontier.schema import FILE_NAME, connect_reader, storage_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     import apsw
@@ -28,7 +29,8 @@ class StreamReport(msgspec.Struct, frozen=True):
 
 
 class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
-    """One run. started_at, ended_at: Unix seconds. ready includes the tasks that are leased at this moment."""
+    """One run. started_at, ended_at: Unix seconds. ready includes the tasks that are leased at this moment; waiting are
+    those that follow a group of others."""
 
     id: int
     import_name: str
@@ -39,6 +41,7 @@ class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
     ended_at: float | None
     ready: int
     delayed: int
+    waiting: int
     done: int
     dead: int
     retried: int
@@ -62,6 +65,7 @@ class Status(msgspec.Struct, frozen=True):
 
     ready: int
     delayed: int
+    waiting: int
     dead: int
     runs: list[RunReport]
     accounts: list[AccountReport]
@@ -84,8 +88,9 @@ class DeadLetter(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
 
 
 _RUN = """
-SELECT run.id, run.import, account.name, run."full", run.state, run.started_at, run.ended_at, run.open - run.delayed,
-       run.delayed, run.done, run.dead, run.retried, run.throttled, run.records
+SELECT run.id, run.import, account.name, run."full", run.state, run.started_at, run.ended_at,
+       run.open - run.delayed - run.waiting, run.delayed, run.waiting, run.done, run.dead, run.retried, run.throttled,
+       run.records
 FROM run JOIN account ON account.id = run.account
 """
 _DEAD = """
@@ -116,7 +121,7 @@ class FrontierReader:
 
     def status(self) -> Status:
         runs = [_struct(RunReport, row) for row in self._rows(f"{_RUN} ORDER BY run.id DESC LIMIT ?", SHOWN_RUNS)]
-        ready, delayed, dead = self.totals()
+        ready, delayed, waiting, dead = self.totals()
         accounts = [
             AccountReport(*row)
             for row in self._rows(
@@ -125,17 +130,42 @@ class FrontierReader:
                 "GROUP BY account.id ORDER BY account.name"
             )
         ]
-        return Status(ready, delayed, dead, runs, accounts)
+        return Status(ready, delayed, waiting, dead, runs, accounts)
 
-    def totals(self) -> tuple[int, int, int]:
-        """Tasks that are ready (or leased), delayed, and dead."""
-        ready, delayed = self._rows(
-            "SELECT coalesce(sum(open - delayed), 0), coalesce(sum(delayed), 0) FROM run WHERE state = 'running'"
+    def totals(self) -> tuple[int, int, int, int]:
+        """Tasks that are ready (or leased), delayed, waiting for a group, and dead."""
+        ready, delayed, waiting = self._rows(
+            "SELECT coalesce(sum(open - delayed - waiting), 0), coalesce(sum(delayed), 0), coalesce(sum(waiting), 0) "
+            "FROM run WHERE state = 'running'"
         )[0]
-        return ready, delayed, self._rows("SELECT coalesce(sum(dead), 0) FROM run WHERE dead > 0")[0][0]
+        return ready, delayed, waiting, self._rows("SELECT coalesce(sum(dead), 0) FROM run WHERE dead > 0")[0][0]
 
     def run(self, number: int) -> RunReport:
         return _struct(RunReport, self._rows(f"{_RUN} WHERE run.id = ?", number)[0])
+
+    def accounts(self, run: int) -> list[str]:
+        """The accounts that the run has had tasks for, its own among them."""
+        rows = self._rows(
+            "SELECT name FROM account WHERE id IN "
+            "(SELECT account FROM run WHERE id = ?1 UNION SELECT account FROM borrowed WHERE run = ?1) ORDER BY name",
+            run,
+        )
+        return [name for (name,) in rows]
+
+    def goes_on(self, run: int, accounts: Collection[str]) -> bool:
+        """Whether any task of the run is ready or delayed for one of these accounts. Reads their ready tasks until it
+        finds one."""
+        return bool(
+            self._rows(
+                "WITH theirs AS (SELECT bucket.id, ready FROM bucket JOIN account ON account.id = bucket.account "
+                "WHERE account.name IN (SELECT value FROM json_each(?2))) "
+                "SELECT EXISTS (SELECT 1 FROM theirs CROSS JOIN ready ON ready.bucket = theirs.id "
+                "WHERE theirs.ready > 0 AND run = ?1) "
+                "OR EXISTS (SELECT 1 FROM delayed WHERE run = ?1 AND bucket IN (SELECT id FROM theirs))",
+                run,
+                msgspec.json.encode(list(accounts)).decode(),
+            )[0][0]
+        )
 
     def streams(self, run: int) -> dict[str, StreamReport]:
         """The report of a run, by stream."""

@@ -27,10 +27,14 @@ PRAGMAS = {
 }
 
 # A task's state is the table it lies in: ready, delayed or dead; gone when its completion committed. A lease is not on
-# disk: it lives in the memory of the process that holds the lock, and dies with it.
+# disk: it lives in the memory of the process that holds the lock, and dies with it. A row of `gather` is a group, and
+# the task that waits for its end, whose number it has; when the group has failed, that task lies in `dead` instead.
 #
-#   run.open     tasks that are ready or delayed        bucket.ready   rows of `ready` in the bucket
-#   run.delayed  rows of `delayed`                      run.dead       rows of `dead`
+#   run.open     tasks that are ready, delayed, waiting   bucket.ready   rows of `ready` in the bucket
+#   run.delayed  rows of `delayed`                        run.dead       rows of `dead`
+#   run.waiting  rows of `gather` that have not failed
+#   gather.open  ready and delayed tasks of the group, and groups right inside it that have not failed; 0: it has failed
+#   gather.dead  rows of `dead` of the group
 MIGRATIONS = [
     """
 CREATE TABLE account(
@@ -143,6 +147,31 @@ CREATE TABLE learned(                                  -- limits that were found
 CREATE TABLE next_seq(value INTEGER NOT NULL) STRICT;
 INSERT INTO next_seq VALUES (1);
 """,
+    """
+CREATE TABLE gather(
+    id INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL,
+    parent INTEGER NOT NULL,                           -- the group that it is inside of, 0 for none
+    open INTEGER NOT NULL DEFAULT 0 CHECK (open >= 0),
+    dead INTEGER NOT NULL DEFAULT 0 CHECK (dead >= 0),
+    if_dead TEXT NOT NULL CHECK (if_dead IN ('run','fail')),
+    bucket INTEGER NOT NULL,                           -- of the task that waits, as the following
+    priority INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    payload TEXT NOT NULL
+) STRICT;
+CREATE INDEX gather_parent ON gather(parent) WHERE parent > 0;
+ALTER TABLE ready ADD COLUMN grp INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE delayed ADD COLUMN grp INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE dead ADD COLUMN grp INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX dead_group ON dead(grp) WHERE grp > 0;
+ALTER TABLE run ADD COLUMN waiting INTEGER NOT NULL DEFAULT 0 CHECK (waiting BETWEEN 0 AND open - delayed);
+CREATE TABLE borrowed(                                 -- accounts that a run has had tasks for beside its own
+    run INTEGER NOT NULL,
+    account INTEGER NOT NULL,
+    PRIMARY KEY (run, account)
+) STRICT, WITHOUT ROWID;
+""",
 ]
 
 
@@ -173,8 +202,11 @@ def connect(state_dir: Path) -> apsw.Connection:
     return database
 
 
-def connect_reader(path: Path) -> apsw.Connection | None:
-    """A read-only connection, None when there is no frontier yet. Keep it short: a long reader holds up checkpoints."""
+def connect_reader(path: Path, *, older: bool = False) -> apsw.Connection | None:
+    """A read-only connection, None when there is no frontier yet. Keep it short: a long reader holds up checkpoints.
+
+    older: that of an older crawlerd will do; FrontierError for it otherwise, FrontierTooNew for one of a newer.
+    """
     if not path.exists():
         return None
     with storage_errors(path):
@@ -184,6 +216,11 @@ def connect_reader(path: Path) -> apsw.Connection | None:
         version = database.pragma("user_version")
     if version > len(MIGRATIONS):
         raise FrontierTooNew(f"{path} was written by a newer crawlerd (version {version}): upgrade crawlerd")
+    if 0 < version < len(MIGRATIONS) and not older:
+        raise FrontierError(
+            f"{path} was written by an older crawlerd (version {version}, this one's is {len(MIGRATIONS)}): "
+            "the daemon, or an import, brings it up to date when it starts"
+        )
     return database if version else None
 
 

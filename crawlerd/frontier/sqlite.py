@@ -10,6 +10,7 @@ import msgspec
 from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import Bury, Complete, Outcome
 from crawlerd.core.task import Task
+from crawlerd.frontier import groups
 from crawlerd.frontier.change import Change
 from crawlerd.frontier.quota import QuotaRows
 from crawlerd.frontier.schema import FILE_NAME, connect, storage_errors, transaction
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from crawlerd.core.task import NewTask
+    from crawlerd.core.task import NewGather, NewTask
 
 RunState = Literal["running", "completed", "completed with dead letters", "failed", "cancelled"]
 _tasks = msgspec.json.Decoder(list[Task]).decode
@@ -45,10 +46,12 @@ class Settled(msgspec.Struct, frozen=True, gc=False):
 
 
 class Committed(NamedTuple):
-    """arrived: buckets that got ready tasks, with the first key (priority, seq) of them. ended: runs now over."""
+    """arrived: buckets that got ready tasks, with the first key (priority, seq) of them. ended: runs now over.
+    borrowed: (run, account) where a run has got its first tasks for an account that is not its own."""
 
     arrived: dict[int, tuple[int, int]]
     ended: list[int]
+    borrowed: Sequence[tuple[int, int]] = ()
 
 
 class StartedRun(NamedTuple):
@@ -111,6 +114,9 @@ class Frontier:
     def _read_names(self) -> None:
         self._kind_ids: dict[str, int] = dict(self._read("SELECT name, id FROM kind"))
         self._bucket_ids: dict[tuple[int, str], int] = {}
+        self._account_ids: dict[str, int] = dict(self._read("SELECT name, id FROM account"))
+        self._own: dict[int, int] = {}
+        self._borrowed: dict[int, set[int]] = {}
 
     def close(self) -> None:
         """Checkpoints and closes; a crash instead loses nothing."""
@@ -128,7 +134,12 @@ class Frontier:
                 "ON CONFLICT (name) DO UPDATE SET source = excluded.source RETURNING id",
                 (name, source),
             ).get
+        self._account_ids[name] = number
         return number
+
+    def account_name(self, number: int) -> str:
+        name: str = self._read("SELECT name FROM account WHERE id = ?", number)[0][0]
+        return name
 
     def confirm(self, account: int, identity: str) -> str | None:
         """Notes who the account's credentials belong to, once. The identity noted before if it is another one."""
@@ -148,9 +159,16 @@ class Frontier:
             self._db.execute("UPDATE account SET paused = NULL WHERE id = ?", (account,))
 
     def start_run(
-        self, import_name: str, account: int, tasks: Sequence[NewTask], *, full: bool, now: float
+        self,
+        import_name: str,
+        account: int,
+        tasks: Sequence[NewTask],
+        *,
+        gathers: Sequence[NewGather] = (),
+        full: bool,
+        now: float,
     ) -> StartedRun:
-        """A new run with its first tasks; without any it has ended at once."""
+        """A new run with its first tasks and groups; without any it has ended at once."""
         with self._transaction():
             run: int = self._db.execute(
                 'INSERT INTO run(import, account, "full", state, started_at) VALUES (?, ?, ?, ?, ?) RETURNING id',
@@ -158,7 +176,8 @@ class Frontier:
             ).get
             change = Change(now)
             change.runs[run].open = 0
-            self._add(change, [(run, account, task) for task in tasks])
+            members = self._open(change, [(run, account, gather, 0) for gather in gathers])
+            self._add(change, [*((run, account, task, 0) for task in tasks), *members])
             return StartedRun(run, self._apply(change).ended)
 
     def run(self, number: int) -> Run:
@@ -168,6 +187,11 @@ class Frontier:
         ):
             return Run(row[0], row[1], row[2], bool(row[3]), *row[4:])
         raise KeyError(number)
+
+    def accounts(self, run: int) -> list[int]:
+        """The accounts that a run has had tasks for, its own first."""
+        others = self._read("SELECT account FROM borrowed WHERE run = ? ORDER BY account", run)
+        return [self.run(run).account, *(account for (account,) in others)]
 
     def latest_run(self, import_name: str) -> Run | None:
         """The import's newest run, running or ended."""
@@ -205,7 +229,7 @@ class Frontier:
         """The bucket's next `count` ready tasks behind the key (priority, seq)."""
         (text,) = self._read(  # one row, for with each row the interpreter's lock is given up and fought for again
             "SELECT json_group_array(json_array("
-            "seq, bucket, priority, run, (SELECT name FROM kind WHERE id = kind), attempt, payload, crashes)) "
+            "seq, bucket, priority, run, (SELECT name FROM kind WHERE id = kind), attempt, payload, crashes, grp)) "
             "FROM (SELECT * FROM ready WHERE bucket = ? AND (priority, seq) > (?, ?) ORDER BY priority, seq LIMIT ?)",
             bucket,
             *after,
@@ -237,17 +261,22 @@ class Frontier:
         writes to `quota_rows`.
         """
         change = Change(now)
-        children: list[tuple[int, int, NewTask]] = []
+        children: list[tuple[int, int, NewTask, int]] = []
+        gathers: list[tuple[int, int, NewGather, int]] = []
         for settled in group:
             task, outcome = settled.task, settled.outcome
             if type(outcome) is Complete:
                 change.complete(task, outcome)
                 if outcome.children:
-                    children += [(task.run, settled.account, child) for child in outcome.children]
+                    children += [(task.run, settled.account, child, task.group) for child in outcome.children]
+                if outcome.gathers:
+                    gathers += [(task.run, settled.account, gather, task.group) for gather in outcome.gathers]
             else:
                 change.settle(task, self._kind_ids[task.kind], outcome)
         with self._transaction():
             self._remove(change)
+            if gathers:
+                children += self._open(change, gathers)
             self._add(change, children)
             self._wake(change, due)
             if blocked:
@@ -269,18 +298,10 @@ class Frontier:
 
     def retry_dead(self, numbers: Sequence[int]) -> tuple[int, list[str]]:
         """Makes dead letters ready again, with all their attempts; ended runs run again. Returns how many there were,
-        and the names of their imports."""
+        and the names of their imports. What groups have failed for is waited for again."""
         change = Change(0.0)
         with self._transaction():
-            rows = self._execute(
-                "DELETE FROM dead WHERE seq IN (SELECT value->>0 FROM json_each(?)) "
-                "RETURNING bucket, priority, seq, run, kind, payload",
-                [(number,) for number in numbers],
-            )
-            for bucket, priority, seq, run, kind, payload in rows:
-                change.make_ready(bucket, priority, seq, run, kind, 0, payload)
-                change.runs[run].open += 1
-                change.runs[run].dead -= 1
+            count = groups.retry(numbers, change, self._execute)
             imports = self._execute(
                 "UPDATE run SET state = 'running', ended_at = NULL WHERE id IN (SELECT value->>0 FROM json_each(?)) "
                 "RETURNING import",
@@ -288,7 +309,7 @@ class Frontier:
             )
             self._apply(change)
         self._purging = [run for run in self._purging if run not in change.runs]  # it needs its keys again
-        return len(rows), sorted({name for (name,) in imports})
+        return count, sorted({name for (name,) in imports})
 
     def _execute(self, statement: str, rows: Iterable[Sequence[object]]) -> list[Any]:
         """Runs a statement once for all `rows`, which it reads as json_each(?); not at all when there are none."""
@@ -306,11 +327,37 @@ class Frontier:
         if change.gone and self._db.changes() != len(change.gone):
             raise FrontierError(f"{self.path}: a task that was worked on is not in `ready`; nothing was written")
 
-    def _add(self, change: Change, tasks: Sequence[tuple[int, int, NewTask]]) -> None:
-        """New tasks of (run, account); one that must be unique in its run and was there before is left out."""
+    def _open(
+        self, change: Change, gathers: Sequence[tuple[int, int, NewGather, int]]
+    ) -> list[tuple[int, int, NewTask, int]]:
+        """New groups of (run, account, …, the group they are inside of). Returns their tasks, which are to be added."""
+        rows, members = [], []
+        for run, account, gather, parent in gathers:
+            then = gather.then
+            bucket = self._bucket_id(self._account_for(change, run, account, then), then.bucket)
+            kind = self._kind_id(then.kind)
+            rows.append((self._next_seq, run, parent, gather.if_dead, bucket, then.priority, kind, then.payload))
+            members += [(run, account, task, self._next_seq) for task in gather.tasks]
+            change.runs[run].open += 1
+            change.runs[run].waiting += 1
+            change.groups[self._next_seq].open += 0  # it may have ended already
+            if parent:
+                change.groups[parent].open += 1
+            self._next_seq += 1
+        self._execute(
+            "INSERT INTO gather(id, run, parent, if_dead, bucket, priority, kind, payload) SELECT value->>0, "
+            "value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7 FROM json_each(?)",
+            rows,
+        )
+        self._db.execute("UPDATE next_seq SET value = ?", (self._next_seq,))
+        return members
+
+    def _add(self, change: Change, tasks: Sequence[tuple[int, int, NewTask, int]]) -> None:
+        """New tasks of (run, account, …, group); one that must be unique in its run and was there before is left
+        out."""
         if not tasks:
             return
-        keys = [(run, task.key()) if task.unique else None for run, _, task in tasks]
+        keys = [(run, self._key(run, account, task)) if task.unique else None for run, account, task, _ in tasks]
         before = {
             (run, key)
             for run, key in self._execute(
@@ -320,7 +367,9 @@ class Frontier:
             )
         }
         fresh = []
-        for (run, account, task), key in zip(tasks, keys, strict=True):
+        for (run, account, task, group), key in zip(tasks, keys, strict=True):
+            if task.account:
+                account = self._account_for(change, run, account, task)
             bucket, kind, repeated = self._bucket_id(account, task.bucket), self._kind_id(task.kind), key in before
             if repeated and not task.sequential:
                 continue
@@ -329,7 +378,7 @@ class Frontier:
                 fresh.append(key)
             if repeated:
                 change.bury(
-                    Task(self._next_seq, bucket, task.priority, run, task.kind, 0, task.payload),
+                    Task(self._next_seq, bucket, task.priority, run, task.kind, 0, task.payload, group=group),
                     kind,
                     Bury(
                         "the API's cursor repeated: this very page was already asked for in this run",
@@ -337,40 +386,64 @@ class Frontier:
                     ),
                 )
             else:
-                change.make_ready(bucket, task.priority, self._next_seq, run, kind, 0, task.payload)
+                change.make_ready(bucket, task.priority, self._next_seq, run, kind, 0, task.payload, group)
                 change.runs[run].open += 1
+                if group:
+                    change.groups[group].open += 1
             self._next_seq += 1
         self._execute("INSERT INTO seen SELECT value->>0, unhex(value->>1) FROM json_each(?)", fresh)
         self._db.execute("UPDATE next_seq SET value = ?", (self._next_seq,))
 
+    def _account_for(self, change: Change, run: int, account: int, task: NewTask) -> int:
+        """The account that a new task of a run is for, which is noted when it is not the run's own."""
+        if task.account:
+            account = self._account_ids[task.account]
+            if account != self._own_account(run) and account not in (known := self._borrowed.setdefault(run, set())):
+                known.add(account)
+                change.borrowed.append((run, account))
+        return account
+
+    def _key(self, run: int, account: int, task: NewTask) -> str:
+        number = self._account_ids[task.account] if task.account else account
+        return task.key(0 if number == self._own_account(run) else number)
+
+    def _own_account(self, run: int) -> int:
+        number = self._own.get(run)
+        if number is None:
+            number = self._own[run] = self._db.execute("SELECT account FROM run WHERE id = ?", (run,)).get
+        return number
+
     def _wake(self, change: Change, limit: int) -> None:
         """Delayed tasks that are due become ready."""
-        for seq, bucket, priority, run, kind, attempt, payload in self._db.execute(
+        for seq, bucket, priority, run, kind, attempt, payload, group in self._db.execute(
             "DELETE FROM delayed WHERE (due_at, seq) IN "
             "(SELECT due_at, seq FROM delayed WHERE due_at <= ? ORDER BY due_at, seq LIMIT ?) "
-            "RETURNING seq, bucket, priority, run, kind, attempt, payload",
+            "RETURNING seq, bucket, priority, run, kind, attempt, payload, grp",
             (change.now, limit),
         ):
-            change.make_ready(bucket, priority, seq, run, kind, attempt, payload)
+            change.make_ready(bucket, priority, seq, run, kind, attempt, payload, group)
             change.runs[run].delayed -= 1
 
     def _apply(self, change: Change) -> Committed:
         """Writes what a change has gathered, and ends the runs that have nothing open any more."""
         change.count()
+        if change.groups:
+            groups.settle(change, self._execute)
+        groups.bury(change, self._execute)
         self._execute(
-            "INSERT INTO ready SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6 "
-            "FROM json_each(?)",
+            "INSERT INTO ready(bucket, priority, seq, run, kind, attempt, crashes, payload) SELECT value->>0, "
+            "value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6 FROM json_each(?)",
             sorted(change.ready),
         )
         self._execute(
-            "INSERT INTO delayed SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, "
-            "value->>6, value->>7, value->>8 FROM json_each(?)",
-            change.delayed,
+            "INSERT INTO ready SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6, "
+            "value->>7 FROM json_each(?)",
+            sorted(change.grouped),
         )
         self._execute(
-            "INSERT INTO dead SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, "
-            "value->>6, value->>7, value->>8, value->>9, value->>10 FROM json_each(?)",
-            change.dead,
+            "INSERT INTO delayed SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, "
+            "value->>6, value->>7, value->>8, value->>9 FROM json_each(?)",
+            change.delayed,
         )
         self._execute(
             "UPDATE ready SET crashes = crashes + 1 WHERE (bucket, priority, seq) IN "
@@ -382,9 +455,10 @@ class Frontier:
             ((bucket, delta) for bucket, delta in change.buckets.items() if delta),
         )
         self._execute(
-            "UPDATE run SET open = open + j.value->>1, delayed = delayed + j.value->>2, done = done + j.value->>3, "
-            "dead = dead + j.value->>4, retried = retried + j.value->>5, throttled = throttled + j.value->>6, "
-            "records = records + j.value->>7 FROM json_each(?) AS j WHERE run.id = j.value->>0",
+            "UPDATE run SET open = open + j.value->>1, delayed = delayed + j.value->>2, "
+            "waiting = waiting + j.value->>3, done = done + j.value->>4, dead = dead + j.value->>5, "
+            "retried = retried + j.value->>6, throttled = throttled + j.value->>7, records = records + j.value->>8 "
+            "FROM json_each(?) AS j WHERE run.id = j.value->>0",
             ((run, *counts.row()) for run, counts in change.runs.items()),
         )
         self._execute(
@@ -397,7 +471,12 @@ class Frontier:
         stage = "INSERT INTO staged SELECT value->>0, value->>1, value->>2 FROM json_each(?) WHERE true "
         self._execute(stage + "ON CONFLICT DO UPDATE SET value = excluded.value", change.staged)
         self._execute(stage + "ON CONFLICT DO UPDATE SET value = max(value, excluded.value)", change.greatest)
-        return Committed(change.arrived, self._end_runs(change))
+        borrowed = self._execute(
+            "INSERT INTO borrowed SELECT value->>0, value->>1 FROM json_each(?) WHERE true ON CONFLICT DO NOTHING "
+            "RETURNING run, account",
+            change.borrowed,
+        )
+        return Committed(change.arrived, self._end_runs(change), borrowed)
 
     def _end_runs(self, change: Change) -> list[int]:
         """A clean end publishes the run's cursors, unless the import has been run anew since."""
@@ -410,6 +489,8 @@ class Frontier:
         )
         for run, state in ended:
             self._purging.append(run)
+            self._own.pop(run, None)
+            self._borrowed.pop(run, None)
             if state == "completed":
                 self._db.execute(
                     "INSERT INTO cursor SELECT run.import, stream, value FROM staged JOIN run ON run.id = staged.run "
