@@ -37,7 +37,8 @@ def try_page(source: Source, account: AccountSpec, stream: str) -> Trial:
     client = HttpClient(connections=1)
     lines: list[str] = []
     try:
-        (task,) = source.first_tasks(RunPlan((stream,), full=True, started_at=time.time()))
+        first = source.first(RunPlan((stream,), full=True, started_at=time.time()), lambda _: None)
+        (task,) = [*first.children, *(task for gather in first.gathers for task in gather.tasks)]
         kind, payload = task.kind, task.payload
         while True:
             here = source.kinds[kind].stream

@@ -6,7 +6,7 @@ import hashlib
 import re
 import types
 from base64 import b64encode
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -14,6 +14,7 @@ from crawlerd.source import (
     Api,
     ClientCredentials,
     Cursor,
+    Gather,
     KeyInQuery,
     Output,
     Permanent,
@@ -22,6 +23,7 @@ from crawlerd.source import (
     RunPlan,
     Skip,
     Source,
+    Sweep,
     TaskArgs,
 )
 from crawlerd.sources.rest.answers import NoPage, decoded, judged
@@ -43,14 +45,23 @@ class Page(TaskArgs, kind="rest.page"):
     """One page of a list. wanted: the streams to be imported of it and below it. since: of those that are incremental
     in this run, the mark from which on. started: Unix seconds of the run's start. parent: the parent's fields that are
     used. at: where the page starts, None for the first. before: what the page before had, where its place is counted.
+    swept: the streams whose records are compared as a whole at the end.
     """
 
     wanted: tuple[str, ...]
     started: float
+    swept: tuple[str, ...] = ()
     since: dict[str, str] = field(default_factory=dict)
     parent: dict[str, Scalar | None] = field(default_factory=dict)
     at: str | int | float | None = None
     before: str = ""
+
+
+@dataclass(frozen=True)
+class Tombstones(TaskArgs, kind="rest.tombstones"):
+    """What the run has not found of these streams is gone. Makes no request."""
+
+    streams: tuple[str, ...]
 
 
 class Request(NamedTuple):
@@ -85,7 +96,7 @@ def make(document: dict[str, Any]) -> Source:
         each.register(source)
 
     @source.starts
-    def first_pages(plan: RunPlan) -> Iterable[TaskArgs]:
+    def first_pages(plan: RunPlan) -> Iterable[TaskArgs | Gather]:
         for name in description.children(None):
             yield from lists[name].first_page(plan)
 
@@ -129,12 +140,17 @@ class List:
         # asked for twice is a cursor that leads round in a circle.
         self._first: type[Page] = types.new_class("FirstPage", (Page,), {"kind": f"{description.name}.{name}"})
         self._next: type[Page] = types.new_class("NextPage", (Page,), {"kind": f"{description.name}.next.{name}"})
+        self._sweep: type[Tombstones] = types.new_class(
+            "Sweep", (Tombstones,), {"kind": f"{description.name}.tombstones.{name}"}
+        )
 
     def register(self, source: Source) -> None:
         priority = BELOW if self._spec.parent else ABOVE
         facts: dict[str, Any] = {"stream": self.name, "cost": self._spec.cost, "priority": priority}
         source.handles(self._first, unique=True, **facts)(self.page)
         source.handles(self._next, sequential=True, **facts)(self.page)
+        if not self._spec.parent:
+            source.handles(self._sweep, stream=self.name, bucket="tombstones")(self.tombstones)
 
     # what a run asks for first
 
@@ -144,13 +160,24 @@ class List:
         for each in self.below:
             yield from each.streams()
 
-    def first_page(self, plan: RunPlan) -> Iterator[TaskArgs]:
+    def first_page(self, plan: RunPlan) -> Iterator[TaskArgs | Gather]:
         """Its first page, if the run wants it or something below it."""
         wanted = tuple(each for each in self.streams() if each in plan.streams)
-        if wanted:
-            cursors = {} if plan.full else plan.cursors
-            since = {each.name: known for each in self._lists() if (known := each.since(wanted, cursors))}
-            yield self._first(wanted, plan.started_at, since)
+        if not wanted:
+            return
+        cursors = {} if plan.full else plan.cursors
+        since = {each.name: known for each in self._lists() if (known := each.since(wanted, cursors))}
+        swept = tuple(each for each in self._whole(since) if each in wanted)
+        first = self._first(wanted, plan.started_at, swept, since)
+        yield Gather([first], then=self._sweep(swept), if_dead="fail") if swept else first
+
+    def _whole(self, since: Mapping[str, str]) -> Iterator[str]:
+        """The lists with tombstones that are read as a whole, with all above them."""
+        if self.name not in since:
+            if self._spec.tombstones:
+                yield self.name
+            for each in self.below:
+                yield from each._whole(since)
 
     def _lists(self) -> Iterator[List]:
         yield self
@@ -197,6 +224,8 @@ class List:
                 "GET", request.path, params=request.parameters, headers=request.headers, classify=self._classify
             )
         except NoPage as none:
+            if none.skipped and args.swept:
+                raise Permanent(f"{none}; without this page, what is on it would be taken for deleted") from None
             if none.skipped:
                 yield Skip(self.name, self._shown(args), str(none))
             return
@@ -206,9 +235,10 @@ class List:
         found = look(self._spec.records, body)
         if not isinstance(found, list):
             raise Permanent(self._no_records(body, found))
+        below = [(each, start) for each in self.below if (start := each._start(args))]
         keys: dict[str, Any] = {}
         older = False
-        newest = None
+        newest = ""
         for number, item in enumerate(found):
             record = self._with_parent(item, args)
             key = self._key(record)
@@ -224,11 +254,11 @@ class List:
             if self._is_older(at, args):
                 older = True
                 continue
-            newest = max(filter(None, (at, newest)), default=None)
+            newest = max(newest, at or "")
             if self.name in args.wanted:
                 yield Record(self.name, key, record)
-            for each in self.below:
-                yield from each._below(record, key, args)
+            for each, start in below:
+                yield each._below(record, key, start)
         if newest:
             yield Cursor(self._cursor(args.wanted), newest, greatest=True)
         if not older:
@@ -247,7 +277,7 @@ class List:
                 )
         at = self._paginator.after(answer)
         if at is not None:
-            yield self._next(args.wanted, args.started, args.since, args.parent, self._without_key(at), before)
+            yield self._next(**{**vars(args), "at": self._without_key(at), "before": before})
 
     def _without_key(self, at: Any) -> Any:
         """A next page's URL that repeats the key must not lie in the frontier; the client adds it to each request."""
@@ -257,6 +287,10 @@ class List:
         parts = urlsplit(at)
         query = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] != name]
         return urlunsplit(parts._replace(query=urlencode(query)))
+
+    def tombstones(self, api: Api, args: Tombstones) -> Iterator[Output]:
+        for stream in args.streams:
+            yield Sweep(stream)
 
     # records
 
@@ -297,23 +331,30 @@ class List:
         since = args.since.get(self.name)
         return bool(rule and not rule.parameter and since and at and at < since)
 
-    def _below(self, record: Mapping[str, Any], key: str, args: Page) -> Iterator[Output]:
-        """The first page of this list below a parent's record, if it is wanted."""
-        names = list(self.streams())
-        wanted = tuple(each for each in args.wanted if each in names)
+    def _start(self, above: Page) -> Page | None:
+        """Its first page below a record of a page above, as yet without the record's fields; None when it is not
+        wanted."""
+        names = set(self.streams())
+        wanted = tuple(each for each in above.wanted if each in names)
         if not wanted:
-            return
-        since = {name: known for name, known in args.since.items() if name in names}
+            return None
+        swept = tuple(each for each in above.swept if each in names)
+        since = {name: known for name, known in above.since.items() if name in names}
+        return self._first(wanted, above.started, swept, since)
+
+    def _below(self, record: Mapping[str, Any], key: str, start: Page) -> Output:
+        """`start` with the fields of a parent's record, or why there is none."""
+        values: dict[str, Any] = {}
         try:
-            values = {path: look(path, record) for path in [*self._asked, *self._given]}
             for path in self._asked:
-                text(values[path], path)
+                text(values.setdefault(path, look(path, record)), path)
             for path in self._given:
-                plain(values[path], path)
+                plain(values.setdefault(path, look(path, record)), path)
         except (Unfit, Permanent) as error:
-            yield Skip(self.name, key, f"cannot be asked for below this record of its parent: {error}")
-            return
-        yield self._first(wanted, args.started, since, values)
+            if not start.swept:
+                return Skip(self.name, key, f"cannot be asked for below this record of its parent: {error}")
+            values = {}  # a dead letter, so that what is below is not taken for deleted
+        return replace(start, parent=values)
 
     # what goes wrong
 

@@ -84,7 +84,7 @@ def fill(template: str, values: Mapping[str, Any], *, in_path: bool = False) -> 
     for literal, name, _, _ in string.Formatter().parse(template):
         filled += literal
         if name is not None:
-            value = text(values[name], name)
+            value = text(values.get(name), name)
             filled += quote(value, safe="") if in_path else value
     if in_path and any(segment in (".", "..") for segment in filled.split("/")):
         raise Unfit(f"it would make the path {filled[:80]}, which leads elsewhere")
@@ -93,6 +93,8 @@ def fill(template: str, values: Mapping[str, Any], *, in_path: bool = False) -> 
 
 def text(value: Any, name: str) -> str:
     """A scalar as it stands in a URL or a key. Unfit for anything else, for nothing, and for what is too long."""
+    if type(value) is str and value.isascii() and 0 < len(value) <= LONGEST:  # as nearly all are
+        return value
     value = plain(value, name)
     if value is None or value == "":
         raise Unfit(f'"{name}" is {"empty" if value == "" else "missing or null"}')
