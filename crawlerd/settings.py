@@ -66,7 +66,15 @@ def load(path: Path, *, secrets: bool = True) -> Settings:
         sources=machine.sources,
         descriptions=machine.descriptions,
         sinks={
-            name: SinkSpec(name=name, type=sink.type, path=folder / sink.path) for name, sink in config.sinks.items()
+            name: SinkSpec(
+                name=name,
+                type=sink.type,
+                path=folder / sink.path,
+                rotate_bytes=sink.rotate_mb * MIB,
+                rotate_seconds=sink.rotate_every,
+                compress=sink.gzip,
+            )
+            for name, sink in config.sinks.items()
         },
         imports=_imports(config, sources),
     )

@@ -34,6 +34,7 @@ __all__ = [
     "Skip",
     "Source",
     "SourceFamily",
+    "Sweep",
     "TaskArgs",
     "Throttled",
     "Transient",
@@ -130,7 +131,17 @@ class Gather:
             raise ValueError(f'if_dead is "run" or "fail", not {self.if_dead!r}')
 
 
-Output = Record | TaskArgs | Cursor | Identity | Skip | ForAccount | Gather
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Tombstones every record of the stream, of this account, that this run has not written (with keys that start with
+    `prefix`). Takes effect after the records of the same task; yield it when all tasks that write the stream are done.
+    """
+
+    stream: str
+    prefix: str = ""
+
+
+Output = Record | TaskArgs | Cursor | Identity | Skip | ForAccount | Gather | Sweep
 FirstOutput = TaskArgs | ForAccount | Gather
 
 

@@ -47,7 +47,7 @@ def try_page(source: Source, account: AccountSpec, stream: str) -> Trial:
             lines += [f"{here}: GET {page.shown}", *_answered(page, error)]
             if error is not None:
                 return Trial([one_line(line)[:WIDTH] for line in lines], good=False)
-            tasks = [each for each in outputs if isinstance(each, TaskArgs)]
+            tasks = [each for each in outputs if isinstance(each, TaskArgs) and _would_ask(source, account, each)]
             below = [each for each in tasks if source.kinds[each.kind].stream != here]
             if here == stream or not below:
                 lines += _understood(source, account, outputs, tasks)
@@ -128,13 +128,14 @@ def _understood(source: Source, account: AccountSpec, outputs: list[Output], tas
         each for each in tasks if source.kinds[each.kind].stream in here or source.kinds[each.kind].sequential
     ]
     below = [each for each in tasks if each not in next_pages]
-    yield f"  next page: {_would_ask(source, account, next_pages[0])}" if next_pages else "  no next page"
+    yield f"  next page: GET {_would_ask(source, account, next_pages[0])}" if next_pages else "  no next page"
     for stream, count in Counter(source.kinds[each.kind].stream for each in below).items():
         first = next(each for each in below if source.kinds[each.kind].stream == stream)
-        yield f"  below: {count:,} of {stream}, the first: {_would_ask(source, account, first)}"
+        yield f"  below: {count:,} of {stream}, the first: GET {_would_ask(source, account, first)}"
 
 
 def _would_ask(source: Source, account: AccountSpec, task: TaskArgs) -> str:
+    """What a task would ask for; "" when it makes no request."""
     asked = _Asked(None, account.options)
-    _, error = _perform(source, asked, task.kind, msgspec.json.encode(task).decode())
-    return f"GET {asked.shown}" if asked.shown else str(error)
+    _perform(source, asked, task.kind, msgspec.json.encode(task).decode())
+    return asked.shown

@@ -20,6 +20,7 @@ from crawlerd.source import (
     Skip,
     Source,
     SourceOf,
+    Sweep,
     TaskArgs,
 )
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from crawlerd.source import Output, RunPlan
 
 DATA = (dict, Mapping, type(None))  # dict first: it is quicker by far
+LONGEST_KEY = 1000  # characters of a key that are kept of a record that is set aside
 
 _encode = msgspec.json.Encoder().encode
 
@@ -88,6 +90,7 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf) -> 
     gathers: list[NewGather] = []
     cursors: list[tuple[str, str]] = []
     greatest: list[tuple[str, str]] = []
+    sweeps: list[tuple[str, str]] = []
     skipped: list[Skipped] = []
     identity = None
     for output in outputs:
@@ -109,28 +112,36 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf) -> 
             case Cursor():
                 (greatest if output.greatest else cursors).append((_text(output.stream), _text(output.value)))
             case Skip():
-                skipped.append(
-                    Skipped(_text(output.stream), _printable(output.key, 200), _printable(output.reason, 300))
-                )
+                key, reason = _printable(output.key, LONGEST_KEY), _printable(output.reason, 300)
+                skipped.append(Skipped(_stream(output.stream), key, reason))
             case Identity():
                 identity = _text(output.value)
+            case Sweep():
+                sweeps.append((_stream(output.stream), _text(output.prefix)))
             case _:
-                kinds = "Record, TaskArgs, ForAccount, Gather, Cursor, Skip or Identity"
+                kinds = "Record, TaskArgs, ForAccount, Gather, Cursor, Skip, Identity or Sweep"
                 raise TypeError(f"a handler yields {kinds}, not {type(output).__name__}")
     batches: list[Batch] = []
     for stream, group in records.items():
         batch = _batch(stream, group, skipped)
         if batch.count:
             batches.append(batch)
-    return Complete(batches, children, cursors, skipped, identity, gathers, greatest)
+    return Complete(batches, children, cursors, skipped, identity, gathers, sweeps, greatest)
 
 
 def _text(value: str) -> str:
     """Itself. Untyped handlers yield other values too, which no message to the main process can hold."""
     if not isinstance(value, str):
-        raise TypeError(f"a cursor, an identity and a bucket are text, not {type(value).__name__}")
+        raise TypeError(f"a cursor, an identity, a bucket and a prefix are text, not {type(value).__name__}")
     value.encode()
     return value
+
+
+def _stream(name: str) -> str:
+    """Itself. ValueError when no sink could name a table or file after it."""
+    if not STREAM_NAME.fullmatch(name) or name.endswith("_view"):
+        raise ValueError(f"{name!r} is not a stream name: lower-case letters, digits and _, at most 63, not …_view")
+    return name
 
 
 def _printable(text: str, limit: int) -> str:
@@ -139,8 +150,7 @@ def _printable(text: str, limit: int) -> str:
 
 def _batch(stream: str, records: list[Record], skipped: list[Skipped]) -> Batch:
     """Serialises a stream's records, setting aside those that JSON or UTF-8 cannot hold."""
-    if not STREAM_NAME.fullmatch(stream) or stream.endswith("_view"):
-        raise ValueError(f"{stream!r} is not a stream name: lower-case letters, digits and _, at most 63, not …_view")
+    _stream(stream)
     try:
         rows = _encode([(record.key, record.data) for record in records])
     except (ValueError, TypeError, OverflowError, RecursionError):
@@ -152,7 +162,7 @@ def _batch(stream: str, records: list[Record], skipped: list[Skipped]) -> Batch:
                 kept.append(record)
             except (ValueError, TypeError, OverflowError, RecursionError) as error:
                 reason = f"cannot be serialised: {error}"
-                skipped.append(Skipped(stream, _printable(record.key, 200), _printable(reason, 300)))
+                skipped.append(Skipped(stream, _printable(record.key, LONGEST_KEY), _printable(reason, 300)))
         rows, records = b"[" + b",".join(good) + b"]", kept
     fields: set[str] = set()
     for record in records:

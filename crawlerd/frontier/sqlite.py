@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crawlerd.core.task import NewGather, NewTask
+    from crawlerd.sink import Totals
 
 RunState = Literal["running", "completed", "completed with dead letters", "failed", "cancelled"]
 _tasks = msgspec.json.Decoder(list[Task]).decode
@@ -213,14 +214,12 @@ class Frontier:
 
     # reading tasks
 
-    def ready_buckets(self, account: int) -> list[Bucket]:
-        """The account's buckets that have ready tasks."""
-        return [
-            Bucket(*row)
-            for row in self._read(
-                "SELECT id, account, name, blocked_until FROM bucket WHERE account = ? AND ready > 0", account
-            )
-        ]
+    def ready_buckets(self, account: int | None) -> list[Bucket]:
+        """The account's buckets that have ready tasks, or all such."""
+        rows = "SELECT id, account, name, blocked_until FROM bucket WHERE ready > 0"
+        if account is None:
+            return [Bucket(*row) for row in self._read(rows)]
+        return [Bucket(*row) for row in self._read(f"{rows} AND account = ?", account)]
 
     def bucket(self, number: int) -> Bucket:
         return Bucket(*self._read("SELECT id, account, name, blocked_until FROM bucket WHERE id = ?", number)[0])
@@ -252,13 +251,14 @@ class Frontier:
         blocked: Mapping[int, float] | None = None,
         learned: Mapping[str, object] | None = None,
         charge: Callable[[], None] | None = None,
+        totals: Mapping[tuple[int, str], Totals] | None = None,
         due: int = 500,
     ) -> Committed:
         """One transaction: the outcomes of a group of leased tasks, each with its children and counters, and up to
         `due` delayed tasks whose time has come. The group's records must be durable in their sinks already.
 
         blocked: buckets that may not be leased from before a Unix time. learned: by limiters, see `learned`. charge:
-        writes to `quota_rows`.
+        writes to `quota_rows`. totals: of runs and streams, as their sinks have returned them.
         """
         change = Change(now)
         children: list[tuple[int, int, NewTask, int]] = []
@@ -290,6 +290,14 @@ class Frontier:
                     "INSERT INTO learned SELECT value->>0, value->1 FROM json_each(?) WHERE true "
                     "ON CONFLICT DO UPDATE SET value = excluded.value",
                     learned.items(),
+                )
+            if totals:
+                self._execute(
+                    "INSERT INTO tally(run, stream, seen, new, changed, unchanged, tombstoned) "
+                    "SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 "
+                    "FROM json_each(?) WHERE true ON CONFLICT DO UPDATE SET seen = excluded.seen, new = excluded.new, "
+                    "changed = excluded.changed, unchanged = excluded.unchanged, tombstoned = excluded.tombstoned",
+                    ((*key, *each) for key, each in totals.items()),
                 )
             if charge is not None:
                 charge()
@@ -462,7 +470,8 @@ class Frontier:
             ((run, *counts.row()) for run, counts in change.runs.items()),
         )
         self._execute(
-            "INSERT INTO tally SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?) "
+            "INSERT INTO tally(run, stream, records, skipped, skip_reason) "
+            "SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?) "
             "WHERE true ON CONFLICT DO UPDATE SET "
             "records = records + excluded.records, skipped = skipped + excluded.skipped, "
             "skip_reason = coalesce(excluded.skip_reason, skip_reason)",

@@ -596,3 +596,118 @@ def test_a_key_in_the_query_is_kept_out_of_everything(rest_api: RestApi, install
     assert shown.code == 0
     assert "next page: GET" in shown.stdout
     assert "sekret" not in shown.stdout + shown.stderr
+
+
+# ---- tombstones
+
+SHELVES = """
+name = "library"
+[endpoints.shelves]
+path = "/all/shelves"
+tombstones = true
+errors = [{ status = 418, action = "skip" }]
+[endpoints.books]
+parent = "shelves"
+path = "/all/shelves/{parent.id}/books"
+parameters = { room = "{parent.room}" }
+tombstones = true
+[endpoints.loans]
+path = "/all/loans"
+tombstones = true
+incremental = { field = "updated_at", parameter = "since" }
+[endpoints.notes]
+path = "/all/notes"
+"""
+
+
+def alive(here: Installation, stream: str) -> set[str]:
+    table = f"library_{stream}"
+    return {key for (key,) in here.select(f"SELECT id FROM {table} WHERE deleted_at IS NULL", path=here.sink_path)}
+
+
+def library(api: RestApi, *, shelves: str, books: dict[str, str]) -> None:
+    api.lists["/shelves"] = [{"id": each, "room": 1} for each in shelves]
+    api.lists["/shelves/*/books"] = lambda shelf: [{"id": f"{shelf}{each}"} for each in books.get(shelf, "")]
+
+
+def test_what_a_whole_list_has_no_more_gets_a_tombstone(
+    rest_api: RestApi, install: Callable[..., Installation]
+) -> None:
+    library(rest_api, shelves="abc", books={"a": "12", "b": "1", "c": "1"})
+    rest_api.lists["/loans"] = [change(number, number) for number in range(5)]
+    rest_api.lists["/notes"] = objects(3)
+    here = installed(install, SHELVES, rest_api.url)
+    done = here.run("import", "--all", "--json")
+    assert done.code == 0, done
+    assert alive(here, "books") == {"a1", "a2", "b1", "c1"}
+
+    library(rest_api, shelves="ac", books={"a": "23", "c": ""})
+    rest_api.lists["/loans"] = rest_api.lists["/loans"][3:]  # type: ignore[index]
+    rest_api.lists["/notes"] = objects(1)
+    done = here.run("import", "--all", "--json")
+    assert done.code == 0, done
+    assert alive(here, "shelves") == {"a", "c"}
+    assert alive(here, "books") == {"a2", "a3"}
+    assert len(alive(here, "loans")) == 5  # only changes were asked for
+    assert len(alive(here, "notes")) == 3  # not said to be complete
+    streams = report(done)["streams"]
+    assert (streams["books"]["new"], streams["books"]["tombstoned"], streams["shelves"]["tombstoned"]) == (1, 3, 1)
+    assert here.run("import", "--all", "--full").code == 0
+    assert alive(here, "loans") == {"3", "4"}
+    here.assert_conserved()
+
+
+@pytest.mark.parametrize("trouble", ["dead page below", "skipped page", "unfit parent", "odd record", "no key"])
+def test_nothing_is_taken_for_deleted_where_something_was_not_read(
+    trouble: str, rest_api: RestApi, install: Callable[..., Installation]
+) -> None:
+    library(rest_api, shelves="ab", books={"a": "12", "b": "1"})
+    rest_api.lists["/loans"], rest_api.lists["/notes"] = [], []
+    here = installed(install, SHELVES, rest_api.url, streams=("shelves", "books"))
+    assert here.run("import", "--all").code == 0
+
+    def script(request: Request) -> Answer | None:
+        shelves = request.path == "/all/shelves"
+        if trouble == "dead page below" and request.path == "/all/shelves/a/books":
+            return Answer({}, 400)
+        if trouble == "skipped page" and shelves:
+            return Answer({}, 418)
+        if trouble == "unfit parent" and shelves:
+            return Answer([{"id": "a", "room": {}}, {"id": "b", "room": 1}])
+        if trouble == "odd record" and shelves:
+            return Answer(b'[{"id": "a", "room": 1, "size": NaN}, {"id": "b", "room": 1}]')
+        if trouble == "no key" and shelves:
+            return Answer([{"room": 1}, {"id": "b", "room": 1}])
+        return None
+
+    rest_api.script = script
+    done = here.run("import", "--all", "--json")
+    assert alive(here, "shelves") == {"a", "b"}
+    assert alive(here, "books") == {"a1", "a2", "b1"}
+    assert done.code == {"odd record": 0, "skipped page": 1}.get(trouble, 3)
+    rest_api.script = lambda _: None
+    library(rest_api, shelves="ab", books={"a": "1", "b": "1"})
+    if trouble in ("dead page below", "skipped page"):
+        assert here.run("dead", "retry", "--all").code == 0
+    assert here.run("import", "--all").code == 0
+    assert alive(here, "books") == {"a1", "b1"}
+
+
+def test_a_sweep_that_is_killed_ends_exact(rest_api: RestApi, install: Callable[..., Installation]) -> None:
+    library(rest_api, shelves="abcdefgh", books=dict.fromkeys("abcdefgh", "123456789"))
+    rest_api.lists["/loans"], rest_api.lists["/notes"] = [], []
+    here = installed(install, SHELVES, rest_api.url)
+    assert here.run("import", "--all").code == 0
+    library(rest_api, shelves="bcdefgh", books=dict.fromkeys("bcdefgh", "1234"))
+    for more in (1, 4, 7, 9):  # of some 10 requests
+        command, before = here.start("import", "--all"), len(rest_api.requests)
+        until(
+            lambda before=before, more=more, command=command: (
+                len(rest_api.requests) >= before + more or not command.running
+            )
+        )
+        command.kill()
+    assert here.run("import", "--all").code == 0
+    assert alive(here, "shelves") == set("bcdefgh")
+    assert alive(here, "books") == {f"{shelf}{book}" for shelf in "bcdefgh" for book in "1234"}
+    here.assert_conserved()

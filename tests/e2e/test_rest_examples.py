@@ -249,6 +249,27 @@ def test_what_is_wrong_with_a_page_is_shown(
     assert KEY not in shown.stdout + shown.stderr
 
 
+def test_a_record_that_cannot_be_used_is_shown(install: Callable[..., Installation]) -> None:
+    with RestApi(lambda _: Answer({"products": [{"title": "x"}, {"id": 7}]})) as api:
+        here = install(accounts=0)
+        here.environment["KEY"] = KEY
+        file = str(SOURCES / "shopify.toml")
+        shown = here.run("source", "test", file, "products", "--base-url", api.url, "--key-env", "KEY")
+        below = here.run("source", "test", file, "product_metafields", "--base-url", api.url, "--key-env", "KEY")
+    assert shown.code == 1
+    assert shown.stdout.splitlines()[2:] == [
+        "  1 records, 1 set aside",
+        "  keys: 7",
+        "  fields: id",
+        '  set aside: products #0: has no primary key: "id" is missing or null',
+        "  no next page",
+    ]
+    assert (
+        "going on with the first\nproduct_metafields: GET /admin/api/2025-07/products/7/metafields.json" in below.stdout
+    )
+    assert 'records = "metafields" finds nothing, not a list, in the response: an object with products' in below.stdout
+
+
 def test_what_a_trial_cannot_begin_with_is_told(install: Callable[..., Installation]) -> None:
     here = install(accounts=0)
     file = str(SOURCES / "github.toml")

@@ -317,7 +317,7 @@ def test_what_is_no_output_is_a_mistake_of_the_handler(output: object) -> None:
     outcome = run(lambda api, args: iter([Record("names", "a", {}), output]))
     name = type(output).__name__
     assert outcome == Bury(
-        "unexpected TypeError: a handler yields Record, TaskArgs, ForAccount, Gather, Cursor, Skip or Identity, "
+        "unexpected TypeError: a handler yields Record, TaskArgs, ForAccount, Gather, Cursor, Skip, Identity or Sweep, "
         f"not {name}"
     )
 
@@ -427,5 +427,5 @@ def test_skipped_texts_are_bounded() -> None:
     outcome = run(lambda api, args: iter([Record("names", "k" * 10_000, {"x": Unknown()})]))
     assert isinstance(outcome, Complete)
     assert outcome.skipped == [
-        Skipped("names", "k" * 200, "cannot be serialised: Encoding objects of type Unknown is unsupported")
+        Skipped("names", "k" * 1000, "cannot be serialised: Encoding objects of type Unknown is unsupported")
     ]

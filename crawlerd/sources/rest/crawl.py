@@ -64,6 +64,13 @@ class Tombstones(TaskArgs, kind="rest.tombstones"):
     streams: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Unread(TaskArgs, kind="rest.unread"):
+    """A dead letter to be: something of a list could not be read, so that nothing of it may be taken for deleted."""
+
+    reason: str
+
+
 class Request(NamedTuple):
     """What a page is asked with."""
 
@@ -140,17 +147,17 @@ class List:
         # asked for twice is a cursor that leads round in a circle.
         self._first: type[Page] = types.new_class("FirstPage", (Page,), {"kind": f"{description.name}.{name}"})
         self._next: type[Page] = types.new_class("NextPage", (Page,), {"kind": f"{description.name}.next.{name}"})
-        self._sweep: type[Tombstones] = types.new_class(
-            "Sweep", (Tombstones,), {"kind": f"{description.name}.tombstones.{name}"}
-        )
+        sweep, unread = f"{description.name}.tombstones.{name}", f"{description.name}.unread.{name}"
+        self._sweep: type[Tombstones] = types.new_class("Sweep", (Tombstones,), {"kind": sweep})
+        self._unread: type[Unread] = types.new_class("UnreadPage", (Unread,), {"kind": unread})
 
     def register(self, source: Source) -> None:
         priority = BELOW if self._spec.parent else ABOVE
         facts: dict[str, Any] = {"stream": self.name, "cost": self._spec.cost, "priority": priority}
         source.handles(self._first, unique=True, **facts)(self.page)
         source.handles(self._next, sequential=True, **facts)(self.page)
-        if not self._spec.parent:
-            source.handles(self._sweep, stream=self.name, bucket="tombstones")(self.tombstones)
+        source.handles(self._sweep, bucket="tombstones")(self.tombstones)
+        source.handles(self._unread, bucket="tombstones")(self.unread)
 
     # what a run asks for first
 
@@ -239,11 +246,13 @@ class List:
         keys: dict[str, Any] = {}
         older = False
         newest = ""
+        missed = 0
         for number, item in enumerate(found):
             record = self._with_parent(item, args)
             key = self._key(record)
             if isinstance(key, Unfit) or not isinstance(record, dict):
                 yield Skip(self.name, f"{self._shown(args)} #{number}", str(key))
+                missed += bool(args.swept)
                 continue
             if key in keys:
                 if keys[key] != record:
@@ -258,7 +267,11 @@ class List:
             if self.name in args.wanted:
                 yield Record(self.name, key, record)
             for each, start in below:
-                yield each._below(record, key, start)
+                output = each._below(record, key, start)
+                missed += bool(start.swept and isinstance(output, Skip))
+                yield output
+        if missed:
+            yield self._unread(f"{missed} of the records of {self._shown(args)} could not be used: see what is skipped")
         if newest:
             yield Cursor(self._cursor(args.wanted), newest, greatest=True)
         if not older:
@@ -291,6 +304,9 @@ class List:
     def tombstones(self, api: Api, args: Tombstones) -> Iterator[Output]:
         for stream in args.streams:
             yield Sweep(stream)
+
+    def unread(self, api: Api, args: Unread) -> Iterator[Output]:
+        raise Permanent(args.reason)
 
     # records
 
@@ -351,9 +367,7 @@ class List:
             for path in self._given:
                 plain(values.setdefault(path, look(path, record)), path)
         except (Unfit, Permanent) as error:
-            if not start.swept:
-                return Skip(self.name, key, f"cannot be asked for below this record of its parent: {error}")
-            values = {}  # a dead letter, so that what is below is not taken for deleted
+            return Skip(self.name, key, f"cannot be asked for below this record of its parent: {error}")
         return replace(start, parent=values)
 
     # what goes wrong
