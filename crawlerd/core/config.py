@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
@@ -350,6 +351,7 @@ class Config(Table):
 TABLES: Mapping[str, type[Table]] = {"daemon": Daemon, "accounts": Account, "sinks": Sink, "imports": Import}
 
 
+@cache  # thousands of accounts may be of one source
 def _keys(options: type | None) -> list[str]:
     if options is None:
         return []
