@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from crawlerd.core.account import AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.core.outcome import RetryPolicy
@@ -18,19 +20,21 @@ if TYPE_CHECKING:  # at run time only `load` imports these, since `status` has n
     from collections.abc import Iterator
 
     from crawlerd.core.config import Account, Config, SourceFacts
-    from crawlerd.source import Source
+    from crawlerd.source import Source, SourceFamily
 
 MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A valid configuration. All but the daemon by name; sources: those that an account uses."""
+    """A valid configuration. All but the daemon by name; sources: those that an account uses. descriptions: of those
+    that were made from one, with the entry point that made them."""
 
     daemon: Daemon
     accounts: dict[str, AccountSpec]
     limits: dict[str, LimitSpec]
     sources: dict[str, Source]
+    descriptions: dict[str, tuple[str, dict[str, Any]]]
     sinks: dict[str, SinkSpec]
     imports: dict[str, ImportSpec]
 
@@ -46,19 +50,21 @@ def load(path: Path, *, secrets: bool = True) -> Settings:
     folder = path.absolute().parent
     machine = _Machine(folder, secrets=secrets)
     config = parse(_document(path), str(path), machine)
-    limits = {name: _limits(account, machine.sources[account.source]) for name, account in config.accounts.items()}
+    sources = {name: machine.source_of(account) for name, account in config.accounts.items()}
+    limits = {name: _limits(account, sources[name]) for name, account in config.accounts.items()}
     problems = [
         f"{path}: accounts.{name}.{key}: {problem}"
-        for name, account in config.accounts.items()
-        for key, problem in _too_costly(limits[name], machine.sources[account.source])
+        for name in config.accounts
+        for key, problem in _too_costly(limits[name], sources[name])
     ]
     if problems:
         raise ConfigurationError(problems)
     return Settings(
         daemon=_daemon(config, folder),
-        accounts={name: _account(name, account) for name, account in config.accounts.items()},
+        accounts={name: _account(name, account, sources[name]) for name, account in config.accounts.items()},
         limits=limits,
         sources=machine.sources,
+        descriptions=machine.descriptions,
         sinks={
             name: SinkSpec(
                 name=name,
@@ -70,7 +76,7 @@ def load(path: Path, *, secrets: bool = True) -> Settings:
             )
             for name, sink in config.sinks.items()
         },
-        imports=_imports(config, machine.sources),
+        imports=_imports(config, sources),
     )
 
 
@@ -96,30 +102,68 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 class _Machine:
-    """Answers the checks' questions, see `crawlerd.core.config.Machine`. sources: those asked for so far."""
+    """Answers the checks' questions, see `crawlerd.core.config.Machine`. sources: those asked for so far, by name;
+    descriptions: as of `Settings`."""
 
     def __init__(self, folder: Path, *, secrets: bool) -> None:
         from crawlerd.sources import source_names
 
         self.sources: dict[str, Source] = {}
+        self.descriptions: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._entries: dict[str, Source | SourceFamily] = {}
         self._facts: dict[str, SourceFacts] = {}
         self._installed = source_names()
         self._folder = folder
         self._secrets = secrets
 
     def source(self, name: str) -> SourceFacts:
-        from crawlerd.core.config import instead
-        from crawlerd.sources import load_source
+        from crawlerd.core.config import SourceFacts
+        from crawlerd.core.problems import instead
+        from crawlerd.source import SourceFamily
+        from crawlerd.sources import load
 
         if name not in self._installed:
             raise ValueError(f'there is no source "{name}"; {instead(name, self._installed)}')
-        if name not in self.sources:
+        if name not in self._entries:
             try:
-                source = load_source(name)
+                entry = self._entries[name] = load(name)
             except ConfigurationError as error:
                 raise ValueError("; ".join(error.problems)) from None
-            self.sources[name], self._facts[name] = source, _facts(source)
+            if isinstance(entry, SourceFamily):
+                self._facts[name] = SourceFacts(options=entry.options, family=True)
+            else:
+                self.sources[name], self._facts[name] = entry, _facts(entry)
         return self._facts[name]
+
+    def described(self, name: str, options: Any) -> SourceFacts:
+        source = self._made(name, options)
+        if source.name not in self._facts:
+            self._facts[source.name] = _facts(source)
+        return self._facts[source.name]
+
+    def _made(self, name: str, options: Any) -> Source:
+        from crawlerd.source import SourceFamily
+
+        family = self._entries[name]
+        assert isinstance(family, SourceFamily)  # noqa: S101 - the checks ask for those that `source` calls so only
+        description = family.read(options, self._folder)
+        known = description["name"]
+        if known in self._installed:
+            raise ValueError(f'its description calls itself "{known}", which is the name of an installed source')
+        if self.descriptions.setdefault(known, (name, description)) != (name, description):
+            raise ValueError(f'another description that accounts use calls itself "{known}" too; rename one')
+        if known not in self.sources:
+            self.sources[known] = family.make(description)
+        return self.sources[known]
+
+    def source_of(self, account: Account) -> Source:
+        """The source of a checked account."""
+        from crawlerd.source import Source
+
+        entry = self._entries[account.source]
+        if isinstance(entry, Source):
+            return entry
+        return self._made(account.source, msgspec.convert(account.options, entry.options))
 
     def secret(self, kind: Literal["env", "file", "credential"], name: str) -> str:
         if not self._secrets:
@@ -183,10 +227,10 @@ def _daemon(config: Config, folder: Path) -> Daemon:
     )
 
 
-def _account(name: str, account: Account) -> AccountSpec:
+def _account(name: str, account: Account, source: Source) -> AccountSpec:
     return AccountSpec(
         name=name,
-        source=account.source,
+        source=source.name,
         base_url=account.base_url,
         secret=account.api_key.get_secret_value(),
         request_seconds=account.request_timeout,
@@ -209,6 +253,7 @@ def _limits(account: Account, source: Source) -> LimitSpec:
         bucket_limits=source.bucket_limits if default is None else default,
         by_bucket=theirs | named,
         concurrency=source.concurrency if account.concurrency is None else account.concurrency,
+        bucket_concurrency=source.bucket_concurrency,
         smooth=account.smooth,
         weight=account.weight,
     )
@@ -234,7 +279,7 @@ def _too_costly(limits: LimitSpec, source: Source) -> Iterator[tuple[str, str]]:
 def _imports(config: Config, sources: dict[str, Source]) -> dict[str, ImportSpec]:
     specs = {}
     for name, each in config.imports.items():
-        every = sources[config.accounts[each.account].source].streams
+        every = sources[each.account].streams
         named = [stream for stream in each.streams if stream != "*"]
         streams = tuple(dict.fromkeys([*every, *named] if "*" in each.streams else named))
         specs[name] = ImportSpec(

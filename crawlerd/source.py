@@ -5,30 +5,38 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
 
 import msgspec
 
 from crawlerd.core.aws import AwsOptions
+from crawlerd.core.credentials import ClientCredentials, KeyInQuery
 from crawlerd.core.errors import Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import DEFAULT_PRIORITY, SEQUENTIAL_PRIORITY, NewGather, NewTask
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 __all__ = [
     "Api",
     "AwsApi",
+    "ClientCredentials",
     "Cursor",
     "Denied",
     "ForAccount",
     "Gather",
     "Identity",
+    "KeyInQuery",
     "NotFound",
     "Output",
     "Permanent",
     "Record",
     "Response",
     "RunPlan",
+    "Skip",
     "Source",
+    "SourceFamily",
     "Sweep",
     "TaskArgs",
     "Throttled",
@@ -64,10 +72,26 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far an incremental stream has come; staged now, published when the run ends clean."""
+    """How far an incremental stream has come; staged now, published when the run ends clean.
+
+    Of several in a run the last one counts; with `greatest`, the greatest as text.
+    """
 
     stream: str
     value: str
+    greatest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A record that is set aside, or a page of them: counted in the run's report, with its reason.
+
+    key: what to find it by at the API.
+    """
+
+    stream: str
+    key: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +145,22 @@ class Sweep:
     prefix: str = ""
 
 
-Output = Record | TaskArgs | Cursor | Identity | ForAccount | Gather | Sweep
+Output = Record | TaskArgs | Cursor | Identity | Skip | ForAccount | Gather | Sweep
 FirstOutput = TaskArgs | ForAccount | Gather
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """status: HTTP status. headers: names in lower case. body: the decoded bytes."""
+    """status: HTTP status. headers: names in lower case. body: the decoded bytes. url: what was asked for, without
+    credentials."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    url: str = ""
+
+
+Classifier = Callable[[Response], Exception | None]
 
 
 class Api(Protocol):
@@ -140,6 +169,11 @@ class Api(Protocol):
     @property
     def mode(self) -> str:
         """What the credential says about itself without being secret, such as "live"; see `Source`."""
+        ...
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The keys of the account that its source declares; see `Source`."""
         ...
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
@@ -154,8 +188,10 @@ class Api(Protocol):
         params: Mapping[str, Any] | None = None,
         json: Any = None,
         headers: Mapping[str, str] | None = None,
+        classify: Classifier | None = None,
     ) -> Response:
-        """Like `get`, with any method, a JSON body and headers; returns the response, not yet parsed."""
+        """Like `get`, with any method, a JSON body and headers; returns the response, not yet parsed. classify: takes
+        the place of the source's own."""
         ...
 
 
@@ -183,7 +219,7 @@ class RunPlan:
 Handler = Callable[[Any, Any], Iterator[Output]]
 Starts = Callable[[RunPlan], Iterable[FirstOutput]]
 SourceOf = Callable[[str], "Source | None"]
-Classifier = Callable[[Response], Exception | None]
+Auth = Callable[[str], Mapping[str, str]] | KeyInQuery | ClientCredentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +247,8 @@ class Source:
 
     base_url: the default of an account's own. limits, bucket_limits, concurrency: defaults in `limits` notation,
     used where an account does not set its own. bucket_limits apply to each bucket; by_bucket overrides them for the
-    ones it names. auth: (credential) -> headers. mode: (credential) -> what it tells without being secret, for a guard.
+    ones it names. bucket_concurrency: most requests at once of the buckets it names. auth: (credential) -> headers, or
+    another way to send it. mode: (credential) -> what it tells without being secret, for a guard.
     headers: sent with every request. classify: maps a response to an error where the usual mapping of status codes does
     not fit; None means "as usual". options: a msgspec.Struct or dataclass whose fields are the keys that an account of
     this source may set beside the usual ones. import_options: the same for an import. It may have two methods:
@@ -234,7 +271,8 @@ class Source:
         bucket_limits: Sequence[str] = (),
         by_bucket: Mapping[str, Sequence[str]] | None = None,
         concurrency: int | Literal["auto"] | None = None,
-        auth: Callable[[str], Mapping[str, str]] | None = None,
+        bucket_concurrency: Mapping[str, int] | None = None,
+        auth: Auth | None = None,
         mode: Callable[[str], str] | None = None,
         headers: Mapping[str, str] | None = None,
         classify: Classifier | None = None,
@@ -250,6 +288,7 @@ class Source:
         self.bucket_limits = tuple(bucket_limits)
         self.by_bucket = dict(by_bucket or {})
         self.concurrency = concurrency
+        self.bucket_concurrency = dict(bucket_concurrency or {})
         self.auth = auth
         self.mode = mode
         self.headers = dict(headers or {})
@@ -365,3 +404,17 @@ class Source:
         except msgspec.ValidationError as error:
             raise Permanent(f"arguments of {kind} do not fit: {error}") from None
         return known.handler(api, args)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFamily:
+    """An entry point that makes a source from what an account's options describe.
+
+    options: as of `Source`. read: (options, folder) -> the description, of JSON values, with the source's `name`;
+    relative paths start at the folder. Called in the main process only; it raises ConfigurationError with what is
+    wrong in a file of its own, and ValueError with what is wrong in the options. make: description -> the source.
+    """
+
+    options: type
+    read: Callable[[Any, Path], dict[str, Any]]
+    make: Callable[[dict[str, Any]], Source]

@@ -120,7 +120,7 @@ class Engine:
         self.dispatcher = Dispatcher(
             bench,
             self.store,
-            Setup(settings.accounts, daemon.threads_per_process),
+            Setup(settings.accounts, daemon.threads_per_process, settings.descriptions),
             self.clock,
             processes=daemon.worker_processes,
             lease_seconds=daemon.visibility_seconds,
