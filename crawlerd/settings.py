@@ -153,7 +153,7 @@ def _facts(source: Source) -> SourceFacts:
     return SourceFacts(
         streams=source.streams,
         base_url=source.base_url,
-        needs_key=source.auth is not None,
+        needs_key=source.auth is not None and not source.key_optional,
         buckets=fixed | source.by_bucket.keys() if all(isinstance(bucket, str) for bucket in buckets) else None,
         options=source.options,
         import_options=source.import_options,

@@ -147,13 +147,15 @@ class Api(Protocol):
 @dataclass(frozen=True, slots=True)
 class RunPlan:
     """What a run is to do, for a source's `starts` function. cursors: the published ones, by stream. options: the
-    import's own, as the source's `import_options`; None when it has none."""
+    import's own, as the source's `import_options`; None when it has none. has_sink: without one, no task may yield a
+    record."""
 
     streams: Sequence[str]
     full: bool
     started_at: float
     cursors: Mapping[str, str] = field(default_factory=dict)
     options: Any = None
+    has_sink: bool = True
 
 
 Handler = Callable[[Any, Any], Iterator[Output]]
@@ -185,9 +187,11 @@ def _nobody(account: str) -> Source | None:
 class Source:
     """One API: its kinds of task, how a run starts, and its default limits.
 
-    base_url: the default of an account's own. limits, bucket_limits, concurrency: defaults in `limits` notation,
+    base_url: the default of an account's own. address: (base URL, credential) -> the base URL to use, for an API whose
+    host depends on the credential; ValueError when they do not tell. limits, bucket_limits, concurrency: defaults in `limits` notation,
     used where an account does not set its own. bucket_limits apply to each bucket; by_bucket overrides them for the
-    ones it names. auth: (credential) -> headers. mode: (credential) -> what it tells without being secret, for a guard.
+    ones it names. auth: (credential) -> headers. key_optional: an
+    account may go without a credential; `auth` gets "" then. mode: (credential) -> what it tells without being secret, for a guard.
     headers: sent with every request. classify: maps a response to an error where the usual mapping of status codes does
     not fit; None means "as usual". options: a msgspec.Struct or dataclass whose fields are the keys that an account of
     this source may set beside the usual ones. import_options: the same for an import. It may have two methods:
@@ -201,12 +205,14 @@ class Source:
         name: str,
         *,
         base_url: str | None = None,
+        address: Callable[[str, str], str] | None = None,
         streams: Sequence[str] = (),
         limits: Sequence[str] = (),
         bucket_limits: Sequence[str] = (),
         by_bucket: Mapping[str, Sequence[str]] | None = None,
         concurrency: int | None = None,
         auth: Callable[[str], Mapping[str, str]] | None = None,
+        key_optional: bool = False,
         mode: Callable[[str], str] | None = None,
         headers: Mapping[str, str] | None = None,
         classify: Classifier | None = None,
@@ -215,12 +221,14 @@ class Source:
     ) -> None:
         self.name = name
         self.base_url = base_url
+        self.address = address
         self.streams = tuple(streams)
         self.limits = tuple(limits)
         self.bucket_limits = tuple(bucket_limits)
         self.by_bucket = dict(by_bucket or {})
         self.concurrency = concurrency
         self.auth = auth
+        self.key_optional = key_optional
         self.mode = mode
         self.headers = dict(headers or {})
         self.classify = classify

@@ -173,7 +173,14 @@ class Engine:
             runs = self._frontier.running_runs(name)
             resumed = bool(runs)
             if not runs:
-                plan = RunPlan(spec.streams, full, self.clock.now(), self._frontier.cursors(name), spec.options)
+                plan = RunPlan(
+                    spec.streams,
+                    full,
+                    self.clock.now(),
+                    self._frontier.cursors(name),
+                    spec.options,
+                    has_sink=sink is not None,
+                )
                 first = target.prioritised(begin(source, plan, self._source_of))
                 number = self._account_ids[account.name]
                 started = self._frontier.start_run(
