@@ -52,11 +52,17 @@ def load(path: Path, *, secrets: bool = True) -> Settings:
         for name, account in config.accounts.items()
         for key, problem in _too_costly(limits[name], machine.sources[account.source])
     ]
+    accounts = {}
+    for name, account in config.accounts.items():
+        try:
+            accounts[name] = _account(name, account, machine.sources[account.source])
+        except ValueError as error:
+            problems.append(f"{path}: accounts.{name}.base_url: {error}")
     if problems:
         raise ConfigurationError(problems)
     return Settings(
         daemon=_daemon(config, folder),
-        accounts={name: _account(name, account) for name, account in config.accounts.items()},
+        accounts=accounts,
         limits=limits,
         sources=machine.sources,
         sinks={
@@ -175,12 +181,14 @@ def _daemon(config: Config, folder: Path) -> Daemon:
     )
 
 
-def _account(name: str, account: Account) -> AccountSpec:
+def _account(name: str, account: Account, source: Source) -> AccountSpec:
+    """ValueError when the source knows no base URL for it."""
+    secret = account.api_key.get_secret_value()
     return AccountSpec(
         name=name,
         source=account.source,
-        base_url=account.base_url,
-        secret=account.api_key.get_secret_value(),
+        base_url=source.address(account.base_url, secret) if source.address and secret else account.base_url,
+        secret=secret,
         request_seconds=account.request_timeout,
         max_body_bytes=account.max_body_mb * MIB,
         retry=RetryPolicy(account.attempts, account.retry_base, account.retry_cap),

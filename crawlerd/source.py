@@ -26,6 +26,7 @@ __all__ = [
     "Response",
     "RunPlan",
     "Source",
+    "Sweep",
     "TaskArgs",
     "Throttled",
     "Transient",
@@ -74,6 +75,16 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Sweep:
+    """Tombstones every record of the stream, of this account, that this run has not written (with keys that start with
+    `prefix`). Takes effect after the records of the same task; yield it when all tasks that write the stream are done.
+    """
+
+    stream: str
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ForAccount:
     """A task of another configured account, performed under that account's limits, buckets, credentials and source.
 
@@ -106,7 +117,7 @@ class Gather:
             raise ValueError(f'if_dead is "run" or "fail", not {self.if_dead!r}')
 
 
-Output = Record | TaskArgs | Cursor | Identity | ForAccount | Gather
+Output = Record | TaskArgs | Cursor | Identity | Sweep | ForAccount | Gather
 FirstOutput = TaskArgs | ForAccount | Gather
 
 
@@ -188,10 +199,10 @@ class Source:
     """One API: its kinds of task, how a run starts, and its default limits.
 
     base_url: the default of an account's own. address: (base URL, credential) -> the base URL to use, for an API whose
-    host depends on the credential; ValueError when they do not tell. limits, bucket_limits, concurrency: defaults in `limits` notation,
-    used where an account does not set its own. bucket_limits apply to each bucket; by_bucket overrides them for the
-    ones it names. auth: (credential) -> headers. key_optional: an
-    account may go without a credential; `auth` gets "" then. mode: (credential) -> what it tells without being secret, for a guard.
+    host depends on the credential; ValueError when they do not tell. limits, bucket_limits, concurrency: defaults in
+    `limits` notation, used where an account does not set its own. bucket_limits apply to each bucket; by_bucket
+    overrides them for the ones it names. auth: (credential) -> headers. key_optional: an account may do without one;
+    `auth` gets "" then. mode: (credential) -> what it tells without being secret, for a guard.
     headers: sent with every request. classify: maps a response to an error where the usual mapping of status codes does
     not fit; None means "as usual". options: a msgspec.Struct or dataclass whose fields are the keys that an account of
     this source may set beside the usual ones. import_options: the same for an import. It may have two methods:

@@ -19,6 +19,7 @@ from crawlerd.source import (
     Record,
     Source,
     SourceOf,
+    Sweep,
     TaskArgs,
 )
 
@@ -107,6 +108,8 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf) -> 
                 cursors.append((_text(output.stream), _text(output.value)))
             case Identity():
                 identity = _text(output.value)
+            case Sweep():
+                pass
             case _:
                 raise TypeError(
                     "a handler yields Record, TaskArgs, ForAccount, Gather, Cursor or Identity, "

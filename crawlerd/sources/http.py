@@ -50,8 +50,8 @@ class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Item(NamedTuple):
-    """One record on its way. version: 11 characters that no other record, nor another version of it, has. size: bytes of
-    the data as JSON."""
+    """One record on its way. version: 11 characters that no other record, nor another version of it, has. size: bytes
+    of the data as JSON."""
 
     version: str
     data: Any

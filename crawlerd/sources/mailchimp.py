@@ -1,4 +1,4 @@
-"""Mailchimp Marketing: lists and their members, kept up to date, and delivered to another API where an import says so."""
+"""Mailchimp Marketing: lists and their members, and the delivery of members to another API."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def _take(args: Members, page: Objects, times: list[float], following: Members |
     if following is not None:
         phase: Phase = "before" if args.phase == "first" else args.phase
         following = replace(following, phase=phase, newest=newest, delivered=synced.delivered)
-    tasks = [*posts, *([following] if following else [])]
+    tasks: list[TaskArgs | ForAccount] = [*posts, *([following] if following else [])]
     if args.phase == "first" and (following or late):
         since = _text(_seconds(job.started) - 1)
         then = replace(args, phase="after", since=since, skip=0, tail=(), newest=newest)
@@ -245,9 +245,7 @@ def _take(args: Members, page: Objects, times: list[float], following: Members |
         yield from tasks
 
 
-def _deliveries(
-    args: Members, page: Objects, times: list[float]
-) -> tuple[list[ForAccount], list[tuple[float, str]]]:
+def _deliveries(args: Members, page: Objects, times: list[float]) -> tuple[list[ForAccount], list[tuple[float, str]]]:
     """The deliveries of a page, and the versions that were delivered with them, or were before."""
     delivered = list(args.delivered)
     if args.job.deliver is None:
@@ -375,7 +373,7 @@ def _page(api: Api, path: str, what: str, by: str, skip: int, since: str = "") -
 
 
 def _ended(page: Objects, skip: int, total: int) -> bool:
-    """A server may give fewer than were asked for though there are more, and may count some that the page leaves out."""
+    """A server may give fewer than were asked for though there are more, and may count what a page leaves out."""
     return not page or (len(page) < PAGE and skip + len(page) >= total)
 
 
