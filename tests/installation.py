@@ -364,7 +364,11 @@ def _toml(config: Mapping[str, Mapping[str, Any]]) -> str:
     for kind, tables in config.items():
         for name, table in {"daemon": tables}.items() if kind == "daemon" else tables.items():
             lines.append(f"[{kind}]" if kind == "daemon" else f"[{kind}.{json.dumps(name)}]")
-            for key, value in table.items():
-                inline = isinstance(value, dict) and ", ".join(f"{k} = {json.dumps(v)}" for k, v in value.items())
-                lines.append(f"{key} = {{ {inline} }}" if inline else f"{key} = {json.dumps(value)}")
+            lines += [f"{key} = {_inline(value)}" for key, value in table.items()]
     return "\n".join(lines) + "\n"
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_inline(each)}" for key, each in value.items()) + " }"
+    return json.dumps(value)
