@@ -24,17 +24,20 @@ STEP_PAGES = 4_096  # copied and made durable at once: 16 MiB, so that a commit 
 LOG_GROWTH = 1 << 30  # bytes that the writer's log may grow by while a backup reads
 READER_WAIT = 10_000  # milliseconds that vacuum waits for readers at its end
 
-# `task` is every task; `pile` counts those of one run, bucket, kind and place, so that two passes over the tasks are
-# enough. Both sort on disk: the memory needed does not grow with the queue.
+# `task` is every task; `pile` counts those of one run, bucket, kind, place and group, so that two passes over the tasks
+# are enough. Both sort on disk: the memory needed does not grow with the queue.
 SCAN = """
 CREATE TEMP VIEW task AS
-    SELECT seq, run, bucket, kind, 'ready' AS place FROM ready UNION ALL
-    SELECT seq, run, bucket, kind, 'delayed' FROM delayed UNION ALL
-    SELECT seq, run, bucket, kind, 'dead' FROM dead;
+    SELECT seq, run, bucket, kind, grp, 'ready' AS place FROM ready UNION ALL
+    SELECT seq, run, bucket, kind, grp, 'delayed' FROM delayed UNION ALL
+    SELECT seq, run, bucket, kind, grp, 'dead' FROM dead UNION ALL
+    SELECT id, run, bucket, kind, parent, 'waiting' FROM gather WHERE open > 0;
 CREATE TEMP TABLE pile AS
-    SELECT run, bucket, kind, place, count(*) AS tasks, max(seq) AS last FROM task GROUP BY run, bucket, kind, place;
+    SELECT run, bucket, kind, grp, place, count(*) AS tasks, max(seq) AS last
+    FROM task GROUP BY run, bucket, kind, grp, place;
 CREATE INDEX temp.pile_run ON pile(run);
 CREATE INDEX temp.pile_bucket ON pile(bucket);
+CREATE INDEX temp.pile_group ON pile(grp);
 """
 
 
@@ -59,7 +62,7 @@ INVARIANTS = (
         "SELECT count(*) FROM next_seq HAVING count(*) <> 1",
     ),
     Invariant(
-        "run {} counts {:,} open tasks, but {:,} are ready or delayed",
+        "run {} counts {:,} open tasks, but {:,} are ready, delayed or waiting",
         "SELECT id, open, (SELECT coalesce(sum(tasks), 0) FROM pile WHERE run = run.id AND place <> 'dead') AS counted "
         "FROM run WHERE open <> counted",
     ),
@@ -68,6 +71,12 @@ INVARIANTS = (
         "SELECT id, delayed, "
         "(SELECT coalesce(sum(tasks), 0) FROM pile WHERE run = run.id AND place = 'delayed') AS counted "
         "FROM run WHERE delayed <> counted",
+    ),
+    Invariant(
+        "run {} counts {:,} waiting tasks, but there are {:,}",
+        "SELECT id, waiting, "
+        "(SELECT coalesce(sum(tasks), 0) FROM pile WHERE run = run.id AND place = 'waiting') AS counted "
+        "FROM run WHERE waiting <> counted",
     ),
     Invariant(
         "run {} counts {:,} dead tasks, but there are {:,}",
@@ -79,6 +88,27 @@ INVARIANTS = (
         "SELECT id, ready, "
         "(SELECT coalesce(sum(tasks), 0) FROM pile WHERE bucket = bucket.id AND place = 'ready') AS counted "
         "FROM bucket WHERE ready <> counted",
+    ),
+    Invariant(
+        "group {} counts {:,} open tasks, but there are {:,}",
+        "SELECT id, open, "
+        "(SELECT coalesce(sum(tasks), 0) FROM pile WHERE grp = gather.id AND place <> 'dead') AS counted "
+        "FROM gather WHERE open <> counted",
+    ),
+    Invariant(
+        "group {} counts {:,} dead tasks, but there are {:,}",
+        "SELECT id, dead, "
+        "(SELECT coalesce(sum(tasks), 0) FROM pile WHERE grp = gather.id AND place = 'dead') AS counted "
+        "FROM gather WHERE dead <> counted",
+    ),
+    Invariant(
+        "group {} has nothing open, but the task that waits for that is not {}",
+        "SELECT id, CASE if_dead WHEN 'run' THEN 'ready' ELSE 'dead' END FROM gather WHERE open = 0 AND "
+        "(if_dead = 'run' OR dead = 0 OR NOT EXISTS (SELECT 1 FROM dead WHERE seq = gather.id AND grp = parent))",
+    ),
+    Invariant(
+        "group {} is inside of group {}, which is not older",
+        "SELECT id, parent FROM gather WHERE parent >= id",
     ),
     Invariant(
         "run {} counts {:,} records, but its streams count {:,}",
@@ -113,12 +143,19 @@ INVARIANTS = (
     Invariant(
         "{:,} {} tasks of run {} are in bucket {}, which is another account's",
         "SELECT sum(tasks), place, run, bucket FROM pile JOIN run ON run.id = run JOIN bucket ON bucket.id = bucket "
-        "WHERE run.account <> bucket.account GROUP BY run, bucket, place",
+        "WHERE run.account <> bucket.account AND (run, bucket.account) NOT IN borrowed GROUP BY run, bucket, place",
+    ),
+    Invariant(
+        "{:,} {} tasks of run {} are in group {}, which {}",
+        "SELECT sum(tasks), place, pile.run, grp, coalesce('is of run ' || gather.run, 'does not exist') "
+        "FROM pile LEFT JOIN gather ON gather.id = grp WHERE grp > 0 AND pile.run IS NOT gather.run "
+        "GROUP BY pile.run, grp, place",
     ),
     Invariant(
         "{} {} is of account {}, which does not exist",
         "SELECT 'run', id, account FROM run WHERE account NOT IN (SELECT id FROM account) UNION ALL "
-        "SELECT 'bucket', id, account FROM bucket WHERE account NOT IN (SELECT id FROM account)",
+        "SELECT 'bucket', id, account FROM bucket WHERE account NOT IN (SELECT id FROM account) UNION ALL "
+        "SELECT 'a task of run', run, account FROM borrowed WHERE account NOT IN (SELECT id FROM account)",
     ),
     Invariant(
         "{:,} cursors are staged by run {}, which {}",
@@ -129,6 +166,10 @@ INVARIANTS = (
     Invariant(
         "{:,} streams are reported of run {}, which does not exist",
         "SELECT count(*), run FROM tally WHERE run NOT IN (SELECT id FROM run) GROUP BY run",
+    ),
+    Invariant(
+        "{:,} accounts are noted for run {}, which does not exist",
+        "SELECT count(*), run FROM borrowed WHERE run NOT IN (SELECT id FROM run) GROUP BY run",
     ),
     Invariant(
         "{:,} keys of unique tasks are kept for run {}, which does not exist",
@@ -180,7 +221,7 @@ def vacuum(state_dir: Path) -> tuple[int, int]:
     meanwhile: nothing has changed then.
     """
     path = state_dir / FILE_NAME
-    _reader(path).close()  # there is one, and nothing is made where there is none
+    _reader(path, older=True).close()  # there is one, and nothing is made where there is none
     with StateLock(state_dir), closing(connect(state_dir)) as database, storage_errors(path, database):
         before = _size(path)
         live = (database.pragma("page_count") - database.pragma("freelist_count")) * database.pragma("page_size")
@@ -211,7 +252,7 @@ def backup(state_dir: Path, target: Path, *, force: bool = False) -> int:
     """
     asked, target = target, target.resolve()
     part = target.with_name(f"{target.name}.part")
-    with closing(_reader(state_dir / FILE_NAME)) as source:
+    with closing(_reader(state_dir / FILE_NAME, older=True)) as source:
         _refuse_what_is_there(asked, target, state_dir, force=force)
         try:
             with _partial(part) as fd:
@@ -292,8 +333,8 @@ def _sync_directory(path: Path) -> None:
         os.close(fd)
 
 
-def _reader(path: Path) -> apsw.Connection:
-    database = connect_reader(path)
+def _reader(path: Path, *, older: bool = False) -> apsw.Connection:
+    database = connect_reader(path, older=older)
     if database is None:
         raise FrontierError(f"there is no frontier in {path}")
     return database

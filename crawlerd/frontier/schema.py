@@ -202,8 +202,11 @@ def connect(state_dir: Path) -> apsw.Connection:
     return database
 
 
-def connect_reader(path: Path) -> apsw.Connection | None:
-    """A read-only connection, None when there is no frontier yet. Keep it short: a long reader holds up checkpoints."""
+def connect_reader(path: Path, *, older: bool = False) -> apsw.Connection | None:
+    """A read-only connection, None when there is no frontier yet. Keep it short: a long reader holds up checkpoints.
+
+    older: that of an older crawlerd will do; FrontierError for it otherwise, FrontierTooNew for one of a newer.
+    """
     if not path.exists():
         return None
     with storage_errors(path):
@@ -213,6 +216,11 @@ def connect_reader(path: Path) -> apsw.Connection | None:
         version = database.pragma("user_version")
     if version > len(MIGRATIONS):
         raise FrontierTooNew(f"{path} was written by a newer crawlerd (version {version}): upgrade crawlerd")
+    if 0 < version < len(MIGRATIONS) and not older:
+        raise FrontierError(
+            f"{path} was written by an older crawlerd (version {version}, this one's is {len(MIGRATIONS)}): "
+            "the daemon, or an import, brings it up to date when it starts"
+        )
     return database if version else None
 
 

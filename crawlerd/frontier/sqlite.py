@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -11,7 +10,8 @@ import msgspec
 from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import Bury, Complete
 from crawlerd.core.task import Task
-from crawlerd.frontier.change import Change, Members
+from crawlerd.frontier import groups
+from crawlerd.frontier.change import Change
 from crawlerd.frontier.quota import QuotaRows
 from crawlerd.frontier.schema import FILE_NAME, connect, storage_errors, transaction
 
@@ -117,7 +117,7 @@ class Frontier:
         self._bucket_ids: dict[tuple[int, str], int] = {}
         self._account_ids: dict[str, int] = dict(self._read("SELECT name, id FROM account"))
         self._own: dict[int, int] = {}
-        self._borrowed: set[tuple[int, int]] = set()
+        self._borrowed: dict[int, set[int]] = {}
 
     def close(self) -> None:
         """Checkpoints and closes; a crash instead loses nothing."""
@@ -292,33 +292,10 @@ class Frontier:
 
     def retry_dead(self, numbers: Sequence[int]) -> tuple[int, list[str]]:
         """Makes dead letters ready again, with all their attempts; ended runs run again. Returns how many there were,
-        and the names of their imports.
-
-        The `then` of a group that has failed comes back with any of the group's other letters, and waits again; not by
-        itself, since its group is still not what it needs.
-        """
+        and the names of their imports. What groups have failed for is waited for again."""
         change = Change(0.0)
         with self._transaction():
-            rows = self._execute(
-                "WITH RECURSIVE again(seq) AS ("
-                " SELECT seq FROM dead WHERE seq IN (SELECT value->>0 FROM json_each(?))"
-                " AND seq NOT IN (SELECT id FROM gather)"
-                " UNION SELECT gather.id FROM again JOIN dead USING (seq) JOIN gather ON gather.id = dead.grp"
-                " WHERE gather.open = 0) "
-                "DELETE FROM dead WHERE seq IN (SELECT seq FROM again) "
-                "RETURNING bucket, priority, seq, run, kind, payload, grp, seq IN (SELECT id FROM gather)",
-                [(number,) for number in numbers],
-            )
-            for bucket, priority, seq, run, kind, payload, group, waits in rows:
-                if waits:
-                    change.runs[run].waiting += 1
-                else:
-                    change.make_ready(bucket, priority, seq, run, kind, 0, payload, group)
-                change.runs[run].open += 1
-                change.runs[run].dead -= 1
-                if group:
-                    change.groups[group].open += 1
-                    change.groups[group].dead -= 1
+            count = groups.retry(numbers, change, self._execute)
             imports = self._execute(
                 "UPDATE run SET state = 'running', ended_at = NULL WHERE id IN (SELECT value->>0 FROM json_each(?)) "
                 "RETURNING import",
@@ -326,7 +303,7 @@ class Frontier:
             )
             self._apply(change)
         self._purging = [run for run in self._purging if run not in change.runs]  # it needs its keys again
-        return len(rows), sorted({name for (name,) in imports})
+        return count, sorted({name for (name,) in imports})
 
     def _execute(self, statement: str, rows: Iterable[Sequence[object]]) -> list[Any]:
         """Runs a statement once for all `rows`, which it reads as json_each(?); not at all when there are none."""
@@ -415,8 +392,8 @@ class Frontier:
         """The account that a new task of a run is for, which is noted when it is not the run's own."""
         if task.account:
             account = self._account_ids[task.account]
-            if account != self._own_account(run) and (run, account) not in self._borrowed:
-                self._borrowed.add((run, account))
+            if account != self._own_account(run) and account not in (known := self._borrowed.setdefault(run, set())):
+                known.add(account)
                 change.borrowed.append((run, account))
         return account
 
@@ -441,56 +418,11 @@ class Frontier:
             change.make_ready(bucket, priority, seq, run, kind, attempt, payload, group)
             change.runs[run].delayed -= 1
 
-    def _settle_groups(self, change: Change) -> None:
-        """Writes what has happened to groups. Where nothing is open any more, the task that waited becomes ready, or
-        dead. An inner group counts as open in the one around it until then, so that they settle from within."""
-        while change.groups:
-            counted, change.groups = change.groups, defaultdict(Members)
-            over: list[tuple[int, int]] = []
-            for group, run, parent, opened, dead, if_dead, bucket, priority, kind, payload in self._execute(
-                "UPDATE gather SET open = open + j.value->>1, dead = dead + j.value->>2 FROM json_each(?) AS j "
-                "WHERE gather.id = j.value->>0 "
-                "RETURNING id, run, parent, open, dead, if_dead, bucket, priority, kind, payload",
-                ((group, members.open, members.dead) for group, members in counted.items()),
-            ):
-                if opened:
-                    continue
-                change.runs[run].waiting -= 1
-                if dead and if_dead == "fail":
-                    change.runs[run].open -= 1
-                    if parent:
-                        change.groups[parent].open -= 1
-                    then = Task(group, bucket, priority, run, self._kind_names[kind], 0, payload, group=parent)
-                    change.bury(
-                        then, kind, Bury(f"not run: {dead} dead letters in its group; when they are retried, it waits")
-                    )
-                else:
-                    change.make_ready(bucket, priority, group, run, kind, 0, payload, parent)
-                    if parent and dead:
-                        change.groups[parent].dead += dead
-                    over.append((group, parent))
-            if over:
-                self._bury(change)
-                for statement in (
-                    "DELETE FROM gather WHERE id IN (SELECT value->>0 FROM json_each(?))",
-                    "UPDATE gather SET parent = j.value->>1 FROM json_each(?) AS j "
-                    "WHERE parent = j.value->>0 AND parent > 0",
-                    "UPDATE dead SET grp = j.value->>1 FROM json_each(?) AS j WHERE grp = j.value->>0 AND grp > 0",
-                ):
-                    self._execute(statement, over)
-
-    def _bury(self, change: Change) -> None:
-        self._execute(
-            "INSERT INTO dead SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, "
-            "value->>6, value->>7, value->>8, value->>9, value->>10, value->>11 FROM json_each(?)",
-            change.dead,
-        )
-        change.dead = []
-
     def _apply(self, change: Change) -> Committed:
         """Writes what a change has gathered, and ends the runs that have nothing open any more."""
-        self._settle_groups(change)
-        self._bury(change)
+        if change.groups:
+            groups.settle(change, self._execute, self._kind_names)
+        groups.bury(change, self._execute)
         self._execute(
             "INSERT INTO ready SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6, "
             "value->>7 FROM json_each(?)",
@@ -547,6 +479,8 @@ class Frontier:
         )
         for run, state in ended:
             self._purging.append(run)
+            self._own.pop(run, None)
+            self._borrowed.pop(run, None)
             if state == "completed":
                 self._db.execute(
                     "INSERT INTO cursor SELECT run.import, stream, value FROM staged JOIN run ON run.id = staged.run "

@@ -31,31 +31,33 @@ from crawlerd.core.outcome import (
     Retry,
     Skipped,
 )
-from crawlerd.core.task import NewTask, Task
+from crawlerd.core.task import NewGather, NewTask, Task
 from crawlerd.frontier.change import Counts
+from crawlerd.frontier.maintenance import check
 from crawlerd.frontier.reader import FrontierReader
 from crawlerd.frontier.schema import FILE_NAME
 from crawlerd.frontier.sqlite import Frontier, Settled
 
 COUNTERS = tuple(Counts.__dataclass_fields__)
+ACCOUNTS = ("acme", "zenith")
 IMPORTS = {"a": "acme", "b": "acme", "c": "zenith"}  # to their accounts
 BUCKETS = ("charges", "customers")
-COUNTERS = ("open", "delayed", "done", "dead", "retried", "throttled", "records")
 START = 1_000_000.0
 MEMORY = "/dev/shm"  # noqa: S108 - a private directory in it; thousands of commits need not wait for a disk here
 
-NEW_TASKS = st.lists(
-    st.builds(
-        lambda kind, bucket, priority, page: NewTask(
-            f"s.{kind}", bucket, priority, f'{{"page":{page}}}', kind != "plain", kind == "sequential"
-        ),
-        st.sampled_from(["plain", "unique", "sequential"]),
-        st.sampled_from(BUCKETS),
-        st.integers(0, 9),
-        st.integers(0, 5),  # few, so that unique ones come twice
+NEW_TASK = st.builds(
+    lambda kind, bucket, priority, page, account: NewTask(
+        f"s.{kind}", bucket, priority, f'{{"page":{page}}}', kind != "plain", kind == "sequential", account
     ),
-    min_size=1,
-    max_size=4,
+    st.sampled_from(["plain", "unique", "sequential"]),
+    st.sampled_from(BUCKETS),
+    st.integers(0, 9),
+    st.integers(0, 5),  # few, so that unique ones come twice
+    st.sampled_from(["", "", *ACCOUNTS]),
+)
+NEW_TASKS = st.lists(NEW_TASK, min_size=1, max_size=4)
+GATHERS = st.lists(
+    st.builds(NewGather, st.lists(NEW_TASK, max_size=3), NEW_TASK, st.sampled_from(["run", "fail"])), max_size=2
 )
 OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
     st.builds(
@@ -70,6 +72,8 @@ OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
             st.builds(Skipped, st.sampled_from(BUCKETS), st.sampled_from("xyz"), st.just("cannot be serialised")),
             max_size=2,
         ),
+        st.none(),
+        st.just([]) | GATHERS,
     ),
     st.builds(Complete),
     st.builds(Retry, st.sampled_from([0.0, 1.0, 60.0]), st.just("reset")),
@@ -83,7 +87,7 @@ STEP = st.sampled_from([0.0, 0.5, 1.0, 100.0])  # seconds from one transaction t
 
 @dataclass
 class Known:
-    """A task as it must be on disk. where: ready, delayed or dead."""
+    """A task as it must be on disk. where: ready, delayed, dead, or waiting for the end of the group of its number."""
 
     account: str
     bucket: str
@@ -94,6 +98,15 @@ class Known:
     denied: bool = False
     stream: str = ""
     at: float = 0.0
+
+
+@dataclass
+class KnownGroup:
+    """A group that is not over. Its `then` is the task of the same number."""
+
+    run: int
+    parent: int
+    if_dead: str
 
 
 @dataclass
@@ -117,8 +130,12 @@ class FrontierMachine(RuleBasedStateMachine):
         self.reading: apsw.Connection | None = None
         self.now = START
         self.frontier = Frontier(self.folder, now=self.now)
-        self.accounts = {name: self.frontier.account(name, "s") for name in sorted(set(IMPORTS.values()))}
+        self.accounts = {name: self.frontier.account(name, "s") for name in ACCOUNTS}
         self.tasks: dict[int, Known] = {}
+        self.groups: dict[int, KnownGroup] = {}
+        self.opened: dict[int, int] = {}
+        self.followed: Counter[int] = Counter()
+        self.borrowed: set[tuple[int, int]] = set()
         self.runs: dict[int, KnownRun] = {}
         self.cursors: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self.paused: dict[str, str] = {}
@@ -138,15 +155,26 @@ class FrontierMachine(RuleBasedStateMachine):
 
     # what may happen
 
-    @rule(name=st.sampled_from(sorted(IMPORTS)), tasks=st.just([]) | NEW_TASKS, full=st.booleans(), step=STEP)
-    def start_run(self, name: str, tasks: list[NewTask], full: bool, step: float) -> None:
+    @rule(
+        name=st.sampled_from(sorted(IMPORTS)),
+        tasks=st.just([]) | NEW_TASKS,
+        gathers=st.just([]) | GATHERS,
+        full=st.booleans(),
+        step=STEP,
+    )
+    def start_run(self, name: str, tasks: list[NewTask], gathers: list[NewGather], full: bool, step: float) -> None:
         self.now += step
         account = IMPORTS[name]
-        started = self.frontier.start_run(name, self.accounts[account], tasks, full=full, now=self.now)
+        started = self.frontier.start_run(name, self.accounts[account], tasks, gathers=gathers, full=full, now=self.now)
         assert started.run == len(self.runs) + 1
         self.runs[started.run] = KnownRun(name)
+        groups = [self.open(started.run, account, gather, 0) for gather in gathers]
         for task in tasks:
-            self.add(started.run, account, task)
+            self.add(started.run, account, task, 0)
+        for gather, group in zip(gathers, groups, strict=True):
+            for task in gather.tasks:
+                self.add(started.run, account, task, group)
+        self.end_groups()
         assert started.ended == self.end_runs([started.run])
 
     @precondition(lambda self: self.where("ready") or self.where("delayed"))
@@ -179,17 +207,31 @@ class FrontierMachine(RuleBasedStateMachine):
         self.blocked.update((number, until) for number, until in blocked.items() if number in numbers)
         woken = sorted((known.due_at, seq) for seq, known in self.tasks.items() if known.where == "delayed")
         touched = {settled.task.run for settled in group}
+        accounts = {seq: self.tasks[seq].account for seq in outcomes}
+        borrowed = set(self.borrowed)
         arrived = [seq for seq, outcome in outcomes.items() if self.settle(seq, outcome)]
-        for settled in group:
-            if isinstance(settled.outcome, Complete):
-                account = IMPORTS[self.runs[settled.task.run].name]
-                arrived += [self.add(settled.task.run, account, child) for child in settled.outcome.children]
+        completed = [
+            (settled.task, accounts[settled.task.seq], settled.outcome)
+            for settled in group
+            if isinstance(settled.outcome, Complete)
+        ]
+        members = [
+            (task, account, gather.tasks, self.open(task.run, account, gather, task.group))
+            for task, account, outcome in completed
+            for gather in outcome.gathers
+        ]
+        for task, account, outcome in completed:
+            arrived += [self.add(task.run, account, child, task.group) for child in outcome.children]
+        for task, account, tasks, opened in members:
+            arrived += [self.add(task.run, account, each, opened) for each in tasks]
         for due_at, seq in woken[:due]:
             if due_at <= self.now:
                 known = self.tasks[seq]
                 known.where = "ready"
                 self.runs[known.task.run].counts["delayed"] -= 1
                 arrived.append(seq)
+        arrived += self.end_groups()
+        assert sorted(committed.borrowed) == sorted(self.borrowed - borrowed)
         first: dict[int, tuple[int, int]] = {}
         for seq in arrived:
             if seq in self.tasks and (known := self.tasks[seq]).where == "ready":
@@ -205,7 +247,12 @@ class FrontierMachine(RuleBasedStateMachine):
 
     def retry(self, numbers: list[int]) -> None:
         count, names = self.frontier.retry_dead(numbers)
-        found = [number for number in numbers if number in self.tasks]
+        found = {number for number in numbers if number in self.tasks and number not in self.groups}
+        for number in sorted(found):
+            group = self.tasks[number].task.group
+            while group and self.tasks[group].where == "dead":
+                found.add(group)
+                group = self.groups[group].parent
         assert count == len(found)
         assert names == sorted({self.runs[self.tasks[number].task.run].name for number in found})
         remaining = self.rows("SELECT run, lower(hex(key)) FROM seen")
@@ -217,10 +264,9 @@ class FrontierMachine(RuleBasedStateMachine):
                 assert left <= run.seen
                 run.seen = left
             run.state, run.ended_at = "running", None
-            run.counts.update(dead=-1, open=1)
-            self.tasks[number] = Known(
-                known.account, known.bucket, "ready", self.changed(known.task, attempt=0, crashes=0)
-            )
+            run.counts.update(dead=-1, open=1, waiting=number in self.groups)
+            where = "waiting" if number in self.groups else "ready"
+            self.tasks[number] = Known(known.account, known.bucket, where, self.changed(known.task))
 
     @rule(data=st.data())
     def settle_what_is_not_ready(self, data: st.DataObject) -> None:
@@ -272,32 +318,66 @@ class FrontierMachine(RuleBasedStateMachine):
     def each_task_lies_in_exactly_one_place(self) -> None:
         names = {number: key for key, number in self.bucket_ids().items()}
         ready = self.rows(
-            "SELECT bucket, priority, seq, run, kind.name, attempt, crashes, payload FROM ready "
+            "SELECT bucket, priority, seq, run, kind.name, attempt, crashes, payload, grp FROM ready "
             "JOIN kind ON kind.id = ready.kind ORDER BY seq"
         )
         tasks = [self.tasks[seq].task for seq in self.where("ready")]
-        assert ready == [(t.bucket, t.priority, t.seq, t.run, t.kind, t.attempt, t.crashes, t.payload) for t in tasks]
+        assert ready == [
+            (t.bucket, t.priority, t.seq, t.run, t.kind, t.attempt, t.crashes, t.payload, t.group) for t in tasks
+        ]
         assert all(names[known.task.bucket] == (known.account, known.bucket) for known in self.tasks.values())
         delayed = self.rows(
-            "SELECT due_at, seq, bucket, priority, run, kind.name, attempt, error, payload FROM delayed "
+            "SELECT due_at, seq, bucket, priority, run, kind.name, attempt, error, payload, grp FROM delayed "
             "JOIN kind ON kind.id = delayed.kind ORDER BY seq"
         )
         assert delayed == [
-            (k.due_at, t.seq, t.bucket, t.priority, t.run, t.kind, t.attempt, k.error, t.payload)
+            (k.due_at, t.seq, t.bucket, t.priority, t.run, t.kind, t.attempt, k.error, t.payload, t.group)
             for seq in self.where("delayed")
             if (k := self.tasks[seq]) and (t := k.task)
         ]
         dead = self.rows(
-            "SELECT seq, run, bucket, priority, kind.name, attempt, denied, stream, error, payload, at FROM dead "
+            "SELECT seq, run, bucket, priority, kind.name, attempt, denied, stream, error, payload, at, grp FROM dead "
             "JOIN kind ON kind.id = dead.kind ORDER BY seq"
         )
         assert dead == [
-            (seq, t.run, t.bucket, t.priority, t.kind, t.attempt, k.denied, k.stream, k.error, t.payload, k.at)
+            (seq, t.run, t.bucket, t.priority, t.kind, t.attempt, k.denied, k.stream, k.error, t.payload, k.at, t.group)
             for seq in self.where("dead")
             if (k := self.tasks[seq]) and (t := k.task)
         ]
         assert self.next_seq - 1 == len(self.tasks) + self.gone
         assert self.rows("SELECT value FROM next_seq") == [(self.next_seq,)]
+
+    @invariant()
+    def groups_count_what_is_in_them(self) -> None:
+        inside: defaultdict[int, Counter[bool]] = defaultdict(Counter)
+        for known in self.tasks.values():
+            inside[known.task.group][known.where == "dead"] += 1
+        assert self.rows(
+            "SELECT gather.id, run, parent, open, dead, if_dead, bucket, priority, kind.name, payload FROM gather "
+            "JOIN kind ON kind.id = gather.kind ORDER BY gather.id"
+        ) == [
+            (
+                *(number, group.run, group.parent, inside[number][False], inside[number][True], group.if_dead),
+                *(then.bucket, then.priority, then.kind, then.payload),
+            )
+            for number, group in sorted(self.groups.items())
+            if (then := self.tasks[number].task)
+        ]
+
+    @invariant()
+    def what_follows_a_group_does_so_once(self) -> None:
+        """And not at all while the group goes on, or when it has failed."""
+        assert set(self.followed.values()) <= {1}
+        assert self.opened.keys() == self.followed.keys() | self.groups.keys()
+        assert not self.followed.keys() & self.groups.keys()
+        for number, group in self.groups.items():
+            run, then = self.runs[group.run], self.tasks[number]
+            assert then.where == ("waiting" if run.state == "running" and then.where != "dead" else "dead")
+            assert then.where == "waiting" or group.if_dead == "fail"
+
+    @invariant()
+    def the_check_finds_nothing(self) -> None:
+        assert check(self.folder / FILE_NAME) == []
 
     @invariant()
     def counters_are_counts(self) -> None:
@@ -313,8 +393,10 @@ class FrontierMachine(RuleBasedStateMachine):
         ]
         for number, run in self.runs.items():
             lie = counted[number]
-            assert run.counts["open"] == lie["ready"] + lie["delayed"]
-            assert (run.counts["delayed"], run.counts["dead"]) == (lie["delayed"], lie["dead"])
+            assert run.counts["open"] == lie["ready"] + lie["delayed"] + lie["waiting"]
+            assert [run.counts[name] for name in ("delayed", "waiting", "dead")] == [
+                lie[name] for name in ("delayed", "waiting", "dead")
+            ]
             assert (run.state == "running") == (run.counts["open"] > 0)
         assert self.rows("SELECT id, ready, blocked_until FROM bucket ORDER BY id") == [
             (number, buckets[number], self.blocked.get(number, 0.0)) for number in sorted(self.bucket_ids().values())
@@ -362,7 +444,7 @@ class FrontierMachine(RuleBasedStateMachine):
         reader = FrontierReader.open(self.folder)
         assert reader is not None
         with contextlib.closing(reader):
-            assert reader.totals() == tuple(len(self.where(place)) for place in ("ready", "delayed", "dead"))
+            assert reader.totals() == tuple(len(self.where(place)) for place in ("ready", "delayed", "waiting", "dead"))
             letters = reader.dead_letters(limit=10_000)
             assert [letter.id for letter in letters] == self.where("dead")
 
@@ -375,20 +457,70 @@ class FrontierMachine(RuleBasedStateMachine):
         known = self.tasks[seq]
         return Settled(known.task, self.accounts[known.account], outcome)
 
-    def changed(self, task: Task, *, attempt: int, crashes: int) -> Task:
-        return Task(task.seq, task.bucket, task.priority, task.run, task.kind, attempt, task.payload, crashes)
+    def changed(self, task: Task, *, attempt: int = 0, crashes: int = 0, group: int | None = None) -> Task:
+        group = task.group if group is None else group
+        return Task(task.seq, task.bucket, task.priority, task.run, task.kind, attempt, task.payload, crashes, group)
 
-    def add(self, number: int, account: str, new: NewTask) -> int:
+    def known(self, number: int, account: str, new: NewTask, where: str, group: int) -> Known:
+        """A new task, under the next number."""
+        account = new.account or account
+        if account != IMPORTS[self.runs[number].name]:
+            self.borrowed.add((number, self.accounts[account]))
+        task = Task(
+            *(self.next_seq, self.bucket_ids()[account, new.bucket], new.priority, number, new.kind, 0, new.payload),
+            group=group,
+        )
+        self.next_seq += 1
+        self.tasks[task.seq] = known = Known(account, new.bucket, where, task)
+        return known
+
+    def open(self, number: int, account: str, new: NewGather, parent: int) -> int:
+        group = self.known(number, account, new.then, "waiting", parent).task.seq
+        self.groups[group] = KnownGroup(number, parent, new.if_dead)
+        self.opened[group] = number
+        self.runs[number].counts.update(open=1, waiting=1)
+        return group
+
+    def end_groups(self) -> list[int]:
+        """The tasks that became ready because groups are over."""
+        ready = []
+        while over := {
+            number
+            for number in self.groups
+            if self.tasks[number].where == "waiting"
+            and not any(k.task.group == number and k.where != "dead" for k in self.tasks.values())
+        }:
+            for number in over:
+                then, group, run = self.tasks[number], self.groups[number], self.runs[self.groups[number].run]
+                letters = [k for k in self.tasks.values() if k.task.group == number]
+                run.counts["waiting"] -= 1
+                if letters and group.if_dead == "fail":
+                    run.counts["open"] -= 1
+                    self.bury(
+                        then, Bury(f"not run: {len(letters)} dead letters in its group; it waits for those retried")
+                    )
+                    continue
+                then.where = "ready"
+                ready.append(number)
+                self.followed[number] += 1
+                del self.groups[number]
+                for known in letters:
+                    known.task = self.changed(known.task, attempt=known.task.attempt, group=group.parent)
+                    if known.task.seq in self.groups:
+                        self.groups[known.task.seq].parent = group.parent
+        return ready
+
+    def add(self, number: int, account: str, new: NewTask, group: int) -> int:
         """The seq that the task got, 0 for none."""
-        run, bucket = self.runs[number], self.bucket_ids()[account, new.bucket]
-        repeated = new.unique and new.key() in run.seen
+        run, account = self.runs[number], new.account or account
+        key = new.key(0 if account == IMPORTS[run.name] else self.accounts[account])
+        repeated = new.unique and key in run.seen
         if repeated and not new.sequential:
             return 0
         if new.unique:
-            run.seen.add(new.key())
-        task = Task(self.next_seq, bucket, new.priority, number, new.kind, 0, new.payload)
-        self.next_seq += 1
-        self.tasks[task.seq] = known = Known(account, new.bucket, "ready", task)
+            run.seen.add(key)
+        known = self.known(number, account, new, "ready", group)
+        task = known.task
         if repeated:
             error = "the API's cursor repeated: this very page was already asked for in this run"
             self.bury(known, Bury(error, stream=new.bucket))

@@ -110,21 +110,27 @@ def test_an_empty_frontier_is_sound(var: Path) -> None:
 
 
 DAMAGE = [
-    ("UPDATE run SET open = open + 1200 WHERE id = 3", ["run 3 counts 1,208 open tasks, but 8 are ready or delayed"]),
+    (
+        "UPDATE run SET open = open + 1200 WHERE id = 3",
+        ["run 3 counts 1,208 open tasks, but 8 are ready, delayed or waiting"],
+    ),
     ("UPDATE run SET delayed = 1 WHERE id = 3", ["run 3 counts 1 delayed tasks, but there are 2"]),
     ("UPDATE run SET dead = 0 WHERE id = 2", ["run 2 counts 0 dead tasks, but there are 1"]),
     ("UPDATE bucket SET ready = 9 WHERE id = 1", ["bucket 1 counts 9 ready tasks, but there are 4"]),
     (
         "DELETE FROM ready WHERE seq = 13",
-        ["run 3 counts 8 open tasks, but 7 are ready or delayed", "bucket 2 counts 2 ready tasks, but there are 1"],
+        [
+            "run 3 counts 8 open tasks, but 7 are ready, delayed or waiting",
+            "bucket 2 counts 2 ready tasks, but there are 1",
+        ],
     ),
     (
-        "INSERT INTO dead SELECT seq, run, bucket, priority, kind, attempt, 0, 'items', 'gone', payload, 5.0 "
+        "INSERT INTO dead SELECT seq, run, bucket, priority, kind, attempt, 0, 'items', 'gone', payload, 5.0, 0 "
         "FROM ready WHERE seq = 15; UPDATE run SET dead = 1 WHERE id = 4",
         ["task 15 lies in 2 places: dead, ready"],
     ),
     (
-        "INSERT INTO ready SELECT 2, priority, seq, run, kind, attempt, crashes, payload FROM ready WHERE seq = 15; "
+        "INSERT INTO ready SELECT 2, priority, seq, run, kind, attempt, crashes, payload, 0 FROM ready WHERE seq = 15; "
         "UPDATE run SET open = 2 WHERE id = 4; UPDATE bucket SET ready = 3 WHERE id = 2",
         [
             "task 15 lies in 2 places: ready, ready",

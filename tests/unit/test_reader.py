@@ -70,11 +70,11 @@ def test_the_status_shows_runs_newest_first_and_accounts_by_name(frontier: Front
     assert status.runs == [
         RunReport(
             id=new, import_name="shop", account="acme", full=True, state="running", started_at=NOW, ended_at=None,
-            ready=3, delayed=1, done=1, dead=1, retried=1, throttled=1, records=0,
+            ready=3, delayed=1, waiting=0, done=1, dead=1, retried=1, throttled=1, records=0,
         ),
         RunReport(
             id=old, import_name="old", account="zenith", full=True, state="completed", started_at=NOW, ended_at=NOW,
-            ready=0, delayed=0, done=1, dead=0, retried=0, throttled=0, records=100,
+            ready=0, delayed=0, waiting=0, done=1, dead=0, retried=0, throttled=0, records=100,
         ),
     ]  # fmt: skip
     assert status.accounts == [
@@ -137,7 +137,7 @@ def test_dead_letters_are_listed_page_by_page_and_by_import(frontier: Frontier, 
     assert reader.dead_letter(99) is None
     frontier.retry_dead([2])
     assert reader.dead_letter(2) is None
-    assert reader.totals() == (1, 0, 3)
+    assert reader.totals() == (1, 0, 0, 3)
 
 
 def test_the_work_of_a_status_does_not_grow_with_the_queue(tmp_path: Path, frontier: Frontier) -> None:
@@ -174,11 +174,11 @@ def test_the_work_of_a_status_does_not_grow_with_the_queue(tmp_path: Path, front
 
 def test_a_reader_sees_commits_and_does_not_hold_up_the_writer(frontier: Frontier, reader: FrontierReader) -> None:
     begin(frontier, 2)
-    assert reader.totals() == (2, 0, 0)
+    assert reader.totals() == (2, 0, 0, 0)
     settle(frontier, Complete())
-    assert reader.totals() == (1, 0, 0)
+    assert reader.totals() == (1, 0, 0, 0)
     settle(frontier, Complete())
-    assert reader.totals() == (0, 0, 0)
+    assert reader.totals() == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("crashed", [False, True])
@@ -195,7 +195,7 @@ def test_a_frontier_can_be_read_while_nobody_owns_it(tmp_path: Path, crashed: bo
     reader = FrontierReader.open(folder)
     assert reader is not None
     with closing(reader):
-        assert reader.totals() == (2, 0, 0)
+        assert reader.totals() == (2, 0, 0, 0)
     if crashed:
         frontier.close()
 
