@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FIELDS = {
     "id": "id",
+    "list": "list_id",
     "email": "email_address",
     "first_name": "merge_fields.FNAME",
     "revision": "merge_fields.REVISION",

@@ -22,20 +22,18 @@ class Receiver(LocalServer):
 
     misbehave: what a request meets, called with its number (0 first) and its key: "reset" (after the batch was
     applied), "500", "429", "503" (before), "fewer" (the last record is not applied, and not counted as accepted), or
-    None. id, revision: the fields of a record that name it and its version. latency: seconds.
+    None. latency: seconds. Records have the fields list, id and revision.
     """
 
     def __init__(
         self,
         misbehave: Callable[[int, str], str | None] = lambda number, key: None,
         *,
-        key: str = "id",
-        revision: str = "revision",
         latency: float = 0.0,
     ) -> None:
         super().__init__()
-        self.misbehave, self.key, self.revision, self.latency = misbehave, key, revision, latency
-        self.applied: Counter[tuple[str, Any]] = Counter()
+        self.misbehave, self.latency = misbehave, latency
+        self.applied: Counter[tuple[str, int]] = Counter()
         self.held: dict[str, Any] = {}
         self.attempts: list[tuple[float, str]] = []
         self.sizes: list[int] = []
@@ -70,8 +68,9 @@ class Receiver(LocalServer):
                 self.sizes.append(len(records))
                 self.paths[request.path] += 1
             for record in records:
-                self.applied[record[self.key], record[self.revision]] += 1
-                self.held[record[self.key]] = record
+                name = f"{record['list']}/{record['id']}"
+                self.applied[name, record["revision"]] += 1
+                self.held[name] = record
         if fault == "reset":
             return reset(request)
         accepted = self._answers.get(key, len(records))

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from crawlerd.source import FirstOutput
 
 PAGE = 1000  # objects, the most that the API gives at once
-OVERLAP_SECONDS = 300.0  # read again before the sync point: changes show late, and clocks differ
+OVERLAP_SECONDS = 60.0  # read again before the last change that was read: changes may show late
 REMEMBERED = 10_000  # versions of a list that were delivered lately, so that the overlap does not deliver them again
 
 Phase = Literal["whole", "first", "before", "after"]
@@ -378,16 +378,21 @@ def _ended(page: Objects, skip: int, total: int) -> bool:
 
 
 def _tail(page: Objects) -> tuple[str, ...]:
-    """The ids by which the next page will be joined to this one; never all of it, or nothing would go on."""
+    """What the next page will be joined to this one by; never all of it, or nothing would go on."""
     length = min(len(page) - 1, len(page) // 10 + 1)
-    return tuple(each["id"] for each in page[len(page) - length :])
+    return tuple(map(_place, page[len(page) - length :]))
 
 
 def _after(tail: Sequence[str], page: Objects) -> int | None:
     """Where the page goes on behind the tail; None when nothing of the tail is on it."""
     if not tail:
         return 0
-    return next((at + 1 for at in range(len(page) - 1, -1, -1) if page[at]["id"] in tail), None)
+    return next((at + 1 for at in range(len(page) - 1, -1, -1) if _place(page[at]) in tail), None)
+
+
+def _place(each: dict[str, Any]) -> str:
+    """What is edited moves to another place."""
+    return f"{each['id']} {each.get('last_changed', '')}"
 
 
 def _seconds(text: object) -> float:
