@@ -217,7 +217,9 @@ def _take(args: Members, page: Objects, times: list[float], following: Members |
     job = args.job
     begun = bisect_left(times, _seconds(job.started))  # from here on they have changed since the run began
     late = begun < len(times)
-    newest = page[begun - 1]["last_changed"] if begun and args.phase != "after" else args.newest
+    newest = args.newest
+    if args.phase != "after":
+        newest = page[begun - 1]["last_changed"] if begun else newest or (job.started if late else "")
     if args.phase == "after":
         page, times = page[begun:], times[begun:]
     elif args.phase != "whole" and late:
@@ -379,7 +381,7 @@ def _ended(page: Objects, skip: int, total: int) -> bool:
 
 def _tail(page: Objects) -> tuple[str, ...]:
     """What the next page will be joined to this one by; never all of it, or nothing would go on."""
-    length = min(len(page) - 1, len(page) // 10 + 1)
+    length = min(len(page) - 1, max(len(page) // 10, min(len(page) // 2, 10)))
     return tuple(map(_place, page[len(page) - length :]))
 
 

@@ -50,7 +50,7 @@ def test_no_member_is_lost_while_they_change(
         assert set(receiver.applied.values()) == {1}
         for key, member in there.items():
             assert receiver.held[key]["revision"] == found[key]["merge_fields"]["REVISION"]
-        print(len(api.requests), len(receiver.attempts), sum(found[k]!=there[k] for k in there))
+        print(len(api.requests), len(receiver.attempts), sum(found[k] != there[k] for k in there))
         api.edits = api.deletions = 0
         assert here.run("import", "--all").code == 0
         found = here.imported("news", "members", "mailchimp")
