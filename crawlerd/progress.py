@@ -20,7 +20,7 @@ from crawlerd.frontier.reader import FrontierReader, RunReport
 from crawlerd.ratelimit.limiter import parse_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from rich.console import Console
 
@@ -102,13 +102,13 @@ def _watch(engine: Engine, runs: set[int], signals: Signals, wake: Wake, console
             now = time.monotonic()
             reports = [reader.run(run) for run in sorted(runs)]
             rates = {run.id: meter.rate(run, now) for run in reports}
-            waiting = {run.id for run in reports if run.account in engine.paused}
+            held = _held(engine, reader, reports)
             if live:
-                live.update(_table(engine, reports, rates), refresh=True)
+                live.update(_table(engine, reports, rates, held), refresh=True)
             elif now >= next_line:
                 next_line = now + LINE_SECONDS
                 console.print(_line(reports, rates), highlight=False, soft_wrap=True)
-            if signals.received or engine.failure is not None or not left - waiting:
+            if signals.received or engine.failure is not None or not left - held.keys():
                 return
             trouble_since = (trouble_since or now) if engine.store.trouble else None
             if trouble_since and now - trouble_since > TROUBLE_SECONDS:
@@ -121,13 +121,22 @@ def _watch(engine: Engine, runs: set[int], signals: Signals, wake: Wake, console
         reader.close()
 
 
-def _state(engine: Engine, run: RunReport) -> str:
-    if run.state == "running" and run.account in engine.paused:
-        return "paused"
-    return run.state
+def _held(engine: Engine, reader: FrontierReader, runs: Iterable[RunReport]) -> dict[int, str]:
+    """The runs of which nothing can be done, each with a paused account that it waits for."""
+    held = {}
+    for run in runs if engine.paused else ():
+        accounts = reader.accounts(run.id) if run.state == "running" else []
+        paused = [name for name in accounts if name in engine.paused]
+        if paused and not reader.goes_on(run.id, set(accounts).difference(paused)):
+            held[run.id] = paused[0]
+    return held
 
 
-def _table(engine: Engine, reports: Iterable[RunReport], rates: dict[int, float]) -> Table:
+def _state(run: RunReport, held: Container[int]) -> str:
+    return "paused" if run.id in held else run.state
+
+
+def _table(engine: Engine, reports: Iterable[RunReport], rates: dict[int, float], held: Container[int]) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in ("import", "state"):
         table.add_column(name)
@@ -138,7 +147,7 @@ def _table(engine: Engine, reports: Iterable[RunReport], rates: dict[int, float]
         left, rate = run.ready + run.delayed + run.waiting, rates[run.id]
         table.add_row(
             run.import_name,
-            _state(engine, run),
+            _state(run, held),
             f"{run.done:,}",
             f"{left:,}",
             f"{run.records:,}",
@@ -173,9 +182,10 @@ def _outcome(engine: Engine, started: dict[str, list[int]]) -> Outcome:
     assert reader is not None  # noqa: S101 - it was open a moment ago
     try:
         reports = {name: [(reader.run(run), reader.streams(run)) for run in runs] for name, runs in started.items()}
+        held = _held(engine, reader, [run for each in reports.values() for run, _ in each])
     finally:
         reader.close()
-    states = {_state(engine, run) for each in reports.values() for run, _ in each}
+    states = {_state(run, held) for each in reports.values() for run, _ in each}
     if "paused" in states or "failed" in states:
         state, code = "failed", 1
     elif "running" in states:
@@ -186,8 +196,8 @@ def _outcome(engine: Engine, started: dict[str, list[int]]) -> Outcome:
         state, code = "completed", 0
     imports = {
         name: [
-            {**msgspec.to_builtins(run), "state": _state(engine, run), "paused": engine.paused.get(run.account)}
-            | {"streams": msgspec.to_builtins(streams)}
+            {**msgspec.to_builtins(run), "state": _state(run, held), "streams": msgspec.to_builtins(streams)}
+            | {"paused_account": held.get(run.id), "paused": engine.paused.get(held.get(run.id, ""))}
             for run, streams in each
         ]
         for name, each in reports.items()
@@ -208,7 +218,9 @@ def print_report(report: dict[str, Any], console: Console, *, streams: bool = Tr
                 soft_wrap=True,
             )
             if run["paused"]:
-                console.print(f"  account {run['account']} is paused: {run['paused']}", highlight=False, soft_wrap=True)
+                console.print(
+                    f"  account {run['paused_account']} is paused: {run['paused']}", highlight=False, soft_wrap=True
+                )
             for stream, facts in run["streams"].items() if streams else ():
                 notes = [f"{facts[key]:,} {key}" for key in ("skipped", "dead") if facts[key]]
                 notes += ["denied"] if facts["denied"] else []

@@ -339,7 +339,7 @@ def _decoded(given: Mapping[str, Any], options: type, source: str) -> Any:
 
 def _no_account(name: str, given: Mapping[str, Any], accounts: Collection[str]) -> InitErrorDetails:
     """A problem of the option that names an account which is not configured."""
-    key = [key for key, value in given.items() if value == name or (isinstance(value, list | dict) and name in value)]
+    key = [key for key, value in given.items() if json.dumps(name) in json.dumps(value, default=str)]
     problem = ValueError(f"there is no [accounts.{name}]; {instead(name, accounts)}")
     return InitErrorDetails(type="value_error", loc=tuple(key[:1]), input=name, ctx={"error": problem})
 

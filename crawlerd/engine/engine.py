@@ -301,8 +301,15 @@ class Engine:
         """Lets the source's guard check the account's credentials (again), paused or not."""
         account = self._account_names.get(number)
         source = self._source_of(account) if account else None
-        if account is None or source is None:  # tasks of an import for an account that was configured once
-            self._frontier.pause(number, "it is not configured any more, but an import has tasks for it")
+        if account is None or source is None:
+            account, reason = (
+                self._frontier.account_name(number),
+                "not configured any more, but an import has tasks for it",
+            )
+            log.error("account %s is paused: %s", account, reason)
+            self.paused[account] = reason
+            self._frontier.pause(number, reason)
+            self.changed.set()
             return
         self.paused.pop(account, None)
         self._paused_at.pop(account, None)

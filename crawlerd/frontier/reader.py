@@ -9,6 +9,7 @@ import msgspec
 from crawlerd.frontier.schema import FILE_NAME, connect_reader, storage_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     import apsw
@@ -141,6 +142,30 @@ class FrontierReader:
 
     def run(self, number: int) -> RunReport:
         return _struct(RunReport, self._rows(f"{_RUN} WHERE run.id = ?", number)[0])
+
+    def accounts(self, run: int) -> list[str]:
+        """The accounts that the run has had tasks for, its own among them."""
+        rows = self._rows(
+            "SELECT name FROM account WHERE id IN "
+            "(SELECT account FROM run WHERE id = ?1 UNION SELECT account FROM borrowed WHERE run = ?1) ORDER BY name",
+            run,
+        )
+        return [name for (name,) in rows]
+
+    def goes_on(self, run: int, accounts: Collection[str]) -> bool:
+        """Whether any task of the run is ready or delayed for one of these accounts. Reads their ready tasks until it
+        finds one."""
+        return bool(
+            self._rows(
+                "WITH theirs AS (SELECT bucket.id, ready FROM bucket JOIN account ON account.id = bucket.account "
+                "WHERE account.name IN (SELECT value FROM json_each(?2))) "
+                "SELECT EXISTS (SELECT 1 FROM theirs CROSS JOIN ready ON ready.bucket = theirs.id "
+                "WHERE theirs.ready > 0 AND run = ?1) "
+                "OR EXISTS (SELECT 1 FROM delayed WHERE run = ?1 AND bucket IN (SELECT id FROM theirs))",
+                run,
+                msgspec.json.encode(list(accounts)).decode(),
+            )[0][0]
+        )
 
     def streams(self, run: int) -> dict[str, StreamReport]:
         """The report of a run, by stream."""

@@ -138,6 +138,10 @@ class Frontier:
         self._account_ids[name] = number
         return number
 
+    def account_name(self, number: int) -> str:
+        name: str = self._read("SELECT name FROM account WHERE id = ?", number)[0][0]
+        return name
+
     def confirm(self, account: int, identity: str) -> str | None:
         """Notes who the account's credentials belong to, once. The identity noted before if it is another one."""
         with self._transaction():

@@ -82,6 +82,11 @@ OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
     st.builds(Pause, st.just("no")),
     st.builds(Crash, st.just("died")),
 )
+PLAIN = NewTask("s.plain", BUCKETS[0], 5, "{}")
+GATHERING = [
+    Complete(gathers=[NewGather([PLAIN], PLAIN, "run")]),
+    Complete(gathers=[NewGather([PLAIN], PLAIN, "fail")]),
+]
 STEP = st.sampled_from([0.0, 0.5, 1.0, 100.0])  # seconds from one transaction to the next
 
 
@@ -189,7 +194,9 @@ class FrontierMachine(RuleBasedStateMachine):
     @rule(
         data=st.data(),
         last=st.lists(
-            st.sampled_from([Complete(), Complete([], [], [("charges", "7")]), Bury("gone")]), min_size=1, max_size=2
+            st.sampled_from([Complete(), Complete([], [], [("charges", "7")]), Bury("gone"), *GATHERING]),
+            min_size=1,
+            max_size=2,
         ),
         retry=st.booleans(),
     )
@@ -274,16 +281,15 @@ class FrontierMachine(RuleBasedStateMachine):
         ready = self.where("ready")
         others = data.draw(st.lists(st.sampled_from(ready), unique=True, max_size=2)) if ready else []
         stale = data.draw(st.sampled_from([*self.where("delayed"), *self.where("dead"), *others, None]))
-        kind = NewTask("s.plain", BUCKETS[0], 5, "{}")
-        task = Task(self.next_seq, 1, 5, 1, kind.kind, 0, "{}") if stale is None else self.tasks[stale].task
-        if kind.kind not in {name for (name,) in self.rows("SELECT name FROM kind")}:
+        task = Task(self.next_seq, 1, 5, 1, PLAIN.kind, 0, "{}") if stale is None else self.tasks[stale].task
+        if PLAIN.kind not in {name for (name,) in self.rows("SELECT name FROM kind")}:
             return
-        outcomes: list[Outcome] = [Complete([], [kind]), Retry(1.0, "reset"), Bury("gone")]
+        outcomes: list[Outcome] = [Complete([], [PLAIN]), Retry(1.0, "reset"), Bury("gone"), *GATHERING]
         outcome = data.draw(st.sampled_from(outcomes))
         before = self.dump()
         with pytest.raises(FrontierError, match="not in `ready`; nothing was written"):
             self.frontier.commit(
-                [*(self.settled(seq, Complete([], [kind])) for seq in others), Settled(task, 1, outcome)], now=self.now
+                [*(self.settled(seq, Complete([], [PLAIN])) for seq in others), Settled(task, 1, outcome)], now=self.now
             )
         assert self.dump() == before
 

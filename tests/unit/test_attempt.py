@@ -11,17 +11,20 @@ import pytest
 
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.outcome import Batch, Bury, Complete, Defer, Outcome, Pause, Result, Retry, RetryPolicy, Skipped
-from crawlerd.core.task import Lease, NewTask
-from crawlerd.engine.attempt import attempt
+from crawlerd.core.task import Lease, NewGather, NewTask
+from crawlerd.engine.attempt import attempt, begin
 from crawlerd.engine.wire import HEADER, Done, frame, from_worker
 from crawlerd.source import (
     Api,
     Cursor,
     Denied,
+    ForAccount,
+    Gather,
     Identity,
     Permanent,
     Record,
     Response,
+    RunPlan,
     Source,
     TaskArgs,
     Throttled,
@@ -44,6 +47,17 @@ class Page(TaskArgs, kind="shop.pages"):
 @dataclass(frozen=True)
 class Unhandled(TaskArgs, kind="shop.unhandled"):
     pass
+
+
+@dataclass(frozen=True)
+class Store(TaskArgs, kind="depot.store"):
+    name: str
+
+
+depot = Source("depot")
+depot.handles(Store, priority=7, unique=True)(lambda api, args: iter(()))
+STORED = NewTask("depot.store", "store", 7, '{"name":"x"}', unique=True, account="client")
+PAGED = NewTask("shop.pages", "shelf", 3, '{"number":8,"after":null}', unique=True, sequential=True)
 
 
 class Shelf:
@@ -76,7 +90,14 @@ def run(
     """The outcome of the handler's attempt, after a way through the pipe that every outcome takes."""
     source = Source("shop")
     source.handles(Page, sequential=True, bucket="shelf")(handler)
-    outcome = attempt(source, ACCOUNT, Shelf(answer), Lease(1, "acme", kind, payload, failed), jitter=0.5)
+    outcome = attempt(
+        source,
+        ACCOUNT,
+        Shelf(answer),
+        Lease(1, "acme", kind, payload, failed),
+        jitter=0.5,
+        source_of={"acme": source, "client": depot}.get,
+    )
     message = from_worker.decode(frame(Done([Result(1, outcome)]))[HEADER.size :])
     assert message == Done([Result(1, outcome)])
     return outcome
@@ -110,6 +131,87 @@ def test_all_that_a_handler_yields_is_in_the_outcome() -> None:
         [],
         "acct_1",
     )
+
+
+def test_a_task_for_another_account_is_what_that_accounts_source_makes_of_it() -> None:
+    def handler(api: Api, args: Page) -> Iterator[Any]:
+        yield ForAccount("client", Store("x"))
+        yield ForAccount("acme", Page(8))
+        yield Page(8)
+
+    assert run(handler) == Complete(children=[STORED, msgspec.structs.replace(PAGED, account="acme"), PAGED])
+
+
+@pytest.mark.parametrize(
+    ("output", "problem"),
+    [
+        (
+            ForAccount("nobody", Store("x")),
+            "Permanent: a task of kind depot.store is for [accounts.nobody], which is not configured",
+        ),
+        (
+            ForAccount("client", Page(1)),
+            "Permanent: account client is of the source depot, which has no kind shop.pages",
+        ),
+        (
+            Gather([ForAccount("nobody", Store("x"))], Page(1)),
+            "Permanent: a task of kind depot.store is for [accounts.",
+        ),
+        (Gather([], ForAccount("nobody", Store("x"))), "Permanent: a task of kind depot.store is for [accounts."),
+        (ForAccount([], Store("x")), "unexpected TypeError: "),
+        (ForAccount("client", "x"), "unexpected "),
+        (Gather(["x"], Page(1)), "unexpected TypeError: a task is TaskArgs or ForAccount, not str"),
+        (Gather([Page(1)], Gather([], Page(1))), "unexpected TypeError: a task is TaskArgs or ForAccount, not Gather"),
+    ],
+)
+def test_a_task_that_nobody_can_perform_is_a_dead_letter_that_says_why(output: Any, problem: str) -> None:
+    outcome = run(lambda api, args: iter([Record("names", "a", {}), output]))
+    assert isinstance(outcome, Bury)
+    assert outcome.error.startswith(problem)
+
+
+def test_a_group_is_in_the_outcome_with_all_its_tasks() -> None:
+    def handler(api: Api, args: Page) -> Iterator[Any]:
+        yield Gather([Page(8), ForAccount("client", Store("x"))], then=ForAccount("client", Store("x")))
+        yield Gather((), then=Page(8), if_dead="fail")
+
+    assert run(handler) == Complete(gathers=[NewGather([PAGED, STORED], STORED, "run"), NewGather([], PAGED, "fail")])
+
+
+def test_a_group_knows_two_ways_with_dead_letters() -> None:
+    with pytest.raises(ValueError, match='if_dead is "run" or "fail", not \'stop\''):
+        Gather([], Page(1), if_dead="stop")
+
+
+# what a run begins with
+
+
+def test_a_run_begins_with_what_its_source_yields() -> None:
+    source = Source("shop")
+    source.handles(Page, sequential=True, bucket="shelf")(lambda api, args: iter(()))
+    seen = []
+
+    @source.starts
+    def starts(plan: RunPlan) -> Iterator[Any]:
+        seen.append(plan.options)
+        yield Page(8)
+        yield ForAccount("client", Store("x"))
+        yield Gather([Page(8)], Page(8))
+
+    plan = RunPlan([], full=False, started_at=0.0, options={"to": "client"})
+    assert begin(source, plan, {"client": depot}.get) == Complete(
+        children=[PAGED, STORED], gathers=[NewGather([PAGED], PAGED)]
+    )
+    assert seen == [{"to": "client"}]
+    with pytest.raises(Permanent, match=r"the source shop cannot begin: Permanent: a task of kind depot.store is for"):
+        begin(source, plan, lambda _: None)
+
+
+def test_a_source_that_cannot_begin_does_not_take_others_with_it() -> None:
+    source = Source("shop")
+    source.starts(lambda plan: [1 / 0])
+    with pytest.raises(Permanent, match="the source shop cannot begin: ZeroDivisionError: division by zero"):
+        begin(source, RunPlan([], full=False, started_at=0.0), lambda _: None)
 
 
 def test_a_handler_may_yield_nothing() -> None:

@@ -52,7 +52,24 @@ class Shape:
     tenant: str
 
 
+class Delivery(msgspec.Struct, rename="kebab"):
+    """What an import of the source `delivering` may set."""
+
+    deliver_to: str
+    copies: dict[str, str] = {}
+    batch: int = 100
+
+    def accounts(self) -> list[str]:
+        return [self.deliver_to, *self.copies.values(), "somewhere" if self.batch == 13 else self.deliver_to]
+
+    def needs_sink(self) -> bool:
+        return self.batch == 1
+
+
 SOURCES = {
+    "delivering": SourceFacts(
+        streams=("things",), base_url="https://things.example", needs_key=False, import_options=Delivery
+    ),
     "stripe": SourceFacts(
         streams=("customers", "invoices", "charges"), base_url="https://api.stripe.com", buckets={"customers", "search"}
     ),
@@ -423,6 +440,59 @@ def test_an_own_key_of_the_source_is_an_option_and_no_others_are() -> None:
     assert problems_of(tomllib.loads(options.replace('"optional"\nregion = "us"', '"shaped"'))) == [
         'crawlerd.toml: accounts.acme: an option of the source shaped is wrong: Object missing required field "tenant"'
     ]
+
+
+DELIVERING = """
+[daemon]
+state_dir = "var"
+[accounts.acme]
+source = "delivering"
+[accounts.client]
+source = "public"
+[imports.acme]
+account = "acme"
+streams = ["*"]
+deliver-to = "client"
+"""
+
+
+def test_an_import_has_the_options_of_its_source_which_may_take_the_place_of_a_sink() -> None:
+    config = read(DELIVERING + 'copies = { a = "acme" }')
+    assert config.imports["acme"].options == Delivery("client", {"a": "acme"})
+    assert config.imports["acme"].sink is None
+    assert config.imports["acme"].model_dump().keys() == {"account", "sink", "streams", "schedule", "priority"}
+    assert read(VALID).imports["acme"].options is None
+
+
+@pytest.mark.parametrize(
+    ("line", "problems"),
+    [
+        ("batch = 1", ['imports.acme.sink: is missing; write for example sink = "warehouse"']),
+        ("bach = 1", ['imports.acme.bach: unknown key; did you mean "batch"?']),
+        (
+            "batch = true",
+            ['imports.acme: an option of the source delivering is wrong: Expected "int", got "bool" - at "batch"'],
+        ),
+        (
+            'copies = { a = "clint", b = "client" }',
+            ['imports.acme.copies: there is no [accounts.clint]; did you mean "client"?'],
+        ),
+        ("batch = 13", ["imports.acme: there is no [accounts.somewhere]; known: acme, client"]),
+    ],
+)
+def test_a_wrong_option_of_an_import_is_told_in_plain_words(line: str, problems: list[str]) -> None:
+    assert problems_of(tomllib.loads(f"{DELIVERING}\n{line}")) == [f"crawlerd.toml: {problem}" for problem in problems]
+
+
+def test_every_account_that_an_import_names_must_be_there() -> None:
+    document = tomllib.loads(DELIVERING)
+    document["imports"]["acme"] |= {"deliver-to": "clint", "copies": {"a": "amce"}}
+    assert problems_of(document) == [
+        'crawlerd.toml: imports.acme.deliver-to: there is no [accounts.clint]; did you mean "client"?',
+        'crawlerd.toml: imports.acme.copies: there is no [accounts.amce]; did you mean "acme"?',
+    ]
+    document["imports"]["acme"] = {"account": "nobody", "deliver-to": "client", "streams": ["*"], "sink": "s"}
+    assert problems_of(document)[0].startswith("crawlerd.toml: imports.acme.account: there is no [accounts.nobody]")
 
 
 def test_a_long_list_of_names_is_cut_short() -> None:

@@ -9,11 +9,12 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import apsw
+import msgspec
 import pytest
 
 from crawlerd.core.errors import FrontierError, FrontierLocked, FrontierTooNew, StorageFailed
 from crawlerd.core.outcome import Batch, Bury, Complete, Outcome, Retry
-from crawlerd.core.task import NewTask
+from crawlerd.core.task import NewGather, NewTask
 from crawlerd.frontier import maintenance
 from crawlerd.frontier.lock import StateLock
 from crawlerd.frontier.maintenance import EXAMPLES, INVARIANTS, backup, check, vacuum
@@ -39,7 +40,9 @@ def settle(frontier: Frontier, outcome: Outcome, bucket: int = 1, count: int = 1
 
 def fill(frontier: Frontier) -> None:
     """Run 1 is completed, run 2 not clean, with task 4 dead. Run 3 goes on: 4 tasks are ready in bucket 1 and 2 in
-    bucket 2, 2 delayed, 1 dead, a cursor staged. Run 4 is of another account, with task 15 in bucket 3."""
+    bucket 2, 2 delayed, 1 dead, a cursor staged. Run 4 is of another account, with task 15 in bucket 3. Run 5 has
+    group 16, in which are task 18, ready in bucket 4, and group 19, which has failed for its task 20 of the other
+    account, in bucket 5."""
     account, other = frontier.account("acme", "shop"), frontier.account("zenith", "shop")
     for name in ("clean", "unclean"):
         frontier.start_run(name, account, [page(1), page(2)], full=True, now=NOW)
@@ -51,6 +54,11 @@ def fill(frontier: Frontier) -> None:
     settle(frontier, Retry(60.0, "reset"), count=2)
     settle(frontier, Bury("gone"))
     frontier.start_run("other", other, [page(1)], full=False, now=NOW)
+    parts = [page(1, "parts"), page(2, "parts")]
+    frontier.start_run("grouped", account, [], gathers=[NewGather(parts, page(3, "parts"))], full=False, now=NOW)
+    part = msgspec.structs.replace(page(1, "parts"), account="zenith")
+    settle(frontier, Complete(gathers=[NewGather([part], page(4, "parts"), "fail")]), 4)
+    settle(frontier, Bury("gone"), 5)
 
 
 @pytest.fixture
@@ -96,9 +104,9 @@ def test_a_sound_frontier_is_sound_whatever_happens_to_it(frontier: Frontier) ->
     assert check(frontier.path) == check(frontier.path, full=True) == []
     frontier.commit([], now=NOW + 60.0)  # what was delayed is due
     assert check(frontier.path) == []
-    frontier.retry_dead([4, 8])
+    frontier.retry_dead([4, 8, 20])
     assert check(frontier.path) == []
-    for bucket in (1, 2, 3):
+    for bucket in (1, 2, 3, 5, 4, 4):
         settle(frontier, Complete(), bucket, 100)
     assert select(frontier.path, "SELECT sum(open), sum(dead) FROM run") == [(0, 0)]
     assert check(frontier.path) == []
@@ -137,7 +145,7 @@ DAMAGE = [
             "1 ready tasks of run 4 are in bucket 2, which is another account's",
         ],
     ),
-    ("UPDATE next_seq SET value = 15", ["the next new task would have the number 15, but there is a task 15"]),
+    ("UPDATE next_seq SET value = 20", ["the next new task would have the number 20, but there is a task 20"]),
     ("DELETE FROM next_seq", ["0 numbers are noted for the next new task, instead of one"]),
     ("UPDATE run SET records = 6 WHERE id = 3", ["run 3 counts 6 records, but its streams count 5"]),
     ("UPDATE run SET state = 'failed', ended_at = 5.0 WHERE id = 4", ["run 4 is failed, with 1 open tasks"]),
@@ -163,9 +171,38 @@ DAMAGE = [
     ("UPDATE delayed SET kind = 5", ["2 delayed tasks are of kind 5, which does not exist"]),
     (
         "DELETE FROM account WHERE id = 2",
-        ["run 4 is of account 2, which does not exist", "bucket 3 is of account 2, which does not exist"],
+        [
+            f"{what} is of account 2, which does not exist"
+            for what in ("run 4", "bucket 3", "bucket 5", "a task of run 5")
+        ],
     ),
     ("UPDATE run SET dead = -1 WHERE id = 1", ["run 1 counts -1 dead tasks, but there are 0"]),
+    ("UPDATE run SET waiting = 0 WHERE id = 5", ["run 5 counts 0 waiting tasks, but there are 1"]),
+    ("UPDATE gather SET open = 3 WHERE id = 16", ["group 16 counts 3 open tasks, but there are 1"]),
+    ("UPDATE gather SET dead = 4 WHERE id = 16", ["group 16 counts 4 dead tasks, but there are 1"]),
+    (
+        "UPDATE gather SET if_dead = 'run' WHERE id = 19",
+        ["group 19 has nothing open, but the task that waits for that is not ready"],
+    ),
+    (
+        "DELETE FROM dead WHERE seq = 19; UPDATE run SET dead = 1 WHERE id = 5; "
+        "UPDATE gather SET dead = 0 WHERE id = 16",
+        ["group 19 has nothing open, but the task that waits for that is not dead"],
+    ),
+    (
+        "UPDATE gather SET parent = 20 WHERE id = 16",
+        [
+            "group 16 is inside of group 20, which is not older",
+            "1 waiting tasks of run 5 are in group 20, which does not exist",
+        ],
+    ),
+    ("UPDATE ready SET grp = 15 WHERE seq = 15", ["1 ready tasks of run 4 are in group 15, which does not exist"]),
+    (
+        "UPDATE ready SET grp = 16 WHERE seq = 15; UPDATE gather SET open = 2 WHERE id = 16",
+        ["1 ready tasks of run 4 are in group 16, which is of run 5"],
+    ),
+    ("DELETE FROM borrowed", ["1 dead tasks of run 5 are in bucket 5, which is another account's"]),
+    ("INSERT INTO borrowed VALUES (77, 1)", ["1 accounts are noted for run 77, which does not exist"]),
 ]
 
 
@@ -229,6 +266,9 @@ def test_what_is_no_frontier_is_named(tmp_path: Path) -> None:
     with pytest.raises(FrontierError, match=f"there is no frontier in {path}"):
         check(path)
     edit(path, "PRAGMA user_version = 1")
+    with pytest.raises(FrontierError, match=f"{path} was written by an older crawlerd .*brings it up to date"):
+        check(path)
+    edit(path, f"PRAGMA user_version = {len(MIGRATIONS)}")
     with pytest.raises(FrontierError, match=f"{path} is a database, but not a frontier: no such table"):
         check(path)
     edit(path, f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
