@@ -15,7 +15,7 @@ from crawlerd.core.errors import ConfigurationError
 from crawlerd.core.outcome import RetryPolicy
 
 if TYPE_CHECKING:  # at run time only `load` imports these, since `status` has no use for them
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from crawlerd.core.config import Account, Config, SourceFacts
     from crawlerd.source import Source
@@ -41,11 +41,21 @@ def load(path: Path, *, secrets: bool = True) -> Settings:
     secrets: False leaves every account's secret empty, for commands that send no request. Raises ConfigurationError
     with all problems at once.
     """
+    from crawlerd.core.rows import with_rows
+
+    machine = _Machine(path.absolute().parent, secrets=secrets)
+    document, places = with_rows(_document(path), str(path), machine)
+    try:
+        return _load(document, path, machine)
+    except ConfigurationError as error:
+        raise ConfigurationError(places.placed(error.problems)) from None
+
+
+def _load(document: dict[str, Any], path: Path, machine: _Machine) -> Settings:
     from crawlerd.core.config import parse
 
     folder = path.absolute().parent
-    machine = _Machine(folder, secrets=secrets)
-    config = parse(_document(path), str(path), machine)
+    config = parse(document, str(path), machine)
     limits = {name: _limits(account, machine.sources[account.source]) for name, account in config.accounts.items()}
     problems = [
         f"{path}: accounts.{name}.{key}: {problem}"
@@ -118,6 +128,24 @@ class _Machine:
                 raise ValueError("; ".join(error.problems)) from None
             self.sources[name], self._facts[name] = source, _facts(source)
         return self._facts[name]
+
+    def text(self, file: str) -> str:
+        try:
+            return (self._folder / file).read_bytes().decode("utf-8-sig")
+        except OSError as error:
+            raise ValueError(f"cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise ValueError(f"is not UTF-8 text (byte {error.start})") from None
+
+    def options(
+        self, kind: Literal["accounts", "imports"], table: Mapping[str, Any], document: Mapping[str, Any]
+    ) -> type | None:
+        account = table if kind == "accounts" else document.get("accounts", {}).get(table.get("account"), {})
+        try:
+            facts = self.source(account["source"])
+        except (KeyError, TypeError, ValueError):
+            return None
+        return facts.options if kind == "accounts" else facts.import_options
 
     def secret(self, kind: Literal["env", "file", "credential"], name: str) -> str:
         if not self._secrets:

@@ -1,4 +1,4 @@
-"""A local Mailchimp: lists whose members are edited and deleted while they are read, with its limits and its refusals."""
+"""A local Mailchimp: lists whose members change while they are read, with its limits and its refusals."""
 
 from __future__ import annotations
 

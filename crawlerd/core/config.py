@@ -6,6 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -314,6 +315,7 @@ class Config(Table):
 TABLES: Mapping[str, type[Table]] = {"daemon": Daemon, "accounts": Account, "sinks": Sink, "imports": Import}
 
 
+@cache  # reading a class takes a millisecond, and there may be thousands of tables
 def _keys(options: type | None) -> list[str]:
     if options is None:
         return []
