@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 300.0  # a paused account's credentials are tried again so often
+CHECK_SECONDS = 60.0  # many imports of one account that start together check its credentials once
 START_SECONDS = 60.0  # between tries to start an import whose source raises an error at once
 MIB = 1 << 20
 
@@ -65,6 +66,8 @@ class Engine:
         self._paused_at: dict[str, float] = {}
         self._ended: SimpleQueue[int] = SimpleQueue()
         self._active: dict[str, list[int]] = {}
+        self._due_at: dict[str, float] = {}
+        self._checked_at: dict[int, float] = {}
         state_dir = settings.daemon.state_dir
         self._lock = StateLock(state_dir)
         try:
@@ -72,9 +75,9 @@ class Engine:
         except BaseException:
             self._lock.close()
             raise
-        self._account_ids = {
-            name: self._frontier.account(name, spec.source) for name, spec in settings.accounts.items()
-        }
+        self._account_ids = self._frontier.number_accounts(
+            {name: spec.source for name, spec in settings.accounts.items()}
+        )
         self._account_names = {number: name for name, number in self._account_ids.items()}
         self._sinks: dict[str, Sink] = {}
         self.store = Store(
@@ -212,13 +215,15 @@ class Engine:
         for name, spec in self.settings.imports.items():
             if name in self._active:
                 continue
-            due = self.store.call(partial(self._due, spec, now)).result()
+            due = self._due_at.get(name)
+            if due is None:
+                due = self._due_at[name] = self.store.call(partial(self._due, spec, now)).result()
             if due <= now:
                 try:
                     self.start_import(name)
                 except Permanent as error:
                     log.error("import %s: %s", name, error)
-                    due = now + START_SECONDS
+                    due = self._due_at[name] = now + START_SECONDS
             soonest = min(soonest, due)
         for account, since in list(self._paused_at.items()):
             if now - since >= PROBE_SECONDS:
@@ -242,6 +247,7 @@ class Engine:
             self._active[name] = [run for run in active if run not in runs]
             if not self._active[name]:
                 del self._active[name]
+                self._due_at.pop(name, None)
         return runs
 
     def retry_dead(self, numbers: Sequence[int]) -> int:
@@ -311,6 +317,10 @@ class Engine:
             self._frontier.pause(number, reason)
             self.changed.set()
             return
+        now = self.clock.now()
+        if account not in self.paused and now - self._checked_at.get(number, -math.inf) < CHECK_SECONDS:
+            return
+        self._checked_at[number] = now
         self.paused.pop(account, None)
         self._paused_at.pop(account, None)
         if source.guard is None:

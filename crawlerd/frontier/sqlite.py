@@ -129,14 +129,18 @@ class Frontier:
 
     def account(self, name: str, source: str) -> int:
         """The account's number, given out at the first call."""
+        return self.number_accounts({name: source})[name]
+
+    def number_accounts(self, sources: Mapping[str, str]) -> dict[str, int]:
+        """The numbers of accounts, by their names as their sources are; given out at the first call."""
         with self._transaction():
-            number: int = self._db.execute(
-                "INSERT INTO account(name, source) VALUES (?, ?) "
-                "ON CONFLICT (name) DO UPDATE SET source = excluded.source RETURNING id",
-                (name, source),
-            ).get
-        self._account_ids[name] = number
-        return number
+            rows = self._execute(
+                "INSERT INTO account(name, source) SELECT value->>0, value->>1 FROM json_each(?) WHERE true "
+                "ON CONFLICT (name) DO UPDATE SET source = excluded.source RETURNING name, id",
+                sources.items(),
+            )
+        self._account_ids |= rows
+        return dict(rows)
 
     def account_name(self, number: int) -> str:
         name: str = self._read("SELECT name FROM account WHERE id = ?", number)[0][0]

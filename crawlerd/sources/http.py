@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from base64 import b64encode
 from dataclasses import dataclass
 from functools import reduce
@@ -11,7 +12,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from crawlerd.core.schedule import parse_duration
-from crawlerd.source import Api, ForAccount, Output, Response, Source, TaskArgs, Transient
+from crawlerd.source import (
+    Api,
+    ForAccount,
+    Output,
+    Permanent,
+    Response,
+    Source,
+    TaskArgs,
+    Throttled,
+    Transient,
+    Unauthorized,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,10 +36,12 @@ class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An import's `deliver`: to whom, and how.
 
     account: of the source `http`. path: below its base URL. batch: most records in a request. attempts: tries before a
-    batch is a dead letter. retry_delay: between two of them, a duration. accepted: the field of the response that says
-    how many records were accepted, a dotted path; "" compares nothing. records: the field of the request's body that
-    holds the records; "" makes the list itself the body. fields: the fields of a delivered record, and the dotted path
-    to each in the imported one; null where there is none. {} delivers records as they are.
+    batch is a dead letter. retry_delay: between two of them, a duration. expires: how long after its run began a batch
+    may wait for a receiver that throttles it or refuses the credentials, a duration; then it is a dead letter, so that
+    no run waits for ever. accepted: the field of the response that says how many records were accepted, a dotted path;
+    "" compares nothing. records: the field of the request's body that holds the records; "" makes the list itself the
+    body. fields: the fields of a delivered record, and the dotted path to each in the imported one; null where there is
+    none. {} delivers records as they are.
     """
 
     account: str
@@ -35,6 +49,7 @@ class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch: int = 500
     attempts: int = 3
     retry_delay: str = "5s"
+    expires: str = "1d"
     accepted: str = ""
     records: str = ""
     fields: dict[str, str] = {}
@@ -47,6 +62,7 @@ class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not 1 <= self.attempts <= 1000:
             raise ValueError("attempts must be from 1 to 1000")
         parse_duration(self.retry_delay)
+        parse_duration(self.expires)
 
 
 class Item(NamedTuple):
@@ -67,21 +83,23 @@ def item(delivery: Delivery, key: str, version: str, data: Mapping[str, Any]) ->
     return Item(b64encode(digest, altchars=b"-_").decode().rstrip("="), mapped, len(text))
 
 
-def deliveries(delivery: Delivery, items: Sequence[Item]) -> Iterator[ForAccount]:
-    """One task for each batch: at most `batch` records, and MOST_BYTES unless a single one is larger."""
+def deliveries(delivery: Delivery, items: Sequence[Item], started: float) -> Iterator[ForAccount]:
+    """One task for each batch: at most `batch` records, and MOST_BYTES unless a single one is larger. started: when the
+    run began, Unix seconds."""
+    expires = started + parse_duration(delivery.expires)
     batch: list[Item] = []
     size = 0
     for each in items:
         if batch and (len(batch) == delivery.batch or size + each.size > MOST_BYTES):
-            yield _post(delivery, batch)
+            yield _post(delivery, batch, expires)
             batch, size = [], 0
         batch.append(each)
         size += each.size
     if batch:
-        yield _post(delivery, batch)
+        yield _post(delivery, batch, expires)
 
 
-def _post(delivery: Delivery, batch: Sequence[Item]) -> ForAccount:
+def _post(delivery: Delivery, batch: Sequence[Item], expires: float) -> ForAccount:
     what = msgspec.json.encode((delivery.account, delivery.path, [each.version for each in batch]))
     return ForAccount(
         delivery.account,
@@ -91,6 +109,7 @@ def _post(delivery: Delivery, batch: Sequence[Item]) -> ForAccount:
             data=tuple(each.data for each in batch),
             attempts=delivery.attempts,
             retry_seconds=parse_duration(delivery.retry_delay),
+            expires_at=expires,
             accepted=delivery.accepted,
             records=delivery.records,
         ),
@@ -119,13 +138,14 @@ http = Source(
 @dataclass(frozen=True)
 class Post(TaskArgs, kind="http.deliver"):
     """One batch. Whenever it is repeated, it goes under the same key, so that a batch which did arrive, though its
-    answer was lost, is not applied twice."""
+    answer was lost, is not applied twice. retry_seconds: between two tries. expires_at: Unix seconds."""
 
     path: str
     idempotency_key: str
     data: tuple[Any, ...]
     attempts: int
     retry_seconds: float
+    expires_at: float
     accepted: str = ""
     records: str = ""
 
@@ -139,6 +159,10 @@ def deliver(api: Api, args: Post) -> Iterator[Output]:
             _check_accepted(response, args)
     except Transient as error:
         raise Transient(str(error), attempts=args.attempts, delay=args.retry_seconds) from None
+    except (Throttled, Unauthorized) as error:
+        if time.time() < args.expires_at:
+            raise
+        raise Permanent(f"still refused when it expired: {error}") from None
     yield from ()
 
 

@@ -261,7 +261,7 @@ def _deliveries(args: Members, page: Objects, times: list[float]) -> tuple[list[
             if one.version not in known:
                 items.append(one)
                 delivered.append((at, one.version))
-    return list(deliveries(args.job.deliver, items)), delivered
+    return list(deliveries(args.job.deliver, items, _seconds(args.job.started))), delivered
 
 
 def _key(args: Members, member: dict[str, Any]) -> str:
