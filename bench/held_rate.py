@@ -21,7 +21,7 @@ from rig import Others, about, table
 
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.outcome import Complete, Defer
-from crawlerd.core.task import Lease, NewTask
+from crawlerd.core.task import NewTask, Task
 from crawlerd.demo.server import AccountStats, Server, running
 from crawlerd.engine.attempt import attempt
 from crawlerd.source import RunPlan
@@ -76,8 +76,8 @@ def script(server: Server, args: argparse.Namespace) -> dict[int, AccountStats]:
             while not isinstance(outcome, Complete):
                 while not limiter.hit(limit):
                     time.sleep(max(0.001, limiter.get_window_stats(limit).reset_time - time.time()))
-                lease = Lease(0, spec.name, task.kind, task.payload, 0)
-                outcome = attempt(stripe, spec, clients.open(stripe, spec), lease, jitter=0.0)
+                alone = Task(0, 0, 0, 0, task.kind, 0, task.payload)
+                outcome = attempt(stripe, spec, clients.open(stripe, spec), alone, jitter=0.0)
             for child in outcome.children:
                 submit(child)
             with changed:

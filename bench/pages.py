@@ -26,7 +26,7 @@ from rig import Others, about, table
 from crawlerd.clients.http import HttpClient
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.outcome import Complete
-from crawlerd.core.task import Lease, NewTask
+from crawlerd.core.task import NewTask, Task
 from crawlerd.demo.server import Server, running
 from crawlerd.engine.attempt import attempt
 from crawlerd.sink import Delivery
@@ -125,8 +125,8 @@ def threads_import(server: Server, accounts: int, threads: int, client: Any, pat
     with ThreadPoolExecutor(threads) as pool:
 
         def perform(spec: AccountSpec, task: NewTask) -> None:
-            lease = Lease(0, spec.name, task.kind, task.payload, 0)
-            outcome = attempt(stripe, spec, client.open(stripe, spec), lease, jitter=0.0)
+            alone = Task(0, 0, 0, 0, task.kind, 0, task.payload)
+            outcome = attempt(stripe, spec, client.open(stripe, spec), alone, jitter=0.0)
             assert isinstance(outcome, Complete), outcome
             for child in outcome.children:
                 pool.submit(perform, spec, child)

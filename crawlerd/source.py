@@ -177,9 +177,9 @@ Classifier = Callable[[Response], Exception | None]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How one kind of task is performed; see `Source.handles`."""
+    """How one kind of task is performed; see `Source.handles`. decode: a payload's arguments."""
 
-    args: type[TaskArgs]
+    decode: Callable[[str], TaskArgs]
     handler: Handler
     stream: str
     bucket: str | Callable[[Any], str]
@@ -275,7 +275,7 @@ class Source:
         def register(handler: Handler) -> Handler:
             what = stream or args.kind.rpartition(".")[2]
             self.kinds[args.kind] = Kind(
-                args=args,
+                decode=msgspec.json.Decoder(args).decode,
                 handler=handler,
                 stream=what,
                 bucket=bucket or what,
@@ -348,7 +348,7 @@ class Source:
         if known is None:
             raise Permanent(f"source {self.name} has no handler for {kind}")
         try:
-            args = msgspec.json.decode(payload, type=known.args)
+            args = known.decode(payload)
         except msgspec.ValidationError as error:
             raise Permanent(f"arguments of {kind} do not fit: {error}") from None
         return known.handler(api, args)

@@ -23,12 +23,13 @@ class Answer(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A request. arrived, answered: monotonic seconds."""
+    """A request. arrived, answered: monotonic seconds. key: what its Authorization says."""
 
     path: str
     arrived: float
     answered: float
     status: int
+    key: str = ""
 
 
 class Relay:
@@ -55,7 +56,8 @@ class Relay:
                     self.path, f"Bearer {key}" if key else self.headers["Authorization"]
                 )
                 with relay._lock:
-                    relay.seen.append(Seen(path, arrived, time.monotonic(), answer.status))
+                    sent_with = self.headers.get("Authorization", "")
+                    relay.seen.append(Seen(path, arrived, time.monotonic(), answer.status, sent_with))
                 self.send_response(answer.status)
                 for name, value in {"Content-Type": "application/json", **answer.headers}.items():
                     self.send_header(name, value)

@@ -64,11 +64,9 @@ class NewGather(msgspec.Struct, frozen=True, array_like=True, gc=False):
     if_dead: Literal["run", "fail"] = "run"
 
 
-class Lease(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a worker needs for one attempt at one task. token: the fence. attempt: failed attempts so far."""
+class Handout(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Leases of one account's tasks. token: the fence of the first one; that of each next one is one more."""
 
     token: int
     account: str
-    kind: str
-    payload: str
-    attempt: int
+    tasks: list[Task]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from crawlerd.core.account import AccountSpec
     from crawlerd.core.outcome import Outcome
-    from crawlerd.core.task import Lease, NewGather, NewTask
+    from crawlerd.core.task import NewGather, NewTask, Task
     from crawlerd.source import Output, RunPlan
 
 DATA = (dict, Mapping, type(None))  # dict first: it is quicker by far
@@ -53,17 +53,17 @@ def attempt(
     source: Source,
     account: AccountSpec,
     api: Api,
-    lease: Lease,
+    task: Task,
     *,
     jitter: float,
     source_of: SourceOf = lambda _: None,
 ) -> Outcome:
-    """Runs the lease's handler to its end. A raise discards all that it yielded. Never raises itself.
+    """Runs the task's handler to its end. A raise discards all that it yielded. Never raises itself.
 
     source_of: an account's source by the account's name, None when it is not configured.
     """
     try:
-        return _collect(source, source.perform(api, lease.kind, lease.payload), source_of)
+        return _collect(source, source.perform(api, task.kind, task.payload), source_of)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever a handler raises becomes an outcome, here only
@@ -71,7 +71,7 @@ def attempt(
             error = Permanent("the handler called sys.exit()")
         elif not isinstance(error, Exception):
             error = Permanent(f"the handler raised {type(error).__name__}")
-        return decide(error, attempt=lease.attempt, policy=account.retry, jitter=jitter)
+        return decide(error, attempt=task.attempt, policy=account.retry, jitter=jitter)
 
 
 def begin(source: Source, plan: RunPlan, source_of: SourceOf) -> Complete:
@@ -116,8 +116,12 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf) -> 
                     f"not {type(output).__name__}"
                 )
     skipped: list[Skipped] = []
-    batches = [_batch(stream, group, skipped) for stream, group in records.items()]
-    return Complete([batch for batch in batches if batch.count], children, cursors, skipped, identity, gathers)
+    batches: list[Batch] = []
+    for stream, group in records.items():
+        batch = _batch(stream, group, skipped)
+        if batch.count:
+            batches.append(batch)
+    return Complete(batches, children, cursors, skipped, identity, gathers)
 
 
 def _text(value: str) -> str:

@@ -10,13 +10,16 @@ import selectors
 import threading
 import time
 from collections import Counter, deque
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from typing import TYPE_CHECKING, get_args
 
-from crawlerd.core.outcome import Bury, Complete, Crash, Defer, Outcome, Pause, Retry
-from crawlerd.core.task import Lease, Task
+import msgspec
+
+from crawlerd.core.outcome import CRASHES, Bury, Complete, Crash, Defer, Outcome, Pause, Retry
+from crawlerd.core.task import Handout, Task
 from crawlerd.engine.pool import WorkerProcess
 from crawlerd.engine.workbench import Choice, Guard
 from crawlerd.frontier.sqlite import Settled
+from crawlerd.ratelimit.window import Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,31 +31,30 @@ if TYPE_CHECKING:
     from crawlerd.engine.workbench import AccountQueue, Workbench
     from crawlerd.frontier.sqlite import Bucket
     from crawlerd.ratelimit.quota import Grant
-    from crawlerd.ratelimit.window import Stamp
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25  # between looks at workers and leases when nothing happens
 TIDY_SECONDS = 10.0
 RESTART_SECONDS = 1.0  # between starts of worker processes that die young
-TURN_LEASES = 8  # leases that an account without limits gets before it is another's turn
-LATE_ARRIVAL, LATEST_ARRIVAL = (
-    0.025,
-    0.250,
-)  # seconds of a slow answer that may have passed before the server counted it
+TURN_LEASES = 32  # leases that an account without limits gets before it is another's turn
+LATE_ARRIVAL, LATEST_ARRIVAL = 0.025, 0.250  # seconds of a slow answer that may have passed before the server's count
 UNEVEN = 0.3  # share of answers later than that, from which on lateness is the server's own
-
 
 NAMES = {outcome: outcome.__name__.lower() for outcome in get_args(Outcome)}
 
 
-class Leased(NamedTuple):
-    """A lease in a worker's hands. deadline: monotonic."""
+class Leased(msgspec.Struct, frozen=True):
+    """What was given to a worker at once. token: the first task's, each next one's is one more. deadline: monotonic."""
 
+    token: int
     choice: Choice
     stamp: Stamp
     worker: WorkerProcess
     deadline: float
+
+    def task(self, token: int) -> Task:
+        return self.choice.tasks[token - self.token]
 
 
 class Dispatcher:
@@ -222,8 +224,7 @@ class Dispatcher:
             if results is None:
                 self._lose(worker, "died", now)
                 return
-            for result in results:
-                self._receive(result, now)
+            self._receive(worker, results, now)
         if events & selectors.EVENT_WRITE:
             worker.write()
             self._listen(worker)
@@ -237,28 +238,29 @@ class Dispatcher:
     def _dispatch(self, now: float) -> None:
         if self._draining or self._store.behind:
             return
-        given: dict[WorkerProcess, list[Lease]] = {}
+        given: dict[WorkerProcess, list[Handout]] = {}
         reserved = self._run_suspect(given, now)
         rooms = {worker: room for worker in self._workers if worker is not reserved and (room := worker.room) > 0}
         while rooms:
             worker = max(rooms, key=rooms.__getitem__)
-            choices = self._bench.choose(now, min(rooms[worker], TURN_LEASES))
-            if not choices:
+            choice = self._bench.choose(now, min(rooms[worker], TURN_LEASES))
+            if choice is None:
                 break
-            for choice in choices:
-                if choice.task.crashes:
-                    self._suspects.append(choice)
-                else:
-                    self._lease(worker, choice, given, now)
-            rooms[worker] -= len(choices)
+            suspects = [task for task in choice.tasks if task.crashes]
+            if suspects:
+                self._suspects += [msgspec.structs.replace(choice, tasks=[task]) for task in suspects]
+                choice = msgspec.structs.replace(choice, tasks=[task for task in choice.tasks if not task.crashes])
+            if choice.tasks:
+                self._lease(worker, choice, given, now)
+            rooms[worker] -= len(choice.tasks)
             if rooms[worker] <= 0:
                 del rooms[worker]
-        for worker, leases in given.items():
-            worker.give(leases)
+        for worker, handouts in given.items():
+            worker.give(handouts)
             if worker.wants_to_write:
                 self._listen(worker)
 
-    def _run_suspect(self, given: dict[WorkerProcess, list[Lease]], now: float) -> WorkerProcess | None:
+    def _run_suspect(self, given: dict[WorkerProcess, list[Handout]], now: float) -> WorkerProcess | None:
         """A task that was running when a worker died is performed alone, so that the guilty one convicts itself.
         Returns the worker that is kept free for it."""
         if not self._suspects or any(worker.alone for worker in self._workers):
@@ -267,41 +269,47 @@ class Dispatcher:
         if suspect.account.paused is not None or now + TICK_SECONDS < suspect.free_at(now) < math.inf:
             self._suspects.rotate(-1)  # it must wait, and no worker with it
             return None
-        worker = min((worker for worker in self._workers if worker.room), key=lambda w: len(w.leases), default=None)
+        worker = min((worker for worker in self._workers if worker.room), key=lambda w: w.leases, default=None)
         if worker is not None and not worker.leases and self._suspects[0].free_at(now) <= now:
             self._lease(worker, self._suspects.popleft(), given, now)
             worker.alone = True
         return worker
 
     def _lease(
-        self, worker: WorkerProcess, choice: Choice, given: dict[WorkerProcess, list[Lease]], now: float
+        self, worker: WorkerProcess, choice: Choice, given: dict[WorkerProcess, list[Handout]], now: float
     ) -> None:
-        token, task = self._next_token, choice.task
-        self._next_token += 1
-        stamp = self._bench.charge(choice, now)
-        guard = choice.account.guard
-        attempt = guard.attempt if choice.bucket is None and guard else task.attempt
-        self._leases[token] = Leased(choice, stamp, worker, now + self._lease_seconds)
-        lease = Lease(token, choice.account.name, task.kind, task.payload, attempt)
-        if worker in given:
-            given[worker].append(lease)
-        else:
-            given[worker] = [lease]
+        token = self._next_token
+        self._next_token += len(choice.tasks)
+        leased = Leased(token, choice, self._bench.charge(choice, now), worker, now + self._lease_seconds)
+        self._leases.update(dict.fromkeys(range(token, self._next_token), leased))
+        given.setdefault(worker, []).append(Handout(token, choice.account.name, choice.tasks))
         if not self.first_lease_at:
             self.first_lease_at = now
 
     # results
 
-    def _receive(self, result: Result, now: float) -> None:
-        leased = self._leases.pop(result.token, None)
-        if leased is None:  # fenced off: the task has been given to another worker, or is settled
-            self.outcomes["late"] += 1
-            return
-        leased.worker.leases.discard(result.token)
-        leased.worker.alone = False
-        if result.sent_at:
-            self._date(leased, result)
-        self._conclude(leased.choice, leased.stamp, result.outcome, now, sent_at=result.sent_at)
+    def _receive(self, worker: WorkerProcess, results: list[Result], now: float) -> None:
+        completed = 0
+        for result in results:
+            leased = self._leases.pop(result.token, None)
+            if leased is None:  # fenced off: the task has been given to another worker, or is settled
+                self.outcomes["late"] += 1
+                continue
+            worker.leases -= 1
+            choice, task, outcome = leased.choice, leased.task(result.token), result.outcome
+            if not choice.limited and choice.bucket is not None and type(outcome) is Complete:
+                completed += 1  # the short way for the many: there is no limit to tell of it
+                choice.bucket.out -= 1
+                self._settle(task, choice.account.id, outcome)
+            else:
+                if result.sent_at:
+                    self._date(leased, result)
+                self._conclude(choice, task, leased.stamp, outcome, now, sent_at=result.sent_at)
+        self.outcomes["complete"] += completed
+        worker.alone = worker.alone and worker.leases > 0
+
+    def _settle(self, task: Task, account: int, outcome: Outcome) -> None:
+        self._settled.append(Settled(task, account, outcome))
 
     def _date(self, leased: Leased, result: Result) -> None:
         """Corrects when the server got the request: not before it was sent, and later by what its answer was slower
@@ -318,7 +326,9 @@ class Dispatcher:
             bucket.latency = min(took, quickest * 1.001 or took)
         leased.stamp.at = max(leased.stamp.at, result.sent_at + late)
 
-    def _conclude(self, choice: Choice, stamp: Stamp, outcome: Outcome, now: float, *, sent_at: float = 0.0) -> None:
+    def _conclude(
+        self, choice: Choice, task: Task, stamp: Stamp, outcome: Outcome, now: float, *, sent_at: float = 0.0
+    ) -> None:
         account, bucket = choice.account, choice.bucket
         self.outcomes[NAMES[type(outcome)]] += 1
         if isinstance(outcome, Complete):
@@ -336,8 +346,8 @@ class Dispatcher:
             self._conclude_guard(account, outcome, now)
             return
         if isinstance(outcome, Defer | Pause):
-            self._bench.give_back(choice, now)
-        self._settled.append(Settled(choice.task, account.id, outcome))
+            self._bench.give_back(choice, task, now)
+        self._settle(task, account.id, outcome)
 
     def _throttle(self, choice: Choice, outcome: Defer, now: float, sent_at: float) -> None:
         limiter = self._bench.throttled_by(choice, outcome)
@@ -356,15 +366,12 @@ class Dispatcher:
             case Complete():
                 self._on_guard(account.id, outcome.identity)  # nothing starts before its answer
             case Retry():
-                guard.attempt += 1
-                guard.at, guard.leased = now + outcome.delay, False
-                log.warning("account %s: %s (attempt %d)", account.name, outcome.error, guard.attempt)
+                guard.at = now + outcome.delay
+                log.warning("account %s: %s (attempt %d)", account.name, outcome.error, guard.failed())
             case Defer():
                 guard.leased = False
             case Crash():
-                guard.attempt += 1
-                guard.leased = False
-                if guard.attempt >= 3:
+                if guard.failed() >= CRASHES:
                     self._paused(account, outcome.error, now)
             case Pause() | Bury():
                 self._paused(account, outcome.error, now)
@@ -424,14 +431,15 @@ class Dispatcher:
             worker.process.pid,
             how,
             worker.process.returncode,
-            len(worker.leases),
+            worker.leases,
         )
-        for token in worker.leases:
+        for token in [token for token, leased in self._leases.items() if leased.worker is worker]:
             leased = self._leases.pop(token)
+            choice, task = leased.choice, leased.task(token)
             leased.stamp.at = now  # its request may have been sent at any time until now
             if guilty is None or token == guilty:
-                self._conclude(leased.choice, leased.stamp, Crash(f"worker {how}"), now)
+                self._conclude(choice, task, leased.stamp, Crash(f"worker {how}"), now)
             else:
-                self._bench.answered(leased.choice, leased.stamp, None, now)
-                self._bench.finish(leased.choice, now)
-                self._bench.give_back(leased.choice, now)
+                self._bench.answered(choice, leased.stamp, None, now)
+                self._bench.finish(choice, now)
+                self._bench.give_back(choice, task, now)

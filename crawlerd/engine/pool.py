@@ -14,19 +14,19 @@ from crawlerd.engine.wire import Done, Frames, Ping, Setup, Work, frame, from_wo
 
 if TYPE_CHECKING:
     from crawlerd.core.outcome import Result
-    from crawlerd.core.task import Lease
+    from crawlerd.core.task import Handout
 
 HANG_SECONDS = 10.0  # a worker that owes an answer for so long is killed
 PING_SECONDS = 1.0
 START_SECONDS = 60.0  # a worker that is not up by then hangs
-PREFETCH_SECONDS = 0.005  # leases waiting in a worker cover what it does in this time …
-PREFETCH_MOST = 512  # … but are no more than this, since they come back when it dies
+PREFETCH_SECONDS = 0.020  # leases waiting in a worker cover what it does in this time …
+PREFETCH_MOST = 1024  # … but are no more than this, since they come back when it dies
 READ_BYTES = 1 << 20
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 class WorkerProcess:
-    """One worker. leases: the tokens it holds. alone: it performs a suspect, and nothing beside it.
+    """One worker. leases: how many it holds. alone: it performs a suspect, and nothing beside it.
 
     Its socket never blocks the dispatcher.
     """
@@ -43,7 +43,7 @@ class WorkerProcess:
         ours.setblocking(False)
         self.socket = ours
         self.threads = setup.threads
-        self.leases: set[int] = set()
+        self.leases = 0
         self.up = False
         self.retiring = False
         self.alone = False
@@ -60,15 +60,15 @@ class WorkerProcess:
         """How many more leases it may be given: one a thread, and a few milliseconds' worth in advance."""
         if not self.up or self.retiring or self.alone:
             return 0
-        return self.threads + min(PREFETCH_MOST, int(self._rate * PREFETCH_SECONDS)) - len(self.leases)
+        return self.threads + min(PREFETCH_MOST, int(self._rate * PREFETCH_SECONDS)) - self.leases
 
     @property
     def wants_to_write(self) -> bool:
         return bool(self._unsent)
 
-    def give(self, leases: list[Lease]) -> None:
-        self.leases.update(lease.token for lease in leases)
-        self.write(frame(Work(leases)))
+    def give(self, handouts: list[Handout]) -> None:
+        self.leases += sum(len(handout.tasks) for handout in handouts)
+        self.write(frame(Work(handouts)))
 
     def write(self, data: bytes = b"") -> None:
         """Sends what the socket takes; the rest when it is writable again."""

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-GROUP_TASKS = 500
+GROUP_TASKS = 2000
 GROUP_SECONDS = 0.010
-BACKLOG_TASKS, BACKLOG_BYTES = 4_000, 64 << 20  # outcomes waiting to be committed, beyond which leasing stops
+BACKLOG_TASKS, BACKLOG_BYTES = 8_000, 64 << 20  # outcomes waiting to be committed, beyond which leasing stops
 PUSHED_HEADS = 4  # sent along, unasked, when tasks arrive in a bucket that had none or that are more urgent
 LEAST_READ = 16  # rows read at once, at least: some may be in memory already
 HELD_MOST = 4_096  # tasks of a bucket in memory beyond which nothing is sent unasked
@@ -274,7 +274,7 @@ class Store:
 
     def _commit(self, group: list[Settled]) -> None:
         size = _size(group)
-        group = [self._adapted(settled) for settled in group]
+        self._adapt(group)
         blocked, self._blocked = self._blocked, {}
         asks, self._asks = self._asks, []
         learned, self._learned = self._learned, {}
@@ -311,32 +311,38 @@ class Store:
         self.commits += 1
         self._settled += len(group)
         self._settled_bytes += size
-        for task, _, outcome in group:
-            if not isinstance(outcome, Defer | Pause):  # those are still in the dispatcher's hands
+        touched = set()
+        for settled in group:
+            if type(settled.outcome) not in (Defer, Pause):  # those are still in the dispatcher's hands
+                task = settled.task
+                touched.add(task.bucket)
                 self._shelves[task.bucket].held.discard(task.seq)
         if grants:
             self.dispatcher.granted(grants)
         self.arrived(committed)
-        for number in {task.bucket for task, _, _ in group}:
+        for number in touched:
             shelf = self._shelves.get(number)
             if shelf is not None and shelf.dry and not shelf.held:
                 del self._shelves[number]
         self.dispatcher.committed()
 
-    def _adapted(self, settled: Settled) -> Settled:
-        outcome = settled.outcome
-        if not isinstance(outcome, Complete) or not (outcome.children or outcome.gathers or outcome.batches):
-            return settled
-        adapted = self._targets[settled.task.run].adapted(outcome)
-        return settled if adapted is outcome else settled._replace(outcome=adapted)
+    def _adapt(self, group: list[Settled]) -> None:
+        for index, settled in enumerate(group):
+            outcome = settled.outcome
+            if type(outcome) is Complete and (outcome.children or outcome.gathers or outcome.batches):
+                adapted = self._targets[settled.task.run].adapted(outcome)
+                if adapted is not outcome:
+                    group[index] = msgspec.structs.replace(settled, outcome=adapted)
 
     def _deliver(self, group: list[Settled]) -> None:
         deliveries: dict[Sink, list[Delivery]] = {}
-        for task, _, outcome in group:
-            if isinstance(outcome, Complete) and outcome.batches:
-                target = self._targets[task.run]
+        for settled in group:
+            outcome = settled.outcome
+            if type(outcome) is Complete and outcome.batches:
+                run = settled.task.run
+                target = self._targets[run]
                 assert target.sink is not None  # noqa: S101 - see Target.adapted
-                delivery = Delivery(target.source, target.account, task.run, outcome.batches)
+                delivery = Delivery(target.source, target.account, run, outcome.batches)
                 deliveries.setdefault(target.sink, []).append(delivery)
         for sink, records in deliveries.items():
             sink.write(records, self._clock.now())
@@ -354,24 +360,24 @@ class Store:
         while len(tasks) < count and not shelf.dry:
             rows = self._frontier.heads(number, shelf.cursor, max(count, LEAST_READ))
             shelf.dry = len(rows) < max(count, LEAST_READ)
-            for task in rows:
-                if len(tasks) == count:
-                    shelf.dry = False
-                    break
-                shelf.cursor = (task.priority, task.seq)
-                if task.run not in self._targets:
-                    shelf.skipped = True
-                elif task.seq not in shelf.held:
-                    tasks.append(task)
-        shelf.held.update(task.seq for task in tasks)
+            served = [task for task in rows if task.run in self._targets]
+            shelf.skipped |= len(served) < len(rows)
+            tasks += [task for task in served if task.seq not in shelf.held]
+            last = rows[-1] if rows else None
+            if len(tasks) > count:
+                del tasks[count:]
+                shelf.dry, last = False, tasks[-1]
+            if last is not None:
+                shelf.cursor = (last.priority, last.seq)
+        shelf.held.update([task.seq for task in tasks])
         self.dispatcher.heads(self._frontier.bucket(number), tasks, more=not shelf.dry)
 
 
 def _size(group: list[Settled]) -> int:
     """Bytes of the group's records."""
-    return sum(
-        len(batch.rows)
-        for _, _, outcome in group
-        if isinstance(outcome, Complete) and outcome.batches
-        for batch in outcome.batches
-    )
+    size = 0
+    for settled in group:
+        outcome = settled.outcome
+        if type(outcome) is Complete and outcome.batches:
+            size += sum(len(batch.rows) for batch in outcome.batches)
+    return size

@@ -8,7 +8,7 @@ import msgspec
 
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.outcome import Result
-from crawlerd.core.task import Lease
+from crawlerd.core.task import Handout
 
 HEADER = struct.Struct("!I")
 
@@ -23,7 +23,7 @@ class Setup(msgspec.Struct, tag="setup", frozen=True, array_like=True):
 class Work(msgspec.Struct, tag="work", frozen=True, array_like=True):
     """Leases to perform, in this order."""
 
-    leases: list[Lease]
+    handouts: list[Handout]
 
 
 class Ping(msgspec.Struct, tag="ping", frozen=True, array_like=True):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from crawlerd.core.outcome import Crash, Defer, Retry
-from crawlerd.core.task import DEFAULT_PRIORITY
+from crawlerd.core.task import DEFAULT_PRIORITY, Task
 from crawlerd.ratelimit.adaptive import Learned
 from crawlerd.ratelimit.limiter import AUTO, Limiter, parse_limits
 from crawlerd.ratelimit.shared import Keys, SharedWindow
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
     from crawlerd.core.account import LimitSpec
     from crawlerd.core.outcome import Outcome
-    from crawlerd.core.task import Task
     from crawlerd.ratelimit.quota import Ask, Grant
 
 FIRST_WANT, MOST_WANT = 4, 2048  # task heads of a bucket that are asked for at once
@@ -28,17 +29,22 @@ REFILL_SECONDS = 0.05  # a bucket that asks again within this time gets twice as
 class Guard:
     """The check of an account's credentials: while there is one, nothing else of the account starts."""
 
-    __slots__ = ("at", "attempt", "leased", "task")
+    __slots__ = ("at", "leased", "task")
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.attempt = 0
         self.at = 0.0
         self.leased = False
 
+    def failed(self) -> int:
+        """Counts an attempt; returns how many there were."""
+        self.task = msgspec.structs.replace(self.task, attempt=self.task.attempt + 1)
+        self.leased = False
+        return self.task.attempt
+
 
 class BucketQueue:
-    """A bucket's next tasks, the most urgent first. more: the frontier has others. asked: they are on their way.
+    """A bucket's next tasks, the most urgent one last. more: the frontier has others. asked: they are on their way.
     out: tasks that were taken and may come back. latency: seconds that its quickest requests take, 0 before the first.
     """
 
@@ -62,7 +68,7 @@ class BucketQueue:
         self.id = number
         self.account = account
         self.limiter = limiter
-        self.heads: list[tuple[int, int, Task]] = []
+        self.heads: list[Task] = []
         self.keys: Keys = ()
         self.more = True
         self.asked = False
@@ -71,6 +77,23 @@ class BucketQueue:
         self.out = 0
         self.served = 0
         self.latency = 0.0
+
+    def add(self, tasks: Sequence[Task]) -> None:
+        """Takes in tasks that come the most urgent first."""
+        heads = self.heads
+        if not tasks:
+            return
+        if not heads or _order(tasks[0]) > _order(heads[0]):  # from the frontier: behind all that are here
+            heads[:0] = reversed(tasks)
+        elif _order(tasks[-1]) < _order(heads[-1]):  # given back
+            heads += reversed(tasks)
+        else:
+            heads += tasks
+            heads.sort(key=_order, reverse=True)
+
+
+def _order(task: Task) -> tuple[int, int]:
+    return task.priority, task.seq
 
 
 class AccountQueue:
@@ -110,13 +133,13 @@ class AccountQueue:
         self.version = 0  # of its place in the heaps: older entries there are void
 
 
-class Choice(NamedTuple):
-    """A task that may start now. bucket None: the account's guard. cost: what it counts as against limits. limited:
-    there are such."""
+class Choice(msgspec.Struct, frozen=True):
+    """Tasks that may start now: one where there are limits, several where there are none (limited is False then).
+    bucket None: the account's guard. cost: what it counts as against limits."""
 
     account: AccountQueue
     bucket: BucketQueue | None
-    task: Task
+    tasks: list[Task]
     cost: int = 1
     limited: bool = True
 
@@ -216,8 +239,7 @@ class Workbench:
             bucket.limiter.blocked_until = max(bucket.limiter.blocked_until, blocked_until)
             account.buckets[number] = bucket
         bucket.more, bucket.asked = more, False
-        for task in tasks:
-            heappush(bucket.heads, (task.priority, task.seq, task))
+        bucket.add(tasks)
         self.place(account, now)
 
     def grant(self, grant: Grant, until: float, now: float) -> None:
@@ -233,13 +255,13 @@ class Workbench:
             for bucket in account.buckets.values():
                 bucket.limiter.give_back()
 
-    def give_back(self, choice: Choice, now: float) -> None:
-        """A taken task that was not performed: it is ready again, as it was."""
+    def give_back(self, choice: Choice, task: Task, now: float) -> None:
+        """One of the taken tasks was not performed: it is ready again, as it was."""
         if choice.bucket is None:
             assert choice.account.guard is not None  # noqa: S101 - it was taken
             choice.account.guard.leased = False
         else:
-            heappush(choice.bucket.heads, (choice.task.priority, choice.task.seq, choice.task))
+            choice.bucket.add([task])
         self.place(choice.account, now)
 
     # what may start
@@ -274,12 +296,12 @@ class Workbench:
         return at
 
     def _cost(self, bucket: BucketQueue) -> int:
-        return self._costs.get(bucket.heads[0][2].kind, 1)
+        return self._costs.get(bucket.heads[-1].kind, 1)
 
-    def choose(self, now: float, most: int) -> list[Choice]:
+    def choose(self, now: float, most: int) -> Choice | None:
         """Takes tasks of one account that may start now out of their queue: one where limits hold, since each start
-        moves the next; up to `most` where none do; none when nothing may start. Follow each with `charge`, now or when
-        an apt worker is free."""
+        moves the next; up to `most` where none do; None when nothing may start. Follow with `charge`, now or when an
+        apt worker is free."""
         while self._waiting and self._waiting[0][0] <= now:
             _, _, version, account = heappop(self._waiting)
             if version == account.version:
@@ -289,19 +311,19 @@ class Workbench:
             if version != account.version:
                 continue
             self._turn = turn
-            choices = self._take_of(account, now, most)
+            choice = self._take_of(account, now, most)
             self.place(account, now)
-            if choices:
-                return choices
-        return []
+            if choice is not None:
+                return choice
+        return None
 
-    def _take_of(self, account: AccountQueue, now: float, most: int) -> list[Choice]:
+    def _take_of(self, account: AccountQueue, now: float, most: int) -> Choice | None:
         """The account's most urgent tasks that may start; among equals, of the bucket that was served longest ago."""
         if account.guard is not None:
             if account.limiter.free_at(now) > now or not self._granted(account, None, 1, now):
-                return []
+                return None
             account.guard.leased = True
-            return [Choice(account, None, account.guard.task)]
+            return Choice(account, None, [account.guard.task])
         best: BucketQueue | None = None
         most_urgent = (0.0, 0)
         for bucket in account.buckets.values():
@@ -314,20 +336,22 @@ class Workbench:
             if max(bucket.limiter.free_at(now, cost), account.limiter.free_at(now, cost)) <= now:
                 best, most_urgent = bucket, urgency
         if best is None:
-            return []
+            return None
         cost, heads = self._cost(best), best.heads
         if not self._granted(account, best, cost, now):
-            return []
+            return None
         limited = not (best.limiter.unlimited and account.limiter.unlimited)
         count = 1 if limited else min(len(heads), most)
-        choices = [Choice(account, best, heappop(heads)[2], cost, limited) for _ in range(count)]
+        tasks = heads[-count:]
+        tasks.reverse()
+        del heads[-count:]
         account.turn += count / account.spec.weight
         self._served += 1
         best.served = self._served
         best.out += count
         if best.more and not best.asked and len(heads) <= best.want // 2:
             self._refill(best, now)
-        return choices
+        return Choice(account, best, tasks, cost, limited)
 
     def _granted(self, account: AccountQueue, bucket: BucketQueue | None, cost: int, now: float) -> bool:
         """Whether others' use of shared limits permits this start; asks, if that is not known yet."""
@@ -342,7 +366,8 @@ class Workbench:
     def _priority(self, bucket: BucketQueue) -> float:
         """Of the bucket's first task. A wide one feeds a shallow queue before others are drained, and waits while the
         queue is deep: going always first would finish no sooner, with a queue many times as long."""
-        priority, _, task = bucket.heads[0]
+        task = bucket.heads[-1]
+        priority = task.priority
         if priority != DEFAULT_PRIORITY or task.kind not in self._wide:
             return priority
         deep = any(other.more for other in bucket.account.buckets.values() if other is not bucket)
@@ -358,7 +383,7 @@ class Workbench:
         self._ask(bucket.id, bucket.want)
 
     def charge(self, choice: Choice, now: float) -> Stamp:
-        """Charges the start of a taken task to all its limits at once."""
+        """Charges the start of what was taken to all its limits at once."""
         if not choice.limited:
             return self._unlimited
         account, bucket, stamp = choice.account, choice.bucket, Stamp(now)
@@ -371,7 +396,7 @@ class Workbench:
         return stamp
 
     def finish(self, choice: Choice, now: float) -> None:
-        """The request of a charged start has ended, however."""
+        """The request of one of the tasks has ended, however."""
         account, bucket = choice.account, choice.bucket
         if bucket is not None:
             bucket.out -= 1

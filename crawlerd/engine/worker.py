@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import random
 import signal
 import socket
 import sys
 import threading
+from collections import deque
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -21,12 +23,13 @@ from crawlerd.engine.wire import Done, Frames, Ping, Pong, Setup, Work, frame, t
 from crawlerd.sources import load_source
 
 if TYPE_CHECKING:
-    from crawlerd.core.task import Lease
+    from crawlerd.core.task import Task
     from crawlerd.engine.attempt import Client
     from crawlerd.source import Source
 
 COALESCE_SECONDS = 0.001  # results wait this long for company: a message for each no-op would cost more than the no-op
-COALESCE_RESULTS = 64
+COALESCE_RESULTS = 256
+GARBAGE_OBJECTS = 10_000  # new ones that start a collection: a page is thousands
 PR_SET_PDEATHSIG = 1
 
 
@@ -35,25 +38,21 @@ class Outbox:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._results: list[Result] = []
-        self._lock = threading.Lock()
+        self._results: deque[Result] = deque()
         self._sending = threading.Lock()
         self._waiting = threading.Event()
         threading.Thread(target=self._flush_forever, name="outbox", daemon=True).start()
 
     def add(self, result: Result) -> None:
-        with self._lock:
-            self._results.append(result)
-            count = len(self._results)
-        if count == 1:
-            self._waiting.set()
-        elif count >= COALESCE_RESULTS:
+        self._results.append(result)
+        if len(self._results) >= COALESCE_RESULTS:
             self.flush()
+        elif not self._waiting.is_set():
+            self._waiting.set()
 
     def flush(self) -> None:
         with self._sending:
-            with self._lock:
-                results, self._results = self._results, []
+            results = [self._results.popleft() for _ in range(len(self._results))]
             if results:
                 self._connection.sendall(frame(Done(results)))
 
@@ -80,26 +79,26 @@ class Worker:
         self._client: Client | None = None
         self._client_lock = threading.Lock()
         self._threads = setup.threads
-        self.leases: SimpleQueue[Lease] = SimpleQueue()
+        self.leases: SimpleQueue[tuple[int, str, Task]] = SimpleQueue()
         for number in range(setup.threads):
             threading.Thread(target=self._work, name=f"worker-{number}", daemon=True).start()
 
     def _work(self) -> None:
         draw = random.Random().random  # noqa: S311 - jitter
         while True:
-            lease = self.leases.get()
-            self._outbox.add(self._perform(lease, draw()))
+            token, name, task = self.leases.get()
+            self._outbox.add(self._perform(token, name, task, draw()))
 
-    def _perform(self, lease: Lease, jitter: float) -> Result:
-        account = self._accounts.get(lease.account)
+    def _perform(self, token: int, name: str, task: Task, jitter: float) -> Result:
+        account = self._accounts.get(name)
         if account is None:
-            return Result(lease.token, Bury(f"account {lease.account} is not configured"))
+            return Result(token, Bury(f"account {name} is not configured"))
         source = self._sources[account.source]
         api = self._http().open(source, account)
-        outcome = attempt(source, account, api, lease, jitter=jitter, source_of=self._source_of)
-        if isinstance(outcome, Bury) and (kind := source.kinds.get(lease.kind)):
+        outcome = attempt(source, account, api, task, jitter=jitter, source_of=self._source_of)
+        if isinstance(outcome, Bury) and (kind := source.kinds.get(task.kind)):
             outcome = msgspec.structs.replace(outcome, stream=kind.stream)
-        return Result(lease.token, outcome, api.sent_at, api.done_at)
+        return Result(token, outcome, api.sent_at, api.done_at)
 
     def _source_of(self, account: str) -> Source | None:
         spec = self._accounts.get(account)
@@ -122,14 +121,17 @@ def serve(connection: socket.socket) -> None:
     while data := connection.recv(1 << 18):
         for body in frames.feed(data):
             match to_worker.decode(body):
-                case Work(leases):
+                case Work(handouts):
                     assert worker is not None  # noqa: S101 - Setup comes first
-                    for lease in leases:
-                        worker.leases.put(lease)
+                    for handout in handouts:
+                        for token, task in enumerate(handout.tasks, handout.token):
+                            worker.leases.put((token, handout.account, task))
                 case Ping():
                     outbox.pong()
                 case Setup() as setup:
                     worker = Worker(setup, outbox)
+                    gc.freeze()
+                    gc.set_threshold(GARBAGE_OBJECTS)
                     outbox.pong()
 
 

@@ -62,6 +62,7 @@ class Change:
 
     now: float
     gone: list[tuple[int, int, int]] = field(default_factory=list)
+    done: list[int] = field(default_factory=list)
     ready: list[tuple[int, int, int, int, int, int, str, int]] = field(default_factory=list)
     delayed: list[tuple[object, ...]] = field(default_factory=list)
     dead: list[tuple[object, ...]] = field(default_factory=list)
@@ -79,21 +80,9 @@ class Change:
         counts, attempt = self.runs[task.run], task.attempt + 1
         match outcome:
             case Complete():
-                self._take(task)
-                counts.open -= 1
-                counts.done += 1
-                if task.group:
-                    self.groups[task.group].open -= 1
-                for batch in outcome.batches:
-                    counts.records += batch.count
-                    self.tallies[task.run, batch.stream].records += batch.count
-                for skipped in outcome.skipped:
-                    tally = self.tallies[task.run, skipped.stream]
-                    tally.skipped += 1
-                    tally.skip_reason = f"{skipped.key}: {skipped.reason}"
-                self.staged += [(task.run, of, value) for of, value in outcome.cursors]
+                self.complete(task, outcome)
             case Retry():
-                self._take(task)
+                self.gone.append((task.bucket, task.priority, task.seq))
                 self.delayed.append(
                     (
                         self.now + outcome.delay,
@@ -111,7 +100,7 @@ class Change:
                 counts.delayed += 1
                 counts.retried += 1
             case Bury():
-                self._take(task)
+                self.gone.append((task.bucket, task.priority, task.seq))
                 counts.open -= 1
                 if task.group:
                     self.groups[task.group].open -= 1
@@ -129,6 +118,25 @@ class Change:
                     self._arrive(task.bucket, task.priority, task.seq)
             case _:
                 assert_never(outcome)
+
+    def complete(self, task: Task, outcome: Complete) -> None:
+        """`settle` for the outcome that nearly all tasks have: what counts them is told by `gone` and `done`."""
+        run = task.run
+        self.gone.append((task.bucket, task.priority, task.seq))
+        self.done.append(run)
+        if task.group:
+            self.groups[task.group].open -= 1
+        if outcome.batches:
+            for batch in outcome.batches:
+                self.runs[run].records += batch.count
+                self.tallies[run, batch.stream].records += batch.count
+        if outcome.skipped:
+            for skipped in outcome.skipped:
+                tally = self.tallies[run, skipped.stream]
+                tally.skipped += 1
+                tally.skip_reason = f"{skipped.key}: {skipped.reason}"
+        if outcome.cursors:
+            self.staged += [(run, of, value) for of, value in outcome.cursors]
 
     def make_ready(
         self, bucket: int, priority: int, seq: int, run: int, kind: int, attempt: int, payload: str, group: int
@@ -162,6 +170,9 @@ class Change:
     def _arrive(self, bucket: int, priority: int, seq: int) -> None:
         self.arrived[bucket] = min(self.arrived.get(bucket, (priority, seq)), (priority, seq))
 
-    def _take(self, task: Task) -> None:
-        self.gone.append((task.bucket, task.priority, task.seq))
-        self.buckets[task.bucket] -= 1
+    def count(self) -> None:
+        """Adds up what was gathered one by one. Call once, when all is."""
+        for run, tasks in Counter(self.done).items():
+            self.runs[run].open -= tasks
+            self.runs[run].done += tasks
+        self.buckets.subtract(bucket for bucket, _, _ in self.gone)

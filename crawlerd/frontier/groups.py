@@ -10,7 +10,7 @@ from crawlerd.core.task import Task
 from crawlerd.frontier.change import Members
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from crawlerd.frontier.change import Change
 
@@ -30,7 +30,8 @@ RETURNING bucket, priority, seq, run, kind, payload, grp, seq IN (SELECT id FROM
 COUNT = """
 UPDATE gather SET open = open + j.value->>1, dead = dead + j.value->>2 FROM json_each(?) AS j
 WHERE gather.id = j.value->>0
-RETURNING id, run, parent, open, dead, if_dead, bucket, priority, kind, payload
+RETURNING id, run, parent, open, dead, if_dead, bucket, priority, kind, payload,
+    (SELECT name FROM kind WHERE kind.id = gather.kind)
 """
 # What is dead in a group that is over counts in the one around it.
 CLOSE = (
@@ -41,7 +42,7 @@ CLOSE = (
 )
 
 
-def settle(change: Change, execute: Execute, kinds: Mapping[int, str]) -> None:
+def settle(change: Change, execute: Execute) -> None:
     """Writes what has happened to groups. Where nothing is open any more, the task that waited becomes ready, or dead.
 
     An inner group counts as open in the one around it until then, so that they settle from within.
@@ -49,7 +50,7 @@ def settle(change: Change, execute: Execute, kinds: Mapping[int, str]) -> None:
     while change.groups:
         counted, change.groups = change.groups, defaultdict(Members)
         over: list[tuple[int, int]] = []
-        for group, run, parent, opened, dead, if_dead, bucket, priority, kind, payload in execute(
+        for group, run, parent, opened, dead, if_dead, bucket, priority, kind, payload, name in execute(
             COUNT, ((group, members.open, members.dead) for group, members in counted.items())
         ):
             if opened:
@@ -59,7 +60,7 @@ def settle(change: Change, execute: Execute, kinds: Mapping[int, str]) -> None:
                 change.runs[run].open -= 1
                 if parent:
                     change.groups[parent].open -= 1
-                then = Task(group, bucket, priority, run, kinds[kind], 0, payload, group=parent)
+                then = Task(group, bucket, priority, run, name, 0, payload, group=parent)
                 change.bury(then, kind, Bury(f"not run: {dead} dead letters in its group; it waits for those retried"))
             else:
                 change.make_ready(bucket, priority, group, run, kind, 0, payload, parent)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 
 from crawlerd.core.errors import FrontierError
-from crawlerd.core.outcome import Bury, Complete
+from crawlerd.core.outcome import Bury, Complete, Outcome
 from crawlerd.core.task import Task
 from crawlerd.frontier import groups
 from crawlerd.frontier.change import Change
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from crawlerd.core.outcome import Outcome
     from crawlerd.core.task import NewGather, NewTask
 
 RunState = Literal["running", "completed", "completed with dead letters", "failed", "cancelled"]
+_tasks = msgspec.json.Decoder(list[Task]).decode
 MAX_DELAY = 86_400.0  # seconds; a due time further off than this means that the clock was set back
 BUCKET_CACHE = 20_000  # names looked up lately; bounds memory at many accounts
 PURGE_ROWS = 2_000  # rows of an ended run's `seen` that one commit drops, so that none stalls
@@ -37,7 +37,7 @@ class Bucket(NamedTuple):
     blocked_until: float
 
 
-class Settled(NamedTuple):
+class Settled(msgspec.Struct, frozen=True, gc=False):
     """A leased task, its account, and what its attempt led to."""
 
     task: Task
@@ -113,7 +113,6 @@ class Frontier:
 
     def _read_names(self) -> None:
         self._kind_ids: dict[str, int] = dict(self._read("SELECT name, id FROM kind"))
-        self._kind_names = {number: name for name, number in self._kind_ids.items()}
         self._bucket_ids: dict[tuple[int, str], int] = {}
         self._account_ids: dict[str, int] = dict(self._read("SELECT name, id FROM account"))
         self._own: dict[int, int] = {}
@@ -232,16 +231,15 @@ class Frontier:
 
     def heads(self, bucket: int, after: tuple[int, int], count: int) -> list[Task]:
         """The bucket's next `count` ready tasks behind the key (priority, seq)."""
-        return [
-            Task(seq, bucket, priority, run, self._kind_names[kind], attempt, payload, crashes, group)
-            for priority, seq, run, kind, attempt, crashes, payload, group in self._read(
-                "SELECT priority, seq, run, kind, attempt, crashes, payload, grp FROM ready "
-                "WHERE bucket = ? AND (priority, seq) > (?, ?) ORDER BY priority, seq LIMIT ?",
-                bucket,
-                *after,
-                count,
-            )
-        ]
+        (text,) = self._read(  # one row, for with each row the interpreter's lock is given up and fought for again
+            "SELECT json_group_array(json_array("
+            "seq, bucket, priority, run, (SELECT name FROM kind WHERE id = kind), attempt, payload, crashes, grp)) "
+            "FROM (SELECT * FROM ready WHERE bucket = ? AND (priority, seq) > (?, ?) ORDER BY priority, seq LIMIT ?)",
+            bucket,
+            *after,
+            count,
+        )[0]
+        return _tasks(text)
 
     def next_due(self) -> float | None:
         """When the first delayed task is due, in Unix seconds."""
@@ -269,12 +267,16 @@ class Frontier:
         change = Change(now)
         children: list[tuple[int, int, NewTask, int]] = []
         gathers: list[tuple[int, int, NewGather, int]] = []
-        for task, account, outcome in group:
-            change.settle(task, self._kind_ids[task.kind], outcome)
-            if isinstance(outcome, Complete):
-                children += [(task.run, account, child, task.group) for child in outcome.children]
+        for settled in group:
+            task, outcome = settled.task, settled.outcome
+            if type(outcome) is Complete:
+                change.complete(task, outcome)
+                if outcome.children:
+                    children += [(task.run, settled.account, child, task.group) for child in outcome.children]
                 if outcome.gathers:
-                    gathers += [(task.run, account, gather, task.group) for gather in outcome.gathers]
+                    gathers += [(task.run, settled.account, gather, task.group) for gather in outcome.gathers]
+            else:
+                change.settle(task, self._kind_ids[task.kind], outcome)
         with self._transaction():
             self._remove(change)
             if gathers:
@@ -428,8 +430,9 @@ class Frontier:
 
     def _apply(self, change: Change) -> Committed:
         """Writes what a change has gathered, and ends the runs that have nothing open any more."""
+        change.count()
         if change.groups:
-            groups.settle(change, self._execute, self._kind_names)
+            groups.settle(change, self._execute)
         groups.bury(change, self._execute)
         self._execute(
             "INSERT INTO ready SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6, "
@@ -514,7 +517,6 @@ class Frontier:
         if number is None:
             number = self._db.execute("INSERT INTO kind(name) VALUES (?) RETURNING id", (name,)).get
             self._kind_ids[name] = number
-            self._kind_names[number] = name
         return number
 
     def _bucket_id(self, account: int, name: str) -> int:

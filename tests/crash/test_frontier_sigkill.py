@@ -15,6 +15,7 @@ import pytest
 from crawlerd.core.errors import FrontierLocked, StorageFailed
 from crawlerd.core.outcome import Batch, Bury, Complete, Outcome, Retry
 from crawlerd.core.task import NewTask
+from crawlerd.frontier import maintenance
 from crawlerd.frontier.lock import StateLock
 from crawlerd.frontier.schema import FILE_NAME
 from crawlerd.frontier.sqlite import Frontier, Settled
@@ -29,7 +30,7 @@ COMMITTER = """
 import json, random, sys
 from pathlib import Path
 from crawlerd.core.outcome import Batch, Bury, Complete, Crash, Retry
-from crawlerd.core.task import NewTask
+from crawlerd.core.task import NewGather, NewTask
 from crawlerd.frontier.lock import StateLock
 from crawlerd.frontier.sqlite import Frontier, Settled
 
@@ -47,6 +48,11 @@ def child(number):
     return NewTask(f"shop.{number % 3}", f"b{number % 5}", number % 10, json.dumps({"n": number}), number % 2 == 0)
 
 
+def gathers():
+    members = [child(draw.randrange(10**6)) for _ in range(draw.choice([0, 1, 3]))]
+    return [NewGather(members, child(draw.randrange(10**6)), draw.choice(["run", "fail"]))] * draw.choice([0, 0, 0, 1])
+
+
 if not frontier.running_runs("shop"):
     tasks = [NewTask("shop.first", f"b{number % 5}", 5, "{}") for number in range(50)]
     say("started", frontier.start_run("shop", account, tasks, full=False, now=1e6).run)
@@ -59,7 +65,13 @@ while True:
         children = [child(draw.randrange(10**6)) for _ in range(draw.choice([0, 1, 2]))]
         batches = [Batch("items", 1, "[]", [])]
         outcome = draw.choice(
-            [Complete(batches, children), Complete(batches, children), Retry(5.0, "reset"), Bury("gone"), Crash("died")]
+            [
+                Complete(batches, children),
+                Complete(batches, children, gathers=gathers()),
+                Retry(5.0, "reset"),
+                Bury("gone"),
+                Crash("died"),
+            ]
         )
         group.append(Settled(task, account, outcome))
     if not heads:
@@ -76,17 +88,19 @@ def read(folder: Path, statement: str) -> list[tuple[Any, ...]]:
 
 def check(folder: Path, *, made: int | None = None) -> None:
     """Conservation, and every counter the count of its rows. made: tasks so far, if not all numbers were used."""
-    assert read(folder, "PRAGMA integrity_check") == [("ok",)]
+    assert maintenance.check(folder / FILE_NAME, full=True) == []
     ((next_seq,),) = read(folder, "SELECT value FROM next_seq")
     where = read(
-        folder, "SELECT seq FROM ready UNION ALL SELECT seq FROM delayed UNION ALL SELECT seq FROM dead ORDER BY seq"
+        folder,
+        "SELECT seq FROM ready UNION ALL SELECT seq FROM delayed UNION ALL SELECT seq FROM dead "
+        "UNION ALL SELECT id FROM gather WHERE open > 0 ORDER BY seq",
     )
     seqs = [seq for (seq,) in where]
     assert len(seqs) == len(set(seqs))
     ((done,),) = read(folder, "SELECT coalesce(sum(done), 0) FROM run")
     assert len(seqs) + done == (next_seq - 1 if made is None else made)
     assert all(1 <= seq < next_seq for seq in seqs)
-    for table, counter in (("ready", "open - delayed"), ("delayed", "delayed"), ("dead", "dead")):
+    for table, counter in (("ready", "open - delayed - waiting"), ("delayed", "delayed"), ("dead", "dead")):
         counted = read(folder, f"SELECT run, count(*) FROM {table} GROUP BY run ORDER BY run")
         assert counted == read(folder, f"SELECT id, {counter} FROM run WHERE {counter} > 0 ORDER BY id")
     assert read(folder, "SELECT bucket, count(*) FROM ready GROUP BY bucket ORDER BY bucket") == read(

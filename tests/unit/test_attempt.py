@@ -11,7 +11,7 @@ import pytest
 
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.outcome import Batch, Bury, Complete, Defer, Outcome, Pause, Result, Retry, RetryPolicy, Skipped
-from crawlerd.core.task import Lease, NewGather, NewTask
+from crawlerd.core.task import NewGather, NewTask, Task
 from crawlerd.engine.attempt import attempt, begin
 from crawlerd.engine.wire import HEADER, Done, frame, from_worker
 from crawlerd.source import (
@@ -94,7 +94,7 @@ def run(
         source,
         ACCOUNT,
         Shelf(answer),
-        Lease(1, "acme", kind, payload, failed),
+        Task(1, 1, 5, 1, kind, failed, payload),
         jitter=0.5,
         source_of={"acme": source, "client": depot}.get,
     )

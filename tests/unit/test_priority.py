@@ -32,15 +32,15 @@ def makespan(chain_priority: int) -> tuple[float, int]:
 
     add(1, "page", chain_priority, 1)
     while queued or running:
-        while choices := bench.choose(now, 1):
-            bench.charge(choices[0], now)
+        while choice := bench.choose(now, 1):
+            bench.charge(choice, now)
             queued -= 1
-            heappush(running, (now + LATENCY, choices[0].task.seq, choices[0]))
+            heappush(running, (now + LATENCY, choice.tasks[0].seq, choice))
         now = min(bench.next_at(), running[0][0] if running else now + 1)
         while running and running[0][0] <= now:
             _, _, choice = heappop(running)
             bench.finish(choice, now)
-            if choice.task.kind == "page":
+            if choice.tasks[0].kind == "page":
                 pages += 1
                 add(1, "child", DEFAULT_PRIORITY, CHILDREN // PAGES)
                 if pages < PAGES:
@@ -70,7 +70,7 @@ def test_a_wide_task_goes_first_only_while_the_queue_is_shallow(deep: bool, firs
     folder = Task(2, 2, DEFAULT_PRIORITY, 1, "folder", 0, "{}")
     bench.add_heads(1, 1, "leaves", [leaf], more=deep, blocked_until=0.0, now=0.0)
     bench.add_heads(2, 1, "folders", [folder], more=False, blocked_until=0.0, now=0.0)
-    assert bench.choose(0.0, 1)[0].task.kind == first
+    assert bench.choose(0.0, 1).tasks[0].kind == first
 
 
 def test_an_explicit_priority_wins() -> None:
@@ -79,4 +79,4 @@ def test_an_explicit_priority_wins() -> None:
     )
     bench.add_heads(1, 1, "a", [Task(1, 1, 3, 1, "folder", 0, "{}")], more=False, blocked_until=0.0, now=0.0)
     bench.add_heads(2, 1, "b", [Task(2, 2, 1, 1, "leaf", 0, "{}")], more=True, blocked_until=0.0, now=0.0)
-    assert bench.choose(0.0, 1)[0].task.priority == 1
+    assert bench.choose(0.0, 1).tasks[0].priority == 1

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.outcome import Complete, Crash, Defer, Result, Retry
-from crawlerd.core.task import Lease
+from crawlerd.core.task import Handout, Task
 from crawlerd.engine.wire import HEADER, Done, Frames, Ping, Pong, Setup, Work, frame, from_worker, to_worker
 
+TASKS = st.builds(Task, *[st.integers(0, 2**60)] * 4, st.text(), st.just(3), st.text(), st.integers(0, 2))
 MESSAGES = st.lists(
     st.one_of(
         st.just(Ping()),
@@ -20,7 +21,7 @@ MESSAGES = st.lists(
             st.dictionaries(st.text(), st.builds(lambda name: AccountSpec(name=name, source="s"), st.text())),
             st.integers(1, 99),
         ),
-        st.builds(Work, st.lists(st.builds(Lease, st.integers(0, 2**60), st.text(), st.text(), st.text(), st.just(3)))),
+        st.builds(Work, st.lists(st.builds(Handout, st.integers(0, 2**60), st.text(), st.lists(TASKS)))),
     ),
     max_size=6,
 )

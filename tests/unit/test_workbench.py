@@ -45,15 +45,15 @@ class Bench(Workbench):
         blocked_until: float = 0.0,
     ) -> None:  # fmt: skip
         tasks = [Task(next(self.seqs), bucket, priority, 1, kind, 0, "{}") for priority in priorities]
+        tasks.sort(key=lambda task: (task.priority, task.seq))  # as the frontier gives them
         self.add_heads(bucket, account, f"b{bucket}", tasks, more=more, blocked_until=blocked_until, now=now)
 
     def start(self, now: float = NOW, most: int = 1) -> list[Choice]:
         """All that may start now, started."""
         started: list[Choice] = []
-        while choices := self.choose(now, most):
-            for choice in choices:
-                self.charge(choice, now)
-            started += choices
+        while choice := self.choose(now, most):
+            self.charge(choice, now)
+            started.append(choice)
         return started
 
     def guard(self, number: int, now: float = NOW) -> None:
@@ -73,7 +73,7 @@ FREE = LimitSpec()
 
 
 def order(choices: Iterable[Choice]) -> list[tuple[int, int]]:
-    return [(choice.task.bucket, choice.task.priority) for choice in choices]
+    return [(choice.tasks[0].bucket, choice.tasks[0].priority) for choice in choices]
 
 
 # what goes first
@@ -91,7 +91,7 @@ def test_among_equals_the_oldest_of_a_bucket_and_the_bucket_that_waited_longest(
     for bucket in (1, 2, 3):
         bench.add(1, bucket, 5, 5, 5)
     started = bench.start()
-    rounds = [{choice.task.seq for choice in started[first : first + 3]} for first in (0, 3, 6)]
+    rounds = [{choice.tasks[0].seq for choice in started[first : first + 3]} for first in (0, 3, 6)]
     assert rounds == [{1, 4, 7}, {2, 5, 8}, {3, 6, 9}]
     assert order(started[:3]) == order(started[3:6]) == order(started[6:])
 
@@ -118,9 +118,9 @@ def test_turns_are_shared_by_weight(most: int) -> None:
         bench.add(account, account, *[5] * 400)
     count: Counter[int] = Counter()
     while count.total() < 360:
-        for choice in bench.choose(NOW, most):
-            bench.charge(choice, NOW)
-            count[choice.account.id] += 1
+        choice = bench.choose(NOW, most)
+        bench.charge(choice, NOW)
+        count[choice.account.id] += len(choice.tasks)
     assert count[1] == pytest.approx(240, abs=2 * most)
     assert count[2] == pytest.approx(80, abs=2 * most)
     assert count[3] == pytest.approx(40, abs=2 * most)
@@ -132,17 +132,27 @@ def test_who_comes_late_has_not_saved_up_turns() -> None:
     for _ in range(100):
         bench.choose(NOW, 1)
     bench.add(2, 2, *[5] * 200)
-    started = [bench.choose(NOW, 1)[0].account.id for _ in range(20)]
+    started = [bench.choose(NOW, 1).account.id for _ in range(20)]
     assert started.count(1) == pytest.approx(10, abs=1)
 
 
 def test_without_limits_tasks_are_taken_many_at_once_and_with_them_one_by_one() -> None:
     bench = Bench({1: FREE, 2: LimitSpec(limits=("100/second",), smooth=False)})
     bench.add(1, 1, *[5] * 10)
-    assert len(bench.choose(NOW, 8)) == 8
-    assert len(bench.choose(NOW, 8)) == 2
+    assert [task.seq for task in bench.choose(NOW, 8).tasks] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [task.seq for task in bench.choose(NOW, 8).tasks] == [9, 10]
     bench.add(2, 2, *[5] * 10)
-    assert len(bench.choose(NOW, 8)) == 1
+    assert [task.seq for task in bench.choose(NOW, 8).tasks] == [11]
+
+
+def test_tasks_leave_in_order_however_they_came() -> None:
+    bench = Bench({1: FREE})
+    bench.add(1, 1, 3, 5, 5)  # 1 2 3
+    bench.add(1, 1, 5, 7)  # 4 5: behind
+    bench.add(1, 1, 1)  # 6: before
+    bench.add(1, 1, 4, 8)  # 7 8: among
+    bench.add(1, 1)
+    assert [task.seq for task in bench.choose(NOW, 9).tasks] == [6, 1, 7, 2, 3, 4, 5, 8]
 
 
 def test_what_was_not_performed_is_as_urgent_as_before() -> None:
@@ -151,9 +161,9 @@ def test_what_was_not_performed_is_as_urgent_as_before() -> None:
     (first, second, _) = bench.start()
     for choice in (second, first):
         bench.finish(choice, NOW)
-        bench.give_back(choice, NOW)
+        bench.give_back(choice, choice.tasks[0], NOW)
     bench.add(1, 1, 4)
-    assert [choice.task.seq for choice in bench.start()] == [4, 1, 2]
+    assert [choice.tasks[0].seq for choice in bench.start()] == [4, 1, 2]
 
 
 # what waits
@@ -164,9 +174,9 @@ def test_each_start_is_counted_against_the_account_and_its_bucket() -> None:
     bench = Bench({1: spec})
     for bucket in (1, 2, 3):
         bench.add(1, bucket, *[5] * 9)
-    assert Counter(choice.task.bucket for choice in bench.start()) == {1: 2, 2: 1, 3: 2}
+    assert Counter(choice.tasks[0].bucket for choice in bench.start()) == {1: 2, 2: 1, 3: 2}
     assert bench.start(NOW + 0.9) == []
-    assert Counter(choice.task.bucket for choice in bench.start(NOW + 1.1)) == {1: 2, 2: 1, 3: 2}
+    assert Counter(choice.tasks[0].bucket for choice in bench.start(NOW + 1.1)) == {1: 2, 2: 1, 3: 2}
 
 
 def test_smooth_starts_come_one_by_one_and_next_at_says_when() -> None:
@@ -210,14 +220,14 @@ def test_a_bucket_blocked_before_the_restart_stays_so() -> None:
 def test_a_throttled_account_without_limits_waits_as_well() -> None:
     bench = Bench({1: FREE})
     bench.add(1, 1, *[5] * 3)
-    (choice,) = bench.choose(NOW, 1)
+    choice = bench.choose(NOW, 1)
     bench.charge(choice, NOW)
     choice.account.limiter.throttled(NOW, NOW, 7.0, 0.5)
     bench.finish(choice, NOW)
-    bench.give_back(choice, NOW)
+    bench.give_back(choice, choice.tasks[0], NOW)
     assert bench.start(NOW + 6.9) == []
     assert bench.next_at() == NOW + 7
-    assert [started.task.seq for started in bench.start(NOW + 7)] == [1, 2, 3]
+    assert [started.tasks[0].seq for started in bench.start(NOW + 7)] == [1, 2, 3]
 
 
 def test_a_paused_account_starts_nothing_until_it_is_opened() -> None:
@@ -249,8 +259,8 @@ def test_nothing_of_an_account_starts_before_its_guard_has_passed() -> None:
     bench.add(1, 1, 0, 0)
     bench.add(2, 2, 9)
     started = bench.start()
-    assert [choice.task for choice in started if choice.account.id == 1] == [GUARD]
-    assert [choice.task.priority for choice in started if choice.account.id == 2] == [9]
+    assert [choice.tasks[0] for choice in started if choice.account.id == 1] == [GUARD]
+    assert [choice.tasks[0].priority for choice in started if choice.account.id == 2] == [9]
     bench.finish(started[0], NOW)
     bench.add(1, 1, 0)
     assert bench.start(NOW + 1000) == []
@@ -266,10 +276,10 @@ def test_a_guard_that_failed_runs_again_at_its_time() -> None:
     assert choice.account.guard is not None
     bench.finish(choice, NOW)
     choice.account.guard.at = NOW + 5
-    bench.give_back(choice, NOW)
+    bench.give_back(choice, choice.tasks[0], NOW)
     assert bench.start(NOW + 4) == []
     assert bench.next_at() == NOW + 5
-    assert [again.task for again in bench.start(NOW + 5)] == [GUARD]
+    assert [again.tasks[0] for again in bench.start(NOW + 5)] == [GUARD]
 
 
 def test_a_guard_counts_against_the_accounts_limit() -> None:
@@ -290,7 +300,7 @@ def test_a_guard_waits_when_its_account_was_throttled_after_it_was_due() -> None
     assert account is not None
     account.limiter.throttled(NOW, NOW, 5.0, 0.5)  # the answer to an earlier request
     assert bench.start(NOW + 1) == []
-    assert [choice.task for choice in bench.start(NOW + 5)] == [GUARD]
+    assert [choice.tasks[0] for choice in bench.start(NOW + 5)] == [GUARD]
 
 
 # nobody waits for others
@@ -334,7 +344,7 @@ def test_accounts_that_cannot_start_cost_the_others_nothing(monkeypatch: pytest.
     started = 0
     for number in range(500):
         now = NOW + number / 1000
-        (choice,) = bench.choose(now, 1)
+        choice = bench.choose(now, 1)
         assert choice.account.id == 0
         bench.charge(choice, now)
         bench.finish(choice, now)
@@ -472,11 +482,11 @@ def test_a_task_that_is_out_can_come_back_however_late(spec: LimitSpec) -> None:
     (choice,) = bench.start()
     bench.tidy(NOW + 100)
     bench.finish(choice, NOW + 100)
-    bench.give_back(choice, NOW + 100)
+    bench.give_back(choice, choice.tasks[0], NOW + 100)
     bench.pause(1, "its key was refused", NOW + 100)
     assert bench.start(NOW + 100) == []
     bench.pause(1, None, NOW + 100)
-    assert [again.task for again in bench.start(NOW + 100)] == [choice.task]
+    assert [again.tasks[0] for again in bench.start(NOW + 100)] == [choice.tasks[0]]
     bench.finish(choice, NOW + 100)
     bench.tidy(NOW + 1000)
     assert list(bench.accounts()) == []
@@ -545,9 +555,10 @@ class World:
             account.guard = Guard(GUARD)
             self.bench.place(account, self.now)
         while len(self.done) < self.left:
-            while choices := self.bench.choose(self.now, 3):
-                for choice in choices:
-                    self.start(choice)
+            while choice := self.bench.choose(self.now, 3):
+                self.bench.charge(choice, self.now)
+                for task in choice.tasks:
+                    self.start(choice, task)
             self.nothing_is_forgotten()
             wake_at = min(self.bench.next_at(), self.events[0][0] if self.events else math.inf)
             assert wake_at < NOW + 10_000, "it stands still"
@@ -557,9 +568,8 @@ class World:
             if int(self.now * 7) % 3 == 0:
                 self.bench.tidy(self.now)
 
-    def start(self, choice: Choice) -> None:
-        account, task = choice.account, choice.task
-        self.bench.charge(choice, self.now)
+    def start(self, choice: Choice, task: Task) -> None:
+        account = choice.account
         assert account.paused is None
         self.running[account.id] += 1
         assert self.running[account.id] <= (account.spec.concurrency or math.inf)
@@ -571,9 +581,9 @@ class World:
             self.starts["bucket", task.bucket].append(self.now)
             assert self.now >= self.blocked[task.bucket]
         end = "done" if task is GUARD else next(self.ends)
-        self.at(0.05 if end == "done" else 0.2, lambda: self.end(choice, end))
+        self.at(0.05 if end == "done" else 0.2, lambda: self.end(choice, task, end))
 
-    def end(self, choice: Choice, end: str) -> None:
+    def end(self, choice: Choice, task: Task, end: str) -> None:
         account, bucket = choice.account, choice.bucket
         self.running[account.id] -= 1
         if bucket is None:
@@ -600,11 +610,11 @@ class World:
             case _:
                 bucket.limiter.succeeded()
                 account.limiter.succeeded()
-                assert choice.task.seq not in self.done
-                self.done.add(choice.task.seq)
+                assert task.seq not in self.done
+                self.done.add(task.seq)
         self.bench.finish(choice, self.now)
         if end != "done":
-            self.bench.give_back(choice, self.now)
+            self.bench.give_back(choice, task, self.now)
 
     def check_again(self, number: int) -> None:
         account = self.bench.account(number)
