@@ -53,8 +53,9 @@ def test_each_version_is_applied_once_whenever_it_is_killed(install: Callable[..
         assert set(receiver.applied.values()) == {1}, steps
         found, there = here.imported("news", "members", "mailchimp"), api.everything()
         assert there.keys() <= found.keys()
-        assert {key: each["revision"] for key, each in receiver.held.items()} == {
-            key: each["merge_fields"]["REVISION"] for key, each in found.items()
+        # A member that was deleted after a kill may be in the sink in a version that was never to be delivered.
+        assert {key: receiver.held[key]["revision"] for key in there} == {
+            key: found[key]["merge_fields"]["REVISION"] for key in there
         }, steps
         api.edits = api.deletions = 0
         assert here.run("import", "--all").code == 0
