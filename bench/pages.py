@@ -141,7 +141,7 @@ def threads_import(server: Server, accounts: int, threads: int, client: Any, pat
             group = [done.get()]
             while not done.empty() and len(group) < 500:
                 group.append(done.get())
-            sink.write([Delivery("stripe", name, 1, outcome.batches) for name, outcome in group], time.time())
+            sink.write([Delivery("stripe", name, 1, 0.0, 0, outcome.batches) for name, outcome in group], time.time())
             left -= len(group)
         end = time.monotonic()
         sink.close()

@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -146,6 +146,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     import msgspec
 
     from crawlerd.frontier.lock import lock_holder
+    from crawlerd.frontier.reader import Status
     from crawlerd.settings import state_dir
 
     with _exit_codes():
@@ -153,12 +154,12 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
         pid = lock_holder(folder)
         with _reader(folder) as reader:
             found = reader.status() if reader else None
+            streams = {run.id: reader.streams(run.id) for run in found.runs} if reader and found and as_json else {}
         if as_json:
-            report = (
-                msgspec.to_builtins(found)
-                if found
-                else {"ready": 0, "delayed": 0, "waiting": 0, "dead": 0, "runs": [], "accounts": []}
-            )
+            nothing = Status(ready=0, delayed=0, waiting=0, dead=0, runs=[], accounts=[])
+            report: dict[str, Any] = msgspec.to_builtins(found or nothing)
+            for run in report["runs"]:
+                run["streams"] = msgspec.to_builtins(streams[run["id"]])
             typer.echo(msgspec.json.encode({"pid": pid, **report}))
             return
         typer.echo(f"crawlerd {'is running (pid ' + str(pid) + ')' if pid else 'is not running'}; state in {folder}")

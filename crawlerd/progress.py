@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.logging import RichHandler
 from rich.table import Table
 
-from crawlerd.core.errors import StorageFailed
+from crawlerd.core.errors import SinkError, StorageFailed
 from crawlerd.daemon import Signals, stop
 from crawlerd.engine.engine import Engine
 from crawlerd.engine.wake import Wake
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from crawlerd.core.account import LimitSpec
+    from crawlerd.engine.engine import Started
     from crawlerd.settings import Settings
 
 DRAW_SECONDS = 0.25
 LINE_SECONDS = 30.0
 RATE_SECONDS = 5.0  # a rate shown is the mean over this time
+COUNTS = ("records", "seen", "new", "changed", "unchanged", "tombstoned")  # of a stream's report
 TROUBLE_SECONDS = 10.0  # a disk or sink that refuses for so long ends a foreground import
 
 log = logging.getLogger(__name__)
@@ -63,7 +65,10 @@ def permitted(limits: LimitSpec) -> float | None:
 
 
 def import_now(settings: Settings, names: Sequence[str], *, full: bool, console: Console) -> Outcome:
-    """Runs the imports until they have ended, are paused, or a signal comes. console: for what people read."""
+    """Runs the imports until they have ended, are paused, or a signal comes. console: for what people read.
+
+    A disk or sink that holds up all of them for TROUBLE_SECONDS is an error; one that holds up some is in the report.
+    """
     wake = Wake()
     signals = Signals(wake)
     with signals.caught():
@@ -71,21 +76,29 @@ def import_now(settings: Settings, names: Sequence[str], *, full: bool, console:
         engine.changed = wake
         engine.start()
         try:
-            started = {name: engine.start_import(name, full=full) for name in names}
-            runs = {run: name for name, each in started.items() for run in each.runs}
-            for name, each in started.items():
-                if each.resumed:
+            started: dict[str, Started] = {}
+            not_started: dict[str, str] = {}
+            for name in names:
+                try:
+                    started[name] = engine.start_import(name, full=full)
+                except SinkError as error:
+                    if len(names) == 1:
+                        raise
+                    not_started[name] = f"sinks.{settings.imports[name].sink}: {error}"
+                    continue
+                if started[name].resumed:
                     console.print(f"{name}: resuming what was interrupted")
-            _watch(engine, set(runs), signals, wake, console)
+            runs = {run for each in started.values() for run in each.runs}
+            _watch(engine, runs, signals, wake, console)
         finally:
             if engine.dispatcher.leased and engine.failure is None:
                 console.print("stopping: waiting for running requests; press Ctrl-C again to cut them off")
             stop(engine, signals)
         if engine.failure is not None:
             raise engine.failure
-        if engine.store.trouble:
+        if engine.store.trouble and runs <= engine.store.stuck.keys():
             raise StorageFailed(engine.store.trouble, full=True)
-        return _outcome(engine, {name: each.runs for name, each in started.items()})
+        return _outcome(engine, {name: each.runs for name, each in started.items()}, not_started)
 
 
 def _watch(engine: Engine, runs: set[int], signals: Signals, wake: Wake, console: Console) -> None:
@@ -110,7 +123,8 @@ def _watch(engine: Engine, runs: set[int], signals: Signals, wake: Wake, console
                 console.print(_line(reports, rates), highlight=False, soft_wrap=True)
             if signals.received or engine.failure is not None or not left - held.keys():
                 return
-            trouble_since = (trouble_since or now) if engine.store.trouble else None
+            stuck = left - held.keys() <= engine.store.stuck.keys()
+            trouble_since = (trouble_since or now) if stuck else None
             if trouble_since and now - trouble_since > TROUBLE_SECONDS:
                 return
             wake.wait(DRAW_SECONDS if left else 0)
@@ -132,8 +146,12 @@ def _held(engine: Engine, reader: FrontierReader, runs: Iterable[RunReport]) -> 
     return held
 
 
-def _state(run: RunReport, held: Container[int]) -> str:
-    return "paused" if run.id in held else run.state
+def _state(engine: Engine, run: RunReport, held: Container[int]) -> str:
+    if run.state == "running" and run.id in held:
+        return "paused"
+    if run.state == "running" and run.id in engine.store.stuck:
+        return "held up"
+    return run.state
 
 
 def _table(engine: Engine, reports: Iterable[RunReport], rates: dict[int, float], held: Container[int]) -> Table:
@@ -147,7 +165,7 @@ def _table(engine: Engine, reports: Iterable[RunReport], rates: dict[int, float]
         left, rate = run.ready + run.delayed + run.waiting, rates[run.id]
         table.add_row(
             run.import_name,
-            _state(run, held),
+            _state(engine, run, held),
             f"{run.done:,}",
             f"{left:,}",
             f"{run.records:,}",
@@ -177,7 +195,7 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def _outcome(engine: Engine, started: dict[str, list[int]]) -> Outcome:
+def _outcome(engine: Engine, started: dict[str, list[int]], not_started: dict[str, str]) -> Outcome:
     reader = FrontierReader.open(engine.settings.daemon.state_dir)
     assert reader is not None  # noqa: S101 - it was open a moment ago
     try:
@@ -185,8 +203,8 @@ def _outcome(engine: Engine, started: dict[str, list[int]]) -> Outcome:
         held = _held(engine, reader, [run for each in reports.values() for run, _ in each])
     finally:
         reader.close()
-    states = {_state(run, held) for each in reports.values() for run, _ in each}
-    if "paused" in states or "failed" in states:
+    states = {_state(engine, run, held) for each in reports.values() for run, _ in each}
+    if not_started or states & {"paused", "held up", "failed"}:
         state, code = "failed", 1
     elif "running" in states:
         state, code = "interrupted", 130
@@ -196,13 +214,19 @@ def _outcome(engine: Engine, started: dict[str, list[int]]) -> Outcome:
         state, code = "completed", 0
     imports = {
         name: [
-            {**msgspec.to_builtins(run), "state": _state(run, held), "streams": msgspec.to_builtins(streams)}
-            | {"paused_account": held.get(run.id), "paused": engine.paused.get(held.get(run.id, ""))}
+            {
+                **msgspec.to_builtins(run),
+                "state": _state(engine, run, held),
+                "paused_account": held.get(run.id),
+                "paused": engine.paused.get(held.get(run.id, "")),
+                "held_up": engine.store.stuck.get(run.id),
+                "streams": msgspec.to_builtins(streams),
+            }
             for run, streams in each
         ]
         for name, each in reports.items()
     }
-    return Outcome(code, {"state": state, "imports": imports})
+    return Outcome(code, {"state": state, "imports": imports, "not_started": not_started})
 
 
 def print_report(report: dict[str, Any], console: Console, *, streams: bool = True) -> None:
@@ -213,7 +237,7 @@ def print_report(report: dict[str, Any], console: Console, *, streams: bool = Tr
             console.print(
                 f"{name}: run {run['id']} {run['state']} after {_duration(seconds)}: {run['records']:,} records, "
                 f"{run['done']:,} tasks, {run['retried']:,} retried, {run['throttled']:,} throttled, "
-                f"{run['dead']:,} dead",
+                f"{run['dead']:,} dead{', complete' if run['complete'] else ''}",
                 highlight=False,
                 soft_wrap=True,
             )
@@ -221,11 +245,16 @@ def print_report(report: dict[str, Any], console: Console, *, streams: bool = Tr
                 console.print(
                     f"  account {run['paused_account']} is paused: {run['paused']}", highlight=False, soft_wrap=True
                 )
+            if run["held_up"]:
+                console.print(f"  held up by {run['held_up']}", highlight=False, soft_wrap=True)
             for stream, facts in run["streams"].items() if streams else ():
                 notes = [f"{facts[key]:,} {key}" for key in ("skipped", "dead") if facts[key]]
                 notes += ["denied"] if facts["denied"] else []
                 tail = f" ({', '.join(notes)}: {facts['reason']})" if notes else ""
-                console.print(f"  {stream}: {facts['records']:,} records{tail}", highlight=False, soft_wrap=True)
+                done = ", ".join(f"{facts[key]:,} {key}" for key in COUNTS)
+                console.print(f"  {stream}: {done}{tail}", highlight=False, soft_wrap=True)
+    for name, reason in report["not_started"].items():
+        console.print(f"{name}: not started, because of {reason}", highlight=False, soft_wrap=True)
     if report["state"] == "interrupted":
         console.print("interrupted; nothing is lost: the same command resumes it")
     elif report["state"] == "completed with dead letters":

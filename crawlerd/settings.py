@@ -76,7 +76,15 @@ def _load(document: dict[str, Any], path: Path, machine: _Machine) -> Settings:
         limits=limits,
         sources=machine.sources,
         sinks={
-            name: SinkSpec(name=name, type=sink.type, path=folder / sink.path) for name, sink in config.sinks.items()
+            name: SinkSpec(
+                name=name,
+                type=sink.type,
+                path=folder / sink.path,
+                rotate_bytes=sink.rotate_mb * MIB,
+                rotate_seconds=sink.rotate_every,
+                compress=sink.gzip,
+            )
+            for name, sink in config.sinks.items()
         },
         imports=_imports(config, machine.sources),
     )

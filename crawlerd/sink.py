@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
-from crawlerd.core.errors import SinkError, StorageFailed
-from crawlerd.core.outcome import Batch
+from crawlerd.core.errors import Refused, SinkError, StorageFailed
+from crawlerd.core.outcome import Batch, Skipped
 
-__all__ = ["Batch", "Delivery", "Sink", "SinkError", "StorageFailed"]
+__all__ = ["Batch", "Delivery", "Refused", "Sink", "SinkError", "Skipped", "StorageFailed", "Totals"]
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """Records of one completed task, on their way to a sink."""
+    """What one completed task has yielded, on its way to a sink: first its records, then its sweeps.
+
+    run, started: the run's number and when it began, in Unix seconds; only together do they name it, since a frontier
+    that was lost counts its runs anew. task: the task's number, the same when the delivery comes again. skipped:
+    records that were set aside; a sweep spares their keys.
+    """
 
     source: str
     account: str
     run: int
+    started: float
+    task: int
     batches: list[Batch]
+    sweeps: list[tuple[str, str]] = []
+    skipped: list[Skipped] = []
+
+
+class Totals(NamedTuple):
+    """What a run has done to one stream so far, each key counted once: by the run's last word on it, compared with what
+    the sink held before the run.
+
+    seen: keys that are there: new, changed and unchanged ones. new: were not there, or were tombstoned. changed: were
+    there with other data. tombstoned: were there, and are not any more, by a tombstone or a sweep. So what is there
+    grows by new - tombstoned.
+    """
+
+    seen: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    tombstoned: int = 0
 
 
 class Sink(Protocol):
@@ -27,9 +52,19 @@ class Sink(Protocol):
     Idempotent by (stream, account, key): the same delivery may come twice, after a crash, and changes nothing.
     """
 
-    def write(self, deliveries: list[Delivery], now: float) -> None:
-        """Makes all deliveries durable before it returns, or raises SinkError (StorageFailed when the disk is the
-        reason) and has written none of them. now: Unix seconds."""
+    def write(self, deliveries: list[Delivery], now: float) -> dict[tuple[int, str], Totals]:
+        """Makes all deliveries durable, in their order, before it returns the totals so far of each run and stream in
+        them: by the run's number and the stream's name, over all accounts and sources.
+
+        Raises SinkError (StorageFailed when the disk is the reason) and has written none of them; Refused when what one
+        of them holds can never be written. now: Unix seconds.
+        """
         ...
 
-    def close(self) -> None: ...
+    def ended(self, run: int) -> None:
+        """Nothing more of the run comes for now: what waits for company need not wait longer. Raises nothing."""
+        ...
+
+    def close(self) -> None:
+        """SinkError when something could not be put in its place; it is durable all the same."""
+        ...

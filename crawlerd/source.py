@@ -75,16 +75,6 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
-    """Tombstones every record of the stream, of this account, that this run has not written (with keys that start with
-    `prefix`). Takes effect after the records of the same task; yield it when all tasks that write the stream are done.
-    """
-
-    stream: str
-    prefix: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class ForAccount:
     """A task of another configured account, performed under that account's limits, buckets, credentials and source.
 
@@ -117,7 +107,17 @@ class Gather:
             raise ValueError(f'if_dead is "run" or "fail", not {self.if_dead!r}')
 
 
-Output = Record | TaskArgs | Cursor | Identity | Sweep | ForAccount | Gather
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Tombstones every record of the stream, of this account, that this run has not written (with keys that start with
+    `prefix`). Takes effect after the records of the same task; yield it when all tasks that write the stream are done.
+    """
+
+    stream: str
+    prefix: str = ""
+
+
+Output = Record | TaskArgs | Cursor | Identity | ForAccount | Gather | Sweep
 FirstOutput = TaskArgs | ForAccount | Gather
 
 

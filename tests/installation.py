@@ -28,7 +28,7 @@ from crawlerd.sources.stripe import LISTS, PAGE
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 COMMAND = str(Path(sys.executable).with_name("crawlerd"))
 NO_LIMITS: dict[str, Any] = {"limits": [], "bucket_limits": []}
@@ -182,6 +182,7 @@ class Installation:
     changed before a command. Accounts and imports `a1` and up have the local API's keys, unless tables are given.
 
     constants: module attributes of crawlerd that its main process sets first, as "module:NAME", to shorten waits.
+    under: a command that runs the command.
     """
 
     def __init__(
@@ -195,12 +196,14 @@ class Installation:
         daemon: Mapping[str, Any] | None = None,
         schedule: str | None = None,
         constants: Mapping[str, float] | None = None,
+        under: Sequence[str] = (),
     ) -> None:
         folder.mkdir(parents=True)
         self.folder = folder
         self.state_dir = folder / "var"
         self.sink_path = folder / "sink.db"
         self.constants = dict(constants or {})
+        self.under = under
         self.environment = {
             name: value
             for name, value in os.environ.items()
@@ -258,12 +261,12 @@ class Installation:
 
     def _command(self) -> list[str]:
         if not self.constants:
-            return [COMMAND]
+            return [*self.under, COMMAND]
         lines = ["import importlib"]
         for name, value in self.constants.items():
             module, _, attribute = name.partition(":")
             lines.append(f"importlib.import_module({module!r}).{attribute} = {value!r}")
-        return [sys.executable, "-c", "\n".join([*lines, "from crawlerd.cli import main", "main()"])]
+        return [*self.under, sys.executable, "-c", "\n".join([*lines, "from crawlerd.cli import main", "main()"])]
 
     def close(self) -> None:
         for each in self._started:

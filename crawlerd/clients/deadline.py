@@ -137,10 +137,11 @@ class _SecurePool(HTTPSConnectionPool):
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """`requests`' transport over such connections: at most `connections` kept open a host, and no retries."""
+    """`requests`' transport over such connections: at most `connections` kept open for each of `hosts` hosts,
+    and no retries."""
 
-    def __init__(self, connections: int) -> None:
-        super().__init__(pool_maxsize=connections, max_retries=0)
+    def __init__(self, connections: int, hosts: int) -> None:
+        super().__init__(pool_connections=hosts, pool_maxsize=connections, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ USUAL_HEADERS = {
     "Accept": "application/json",
     "Accept-Encoding": "gzip, deflate",
 }
+MOST_HOSTS = 256  # whose connections a process keeps open
 SHORTEST_SECRET_WORD = 8  # characters: a shorter word of an auth header is no credential
 
 
@@ -42,7 +44,7 @@ class HttpClient:
     """
 
     def __init__(self, *, connections: int) -> None:
-        self._adapter = DeadlineAdapter(connections)
+        self._adapter = DeadlineAdapter(connections, _hosts(connections))
         self._deadlines = Deadlines()
 
     def open(self, source: Source, account: AccountSpec) -> HttpApi:
@@ -208,6 +210,12 @@ class HttpApi:
         for word in sorted(words - {""}, key=len, reverse=True):
             text = text.replace(word, "***")
         return text
+
+
+def _hosts(connections: int) -> int:
+    """How many hosts' connections may be kept open within half of the process's limit of open files."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, MOST_HOSTS if files == resource.RLIM_INFINITY else min(MOST_HOSTS, files // 2 // connections))
 
 
 def _origin(url: str) -> str:

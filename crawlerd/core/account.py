@@ -9,6 +9,8 @@ import msgspec
 
 from crawlerd.core.outcome import RetryPolicy
 
+SinkType = Literal["sqlite", "jsonl", "persist-queue"]
+
 
 class Daemon(msgspec.Struct, frozen=True, kw_only=True):
     """The daemon's own settings.
@@ -79,8 +81,12 @@ class ImportSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """Where records go. path: of the sink's database file."""
+    """Where records go. path: of the database file of `sqlite`, of the directory of the others. The rest is for
+    `jsonl`: when waiting lines become a file, and whether it is compressed."""
 
     name: str
-    type: Literal["sqlite"]
+    type: SinkType
     path: Path
+    rotate_bytes: int = 64 << 20
+    rotate_seconds: float = 600.0
+    compress: bool = False

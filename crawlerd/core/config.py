@@ -28,6 +28,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails
 
 from crawlerd.core import notation
+from crawlerd.core.account import SinkType
 from crawlerd.core.errors import ConfigurationError
 
 REFERENCE = 'api_key = { env = "ACME_STRIPE_KEY" } or { file = "/a/path" } or { credential = "name" }'
@@ -237,10 +238,13 @@ class Account(Table):
 
 
 class Sink(Table):
-    """`[sinks.NAME]`."""
+    """`[sinks.NAME]`. The keys below `path` are for `jsonl` alone."""
 
-    type: Literal["sqlite"] = Field(examples=["sqlite"])
+    type: SinkType = Field(examples=["sqlite"])
     path: PathText = Field(examples=["/var/lib/crawlerd/warehouse.db"])
+    rotate_mb: int = Field(default=64, ge=1, le=10_240)
+    rotate_every: Duration = Field(default="10m", validate_default=True)
+    gzip: bool = False
 
 
 class Import(Table):
@@ -348,6 +352,12 @@ def _no_account(name: str, given: Mapping[str, Any], accounts: Collection[str]) 
 
 def _contradictions(config: Config) -> Iterator[str]:
     """What no single value shows."""
+    for name, sink in config.sinks.items():
+        for key in sorted(sink.model_fields_set - {"type", "path"} if sink.type != "jsonl" else ()):
+            yield f'{_path(("sinks", name, key))}: is for sinks of the type "jsonl"; this one is "{sink.type}"'
+        for other, its in config.sinks.items():
+            if other < name and its.path == sink.path and {its.type, sink.type} != {"sqlite"}:
+                yield f"{_path(('sinks', name, 'path'))}: is the path of sinks.{other} as well; use one for both"
     for name, account in config.accounts.items():
         if account.request_timeout >= config.daemon.visibility_timeout:
             yield (

@@ -9,6 +9,7 @@ CrawlerdError
 ├── ConfigurationError   exit 78
 ├── FrontierError        FrontierLocked (exit 75) · FrontierTooNew (exit 78) · StorageFailed (exit 74)
 └── SinkError            StorageFailed as well when the disk is the reason
+    └── Refused          … or what one delivery holds: its task becomes a dead letter
 """
 
 from __future__ import annotations
@@ -95,6 +96,14 @@ class FrontierTooNew(FrontierError):
 
 class SinkError(CrawlerdError):
     """A sink cannot take records; nothing was acknowledged."""
+
+
+class Refused(SinkError):
+    """A sink can never take what this task has yielded; nothing was written. task: its number."""
+
+    def __init__(self, message: str, task: int) -> None:
+        super().__init__(message)
+        self.task = task
 
 
 class StorageFailed(FrontierError, SinkError):

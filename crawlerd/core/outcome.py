@@ -34,7 +34,8 @@ class Skipped(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=False):
-    """The task is done. identity: who the credentials belong to, from a guard."""
+    """The task is done. identity: who the credentials belong to, from a guard. sweeps: streams with the beginnings of
+    keys, see `crawlerd.source.Sweep`."""
 
     batches: list[Batch] = []
     children: list[NewTask] = []
@@ -42,6 +43,7 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
     skipped: list[Skipped] = []
     identity: str | None = None
     gathers: list[NewGather] = []
+    sweeps: list[tuple[str, str]] = []
 
 
 class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry", gc=False):

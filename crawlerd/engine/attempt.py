@@ -87,6 +87,7 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf) -> 
     children: list[NewTask] = []
     gathers: list[NewGather] = []
     cursors: list[tuple[str, str]] = []
+    sweeps: list[tuple[str, str]] = []
     identity = None
     for output in outputs:
         match output:
@@ -109,10 +110,10 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf) -> 
             case Identity():
                 identity = _text(output.value)
             case Sweep():
-                pass
+                sweeps.append((_stream(output.stream), _text(output.prefix)))
             case _:
                 raise TypeError(
-                    "a handler yields Record, TaskArgs, ForAccount, Gather, Cursor or Identity, "
+                    "a handler yields Record, TaskArgs, ForAccount, Gather, Cursor, Identity or Sweep, "
                     f"not {type(output).__name__}"
                 )
     skipped: list[Skipped] = []
@@ -121,21 +122,27 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf) -> 
         batch = _batch(stream, group, skipped)
         if batch.count:
             batches.append(batch)
-    return Complete(batches, children, cursors, skipped, identity, gathers)
+    return Complete(batches, children, cursors, skipped, identity, gathers, sweeps)
 
 
 def _text(value: str) -> str:
     """Itself. Untyped handlers yield other values too, which no message to the main process can hold."""
     if not isinstance(value, str):
-        raise TypeError(f"a cursor, an identity and a bucket are text, not {type(value).__name__}")
+        raise TypeError(f"a cursor, an identity, a bucket and a prefix are text, not {type(value).__name__}")
     value.encode()
     return value
 
 
+def _stream(name: str) -> str:
+    """Itself. ValueError when no sink could name a table or file after it."""
+    if not STREAM_NAME.fullmatch(name) or name.endswith("_view"):
+        raise ValueError(f"{name!r} is not a stream name: lower-case letters, digits and _, at most 63, not …_view")
+    return name
+
+
 def _batch(stream: str, records: list[Record], skipped: list[Skipped]) -> Batch:
     """Serialises a stream's records, setting aside those that JSON or UTF-8 cannot hold."""
-    if not STREAM_NAME.fullmatch(stream) or stream.endswith("_view"):
-        raise ValueError(f"{stream!r} is not a stream name: lower-case letters, digits and _, at most 63, not …_view")
+    _stream(stream)
     try:
         rows = _encode([(record.key, record.data) for record in records])
     except (ValueError, TypeError, OverflowError, RecursionError):

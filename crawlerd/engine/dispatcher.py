@@ -22,7 +22,7 @@ from crawlerd.frontier.sqlite import Settled
 from crawlerd.ratelimit.window import Stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from crawlerd.core.outcome import Result
     from crawlerd.engine.clock import Clock
@@ -135,6 +135,10 @@ class Dispatcher:
                 self._bench.grant(grant, self._clock.monotonic(grant.until), now)
 
         self._post(take)
+
+    def withdraw(self, runs: Collection[int], then: Callable[[list[Task]], None]) -> None:
+        """Takes back the runs' tasks that no worker has; `then` gets them, on the dispatcher's thread."""
+        self._post(lambda now: then(self._bench.withdraw(runs, now)))
 
     def committed(self) -> None:
         """The store has room again."""

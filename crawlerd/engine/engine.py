@@ -5,18 +5,20 @@ from __future__ import annotations
 import gc
 import logging
 import math
+import resource
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from crawlerd.core.errors import FrontierError, Permanent
+from crawlerd.core.errors import FrontierError, Permanent, SinkError
 from crawlerd.core.schedule import next_fire
 from crawlerd.engine.attempt import begin
 from crawlerd.engine.clock import Clock
 from crawlerd.engine.dispatcher import Dispatcher
-from crawlerd.engine.store import Store, Target
+from crawlerd.engine.outlet import Target
+from crawlerd.engine.store import Store
 from crawlerd.engine.wake import Wake
 from crawlerd.engine.wire import Setup
 from crawlerd.engine.workbench import Workbench
@@ -24,7 +26,7 @@ from crawlerd.frontier.lock import StateLock
 from crawlerd.frontier.sqlite import Frontier
 from crawlerd.ratelimit.adaptive import Learned
 from crawlerd.ratelimit.shared import SharedLimits
-from crawlerd.sinks.sqlite import SqliteSink
+from crawlerd.sinks import open_sink
 from crawlerd.source import RunPlan
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SINK_SECONDS = 5.0  # between tries to start an import whose sink cannot be opened
 PROBE_SECONDS = 300.0  # a paused account's credentials are tried again so often
 CHECK_SECONDS = 60.0  # many imports of one account that start together check its credentials once
 START_SECONDS = 60.0  # between tries to start an import whose source raises an error at once
@@ -134,6 +137,7 @@ class Engine:
     def start(self) -> None:
         gc.freeze()  # what is here stays; and the many tasks in flight are no garbage, yet each collection walked them
         gc.set_threshold(GARBAGE_OBJECTS)
+        _raise_open_files()
         if self._shared:
             self._shared.start()
         self.dispatcher.start()
@@ -151,8 +155,11 @@ class Engine:
             self._shared.stop()
         self.store.stop()
         self.dispatcher.close()
-        for sink in self._sinks.values():
-            sink.close()
+        for name, sink in self._sinks.items():
+            try:
+                sink.close()
+            except SinkError as error:
+                log.error("sinks.%s: %s", name, error)
         try:
             self._frontier.close()
         finally:
@@ -176,7 +183,7 @@ class Engine:
 
         def run_it() -> Started:
             sink = None if spec.sink is None else self._sink(spec.sink)
-            target = Target(sink, source.name, account.name, spec.priority)
+            target = Target(sink, source.name, account.name, spec.priority, spec.sink)
             runs = self._frontier.running_runs(name)
             resumed = bool(runs)
             if not runs:
@@ -228,6 +235,9 @@ class Engine:
                 except Permanent as error:
                     log.error("import %s: %s", name, error)
                     due = self._due_at[name] = now + START_SECONDS
+                except SinkError as error:
+                    log.error("import %s cannot start: sinks.%s: %s; trying again", name, spec.sink, error)
+                    due = self._due_at[name] = now + SINK_SECONDS
             soonest = min(soonest, due)
         for account, since in list(self._paused_at.items()):
             if now - since >= PROBE_SECONDS:
@@ -344,8 +354,16 @@ class Engine:
     def _sink(self, name: str) -> Sink:
         sink = self._sinks.get(name)
         if sink is None:
-            sink = self._sinks[name] = SqliteSink(self.settings.sinks[name].path)
+            sink = self._sinks[name] = open_sink(self.settings.sinks[name])
         return sink
+
+
+def _raise_open_files() -> None:
+    """Raises the limit of open files, which the worker processes inherit, to what the system permits."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        log.info("the limit of open files was %d and is now %d, the most that the system permits", soft, hard)
 
 
 def _learned(rows: Mapping[str, str]) -> dict[str, Learned]:

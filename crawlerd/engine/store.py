@@ -8,23 +8,22 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
-from crawlerd.core.errors import CrawlerdError, FrontierError, SinkError, StorageFailed
-from crawlerd.core.outcome import Bury, Complete, Defer, Pause
+from crawlerd.core.errors import CrawlerdError, FrontierError, StorageFailed
+from crawlerd.core.outcome import Complete, Defer, Pause
+from crawlerd.engine.outlet import Outlet, Target
 from crawlerd.ratelimit.quota import Ask, DurableWindows, Grant, grant
-from crawlerd.sink import Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
-    from crawlerd.core.task import NewTask, Task
+    from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
     from crawlerd.frontier.sqlite import Bucket, Committed, Frontier, Settled
     from crawlerd.ratelimit.adaptive import Learned
-    from crawlerd.sink import Sink
 
 log = logging.getLogger(__name__)
 
@@ -41,41 +40,13 @@ STOP = (0, 0)  # in the inbox: end the thread
 T = TypeVar("T")
 
 
-class Target(NamedTuple):
-    """Where a run's records go, and under which names. sink: None when the import has none. priority: of all its tasks,
-    None for auto."""
-
-    sink: Sink | None
-    source: str
-    account: str
-    priority: int | None = None
-
-    def adapted(self, outcome: Complete) -> Complete | Bury:
-        """A task's outcome as the run's import wants it."""
-        if self.sink is None and outcome.batches:
-            streams = ", ".join(batch.stream for batch in outcome.batches)
-            return Bury(f"it yields records of {streams}, but its import has no sink", stream=outcome.batches[0].stream)
-        return self.prioritised(outcome)
-
-    def prioritised(self, outcome: Complete) -> Complete:
-        if self.priority is None or not (outcome.children or outcome.gathers):
-            return outcome
-        gathers = [
-            msgspec.structs.replace(each, tasks=self._each(each.tasks), then=self._each([each.then])[0])
-            for each in outcome.gathers
-        ]
-        return msgspec.structs.replace(outcome, children=self._each(outcome.children), gathers=gathers)
-
-    def _each(self, tasks: list[NewTask]) -> list[NewTask]:
-        return [msgspec.structs.replace(task, priority=self.priority) for task in tasks]
-
-
 class HeadsReceiver(Protocol):
     """The dispatcher, as the store sees it. All methods may be called from another thread."""
 
     def heads(self, bucket: Bucket, tasks: list[Task], *, more: bool) -> None: ...
     def committed(self) -> None: ...
     def granted(self, grants: Sequence[Grant]) -> None: ...
+    def withdraw(self, runs: Collection[int], then: Callable[[list[Task]], None]) -> None: ...
 
 
 class Shelf:
@@ -115,7 +86,7 @@ class Store:
         self._inbox: SimpleQueue[list[Settled] | Ask | tuple[int, int] | None] = SimpleQueue()
         self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._failed = False
-        self._targets: dict[int, Target] = {}
+        self._outlet = Outlet()
         self._shelves: dict[int, Shelf] = {}
         self._blocked: dict[int, float] = {}
         self._windows = DurableWindows(frontier.quota_rows)
@@ -126,11 +97,10 @@ class Store:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store")
         self._committed_at = 0.0
+        self._trouble: str | None = None
         self.dispatcher: HeadsReceiver
         self.progress_at = time.monotonic()
-        self.trouble: str | None = None
         self.commits = 0
-        self.records = 0
 
     def start(self) -> None:
         self._thread.start()
@@ -166,6 +136,21 @@ class Store:
         self._blocked[bucket] = until
 
     @property
+    def records(self) -> int:
+        """Written to sinks, repeats included."""
+        return self._outlet.records
+
+    @property
+    def trouble(self) -> str | None:
+        """What holds up all runs, or else some: a full disk, a sink that refuses."""
+        return self._trouble or next(iter(self.stuck.values()), None)
+
+    @property
+    def stuck(self) -> dict[int, str]:
+        """Runs that are held up, with the reason."""
+        return dict.fromkeys(self._outlet.targets, self._trouble) if self._trouble else self._outlet.stuck()
+
+    @property
     def behind(self) -> bool:
         """Too much is waiting to be committed: lease nothing until `committed`."""
         return (
@@ -185,7 +170,7 @@ class Store:
 
     def serve_run(self, run: int, target: Target) -> None:
         """From now on the run's tasks are given out and its records go to the target."""
-        self._targets[run] = target
+        self._outlet.serve(run, target, self._frontier.run(run).started_at)
 
     def arrived(self, committed: Committed) -> None:
         """Tells the dispatcher of tasks that have become ready, and others of runs that ended."""
@@ -202,11 +187,11 @@ class Store:
                 self._send(number, shelf, PUSHED_HEADS)
         if committed.ended:
             for run in committed.ended:
-                self._targets.pop(run, None)
+                self._outlet.end(run)
             self._on_ended(committed.ended)
 
-    def offer(self, account: int) -> None:
-        """Tells the dispatcher of the account's buckets that have ready tasks, when more of its runs are served."""
+    def offer(self, account: int | None = None) -> None:
+        """Tells the dispatcher of the account's (or all) buckets that have ready tasks, when more runs are served."""
         for bucket in self._frontier.ready_buckets(account):
             shelf = self._shelves.setdefault(bucket.id, Shelf())
             if shelf.skipped:
@@ -228,7 +213,8 @@ class Store:
     def _step(self) -> bool:
         group, going_on = self._collect()
         due = self._frontier.next_due()
-        if group or self._blocked or self._asks or self._learned or (due is not None and due <= self._clock.now()):
+        overdue = (due is not None and due <= self._clock.now()) or self._outlet.due(time.monotonic())
+        if group or self._blocked or self._asks or self._learned or overdue:
             self._commit(group)
         self.progress_at = time.monotonic()
         self._beat()
@@ -283,33 +269,31 @@ class Store:
         def charge() -> None:
             grants[:] = [each for ask in asks if (each := grant(self._windows, ask, self._clock.now()))]
 
-        delivered = False
+        received, size = len(group), _size(group)
+        group, totals = self._outlet.deliver(group, self._clock.now(), time.monotonic())
         while True:
             try:
-                if not delivered:
-                    self._deliver(group)
-                    delivered = True
                 committed = self._frontier.commit(
-                    group, now=self._clock.now(), blocked=blocked, learned=learned, charge=charge
+                    group, now=self._clock.now(), blocked=blocked, learned=learned, charge=charge, totals=totals
                 )
                 break
-            except (StorageFailed, SinkError) as error:
-                if isinstance(error, StorageFailed) and not error.full:
+            except StorageFailed as error:
+                if not error.full:
                     raise
-                if self.trouble != str(error):
+                if self._trouble != str(error):
                     log.error("%s; nothing is lost, trying again every second", error)
-                self.trouble = str(error)
+                self._trouble = str(error)
                 self.progress_at = time.monotonic()
                 self._beat()  # requests go out until the backlog is full
                 self._answer_calls()  # they are told of the trouble, or need no disk
                 if self._stopping.wait(TROUBLE_SECONDS):
                     return
-        if self.trouble:
-            log.warning("recovered: %s", self.trouble)
-            self.trouble = None
+        if self._trouble:
+            log.warning("recovered: %s", self._trouble)
+            self._trouble = None
         self._committed_at = time.monotonic()
         self.commits += 1
-        self._settled += len(group)
+        self._settled += received  # what waits for a sink is bounded otherwise: nothing more of its runs is leased
         self._settled_bytes += size
         touched = set()
         for settled in group:
@@ -320,6 +304,7 @@ class Store:
         if grants:
             self.dispatcher.granted(grants)
         self.arrived(committed)
+        self._follow_sinks()
         for number in touched:
             shelf = self._shelves.get(number)
             if shelf is not None and shelf.dry and not shelf.held:
@@ -329,24 +314,34 @@ class Store:
     def _adapt(self, group: list[Settled]) -> None:
         for index, settled in enumerate(group):
             outcome = settled.outcome
-            if type(outcome) is Complete and (outcome.children or outcome.gathers or outcome.batches):
-                adapted = self._targets[settled.task.run].adapted(outcome)
+            if type(outcome) is Complete and (
+                outcome.children or outcome.gathers or outcome.batches or outcome.sweeps or outcome.skipped
+            ):
+                adapted = self._outlet.targets[settled.task.run].adapted(outcome)
                 if adapted is not outcome:
                     group[index] = msgspec.structs.replace(settled, outcome=adapted)
 
-    def _deliver(self, group: list[Settled]) -> None:
-        deliveries: dict[Sink, list[Delivery]] = {}
-        for settled in group:
-            outcome = settled.outcome
-            if type(outcome) is Complete and outcome.batches:
-                run = settled.task.run
-                target = self._targets[run]
-                assert target.sink is not None  # noqa: S101 - see Target.adapted
-                delivery = Delivery(target.source, target.account, run, outcome.batches)
-                deliveries.setdefault(target.sink, []).append(delivery)
-        for sink, records in deliveries.items():
-            sink.write(records, self._clock.now())
-            self.records += sum(batch.count for delivery in records for batch in delivery.batches)
+    def _follow_sinks(self) -> None:
+        """Leases follow: none for runs whose sink has begun to refuse, and again when it takes records."""
+        outlet = self._outlet
+        if outlet.fell_out:
+            self.dispatcher.withdraw(outlet.fell_out, self._withdrawn)
+            outlet.fell_out = set()
+        if outlet.came_back:
+            outlet.came_back = set()
+            self.offer()
+
+    def _withdrawn(self, tasks: list[Task]) -> None:
+        self.call(lambda: self._take_back(tasks))
+
+    def _take_back(self, tasks: list[Task]) -> None:
+        """Tasks that the dispatcher has been given and has not leased."""
+        for task in tasks:
+            if shelf := self._shelves.get(task.bucket):
+                shelf.held.discard(task.seq)
+                shelf.skipped = True
+        if any(task.run in self._outlet.serving for task in tasks):  # served again meanwhile
+            self.offer()
 
     def _refill(self, number: int, count: int) -> None:
         shelf = self._shelves.get(number)
@@ -360,7 +355,7 @@ class Store:
         while len(tasks) < count and not shelf.dry:
             rows = self._frontier.heads(number, shelf.cursor, max(count, LEAST_READ))
             shelf.dry = len(rows) < max(count, LEAST_READ)
-            served = [task for task in rows if task.run in self._targets]
+            served = [task for task in rows if task.run in self._outlet.serving]
             shelf.skipped |= len(served) < len(rows)
             tasks += [task for task in served if task.seq not in shelf.held]
             last = rows[-1] if rows else None

@@ -242,6 +242,18 @@ class Workbench:
         bucket.add(tasks)
         self.place(account, now)
 
+    def withdraw(self, runs: Collection[int], now: float) -> list[Task]:
+        """Takes the runs' tasks out of their queues."""
+        taken = []
+        for account in self._accounts.values():
+            for bucket in account.buckets.values():
+                theirs = [task for task in bucket.heads if task.run in runs]
+                if theirs:
+                    bucket.heads = [task for task in bucket.heads if task.run not in runs]
+                    taken += theirs
+                    self.place(account, now)
+        return taken
+
     def grant(self, grant: Grant, until: float, now: float) -> None:
         """A quota's answer to `ask_quota`; `until` is the grant's, in monotonic seconds."""
         grant.quota.receive(grant, until)

@@ -9,7 +9,7 @@ import msgspec
 from crawlerd.frontier.schema import FILE_NAME, connect_reader, storage_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     import apsw
@@ -19,9 +19,15 @@ SHOWN_RUNS = 50  # newest runs in a status
 
 
 class StreamReport(msgspec.Struct, frozen=True):
-    """One stream of one run."""
+    """One stream of one run. records: delivered to the sink, with repeats and tombstones; the five below it: see
+    `crawlerd.sink.Totals`. reason: of what was skipped, denied or is dead, one for all."""
 
     records: int
+    seen: int
+    new: int
+    changed: int
+    unchanged: int
+    tombstoned: int
     skipped: int
     dead: int
     denied: bool
@@ -30,7 +36,7 @@ class StreamReport(msgspec.Struct, frozen=True):
 
 class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
     """One run. started_at, ended_at: Unix seconds. ready includes the tasks that are leased at this moment; waiting are
-    those that follow a group of others."""
+    those that follow a group of others. complete: it has ended, and nothing is dead, denied or skipped."""
 
     id: int
     import_name: str
@@ -47,6 +53,7 @@ class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
     retried: int
     throttled: int
     records: int
+    complete: bool
 
 
 class AccountReport(msgspec.Struct, frozen=True):
@@ -90,7 +97,8 @@ class DeadLetter(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
 _RUN = """
 SELECT run.id, run.import, account.name, run."full", run.state, run.started_at, run.ended_at,
        run.open - run.delayed - run.waiting, run.delayed, run.waiting, run.done, run.dead, run.retried, run.throttled,
-       run.records
+       run.records,
+       run.state = 'completed' AND NOT EXISTS (SELECT 1 FROM tally WHERE tally.run = run.id AND skipped > 0)
 FROM run JOIN account ON account.id = run.account
 """
 _DEAD = """
@@ -170,16 +178,16 @@ class FrontierReader:
     def streams(self, run: int) -> dict[str, StreamReport]:
         """The report of a run, by stream."""
         rows = self._rows(
-            "SELECT stream, sum(records), sum(skipped), sum(dead), max(denied), max(reason) FROM ("
-            " SELECT stream, records, skipped, 0 AS dead, 0 AS denied, skip_reason AS reason FROM tally WHERE run = ?1"
-            " UNION ALL SELECT stream, 0, 0, count(*), max(denied), max(error) FROM dead WHERE run = ?1 GROUP BY stream"
+            "SELECT stream, sum(records), sum(seen), sum(new), sum(changed), sum(unchanged), sum(tombstoned), "
+            "sum(skipped), sum(dead), max(denied), max(reason) FROM ("
+            " SELECT stream, records, seen, new, changed, unchanged, tombstoned, skipped, 0 AS dead, 0 AS denied,"
+            " skip_reason AS reason FROM tally WHERE run = ?1"
+            " UNION ALL SELECT stream, 0, 0, 0, 0, 0, 0, 0, count(*), max(denied), max(error) FROM dead"
+            " WHERE run = ?1 GROUP BY stream"
             ") GROUP BY stream ORDER BY stream",
             run,
         )
-        return {
-            stream: StreamReport(records, skipped, dead, bool(denied), reason)
-            for stream, records, skipped, dead, denied, reason in rows
-        }
+        return {row[0]: _struct(StreamReport, row[1:]) for row in rows}
 
     def dead_letters(self, *, import_name: str | None = None, after: int = 0, limit: int = 100) -> list[DeadLetter]:
         """Dead letters by id, those of one import if named, behind the id `after`."""
@@ -196,5 +204,5 @@ class FrontierReader:
         return _struct(DeadLetter, rows[0]) if rows else None
 
 
-def _struct(kind: type[Shape], row: tuple[Any, ...]) -> Shape:
+def _struct(kind: type[Shape], row: Sequence[Any]) -> Shape:
     return msgspec.convert(dict(zip(kind.__struct_encode_fields__, row, strict=True)), kind, strict=False)

@@ -172,6 +172,13 @@ CREATE TABLE borrowed(                                 -- accounts that a run ha
     PRIMARY KEY (run, account)
 ) STRICT, WITHOUT ROWID;
 """,
+    """
+ALTER TABLE tally ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;      -- from here on: as the sink has last said
+ALTER TABLE tally ADD COLUMN new INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tally ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tally ADD COLUMN unchanged INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tally ADD COLUMN tombstoned INTEGER NOT NULL DEFAULT 0;
+""",
 ]
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crawlerd.core.task import NewGather, NewTask
+    from crawlerd.sink import Totals
 
 RunState = Literal["running", "completed", "completed with dead letters", "failed", "cancelled"]
 _tasks = msgspec.json.Decoder(list[Task]).decode
@@ -217,14 +218,12 @@ class Frontier:
 
     # reading tasks
 
-    def ready_buckets(self, account: int) -> list[Bucket]:
-        """The account's buckets that have ready tasks."""
-        return [
-            Bucket(*row)
-            for row in self._read(
-                "SELECT id, account, name, blocked_until FROM bucket WHERE account = ? AND ready > 0", account
-            )
-        ]
+    def ready_buckets(self, account: int | None) -> list[Bucket]:
+        """The account's buckets that have ready tasks, or all such."""
+        rows = "SELECT id, account, name, blocked_until FROM bucket WHERE ready > 0"
+        if account is None:
+            return [Bucket(*row) for row in self._read(rows)]
+        return [Bucket(*row) for row in self._read(f"{rows} AND account = ?", account)]
 
     def bucket(self, number: int) -> Bucket:
         return Bucket(*self._read("SELECT id, account, name, blocked_until FROM bucket WHERE id = ?", number)[0])
@@ -256,13 +255,14 @@ class Frontier:
         blocked: Mapping[int, float] | None = None,
         learned: Mapping[str, object] | None = None,
         charge: Callable[[], None] | None = None,
+        totals: Mapping[tuple[int, str], Totals] | None = None,
         due: int = 500,
     ) -> Committed:
         """One transaction: the outcomes of a group of leased tasks, each with its children and counters, and up to
         `due` delayed tasks whose time has come. The group's records must be durable in their sinks already.
 
         blocked: buckets that may not be leased from before a Unix time. learned: by limiters, see `learned`. charge:
-        writes to `quota_rows`.
+        writes to `quota_rows`. totals: of runs and streams, as their sinks have returned them.
         """
         change = Change(now)
         children: list[tuple[int, int, NewTask, int]] = []
@@ -294,6 +294,14 @@ class Frontier:
                     "INSERT INTO learned SELECT value->>0, value->1 FROM json_each(?) WHERE true "
                     "ON CONFLICT DO UPDATE SET value = excluded.value",
                     learned.items(),
+                )
+            if totals:
+                self._execute(
+                    "INSERT INTO tally(run, stream, seen, new, changed, unchanged, tombstoned) "
+                    "SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 "
+                    "FROM json_each(?) WHERE true ON CONFLICT DO UPDATE SET seen = excluded.seen, new = excluded.new, "
+                    "changed = excluded.changed, unchanged = excluded.unchanged, tombstoned = excluded.tombstoned",
+                    ((*key, *each) for key, each in totals.items()),
                 )
             if charge is not None:
                 charge()
@@ -435,9 +443,14 @@ class Frontier:
             groups.settle(change, self._execute)
         groups.bury(change, self._execute)
         self._execute(
+            "INSERT INTO ready(bucket, priority, seq, run, kind, attempt, crashes, payload) SELECT value->>0, "
+            "value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6 FROM json_each(?)",
+            sorted(change.ready),
+        )
+        self._execute(
             "INSERT INTO ready SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6, "
             "value->>7 FROM json_each(?)",
-            sorted(change.ready),
+            sorted(change.grouped),
         )
         self._execute(
             "INSERT INTO delayed SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, "
@@ -461,7 +474,8 @@ class Frontier:
             ((run, *counts.row()) for run, counts in change.runs.items()),
         )
         self._execute(
-            "INSERT INTO tally SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?) "
+            "INSERT INTO tally(run, stream, records, skipped, skip_reason) "
+            "SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?) "
             "WHERE true ON CONFLICT DO UPDATE SET "
             "records = records + excluded.records, skipped = skipped + excluded.skipped, "
             "skip_reason = coalesce(excluded.skip_reason, skip_reason)",

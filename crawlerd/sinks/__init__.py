@@ -1,1 +1,30 @@
-"""Where records go: the sinks that the store writes before it acknowledges a task."""
+"""Sinks: where records go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+if TYPE_CHECKING:
+    from crawlerd.core.account import SinkSpec
+    from crawlerd.sink import Sink
+
+
+def open_sink(spec: SinkSpec) -> Sink:
+    """The sink that is configured so. SinkError when it cannot be used. Imports only what its type needs."""
+    match spec.type:
+        case "sqlite":
+            from crawlerd.sinks.sqlite import SqliteSink
+
+            return SqliteSink(spec.path)
+        case "jsonl":
+            from crawlerd.sinks.jsonl import JsonlSink
+
+            return JsonlSink(
+                spec.path, rotate_bytes=spec.rotate_bytes, rotate_seconds=spec.rotate_seconds, compress=spec.compress
+            )
+        case "persist-queue":
+            from crawlerd.sinks.queue import QueueSink
+
+            return QueueSink(spec.path)
+        case _:
+            assert_never(spec.type)

@@ -87,6 +87,7 @@ GATHERING = [
     Complete(gathers=[NewGather([PLAIN], PLAIN, "run")]),
     Complete(gathers=[NewGather([PLAIN], PLAIN, "fail")]),
 ]
+ENDS: list[Outcome] = [*GATHERING, Bury("gone"), Complete()]
 STEP = st.sampled_from([0.0, 0.5, 1.0, 100.0])  # seconds from one transaction to the next
 
 
@@ -205,6 +206,19 @@ class FrontierMachine(RuleBasedStateMachine):
         self.commit_outcomes(dict(zip(self.where("ready"), itertools.cycle(last), strict=False)), data, due=0)
         if retry:
             self.retry(self.where("dead"))
+
+    @precondition(lambda self: self.where("ready"))
+    @rule(
+        data=st.data(), outer=st.sampled_from(GATHERING), ends=st.lists(st.sampled_from(ENDS), min_size=1, max_size=3)
+    )
+    def nest(self, data: st.DataObject, outer: Outcome, ends: list[Outcome]) -> None:
+        """Groups inside groups, down to what ends the innermost."""
+        ready = self.where("ready")
+        outcomes: dict[int, Outcome] = {data.draw(st.sampled_from(ready)): outer}
+        for outcome in [*ends, Bury("gone")]:
+            self.commit_outcomes(outcomes, data, due=0)
+            newest = max(self.opened)
+            outcomes = {seq: outcome for seq in self.where("ready") if self.tasks[seq].task.group == newest}
 
     def commit_outcomes(self, outcomes: dict[int, Outcome], data: st.DataObject, due: int) -> None:
         group = [self.settled(seq, outcome) for seq, outcome in outcomes.items()]

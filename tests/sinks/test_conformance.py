@@ -36,7 +36,9 @@ class Kind:
 def read_sqlite(directory: Path) -> Contents:
     contents: Contents = {}
     with closing(apsw.Connection(str(directory / "sink.db"), flags=apsw.SQLITE_OPEN_READONLY)) as database:
-        for (table,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+        for (table,) in database.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\'"
+        ).fetchall():
             for account, key, data, deleted_at in database.execute(
                 f"SELECT account, id, data, deleted_at FROM {table}"
             ):
@@ -55,7 +57,7 @@ def batch(stream: str, rows: Rows) -> Batch:
 def delivery(
     rows: Rows, *, source: str = "stripe", stream: str = "customers", account: str = "acme", run: int = 1
 ) -> Delivery:
-    return Delivery(source, account, run, [batch(stream, rows)])
+    return Delivery(source, account, run, 0.0, 1, [batch(stream, rows)])
 
 
 @pytest.fixture(params=SINKS)
@@ -140,7 +142,7 @@ def test_accounts_streams_and_sources_are_kept_apart(sink: Sink, contents: Calla
 
 def test_empty_batches_deliveries_and_writes(sink: Sink, contents: Callable[[], Contents]) -> None:
     sink.write([], 1.0)
-    sink.write([Delivery("stripe", "acme", 1, []), delivery([])], 1.0)
+    sink.write([Delivery("stripe", "acme", 1, 0.0, 1, []), delivery([])], 1.0)
     assert contents() == {}
 
 

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from crawlerd.sink import Batch, Delivery, SinkError, StorageFailed
-from crawlerd.sinks import sqlite
+from crawlerd.sinks import database
 from crawlerd.sinks.sqlite import SqliteSink
 
 Query = Callable[..., list[tuple[Any, ...]]]
@@ -25,12 +25,14 @@ Query = Callable[..., list[tuple[Any, ...]]]
 def customers(*rows: tuple[str, dict[str, Any] | None], run: int = 1, fields: list[str] | None = None) -> Delivery:
     if fields is None:
         fields = list(dict.fromkeys(field for _, data in rows if data is not None for field in data))
-    return Delivery("stripe", "acme", run, [Batch("customers", len(rows), msgspec.json.encode(rows).decode(), fields)])
+    return Delivery(
+        "stripe", "acme", run, 0.0, 1, [Batch("customers", len(rows), msgspec.json.encode(rows).decode(), fields)]
+    )
 
 
 def raw(*rows: tuple[str, str]) -> Delivery:
     text = ",".join(f"[{msgspec.json.encode(key).decode()},{data}]" for key, data in rows)
-    return Delivery("stripe", "acme", 1, [Batch("customers", len(rows), f"[{text}]", ["n"])])
+    return Delivery("stripe", "acme", 1, 0.0, 1, [Batch("customers", len(rows), f"[{text}]", ["n"])])
 
 
 @pytest.fixture
@@ -50,8 +52,8 @@ def query(path: Path) -> Query:
     """Reads as another program would: through another SQLite, while the sink has the file open."""
 
     def run(sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-            return database.execute(sql, values).fetchall()
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            return db.execute(sql, values).fetchall()
 
     return run
 
@@ -69,9 +71,10 @@ def test_the_table_is_as_documented(sink: SqliteSink, query: Query) -> None:
         ("imported_at", "TEXT", 0),
         ("run", "INTEGER", 0),
         ("deleted_at", "TEXT", 0),
+        ("change", "TEXT", 0),
     ]
     assert query("SELECT * FROM stripe_customers") == [
-        ("acme", "cus_1", '{"email":"a@example.com"}', "2026-01-01T00:00:00.062Z", 7, None)
+        ("acme", "cus_1", '{"email":"a@example.com"}', "2026-01-01T00:00:00.062Z", 7, None, "new")
     ]
     assert query("SELECT unixepoch(imported_at) FROM stripe_customers") == [(1767225600,)]
 
@@ -104,7 +107,7 @@ def test_a_failed_write_leaves_the_view_to_be_widened_by_the_next(sink: SqliteSi
     sink.write([customers(("a", {"a": 1}))], 0.0)
     wider = customers(("b", {"b": 2}))
     with pytest.raises(SinkError):
-        sink.write([wider, Delivery("no name", "acme", 1, wider.batches)], 0.0)
+        sink.write([wider, Delivery("no name", "acme", 1, 0.0, 1, wider.batches)], 0.0)
     assert columns(query)[2:-3] == ["a"]
     sink.write([wider], 0.0)
     assert columns(query)[2:-3] == ["a", "b"]
@@ -182,7 +185,7 @@ def test_any_depth_is_kept_beside_its_neighbours(sink: SqliteSink, query: Query,
 def test_rows_that_are_no_pairs_are_refused_whole(sink: SqliteSink, query: Query, rows: str) -> None:
     good = customers(("good", {"n": 1}))
     with pytest.raises(SinkError, match="customers"):
-        sink.write([good, Delivery("stripe", "acme", 1, [Batch("customers", 1, rows, [])])], 0.0)
+        sink.write([good, Delivery("stripe", "acme", 1, 0.0, 1, [Batch("customers", 1, rows, [])])], 0.0)
     sink.write([good], 0.0)
     assert query("SELECT id FROM stripe_customers") == [("good",)]
 
@@ -222,7 +225,9 @@ def test_streams_never_share_a_table(
     sink: SqliteSink, first: tuple[str, str], second: tuple[str, str], query: Query
 ) -> None:
     with pytest.raises(SinkError, match="share"):
-        sink.write([Delivery(source, "acme", 1, [Batch(stream, 0, "[]", [])]) for source, stream in (first, second)], 0)
+        sink.write(
+            [Delivery(source, "acme", 1, 0.0, 1, [Batch(stream, 0, "[]", [])]) for source, stream in (first, second)], 0
+        )
     assert query("SELECT name FROM sqlite_schema") == []
 
 
@@ -231,7 +236,7 @@ def wal_bytes(path: Path) -> int:
 
 
 def test_the_wal_is_bounded(path: Path, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "CHECKPOINT_BYTES", 200_000)
+    monkeypatch.setattr(database, "CHECKPOINT_BYTES", 200_000)
     with closing(SqliteSink(path)) as sink:
         for n in range(60):
             sink.write([customers((str(n), {"n": "x" * 50_000}))], 0.0)
@@ -242,9 +247,9 @@ def test_the_wal_is_bounded(path: Path, query: Query, monkeypatch: pytest.Monkey
 def test_a_long_reader_stops_writing_before_the_wal_fills_the_disk(
     path: Path, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "CHECKPOINT_BYTES", 200_000)
-    monkeypatch.setattr(sqlite, "MAX_WAL_BYTES", 1_000_000)
-    monkeypatch.setattr(sqlite, "CHECKPOINT_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(database, "CHECKPOINT_BYTES", 200_000)
+    monkeypatch.setattr(database, "MAX_WAL_BYTES", 1_000_000)
+    monkeypatch.setattr(database, "CHECKPOINT_WAIT_SECONDS", 0.001)
     with closing(SqliteSink(path)) as sink:
         sink.write([customers(("first", {}))], 0.0)
         written = 1
@@ -310,9 +315,9 @@ def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_space(small_disk: P
     other.unlink()
     with closing(sink or SqliteSink(path)) as sink:
         sink.write([customers(("after", {}))], 0.0)
-    with closing(apsw.Connection(str(path))) as database:
-        assert {row[0] for row in database.execute("SELECT id FROM stripe_customers")} == {*written, "after"}
-        assert database.pragma("integrity_check") == "ok"
+    with closing(apsw.Connection(str(path))) as db:
+        assert {row[0] for row in db.execute("SELECT id FROM stripe_customers")} == {*written, "after"}
+        assert db.pragma("integrity_check") == "ok"
 
 
 def test_a_disk_that_does_not_write_is_not_called_full(sink: SqliteSink, query: Query) -> None:
@@ -389,7 +394,7 @@ def test_another_writer_is_waited_for(path: Path, query: Query) -> None:
 
 
 def test_another_writer_that_does_not_end_is_named(path: Path, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.01)
     with closing(SqliteSink(path)) as sink, closing(apsw.Connection(str(path))) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(SinkError, match=r"warehouse\.db is locked") as failure:
@@ -422,8 +427,8 @@ def test_damage_is_named(path: Path) -> None:
 @pytest.mark.parametrize("dropped", ["TABLE stripe_customers", "VIEW stripe_customers_view"])
 def test_what_a_user_drops_is_made_again(path: Path, sink: SqliteSink, query: Query, dropped: str) -> None:
     sink.write([customers(("a", {"n": 1}))], 0.0)
-    with closing(apsw.Connection(str(path))) as database:
-        database.execute(f"DROP {dropped}")
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute(f"DROP {dropped}")
     if dropped.startswith("TABLE"):
         with pytest.raises(SinkError, match="no such table"):
             sink.write([customers(("b", {"n": 2, "m": 2}))], 0.0)
@@ -432,8 +437,8 @@ def test_what_a_user_drops_is_made_again(path: Path, sink: SqliteSink, query: Qu
 
 
 def test_a_foreign_table_of_the_same_name_is_left_alone(path: Path, query: Query) -> None:
-    with closing(apsw.Connection(str(path))) as database:
-        database.execute("CREATE TABLE stripe_customers (mine)")
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("CREATE TABLE stripe_customers (mine)")
     with closing(SqliteSink(path)) as sink, pytest.raises(SinkError, match="stripe_customers has no column"):
         sink.write([customers(("a", {}))], 0.0)
     assert query("SELECT * FROM stripe_customers") == []

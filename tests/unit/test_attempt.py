@@ -317,7 +317,8 @@ def test_what_is_no_output_is_a_mistake_of_the_handler(output: object) -> None:
     outcome = run(lambda api, args: iter([Record("names", "a", {}), output]))
     name = type(output).__name__
     assert outcome == Bury(
-        f"unexpected TypeError: a handler yields Record, TaskArgs, ForAccount, Gather, Cursor or Identity, not {name}"
+        f"unexpected TypeError: a handler yields Record, TaskArgs, ForAccount, Gather, Cursor, Identity or Sweep, "
+        f"not {name}"
     )
 
 

@@ -236,9 +236,9 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
         (
             "sinks.warehouse",
             "compress = true",
-            "sinks.warehouse.compress: unknown key; known: path, type",
+            "sinks.warehouse.compress: unknown key; known: gzip, path, rotate_every, rotate_mb, type",
         ),
-        ("sinks.warehouse", 'type = "postgres"', 'sinks.warehouse.type: must be "sqlite"'),
+        ("sinks.warehouse", 'type = "postgres"', 'sinks.warehouse.type: must be "sqlite", "jsonl" or "persist-queue"'),
         ("accounts.acme", "concurency = 1", 'accounts.acme.concurency: unknown key; did you mean "concurrency"?'),
         ("accounts.acme", "concurrency = 0", "accounts.acme.concurrency: must be 1 or more"),
         ("accounts.acme", "weight = 0", "accounts.acme.weight: must be more than 0"),

@@ -70,11 +70,11 @@ def test_the_status_shows_runs_newest_first_and_accounts_by_name(frontier: Front
     assert status.runs == [
         RunReport(
             id=new, import_name="shop", account="acme", full=True, state="running", started_at=NOW, ended_at=None,
-            ready=3, delayed=1, waiting=0, done=1, dead=1, retried=1, throttled=1, records=0,
+            ready=3, delayed=1, waiting=0, done=1, dead=1, retried=1, throttled=1, records=0, complete=False,
         ),
         RunReport(
             id=old, import_name="old", account="zenith", full=True, state="completed", started_at=NOW, ended_at=NOW,
-            ready=0, delayed=0, waiting=0, done=1, dead=0, retried=0, throttled=0, records=100,
+            ready=0, delayed=0, waiting=0, done=1, dead=0, retried=0, throttled=0, records=100, complete=True,
         ),
     ]  # fmt: skip
     assert status.accounts == [
@@ -105,10 +105,10 @@ def test_the_report_of_a_run_tells_what_became_of_each_stream(frontier: Frontier
         Bury("gone too"),
     )
     assert reader.streams(run) == {
-        "items": StreamReport(10, 1, 0, False, "i1: cannot be serialised: \ufffd"),
-        "page": StreamReport(0, 0, 2, False, "gone too"),
-        "pages": StreamReport(1, 0, 0, False, None),
-        "secrets": StreamReport(0, 0, 1, True, "Denied: not yours"),
+        "items": StreamReport(10, 0, 0, 0, 0, 0, 1, 0, False, "i1: cannot be serialised: \ufffd"),
+        "page": StreamReport(0, 0, 0, 0, 0, 0, 0, 2, False, "gone too"),
+        "pages": StreamReport(1, 0, 0, 0, 0, 0, 0, 0, False, None),
+        "secrets": StreamReport(0, 0, 0, 0, 0, 0, 0, 1, True, "Denied: not yours"),
     }
     assert reader.streams(99) == {}
 

@@ -1,0 +1,205 @@
+"""Between the store and the sinks: a sink that refuses holds up its own runs, and no others."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from crawlerd.core.errors import Refused, SinkError
+from crawlerd.core.outcome import ERROR_LIMIT, Bury, Complete
+from crawlerd.sink import Delivery
+
+if TYPE_CHECKING:
+    from crawlerd.core.task import NewTask
+    from crawlerd.frontier.sqlite import Settled
+    from crawlerd.sink import Sink, Totals
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0  # between tries of a sink that refuses
+
+
+class Target(NamedTuple):
+    """Where a run's records go, and under which names. sink: None when the import has none. priority: of all its tasks,
+    None for auto. sink_name: in the configuration."""
+
+    sink: Sink | None
+    source: str
+    account: str
+    priority: int | None = None
+    sink_name: str | None = None
+
+    def adapted(self, outcome: Complete) -> Complete | Bury:
+        """A task's outcome as the run's import wants it."""
+        if self.sink is None:
+            streams = [batch.stream for batch in outcome.batches] + [stream for stream, _ in outcome.sweeps]
+            streams += [skipped.stream for skipped in outcome.skipped]
+            if streams:
+                text = f"it yields records of {', '.join(dict.fromkeys(streams))}, but its import has no sink"
+                return Bury(text[:ERROR_LIMIT], stream=streams[0])
+        return self.prioritised(outcome)
+
+    def prioritised(self, outcome: Complete) -> Complete:
+        if self.priority is None or not (outcome.children or outcome.gathers):
+            return outcome
+        gathers = [
+            msgspec.structs.replace(each, tasks=self._each(each.tasks), then=self._each([each.then])[0])
+            for each in outcome.gathers
+        ]
+        return msgspec.structs.replace(outcome, children=self._each(outcome.children), gathers=gathers)
+
+    def _each(self, tasks: list[NewTask]) -> list[NewTask]:
+        return [msgspec.structs.replace(task, priority=self.priority) for task in tasks]
+
+
+class Stuck:
+    """A sink that refuses. held: outcomes that wait for it, at most as many as were leased when it began to."""
+
+    __slots__ = ("error", "held", "retry_at")
+
+    def __init__(self, error: str, held: list[Settled], retry_at: float) -> None:
+        self.error, self.held, self.retry_at = error, held, retry_at
+
+
+class Outlet:
+    """Used by the store's thread alone.
+
+    serving: runs whose sinks take records, so that their tasks may be leased. fell_out, came_back: runs that have left
+    and joined these since they were last emptied.
+    """
+
+    def __init__(self) -> None:
+        self.targets: dict[int, Target] = {}
+        self.serving: set[int] = set()
+        self.fell_out: set[int] = set()
+        self.came_back: set[int] = set()
+        self.records = 0
+        self._started: dict[int, float] = {}
+        self._stuck: dict[Sink, Stuck] = {}
+
+    def serve(self, run: int, target: Target, started: float) -> None:
+        """started: when the run began, in Unix seconds."""
+        self.targets[run], self._started[run] = target, started
+        if target.sink is None or target.sink not in self._stuck:
+            self.serving.add(run)
+
+    def end(self, run: int) -> None:
+        """The run has ended."""
+        self.serving.discard(run)
+        self._started.pop(run, None)
+        if (target := self.targets.pop(run, None)) and target.sink:
+            target.sink.ended(run)
+
+    def stuck(self) -> dict[int, str]:
+        """Runs that wait for their sinks, with the reason."""
+        stuck = dict(self._stuck)  # read from other threads as well
+        return {
+            run: f"sinks.{target.sink_name}: {stuck[target.sink].error}"
+            for run, target in dict(self.targets).items()
+            if target.sink and target.sink in stuck
+        }
+
+    def due(self, clock: float) -> bool:
+        """Whether a sink is to be tried again; clock: monotonic seconds."""
+        return any(stuck.retry_at <= clock for stuck in self._stuck.values())
+
+    def deliver(
+        self, group: list[Settled], now: float, clock: float
+    ) -> tuple[list[Settled], dict[tuple[int, str], Totals]]:
+        """Writes what the group has for sinks. Returns what may be committed now, and the sinks' totals: without the
+        outcomes whose sink refuses, with those that have waited for theirs."""
+        parcels: dict[Sink, list[Settled]] = {}
+        for settled in group:
+            outcome = settled.outcome
+            if (
+                type(outcome) is Complete
+                and (outcome.batches or outcome.sweeps or outcome.skipped)
+                and (sink := self.targets[settled.task.run].sink)
+            ):
+                parcels.setdefault(sink, []).append(settled)
+        for sink, stuck in self._stuck.items():
+            if stuck.retry_at <= clock:
+                parcels[sink] = [*stuck.held, *parcels.get(sink, ())]
+                group = [*group, *stuck.held]
+        totals: dict[tuple[int, str], Totals] = {}
+        instead: dict[int, Settled | None] = {}  # of tasks that cannot be committed as they are
+        for sink, parcel in parcels.items():
+            before = self._stuck.get(sink)
+            if before is not None and before.retry_at > clock:
+                before.held += parcel
+                instead |= dict.fromkeys(settled.task.seq for settled in parcel)
+                continue
+            try:
+                totals |= self._write(sink, parcel, now, instead)
+            except SinkError as error:
+                instead |= dict.fromkeys(settled.task.seq for settled in parcel)
+                self._hold(sink, Stuck(str(error), parcel, clock + RETRY_SECONDS))
+            else:
+                if before is not None:
+                    self._release(sink)
+        if instead:
+            group = [each for settled in group if (each := instead.get(settled.task.seq, settled)) is not None]
+        return group, totals
+
+    def _write(
+        self, sink: Sink, parcel: list[Settled], now: float, instead: dict[int, Settled | None]
+    ) -> dict[tuple[int, str], Totals]:
+        """What a sink can never take becomes a dead letter, alone."""
+        try:
+            totals = sink.write([self._delivery(settled) for settled in parcel], now)
+        except Refused:
+            totals = {}
+            for settled in parcel:
+                try:
+                    totals |= sink.write([self._delivery(settled)], now)
+                except Refused as error:
+                    bury = Bury(str(error)[:ERROR_LIMIT])
+                    instead[settled.task.seq] = msgspec.structs.replace(settled, outcome=bury)
+        self.records += sum(_records(settled) for settled in parcel if settled.task.seq not in instead)
+        return totals
+
+    def _delivery(self, settled: Settled) -> Delivery:
+        task, outcome = settled.task, settled.outcome
+        assert isinstance(outcome, Complete)  # noqa: S101 - only those have records
+        target = self.targets[task.run]
+        return Delivery(
+            target.source,
+            target.account,
+            task.run,
+            self._started[task.run],
+            task.seq,
+            outcome.batches,
+            outcome.sweeps,
+            outcome.skipped,
+        )
+
+    def _hold(self, sink: Sink, stuck: Stuck) -> None:
+        before = self._stuck.get(sink)
+        self._stuck[sink] = stuck
+        if before is None or before.error != stuck.error:
+            log.error("sinks.%s: %s; nothing is lost, trying again every second", self._name(sink), stuck.error)
+        if before is None:
+            runs = self._runs(sink)
+            self.serving -= runs
+            self.fell_out |= runs
+            self.came_back -= runs
+
+    def _release(self, sink: Sink) -> None:
+        log.warning("recovered: sinks.%s: %s", self._name(sink), self._stuck.pop(sink).error)
+        runs = self._runs(sink)
+        self.serving |= runs
+        self.came_back |= runs
+        self.fell_out -= runs
+
+    def _runs(self, sink: Sink) -> set[int]:
+        return {run for run, target in self.targets.items() if target.sink is sink}
+
+    def _name(self, sink: Sink) -> str | None:
+        return next(target.sink_name for target in self.targets.values() if target.sink is sink)
+
+
+def _records(settled: Settled) -> int:
+    outcome = settled.outcome
+    return sum(batch.count for batch in outcome.batches) if isinstance(outcome, Complete) else 0

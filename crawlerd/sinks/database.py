@@ -1,0 +1,266 @@
+"""The SQLite database of a sink: durable transactions, a bounded log, errors that say what to do, and exact counts."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import apsw
+
+from crawlerd.sink import SinkError, StorageFailed, Totals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from crawlerd.sink import Delivery
+
+BUSY_SECONDS = 1.0  # how long another program's write lock is waited for …
+BUSY_AGAIN_SECONDS = 0.05  # … and at the tries after that, for meanwhile other sinks wait
+CHECKPOINT_BYTES = 16 << 20  # WAL size from which it is moved into the database
+CHECKPOINT_WAIT_SECONDS = 0.1  # how long readers are waited for then
+MAX_WAL_BYTES = 1 << 30  # WAL size from which nothing is written before a checkpoint succeeds
+PAGE_BYTES = 8192  # 2,000-byte objects take a third less space and CPU than with 4,096
+
+# Names that no stream's table can have. A run has a number of the sink's own: the frontier's, unless that was given to
+# another run before.
+_TABLES = """
+CREATE TABLE IF NOT EXISTS _crawlerd_run(
+  id      INTEGER PRIMARY KEY,
+  run     INTEGER NOT NULL,
+  started REAL NOT NULL,
+  UNIQUE (run, started)
+);
+CREATE TABLE IF NOT EXISTS _crawlerd_tally(
+  run        INTEGER NOT NULL,
+  stream     TEXT NOT NULL,
+  new        INTEGER NOT NULL DEFAULT 0,
+  changed    INTEGER NOT NULL DEFAULT 0,
+  unchanged  INTEGER NOT NULL DEFAULT 0,
+  tombstoned INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (run, stream)
+) WITHOUT ROWID;
+"""
+_RUN = """INSERT INTO _crawlerd_run SELECT
+  iif(EXISTS (SELECT 1 FROM _crawlerd_run WHERE id = ?1), (SELECT max(id) + 1 FROM _crawlerd_run), ?1), ?1, ?2
+WHERE NOT EXISTS (SELECT 1 FROM _crawlerd_run WHERE run = ?1 AND started = ?2)"""
+
+# TEMP: no other program's writes are counted, and none has to know of it. Each row counts once a run, under its last
+# change, in the transaction that changes it: a delivery that comes again changes no row.
+_COUNT = """
+CREATE TEMP TRIGGER IF NOT EXISTS "{table}_insert" AFTER INSERT ON main."{table}" WHEN NEW.change = 'new' BEGIN
+  UPDATE _crawlerd_tally SET new = new + 1 WHERE run = NEW.run AND stream = '{stream}';
+END;
+CREATE TEMP TRIGGER IF NOT EXISTS "{table}_update" AFTER UPDATE ON main."{table}"
+WHEN NEW.run <> OLD.run OR NEW.change IS NOT OLD.change BEGIN
+  UPDATE _crawlerd_tally SET
+    new        = new        + (NEW.change IS 'new')        - (NEW.run = OLD.run AND OLD.change IS 'new'),
+    changed    = changed    + (NEW.change IS 'changed')    - (NEW.run = OLD.run AND OLD.change IS 'changed'),
+    unchanged  = unchanged  + (NEW.change IS 'unchanged')  - (NEW.run = OLD.run AND OLD.change IS 'unchanged'),
+    tombstoned = tombstoned + (NEW.change IS 'tombstoned') - (NEW.run = OLD.run AND OLD.change IS 'tombstoned')
+  WHERE run = NEW.run AND stream = '{stream}';
+END"""
+
+# What a row's `change` becomes when an upsert meets it: of its first write in a run, what it was before decides; later
+# ones know from `change` whether it was there ('new' and NULL: it was not).
+CHANGE = """CASE
+  WHEN iif(run = excluded.run, change IS NULL OR change = 'new', deleted_at IS NOT NULL)
+    THEN iif(excluded.deleted_at IS NULL, 'new', NULL)
+  WHEN excluded.deleted_at IS NOT NULL THEN 'tombstoned'
+  WHEN data IS excluded.data AND (run <> excluded.run OR change IN ('unchanged', 'skipped')) THEN 'unchanged'
+  ELSE 'changed'
+END"""
+
+
+class Database:
+    """Used by one thread. connection: another one after each transaction that SQLite has failed.
+
+    The WAL is checkpointed every CHECKPOINT_BYTES. A program that keeps a read transaction open prevents that; at
+    MAX_WAL_BYTES (plus one transaction) nothing is written until it ends, rather than fill the disk.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Opens or creates the database; its directory must exist. SinkError when it cannot be used."""
+        self.path = path.absolute()
+        self._wal_bytes = 0
+        self._checkpoint_at = CHECKPOINT_BYTES
+        self._patience = BUSY_SECONDS
+        self._open()
+
+    def _open(self) -> None:
+        self._failed = False
+        try:
+            self.connection = connection = apsw.Connection(str(self.path))
+        except apsw.Error as error:
+            raise _failure(self.path, error) from error
+        try:
+            with self._failures_named():
+                self._wait_for_others(self._patience)
+                connection.pragma("page_size", PAGE_BYTES)
+                connection.pragma("journal_mode", "wal")
+                connection.pragma("synchronous", "full")  # WAL + NORMAL loses acknowledged writes when the power fails
+                connection.pragma("cache_size", -8000)  # kB
+                connection.pragma("temp_store", "memory")  # a full /tmp must not matter
+                connection.pragma("journal_size_limit", 2 * CHECKPOINT_BYTES)
+                self._page_bytes = connection.pragma("page_size")
+                connection.set_wal_hook(self._committed)
+        except SinkError:
+            connection.close()
+            raise
+
+    def close(self) -> None:
+        """SinkError when the WAL cannot be moved into the database; what was written stays durable in the WAL."""
+        try:
+            with self._failures_named():
+                self._checkpoint()
+        finally:
+            self.connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Durable at its end, or nothing is written. Not apsw's own, which keeps the GIL, and so stops the process,
+        while it waits for a lock or for the disk. SinkError for all that SQLite finds wrong."""
+        if self._failed:  # a disk that has failed, or a table that another program has dropped: begin anew
+            self.connection.close(True)
+            self._open()
+        with self._failures_named():
+            self._bound_wal()
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.connection.execute("COMMIT")
+                self._wait_for_others(BUSY_SECONDS)
+            finally:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+
+    def _wait_for_others(self, seconds: float) -> None:
+        self._patience = seconds
+        self.connection.set_busy_timeout(round(seconds * 1000))
+
+    def _committed(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
+        self._wal_bytes = pages * self._page_bytes
+        return apsw.SQLITE_OK
+
+    def _bound_wal(self) -> None:
+        """Before a transaction and not after it: an error must mean that nothing was written."""
+        if self._wal_bytes < self._checkpoint_at or self._checkpoint():
+            return
+        if self._wal_bytes >= MAX_WAL_BYTES:
+            raise SinkError(
+                f"{self.path}-wal has grown to {self._wal_bytes >> 20} MiB because another program keeps a "
+                "transaction open on the database; end that program's transaction"
+            )
+        self._checkpoint_at = min(self._wal_bytes + CHECKPOINT_BYTES, MAX_WAL_BYTES)
+
+    def _checkpoint(self) -> bool:
+        """Moves the WAL into the database and starts it again; False when another program is in the way."""
+        patience = self._patience
+        self._wait_for_others(CHECKPOINT_WAIT_SECONDS)
+        try:
+            self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+        except apsw.BusyError:
+            return False
+        finally:
+            self._wait_for_others(patience)
+        self._wal_bytes = 0
+        self._checkpoint_at = CHECKPOINT_BYTES
+        return True
+
+    @contextmanager
+    def _failures_named(self) -> Iterator[None]:
+        try:
+            yield
+        except apsw.Error as error:
+            self._failed, self._patience = True, BUSY_AGAIN_SECONDS
+            raise _failure(self.path, error, self.connection.system_errno) from error
+
+
+class Tallies:
+    """What each run has done to each stream, counted in the transactions that do it; use it within them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._ready = False
+        self._runs: dict[tuple[int, float], int] = {}
+        self._streams: set[tuple[int, str]] = set()
+
+    def forget(self) -> None:
+        """After a transaction that was rolled back."""
+        self.__init__(self._database)  # type: ignore[misc] # back to the beginning
+
+    def run(self, delivery: Delivery) -> int:
+        """The sink's own number of a delivery's run."""
+        key = delivery.run, delivery.started
+        number = self._runs.get(key)
+        if number is None:
+            if not self._ready:
+                self._database.connection.execute(_TABLES)
+                self._ready = True
+            self._database.connection.execute(_RUN, key)
+            number = self._database.connection.execute(
+                "SELECT id FROM _crawlerd_run WHERE run = ? AND started = ?", key
+            ).get
+            assert isinstance(number, int)  # noqa: S101 - it was there or has been made
+            self._runs[key] = number
+        return number
+
+    def count(self, table: str, stream: str) -> None:
+        """From now on changes to the rows of `table`, which has the columns run and change, count for the stream."""
+        self._database.connection.execute(_COUNT.format(table=table, stream=stream))
+
+    def begin(self, run: int, stream: str) -> None:
+        """Call before the first change of a run to a stream."""
+        if (run, stream) not in self._streams:
+            self._database.connection.execute(
+                "INSERT OR IGNORE INTO _crawlerd_tally(run, stream) VALUES (?, ?)", (run, stream)
+            )
+            self._streams.add((run, stream))
+
+    def totals(self, deliveries: Iterable[Delivery]) -> dict[tuple[int, str], Totals]:
+        """Of the deliveries' runs: every stream that was begun."""
+        totals: dict[tuple[int, str], Totals] = {}
+        for number, run in {self.run(delivery): delivery.run for delivery in deliveries}.items():
+            rows: list[tuple[Any, ...]] = self._database.connection.execute(
+                "SELECT stream, new + changed + unchanged, new, changed, unchanged, tombstoned FROM _crawlerd_tally "
+                "WHERE run = ?",
+                (number,),
+            ).fetchall()
+            totals |= {(run, stream): Totals(*counts) for stream, *counts in rows}
+        return totals
+
+
+def _failure(path: Path, error: apsw.Error, system_errno: int = 0) -> SinkError:
+    """What to tell the person who is woken by it. system_errno: of the last I/O error, 0 if unknown."""
+    reason = f"{error}; {os.strerror(system_errno)}" if system_errno else str(error)
+    match error:
+        case apsw.FullError():
+            return StorageFailed(f"the disk of {path} is full; free some space", full=True)
+        case apsw.IOError() | apsw.CantOpenError() if system_errno in (errno.ENOSPC, errno.EDQUOT):
+            return StorageFailed(f"the disk of {path} is full ({reason}); free some space", full=True)
+        case apsw.IOError():
+            return StorageFailed(f"the disk of {path} fails ({reason})", full=False)
+        case apsw.CantOpenError() | apsw.ReadOnlyError():
+            return SinkError(
+                f"cannot write {path} ({reason}): does its directory exist, and may user {os.geteuid()} write "
+                "the directory and the file?"
+            )
+        case apsw.BusyError():
+            return SinkError(f"{path} is locked: another program has kept a write transaction open on it; end that")
+        case apsw.CorruptError() | apsw.NotADBError():
+            return SinkError(f"{path} is no intact database ({error}): restore it, or move it away and import in full")
+        case _:
+            return SinkError(f"cannot write {path}: {error}")
+
+
+def file_failure(path: Path, error: OSError) -> SinkError:
+    """The same for a file or directory."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFailed(f"the disk of {path} is full; free some space", full=True)
+    if error.errno == errno.EIO:
+        return StorageFailed(f"the disk of {path} fails ({error.strerror})", full=False)
+    return SinkError(
+        f"cannot write {path} ({error.strerror}): does its directory exist, and may user {os.geteuid()} write there?"
+    )

@@ -1,0 +1,132 @@
+"""The JSONL sink: files that appear whole, of lines that were durable before."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import os
+from typing import TYPE_CHECKING, BinaryIO
+
+from crawlerd.sink import SinkError
+from crawlerd.sinks.changes import ChangeSink
+from crawlerd.sinks.database import file_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from crawlerd.sink import Delivery, Totals
+
+log = logging.getLogger(__name__)
+
+INDEX = ".crawlerd.db"
+
+_LINES = """
+CREATE TABLE IF NOT EXISTS _crawlerd_line(
+  id   INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT NOT NULL,
+  line BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS _crawlerd_line_name ON _crawlerd_line(name, id)"""
+
+
+class JsonlSink(ChangeSink):
+    """Files `<source>_<stream>-<number>.jsonl` in a directory, or `.jsonl.gz`; see ChangeSink for their lines.
+
+    Lines wait in the directory's INDEX until there are `rotate_bytes` of a stream, until `rotate_seconds` have passed
+    since its first one (noticed at the next write), or until a run ends or the sink is closed or opened. Then they
+    become a file, which appears under its name when it is whole and durable, and is never changed again. Numbers
+    increase, not by one. A file that a program has taken away may appear once more, the same, after a crash just then.
+    """
+
+    def __init__(self, path: Path, *, rotate_bytes: int, rotate_seconds: float, compress: bool) -> None:
+        """Makes the directory; its parent must exist. SinkError when it cannot be used."""
+        try:
+            path.mkdir(exist_ok=True)
+            for part in path.glob(".*.part"):
+                part.unlink()
+        except OSError as error:
+            raise file_failure(path, error) from None
+        super().__init__(path / INDEX)
+        self._path, self._compress = path, compress
+        self._rotate_bytes, self._rotate_seconds = rotate_bytes, rotate_seconds
+        self._waiting: dict[str, int] = {}  # bytes of lines
+        self._since: dict[str, float] = {}
+        self._written: dict[str, int] = {}
+        with self._database.transaction():
+            self._database.connection.execute(_LINES)
+            names = self._database.connection.execute("SELECT DISTINCT name FROM _crawlerd_line").fetchall()
+        for (name,) in names:
+            self._publish(str(name))
+
+    def write(self, deliveries: list[Delivery], now: float) -> dict[tuple[int, str], Totals]:
+        """See `Sink.write`. SinkError also when a file that is due cannot be written."""
+        for name, size in list(self._waiting.items()):
+            if size >= self._rotate_bytes or now - self._since[name] >= self._rotate_seconds:
+                self._publish(name)
+        self._written = {}
+        totals = super().write(deliveries, now)
+        for name, size in self._written.items():
+            self._waiting[name] = self._waiting.get(name, 0) + size
+            self._since.setdefault(name, now)
+        return totals
+
+    def ended(self, run: int) -> None:
+        """All that waits becomes files; what cannot is left for the next time."""
+        try:
+            for name in list(self._waiting):
+                self._publish(name)
+        except SinkError as error:
+            log.error("%s; its lines are kept, and become a file later", error)
+
+    def close(self) -> None:
+        """SinkError when a file cannot be written; its lines stay durable in the index."""
+        try:
+            for name in list(self._waiting):
+                self._publish(name)
+        finally:
+            super().close()
+
+    def _put(self, table: str, lines: Sequence[bytes]) -> None:
+        self._database.connection.executemany(
+            "INSERT INTO _crawlerd_line(name, line) VALUES (?, ?)", [(table, line) for line in lines]
+        )
+        self._written[table] = self._written.get(table, 0) + sum(map(len, lines))
+
+    def _publish(self, name: str) -> None:
+        """The stream's lines become a file. The same lines get the same name and bytes, if a crash comes before they
+        are removed from the index."""
+        with self._database.transaction():
+            execute = self._database.connection.execute
+            first = execute("SELECT min(id) FROM _crawlerd_line WHERE name = ?", (name,)).get
+            if first is not None:
+                final = self._path / f"{name}-{first:012}.jsonl{'.gz' if self._compress else ''}"
+                part = self._path / f".{final.name}.part"
+                try:
+                    with part.open("wb") as file:
+                        self._fill(file, name)
+                        file.flush()
+                        os.fsync(file.fileno())
+                    part.replace(final)
+                    _sync(self._path)
+                except OSError as error:
+                    raise file_failure(final, error) from None
+                execute("DELETE FROM _crawlerd_line WHERE name = ?", (name,))
+        self._waiting.pop(name, None)
+        self._since.pop(name, None)
+
+    def _fill(self, file: BinaryIO, name: str) -> None:
+        lines = self._database.connection.execute("SELECT line FROM _crawlerd_line WHERE name = ? ORDER BY id", (name,))
+        if self._compress:
+            with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
+                packed.writelines(bytes(line) + b"\n" for (line,) in lines)
+        else:
+            file.writelines(bytes(line) + b"\n" for (line,) in lines)
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
