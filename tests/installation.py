@@ -284,6 +284,15 @@ class Installation:
         finally:
             database.close()
 
+    def change_published(self, stream: str, change: Callable[[str], str]) -> None:
+        """Changes a published cursor, as if time had passed. While nothing runs."""
+        database = apsw.Connection(str(self.state_dir / "frontier.db"))
+        try:
+            ((value,),) = database.execute("SELECT value FROM cursor WHERE stream = ?", (stream,))
+            database.execute("UPDATE cursor SET value = ? WHERE stream = ?", (change(value), stream))
+        finally:
+            database.close()
+
     def states(self) -> list[str]:
         """Of all runs, oldest first; none while there is no frontier yet."""
         try:

@@ -82,6 +82,46 @@ def test_the_next_run_delivers_what_has_changed(install: Callable[..., Installat
         assert not here.sink_path.exists()
 
 
+def test_deletions_show_in_the_next_sweep(install: Callable[..., Installation]) -> None:
+    with Mailchimp({"a": 1200, "b": 30, "c": 5}) as api:
+        here = news(install, api, sweep="1h")
+
+        def gone() -> set[str]:
+            rows = here.select(
+                "SELECT id FROM mailchimp_members WHERE deleted_at IS NOT NULL UNION ALL "
+                "SELECT id FROM mailchimp_lists WHERE deleted_at IS NOT NULL",
+                path=here.sink_path,
+            )
+            return {key for (key,) in rows}
+
+        assert here.run("import", "--all").code == 0
+        before = api.everything()
+        api.change("a", deletions=7)
+        api.ask(lambda: api.audiences.pop("c"))
+        assert here.run("import", "--all").code == 0
+        assert gone() == set()  # what has changed is read, and deletions are no change
+        here.change_published("sweep", lambda started: str(float(started) - 3600))
+        done = here.run("import", "--all", "--json")
+        assert done.code == 0
+        assert gone() == (before.keys() - api.everything().keys()) | {"c"}
+        assert done.json["imports"]["news"][0]["streams"]["members"]["tombstoned"] == 12
+        requests = len(api.requests)
+        assert here.run("import", "--all").code == 0
+        assert len(api.requests) - requests == 4
+
+
+def test_a_sweep_of_some_lists_leaves_the_others_alone(install: Callable[..., Installation]) -> None:
+    with Mailchimp({"a": 20, "b": 20}) as api:
+        here = news(install, api)
+        assert here.run("import", "--all").code == 0
+        api.change("a", deletions=2)
+        api.change("b", deletions=2)
+        here.config["imports"]["news"]["lists"] = "a"
+        assert here.run("import", "--all", "--full").code == 0
+        rows = here.select("SELECT id FROM mailchimp_members WHERE deleted_at IS NOT NULL", path=here.sink_path)
+        assert [key[:2] for (key,) in rows] == ["a/", "a/"]
+
+
 def test_ambiguous_and_refused_deliveries_are_repeated_under_their_key(install: Callable[..., Installation]) -> None:
     seen: dict[str, int] = {}
 
