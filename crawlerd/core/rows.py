@@ -66,14 +66,14 @@ class Places:
 def with_rows(document: Mapping[str, Any], file: str, files: Files) -> tuple[dict[str, Any], Places]:
     """The document with the tables of its `[[accounts_csv]]` and `[[imports_csv]]`: `file` names a CSV file, all other
     keys are what its rows have in common. Raises ConfigurationError with what is wrong about the files themselves."""
-    whole = {key: value for key, value in document.items() if not key.endswith("_csv")}
+    whole = {key: value for key, value in document.items() if key not in [f"{kind}_csv" for kind in get_args(Kind)]}
     places, problems = Places(file), []
     for kind in get_args(Kind):
         listed = document.get(f"{kind}_csv", [])
         for number, given in enumerate(listed if isinstance(listed, list) else [listed]):
             where = f"{file}: {kind}_csv[{number}]"
             match given:
-                case {"file": str(path), **usual}:
+                case {"file": str(path), **usual} if isinstance(whole.get(kind, {}), dict):
                     known = whole[kind] = dict(whole.get(kind, {}))
                     try:
                         for line, cells in _rows(files.text(path)):
@@ -86,6 +86,8 @@ def with_rows(document: Mapping[str, Any], file: str, files: Files) -> tuple[dic
                             places.add(kind, name, f"{path}:{line}")
                     except ValueError as error:
                         problems.append(f"{where}: {path}: {error}")
+                case {"file": str()}:
+                    pass  # `accounts` or `imports` is no table, which the checks say
                 case _:
                     problems.append(f'{where}: must be a table with a file, such as file = "{kind}.csv"')
     if problems:
