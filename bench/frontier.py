@@ -115,7 +115,7 @@ def enqueue(place: Path, tasks: int, accounts: int) -> Found:
     seconds += time.monotonic() - start
     reader = FrontierReader.open(place)
     assert reader is not None
-    assert reader.totals() == (tasks, 0, 0), reader.totals()
+    assert reader.totals() == (tasks, 0, 0, 0), reader.totals()
     reader.close()
     return {
         "rate": made / seconds,

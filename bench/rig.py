@@ -79,7 +79,7 @@ def fill(state_dir: Path, source: str, tasks: Mapping[str, Iterable[NewTask]]) -
     frontier.close()
     reader = FrontierReader.open(state_dir)
     assert reader is not None
-    ready, _, _ = reader.totals()
+    ready, *_ = reader.totals()
     reader.close()
     return ready
 

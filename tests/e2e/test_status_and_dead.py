@@ -26,6 +26,7 @@ def test_status_of_nothing(install: Callable[..., Installation]) -> None:
         "pid": None,
         "ready": 0,
         "delayed": 0,
+        "waiting": 0,
         "dead": 0,
         "runs": [],
         "accounts": [],

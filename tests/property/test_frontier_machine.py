@@ -264,7 +264,8 @@ class FrontierMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.where("dead"))
     @rule(data=st.data())
     def retry_dead(self, data: st.DataObject) -> None:
-        self.retry(data.draw(st.lists(st.sampled_from([*self.where("dead"), 10**9]), min_size=1, unique=True)))
+        numbers = st.sampled_from([*self.where("dead"), 10**9])
+        self.retry(data.draw(st.lists(numbers, min_size=1, max_size=2, unique=True)))
 
     def retry(self, numbers: list[int]) -> None:
         count, names = self.frontier.retry_dead(numbers)
