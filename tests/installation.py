@@ -374,6 +374,9 @@ def _toml(config: Mapping[str, Mapping[str, Any]]) -> str:
     """JSON's scalars and lists are TOML's."""
     lines = []
     for kind, tables in config.items():
+        if kind.endswith("_csv"):
+            lines += [f"[[{kind}]]", *(f"{key} = {_inline(value)}" for key, value in tables.items())]
+            continue
         for name, table in {"daemon": tables}.items() if kind == "daemon" else tables.items():
             lines.append(f"[{kind}]" if kind == "daemon" else f"[{kind}.{json.dumps(name)}]")
             lines += [f"{key} = {_inline(value)}" for key, value in table.items()]

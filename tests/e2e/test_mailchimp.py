@@ -122,6 +122,23 @@ def test_a_sweep_of_some_lists_leaves_the_others_alone(install: Callable[..., In
         assert [key[:2] for (key,) in rows] == ["a/", "a/"]
 
 
+def test_many_lists_and_receivers_from_csv_files(install: Callable[..., Installation]) -> None:
+    with Mailchimp({f"list{n}": 30 for n in range(60)}) as api, Receiver() as receiver:
+        here = news(install, api, receiver, streams=["members"])
+        usual = here.config["imports"].pop("news")
+        usual["deliver"].pop("account")
+        here.config["accounts_csv"] = {"file": "receivers.csv", **here.config["accounts"].pop("crm")}
+        here.config["imports_csv"] = {"file": "lists.csv", **usual}
+        (here.folder / "receivers.csv").write_text("name,concurrency\n" + "".join(f"crm{n},2\n" for n in range(20)))
+        rows = "".join(f"i{n},list{n},crm{n % 20},/contacts/{n % 20}\n" for n in range(60))
+        (here.folder / "lists.csv").write_text("name,lists,deliver.account,deliver.path\n" + rows)
+        assert here.run("import", "--all").code == 0
+        assert dict(receiver.applied) == versions(api)
+        assert receiver.paths == {f"/contacts/{n}": 3 for n in range(20)}
+        assert here.imported("news", "members", "mailchimp") == api.everything()
+        assert api.requests.count("/3.0/") == 1  # the check of the credentials that all of them share
+
+
 def test_ambiguous_and_refused_deliveries_are_repeated_under_their_key(install: Callable[..., Installation]) -> None:
     seen: dict[str, int] = {}
 
