@@ -226,10 +226,10 @@ def _take(args: Members, page: Objects, times: list[float], following: Members |
         page, times, following = page[:begun], times[:begun], None
     if job.records:
         for each in page:
-            yield Record("members", _key(args, each), each)
+            yield Record("members", f"{args.list}/{each['id']}", each)  # an address has the same id in each list
     posts, delivered = _deliveries(args, page, times)
-    delivered = [each for each in delivered if not newest or each[0] >= _seconds(newest) - OVERLAP_SECONDS]
-    synced = Synced(newest, tuple(delivered[-REMEMBERED:]))
+    least = _seconds(newest) - OVERLAP_SECONDS if newest else 0.0
+    synced = Synced(newest, tuple(each for each in delivered if each[0] >= least)[-REMEMBERED:])
     if following is None and newest:
         stream = "late" if args.phase == "after" else "members"
         yield Cursor(f"{stream}:{args.list}", msgspec.json.encode(synced).decode())
@@ -249,24 +249,19 @@ def _take(args: Members, page: Objects, times: list[float], following: Members |
 
 def _deliveries(args: Members, page: Objects, times: list[float]) -> tuple[list[ForAccount], list[tuple[float, str]]]:
     """The deliveries of a page, and the versions that were delivered with them, or were before."""
-    delivered = list(args.delivered)
-    if args.job.deliver is None:
+    deliver, delivered = args.job.deliver, list(args.delivered)
+    if deliver is None:
         return [], delivered
-    known = {version for _, version in delivered}
     since = _seconds(args.deliver_from) if args.deliver_from else 0.0
+    first = bisect_left(times, since)
+    known = {version for _, version in delivered}
     items: list[Item] = []
-    for each, at in zip(page, times, strict=True):
-        if at >= since:
-            one = item(args.job.deliver, _key(args, each), each["last_changed"], each)
-            if one.version not in known:
-                items.append(one)
-                delivered.append((at, one.version))
-    return list(deliveries(args.job.deliver, items, _seconds(args.job.started))), delivered
-
-
-def _key(args: Members, member: dict[str, Any]) -> str:
-    """An address has the same id in each list."""
-    return f"{args.list}/{member['id']}"
+    for each, at in zip(page[first:], times[first:], strict=True):
+        one = item(deliver, f"{args.list}/{each['id']}", each["last_changed"], each)
+        if one.version not in known:
+            items.append(one)
+            delivered.append((at, one.version))
+    return list(deliveries(deliver, items, _seconds(args.job.started))), delivered
 
 
 @dataclass(frozen=True)
@@ -354,17 +349,8 @@ def _synced(cursors: Mapping[str, str]) -> dict[str, Synced]:
 
 def _page(api: Api, path: str, what: str, by: str, skip: int, since: str = "") -> tuple[Objects, int]:
     """Objects in the order of a field, each with an id, and how many there are without `skip`."""
-    body = api.get(
-        path,
-        {
-            "count": PAGE,
-            "offset": skip,
-            "sort_field": by,
-            "sort_dir": "ASC",
-            "since_last_changed": since or None,
-            "exclude_fields": f"{what}._links,_links",  # most of the bytes
-        },
-    )
+    params = {"count": PAGE, "offset": skip, "sort_field": by, "sort_dir": "ASC", "since_last_changed": since or None}
+    body = api.get(path, params | {"exclude_fields": f"{what}._links,_links"})  # most of the bytes
     found = body.get(what) if isinstance(body, dict) else None
     if not isinstance(found, list) or not all(
         isinstance(each, dict) and isinstance(each.get("id"), str) and each["id"] for each in found
