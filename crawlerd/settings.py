@@ -17,7 +17,7 @@ from crawlerd.core.errors import ConfigurationError
 from crawlerd.core.outcome import RetryPolicy
 
 if TYPE_CHECKING:  # at run time only `load` imports these, since `status` has no use for them
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from crawlerd.core.config import Account, Config, SourceFacts
     from crawlerd.source import Source, SourceFamily
@@ -45,11 +45,21 @@ def load(path: Path, *, secrets: bool = True) -> Settings:
     secrets: False leaves every account's secret empty, for commands that send no request. Raises ConfigurationError
     with all problems at once.
     """
+    from crawlerd.core.rows import with_rows
+
+    machine = _Machine(path.absolute().parent, secrets=secrets)
+    document, places = with_rows(_document(path), str(path), machine)
+    try:
+        return _load(document, path, machine)
+    except ConfigurationError as error:
+        raise ConfigurationError(places.placed(error.problems)) from None
+
+
+def _load(document: dict[str, Any], path: Path, machine: _Machine) -> Settings:
     from crawlerd.core.config import parse
 
     folder = path.absolute().parent
-    machine = _Machine(folder, secrets=secrets)
-    config = parse(_document(path), str(path), machine)
+    config = parse(document, str(path), machine)
     sources = {name: machine.source_of(account) for name, account in config.accounts.items()}
     limits = {name: _limits(account, sources[name]) for name, account in config.accounts.items()}
     problems = [
@@ -57,11 +67,17 @@ def load(path: Path, *, secrets: bool = True) -> Settings:
         for name in config.accounts
         for key, problem in _too_costly(limits[name], sources[name])
     ]
+    accounts = {}
+    for name, account in config.accounts.items():
+        try:
+            accounts[name] = _account(name, account, sources[name])
+        except ValueError as error:
+            problems.append(f"{path}: accounts.{name}.base_url: {error}")
     if problems:
         raise ConfigurationError(problems)
     return Settings(
         daemon=_daemon(config, folder),
-        accounts={name: _account(name, account, sources[name]) for name, account in config.accounts.items()},
+        accounts=accounts,
         limits=limits,
         sources=machine.sources,
         descriptions=machine.descriptions,
@@ -165,6 +181,24 @@ class _Machine:
             return entry
         return self._made(account.source, msgspec.convert(account.options, entry.options))
 
+    def text(self, file: str) -> str:
+        try:
+            return (self._folder / file).read_bytes().decode("utf-8-sig")
+        except OSError as error:
+            raise ValueError(f"cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise ValueError(f"is not UTF-8 text (byte {error.start})") from None
+
+    def options(
+        self, kind: Literal["accounts", "imports"], table: Mapping[str, Any], document: Mapping[str, Any]
+    ) -> type | None:
+        account = table if kind == "accounts" else document.get("accounts", {}).get(table.get("account"), {})
+        try:
+            facts = self.source(account["source"])
+        except (KeyError, TypeError, ValueError):
+            return None
+        return facts.options if kind == "accounts" else facts.import_options
+
     def secret(self, kind: Literal["env", "file", "credential"], name: str) -> str:
         if not self._secrets:
             return ""
@@ -205,7 +239,7 @@ def _facts(source: Source) -> SourceFacts:
     return SourceFacts(
         streams=(*source.streams, *source.optional),
         base_url=source.base_url,
-        needs_key=source.auth is not None,
+        needs_key=source.auth is not None and not source.key_optional,
         buckets=fixed | source.by_bucket.keys() if all(isinstance(bucket, str) for bucket in buckets) else None,
         options=source.options,
         import_options=source.import_options,
@@ -228,11 +262,13 @@ def _daemon(config: Config, folder: Path) -> Daemon:
 
 
 def _account(name: str, account: Account, source: Source) -> AccountSpec:
+    """ValueError when the source knows no base URL for it."""
+    secret = account.api_key.get_secret_value()
     return AccountSpec(
         name=name,
         source=source.name,
-        base_url=account.base_url,
-        secret=account.api_key.get_secret_value(),
+        base_url=source.address(account.base_url, secret) if source.address and secret else account.base_url,
+        secret=secret,
         request_seconds=account.request_timeout,
         max_body_bytes=account.max_body_mb * MIB,
         retry=RetryPolicy(account.attempts, account.retry_base, account.retry_cap),

@@ -207,13 +207,15 @@ class AwsApi(Protocol):
 @dataclass(frozen=True, slots=True)
 class RunPlan:
     """What a run is to do, for a source's `starts` function. cursors: the published ones, by stream. options: the
-    import's own, as the source's `import_options`; None when it has none."""
+    import's own, as the source's `import_options`; None when it has none. has_sink: without one, no task may yield a
+    record."""
 
     streams: Sequence[str]
     full: bool
     started_at: float
     cursors: Mapping[str, str] = field(default_factory=dict)
     options: Any = None
+    has_sink: bool = True
 
 
 Handler = Callable[[Any, Any], Iterator[Output]]
@@ -245,10 +247,12 @@ def _nobody(account: str) -> Source | None:
 class Source:
     """One API: its kinds of task, how a run starts, and its default limits.
 
-    base_url: the default of an account's own. limits, bucket_limits, concurrency: defaults in `limits` notation,
-    used where an account does not set its own. bucket_limits apply to each bucket; by_bucket overrides them for the
-    ones it names. bucket_concurrency: most requests at once of the buckets it names. auth: (credential) -> headers, or
-    another way to send it. mode: (credential) -> what it tells without being secret, for a guard.
+    base_url: the default of an account's own. address: (base URL, credential) -> the base URL to use, for an API whose
+    host depends on the credential; ValueError when they do not tell. limits, bucket_limits, concurrency: defaults in
+    `limits` notation, used where an account does not set its own. bucket_limits apply to each bucket; by_bucket
+    overrides them for the ones it names. bucket_concurrency: most requests at once of the buckets it names. auth:
+    (credential) -> headers, or another way to send it. key_optional: an account may do without one; `auth`
+    gets "" then. mode: (credential) -> what it tells without being secret, for a guard.
     headers: sent with every request. classify: maps a response to an error where the usual mapping of status codes does
     not fit; None means "as usual". options: a msgspec.Struct or dataclass whose fields are the keys that an account of
     this source may set beside the usual ones. import_options: the same for an import. It may have two methods:
@@ -265,6 +269,7 @@ class Source:
         *,
         base_url: str | None = None,
         client: Literal["http", "aws"] = "http",
+        address: Callable[[str, str], str] | None = None,
         streams: Sequence[str] = (),
         optional: Sequence[str] = (),
         limits: Sequence[str] = (),
@@ -273,6 +278,7 @@ class Source:
         concurrency: int | Literal["auto"] | None = None,
         bucket_concurrency: Mapping[str, int] | None = None,
         auth: Auth | None = None,
+        key_optional: bool = False,
         mode: Callable[[str], str] | None = None,
         headers: Mapping[str, str] | None = None,
         classify: Classifier | None = None,
@@ -282,6 +288,7 @@ class Source:
         self.name = name
         self.client = client
         self.base_url = "" if client == "aws" else base_url
+        self.address = address
         self.streams = tuple(streams)
         self.optional = tuple(optional)
         self.limits = tuple(limits)
@@ -290,6 +297,7 @@ class Source:
         self.concurrency = concurrency
         self.bucket_concurrency = dict(bucket_concurrency or {})
         self.auth = auth
+        self.key_optional = key_optional
         self.mode = mode
         self.headers = dict(headers or {})
         self.classify = classify

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Protocol
 import msgspec
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BeforeValidator,
     Field,
     ModelWrapValidatorHandler,
@@ -181,7 +182,7 @@ class Account(Table):
 
     source: str = Field(examples=["stripe"])
     base_url: str = Field(default=None, validate_default=True)
-    api_key: SecretStr = Field(default=None, validate_default=True)
+    api_key: SecretStr = Field(default=None, validate_default=True, validation_alias=AliasChoices("api_key", "token"))
     limits: Limits | None = None
     bucket_limits: Annotated[dict[Bucket, Limits], BeforeValidator(_bucket_limits)] | None = None
     concurrency: Annotated[int | Literal["auto"] | None, BeforeValidator(notation.concurrency)] = None

@@ -128,7 +128,9 @@ def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float
             return Defer(text, error.retry_after, error.scope, error.concurrency)
         case Unauthorized():
             return Pause(text)
-        case Transient() if attempt + 1 < policy.attempts:
+        case Transient() if attempt + 1 < (error.attempts or policy.attempts):
+            if error.delay is not None:
+                return Retry(error.delay, text)
             return Retry(backoff(attempt + 1, base=policy.base, cap=policy.cap, jitter=jitter), text)
         case Transient():
             return Bury(f"gave up after {attempt + 1} attempts: {text}"[:ERROR_LIMIT])

@@ -349,6 +349,8 @@ def test_the_example_shows_every_key_and_the_defaults_that_hold(
     (tmp_path / "globex-stripe").write_text(SECRET)
     monkeypatch.setenv("INITECH_GITHUB_TOKEN", SECRET)
     (tmp_path / "sources").symlink_to(EXAMPLE.with_name("sources"))
+    monkeypatch.setenv("MC_KEY", f"{SECRET}-us21")
+    monkeypatch.setenv("CRM_TOKEN", SECRET)
     file = tmp_path / "crawlerd.toml"
     file.write_text(re.sub(r"^#(?=\S)", "", EXAMPLE.read_text(), flags=re.MULTILINE))
     shown, plain = load(file), load(EXAMPLE)
