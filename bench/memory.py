@@ -20,7 +20,7 @@ from rig import Others, about, fill, table
 
 from crawlerd.demo.objects import id_of
 from crawlerd.demo.server import Server, running
-from crawlerd.sources.stripe import PaymentMethods, stripe
+from crawlerd.sources.stripe.pages import PAGES_BELOW, stripe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ def prepare(place: Path, server: Server, tasks: int) -> int:
 
 def children(account: int, count: int) -> Iterator[NewTask]:
     for index in range(count):
-        yield stripe.new_task(PaymentMethods(id_of(account, "customers", index)))
+        yield stripe.new_task(PAGES_BELOW["payment_methods"](id_of(account, "customers", index)))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from rich.logging import RichHandler
 from rich.table import Table
 
 from crawlerd.core.errors import SinkError, StorageFailed
+from crawlerd.core.task import PART
 from crawlerd.daemon import Signals, stop
 from crawlerd.engine.engine import Engine
 from crawlerd.engine.wake import Wake
@@ -140,9 +141,9 @@ def _held(engine: Engine, reader: FrontierReader, runs: Iterable[RunReport]) -> 
     held = {}
     for run in runs if engine.paused else ():
         accounts = reader.accounts(run.id) if run.state == "running" else []
-        paused = [name for name in accounts if name in engine.paused]
+        paused = [name for name in accounts if name.partition(PART)[0] in engine.paused]
         if paused and not reader.goes_on(run.id, set(accounts).difference(paused)):
-            held[run.id] = paused[0]
+            held[run.id] = paused[0].partition(PART)[0]
     return held
 
 

@@ -61,6 +61,11 @@ class Sink(Protocol):
         """
         ...
 
+    def confirm(self, source: str, account: str, identity: str) -> str | None:
+        """Notes, durably and once, whom the account's records come from. Who was noted before if it was another one:
+        two of the same name must not be mixed. SinkError as of `write`."""
+        ...
+
     def ended(self, run: int) -> None:
         """Nothing more of the run comes for now: what waits for company need not wait longer. Raises nothing."""
         ...

@@ -13,7 +13,7 @@ from crawlerd.core.aws import AwsOptions
 from crawlerd.core.credentials import ClientCredentials, KeyInQuery
 from crawlerd.core.errors import Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.outcome import Complete
-from crawlerd.core.task import DEFAULT_PRIORITY, SEQUENTIAL_PRIORITY, NewGather, NewTask
+from crawlerd.core.task import DEFAULT_PRIORITY, PART, SEQUENTIAL_PRIORITY, NewGather, NewTask
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +25,7 @@ __all__ = [
     "Cursor",
     "Denied",
     "ForAccount",
+    "ForPart",
     "Gather",
     "Identity",
     "KeyInQuery",
@@ -112,7 +113,20 @@ class ForAccount:
     args: TaskArgs
 
 
-IfDead = Literal["run", "fail"]
+@dataclass(frozen=True, slots=True)
+class ForPart:
+    """A task of a part of the account: of another one that the same credentials may act for, as a Connect platform's
+    may for the accounts connected to it.
+
+    part: its name at the API, which each request carries in the source's `part_header`. A part has the account's
+    limits, for itself; its records are those of the account "<account>/<part>".
+    """
+
+    part: str
+    args: TaskArgs
+
+
+IfDead = Literal["run", "fail", "skip"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +136,17 @@ class Gather:
 
     Repeated tasks of a unique kind are not made, and not waited for; `then` is always made. A group that is opened
     inside a group is part of it, and so is its `then`. if_dead: with dead letters in the group, run `then` all the
-    same, or make it a dead letter that says so: it waits again when those that it needs are retried.
+    same; make it a dead letter that says so, which waits again when those that it needs are retried; or skip it, which
+    nothing tells of but those dead letters.
     """
 
-    tasks: Sequence[TaskArgs | ForAccount]
-    then: TaskArgs | ForAccount
+    tasks: Sequence[TaskArgs | ForAccount | ForPart]
+    then: TaskArgs | ForAccount | ForPart
     if_dead: IfDead = "run"
 
     def __post_init__(self) -> None:
         if self.if_dead not in get_args(IfDead):
-            raise ValueError(f'if_dead is "run" or "fail", not {self.if_dead!r}')
+            raise ValueError(f'if_dead is "run", "fail" or "skip", not {self.if_dead!r}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +160,8 @@ class Sweep:
     prefix: str = ""
 
 
-Output = Record | TaskArgs | Cursor | Identity | Skip | ForAccount | Gather | Sweep
-FirstOutput = TaskArgs | ForAccount | Gather
+Output = Record | TaskArgs | Cursor | Identity | Skip | ForAccount | ForPart | Gather | Sweep
+FirstOutput = TaskArgs | ForAccount | ForPart | Gather
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,14 +222,15 @@ class AwsApi(Protocol):
 @dataclass(frozen=True, slots=True)
 class RunPlan:
     """What a run is to do, for a source's `starts` function. cursors: the published ones, by stream. options: the
-    import's own, as the source's `import_options`; None when it has none. has_sink: without one, no task may yield a
-    record."""
+    import's own, as the source's `import_options`; None when it has none. account_options: its account's. has_sink:
+    without one, no task may yield a record."""
 
     streams: Sequence[str]
     full: bool
     started_at: float
     cursors: Mapping[str, str] = field(default_factory=dict)
     options: Any = None
+    account_options: Mapping[str, Any] = field(default_factory=dict)
     has_sink: bool = True
 
 
@@ -257,8 +273,8 @@ class Source:
     not fit; None means "as usual". options: a msgspec.Struct or dataclass whose fields are the keys that an account of
     this source may set beside the usual ones. import_options: the same for an import. It may have two methods:
     `accounts()` names the other accounts that the import uses, which must be configured; `needs_sink()` says whether
-    the import must name a sink, which it must without this method. A Throttled without `retry_after` gets that of the
-    response's header.
+    the import must name a sink, which it must without this method. part_header: carries the name of a part of the
+    account, see `ForPart`. A Throttled without `retry_after` gets that of the response's header.
     client: what handlers get, an `Api` or, for "aws", an `AwsApi`; its accounts have the options of
     `crawlerd.core.aws.AwsOptions`. optional: streams that `["*"]` leaves out: an import must name them.
     """
@@ -284,6 +300,7 @@ class Source:
         classify: Classifier | None = None,
         options: type | None = None,
         import_options: type | None = None,
+        part_header: str = "",
     ) -> None:
         self.name = name
         self.client = client
@@ -303,6 +320,7 @@ class Source:
         self.classify = classify
         self.options = AwsOptions if client == "aws" and options is None else options
         self.import_options = import_options
+        self.part_header = part_header
         self.kinds: dict[str, Kind] = {}
         self.guard: TaskArgs | None = None
         self._starts: Starts = lambda _: ()
@@ -374,9 +392,11 @@ class Source:
                 children.append(self.new_task(output, source_of))
         return Complete(children=children, gathers=gathers)
 
-    def new_task(self, args: TaskArgs | ForAccount, source_of: SourceOf = _nobody) -> NewTask:
+    def new_task(self, args: TaskArgs | ForAccount | ForPart, source_of: SourceOf = _nobody) -> NewTask:
         """`args` as the frontier takes it. KeyError when no handler is registered for its kind; Permanent when it is
         for an account that is not configured, or whose source has no such kind."""
+        if isinstance(args, ForPart):
+            return msgspec.structs.replace(self.new_task(args.args), account=PART + args.part)
         if isinstance(args, ForAccount):
             source, name = source_of(args.account), args.args.kind
             if source is None:

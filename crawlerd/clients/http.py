@@ -236,7 +236,8 @@ class HttpApi:
     def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         if not all(value.isascii() and value.isprintable() for value in self._auth.values()):
             raise Unauthorized("the credential has characters that no header can carry")
-        return {**USUAL_HEADERS, **self._source.headers, **headers, **self._auth}
+        part = {self._source.part_header: self._account.part} if self._account.part else {}
+        return {**USUAL_HEADERS, **self._source.headers, **headers, **part, **self._auth}
 
     def _judged(self, response: Response, classify: Classifier | None) -> Exception | None:
         """The error that a response stands for; None when it is a good one."""

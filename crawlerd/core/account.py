@@ -36,7 +36,7 @@ class AccountSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     secret: the credential itself; it never reaches the frontier, a log, a metric or an error text.
     request_seconds: the deadline of one whole request. max_body_bytes: cap on a decoded response body.
-    options: the source's own settings, validated by it.
+    options: the source's own settings, validated by it. part: of the account, which a request is for; "" for itself.
     """
 
     name: str
@@ -47,6 +47,7 @@ class AccountSpec(msgspec.Struct, frozen=True, kw_only=True):
     max_body_bytes: int = 64 * 1024 * 1024
     retry: RetryPolicy = RetryPolicy()
     options: dict[str, Any] = {}
+    part: str = ""
 
     def __repr__(self) -> str:
         return f"AccountSpec({self.name!r}, source={self.source!r}, secret=***)"

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+PART = "/"  # before the name of an account's part
 LOWEST_PRIORITY = 9
 DEFAULT_PRIORITY = 5
 SEQUENTIAL_PRIORITY = 3  # a chain cannot be sped up later, so its next page goes first
@@ -35,8 +36,8 @@ class NewTask(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     unique: in its run, at most one task of this kind and payload is ever made. A repeat is skipped, or, for a
     `sequential` kind, is a cursor that came twice: it becomes a dead letter that says so. account: the name of the
-    account that it is for, "" for that of the task that asks for it. mark: if not empty, what makes it the
-    same task as another, in the place of kind and payload.
+    account that it is for, "/<part>" for a part of that of the task that asks for it, "" for that itself. mark: if not
+    empty, what makes it the same task as another, in the place of kind and payload.
     """
 
     kind: str
@@ -60,12 +61,12 @@ class NewTask(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class NewGather(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A group that is to be opened: `tasks` and all their descendants; `then` follows when none is left.
 
-    if_dead: with dead letters in the group, run `then` all the same, or make it a dead letter as well.
+    if_dead: with dead letters in the group, run `then` all the same, make it a dead letter as well, or leave it out.
     """
 
     tasks: list[NewTask]
     then: NewTask
-    if_dead: Literal["run", "fail"] = "run"
+    if_dead: Literal["run", "fail", "skip"] = "run"
 
 
 class Handout(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -79,11 +79,8 @@ class LocalApi:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.stripe = Stripe(options.customers)
-        self.traffic = {
-            number: Traffic(options.rate, options.endpoint_rate, options.concurrency)
-            for number in range(1, options.accounts + 1)
-        }
+        self.stripe = Stripe(options.customers, options.accounts, options.connected)
+        self.traffic = {number: self._new_traffic() for number in range(1, options.accounts + 1)}
         self.shares = shares(options.faults)
         self.ordered: list[Fault] = []
         self.unauthorized = 0
@@ -97,14 +94,19 @@ class LocalApi:
         if not target.startswith("/v1/"):
             return await self._order(request)
         key = key_of(request.headers.get("Authorization", ""))
-        number = self._account(key)
+        number, denied = self._account(key)
         if number is None:
             self.unauthorized += 1
             message = f"Invalid API Key provided: {masked(key)}" if key else "You did not provide an API key."
             return _json(Refusal(401, message).body, 401)
         path, _, query = target.partition("?")
-        endpoint, _ = split(path)
-        traffic = self.traffic[number]
+        endpoint = split(path).stream
+        if connected := request.headers.get("Stripe-Account"):
+            number = self.stripe.connected_as(number, connected)
+            if number is None:
+                message = f"The provided key does not have access to account '{connected}'."
+                return _json(Refusal(403, message, code="account_invalid").body, 403)
+        traffic = self.traffic.setdefault(number, self._new_traffic())
         reason = traffic.admit(endpoint, now)
         if reason is not None:
             return _json(THROTTLED, 429, {"Stripe-Rate-Limited-Reason": reason} | self._retry_after())
@@ -114,6 +116,8 @@ class LocalApi:
             if wait := self._wait(number, serial):
                 await asyncio.sleep(wait)
             try:
+                if endpoint in denied:
+                    raise Refusal(403, f"The provided key may not read {endpoint}.")
                 if request.method != "GET":
                     raise Refusal(404, f"Unrecognized request URL ({request.method}: {path}).")
                 body = self._body(number, target, path, query)
@@ -128,10 +132,15 @@ class LocalApi:
         finally:
             traffic.leave()
 
-    def _account(self, key: str) -> int | None:
-        found = re.fullmatch(r"sk_test_account_([1-9][0-9]*)", key)
-        number = int(found[1]) if found else 0
-        return number if number in self.traffic else None
+    def _new_traffic(self) -> Traffic:
+        return Traffic(self.options.rate, self.options.endpoint_rate, self.options.concurrency)
+
+    def _account(self, key: str) -> tuple[int | None, list[str]]:
+        """The number of a key's account, None for an unknown key; and the streams that it may not read."""
+        found = re.fullmatch(r"(?:sk|rk)_test_account_([1-9][0-9]*)((?:-[a-z_]+)*)", key)
+        if found is None or key.startswith("sk") == bool(found[2]) or not 1 <= int(found[1]) <= self.options.accounts:
+            return None, []
+        return int(found[1]), found[2].split("-")[1:]
 
     def _body(self, number: int, target: str, path: str, query: str) -> bytes:
         body = self._cache.get((number, target))

@@ -25,18 +25,21 @@ FaultKind = Literal["500", "reset", "truncated", "html", "drip", "403", "429"]
 class Options:
     """How the API behaves; each is also an option of `python -m crawlerd.demo.api`. Times in seconds, 0 = no limit.
 
-    port: 0 takes a free one. accounts: keys sk_test_account_1 and up. customers: of each account; all other counts
-    follow from it. rate, endpoint_rate: most accepted requests in any window of 1 s, of an account and of one of its
-    endpoints. concurrency: most requests of an account at once. retry_after: what a 429 asks for, a number or "date"
-    for an HTTP date, empty for no such header, as at Stripe. latency, jitter: before each answer, jitter at most and
-    evenly spread. faults: a share of the accepted requests, spread evenly over 500, reset, truncated, html and drip,
-    or shares by kind, "reset=0.1,html=0.2". drip_seconds: how long a dripped body takes. seed: of faults and jitter.
-    cache_mb: rendered pages kept in memory. parent: the API exits when the process of this id does; 0 = never.
+    port: 0 takes a free one. accounts: keys sk_test_account_1 and up; rk_test_account_1-charges-events is a restricted
+    one that may not read these. customers: of each account; all other counts follow from it. connected: accounts that
+    are connected to each one, named by `Stripe-Account`, with limits of their own. rate, endpoint_rate: most accepted
+    requests in any window of 1 s, of an account and of one of its endpoints. concurrency: most requests of an account
+    at once. retry_after: what a 429 asks for, a number or "date" for an HTTP date, empty for no such header, as at
+    Stripe. latency, jitter: before each answer, jitter at most and evenly spread. faults: a share of the accepted
+    requests, spread evenly over 500, reset, truncated, html and drip, or shares by kind, "reset=0.1,html=0.2".
+    drip_seconds: how long a dripped body takes. seed: of faults and jitter. cache_mb: rendered pages kept in memory.
+    parent: the API exits when the process of this id does; 0 = never.
     """
 
     port: int = 0
     accounts: int = 10
     customers: int = 500
+    connected: int = 0
     rate: int = 25
     endpoint_rate: int = 0
     concurrency: int = 0
@@ -86,7 +89,7 @@ class Stats(msgspec.Struct):
 
 
 class Add(msgspec.Struct, tag="add", tag_field="do", forbid_unknown_fields=True):
-    """Adds objects, created now, without children. Not to child streams."""
+    """Adds objects, created now, and the events that tell of it. Not to child streams."""
 
     account: int
     stream: str
@@ -94,7 +97,7 @@ class Add(msgspec.Struct, tag="add", tag_field="do", forbid_unknown_fields=True)
 
 
 class Edit(msgspec.Struct, tag="edit", tag_field="do", forbid_unknown_fields=True):
-    """Raises `metadata.revision` of objects. Not of child streams."""
+    """Raises `metadata.revision` of objects. Not of invoice lines."""
 
     account: int
     stream: str
@@ -102,7 +105,7 @@ class Edit(msgspec.Struct, tag="edit", tag_field="do", forbid_unknown_fields=Tru
 
 
 class Delete(msgspec.Struct, tag="delete", tag_field="do", forbid_unknown_fields=True):
-    """Deletes objects; the children of a deleted one are out of reach. Not of child streams."""
+    """Deletes objects, detaches payment methods; what lies below a deleted one is out of reach. Not invoice lines."""
 
     account: int
     stream: str

@@ -41,6 +41,11 @@ def index_in(digits: str) -> int:
     return int(digits, 16) * _INVERSE & 0xFFFF_FFFF
 
 
+def account_in(digits: str) -> int:
+    """The account's number in a token. ValueError when it is not hexadecimal."""
+    return (int(digits, 16) * _INVERSE & _MASK) >> 32
+
+
 def _person(account: Account, index: int) -> Fields:
     place = index % len(_CITY)
     return {
@@ -352,6 +357,7 @@ def credit_note(account: Account, index: int, created: int) -> Fields:
         "currency": "eur",
         "customer": _buyer(account, index),
         "invoice": "in_" + token(account.number, index),
+        "lines": {"object": "list", "data": [], "has_more": False, "url": "/v1/credit_notes"},
         "livemode": False,
         "number": f"CN-{index:04d}",
         "reason": "order_change",
@@ -418,7 +424,7 @@ def own_account(number: int) -> Fields:
         "business_type": "company",
         "charges_enabled": True,
         "country": "GB",
-        "created": 1_640_995_200,
+        "created": 1_640_995_200 + number,
         "default_currency": "eur",
         "details_submitted": True,
         "email": f"owner@account{number}.example",

@@ -6,34 +6,67 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from crawlerd.demo.objects import STREAMS, Stream, index_of
 from crawlerd.demo.server import Add, Delete, Edit
-from crawlerd.demo.shapes import Account, Fields, own_account
+from crawlerd.demo.shapes import Account, Fields, account_in, own_account
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-CHILDREN = {("customers", "payment_methods"): "payment_methods", ("invoices", "lines"): "invoice_lines"}
+BELOW = {("customers", "payment_methods"): "payment_methods", ("invoices", "lines"): "invoice_lines"}
 EMPTY = {  # lists that Stripe has, by path, and that have no objects here
+    "application_fees": "application_fees",
+    "billing/credit_grants": "billing_credit_grants",
+    "billing/meters": "billing_meters",
+    "billing_portal/configurations": "billing_portal_configurations",
     "checkout/sessions": "checkout_sessions",
+    "file_links": "file_links",
+    "files": "files",
+    "identity/verification_reports": "identity_verification_reports",
+    "identity/verification_sessions": "identity_verification_sessions",
+    "invoice_payments": "invoice_payments",
+    "invoice_rendering_templates": "invoice_rendering_templates",
     "invoiceitems": "invoice_items",
+    "issuing/authorizations": "issuing_authorizations",
+    "issuing/cardholders": "issuing_cardholders",
+    "issuing/cards": "issuing_cards",
+    "issuing/disputes": "issuing_disputes",
+    "issuing/transactions": "issuing_transactions",
     "payment_links": "payment_links",
+    "payment_method_configurations": "payment_method_configurations",
+    "payment_method_domains": "payment_method_domains",
+    "plans": "plans",
     "promotion_codes": "promotion_codes",
     "quotes": "quotes",
     "radar/early_fraud_warnings": "early_fraud_warnings",
+    "radar/value_lists": "value_lists",
+    "reporting/report_runs": "report_runs",
     "reviews": "reviews",
     "setup_intents": "setup_intents",
     "shipping_rates": "shipping_rates",
     "subscription_schedules": "subscription_schedules",
+    "tax/registrations": "tax_registrations",
+    "tax_ids": "tax_ids",
     "tax_rates": "tax_rates",
+    "terminal/configurations": "terminal_configurations",
+    "terminal/locations": "terminal_locations",
+    "terminal/readers": "terminal_readers",
     "topups": "topups",
+    "webhook_endpoints": "webhook_endpoints",
+}
+EMPTY_BELOW = {  # the same below an object
+    ("accounts", "persons"): "persons",
+    ("customers", "balance_transactions"): "customer_balance_transactions",
+    ("customers", "cash_balance_transactions"): "customer_cash_balance_transactions",
 }
 NOT_CANCELED = ""  # what a list of subscriptions is filtered by when the request says nothing
+NO_EVENTS = ("balance_transactions", "events")  # streams whose changes Stripe does not tell of
+NO_OBJECTS = {"object": "list", "data": [], "has_more": False}
 
 _encode = msgspec.json.Encoder().encode
 
@@ -61,67 +94,121 @@ class Edits:
     revisions: dict[int, int] = field(default_factory=dict)
 
 
-def split(path: str) -> tuple[str, str | None]:
-    """The stream that a path asks for, "account" or "unknown"; and the id of the parent, of a child stream."""
+class Asked(NamedTuple):
+    """What a path asks for: a stream, "account" or "unknown"; its parent's id, or the id of one object of it."""
+
+    stream: str
+    parent: str | None = None
+    key: str | None = None
+
+
+def split(path: str) -> Asked:
+    """What a path asks for."""
     below = path.removeprefix("/v1/")
     if below in EMPTY:
-        return EMPTY[below], None
+        return Asked(EMPTY[below])
     match below.split("/"):
         case ["account"]:
-            return "account", None
+            return Asked("account")
+        case ["accounts"]:
+            return Asked("accounts")
         case [name] if name in STREAMS and STREAMS[name].parent is None:
-            return name, None
-        case [parent, key, name] if (parent, name) in CHILDREN:
-            return CHILDREN[parent, name], key
-    return "unknown", None
+            return Asked(name)
+        case [name, key] if name in STREAMS and name != "invoice_lines":
+            return Asked(name, key=key)
+        case [parent, key, name] if found := BELOW.get((parent, name)) or EMPTY_BELOW.get((parent, name)):
+            return Asked(found, parent=key)
+    return Asked("unknown")
 
 
 class Stripe:
-    """All accounts' objects. customers: of each account."""
+    """All accounts' objects. customers: of each account. Accounts are numbered from 1; behind all `accounts`, those
+    connected to the first, then those connected to the second, and so on."""
 
-    def __init__(self, customers: int) -> None:
+    def __init__(self, customers: int, accounts: int = 1, connected: int = 0) -> None:
         self.customers = customers
+        self._accounts, self._connected = accounts, connected
         self._edits: defaultdict[tuple[int, str], Edits] = defaultdict(Edits)
+        self._happened: defaultdict[int, list[tuple[str, Fields]]] = defaultdict(list)  # events after the formula's
+
+    def connected(self, number: int) -> range:
+        """The numbers of the accounts that are connected to an account."""
+        if number > self._accounts:
+            return range(0)
+        first = 1 + self._accounts + (number - 1) * self._connected
+        return range(first, first + self._connected)
+
+    def connected_as(self, number: int, key: str) -> int | None:
+        """The number of the account of this id that is connected to an account; None when there is none."""
+        try:
+            found = account_in(key.removeprefix("acct_"))
+        except ValueError:
+            return None
+        return found if found in self.connected(number) and own_account(found)["id"] == key else None
 
     def answer(self, number: int, path: str, query: str) -> bytes:
         """The JSON body that a GET by an account's key returns; Refusal otherwise."""
-        name, parent = split(path)
+        asked = split(path)
+        name = asked.stream
         if name == "account":
             return _encode(own_account(number))
+        if name == "accounts":
+            return self._page_of_accounts(number, query)
         if name == "unknown":
             raise Refusal(404, f"Unrecognized request URL (GET: {path}).")
         if name not in STREAMS:
-            return _encode({"object": "list", "url": path, "has_more": False, "data": []})
+            return _encode({**NO_OBJECTS, "url": path})
         stream = STREAMS[name]
-        if stream.parent is None or parent is None:
+        if asked.key is not None:
+            return self._one(number, stream, asked.key)
+        if asked.parent is None or stream.parent is None:
             return self._page(number, stream, path, range(self._total(number, stream)), query)
-        index = self._index(number, STREAMS[stream.parent], parent)
+        index = self._index(number, STREAMS[stream.parent], asked.parent)
         if index is None:
-            message = f"No such {stream.parent.removesuffix('s')}: '{parent}'"
-            raise Refusal(404, message, code="resource_missing", param="id")
-        start = index * stream.stride
-        return self._page(number, stream, path, range(start, start + stream.count(index)), query)
+            raise _missing(404, stream.parent, asked.parent, "id")
+        return self._page(number, stream, path, _range_below(stream, index), query)
 
     def edit(self, order: Add | Edit | Delete, now: int) -> list[Fields]:
         """Changes objects; returns them (deleted ones as they were). now: Unix seconds. ValueError for unknown ones."""
         stream = STREAMS.get(order.stream)
-        if stream is None or stream.parent:
-            raise ValueError(f"{order.stream} cannot be changed")
-        edits = self._edits[order.account, stream.name]
+        if stream is None or (stream.parent and (isinstance(order, Add) or stream.name != "payment_methods")):
+            raise ValueError(f"{order.stream} cannot be changed so")
+        number, edits = order.account, self._edits[order.account, stream.name]
         if isinstance(order, Add):
-            start = self._total(order.account, stream)
+            start = self._total(number, stream)
             edits.added += [now] * order.count
-            return list(self._objects(order.account, stream, range(start, start + order.count)))
-        indexes = [self._index(order.account, stream, key) for key in order.ids]
-        known = [index for index in indexes if index is not None]
-        if len(known) < len(indexes):
+            indexes = range(start, start + order.count)
+            objects = list(self._objects(number, stream, indexes))
+            self._tell(number, stream, "created", objects, now)
+            self._tell_of_methods(number, stream, "attached", indexes, now)
+            return objects
+        known = [index for key in order.ids if (index := self._index(number, stream, key)) is not None]
+        if len(known) < len(order.ids):
             raise ValueError(f"unknown ids of {stream.name}")
         if isinstance(order, Edit):
             edits.revisions |= {index: edits.revisions.get(index, 0) + 1 for index in known}
-        objects = list(self._objects(order.account, stream, known))
-        if isinstance(order, Delete):
+        objects = list(self._objects(number, stream, known))
+        if isinstance(order, Edit):
+            self._tell(number, stream, "updated", objects, now)
+        else:
+            self._tell_of_methods(number, stream, "detached", known, now)
             edits.deleted.update(known)
+            self._tell(number, stream, "detached" if stream.parent else "deleted", objects, now)
         return objects
+
+    def _tell(self, number: int, stream: Stream, verb: str, objects: Iterable[Fields], now: int) -> None:
+        """Adds events."""
+        if stream.name not in NO_EVENTS:
+            for each in objects:
+                self._edits[number, "events"].added.append(now)
+                self._happened[number].append((f"{each['object']}.{verb}", each))
+
+    def _tell_of_methods(self, number: int, stream: Stream, verb: str, customers: Iterable[int], now: int) -> None:
+        """Adds the events of the payment methods of new customers, or of those about to be deleted."""
+        if stream.name == "customers":
+            methods = STREAMS["payment_methods"]
+            for index in customers:
+                self._tell(number, methods, verb, self._objects(number, methods, _range_below(methods, index)), now)
 
     def _total(self, number: int, stream: Stream) -> int:
         """Objects of a stream without parent, also the deleted ones."""
@@ -146,23 +233,53 @@ class Stripe:
         for index in indexes:
             if index not in edits.deleted:
                 data = stream.shape(account, index, self._created(number, stream, index))
+                if stream.name == "events" and (beyond := index - stream.count(self.customers)) >= 0:
+                    data["type"], data["data"] = (
+                        self._happened[number][beyond][0],
+                        {"object": self._happened[number][beyond][1]},
+                    )
                 if index in edits.revisions:
                     data.setdefault("metadata", {})["revision"] = str(edits.revisions[index])
                 yield data
+
+    def _one(self, number: int, stream: Stream, key: str) -> bytes:
+        """One object as it is now. A deleted customer says so; a detached payment method is nobody's."""
+        index = index_of(number, stream.name, key)
+        exists = self._index(number, stream, key) is not None
+        if index is not None and stream.parent is not None:
+            account, owner = Account(number, self.customers), index // stream.stride
+            owned = owner not in self._edits[number, stream.parent].deleted
+            if index in _range_below(stream, owner) and owner < self._total(number, STREAMS[stream.parent]):
+                data = next(self._objects(number, stream, [index]), None) or stream.shape(account, index, 0)
+                return _encode(data if exists and owned else {**data, "customer": None})
+        elif index is not None and exists:
+            return _encode(next(self._objects(number, stream, [index])))
+        elif index is not None and stream.name == "customers" and index < self._total(number, stream):
+            return _encode({"id": key, "object": "customer", "deleted": True})
+        raise _missing(404, stream.name, key, "id")
+
+    def _page_of_accounts(self, number: int, query: str) -> bytes:
+        """The connected accounts, newest first; `created` is not heeded."""
+        asked = dict(parse_qsl(query))
+        accounts = [own_account(each) for each in reversed(self.connected(number))]
+        start = next((at for at, each in enumerate(accounts, 1) if each["id"] == asked.get("starting_after")), 0)
+        limit = _limit(asked.get("limit", "10"))
+        page, more = accounts[start : start + limit], start + limit < len(accounts)
+        return _encode({"object": "list", "url": "/v1/accounts", "has_more": more, "data": page})
 
     def _page(self, number: int, stream: Stream, url: str, indexes: range, query: str) -> bytes:
         """A list, newest first, of the objects of these indexes that the query asks for."""
         limit = 10
         filters = {"status": NOT_CANCELED} if "status" in stream.filters else {}
         low, high = indexes.start, indexes.stop
+        expanded: Fields = {}
         for name, value in parse_qsl(query, keep_blank_values=True):
             if name == "limit":
                 limit = _limit(value)
             elif name == "starting_after":
                 index = self._index(number, stream, value)
                 if index is None or index not in indexes:
-                    message = f"No such {stream.name.removesuffix('s')}: '{value}'"
-                    raise Refusal(400, message, code="resource_missing", param=name)
+                    raise _missing(400, stream.name, value, name)
                 high = min(high, index)
             elif name in _WINDOWS and stream.parent is None:
                 bisect = bisect_left if name in ("created[gte]", "created[lt]") else bisect_right
@@ -170,10 +287,12 @@ class Stripe:
                 low, high = (max(low, found), high) if name.startswith("created[g") else (low, min(high, found))
             elif name in stream.filters:
                 filters[name] = value
+            elif name == "expand[]":
+                expanded[value.removeprefix("data.")] = NO_OBJECTS
             else:
                 raise Refusal(400, f"Received unknown parameter: {name}", code="parameter_unknown", param=name)
         matching = (
-            data
+            data | expanded
             for data in self._objects(number, stream, reversed(range(low, high)))
             if all(_matches(data[name], wanted) for name, wanted in filters.items())
         )
@@ -183,6 +302,15 @@ class Stripe:
 
 
 _WINDOWS = ("created[gte]", "created[gt]", "created[lt]", "created[lte]")
+
+
+def _range_below(stream: Stream, parent: int) -> range:
+    """The indexes of what lies below an object."""
+    return range(parent * stream.stride, parent * stream.stride + stream.count(parent))
+
+
+def _missing(status: int, stream: str, key: str, param: str) -> Refusal:
+    return Refusal(status, f"No such {stream.removesuffix('s')}: '{key}'", code="resource_missing", param=param)
 
 
 def _limit(value: str) -> int:

@@ -12,6 +12,7 @@ from crawlerd.source import (
     STREAM_NAME,
     Cursor,
     ForAccount,
+    ForPart,
     Gather,
     Identity,
     Permanent,
@@ -99,7 +100,7 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf) -> 
                     kinds = type(output.key).__name__, type(output.data).__name__
                     raise TypeError(f"a Record's key is text and its data a mapping or None, not {kinds}")
                 records.setdefault(output.stream, []).append(output)
-            case TaskArgs() | ForAccount():
+            case TaskArgs() | ForAccount() | ForPart():
                 child = source.new_task(output, source_of)
                 _text(child.bucket)
                 children.append(child)
@@ -118,7 +119,7 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf) -> 
             case Sweep():
                 sweeps.append((_stream(output.stream), _text(output.prefix)))
             case _:
-                kinds = "Record, TaskArgs, ForAccount, Gather, Cursor, Skip, Identity or Sweep"
+                kinds = "Record, TaskArgs, ForAccount, ForPart, Gather, Cursor, Skip, Identity or Sweep"
                 raise TypeError(f"a handler yields {kinds}, not {type(output).__name__}")
     batches: list[Batch] = []
     for stream, group in records.items():

@@ -7,6 +7,7 @@ import logging
 import math
 import resource
 import time
+from contextlib import suppress
 from functools import partial
 from heapq import heapify, heappop, heappush
 from queue import SimpleQueue
@@ -16,6 +17,7 @@ import msgspec
 
 from crawlerd.core.errors import FrontierError, Permanent, SinkError
 from crawlerd.core.schedule import next_fire
+from crawlerd.core.task import PART
 from crawlerd.engine.attempt import begin
 from crawlerd.engine.clock import Clock
 from crawlerd.engine.dispatcher import Dispatcher
@@ -90,6 +92,9 @@ class Engine:
         self._agenda = [(0.0 if name in running else 1.0, name) for name in settings.imports]  # when to look at it
         heapify(self._agenda)
         self._account_names = {number: name for name, number in self._account_ids.items()}
+        self._parts: dict[int, str] = {}
+        self._confirmed: set[str] = set()
+        self._parts_waiting: dict[str, list[int]] = {}
         self._sinks: dict[str, Sink] = {}
         self.store = Store(
             self._frontier,
@@ -98,6 +103,7 @@ class Engine:
             on_borrowed=self._on_borrowed,
             on_fatal=self._on_fatal,
             beat=self._lock.beat,
+            parts=self._parts,
         )
         storage = settings.daemon.limiter_storage
         self._shared = SharedLimits(storage, now=self.clock.now) if storage else None
@@ -199,6 +205,7 @@ class Engine:
                     self.clock.now(),
                     self._frontier.cursors(name),
                     spec.options,
+                    account.options,
                     has_sink=sink is not None,
                 )
                 first = target.prioritised(begin(source, plan, self._source_of))
@@ -297,27 +304,54 @@ class Engine:
 
     def _on_guard(self, account: int, identity: str | None) -> None:
         if identity is None:
-            self.dispatcher.open(account)
+            self._open(account)
         else:
             self.store.call(lambda: self._confirm(account, identity))
 
     def _confirm(self, account: int, identity: str) -> None:
-        noted = self._frontier.confirm(account, identity)
-        if noted is None:
-            self._frontier.resume(account)
-            self.dispatcher.open(account)
-            return
         name = self._account_names[account]
+        others = self._others(account, name, identity)
+        if others is None:
+            self._frontier.confirm(account, identity)
+            self._frontier.resume(account)
+            self._open(account)
+            return
         reason = (
-            f"its key belongs to {identity}, but what was imported so far came from {noted}: "
+            f"its key belongs to {identity}, but {others}: "
             "put the right key back, or give the new one an account and an import of its own"
         )
         log.error("account %s is paused: %s", name, reason)
         self.dispatcher.pause(account, reason)
         self._on_pause(account, reason)
 
-    def _on_pause(self, account: int, reason: str) -> None:
+    def _others(self, account: int, name: str, identity: str) -> str | None:
+        """Where records of another one than `identity` lie already under the account's name: here, or in a sink that
+        other state directories use."""
+        noted = self._frontier.identity(account)
+        if noted not in (None, identity):
+            return f"what was imported so far came from {noted}"
+        for sink in {spec.sink for spec in self.settings.imports.values() if spec.account == name and spec.sink}:
+            if sink in self._sinks:
+                with suppress(SinkError):  # it will refuse the records as well, and say why
+                    noted = self._sinks[sink].confirm(self.settings.accounts[name].source, name, identity)
+                    if noted is not None:
+                        return f"what sinks.{sink} holds under this name came from {noted}"
+        return None
+
+    def _open(self, account: int) -> None:
+        """Lets tasks of an account start, and those of its parts, which its credentials are good for."""
         name = self._account_names[account]
+        self._confirmed.add(name)
+        for number in (account, *self._parts_waiting.pop(name, ())):
+            self.dispatcher.open(number)
+
+    def _on_pause(self, account: int, reason: str) -> None:
+        if account in self._parts:  # its credentials are those of the whole account
+            part, account = account, self._account_ids[self._parts[account].partition(PART)[0]]
+            self._parts_waiting.setdefault(self._account_names[account], []).append(part)
+            self.dispatcher.pause(account, reason)
+        name = self._account_names[account]
+        self._confirmed.discard(name)
         self.paused[name] = reason
         self._paused_at[name] = self.clock.now()
         self.store.call(lambda: self._frontier.pause(account, reason))
@@ -328,8 +362,19 @@ class Engine:
             self._check(account)
 
     def _check(self, number: int) -> None:
-        """Lets the source's guard check the account's credentials (again), paused or not."""
+        """Lets the source's guard check the account's credentials (again), paused or not. A part waits for that of its
+        account."""
         account = self._account_names.get(number)
+        if account is None and PART in (part := self._frontier.account_name(number)):
+            owner = part.partition(PART)[0]
+            if owner in self._account_ids:
+                self._parts[number] = part
+                if owner in self._confirmed:
+                    self.dispatcher.open(number)
+                else:
+                    self._parts_waiting.setdefault(owner, []).append(number)
+                    self.dispatcher.pause(number, f"waits for the check of the credentials of {owner}")
+                return
         source = self._source_of(account) if account else None
         if account is None or source is None:
             account, reason = (
@@ -347,8 +392,9 @@ class Engine:
         self._checked_at[number] = now
         self.paused.pop(account, None)
         self._paused_at.pop(account, None)
+        self._confirmed.discard(account)
         if source.guard is None:
-            self.dispatcher.open(number)
+            self._open(number)
         else:
             task = source.new_task(source.guard)
             self.dispatcher.guard(number, task.kind, task.payload)
@@ -358,8 +404,8 @@ class Engine:
         return None if spec is None else self.settings.sources[spec.source]
 
     def _find_account(self, number: int) -> tuple[str, LimitSpec] | None:
-        name = self._account_names.get(number)
-        return None if name is None else (name, self.settings.limits[name])
+        name = self._account_names.get(number) or self._parts.get(number)
+        return None if name is None else (name, self.settings.limits[name.partition(PART)[0]])
 
     def _sink(self, name: str) -> Sink:
         sink = self._sinks.get(name)

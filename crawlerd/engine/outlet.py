@@ -12,6 +12,8 @@ from crawlerd.core.outcome import ERROR_LIMIT, Bury, Complete
 from crawlerd.sink import Delivery
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from crawlerd.core.outcome import Outcome
     from crawlerd.core.task import NewTask
     from crawlerd.frontier.sqlite import Settled
@@ -64,11 +66,13 @@ class Stuck:
 class Outlet:
     """Used by the store's thread alone.
 
-    serving: runs whose sinks take records, so that their tasks may be leased. fell_out, came_back: runs that have left
+    parts: names of the parts of accounts, by their numbers, under which they have records of their own. serving: runs
+    whose sinks take records, so that their tasks may be leased. fell_out, came_back: runs that have left
     and joined these since they were last emptied.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parts: Mapping[int, str] | None = None) -> None:
+        self._parts = {} if parts is None else parts
         self.targets: dict[int, Target] = {}
         self.serving: set[int] = set()
         self.fell_out: set[int] = set()
@@ -164,7 +168,7 @@ class Outlet:
         target = self.targets[task.run]
         return Delivery(
             target.source,
-            target.account,
+            self._parts.get(settled.account, target.account),
             task.run,
             self._started[task.run],
             task.seq,

@@ -19,7 +19,7 @@ from crawlerd.engine.outlet import Outlet, Target
 from crawlerd.ratelimit.quota import Ask, DurableWindows, Grant, grant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
@@ -83,7 +83,7 @@ class Store:
 
     on_ended: called with the ids of runs that ended. on_borrowed: called with (run, account) before the first tasks of
     a run for an account that is not its own are given out. on_fatal: called once with the error that stopped the
-    store. beat: called about once a second while it works.
+    store. beat: called about once a second while it works. parts: see `Outlet`.
     """
 
     def __init__(
@@ -95,13 +95,14 @@ class Store:
         on_borrowed: Callable[[Sequence[tuple[int, int]]], None],
         on_fatal: Callable[[BaseException], None],
         beat: Callable[[], None],
+        parts: Mapping[int, str] | None = None,
     ) -> None:
         self._frontier, self._clock = frontier, clock
         self._on_ended, self._on_borrowed, self._on_fatal, self._beat = on_ended, on_borrowed, on_fatal, beat
         self._inbox: SimpleQueue[list[Settled] | Ask | Sleep | tuple[int, int] | None] = SimpleQueue()
         self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._failed = False
-        self._outlet = Outlet()
+        self._outlet = Outlet(parts)
         self._shelves: dict[int, Shelf] = {}
         self._awake: Counter[int] = Counter()  # buckets, by account
         self._drowsy: list[Sleep] = []

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from crawlerd.core.outcome import Bury, Result
+from crawlerd.core.task import PART
 from crawlerd.engine.attempt import attempt
 from crawlerd.engine.wire import Done, Frames, Ping, Pong, Setup, Work, frame, to_worker
 from crawlerd.sources import load_source
@@ -95,9 +96,12 @@ class Worker:
             self._outbox.add(self._perform(token, name, task, draw()))
 
     def _perform(self, token: int, name: str, task: Task, jitter: float) -> Result:
-        account = self._accounts.get(name)
+        owner, _, part = name.partition(PART)
+        account = self._accounts.get(owner)
         if account is None:
             return Result(token, Bury(f"account {name} is not configured"))
+        if part:
+            account = msgspec.structs.replace(account, part=part)
         source = self._sources[account.source]
         api = self._client(source.client).open(source, account)
         outcome = attempt(source, account, api, task, jitter=jitter, source_of=self._source_of)

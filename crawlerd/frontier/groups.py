@@ -62,11 +62,16 @@ def settle(change: Change, execute: Execute) -> None:
                     change.groups[parent].open -= 1
                 then = Task(group, bucket, priority, run, name, 0, payload, group=parent)
                 change.bury(then, kind, Bury(f"not run: {dead} dead letters in its group; it waits for those retried"))
+                continue
+            if dead and if_dead == "skip":
+                change.runs[run].open -= 1
+                if parent:
+                    change.groups[parent].open -= 1
             else:
                 change.make_ready(bucket, priority, group, run, kind, 0, payload, parent)
-                if parent and dead:
-                    change.groups[parent].dead += dead
-                over.append((group, parent))
+            if parent and dead:
+                change.groups[parent].dead += dead
+            over.append((group, parent))
         if over:
             bury(change, execute)
             for statement in CLOSE:

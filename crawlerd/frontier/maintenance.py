@@ -103,8 +103,8 @@ INVARIANTS = (
     ),
     Invariant(
         "group {} has nothing open, but the task that waits for that is not {}",
-        "SELECT id, CASE if_dead WHEN 'run' THEN 'ready' ELSE 'dead' END FROM gather WHERE open = 0 AND "
-        "(if_dead = 'run' OR dead = 0 OR NOT EXISTS (SELECT 1 FROM dead WHERE seq = gather.id AND grp = parent))",
+        "SELECT id, CASE if_dead WHEN 'fail' THEN 'dead' ELSE 'ready' END FROM gather WHERE open = 0 AND "
+        "(if_dead <> 'fail' OR dead = 0 OR NOT EXISTS (SELECT 1 FROM dead WHERE seq = gather.id AND grp = parent))",
     ),
     Invariant(
         "group {} is inside of group {}, which is not older",

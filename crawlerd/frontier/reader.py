@@ -57,7 +57,8 @@ class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
 
 
 class AccountReport(msgspec.Struct, frozen=True):
-    """One account. paused: the reason, if it is. blocked_until: the latest Unix second of its throttled buckets."""
+    """One account, with its parts. paused: the reason, if it is. blocked_until: the latest Unix second of its throttled
+    buckets."""
 
     name: str
     source: str
@@ -133,9 +134,9 @@ class FrontierReader:
         accounts = [
             AccountReport(*row)
             for row in self._rows(
-                "SELECT account.name, source, identity, paused, coalesce(sum(bucket.ready), 0), "
+                "SELECT min(account.name), source, max(identity), max(paused), coalesce(sum(bucket.ready), 0), "
                 "coalesce(max(blocked_until), 0) FROM account LEFT JOIN bucket ON bucket.account = account.id "
-                "GROUP BY account.id ORDER BY account.name"
+                "GROUP BY substr(account.name, 1, instr(account.name || '/', '/') - 1) ORDER BY 1"
             )
         ]
         return Status(ready, delayed, waiting, dead, runs, accounts)

@@ -154,7 +154,7 @@ CREATE TABLE gather(
     parent INTEGER NOT NULL,                           -- the group that it is inside of, 0 for none
     open INTEGER NOT NULL DEFAULT 0 CHECK (open >= 0),
     dead INTEGER NOT NULL DEFAULT 0 CHECK (dead >= 0),
-    if_dead TEXT NOT NULL CHECK (if_dead IN ('run','fail')),
+    if_dead TEXT NOT NULL CHECK (if_dead IN ('run','fail','skip')),
     bucket INTEGER NOT NULL,                           -- of the task that waits, as the following
     priority INTEGER NOT NULL,
     kind INTEGER NOT NULL,

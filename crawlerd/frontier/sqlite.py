@@ -9,7 +9,7 @@ import msgspec
 
 from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import Bury, Complete, Outcome
-from crawlerd.core.task import Task
+from crawlerd.core.task import PART, Task
 from crawlerd.frontier import groups
 from crawlerd.frontier.change import Change
 from crawlerd.frontier.quota import QuotaRows
@@ -146,6 +146,11 @@ class Frontier:
     def account_name(self, number: int) -> str:
         name: str = self._read("SELECT name FROM account WHERE id = ?", number)[0][0]
         return name
+
+    def identity(self, account: int) -> str | None:
+        """Who the account's credentials belong to, as `confirm` noted."""
+        noted: str | None = self._read("SELECT identity FROM account WHERE id = ?", account)[0][0]
+        return noted
 
     def confirm(self, account: int, identity: str) -> str | None:
         """Notes who the account's credentials belong to, once. The identity noted before if it is another one."""
@@ -434,14 +439,26 @@ class Frontier:
     def _account_for(self, change: Change, run: int, account: int, task: NewTask) -> int:
         """The account that a new task of a run is for, which is noted when it is not the run's own."""
         if task.account:
-            account = self._account_ids[task.account]
+            account = self._number_of(account, task.account)
             if account != self._own_account(run) and account not in (known := self._borrowed.setdefault(run, set())):
                 known.add(account)
                 change.borrowed.append((run, account))
         return account
 
+    def _number_of(self, account: int, name: str) -> int:
+        """The number of an account named by a task of another one; a part of that is made known here."""
+        if name.startswith(PART):
+            of: str = self._db.execute("SELECT name FROM account WHERE id = ?", (account,)).get
+            name = of.partition(PART)[0] + name
+            if name not in self._account_ids:
+                self._account_ids[name] = self._db.execute(
+                    "INSERT INTO account(name, source) SELECT ?, source FROM account WHERE id = ? RETURNING id",
+                    (name, account),
+                ).get
+        return self._account_ids[name]
+
     def _key(self, run: int, account: int, task: NewTask) -> str:
-        number = self._account_ids[task.account] if task.account else account
+        number = self._number_of(account, task.account) if task.account else account
         return task.key(0 if number == self._own_account(run) else number)
 
     def _own_account(self, run: int) -> int:
@@ -519,7 +536,8 @@ class Frontier:
         return Committed(change.arrived, self._end_runs(change), borrowed)
 
     def _end_runs(self, change: Change) -> list[int]:
-        """A clean end publishes the run's cursors, unless the import has been run anew since."""
+        """A clean end publishes the run's cursors, unless the import has been run anew since. It is clean as well where
+        all dead letters were denied, but for their streams."""
         ended = self._execute(
             "UPDATE run SET ended_at = j.value->>1, state = CASE WHEN dead = 0 THEN 'completed' "
             "WHEN done = 0 THEN 'failed' ELSE 'completed with dead letters' END "
@@ -531,13 +549,15 @@ class Frontier:
             self._purging.append(run)
             self._own.pop(run, None)
             self._borrowed.pop(run, None)
+            self._db.execute(
+                "INSERT INTO cursor SELECT run.import, stream, value FROM staged JOIN run ON run.id = staged.run "
+                "WHERE run.id = ? AND run.id = (SELECT max(id) FROM run AS r WHERE r.import = run.import) "
+                "AND NOT EXISTS (SELECT 1 FROM dead "
+                " WHERE dead.run = run.id AND (NOT denied OR dead.stream = staged.stream)) "
+                "ON CONFLICT DO UPDATE SET value = excluded.value",
+                (run,),
+            )
             if state == "completed":
-                self._db.execute(
-                    "INSERT INTO cursor SELECT run.import, stream, value FROM staged JOIN run ON run.id = staged.run "
-                    "WHERE run.id = ? AND run.id = (SELECT max(id) FROM run AS r WHERE r.import = run.import) "
-                    "ON CONFLICT DO UPDATE SET value = excluded.value",
-                    (run,),
-                )
                 self._db.execute("DELETE FROM staged WHERE run = ?", (run,))
         return [run for run, _ in ended]
 

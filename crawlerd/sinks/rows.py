@@ -48,6 +48,9 @@ _ALL_ROWS = """SELECT ?1, value ->> 0, nullif(value -> 1, 'null'), ?2, ?3,
   FROM jsonb_each(?4) WHERE true"""
 _ONE_ROW = """VALUES (?1, ?4, iif(json_valid(?5), ?5, CAST(?5 AS BLOB)), ?2, ?3, iif(?5 IS NULL, ?2, NULL),
   iif(?5 IS NULL, NULL, 'new'))"""
+_CONFIRM = """CREATE TABLE IF NOT EXISTS _crawlerd_account(
+  source TEXT NOT NULL, account TEXT NOT NULL, identity TEXT NOT NULL, PRIMARY KEY (source, account)) WITHOUT ROWID;
+INSERT INTO _crawlerd_account VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET identity = identity RETURNING identity"""
 # Rows that the run has not written, nor another one since it began: two imports may share a stream. ?1 account, ?3 run,
 # ?4 and ?5 what keys begin with and what sorts behind those, ?6 when the run began.
 SWEPT = "account = ?1 AND id >= ?4 AND id < ?5 AND run <> ?3 AND imported_at < ?6 AND deleted_at IS NULL"
@@ -98,6 +101,12 @@ class RowSink:
         except BaseException:
             self._forget()
             raise
+
+    def confirm(self, source: str, account: str, identity: str) -> str | None:
+        """See `Sink.confirm`."""
+        with self._database.transaction():
+            noted: str = self._database.connection.execute(_CONFIRM, (source, account, identity)).get
+        return None if noted == identity else noted
 
     def ended(self, run: int) -> None:
         """See `Sink.ended`; nothing waits here."""

@@ -9,7 +9,7 @@ from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
 import pytest
-from installation import NO_LIMITS, QUICK, Installation, Running, tasks_of, until
+from installation import NO_LIMITS, QUICK, Installation, Running, pages_of, until
 from relay import Relay
 
 from crawlerd.demo.server import Server, running
@@ -53,7 +53,7 @@ def test_an_import_killed_again_and_again_ends_exact(install: Callable[..., Inst
         assert done.code == 0, steps
         here.assert_complete(3, 160)
         # What was done again is what was under way: at most a lease for each thread and account at each kill.
-        assert sum(each.served for each in server.stats().accounts.values()) < 3 * (tasks_of(160) + 1) + kills * 100
+        assert sum(each.served for each in server.stats().accounts.values()) < 3 * (pages_of(160) + 1) + kills * 100
 
 
 def test_a_daemon_killed_again_and_again_ends_exact(install: Callable[..., Installation]) -> None:

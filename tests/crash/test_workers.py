@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from installation import Installation, is_alive, metrics_of, tasks_of, until
+from installation import Installation, is_alive, metrics_of, pages_of, until
 
 from crawlerd.demo.server import Server, running
 
@@ -78,7 +78,7 @@ def test_killed_workers_cost_only_their_leases(install: Callable[..., Installati
             len(steps) - 1 <= done.stderr.count("died (exit -9); its ") <= len(steps)
         )  # the last one, perhaps at the end
         served = sum(each.served for each in server.stats().accounts.values())
-        assert served - 2 * (tasks_of(300) + 1) <= len(steps) * 30  # the leases of a worker, and no more
+        assert served - 2 * (pages_of(300) + 1) <= len(steps) * 30  # the leases of a worker, and no more
 
 
 def test_a_stopped_worker_is_replaced(install: Callable[..., Installation]) -> None:

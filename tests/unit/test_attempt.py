@@ -179,8 +179,8 @@ def test_a_group_is_in_the_outcome_with_all_its_tasks() -> None:
     assert run(handler) == Complete(gathers=[NewGather([PAGED, STORED], STORED, "run"), NewGather([], PAGED, "fail")])
 
 
-def test_a_group_knows_two_ways_with_dead_letters() -> None:
-    with pytest.raises(ValueError, match='if_dead is "run" or "fail", not \'stop\''):
+def test_a_group_knows_three_ways_with_dead_letters() -> None:
+    with pytest.raises(ValueError, match='if_dead is "run", "fail" or "skip", not \'stop\''):
         Gather([], Page(1), if_dead="stop")
 
 
@@ -318,8 +318,8 @@ def test_what_is_no_output_is_a_mistake_of_the_handler(output: object) -> None:
     outcome = run(lambda api, args: iter([Record("names", "a", {}), output]))
     name = type(output).__name__
     assert outcome == Bury(
-        "unexpected TypeError: a handler yields Record, TaskArgs, ForAccount, Gather, Cursor, Skip, Identity or Sweep, "
-        f"not {name}"
+        "unexpected TypeError: a handler yields Record, TaskArgs, ForAccount, ForPart, Gather, Cursor, Skip, "
+        f"Identity or Sweep, not {name}"
     )
 
 

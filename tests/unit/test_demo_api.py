@@ -25,7 +25,7 @@ from crawlerd.demo.api import chance
 from crawlerd.demo.objects import STREAMS, count, expected
 from crawlerd.demo.server import Add, Delete, Edit, Fault, Server, running
 from crawlerd.demo.traffic import Traffic
-from crawlerd.sources.stripe import LISTS
+from crawlerd.sources.stripe.catalogue import LISTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,9 +206,9 @@ def test_prices_can_be_filtered_by_active(api: Server) -> None:
 
 
 def test_every_list_that_the_source_asks_for_is_offered(api: Server) -> None:
-    for name, path in LISTS.items():
-        page = get(api, path, limit=1).data
-        assert (page["url"], bool(page["data"])) == (path, name in STREAMS and count(name, CUSTOMERS) > 0)
+    for name, listing in LISTS.items():
+        page = get(api, listing.path, limit=1).data
+        assert (page["url"], bool(page["data"])) == (listing.path, name in STREAMS and count(name, CUSTOMERS) > 0)
 
 
 # what is refused

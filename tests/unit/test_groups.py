@@ -208,6 +208,17 @@ def test_what_follows_a_group_that_must_not_fail_is_dead_with_it_and_waits_again
     assert frontier.run(run).state == "completed"
 
 
+def test_what_follows_may_be_left_out_where_something_is_dead(frontier: Frontier) -> None:
+    run = begin(frontier, gather("a", then="outer"))
+    settle(frontier, a=Complete(gathers=[gather("b", "c", then="inner", if_dead="skip")]))
+    settle(frontier, b=Complete())
+    settle(frontier, c=Bury("no", denied=True))
+    assert list(ready(frontier)) == ["outer"]
+    settle(frontier, outer=Complete(gathers=[gather("d", then="last", if_dead="skip")]))
+    settle(frontier, d=Bury("no"))
+    assert frontier.run(run).state == "completed with dead letters"
+
+
 def test_a_failed_group_fails_those_around_it_and_all_of_them_wait_again(frontier: Frontier) -> None:
     run = begin(frontier, gather("a", then="outer", if_dead="fail"))
     settle(frontier, a=Complete(gathers=[gather("b", then="middle", if_dead="fail")]))

@@ -19,9 +19,11 @@ from crawlerd.core.errors import ConfigurationError
 from crawlerd.core.outcome import RetryPolicy
 from crawlerd.settings import Settings, load, state_dir
 from crawlerd.sources import load_source
+from crawlerd.sources.stripe.pages import Connect
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "crawlerd.example.toml"
 SECRET = "sk_live_4eC39HqLyjWDarjtT1zdp7dc"
+FILES = {"files": ("20/second", "25/second")}  # Stripe's own limit, and the example's for each endpoint
 
 VALID = """
 [daemon]
@@ -125,13 +127,22 @@ def test_a_valid_file_becomes_settings(file: Path) -> None:
     assert (account.request_seconds, account.max_body_bytes) == (60, 64 * 1024 * 1024)
     assert account.retry == RetryPolicy(8, 0.5, 300)
     assert settings.limits["acme"] == LimitSpec(
-        limits=stripe.limits, bucket_limits=stripe.bucket_limits, concurrency=stripe.concurrency
+        limits=stripe.limits,
+        bucket_limits=stripe.bucket_limits,
+        by_bucket={"files": ("20/second",)},
+        concurrency=stripe.concurrency,
     )
     assert settings.sources == {"stripe": stripe}
     assert settings.sinks["warehouse"].path == file.parent / "var" / "warehouse.db"
     assert settings.imports == {
         "acme": ImportSpec(
-            name="acme", account="acme", sink="warehouse", streams=("customers", "invoices"), every=3600, priority=None
+            name="acme",
+            account="acme",
+            sink="warehouse",
+            streams=("customers", "invoices"),
+            every=3600,
+            priority=None,
+            options=Connect(),
         )
     }
 
@@ -144,7 +155,7 @@ def test_what_the_account_sets_goes_before_what_the_source_has(file: Path) -> No
     assert settings.limits["acme"] == LimitSpec(
         limits=("5/second", "500/day"),
         bucket_limits=("3/second",),
-        by_bucket={"customers": ()},
+        by_bucket={"customers": (), "files": ("20/second", "3/second")},
         concurrency=2,
         smooth=False,
         weight=3,
@@ -335,7 +346,9 @@ def test_the_example_is_valid_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("ACME_STRIPE_KEY", SECRET)
     settings = load(EXAMPLE)
     assert settings.daemon.state_dir == Path("/var/lib/crawlerd")
-    assert settings.limits["acme"] == LimitSpec(limits=("25/second",), bucket_limits=("25/second",), concurrency=10)
+    assert settings.limits["acme"] == LimitSpec(
+        limits=("25/second",), bucket_limits=("25/second",), by_bucket=FILES, concurrency=10
+    )
     assert settings.imports["acme"].streams == ("customers", "payment_methods", "invoices")
     assert settings.imports["acme"].every == 3600
 
@@ -358,7 +371,7 @@ def test_the_example_shows_every_key_and_the_defaults_that_hold(
     assert shown.accounts["acme"] == plain.accounts["acme"]
     assert shown.limits["acme"] == plain.limits["acme"]
     assert shown.imports["acme"] == plain.imports["acme"]
-    assert shown.limits["globex"].by_bucket == {"customers": ("10/second", "10000/day")}
+    assert shown.limits["globex"].by_bucket == {"customers": ("10/second", "10000/day"), **FILES}
     assert set(shown.imports["globex"].streams) == set(load_source("stripe").streams)
     document = tomllib.loads(file.read_text())
     for kind, table in TABLES.items():

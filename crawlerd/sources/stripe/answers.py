@@ -1,0 +1,88 @@
+"""What Stripe answers: its errors told apart, and its bodies checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from crawlerd.source import Denied, Permanent, Response, Throttled, Transient
+
+
+class CursorGone(Permanent):
+    """The object that `starting_after` names was deleted."""
+
+
+class NoWindows(Permanent):
+    """This list does not take `created`."""
+
+
+class Gone(Permanent):
+    """The object that the path names does not exist (any more)."""
+
+
+class _Problem(msgspec.Struct):
+    code: str | None = None
+    param: str | None = None
+    message: str | None = None
+
+
+class _ErrorBody(msgspec.Struct):
+    error: _Problem
+
+
+def classify(response: Response) -> Exception | None:
+    """Tells Stripe's limiters from each other and from its other 429s, and what was deleted from a bad request.
+
+    `Stripe-Rate-Limited-Reason` is global-rate, global-concurrency, endpoint-rate, endpoint-concurrency or
+    resource-specific; without it, the limiter is not the reason (https://docs.stripe.com/rate-limits).
+    """
+    reason = response.headers.get("stripe-rate-limited-reason", "")
+    if response.status == 429 and reason:
+        return Throttled(
+            f"HTTP 429: {reason}",
+            scope="account" if reason.startswith("global-") else "bucket",
+            concurrency=reason.endswith("-concurrency"),
+        )
+    if response.status not in (400, 404, 429):
+        return None
+    try:
+        problem = msgspec.json.decode(response.body, type=_ErrorBody).error
+    except (ValueError, RecursionError):
+        return None
+    said = f"HTTP {response.status}: {problem.message}"
+    if problem.code == "lock_timeout":
+        return Transient("HTTP 429: another request holds the object (lock_timeout)")
+    if problem.code == "resource_missing" and response.status != 429:
+        return CursorGone(said) if problem.param == "starting_after" else Gone(said)
+    if response.status == 400 and "created" in f"{problem.param} {problem.message}":
+        return NoWindows(said)
+    if response.status == 400 and problem.message and "not set up to use" in problem.message:
+        return Denied(said)  # such as Issuing, by an account that has none
+    return None
+
+
+def listed(body: Any) -> tuple[list[dict[str, Any]], bool]:
+    """The objects of a list, each with an id, and its has_more; Transient when it is something else."""
+    match body:
+        case {"data": [*objects], "has_more": bool(more)}:
+            for each in objects:
+                id_of(each)
+            return objects, more
+    raise Transient("wrong body: not a list of objects")
+
+
+def id_of(body: Any) -> str:
+    """An object's id; Transient when it has none."""
+    match body:
+        case {"id": str(key)} if key:
+            return key
+    raise Transient("wrong body: not an object with an id")
+
+
+def created(body: dict[str, Any]) -> int | None:
+    """Unix seconds; None where the object does not say."""
+    match body:
+        case {"created": int(second)} if not isinstance(second, bool):
+            return second
+    return None

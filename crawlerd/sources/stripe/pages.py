@@ -1,0 +1,224 @@
+"""The pages of Stripe's lists, and of the lists below their objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import msgspec
+
+from crawlerd.source import Api, Identity, Output, Permanent, Record, Source, TaskArgs
+from crawlerd.sources.stripe.answers import CursorGone, Gone, NoWindows, classify, created, id_of, listed
+from crawlerd.sources.stripe.catalogue import BELOW, LISTS, STREAMS, Below, Listing, below
+from crawlerd.sources.stripe.windows import LATE, cut
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+VERSION = "2025-09-30.clover"  # objects keep this shape, whatever the account's own default is
+PAGE = 100  # objects, the most that a list gives at once
+RESTARTS = 100  # of a list at one and the same place, because the object that its cursor named was deleted
+
+
+class Connect(msgspec.Struct, frozen=True):
+    """connected_accounts: those that are connected to the account are read as well."""
+
+    connected_accounts: bool = False
+
+
+stripe = Source(
+    "stripe",
+    base_url="https://api.stripe.com",
+    streams=STREAMS,
+    limits=["100/second"],
+    bucket_limits=["25/second"],
+    by_bucket={"files": ["20/second"]},
+    auth=lambda key: {"Authorization": f"Bearer {key}"},
+    mode=lambda key: "live" if key.startswith(("sk_live_", "rk_live_")) else "test",
+    headers={"Stripe-Version": VERSION},
+    classify=classify,
+    options=Connect,
+    import_options=Connect,
+    part_header="Stripe-Account",
+)
+
+
+@dataclass(frozen=True)
+class Account(TaskArgs, kind="stripe.account"):
+    """Whose key it is."""
+
+
+@stripe.guards(Account())
+def account(api: Api, args: Account) -> Iterator[Output]:
+    """An account's test and live modes share no object, so they are two identities."""
+    yield Identity(f"{id_of(api.get('/v1/account'))}:{api.mode}")
+
+
+@dataclass(frozen=True)
+class Page(TaskArgs, kind="stripe.page"):
+    """One page of a list. streams: those to be imported of it: the list's own, and those below it.
+
+    gte, lte: first and last second of its window. reach, age: see `windows.cut`; reach 0 is not to be cut any more.
+    restarts: how often the list was begun again at lte, which makes it another task than the one that began there.
+    """
+
+    streams: tuple[str, ...]
+    gte: int | None = None
+    lte: int | None = None
+    starting_after: str | None = None
+    reach: int = 1
+    age: int = 0
+    restarts: int = 0
+
+
+@dataclass(frozen=True)
+class PageBelow(TaskArgs, kind="stripe.page_below"):
+    """One page of the list below a parent."""
+
+    parent: str
+    starting_after: str | None = None
+    restarts: int = 0
+
+
+def _register(stream: str, listing: Listing) -> type[Page]:
+    """The kind of a list's pages; each list has its own, and is counted, limited and reported by its name."""
+
+    class ListPage(Page, kind=f"stripe.{stream}"):
+        pass
+
+    @stripe.handles(ListPage, sequential=True)
+    def page(api: Api, args: ListPage) -> Iterator[Output]:
+        params: dict[str, Any] = {"limit": PAGE, "starting_after": args.starting_after, **dict(listing.filters)}
+        params |= {"created[gte]": args.gte, "expand[]": expansions(stream, args.streams, "data.")}
+        if args.starting_after is None:
+            params["created[lte]"] = args.lte
+        try:
+            objects, more = listed(api.get(listing.path, params))
+        except CursorGone:
+            yield replace(args, starting_after=None, restarts=once_more(args.restarts, listing.path))
+            return
+        except NoWindows:
+            if args.gte is None and args.lte is None:
+                raise
+            if not _is_cut_off(args):
+                yield replace(args, gte=None, lte=None, reach=0)
+            return
+        for each in objects:
+            yield from outputs(stream, each, args.streams)
+        cursor = _cursor(objects, more, args.starting_after, listing.path)
+        if cursor:
+            yield from _onward(listing, args, objects, cursor)
+
+    return ListPage
+
+
+def _onward(listing: Listing, args: Page, objects: Sequence[dict[str, Any]], cursor: str) -> Iterator[Output]:
+    """What comes behind a full page: the next one, and, where much is left, a window beside it."""
+    newest, oldest = created(objects[0]), created(objects[-1])
+    if not listing.created or not args.reach or newest is None or oldest is None:
+        yield replace(args, starting_after=cursor)
+        return
+    top = args.lte if _is_cut_off(args) else None
+    if top is not None and newest > top:
+        return  # `created` is not heeded
+    args = replace(args, age=min(args.age + 1, LATE))  # bounded, or a cursor that repeats would make no task again
+    restarts = args.restarts if oldest == args.lte else 0
+    following = replace(args, lte=oldest, starting_after=cursor, restarts=restarts)
+    place = None
+    if newest >= oldest:
+        place = cut(low=args.gte, top=top, newest=newest, oldest=oldest, reach=args.reach, age=args.age)
+    if place is None:
+        yield following
+    else:
+        yield replace(following, gte=place.at, reach=1)
+        yield replace(args, lte=place.at - 1, starting_after=None, reach=place.reach, restarts=0)
+
+
+def _is_cut_off(args: Page) -> bool:
+    """Whether it is the first of a window. Where `created` is refused or not heeded, there is nothing to be done for
+    such: the page that it was cut from reads on to the end of the list."""
+    return args.starting_after is None and args.lte is not None and not args.restarts
+
+
+def _register_below(stream: str, listing: Below) -> type[PageBelow]:
+    class ListPage(PageBelow, kind=f"stripe.{stream}"):
+        pass
+
+    # Most of these lists end on their first page: they drain the queue, and those above them, which fill it, go first.
+    @stripe.handles(ListPage, sequential=True, priority=5)
+    def page(api: Api, args: ListPage) -> Iterator[Output]:
+        path = listing.path.format(parent=quote(args.parent, safe=""))
+        params: dict[str, Any] = {"limit": PAGE, "starting_after": args.starting_after}
+        if listing.parameter:
+            params[listing.parameter] = args.parent
+        try:
+            objects, more = listed(api.get(path, params))
+        except CursorGone:
+            yield replace(args, starting_after=None, restarts=once_more(args.restarts, path))
+            return
+        except Gone:
+            return  # the parent was deleted since it was listed, and all below it with it
+        for each in objects:
+            yield Record(stream, each["id"], each)
+        if cursor := _cursor(objects, more, args.starting_after, path):
+            yield replace(args, starting_after=cursor)
+
+    return ListPage
+
+
+def outputs(stream: str, item: dict[str, Any], streams: Sequence[str]) -> Iterator[Output]:
+    """What one object of a list gives: its record, and what lies below it, as far as it is among `streams`.
+
+    An object carries the first objects of some of its lists; only the others take requests. What it carries because we
+    asked for it is not part of its record, which does not depend on what else is imported.
+    """
+    if stream in streams:
+        asked = expansions(stream, streams)
+        record = {name: value for name, value in item.items() if name not in asked} if asked else item
+        yield Record(stream, item["id"], record)
+    for child in below(stream):
+        if child not in streams:
+            continue
+        listing = BELOW[child]
+        first = item.get(listing.embedded) if listing.embedded else None
+        if first is not None:
+            objects, more = listed(first)
+            for each in objects:
+                yield Record(child, each["id"], each)
+            if more:
+                yield PAGES_BELOW[child](item["id"], starting_after=objects[-1]["id"] if objects else None)
+        elif not listing.unless_null or item.get(listing.unless_null, "") is not None:
+            yield PAGES_BELOW[child](item["id"])
+
+
+def expansions(stream: str, streams: Sequence[str], prefix: str = "") -> list[str]:
+    """The fields to be asked for, so that fewer lists below take a request."""
+    return [prefix + BELOW[child].embedded for child in below(stream) if child in streams and BELOW[child].expand]
+
+
+def _cursor(objects: Sequence[dict[str, Any]], more: bool, after: str | None, path: str) -> str | None:
+    """Where the next page starts; None after the last.
+
+    Permanent when following the cursor would not end. A longer circle meets a task that was already there, since the
+    kinds are sequential.
+    """
+    if not more:
+        return None
+    if not objects:
+        raise Permanent(f"{path} says has_more on an empty page")
+    cursor: str = objects[-1]["id"]
+    if cursor == after:
+        raise Permanent(f"{path} repeated the cursor {cursor}")
+    return cursor
+
+
+def once_more(restarts: int, path: str) -> int:
+    """The number of a list's next restart; Permanent when there were too many at one place."""
+    if restarts >= RESTARTS:
+        raise Permanent(f"{path}: the object that the cursor named was deleted {restarts + 1} times in a row")
+    return restarts + 1
+
+
+PAGES = {stream: _register(stream, listing) for stream, listing in LISTS.items()}
+PAGES_BELOW = {stream: _register_below(stream, listing) for stream, listing in BELOW.items()}
