@@ -7,25 +7,18 @@ import sys
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from crawlerd import __version__
-from crawlerd.core.errors import (
-    ConfigurationError,
-    CrawlerdError,
-    FrontierLocked,
-    FrontierTooNew,
-    StorageFailed,
-)
+from crawlerd.exits import EXIT_FAILED, EXIT_USAGE, exit_codes, fail
+from crawlerd.source_commands import source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from crawlerd.frontier.reader import FrontierReader, Status
-
-EXIT_FAILED, EXIT_USAGE, EXIT_DEAD, EXIT_DISK, EXIT_LOCKED, EXIT_CONFIG = 1, 2, 3, 74, 75, 78
 
 app = typer.Typer(
     name="crawlerd",
@@ -39,6 +32,7 @@ dead = typer.Typer(help="Dead letters: tasks that are not retried by themselves.
 app.add_typer(dead, name="dead")
 frontier = typer.Typer(help="The database of runs and tasks.", no_args_is_help=True)
 app.add_typer(frontier, name="frontier")
+app.add_typer(source, name="source")
 show = typer.Typer(help="What was imported.", no_args_is_help=True)
 app.add_typer(show, name="show")
 
@@ -63,29 +57,6 @@ def options(
     _Chosen.config = config
 
 
-@contextmanager
-def _exit_codes() -> Iterator[None]:
-    """Every error that is ours becomes a message on stderr and its exit code."""
-    try:
-        yield
-    except ConfigurationError as error:
-        _fail(error, EXIT_CONFIG)
-    except FrontierTooNew as error:
-        _fail(error, EXIT_CONFIG)
-    except FrontierLocked as error:
-        _fail(error, EXIT_LOCKED)
-    except StorageFailed as error:
-        _fail(f"{error}; nothing is lost: free some space or mend the disk, then start again", EXIT_DISK)
-    except CrawlerdError as error:
-        _fail(error, EXIT_FAILED)
-
-
-def _fail(message: object, code: int) -> NoReturn:
-    for line in str(message).splitlines():
-        typer.echo(f"crawlerd: {line}", err=True)
-    raise typer.Exit(code)
-
-
 @app.command()
 def run() -> None:
     """Run the daemon in the foreground: due imports, /metrics, /healthz, /readyz."""
@@ -94,7 +65,7 @@ def run() -> None:
     from crawlerd import daemon
     from crawlerd.settings import load
 
-    with _exit_codes():
+    with exit_codes():
         settings = load(_Chosen.config)
         logging.basicConfig(
             level=settings.daemon.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
@@ -117,22 +88,20 @@ def import_(
 
     from rich.console import Console
 
-    from crawlerd.core.config import instead
+    from crawlerd.core.problems import instead
     from crawlerd.progress import import_now, log_to, print_report
     from crawlerd.settings import load
 
     console = Console(stderr=True)
-    with _exit_codes():
+    with exit_codes():
         settings = load(_Chosen.config)
         chosen = list(settings.imports) if everything else list(dict.fromkeys(names or ()))
         if not chosen:
             known = ", ".join(settings.imports) or "none is configured"
-            _fail(f"name the imports to run, or say --all ({known})", EXIT_USAGE)
+            fail(f"name the imports to run, or say --all ({known})", EXIT_USAGE)
         for name in chosen:
             if name not in settings.imports:
-                _fail(
-                    f"there is no [imports.{name}] in {_Chosen.config}; {instead(name, settings.imports)}", EXIT_USAGE
-                )
+                fail(f"there is no [imports.{name}] in {_Chosen.config}; {instead(name, settings.imports)}", EXIT_USAGE)
         log_to(console, settings.daemon.log_level if settings.daemon.log_level != "info" else "warning")
         outcome = import_now(settings, chosen, full=full, console=console)
         if as_json:
@@ -151,7 +120,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     from crawlerd.frontier.reader import Status
     from crawlerd.settings import state_dir
 
-    with _exit_codes():
+    with exit_codes():
         folder = state_dir(_Chosen.config)
         pid = lock_holder(folder)
         with _reader(folder) as reader:
@@ -178,11 +147,11 @@ def demo(
     """Import from a local API into ./crawlerd-demo: no configuration, no network, under a minute."""
     from rich.console import Console
 
-    with _exit_codes():
+    with exit_codes():
         try:
             import aiohttp  # noqa: F401 - the local API, in a process of its own, needs it
         except ModuleNotFoundError:
-            _fail("the demo's local API needs aiohttp: pip install 'crawlerd[demo]'", EXIT_FAILED)
+            fail("the demo's local API needs aiohttp: pip install 'crawlerd[demo]'", EXIT_FAILED)
         from crawlerd.demo import command
         from crawlerd.progress import log_to
 
@@ -257,7 +226,7 @@ def dead_list(
 
     from crawlerd.settings import state_dir
 
-    with _exit_codes(), _reader(state_dir(_Chosen.config)) as reader:
+    with exit_codes(), _reader(state_dir(_Chosen.config)) as reader:
         letters = reader.dead_letters(import_name=import_name, after=after, limit=limit) if reader else []
         if as_json:
             typer.echo(msgspec.json.encode(letters))
@@ -282,10 +251,10 @@ def dead_show(number: Annotated[int, typer.Argument(metavar="ID")]) -> None:
 
     from crawlerd.settings import state_dir
 
-    with _exit_codes(), _reader(state_dir(_Chosen.config)) as reader:
+    with exit_codes(), _reader(state_dir(_Chosen.config)) as reader:
         letter = reader.dead_letter(number) if reader else None
         if letter is None:
-            _fail(f"there is no dead letter {number}", EXIT_FAILED)
+            fail(f"there is no dead letter {number}", EXIT_FAILED)
         typer.echo(msgspec.json.format(msgspec.json.encode(letter), indent=2))
 
 
@@ -298,8 +267,8 @@ def dead_retry(
     from crawlerd.settings import state_dir
 
     if bool(numbers) == everything:
-        _fail("name the dead letters to retry, or say --all", EXIT_USAGE)
-    with _exit_codes():
+        fail("name the dead letters to retry, or say --all", EXIT_USAGE)
+    with exit_codes():
         folder = state_dir(_Chosen.config)
         count = sum(_retry(folder, group) for group in ([numbers] if numbers else _all_dead(folder)))
         typer.echo(f"{count:,} dead letters are ready again")
@@ -353,19 +322,19 @@ def show_tree(
     from crawlerd.sources.aws_tree import STREAMS, dot, text, trees
 
     if as_json and as_dot:
-        _fail("say --json or --dot", EXIT_USAGE)
-    with _exit_codes():
+        fail("say --json or --dot", EXIT_USAGE)
+    with exit_codes():
         settings = load(_Chosen.config, secrets=False)
         known = [key for key, each in settings.imports.items() if settings.accounts[each.account].source == "aws_org"]
         if name not in known and (name or len(known) != 1):
-            _fail(f"name an import of the source aws_org; known: {', '.join(known) or 'none'}", EXIT_USAGE)
+            fail(f"name an import of the source aws_org; known: {', '.join(known) or 'none'}", EXIT_USAGE)
         chosen = settings.imports[name or known[0]]
         sink = settings.sinks.get(chosen.sink or "")
         if sink is None or sink.type != "sqlite":
-            _fail(f"{chosen.name} has no sink of the type sqlite to show a tree from", EXIT_FAILED)
+            fail(f"{chosen.name} has no sink of the type sqlite to show a tree from", EXIT_FAILED)
         found = trees({stream: objects(sink.path, "aws_org", stream, chosen.account) for stream in STREAMS})
         if not found:
-            _fail(f"nothing of {chosen.name} has been imported yet", EXIT_FAILED)
+            fail(f"nothing of {chosen.name} has been imported yet", EXIT_FAILED)
         for tree in found:
             if as_json:
                 typer.echo(msgspec.json.encode(tree))
@@ -386,7 +355,7 @@ def frontier_check(
     from crawlerd.frontier.schema import FILE_NAME
     from crawlerd.settings import state_dir
 
-    with _exit_codes():
+    with exit_codes():
         path = file or state_dir(_Chosen.config) / FILE_NAME
         broken = check(path, full=full)
         typer.echo("\n".join(broken) or f"{path}: every invariant holds")
@@ -399,7 +368,7 @@ def frontier_vacuum() -> None:
     from crawlerd.frontier.maintenance import vacuum
     from crawlerd.settings import state_dir
 
-    with _exit_codes():
+    with exit_codes():
         before, after = vacuum(state_dir(_Chosen.config))
         typer.echo(f"{before / 1e6:,.1f} MB before, {after / 1e6:,.1f} MB after")
 
@@ -413,7 +382,7 @@ def frontier_backup(
     from crawlerd.frontier.maintenance import backup
     from crawlerd.settings import state_dir
 
-    with _exit_codes():
+    with exit_codes():
         size = backup(state_dir(_Chosen.config), file, force=force)
         typer.echo(f"{file}: {size / 1e6:,.1f} MB")
 

@@ -10,27 +10,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from crawlerd.core.account import AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.core.outcome import RetryPolicy
 
 if TYPE_CHECKING:  # at run time only `load` imports these, since `status` has no use for them
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from crawlerd.core.config import Account, Config, SourceFacts
-    from crawlerd.source import Source
+    from crawlerd.source import Source, SourceFamily
 
 MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A valid configuration. All but the daemon by name; sources: those that an account uses."""
+    """A valid configuration. All but the daemon by name; sources: those that an account uses. descriptions: of those
+    that were made from one, with the entry point that made them."""
 
     daemon: Daemon
     accounts: dict[str, AccountSpec]
     limits: dict[str, LimitSpec]
     sources: dict[str, Source]
+    descriptions: dict[str, tuple[str, dict[str, Any]]]
     sinks: dict[str, SinkSpec]
     imports: dict[str, ImportSpec]
 
@@ -41,24 +45,42 @@ def load(path: Path, *, secrets: bool = True) -> Settings:
     secrets: False leaves every account's secret empty, for commands that send no request. Raises ConfigurationError
     with all problems at once.
     """
+    from crawlerd.core.rows import with_rows
+
+    machine = _Machine(path.absolute().parent, secrets=secrets)
+    document, places = with_rows(_document(path), str(path), machine)
+    try:
+        return _load(document, path, machine)
+    except ConfigurationError as error:
+        raise ConfigurationError(places.placed(error.problems)) from None
+
+
+def _load(document: dict[str, Any], path: Path, machine: _Machine) -> Settings:
     from crawlerd.core.config import parse
 
     folder = path.absolute().parent
-    machine = _Machine(folder, secrets=secrets)
-    config = parse(_document(path), str(path), machine)
-    limits = {name: _limits(account, machine.sources[account.source]) for name, account in config.accounts.items()}
+    config = parse(document, str(path), machine)
+    sources = {name: machine.source_of(account) for name, account in config.accounts.items()}
+    limits = {name: _limits(account, sources[name]) for name, account in config.accounts.items()}
     problems = [
         f"{path}: accounts.{name}.{key}: {problem}"
-        for name, account in config.accounts.items()
-        for key, problem in _too_costly(limits[name], machine.sources[account.source])
+        for name in config.accounts
+        for key, problem in _too_costly(limits[name], sources[name])
     ]
+    accounts = {}
+    for name, account in config.accounts.items():
+        try:
+            accounts[name] = _account(name, account, sources[name])
+        except ValueError as error:
+            problems.append(f"{path}: accounts.{name}.base_url: {error}")
     if problems:
         raise ConfigurationError(problems)
     return Settings(
         daemon=_daemon(config, folder),
-        accounts={name: _account(name, account) for name, account in config.accounts.items()},
+        accounts=accounts,
         limits=limits,
         sources=machine.sources,
+        descriptions=machine.descriptions,
         sinks={
             name: SinkSpec(
                 name=name,
@@ -70,7 +92,7 @@ def load(path: Path, *, secrets: bool = True) -> Settings:
             )
             for name, sink in config.sinks.items()
         },
-        imports=_imports(config, machine.sources),
+        imports=_imports(config, sources),
     )
 
 
@@ -96,30 +118,86 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 class _Machine:
-    """Answers the checks' questions, see `crawlerd.core.config.Machine`. sources: those asked for so far."""
+    """Answers the checks' questions, see `crawlerd.core.config.Machine`. sources: those asked for so far, by name;
+    descriptions: as of `Settings`."""
 
     def __init__(self, folder: Path, *, secrets: bool) -> None:
         from crawlerd.sources import source_names
 
         self.sources: dict[str, Source] = {}
+        self.descriptions: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._entries: dict[str, Source | SourceFamily] = {}
         self._facts: dict[str, SourceFacts] = {}
         self._installed = source_names()
         self._folder = folder
         self._secrets = secrets
 
     def source(self, name: str) -> SourceFacts:
-        from crawlerd.core.config import instead
-        from crawlerd.sources import load_source
+        from crawlerd.core.config import SourceFacts
+        from crawlerd.core.problems import instead
+        from crawlerd.source import SourceFamily
+        from crawlerd.sources import load
 
         if name not in self._installed:
             raise ValueError(f'there is no source "{name}"; {instead(name, self._installed)}')
-        if name not in self.sources:
+        if name not in self._entries:
             try:
-                source = load_source(name)
+                entry = self._entries[name] = load(name)
             except ConfigurationError as error:
                 raise ValueError("; ".join(error.problems)) from None
-            self.sources[name], self._facts[name] = source, _facts(source)
+            if isinstance(entry, SourceFamily):
+                self._facts[name] = SourceFacts(options=entry.options, family=True)
+            else:
+                self.sources[name], self._facts[name] = entry, _facts(entry)
         return self._facts[name]
+
+    def described(self, name: str, options: Any) -> SourceFacts:
+        source = self._made(name, options)
+        if source.name not in self._facts:
+            self._facts[source.name] = _facts(source)
+        return self._facts[source.name]
+
+    def _made(self, name: str, options: Any) -> Source:
+        from crawlerd.source import SourceFamily
+
+        family = self._entries[name]
+        assert isinstance(family, SourceFamily)  # noqa: S101 - the checks ask for those that `source` calls so only
+        description = family.read(options, self._folder)
+        known = description["name"]
+        if known in self._installed:
+            raise ValueError(f'its description calls itself "{known}", which is the name of an installed source')
+        if self.descriptions.setdefault(known, (name, description)) != (name, description):
+            raise ValueError(f'another description that accounts use calls itself "{known}" too; rename one')
+        if known not in self.sources:
+            self.sources[known] = family.make(description)
+        return self.sources[known]
+
+    def source_of(self, account: Account) -> Source:
+        """The source of a checked account."""
+        from crawlerd.source import Source
+
+        entry = self._entries[account.source]
+        if isinstance(entry, Source):
+            return entry
+        return self._made(account.source, msgspec.convert(account.options, entry.options))
+
+    def text(self, file: str) -> str:
+        try:
+            return (self._folder / file).read_bytes().decode("utf-8-sig")
+        except OSError as error:
+            raise ValueError(f"cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise ValueError(f"is not UTF-8 text (byte {error.start})") from None
+
+    def options(
+        self, kind: Literal["accounts", "imports"], table: Mapping[str, Any], document: Mapping[str, Any]
+    ) -> type | None:
+        account = table if kind == "accounts" else document.get("accounts", {}).get(table.get("account"), {})
+        try:
+            facts = self.source(account["source"])
+        except (KeyError, TypeError, ValueError):
+            return None
+        return facts.options if kind == "accounts" else facts.import_options
 
     def secret(self, kind: Literal["env", "file", "credential"], name: str) -> str:
         if not self._secrets:
@@ -161,7 +239,7 @@ def _facts(source: Source) -> SourceFacts:
     return SourceFacts(
         streams=(*source.streams, *source.optional),
         base_url=source.base_url,
-        needs_key=source.auth is not None,
+        needs_key=source.auth is not None and not source.key_optional,
         buckets=fixed | source.by_bucket.keys() if all(isinstance(bucket, str) for bucket in buckets) else None,
         options=source.options,
         import_options=source.import_options,
@@ -183,12 +261,14 @@ def _daemon(config: Config, folder: Path) -> Daemon:
     )
 
 
-def _account(name: str, account: Account) -> AccountSpec:
+def _account(name: str, account: Account, source: Source) -> AccountSpec:
+    """ValueError when the source knows no base URL for it."""
+    secret = account.api_key.get_secret_value()
     return AccountSpec(
         name=name,
-        source=account.source,
-        base_url=account.base_url,
-        secret=account.api_key.get_secret_value(),
+        source=source.name,
+        base_url=source.address(account.base_url, secret) if source.address and secret else account.base_url,
+        secret=secret,
         request_seconds=account.request_timeout,
         max_body_bytes=account.max_body_mb * MIB,
         retry=RetryPolicy(account.attempts, account.retry_base, account.retry_cap),
@@ -209,6 +289,7 @@ def _limits(account: Account, source: Source) -> LimitSpec:
         bucket_limits=source.bucket_limits if default is None else default,
         by_bucket=theirs | named,
         concurrency=source.concurrency if account.concurrency is None else account.concurrency,
+        bucket_concurrency=source.bucket_concurrency,
         smooth=account.smooth,
         weight=account.weight,
     )
@@ -234,7 +315,7 @@ def _too_costly(limits: LimitSpec, source: Source) -> Iterator[tuple[str, str]]:
 def _imports(config: Config, sources: dict[str, Source]) -> dict[str, ImportSpec]:
     specs = {}
     for name, each in config.imports.items():
-        every = sources[config.accounts[each.account].source].streams
+        every = sources[each.account].streams
         named = [stream for stream in each.streams if stream != "*"]
         streams = tuple(dict.fromkeys([*every, *named] if "*" in each.streams else named))
         specs[name] = ImportSpec(

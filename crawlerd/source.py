@@ -5,31 +5,39 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
 
 import msgspec
 
 from crawlerd.core.aws import AwsOptions
+from crawlerd.core.credentials import ClientCredentials, KeyInQuery
 from crawlerd.core.errors import Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import DEFAULT_PRIORITY, PART, SEQUENTIAL_PRIORITY, NewGather, NewTask
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 __all__ = [
     "Api",
     "AwsApi",
+    "ClientCredentials",
     "Cursor",
     "Denied",
     "ForAccount",
     "ForPart",
     "Gather",
     "Identity",
+    "KeyInQuery",
     "NotFound",
     "Output",
     "Permanent",
     "Record",
     "Response",
     "RunPlan",
+    "Skip",
     "Source",
+    "SourceFamily",
     "Sweep",
     "TaskArgs",
     "Throttled",
@@ -65,10 +73,26 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far an incremental stream has come; staged now, published when the run ends clean."""
+    """How far an incremental stream has come; staged now, published when the run ends clean.
+
+    Of several in a run the last one counts; with `greatest`, the greatest as text.
+    """
 
     stream: str
     value: str
+    greatest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A record that is set aside, or a page of them: counted in the run's report, with its reason.
+
+    key: what to find it by at the API.
+    """
+
+    stream: str
+    key: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +160,22 @@ class Sweep:
     prefix: str = ""
 
 
-Output = Record | TaskArgs | Cursor | Identity | ForAccount | ForPart | Gather | Sweep
+Output = Record | TaskArgs | Cursor | Identity | Skip | ForAccount | ForPart | Gather | Sweep
 FirstOutput = TaskArgs | ForAccount | ForPart | Gather
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """status: HTTP status. headers: names in lower case. body: the decoded bytes."""
+    """status: HTTP status. headers: names in lower case. body: the decoded bytes. url: what was asked for, without
+    credentials."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    url: str = ""
+
+
+Classifier = Callable[[Response], Exception | None]
 
 
 class Api(Protocol):
@@ -155,6 +184,11 @@ class Api(Protocol):
     @property
     def mode(self) -> str:
         """What the credential says about itself without being secret, such as "live"; see `Source`."""
+        ...
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The keys of the account that its source declares; see `Source`."""
         ...
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
@@ -169,8 +203,10 @@ class Api(Protocol):
         params: Mapping[str, Any] | None = None,
         json: Any = None,
         headers: Mapping[str, str] | None = None,
+        classify: Classifier | None = None,
     ) -> Response:
-        """Like `get`, with any method, a JSON body and headers; returns the response, not yet parsed."""
+        """Like `get`, with any method, a JSON body and headers; returns the response, not yet parsed. classify: takes
+        the place of the source's own."""
         ...
 
 
@@ -186,7 +222,8 @@ class AwsApi(Protocol):
 @dataclass(frozen=True, slots=True)
 class RunPlan:
     """What a run is to do, for a source's `starts` function. cursors: the published ones, by stream. options: the
-    import's own, as the source's `import_options`; None when it has none. account_options: its account's."""
+    import's own, as the source's `import_options`; None when it has none. account_options: its account's. has_sink:
+    without one, no task may yield a record."""
 
     streams: Sequence[str]
     full: bool
@@ -194,12 +231,13 @@ class RunPlan:
     cursors: Mapping[str, str] = field(default_factory=dict)
     options: Any = None
     account_options: Mapping[str, Any] = field(default_factory=dict)
+    has_sink: bool = True
 
 
 Handler = Callable[[Any, Any], Iterator[Output]]
 Starts = Callable[[RunPlan], Iterable[FirstOutput]]
 SourceOf = Callable[[str], "Source | None"]
-Classifier = Callable[[Response], Exception | None]
+Auth = Callable[[str], Mapping[str, str]] | KeyInQuery | ClientCredentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +263,12 @@ def _nobody(account: str) -> Source | None:
 class Source:
     """One API: its kinds of task, how a run starts, and its default limits.
 
-    base_url: the default of an account's own. limits, bucket_limits, concurrency: defaults in `limits` notation,
-    used where an account does not set its own. bucket_limits apply to each bucket; by_bucket overrides them for the
-    ones it names. auth: (credential) -> headers. mode: (credential) -> what it tells without being secret, for a guard.
+    base_url: the default of an account's own. address: (base URL, credential) -> the base URL to use, for an API whose
+    host depends on the credential; ValueError when they do not tell. limits, bucket_limits, concurrency: defaults in
+    `limits` notation, used where an account does not set its own. bucket_limits apply to each bucket; by_bucket
+    overrides them for the ones it names. bucket_concurrency: most requests at once of the buckets it names. auth:
+    (credential) -> headers, or another way to send it. key_optional: an account may do without one; `auth`
+    gets "" then. mode: (credential) -> what it tells without being secret, for a guard.
     headers: sent with every request. classify: maps a response to an error where the usual mapping of status codes does
     not fit; None means "as usual". options: a msgspec.Struct or dataclass whose fields are the keys that an account of
     this source may set beside the usual ones. import_options: the same for an import. It may have two methods:
@@ -244,13 +285,16 @@ class Source:
         *,
         base_url: str | None = None,
         client: Literal["http", "aws"] = "http",
+        address: Callable[[str, str], str] | None = None,
         streams: Sequence[str] = (),
         optional: Sequence[str] = (),
         limits: Sequence[str] = (),
         bucket_limits: Sequence[str] = (),
         by_bucket: Mapping[str, Sequence[str]] | None = None,
         concurrency: int | Literal["auto"] | None = None,
-        auth: Callable[[str], Mapping[str, str]] | None = None,
+        bucket_concurrency: Mapping[str, int] | None = None,
+        auth: Auth | None = None,
+        key_optional: bool = False,
         mode: Callable[[str], str] | None = None,
         headers: Mapping[str, str] | None = None,
         classify: Classifier | None = None,
@@ -261,13 +305,16 @@ class Source:
         self.name = name
         self.client = client
         self.base_url = "" if client == "aws" else base_url
+        self.address = address
         self.streams = tuple(streams)
         self.optional = tuple(optional)
         self.limits = tuple(limits)
         self.bucket_limits = tuple(bucket_limits)
         self.by_bucket = dict(by_bucket or {})
         self.concurrency = concurrency
+        self.bucket_concurrency = dict(bucket_concurrency or {})
         self.auth = auth
+        self.key_optional = key_optional
         self.mode = mode
         self.headers = dict(headers or {})
         self.classify = classify
@@ -385,3 +432,17 @@ class Source:
         except msgspec.ValidationError as error:
             raise Permanent(f"arguments of {kind} do not fit: {error}") from None
         return known.handler(api, args)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFamily:
+    """An entry point that makes a source from what an account's options describe.
+
+    options: as of `Source`. read: (options, folder) -> the description, of JSON values, with the source's `name`;
+    relative paths start at the folder. Called in the main process only; it raises ConfigurationError with what is
+    wrong in a file of its own, and ValueError with what is wrong in the options. make: description -> the source.
+    """
+
+    options: type
+    read: Callable[[Any, Path], dict[str, Any]]
+    make: Callable[[dict[str, Any]], Source]

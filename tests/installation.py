@@ -285,6 +285,15 @@ class Installation:
         finally:
             database.close()
 
+    def change_published(self, stream: str, change: Callable[[str], str]) -> None:
+        """Changes a published cursor, as if time had passed. While nothing runs."""
+        database = apsw.Connection(str(self.state_dir / "frontier.db"))
+        try:
+            ((value,),) = database.execute("SELECT value FROM cursor WHERE stream = ?", (stream,))
+            database.execute("UPDATE cursor SET value = ? WHERE stream = ?", (change(value), stream))
+        finally:
+            database.close()
+
     def states(self) -> list[str]:
         """Of all runs, oldest first; none while there is no frontier yet."""
         try:
@@ -373,9 +382,16 @@ def _toml(config: Mapping[str, Mapping[str, Any]]) -> str:
     """JSON's scalars and lists are TOML's."""
     lines = []
     for kind, tables in config.items():
+        if kind.endswith("_csv"):
+            lines += [f"[[{kind}]]", *(f"{key} = {_inline(value)}" for key, value in tables.items())]
+            continue
         for name, table in {"daemon": tables}.items() if kind == "daemon" else tables.items():
             lines.append(f"[{kind}]" if kind == "daemon" else f"[{kind}.{json.dumps(name)}]")
-            for key, value in table.items():
-                inline = isinstance(value, dict) and ", ".join(f"{k} = {json.dumps(v)}" for k, v in value.items())
-                lines.append(f"{key} = {{ {inline} }}" if inline else f"{key} = {json.dumps(value)}")
+            lines += [f"{key} = {_inline(value)}" for key, value in table.items()]
     return "\n".join(lines) + "\n"
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_inline(each)}" for key, each in value.items()) + " }"
+    return json.dumps(value)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import resource
 import time
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, quote_plus, urlsplit, urlunsplit
 
 import msgspec
@@ -16,15 +17,16 @@ from requests.models import PreparedRequest
 
 from crawlerd import __version__
 from crawlerd.clients.deadline import Deadline, DeadlineAdapter, Deadlines
+from crawlerd.clients.oauth2 import MAX_TOKEN_BYTES, Token, Tokens, token_of, token_request
 from crawlerd.clients.status import error_for, excerpt, failure_error, retry_after
 from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
-from crawlerd.source import Response
+from crawlerd.source import ClientCredentials, KeyInQuery, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from crawlerd.core.account import AccountSpec
-    from crawlerd.source import Source
+    from crawlerd.source import Classifier, Source
 
 CHUNK = 64 * 1024  # bytes read, and at most decoded, at once
 USUAL_HEADERS = {
@@ -34,6 +36,15 @@ USUAL_HEADERS = {
 }
 MOST_HOSTS = 256  # whose connections a process keeps open
 SHORTEST_SECRET_WORD = 8  # characters: a shorter word of an auth header is no credential
+
+
+class Exchange(NamedTuple):
+    """What came of a request: any complete response, or why there is none. sent_at, done_at: monotonic seconds, 0.0
+    when no request left."""
+
+    answer: Response | CrawlerdError
+    sent_at: float = 0.0
+    done_at: float = 0.0
 
 
 class HttpClient:
@@ -46,10 +57,35 @@ class HttpClient:
     def __init__(self, *, connections: int) -> None:
         self._adapter = DeadlineAdapter(connections, most_hosts(connections))
         self._deadlines = Deadlines()
+        self.tokens = Tokens()
 
     def open(self, source: Source, account: AccountSpec) -> HttpApi:
         """The account's API for one attempt at one task."""
-        return HttpApi(self._adapter, self._deadlines, source, account)
+        return HttpApi(self, source, account)
+
+    def send(
+        self, prepare: Callable[[PreparedRequest], None], *, seconds: float, max_body_bytes: int, origin: str
+    ) -> Exchange:
+        """Sends what `prepare` makes of an empty request. seconds: for all of it. Never raises an Exception."""
+        deadline = Deadline(seconds)
+        prepared = PreparedRequest()
+        self._deadlines.start(deadline)
+        try:
+            prepare(prepared)
+            raw = self._adapter.send(prepared, stream=True, timeout=None).raw  # `deadline` is the only clock
+            body = read_body(raw, max_body_bytes)
+        except CrawlerdError as error:
+            answer: Response | CrawlerdError = error.with_traceback(None)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            answer = failure_error(error, origin=origin, connected=deadline.sent_at > 0)
+        else:
+            headers = {name.lower(): value for name, value in raw.headers.itermerged()}
+            answer = Response(raw.status, headers, body, prepared.url or "")
+        finally:
+            self._deadlines.stop(deadline)
+        if deadline.expired:
+            answer = Transient(f"no complete response from {origin} within {seconds:g} s")
+        return Exchange(answer, deadline.sent_at, time.monotonic() if deadline.sent_at else 0.0)
 
     def close(self) -> None:
         """Closes all connections. No request may be under way."""
@@ -61,18 +97,23 @@ class HttpApi:
     """One attempt's access to an account's API: `crawlerd.source.Api`.
 
     sent_at, done_at: monotonic seconds at which the request left and its response was complete (or given up); 0.0
-    when no request left.
+    when no request left. One for an access token is not meant.
     """
 
-    def __init__(self, adapter: DeadlineAdapter, deadlines: Deadlines, source: Source, account: AccountSpec) -> None:
+    def __init__(self, client: HttpClient, source: Source, account: AccountSpec) -> None:
         self.sent_at = 0.0
         self.done_at = 0.0
-        self._adapter = adapter
-        self._deadlines = deadlines
+        self._client = client
         self._source = source
         self._account = account
         self._base = (account.base_url or source.base_url or "").rstrip("/")
+        self._token: Token | None = None
         self._used = False
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The account's keys that its source declares."""
+        return self._account.options
 
     @cached_property
     def _origin(self) -> str:
@@ -85,7 +126,13 @@ class HttpApi:
 
     @cached_property
     def _auth(self) -> Mapping[str, str]:
-        return self._source.auth(self._account.secret) if self._source.auth else {}
+        match self._source.auth:
+            case None | KeyInQuery():
+                return {}
+            case ClientCredentials():
+                return {"Authorization": f"Bearer {self._token.value}"} if self._token else {}
+            case function:
+                return function(self._account.secret)
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """The parsed JSON of one GET; raises as `request` does, and Transient when the body is not JSON."""
@@ -105,21 +152,38 @@ class HttpApi:
         params: Mapping[str, Any] | None = None,
         json: Any = None,
         headers: Mapping[str, str] | None = None,
+        classify: Classifier | None = None,
     ) -> Response:
         """Sends the task's one request and returns its 2xx response.
 
         path: below the account's base URL, or a full URL of the same scheme, host and port. Every other status, and
         all that can go wrong on the way, is raised as Transient, Throttled, Permanent, Denied or Unauthorized; a second
-        request as RuntimeError.
+        request as RuntimeError. Before it, an access token may have been asked for.
         """
         if self._used:
             raise RuntimeError("a task makes one request: yield another task for the next one")
         self._used = True
-        answer = self._answer(method, path, params, json, headers)
+
+        def prepare(request: PreparedRequest) -> None:
+            request.prepare_method(method)
+            request.prepare_url(self._url(path), params)
+            asked.append(request.url or "")
+            if isinstance(self._source.auth, KeyInQuery):
+                request.prepare_url(request.url, {self._source.auth.name: self._account.secret})
+            request.prepare_headers(self._headers(headers or {}))
+            request.prepare_body(None, None, json)
+
+        asked: list[str] = []
+        answer = self._authorised(prepare)
         if isinstance(answer, Response):
-            error = self._judged(answer)
+            answer = replace(answer, url=asked[0])
+            error = self._judged(answer, classify or self._source.classify)
             if error is None:
+                if self._token:
+                    self._token.worked = True
                 return answer
+            if self._token and isinstance(error, Unauthorized):
+                error = self._client.tokens.refused(self._account.name, self._token, error)
         else:
             error = answer
         error.args = tuple(self._redacted(each) if isinstance(each, str) else each for each in error.args)
@@ -128,39 +192,35 @@ class HttpApi:
         finally:
             del answer, error  # in a circle with this frame, they would keep body and connection from being freed
 
-    def _answer(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, Any] | None,
-        json: Any,
-        headers: Mapping[str, str] | None,
-    ) -> Response | Exception:
-        """Any complete response, or why there is none."""
+    def _authorised(self, prepare: Callable[[PreparedRequest], None]) -> Response | Exception:
+        """Any complete response, or why there is none. The account's time is for the token and the request together."""
         seconds = self._account.request_seconds
-        deadline = Deadline(seconds)
-        self._deadlines.start(deadline)
-        try:
-            prepared = PreparedRequest()
-            prepared.prepare_method(method)
-            prepared.prepare_url(self._url(path), params)
-            prepared.prepare_headers(self._headers(headers or {}))
-            prepared.prepare_body(None, None, json)
-            raw = self._adapter.send(prepared, stream=True, timeout=None).raw  # `deadline` is the only clock
-            body = read_body(raw, self._account.max_body_bytes)
-        except CrawlerdError as error:
-            answer: Response | Exception = error.with_traceback(None)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            answer = failure_error(error, origin=self._origin, connected=deadline.sent_at > 0)
-        else:
-            answer = Response(raw.status, {name.lower(): value for name, value in raw.headers.itermerged()}, body)
-        finally:
-            self._deadlines.stop(deadline)
-            self.sent_at = deadline.sent_at
-            self.done_at = time.monotonic() if deadline.sent_at else 0.0
-        if deadline.expired:
-            return Transient(f"no complete response from {self._origin} within {seconds:g} s")
-        return answer
+        until = time.monotonic() + seconds
+        grant = self._source.auth
+        if isinstance(grant, ClientCredentials):
+            found = self._client.tokens.current(self._account, lambda: self._new_token(grant, seconds), seconds)
+            if not isinstance(found, Token):
+                return found
+            self._token = found
+            seconds = max(0.0, until - time.monotonic())
+        sent = self._client.send(
+            prepare, seconds=seconds, max_body_bytes=self._account.max_body_bytes, origin=self._origin
+        )
+        self.sent_at, self.done_at = sent.sent_at, sent.done_at
+        return sent.answer
+
+    def _new_token(self, grant: ClientCredentials, seconds: float) -> Token | CrawlerdError:
+        url = self._base + grant.token_url if grant.token_url.startswith("/") else grant.token_url
+
+        def prepare(request: PreparedRequest) -> None:
+            form, headers = token_request(grant, self._account.secret)
+            request.prepare_method("POST")
+            request.prepare_url(url, None)
+            request.prepare_headers({**USUAL_HEADERS, **headers})
+            request.prepare_body(form, None)
+
+        answer = self._client.send(prepare, seconds=seconds, max_body_bytes=MAX_TOKEN_BYTES, origin=_origin(url)).answer
+        return token_of(self._without_secrets(answer), time.time()) if isinstance(answer, Response) else answer
 
     def _url(self, path: str) -> str:
         if path.startswith("/"):
@@ -179,23 +239,28 @@ class HttpApi:
         part = {self._source.part_header: self._account.part} if self._account.part else {}
         return {**USUAL_HEADERS, **self._source.headers, **headers, **part, **self._auth}
 
-    def _judged(self, response: Response) -> Exception | None:
+    def _judged(self, response: Response, classify: Classifier | None) -> Exception | None:
         """The error that a response stands for; None when it is a good one."""
-        if not 200 <= response.status < 300:  # redacted before anything is cut, which could leave half a secret
-            headers = {name: self._redacted(value) for name, value in response.headers.items()}
-            body = self._redacted(response.body.decode(errors="replace")).encode()
-            response = Response(response.status, headers, body)
+        response = self._without_secrets(response)
         now = time.time()
-        error = (self._source.classify(response) if self._source.classify else None) or error_for(response, now)
+        error = (classify(response) if classify else None) or error_for(response, now)
         if isinstance(error, Throttled) and error.retry_after is None:
             error.retry_after = retry_after(response.headers, now)
         return error
+
+    def _without_secrets(self, response: Response) -> Response:
+        """A bad response, redacted before anything is cut, which could leave half a secret."""
+        if 200 <= response.status < 300:
+            return response
+        headers = {name: self._redacted(value) for name, value in response.headers.items()}
+        return replace(response, headers=headers, body=self._redacted(response.body.decode(errors="replace")).encode())
 
     def _redacted(self, text: str) -> str:
         """`text` without the secret, plain, as in a URL, or as the auth headers carry it."""
         secret = self._account.secret
         words = {word for value in self._auth.values() for word in value.split() if len(word) >= SHORTEST_SECRET_WORD}
-        words |= {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}
+        parts = {secret, secret.partition(":")[2] if isinstance(self._source.auth, ClientCredentials) else ""}
+        words |= {form for part in parts for form in (part, quote(part), quote(part, safe=""), quote_plus(part))}
         for word in sorted(words - {""}, key=len, reverse=True):
             text = text.replace(word, "***")
         return text

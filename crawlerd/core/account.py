@@ -56,14 +56,16 @@ class AccountSpec(msgspec.Struct, frozen=True, kw_only=True):
 class LimitSpec(msgspec.Struct, frozen=True, kw_only=True):
     """An account's limits, each as `core.notation.limit` takes it: for the account, for each bucket, for named buckets.
 
-    concurrency: most requests of the account at once, "auto" to find it out from a few on, None for no cap. smooth:
-    evenly spaced starts. weight: share of the workers when they are scarce.
+    concurrency: most requests of the account at once, "auto" to find it out from a few on, None for no cap.
+    bucket_concurrency: most of named buckets. smooth: evenly spaced starts. weight: share of the workers when they are
+    scarce.
     """
 
     limits: tuple[str, ...] = ()
     bucket_limits: tuple[str, ...] = ()
     by_bucket: dict[str, tuple[str, ...]] = {}
     concurrency: int | Literal["auto"] | None = None
+    bucket_concurrency: dict[str, int] = {}
     smooth: bool = True
     weight: float = 1.0
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import Annotated, Any, Literal, NamedTuple, Protocol
+from functools import cache
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from pydantic import (
     AfterValidator,
-    BaseModel,
+    AliasChoices,
     BeforeValidator,
-    ConfigDict,
     Field,
     ModelWrapValidatorHandler,
     PrivateAttr,
@@ -28,20 +27,22 @@ from pydantic_core import InitErrorDetails
 from crawlerd.core import notation
 from crawlerd.core.account import SinkType
 from crawlerd.core.errors import ConfigurationError
+from crawlerd.core.problems import Location, Table, instead, key_path, one_line, problem
 
 REFERENCE = 'api_key = { env = "ACME_STRIPE_KEY" } or { file = "/a/path" } or { credential = "name" }'
-SHOWN = 50  # names in one problem; a source has some thirty streams
 
 
 class SourceFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the checks need to know of a source. needs_key: its requests carry credentials. buckets: the names that
-    `bucket_limits` may use, None when they depend on the data. options, import_options: see `Source`."""
+    `bucket_limits` may use, None when they depend on the data. options, import_options: see `Source`. family: it is
+    none yet, and an account's options say which of a family; only `options` is known."""
 
     streams: Collection[str] = ()
     base_url: str | None = None
     needs_key: bool = True
     buckets: Collection[str] | None = None
     options: type | None = None
+    family: bool = False
     import_options: type | None = None
 
 
@@ -49,6 +50,11 @@ class Machine(Protocol):
     """What the checks ask of the machine; a ValueError says in plain words what is wrong."""
 
     def source(self, name: str) -> SourceFacts: ...
+
+    def described(self, name: str, options: Any) -> SourceFacts:
+        """Of the family's source that an account's options describe. Raises ConfigurationError with problems that are
+        in other files."""
+        ...
 
     def secret(self, kind: Literal["env", "file", "credential"], name: str) -> str:
         """The secret itself."""
@@ -66,40 +72,62 @@ def parse(document: Mapping[str, Any], file: str, machine: Machine) -> Config:
         config = Config.model_validate(document, context=asked)
         problems = list(_contradictions(config))
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        problems = [f"{_path(each['loc'])}: {_in_plain_words(each, asked)}" for each in found]
+        problems = [problem(each, Config, asked.own_keys) for each in error.errors(include_url=False)]
+    problems = [*(one_line(f"{file}: {each}") for each in problems), *asked.elsewhere]
     if problems:
-        raise ConfigurationError([_one_line(f"{file}: {problem}") for problem in problems])
+        raise ConfigurationError(problems)
     return config
 
 
-def instead(word: str, names: Collection[str]) -> str:
-    """What to write instead of `word`: the name it resembles, else those there are."""
-    near = difflib.get_close_matches(word, names, n=1)
-    if near:
-        return f'did you mean "{near[0]}"?'
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"known: {', '.join(sorted(names)[:SHOWN]) or 'none'}{more}"
+class _Asked:
+    """The validation context: what a check looks at besides its own value. current: the facts of the account that is
+    being checked. elsewhere: problems in other files, in order, none twice."""
 
-
-class _Asked(NamedTuple):
-    """The validation context: what a check looks at besides its own value."""
-
-    document: Mapping[str, Any]
-    machine: Machine
+    def __init__(self, document: Mapping[str, Any], machine: Machine) -> None:
+        self.document, self.machine = document, machine
+        self.current: SourceFacts | None = None
+        self.elsewhere: dict[str, None] = {}
 
     def import_facts(self, table: object) -> SourceFacts | None:
         """Of the source of an import table's account."""
         name = table.get("account") if isinstance(table, dict) else None
         return self.facts(self.table("accounts").get(name)) if isinstance(name, str) else None
 
-    def facts(self, account: object) -> SourceFacts | None:
-        """Of an account table's source; None when that is wrong, which is reported where it stands."""
+    def entry(self, account: object) -> SourceFacts | None:
+        """Of an account table's entry point; None when that is wrong, which is reported where it stands."""
         name = account.get("source") if isinstance(account, dict) else None
         try:
             return self.machine.source(name) if isinstance(name, str) else None
         except ValueError:
             return None
+
+    def facts(self, account: object) -> SourceFacts | None:
+        """Of an account table's source; None when that is wrong."""
+        facts = self.entry(account)
+        if facts is None or not facts.family or facts.options is None or not isinstance(account, dict):
+            return facts
+        try:
+            name, (options, _) = account["source"], _apart(account, facts.options)
+            return self.described(name, _decoded(options, facts.options, name))
+        except (ValueError, ConfigurationError):
+            return None
+
+    def described(self, name: str, options: Any) -> SourceFacts:
+        try:
+            return self.machine.described(name, options)
+        except ValueError as error:
+            raise ValueError(f"an option of the source {name} is wrong: {error}") from None
+
+    def own_keys(self, location: Location) -> list[str]:
+        """What a table may have beside the usual keys."""
+        match location:
+            case "accounts", str(name), *_:
+                facts = self.entry(self.table("accounts").get(name))
+                return _keys(facts.options) if facts else []
+            case "imports", str(name), *_:
+                facts = self.import_facts(self.table("imports").get(name))
+                return _keys(facts.import_options) if facts else []
+        return []
 
     def table(self, kind: str) -> Mapping[str, Any]:
         """The tables of a kind by name, valid or not: accounts, sinks or imports."""
@@ -112,7 +140,7 @@ def _bucket_limits(value: object) -> dict[str, Any]:
 
 
 def _bucket(name: str, info: ValidationInfo[Any]) -> str:
-    facts = info.context.facts(info.data)
+    facts = info.context.current
     if facts and facts.buckets is not None and name not in (known := [*facts.buckets, "default"]):
         raise ValueError(f"is not a bucket of {info.data['source']}; {instead(name, known)}")
     return name
@@ -131,12 +159,6 @@ Duration = Annotated[float, BeforeValidator(notation.duration)]
 PathText = Annotated[str, AfterValidator(notation.path_text)]
 Limits = Annotated[tuple[str, ...], BeforeValidator(notation.limits)]
 Name = Annotated[str, AfterValidator(notation.name)]
-
-
-class Table(BaseModel):
-    """A table of the file: keys that are not its own are errors, and no type is guessed into another."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Daemon(Table):
@@ -160,7 +182,7 @@ class Account(Table):
 
     source: str = Field(examples=["stripe"])
     base_url: str = Field(default=None, validate_default=True)
-    api_key: SecretStr = Field(default=None, validate_default=True)
+    api_key: SecretStr = Field(default=None, validate_default=True, validation_alias=AliasChoices("api_key", "token"))
     limits: Limits | None = None
     bucket_limits: Annotated[dict[Bucket, Limits], BeforeValidator(_bucket_limits)] | None = None
     concurrency: Annotated[int | Literal["auto"] | None, BeforeValidator(notation.concurrency)] = None
@@ -183,12 +205,25 @@ class Account(Table):
     def _set_options_apart(
         cls, table: Any, validate: ModelWrapValidatorHandler[Account], info: ValidationInfo[Any]
     ) -> Account:
-        facts = info.context.facts(table)
-        if facts is None or facts.options is None:
+        asked = info.context
+        asked.current = entry = asked.entry(table)
+        if entry is None or entry.options is None:
             return validate(table)
-        options, usual = _apart(table, facts.options)
+        options, usual = _apart(table, entry.options)
+        if entry.family:
+            asked.current = None  # as long as it is not known, it asks for nothing
+        problem = None
+        try:
+            decoded = _decoded(options, entry.options, table["source"])
+            if entry.family:
+                asked.current = asked.described(table["source"], decoded)
+        except ConfigurationError as error:
+            asked.elsewhere.update(dict.fromkeys(error.problems))
+        except ValueError as error:
+            problem = error
         account = validate(usual)
-        _decoded(options, facts.options, account.source)
+        if problem is not None:
+            raise problem
         account._options.update(options)
         return account
 
@@ -201,7 +236,7 @@ class Account(Table):
     @field_validator("base_url", mode="before")
     @classmethod
     def _address(cls, value: object, info: ValidationInfo[Any]) -> object:
-        facts = info.context.facts(info.data)
+        facts = info.context.current
         if facts is not None and facts.base_url == "" and value is not None:
             raise ValueError(f"is not what {info.data['source']} goes by; write endpoint_url")
         if isinstance(value, str):
@@ -215,7 +250,7 @@ class Account(Table):
     @field_validator("api_key", mode="before")
     @classmethod
     def _secret(cls, value: object, info: ValidationInfo[Any]) -> SecretStr:
-        facts = info.context.facts(info.data)
+        facts = info.context.current
         if value is None:
             if facts and facts.needs_key:
                 raise ValueError(f"is missing; write {REFERENCE}")
@@ -311,14 +346,15 @@ class Config(Table):
     """The whole file."""
 
     daemon: Daemon = Field(default_factory=dict, validate_default=True)
-    accounts: dict[Name, Account] = {}
-    sinks: dict[Name, Sink] = {}
-    imports: dict[Name, Import] = {}
+    accounts: dict[Name, Account] = Field(default_factory=dict)
+    sinks: dict[Name, Sink] = Field(default_factory=dict)
+    imports: dict[Name, Import] = Field(default_factory=dict)
 
 
 TABLES: Mapping[str, type[Table]] = {"daemon": Daemon, "accounts": Account, "sinks": Sink, "imports": Import}
 
 
+@cache  # thousands of accounts may be of one source
 def _keys(options: type | None) -> list[str]:
     if options is None:
         return []
@@ -353,70 +389,14 @@ def _contradictions(config: Config) -> Iterator[str]:
     """What no single value shows."""
     for name, sink in config.sinks.items():
         for key in sorted(sink.model_fields_set - {"type", "path"} if sink.type != "jsonl" else ()):
-            yield f'{_path(("sinks", name, key))}: is for sinks of the type "jsonl"; this one is "{sink.type}"'
+            yield f'{key_path(("sinks", name, key))}: is for sinks of the type "jsonl"; this one is "{sink.type}"'
         for other, its in config.sinks.items():
             if other < name and its.path == sink.path and {its.type, sink.type} != {"sqlite"}:
-                yield f"{_path(('sinks', name, 'path'))}: is the path of sinks.{other} as well; use one for both"
+                yield f"{key_path(('sinks', name, 'path'))}: is the path of sinks.{other} as well; use one for both"
     for name, account in config.accounts.items():
         if account.request_timeout >= config.daemon.visibility_timeout:
-            yield (
-                f"{_path(('accounts', name, 'request_timeout'))}: must be shorter than daemon.visibility_timeout, or a "
-                "slow request is given to a second worker"
-            )
+            key = key_path(("accounts", name, "request_timeout"))
+            why = "or a slow request is given to a second worker"
+            yield f"{key}: must be shorter than daemon.visibility_timeout, {why}"
         if account.retry_base > account.retry_cap:
-            yield f"{_path(('accounts', name, 'retry_base'))}: must not be longer than retry_cap"
-
-
-def _path(parts: tuple[int | str, ...]) -> str:
-    """accounts."a b".source, as the file would have it."""
-    keys = [part for part in parts if isinstance(part, str) and part != "[key]"]
-    return ".".join(key if re.fullmatch("[A-Za-z0-9_-]+", key) else f'"{key}"' for key in keys)
-
-
-def _one_line(text: str) -> str:
-    """Names and values of the file may hold line breaks and terminal codes."""
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
-
-
-_EXPECTED = {
-    "string_type": "text in quotes",
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "dict_type": "a table",
-    "model_type": "a table",
-}
-_BOUNDS = {
-    "greater_than_equal": "{ge:g} or more",
-    "less_than_equal": "{le:g} or less",
-    "greater_than": "more than {gt:g}",
-    "finite_number": "a finite number",
-}
-_GIVEN = {str: "text", bool: "true or false", dict: "a table", list: "a list", int: "a number", float: "a number"}
-
-
-def _in_plain_words(error: Mapping[str, Any], asked: _Asked) -> str:
-    """One of pydantic's errors, without its jargon and without the value."""
-    kind, location, context = error["type"], error["loc"], error.get("ctx", {})
-    key = str(location[-1])
-    table = Config if len(location) == 1 else TABLES[location[0]]
-    field = table.model_fields.get(key)
-    if kind == "value_error":
-        return str(context["error"])
-    if kind == "extra_forbidden":
-        options = None
-        if table is Account and (facts := asked.facts(asked.table("accounts").get(location[1]))):
-            options = facts.options
-        elif table is Import and (facts := asked.import_facts(asked.table("imports").get(location[1]))):
-            options = facts.import_options
-        return f"unknown key; {instead(key, [*table.model_fields, *_keys(options)])}"
-    if kind == "missing" and field and field.examples:
-        return f"is missing; write for example {key} = {json.dumps(field.examples[0])}"
-    if kind == "literal_error":
-        return f"must be {context['expected']}".replace("'", '"')
-    if kind in _EXPECTED:
-        given = _GIVEN.get(type(error["input"]), "a date or time")
-        return f"must be {_EXPECTED[kind]}, not {given}"
-    if kind in _BOUNDS:
-        return "must be " + _BOUNDS[kind].format(**context)
-    return str(error["msg"])
+            yield f"{key_path(('accounts', name, 'retry_base'))}: must not be longer than retry_cap"

@@ -24,7 +24,19 @@ class CrawlerdError(Exception):
 
 
 class Transient(CrawlerdError):
-    """The same request may succeed later. Costs an attempt."""
+    """The same request may succeed later. Costs an attempt.
+
+    attempts: tries before the task is a dead letter, and delay: seconds between two of them, where the task has a
+    policy of its own; None for the account's.
+    """
+
+    attempts: int | None = None
+    delay: float | None = None
+
+    def __init__(self, *message: object, attempts: int | None = None, delay: float | None = None) -> None:
+        super().__init__(*message)
+        self.attempts = attempts
+        self.delay = delay
 
 
 class Throttled(CrawlerdError):

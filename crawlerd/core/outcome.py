@@ -26,7 +26,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Skipped(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A record that could not be serialised; it is set aside, its page goes on."""
+    """A record that is set aside, or could not be serialised; its page goes on."""
 
     stream: str
     key: str
@@ -35,7 +35,7 @@ class Skipped(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=False):
     """The task is done. identity: who the credentials belong to, from a guard. sweeps: streams with the beginnings of
-    keys, see `crawlerd.source.Sweep`."""
+    keys, see `crawlerd.source.Sweep`. greatest: cursors of which a run keeps the greatest."""
 
     batches: list[Batch] = []
     children: list[NewTask] = []
@@ -44,6 +44,7 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
     identity: str | None = None
     gathers: list[NewGather] = []
     sweeps: list[tuple[str, str]] = []
+    greatest: list[tuple[str, str]] = []
 
 
 class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry", gc=False):
@@ -127,7 +128,9 @@ def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float
             return Defer(text, error.retry_after, error.scope, error.concurrency)
         case Unauthorized():
             return Pause(text)
-        case Transient() if attempt + 1 < policy.attempts:
+        case Transient() if attempt + 1 < (error.attempts or policy.attempts):
+            if error.delay is not None:
+                return Retry(error.delay, text)
             return Retry(backoff(attempt + 1, base=policy.base, cap=policy.cap, jitter=jitter), text)
         case Transient():
             return Bury(f"gave up after {attempt + 1} attempts: {text}"[:ERROR_LIMIT])

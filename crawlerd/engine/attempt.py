@@ -17,6 +17,7 @@ from crawlerd.source import (
     Identity,
     Permanent,
     Record,
+    Skip,
     Source,
     SourceOf,
     Sweep,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from crawlerd.source import Output, RunPlan
 
 DATA = (dict, Mapping, type(None))  # dict first: it is quicker by far
+LONGEST_KEY = 1000  # characters of a key that are kept of a record that is set aside
 
 _encode = msgspec.json.Encoder().encode
 
@@ -87,7 +89,9 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf) -> 
     children: list[NewTask] = []
     gathers: list[NewGather] = []
     cursors: list[tuple[str, str]] = []
+    greatest: list[tuple[str, str]] = []
     sweeps: list[tuple[str, str]] = []
+    skipped: list[Skipped] = []
     identity = None
     for output in outputs:
         match output:
@@ -106,23 +110,23 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf) -> 
                     _text(child.bucket)
                 gathers.append(gather)
             case Cursor():
-                cursors.append((_text(output.stream), _text(output.value)))
+                (greatest if output.greatest else cursors).append((_text(output.stream), _text(output.value)))
+            case Skip():
+                key, reason = _printable(output.key, LONGEST_KEY), _printable(output.reason, 300)
+                skipped.append(Skipped(_stream(output.stream), key, reason))
             case Identity():
                 identity = _text(output.value)
             case Sweep():
                 sweeps.append((_stream(output.stream), _text(output.prefix)))
             case _:
-                raise TypeError(
-                    "a handler yields Record, TaskArgs, ForAccount, ForPart, Gather, Cursor, Identity or Sweep, "
-                    f"not {type(output).__name__}"
-                )
-    skipped: list[Skipped] = []
+                kinds = "Record, TaskArgs, ForAccount, ForPart, Gather, Cursor, Skip, Identity or Sweep"
+                raise TypeError(f"a handler yields {kinds}, not {type(output).__name__}")
     batches: list[Batch] = []
     for stream, group in records.items():
         batch = _batch(stream, group, skipped)
         if batch.count:
             batches.append(batch)
-    return Complete(batches, children, cursors, skipped, identity, gathers, sweeps)
+    return Complete(batches, children, cursors, skipped, identity, gathers, sweeps, greatest)
 
 
 def _text(value: str) -> str:
@@ -140,6 +144,10 @@ def _stream(name: str) -> str:
     return name
 
 
+def _printable(text: str, limit: int) -> str:
+    return str(text)[:limit].encode(errors="backslashreplace").decode()[:limit]
+
+
 def _batch(stream: str, records: list[Record], skipped: list[Skipped]) -> Batch:
     """Serialises a stream's records, setting aside those that JSON or UTF-8 cannot hold."""
     _stream(stream)
@@ -153,8 +161,8 @@ def _batch(stream: str, records: list[Record], skipped: list[Skipped]) -> Batch:
                 good.append(_encode((record.key, record.data)))
                 kept.append(record)
             except (ValueError, TypeError, OverflowError, RecursionError) as error:
-                printable = str(record.key).encode(errors="backslashreplace").decode()
-                skipped.append(Skipped(stream, printable[:200], f"cannot be serialised: {error}"[:300]))
+                reason = f"cannot be serialised: {error}"
+                skipped.append(Skipped(stream, _printable(record.key, LONGEST_KEY), _printable(reason, 300)))
         rows, records = b"[" + b",".join(good) + b"]", kept
     fields: set[str] = set()
     for record in records:

@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 SINK_SECONDS = 5.0  # between tries to start an import whose sink cannot be opened
 PROBE_SECONDS = 300.0  # a paused account's credentials are tried again so often
 START_SLICE = 0.5  # seconds that starting imports may take before signals are looked at again
+CHECK_SECONDS = 60.0  # many imports of one account that start together check its credentials once
 START_SECONDS = 60.0  # between tries to start an import whose source raises an error at once
 MIB = 1 << 20
 GARBAGE_OBJECTS = 50_000  # new ones that start a collection; at the default of 700, it took a third of the time
@@ -76,6 +77,7 @@ class Engine:
         self._ended: SimpleQueue[int] = SimpleQueue()
         self._active: dict[str, int] = {}  # how many runs are under way, by import
         self._import_of: dict[int, str] = {}
+        self._checked_at: dict[int, float] = {}
         state_dir = settings.daemon.state_dir
         self._lock = StateLock(state_dir)
         try:
@@ -126,7 +128,7 @@ class Engine:
         self.dispatcher = Dispatcher(
             bench,
             self.store,
-            Setup(settings.accounts, daemon.threads_per_process),
+            Setup(settings.accounts, daemon.threads_per_process, settings.descriptions),
             self.clock,
             processes=daemon.worker_processes,
             lease_seconds=daemon.visibility_seconds,
@@ -198,7 +200,13 @@ class Engine:
             resumed = bool(runs)
             if not runs:
                 plan = RunPlan(
-                    spec.streams, full, self.clock.now(), self._frontier.cursors(name), spec.options, account.options
+                    spec.streams,
+                    full,
+                    self.clock.now(),
+                    self._frontier.cursors(name),
+                    spec.options,
+                    account.options,
+                    has_sink=sink is not None,
                 )
                 first = target.prioritised(begin(source, plan, self._source_of))
                 number = self._account_ids[account.name]
@@ -378,6 +386,10 @@ class Engine:
             self._frontier.pause(number, reason)
             self.changed.set()
             return
+        now = self.clock.now()
+        if account not in self.paused and now - self._checked_at.get(number, -math.inf) < CHECK_SECONDS:
+            return
+        self._checked_at[number] = now
         self.paused.pop(account, None)
         self._paused_at.pop(account, None)
         self._confirmed.discard(account)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import msgspec
 
@@ -14,10 +15,15 @@ HEADER = struct.Struct("!I")
 
 
 class Setup(msgspec.Struct, tag="setup", frozen=True, array_like=True):
-    """First message to a worker. Carries secrets: a worker gets them over its socket, never by argument."""
+    """First message to a worker. Carries secrets: a worker gets them over its socket, never by argument.
+
+    descriptions: by name, the entry point and the description of each source that is made from one: a worker that
+    starts later makes it from the same, whatever has become of the file.
+    """
 
     accounts: dict[str, AccountSpec]
     threads: int
+    descriptions: dict[str, tuple[str, dict[str, Any]]] = {}
 
 
 class Work(msgspec.Struct, tag="work", frozen=True, array_like=True):

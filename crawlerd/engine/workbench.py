@@ -250,6 +250,7 @@ class Workbench:
                 number, account, self._limiter(f"{account_number}/{number}", limits, account.spec), now
             )
             bucket.keys = [(item, [account.name, name]) for item in parse_limits(limits)]
+            bucket.limiter.concurrency = account.spec.bucket_concurrency.get(name)
             bucket.limiter.blocked_until = max(bucket.limiter.blocked_until, blocked_until)
             account.buckets[number] = bucket
         self.awaited -= bucket.asked

@@ -75,7 +75,10 @@ class Worker:
 
     def __init__(self, setup: Setup, outbox: Outbox) -> None:
         self._accounts = setup.accounts
-        self._sources = {name: load_source(name) for name in {spec.source for spec in setup.accounts.values()}}
+        self._sources = {
+            name: load_source(*setup.descriptions.get(name, (name,)))
+            for name in {spec.source for spec in setup.accounts.values()}
+        }
         self._outbox = outbox
         self._clients: dict[str, Client] = {}
         self._client_lock = threading.Lock()

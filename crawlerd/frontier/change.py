@@ -70,6 +70,7 @@ class Change:
     dead: list[tuple[object, ...]] = field(default_factory=list)
     crashed: list[tuple[int, int, int]] = field(default_factory=list)
     staged: list[tuple[int, str, str]] = field(default_factory=list)
+    greatest: list[tuple[int, str, str]] = field(default_factory=list)
     buckets: Counter[int] = field(default_factory=Counter)
     runs: defaultdict[int, Counts] = field(default_factory=lambda: defaultdict(Counts))
     tallies: defaultdict[tuple[int, str], Tally] = field(default_factory=lambda: defaultdict(Tally))
@@ -139,6 +140,8 @@ class Change:
                 tally.skip_reason = f"{skipped.key}: {skipped.reason}"
         if outcome.cursors:
             self.staged += [(run, of, value) for of, value in outcome.cursors]
+        if outcome.greatest:
+            self.greatest += [(run, of, value) for of, value in outcome.greatest]
 
     def make_ready(
         self, bucket: int, priority: int, seq: int, run: int, kind: int, attempt: int, payload: str, group: int

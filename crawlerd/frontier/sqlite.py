@@ -525,11 +525,9 @@ class Frontier:
             "skip_reason = coalesce(excluded.skip_reason, skip_reason)",
             ([*key, tally.records, tally.skipped, tally.skip_reason] for key, tally in change.tallies.items()),
         )
-        self._execute(
-            "INSERT INTO staged SELECT value->>0, value->>1, value->>2 FROM json_each(?) WHERE true "
-            "ON CONFLICT DO UPDATE SET value = excluded.value",
-            change.staged,
-        )
+        stage = "INSERT INTO staged SELECT value->>0, value->>1, value->>2 FROM json_each(?) WHERE true "
+        self._execute(stage + "ON CONFLICT DO UPDATE SET value = excluded.value", change.staged)
+        self._execute(stage + "ON CONFLICT DO UPDATE SET value = max(value, excluded.value)", change.greatest)
         borrowed = self._execute(
             "INSERT INTO borrowed SELECT value->>0, value->>1 FROM json_each(?) WHERE true ON CONFLICT DO NOTHING "
             "RETURNING run, account",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
+from typing import Any
 
 from crawlerd.core.errors import ConfigurationError
-from crawlerd.source import Source
+from crawlerd.source import Source, SourceFamily
 
 GROUP = "crawlerd.sources"
 
@@ -15,8 +16,8 @@ def source_names() -> list[str]:
     return sorted(entry_points(group=GROUP).names)
 
 
-def load_source(name: str) -> Source:
-    """Imports one source. ConfigurationError when there is none of that name, or it cannot be used."""
+def load(name: str) -> Source | SourceFamily:
+    """Imports one entry point. ConfigurationError when there is none of that name, or it cannot be used."""
     found = list(entry_points(group=GROUP, name=name))
     if not found:
         known = ", ".join(source_names()) or "none"
@@ -28,8 +29,20 @@ def load_source(name: str) -> Source:
         source = found[0].load()
     except Exception as error:  # a plugin is anyone's code, and importing it runs it
         raise ConfigurationError([f"{where} cannot be imported: {type(error).__name__}: {error}"]) from error
+    if isinstance(source, SourceFamily):
+        return source
     if not isinstance(source, Source):
         raise ConfigurationError([f"{where} is not a crawlerd.source.Source but a {type(source).__name__}"])
     if source.name != name:
         raise ConfigurationError([f'{where} calls itself "{source.name}"'])
     return source
+
+
+def load_source(name: str, description: dict[str, Any] | None = None) -> Source:
+    """Imports one source. description: of one of a family, see `SourceFamily`. ConfigurationError as of `load`."""
+    found = load(name)
+    if isinstance(found, Source):
+        return found
+    if description is None:
+        raise ConfigurationError([f'source "{name}" is a family of sources: an account describes the one it means'])
+    return found.make(description)

@@ -25,6 +25,7 @@ from crawlerd.source import (
     Record,
     Response,
     RunPlan,
+    Skip,
     Source,
     TaskArgs,
     Throttled,
@@ -317,8 +318,8 @@ def test_what_is_no_output_is_a_mistake_of_the_handler(output: object) -> None:
     outcome = run(lambda api, args: iter([Record("names", "a", {}), output]))
     name = type(output).__name__
     assert outcome == Bury(
-        "unexpected TypeError: a handler yields Record, TaskArgs, ForAccount, ForPart, Gather, Cursor, Identity or "
-        f"Sweep, not {name}"
+        "unexpected TypeError: a handler yields Record, TaskArgs, ForAccount, ForPart, Gather, Cursor, Skip, "
+        f"Identity or Sweep, not {name}"
     )
 
 
@@ -423,9 +424,21 @@ def test_a_wait_that_is_no_number_of_seconds_is_a_mistake_of_the_handler(retry_a
     assert outcome.error.startswith(("unexpected TypeError: ", "unexpected ValueError: retry_after is a number"))
 
 
+def test_a_handler_may_set_records_aside() -> None:
+    outcome = run(
+        lambda api, args: iter(
+            [Skip("names", "a\ud800", "why" * 200), Record("names", "b", {}), Cursor("names", "7", greatest=True)]
+        )
+    )
+    assert isinstance(outcome, Complete)
+    assert outcome.skipped == [Skipped("names", "a\\ud800", ("why" * 200)[:300])]
+    assert [batch.count for batch in outcome.batches] == [1]
+    assert (outcome.cursors, outcome.greatest) == ([], [("names", "7")])
+
+
 def test_skipped_texts_are_bounded() -> None:
     outcome = run(lambda api, args: iter([Record("names", "k" * 10_000, {"x": Unknown()})]))
     assert isinstance(outcome, Complete)
     assert outcome.skipped == [
-        Skipped("names", "k" * 200, "cannot be serialised: Encoding objects of type Unknown is unsupported")
+        Skipped("names", "k" * 1000, "cannot be serialised: Encoding objects of type Unknown is unsupported")
     ]

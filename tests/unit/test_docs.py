@@ -7,10 +7,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import pytest
+from msgspec.structs import fields
 from typer.main import get_command
 
-from crawlerd import cli
+from crawlerd import cli, exits
 from crawlerd.metrics import EngineCollector
+from crawlerd.settings import load
+from crawlerd.sources.http import Delivery
+from crawlerd.sources.mailchimp import MailchimpImport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +38,7 @@ def test_every_command_is_documented() -> None:
 
 
 def test_every_exit_code_is_documented() -> None:
-    codes = {value for name, value in vars(cli).items() if name.startswith("EXIT_")}
+    codes = {value for name, value in vars(exits).items() if name.startswith("EXIT_")}
     rows = {int(code) for code in re.findall(r"^\| (\d+) \|", REFERENCE, re.MULTILINE)}
     assert rows == codes | {0, 130}
 
@@ -50,3 +55,23 @@ def test_every_metric_is_documented(tmp_path: Path) -> None:
         metric.name + ("_total" if metric.type == "counter" else "") for metric in EngineCollector(engine).collect()
     }
     assert set(re.findall(r"^\| `(crawlerd_\w+)` \|", REFERENCE, re.MULTILINE)) == names
+
+
+@pytest.mark.parametrize("options", [MailchimpImport, Delivery])
+def test_every_option_of_mailchimp_and_deliveries_is_documented(options: type) -> None:
+    rows = set(re.findall(r"^\| `(\w+)` \|", REFERENCE, re.MULTILINE))
+    assert {field.name for field in fields(options)} <= rows
+
+
+def test_the_csv_files_of_the_reference_are_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toml, receivers, lists = re.findall(
+        r"^```\w*\n(.*?)^```", REFERENCE[REFERENCE.index("in CSV files") :], re.M | re.S
+    )[:3]
+    account = '[accounts.news]\nsource = "mailchimp"\napi_key = { env = "MC_KEY" }\n'
+    (tmp_path / "crawlerd.toml").write_text(f'[daemon]\nstate_dir = "var"\n{account}{toml}')
+    (tmp_path / "receivers.csv").write_text(receivers)
+    (tmp_path / "lists.csv").write_text(lists)
+    monkeypatch.setenv("MC_KEY", "x-us1")
+    monkeypatch.setenv("CRM1_TOKEN", "token")
+    settings = load(tmp_path / "crawlerd.toml")
+    assert settings.imports["news-1"].options.deliver.account == "crm1"

@@ -434,6 +434,13 @@ def test_cursors_are_published_when_their_run_ends_clean_and_not_before(frontier
     assert frontier.cursors("other") == {}
 
 
+def test_of_the_cursors_of_many_tasks_the_greatest_is_kept(frontier: Frontier) -> None:
+    begin(frontier, plain('{"a":1}'), plain('{"a":2}'), plain('{"a":3}'))
+    for value in ("2024-05", "2024-11", "2024-09"):
+        settle(frontier, Complete(greatest=[("pages", value), ("items", "5")]))
+    assert frontier.cursors("shop") == {"pages": "2024-11", "items": "5"}
+
+
 def test_a_dead_letter_holds_cursors_back_until_it_is_done(frontier: Frontier) -> None:
     begin(frontier, plain('{"a":1}'), plain('{"a":2}'))
     settle(frontier, Complete([], [], [("pages", "7")]))

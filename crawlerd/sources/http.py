@@ -1,0 +1,176 @@
+"""A generic account that receives deliveries: records of an import, posted in batches to any HTTP API."""
+
+from __future__ import annotations
+
+import time
+from base64 import b64encode
+from dataclasses import dataclass
+from functools import reduce
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from crawlerd.core.schedule import parse_duration
+from crawlerd.source import (
+    Api,
+    ForAccount,
+    Output,
+    Permanent,
+    Response,
+    Source,
+    TaskArgs,
+    Throttled,
+    Transient,
+    Unauthorized,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+MOST_IN_BATCH = 1000
+MOST_BYTES = 1 << 20  # of a batch's records as JSON: a task's arguments lie in the frontier and in memory
+
+
+class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An import's `deliver`: to whom, and how.
+
+    account: of the source `http`. path: below its base URL. batch: most records in a request. attempts: tries before a
+    batch is a dead letter. retry_delay: between two of them, a duration. expires: how long after its run began a batch
+    may wait for a receiver that throttles it or refuses the credentials, a duration; then it is a dead letter, so that
+    no run waits for ever. accepted: the field of the response that says how many records were accepted, a dotted path;
+    "" compares nothing. records: the field of the request's body that holds the records; "" makes the list itself the
+    body. fields: the fields of a delivered record, and the dotted path to each in the imported one; null where there is
+    none. {} delivers records as they are.
+    """
+
+    account: str
+    path: str
+    batch: int = 500
+    attempts: int = 3
+    retry_delay: str = "5s"
+    expires: str = "1d"
+    accepted: str = ""
+    records: str = ""
+    fields: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        if not self.path.startswith("/"):
+            raise ValueError('path must begin with "/"; it lies below the base_url of the account')
+        if not 1 <= self.batch <= MOST_IN_BATCH:
+            raise ValueError(f"batch must be from 1 to {MOST_IN_BATCH}")
+        if not 1 <= self.attempts <= 1000:
+            raise ValueError("attempts must be from 1 to 1000")
+        parse_duration(self.retry_delay)
+        parse_duration(self.expires)
+
+
+class Item(NamedTuple):
+    """One record on its way. version: 11 characters that no other record, nor another version of it, has. size: bytes
+    of the data as JSON."""
+
+    version: str
+    data: Any
+    size: int
+
+
+def item(delivery: Delivery, key: str, version: str, data: Mapping[str, Any]) -> Item:
+    """An imported record as it is delivered. version: what the API says about it; its data count beside that, since the
+    clock of an API may be coarse."""
+    mapped = {name: _at(data, path) for name, path in delivery.fields.items()} if delivery.fields else data
+    text = msgspec.json.encode(mapped)
+    digest = blake2b(msgspec.json.encode((key, version)) + text, digest_size=8).digest()
+    return Item(b64encode(digest, altchars=b"-_").decode().rstrip("="), mapped, len(text))
+
+
+def deliveries(delivery: Delivery, items: Sequence[Item], started: float) -> Iterator[ForAccount]:
+    """One task for each batch: at most `batch` records, and MOST_BYTES unless a single one is larger. started: when the
+    run began, Unix seconds."""
+    expires = started + parse_duration(delivery.expires)
+    batch: list[Item] = []
+    size = 0
+    for each in items:
+        if batch and (len(batch) == delivery.batch or size + each.size > MOST_BYTES):
+            yield _post(delivery, batch, expires)
+            batch, size = [], 0
+        batch.append(each)
+        size += each.size
+    if batch:
+        yield _post(delivery, batch, expires)
+
+
+def _post(delivery: Delivery, batch: Sequence[Item], expires: float) -> ForAccount:
+    what = msgspec.json.encode((delivery.account, delivery.path, [each.version for each in batch]))
+    return ForAccount(
+        delivery.account,
+        Post(
+            path=delivery.path,
+            idempotency_key=blake2b(what, digest_size=16).hexdigest(),
+            data=tuple(each.data for each in batch),
+            attempts=delivery.attempts,
+            retry_seconds=parse_duration(delivery.retry_delay),
+            expires_at=expires,
+            accepted=delivery.accepted,
+            records=delivery.records,
+        ),
+    )
+
+
+def _at(data: Any, path: str) -> Any:
+    """What lies at a dotted path; None where it leads nowhere."""
+    return reduce(lambda value, name: value.get(name) if isinstance(value, dict) else None, path.split("."), data)
+
+
+def _classify(response: Response) -> Exception | None:
+    if response.status == 409:  # the first request under this key is still under way
+        return Transient("HTTP 409: conflict")
+    return None
+
+
+http = Source(
+    "http",
+    auth=lambda token: {"Authorization": f"Bearer {token}"} if token else {},
+    key_optional=True,
+    classify=_classify,
+)
+
+
+@dataclass(frozen=True)
+class Post(TaskArgs, kind="http.deliver"):
+    """One batch. Whenever it is repeated, it goes under the same key, so that a batch which did arrive, though its
+    answer was lost, is not applied twice. retry_seconds: between two tries. expires_at: Unix seconds."""
+
+    path: str
+    idempotency_key: str
+    data: tuple[Any, ...]
+    attempts: int
+    retry_seconds: float
+    expires_at: float
+    accepted: str = ""
+    records: str = ""
+
+
+@http.handles(Post)
+def deliver(api: Api, args: Post) -> Iterator[Output]:
+    body: Any = {args.records: args.data} if args.records else args.data
+    try:
+        response = api.request("POST", args.path, json=body, headers={"Idempotency-Key": args.idempotency_key})
+        if args.accepted:
+            _check_accepted(response, args)
+    except Transient as error:
+        raise Transient(str(error), attempts=args.attempts, delay=args.retry_seconds) from None
+    except (Throttled, Unauthorized) as error:
+        if time.time() < args.expires_at:
+            raise
+        raise Permanent(f"still refused when it expired: {error}") from None
+    yield from ()
+
+
+def _check_accepted(response: Response, args: Post) -> None:
+    try:
+        accepted = _at(msgspec.json.decode(response.body), args.accepted)
+    except (ValueError, RecursionError):
+        accepted = None
+    if isinstance(accepted, bool) or accepted != len(args.data):
+        said = accepted if isinstance(accepted, int) and not isinstance(accepted, bool) else "an unknown number"
+        raise Transient(f"the receiver accepted {said} of {len(args.data)} records")

@@ -1,0 +1,69 @@
+"""REST sources that a TOML file describes: `source = "rest"`, `description = "sources/github.toml"`."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from crawlerd.core.errors import ConfigurationError
+from crawlerd.core.problems import instead
+from crawlerd.source import Source, SourceFamily
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Options(msgspec.Struct, frozen=True):
+    """description: path of the TOML file. variables: what its fields {variables.NAME} stand for."""
+
+    description: str
+    variables: dict[str, str] = {}
+
+
+def describe(options: Options, folder: Path) -> dict[str, Any]:
+    """The document that an account's options name. ConfigurationError with all that is wrong in it; ValueError with
+    what is wrong in the account's variables."""
+    path = folder / options.description
+    try:
+        facts = path.stat()
+        document = _read(path, facts.st_mtime_ns, facts.st_size)
+    except OSError as error:
+        raise ValueError(f"description: {path} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # a null byte
+        raise ValueError(f"description: {error}") from None
+    declared = document.get("variables", [])
+    for name in declared:
+        if not options.variables.get(name):
+            raise ValueError(f'variables: {options.description} wants variables = {{ {name} = "…" }}')
+    for name in options.variables:
+        if name not in declared:
+            raise ValueError(f'variables: "{name}" is not one of {options.description}; {instead(name, declared)}')
+    return document
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, modified: int, size: int) -> dict[str, Any]:
+    """Many accounts share a description."""
+    from crawlerd.sources.rest.description import read
+
+    try:
+        document = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ConfigurationError([f"{path}: is not UTF-8 text (byte {error.start})"]) from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError([f"{path}: is not valid TOML: {error}"]) from None
+    read(document, str(path))
+    return document
+
+
+def make(document: dict[str, Any]) -> Source:
+    """The source that a document describes which `describe` has checked."""
+    from crawlerd.sources.rest.crawl import make
+
+    return make(document)
+
+
+rest = SourceFamily(options=Options, read=describe, make=make)

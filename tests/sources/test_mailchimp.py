@@ -1,0 +1,305 @@
+"""The Mailchimp source: what it asks for, and what it makes of the answers."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+import responses
+from responses.matchers import header_matcher, query_param_matcher
+
+from crawlerd.clients.http import HttpClient
+from crawlerd.core.account import AccountSpec
+from crawlerd.core.errors import CrawlerdError, Denied, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.source import Cursor, ForAccount, Gather, Identity, Output, Record, RunPlan, Sweep, TaskArgs
+from crawlerd.sources.http import Delivery, Post
+from crawlerd.sources.mailchimp import Job, Lists, MailchimpImport, Members, Swept, Synced, mailchimp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+API = "https://us21.api.mailchimp.com/3.0"
+KEY = "0123456789abcdef0123456789abcdef-us21"
+STARTED = "2026-01-01T00:00:00+00:00"
+UNIX = 1767225600.0  # the same
+JOB = Job(STARTED, records=True)
+
+
+@pytest.fixture
+def client() -> Iterator[HttpClient]:
+    client = HttpClient(connections=2)
+    yield client
+    client.close()
+
+
+def perform(client: HttpClient, task: TaskArgs) -> list[Output]:
+    """Runs one task as a worker does, from what lies in the frontier."""
+    queued = mailchimp.new_task(task)
+    account = AccountSpec(name="news", source="mailchimp", base_url=API, secret=KEY)
+    return list(mailchimp.perform(client.open(mailchimp, account), queued.kind, queued.payload))
+
+
+def member(key: str, changed: str = "2025-01-01T00:00:00+00:00", **fields: Any) -> dict[str, Any]:
+    return {"id": key, "last_changed": changed, **fields}
+
+
+def starts(options: MailchimpImport, **changes: Any) -> list[Any]:
+    plan = {"streams": ["lists", "members"], "full": False, "started_at": UNIX, "options": options, **changes}
+    return list(mailchimp._starts(RunPlan(**plan)))
+
+
+# ---- accounts and imports
+
+
+def test_ten_connections_and_no_rate_are_its_limits() -> None:
+    assert (mailchimp.concurrency, mailchimp.limits, mailchimp.bucket_limits) == (10, (), ())
+
+
+@pytest.mark.parametrize(
+    ("base_url", "key", "expected"),
+    [
+        (None, KEY, API),
+        (None, "x-us1", "https://us1.api.mailchimp.com/3.0"),
+        ("http://127.0.0.1:80", KEY, "http://127.0.0.1:80/3.0"),
+        ("http://127.0.0.1:80/3.0", "a key without one", "http://127.0.0.1:80/3.0"),
+    ],
+)
+def test_the_data_centre_comes_from_the_key(base_url: str | None, key: str, expected: str) -> None:
+    assert mailchimp.address is not None
+    assert mailchimp.base_url is not None
+    assert mailchimp.address(base_url or mailchimp.base_url, key) == expected
+
+
+@pytest.mark.parametrize("key", ["0123456789abcdef", "x-", "x-us21.evil.example/", "-us21", "x-US21"])
+def test_a_key_without_a_data_centre_is_refused_unquoted(key: str) -> None:
+    assert mailchimp.address is not None
+    assert mailchimp.base_url is not None
+    with pytest.raises(ValueError, match="the key does not end in a data centre") as caught:
+        mailchimp.address(mailchimp.base_url, key)
+    assert key not in str(caught.value).replace('such as "-us21"', "")
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, ("*",)),
+        ({"lists": ["*"]}, ("*",)),
+        ({"lists": "a"}, ("a",)),
+        ({"lists": " a, b;c  a"}, ("a", "b", "c")),
+        ({"lists": ["b", "a", "b"]}, ("b", "a")),
+        ({"lists": ["b", "*"]}, ("*",)),
+    ],
+)
+def test_lists_are_named_or_all(given: dict[str, Any], wanted: tuple[str, ...]) -> None:
+    assert msgspec.convert(given, MailchimpImport).wanted == wanted
+
+
+@pytest.mark.parametrize("given", [{"lists": []}, {"lists": ""}, {"lists": 3}, {"sweep": "soon"}])
+def test_what_is_wrong_with_an_import(given: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(given, MailchimpImport)
+
+
+# ---- a run's start
+
+
+def test_the_first_run_reads_all_and_sweeps() -> None:
+    (gather,) = starts(MailchimpImport())
+    assert isinstance(gather, Gather)
+    assert gather.if_dead == "fail"
+    (lists,) = gather.tasks
+    assert lists == Lists(True, (), Job(STARTED, records=True, whole=True), {})
+    assert gather.then == Swept((("lists", ""), ("members", "")), UNIX)
+
+
+def test_a_sweep_keeps_to_the_lists_that_are_read() -> None:
+    (gather,) = starts(MailchimpImport(lists=("a", "b")), streams=["members"])
+    assert [each.list for each in gather.tasks] == ["a", "b"]
+    assert gather.then.prefixes == (("members", "a/"), ("members", "b/"))
+
+
+def test_the_next_run_begins_a_minute_before_the_last_change_that_was_read() -> None:
+    synced = Synced("2025-12-31T12:00:00+00:00", ((1767182370.0, "lately"), (1767182000.0, "long ago")))
+    cursors = {
+        "sweep": str(UNIX - 3600),
+        "members:a": msgspec.json.encode(synced).decode(),
+        "late:a": msgspec.json.encode(Synced("", ((1767182400.0, "late"),))).decode(),
+    }
+    a, b = starts(
+        MailchimpImport(lists=("a", "b"), deliver=Delivery("crm", "/x")), streams=["members"], cursors=cursors
+    )
+    assert (a.list, a.phase, a.since, a.newest) == ("a", "first", "2025-12-31T11:59:00+00:00", synced.since)
+    assert a.delivered == ((1767182370.0, "lately"), (1767182400.0, "late"))
+    assert (b.list, b.since, b.delivered) == ("b", "", ())
+    (again,) = starts(MailchimpImport(deliver=Delivery("crm", "/x")), full=True, cursors=cursors)
+    assert again.tasks[0].job.again
+    (swept,) = starts(MailchimpImport(sweep="30m"), cursors=cursors)
+    assert isinstance(swept, Gather)
+
+
+def test_without_a_sink_nothing_is_swept() -> None:
+    (lists,) = starts(MailchimpImport(deliver=Delivery("crm", "/x")), has_sink=False)
+    assert lists.records is False
+    assert lists.job.records is False
+    assert starts(MailchimpImport(deliver=Delivery("crm", "/x")), has_sink=False, streams=["lists"]) == []
+
+
+def test_a_sweep_makes_no_request(client: HttpClient) -> None:
+    outputs = perform(client, Swept((("lists", ""), ("members", "a/")), UNIX))
+    assert outputs == [Sweep("lists", ""), Sweep("members", "a/"), Cursor("sweep", str(UNIX))]
+
+
+# ---- whose key it is
+
+
+@responses.activate
+def test_the_guard_tells_the_account(client: HttpClient) -> None:
+    basic = base64.b64encode(f"crawlerd:{KEY}".encode()).decode()
+    match = [header_matcher({"Authorization": f"Basic {basic}"})]
+    responses.get(f"{API}/", json={"account_id": "abc"}, match=match)
+    assert mailchimp.guard is not None
+    assert perform(client, mailchimp.guard) == [Identity("abc")]
+
+
+@responses.activate
+@pytest.mark.parametrize(("status", "body"), [(404, {}), (403, {"detail": "no"}), (200, {}), (200, [])])
+def test_a_key_that_may_not_say_whose_it_is_goes_on(client: HttpClient, status: int, body: Any) -> None:
+    responses.get(f"{API}/", status=status, json=body)
+    assert mailchimp.guard is not None
+    assert perform(client, mailchimp.guard) == []
+
+
+# ---- lists
+
+
+@responses.activate
+def test_lists_lead_to_their_members(client: HttpClient) -> None:
+    query = {
+        "count": "1000", "offset": "0", "sort_field": "date_created", "sort_dir": "ASC",
+        "exclude_fields": "lists._links,_links",
+    }  # fmt: skip
+    body = {"lists": [{"id": "a"}, {"id": "b"}], "total_items": 2}
+    responses.get(f"{API}/lists", json=body, match=[query_param_matcher(query)])
+    synced = {"b": Synced("2025-12-31T12:00:00+00:00")}
+    assert perform(client, Lists(True, (), JOB, synced)) == [
+        Record("lists", "a", {"id": "a"}),
+        Members("a", JOB),
+        Record("lists", "b", {"id": "b"}),
+        Members(
+            "b",
+            JOB,
+            since="2025-12-31T11:59:00+00:00",
+            newest="2025-12-31T12:00:00+00:00",
+            deliver_from="2025-12-31T11:59:00+00:00",
+        ),
+    ]
+    assert perform(client, Lists(True, ("b", "x"), None, {})) == [Record("lists", "b", {"id": "b"})]
+
+
+# ---- members
+
+
+@responses.activate
+def test_a_page_ends_before_its_last_time_which_the_next_one_reads_again(client: HttpClient) -> None:
+    query = {
+        "count": "1000", "offset": "0", "sort_field": "last_changed", "sort_dir": "ASC",
+        "exclude_fields": "members._links,_links",
+    }  # fmt: skip
+    first, second, third = (member(str(n), f"2025-01-01T00:00:0{n}+00:00") for n in (1, 2, 3))
+    body = {"members": [first, second, third], "total_items": 9}
+    responses.get(f"{API}/lists/a%2F1/members", json=body, match=[query_param_matcher(query)])
+    *records, following = perform(client, Members("a/1", JOB))
+    assert records == [Record("members", "a/1/1", first), Record("members", "a/1/2", second)]
+    assert following == Members("a/1", JOB, since=second["last_changed"], newest=second["last_changed"])
+    query["since_last_changed"] = second["last_changed"]
+    body = {"members": [second, third], "total_items": 2}
+    responses.get(f"{API}/lists/a%2F1/members", json=body, match=[query_param_matcher(query)])
+    assert isinstance(following, Members)
+    assert perform(client, following) == [
+        Record("members", "a/1/3", third),
+        Cursor("members:a/1", json.dumps({"since": third["last_changed"], "delivered": []}, separators=(",", ":"))),
+    ]
+
+
+@responses.activate
+def test_members_that_changed_since_the_run_began_are_delivered_after_the_others(client: HttpClient) -> None:
+    page = [member("1"), member("2", "2026-01-01T00:00:00+00:00"), member("3", "2026-01-01T00:00:05+00:00")]
+    responses.get(f"{API}/lists/a/members", json={"members": page, "total_items": 3})
+    job = Job(STARTED, records=True, deliver=Delivery("crm", "/x", fields={"id": "id"}))
+    record, cursor, gather = perform(client, Members("a", job, phase="first"))
+    assert record == Record("members", "a/1", page[0])
+    assert isinstance(cursor, Cursor)
+    assert isinstance(gather, Gather)
+    (post,) = gather.tasks
+    assert isinstance(post, ForAccount)
+    assert isinstance(post.args, Post)
+    assert (post.account, post.args.path, post.args.data) == ("crm", "/x", ({"id": "1"},))
+    tail = gather.then
+    assert isinstance(tail, Members)
+    assert (tail.phase, tail.since) == ("after", "2025-12-31T23:59:59+00:00")
+    *records, cursor, post = perform(client, tail)
+    assert [each.key for each in records if isinstance(each, Record)] == ["a/2", "a/3"]
+    assert isinstance(post, ForAccount)
+    assert isinstance(post.args, Post)
+    assert [each["id"] for each in post.args.data] == ["2", "3"]
+    assert isinstance(cursor, Cursor)
+    assert cursor.stream == "late:a"
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        {},
+        {"members": {}},
+        {"members": ["x"]},
+        {"members": [{"id": 1, "last_changed": STARTED}]},
+        {"members": [{"id": "", "last_changed": STARTED}]},
+        {"members": [{"id": "1"}]},
+        {"members": [member("1", "yesterday")]},
+        {"members": [{"id": "1", "last_changed": 5}]},
+    ],
+)
+def test_a_wrong_body_is_transient(client: HttpClient, body: Any) -> None:
+    responses.get(f"{API}/lists/a/members", json=body)
+    with pytest.raises(Transient, match="wrong body"):
+        perform(client, Members("a", JOB))
+
+
+@responses.activate
+def test_another_order_than_asked_for_is_permanent(client: HttpClient) -> None:
+    page = [member("1", "2025-01-02T00:00:00+00:00"), member("2", "2025-01-01T00:00:00+00:00")]
+    responses.get(f"{API}/lists/a/members", json={"members": page, "total_items": 2})
+    with pytest.raises(Permanent, match="not come in the order of last_changed"):
+        perform(client, Members("a", JOB))
+
+
+# ---- what Mailchimp refuses
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("status", "body", "expected", "text"),
+    [
+        (429, "<html>", Throttled, "HTTP 429 without JSON"),
+        (403, "<html>", Throttled, "HTTP 403 without JSON"),
+        (403, "", Throttled, "HTTP 403 without JSON"),
+        (429, '{"detail": "You have exceeded the limit of 10 simultaneous connections."}', Throttled, "10 simultan"),
+        (403, '{"title": "Forbidden", "detail": "You may not"}', Denied, "You may not"),
+        (401, '{"title": "API Key Invalid", "detail": "Your API key may be invalid"}', Unauthorized, "may be invalid"),
+        (404, '{"detail": "The requested resource could not be found."}', Permanent, "could not be found"),
+        (500, '{"detail": "An unexpected internal error"}', Transient, "internal error"),
+    ],
+)
+def test_refusals(client: HttpClient, status: int, body: str, expected: type[CrawlerdError], text: str) -> None:
+    responses.get(f"{API}/lists/a/members", status=status, body=body)
+    with pytest.raises(CrawlerdError, match=text) as caught:
+        perform(client, Members("a", JOB))
+    assert type(caught.value) is expected
+    if isinstance(caught.value, Throttled):
+        assert caught.value.scope == "account"
+        assert caught.value.concurrency is ("simultaneous" in body)

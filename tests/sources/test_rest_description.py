@@ -1,0 +1,305 @@
+"""Descriptions of REST sources: what their author is told, the schema for editors, the page that documents them."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+
+from crawlerd.core.errors import ConfigurationError
+from crawlerd.settings import load
+from crawlerd.sources.rest import Options, describe, make
+from crawlerd.sources.rest.description import read
+from crawlerd.sources.rest.schema import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "config/sources").glob("*.toml"))
+
+VALID = """
+name = "shop"
+base_url = "https://shop.example"
+variables = ["region"]
+[endpoints.orders]
+path = "/orders"
+[endpoints.lines]
+parent = "orders"
+path = "/orders/{parent.id}/lines"
+"""
+
+
+def problems_of(toml: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        read(tomllib.loads(toml), "shop.toml")
+    return caught.value.problems
+
+
+def with_(table: str, line: str) -> str:
+    """VALID, with a line set or added in the description itself, in `endpoints.orders` or in `endpoints.lines`."""
+    key = line.partition(" =")[0]
+    head, orders, lines = re.split(r"(?=^\[endpoints)", VALID, flags=re.MULTILINE)
+    parts = {"": head, "orders": orders, "lines": lines}
+    rest = "\n".join(each for each in parts[table].splitlines() if not each.startswith(f"{key} ="))
+    parts[table] = f"{rest}\n{line}\n"
+    return "".join(parts.values())
+
+
+WRONG = [
+    ("", 'name = "Shop"', "name: must be lower-case letters"),
+    ("", 'name = "a_view"', "name: must be lower-case letters"),
+    ("", 'colour = "red"', "colour: unknown key; known: "),
+    ("", 'base_url = "http://shop.example"', "base_url: must begin with https://"),
+    ("", 'base_url = "https://u:p@shop.example"', "base_url: must not carry a user"),
+    ("", 'auth = { type = "bearr" }', 'auth: type "bearr" is unknown; did you mean "bearer"?'),
+    ("", "auth = {}", "auth: type is missing"),
+    ("", 'auth = { type = "header" }', 'auth.name: is missing; write for example name = "X-Api-Key"'),
+    ("", 'auth = { type = "header", name = "a b" }', "auth.name: is not the name of a header"),
+    ("", 'auth = { type = "bearer", key = "secret" }', "auth.key: unknown key; known: type"),
+    ("", 'auth = { type = "oauth2", token_url = "http://idp.example/t" }', "auth.token_url: must begin with https://"),
+    ("", 'headers = { Authorization = "Bearer x" }', "headers.Authorization: is not set here; [auth] says"),
+    ("", 'headers = { X = "a\\nb" }', "headers.X: must be printable ASCII characters"),
+    (
+        "",
+        'parameters = { a = "{parent.id}" }',
+        'parameters.a: "{parent.id}" belongs into the parameters of an endpoint',
+    ),
+    ("", 'limits = "5/fortnight"', 'limits: "5/fortnight" is not a limit'),
+    ("", "concurrency = 0", "concurrency: must be 1 or more"),
+    ("", 'paginator = { type = "ofset" }', 'paginator: type "ofset" is unknown; did you mean "offset"?'),
+    ("", 'paginator = { type = "offset", siz = 1 }', 'paginator.siz: unknown key; did you mean "size"?'),
+    ("", 'paginator = { type = "offset", size = 0 }', "paginator.size: must be 1 or more"),
+    ("", 'paginator = { type = "cursor_in_body", parameter = "c" }', "paginator.cursor: is missing; write for example"),
+    ("", 'paginator = { type = "cursor_in_header", header = "X" }', "paginator: needs exactly one of parameter and"),
+    ("", 'errors = [{ status = 200, action = "skip" }]', "errors: would take every good response for an error"),
+    ("", 'errors = [{ status = "4xx", action = "skip" }]', "errors[0].status: must be a whole number, not text"),
+    ("", 'errors = [{ status = 404, action = "ignore" }]', 'errors[0].action: must be "skip", "empty", "retry"'),
+    ("", 'errors = [{ status = 404, action = "skip", wait_header = "X" }]', 'are for action = "throttle"'),
+    ("", 'errors = [{ status = 404, action = "skip", equals = "X" }]', "equals needs header"),
+    ("orders", 'path = "orders"', 'endpoints.orders.path: must begin with "/"'),
+    ("orders", 'path = "/orders?a=1"', 'endpoints.orders.path: must begin with "/"'),
+    ("orders", 'path = "/{id}"', "endpoints.orders.path: braces hold a field, {parent.id} or {variables.name}"),
+    ("orders", 'path = "/{"', "endpoints.orders.path: braces hold a field"),
+    ("orders", 'path = "/{parent.id}"', 'endpoints.orders.path: "{parent.id}" needs parent = "…"'),
+    ("orders", 'path = "/{variables.zone}"', 'endpoints.orders.path: there is no variable "zone"; declare it'),
+    ("orders", "parameters = { a = 2024-01-01 }", "endpoints.orders.parameters.a: must be text, a number"),
+    ("orders", "parameters = { a = nan }", "endpoints.orders.parameters.a: must be text, a number"),
+    ("orders", 'records = "data["', "endpoints.orders.records: is not a JMESPath expression such as"),
+    ("orders", "primary_key = []", "endpoints.orders.primary_key: "),
+    ("orders", 'primary_key = ["id", "a b"]', "endpoints.orders.primary_key: is not a JMESPath expression"),
+    ("orders", 'from_parent = { a = "id" }', 'endpoints.orders.from_parent: needs parent = "…"'),
+    ("orders", 'incremental = { parameter = "since" }', "endpoints.orders.incremental.field: is missing"),
+    (
+        "orders",
+        'incremental = { field = "at", overlap = 5 }',
+        "endpoints.orders.incremental.overlap: must be a duration",
+    ),
+    (
+        "orders",
+        'incremental = { field = "at", format = "number", overlap = "5m" }',
+        "endpoints.orders.incremental.overlap: must be a whole number",
+    ),
+    ("orders", "cost = 0", "endpoints.orders.cost: must be 1 or more"),
+    ("orders", "tombstones = 1", "endpoints.orders.tombstones: must be true or false, not a number"),
+    ("lines", 'parent = "order"', 'endpoints.lines.parent: there is no [endpoints.order]; did you mean "orders"?'),
+    ("lines", 'parent = "lines"', "endpoints.lines.parent: leads round in a circle: lines → lines"),
+    ("lines", 'path = "/lines"', "endpoints.lines: asks the same for each record of its parent"),
+    (
+        "lines",
+        'incremental = { field = "at", format = "number" }',
+        'endpoints.lines: incremental.format = "number" is for lists without parent',
+    ),
+]
+
+
+def test_the_valid_one_is() -> None:
+    assert set(read(tomllib.loads(VALID), "shop.toml").endpoints) == {"orders", "lines"}
+
+
+@pytest.mark.parametrize(("table", "line", "problem"), WRONG)
+def test_what_is_wrong_is_told_with_file_and_key(table: str, line: str, problem: str) -> None:
+    (told,) = problems_of(with_(table, line))
+    assert told.startswith("shop.toml: ")
+    assert problem in told
+
+
+def test_everything_wrong_is_told_at_once() -> None:
+    wrong = """
+auth = { type = "none", x = 1 }
+[endpoints.a]
+path = "a"
+parent = "c"
+paginator = { type = "pages" }
+[endpoints.Bad]
+path = "/{nothing}"
+"""
+    told = [each.split(": ")[1] for each in problems_of(wrong)]
+    assert set(told) == {
+        "name", "auth.x", "endpoints.a.path", "endpoints.a.parent", "endpoints.a.paginator", "endpoints.Bad",
+        "endpoints.Bad.path",
+    }  # fmt: skip
+
+
+def test_a_description_without_endpoints_is_refused() -> None:
+    assert "endpoints: is missing" in problems_of('name = "shop"')[0]
+    assert "endpoints" in problems_of('name = "shop"\n[endpoints]')[0]
+
+
+# ---- from the configuration
+
+CONFIG = """
+[daemon]
+state_dir = "var"
+[sinks.warehouse]
+type = "sqlite"
+path = "warehouse.db"
+[accounts.eu]
+source = "rest"
+description = "shop.toml"
+variables = { region = "eu" }
+[accounts.us]
+source = "rest"
+description = "shop.toml"
+variables = { region = "us" }
+limits = "7/second"
+[imports.eu]
+account = "eu"
+sink = "warehouse"
+streams = ["lines"]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "shop.toml").write_text(VALID)
+    (tmp_path / "crawlerd.toml").write_text(CONFIG)
+    return tmp_path
+
+
+def config_problems(folder: Path, old: str = "", new: str = "") -> list[str]:
+    (folder / "crawlerd.toml").write_text(CONFIG.replace(old, new, 1) if old else CONFIG)
+    with pytest.raises(ConfigurationError) as caught:
+        load(folder / "crawlerd.toml")
+    return [each.replace(f"{folder}/", "") for each in caught.value.problems]
+
+
+def test_accounts_of_one_description_share_its_source(folder: Path) -> None:
+    settings = load(folder / "crawlerd.toml")
+    assert settings.accounts["eu"].source == settings.accounts["us"].source == "shop"
+    assert set(settings.sources) == set(settings.descriptions) == {"shop"}
+    assert settings.accounts["us"].options == {"description": "shop.toml", "variables": {"region": "us"}}
+    assert settings.accounts["eu"].base_url == "https://shop.example"
+    assert (settings.limits["eu"].limits, settings.limits["us"].limits) == ((), ("7/second",))
+    assert settings.imports["eu"].streams == ("lines",)
+
+
+def test_a_wrong_description_is_told_once_and_with_all_else(folder: Path) -> None:
+    (folder / "shop.toml").write_text(with_("orders", 'records = "["').replace('"shop"', '"Shop"'))
+    problems = config_problems(folder, 'streams = ["lines"]', 'streams = ["lines"]\nscheddule = "1h"')
+    assert [each.split(": ")[:2] for each in problems] == [
+        ["crawlerd.toml", "imports.eu.scheddule"],
+        ["shop.toml", "name"],
+        ["shop.toml", "endpoints.orders.records"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (
+            'description = "shop.toml"\n',
+            "",
+            "crawlerd.toml: accounts.eu: an option of the source rest is wrong: Object",
+        ),
+        (
+            '"shop.toml"',
+            '"shp.toml"',
+            "crawlerd.toml: accounts.eu: an option of the source rest is wrong: description:",
+        ),
+        ('"shop.toml"', "7", "crawlerd.toml: accounts.eu: an option of the source rest is wrong: Expected"),
+        ('{ region = "eu" }', "{}", 'is wrong: variables: shop.toml wants variables = { region = "…" }'),
+        ('{ region = "eu" }', '{ region = "eu", zone = "b" }', 'variables: "zone" is not one of shop.toml'),
+        ('"lines"', '"linse"', 'imports.eu.streams: "linse" is not a stream of rest; did you mean "lines"?'),
+        ("variables =", "variabels =", 'accounts.eu.variabels: unknown key; did you mean "variables"?'),
+    ],
+)
+def test_an_account_that_is_wrong_is_told(old: str, new: str, problem: str, folder: Path) -> None:
+    assert any(problem in each for each in config_problems(folder, old, new))
+
+
+def test_two_descriptions_of_one_name_are_refused(folder: Path) -> None:
+    (folder / "other.toml").write_text(VALID.replace("/orders", "/others"))
+    text = CONFIG.replace('"shop.toml"', '"other.toml"', 1)
+    (folder / "crawlerd.toml").write_text(text)
+    with pytest.raises(ConfigurationError, match=r'another description .* calls itself "shop" too'):
+        load(folder / "crawlerd.toml")
+
+
+def test_the_name_of_an_installed_source_is_taken(folder: Path) -> None:
+    (folder / "shop.toml").write_text(VALID.replace('"shop"', '"stripe"'))
+    assert any("the name of an installed source" in each for each in config_problems(folder))
+
+
+def test_a_file_that_is_no_toml_is_told(folder: Path) -> None:
+    (folder / "shop.toml").write_bytes(b"name = \xff")
+    assert config_problems(folder) == ["shop.toml: is not UTF-8 text (byte 7)"]
+    (folder / "shop.toml").write_text("name = shop")
+    assert config_problems(folder)[0].startswith("shop.toml: is not valid TOML: ")
+
+
+def test_an_endpoint_that_costs_more_than_its_limit_is_told(folder: Path) -> None:
+    (folder / "shop.toml").write_text(with_("orders", "cost = 8"))
+    assert any("accounts.us.limits" in each and "shop.orders" in each for each in config_problems(folder))
+
+
+# ---- schema, examples, documentation
+
+
+def test_the_schema_that_lies_here_is_current() -> None:
+    assert (ROOT / "config/sources/rest.schema.json").read_text() == schema(), "crawlerd source schema > …"
+
+
+def test_the_schema_takes_what_is_right_and_nothing_else() -> None:
+    validator = jsonschema.Draft202012Validator(json.loads(schema()))
+    validator.check_schema(validator.schema)
+    for path in EXAMPLES:
+        assert not list(validator.iter_errors(tomllib.loads(path.read_text()))), path
+    assert not list(validator.iter_errors(tomllib.loads(VALID)))
+    for line in ("colour = 1", 'auth = { type = "bearr" }', 'paginator = { type = "offset", siz = 1 }', "limits = 1"):
+        assert list(validator.iter_errors(tomllib.loads(with_("", line)))), line
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_the_examples_are_sources(path: Path) -> None:
+    document = tomllib.loads(path.read_text())
+    assert path.read_text().startswith("#:schema rest.schema.json\n")
+    variables = dict.fromkeys(document.get("variables", ()), "x")
+    source = make(describe(Options(str(path), variables), ROOT))
+    assert source.name == path.stem
+    assert source.auth is not None
+
+
+def keys(node: Any) -> Iterator[str]:
+    for name, each in node.get("$defs", {}).items():
+        yield from (f"{name}.{key}" for key in each["properties"])
+    yield from node["properties"]
+
+
+def test_every_key_is_documented() -> None:
+    page = (ROOT / "docs/rest-sources.md").read_text()
+    missing = [key for key in keys(json.loads(schema())) if f"`{key.rpartition('.')[2]}`" not in page]
+    assert not missing
+
+
+def test_the_documented_example_is_valid() -> None:
+    page = (ROOT / "docs/rest-sources.md").read_text()
+    blocks = [block for block in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if block.startswith("name =")]
+    assert blocks
+    for block in blocks:
+        read(tomllib.loads(block), "docs/rest-sources.md")
