@@ -248,11 +248,10 @@ class Workbench:
         bucket = account.buckets.get(number)
         if bucket is None:
             limits = account.spec.by_bucket.get(name, account.spec.bucket_limits)
-            bucket = BucketQueue(
-                number, account, self._limiter(f"{account_number}/{number}", limits, account.spec), now
-            )
+            most = account.spec.bucket_concurrency.get(name)
+            limiter = self._limiter(f"{account_number}/{number}", limits, account.spec, most)
+            bucket = BucketQueue(number, account, limiter, now)
             bucket.keys = [(item, [account.name, name]) for item in parse_limits(limits)]
-            bucket.limiter.concurrency = account.spec.bucket_concurrency.get(name)
             bucket.limiter.blocked_until = max(bucket.limiter.blocked_until, blocked_until)
             account.buckets[number] = bucket
         self.awaited -= bucket.asked

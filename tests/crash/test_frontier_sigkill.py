@@ -164,10 +164,10 @@ def test_a_second_owner_is_told_of_the_first_by_pid_until_that_is_killed(tmp_pat
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MiB."""
+    """A file system of 5 MiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "crawlerd-test", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=5m", "crawlerd-test", str(folder)]
     if subprocess.run(command, capture_output=True).returncode:
         pytest.skip("NOT TESTED: a disk that is really full; mounting one needs root")
     try:
