@@ -31,7 +31,7 @@ SHOWN = 3  # records, of those that a run has lost
 WIDTH = 300  # characters of a problem
 WORDS = {"batches": "records", "children": "tasks", "gathers": "groups", "greatest": "cursors"}
 
-Place = tuple[str, str, str]  # part of the account, stream, key
+Place = tuple[str, str, str]  # part of the account, stream, key, or the beginning of keys
 Rows = dict[Place, Any]
 
 
@@ -52,7 +52,8 @@ def check(
 
     AssertionError lists what is wrong: a task that fails, or asks twice, or does not give the same again; paging that
     comes back to where it was, or goes on after 10,000 tasks; one key for two records; values that JSON cannot hold;
-    records that another run has not; an error that does not become what the engine needs to know.
+    a sweep before the last record; records that another run has not; an error that does not become what the engine
+    needs to know.
 
     streams: all by default. options, import_options: what the account and the import say beside the usual keys. Records
     of a part of the account are under "<part>/<stream>". ValueError for what cannot be checked: `client="aws"`.
@@ -178,6 +179,7 @@ class _Crawl:
         self.asked: dict[str, _Item] = {}  # the first task of each kind that has made a request
         self._plan, self._killed = plan, killed
         self._written: Rows = {}
+        self._swept: list[Place] = []
         self._known: set[tuple[str, str]] = set()
         self._queue: deque[_Item] = deque()
 
@@ -236,12 +238,18 @@ class _Crawl:
                 if data is None:
                     self.rows.pop(place, None)
                     continue
+                if place not in self._written and any(_covers(sweep, place) for sweep in self._swept):
+                    self.worker.problem(
+                        f"{item.task.kind}: {batch.stream} {key} comes when its stream was swept already"
+                    )
                 if self._written.setdefault(place, data) != data:
                     self.worker.problem(f"{item.task.kind}: two records of {batch.stream} have the key {key!r}")
                 self.rows[place] = data
         for stream, prefix in outcome.sweeps:
-            for place in set(self.rows) - set(self._written):
-                if place[:2] == (item.part, stream) and place[2].startswith(prefix):
+            sweep = item.part, stream, prefix
+            self._swept.append(sweep)
+            for place in self.rows.keys() - self._written.keys():
+                if _covers(sweep, place):
                     del self.rows[place]
 
     def _take(self, item: _Item, outcome: Complete) -> None:
@@ -282,6 +290,10 @@ class _Crawl:
             outer = group.opener.group
             self._add(group.then, group.opener, outer, always=True)
             group = outer
+
+
+def _covers(sweep: Place, place: Place) -> bool:
+    return place[:2] == sweep[:2] and place[2].startswith(sweep[2])
 
 
 def _meet_faults(crawl: _Crawl) -> None:
