@@ -176,7 +176,7 @@ class _Crawl:
 
     def __init__(self, worker: _Worker, plan: RunPlan, rows: Rows, *, killed: bool = False) -> None:
         self.worker, self.rows, self.cursors = worker, rows, dict(plan.cursors)
-        self.asked: dict[str, _Item] = {}  # the first task of each kind that has made a request
+        self.asked: dict[str, _Item] = {}  # the first task of each kind that has made a request, and is done
         self._plan, self._killed = plan, killed
         self._written: Rows = {}
         self._swept: list[Place] = []
@@ -211,13 +211,13 @@ class _Crawl:
     def _perform(self, item: _Item) -> Complete | None:
         outcome, requests = self.worker.perform(item)
         kind = item.task.kind
-        if requests:
-            self.asked.setdefault(kind, item)
         if requests > 1:
             self.worker.problem(f"{kind}: {requests} requests in one task; yield another task for the next one")
         if not isinstance(outcome, Complete):
             self.worker.problem(f"{kind} {item.task.payload}: {_said(outcome)}")
             return None
+        if requests:
+            self.asked.setdefault(kind, item)
         for each in outcome.skipped:
             if each.reason.startswith(UNSERIALISABLE):
                 self.worker.problem(f"{kind}: the record {each.key!r} of {each.stream} {each.reason}")
@@ -239,9 +239,7 @@ class _Crawl:
                     self.rows.pop(place, None)
                     continue
                 if place not in self._written and any(_covers(sweep, place) for sweep in self._swept):
-                    self.worker.problem(
-                        f"{item.task.kind}: {batch.stream} {key} comes when its stream was swept already"
-                    )
+                    self.worker.problem(f"{item.task.kind}: {batch.stream} {key} comes after the sweep of its stream")
                 if self._written.setdefault(place, data) != data:
                     self.worker.problem(f"{item.task.kind}: two records of {batch.stream} have the key {key!r}")
                 self.rows[place] = data
