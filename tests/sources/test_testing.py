@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import responses
+from aws_proxy import AwsProxy, organization
+from mailchimp_api import KEY, Mailchimp
+from rest_api import RestApi, objects
 
 from crawlerd.core.errors import CrawlerdError
 from crawlerd.demo.objects import STREAMS, expected
@@ -29,10 +33,13 @@ from crawlerd.source import (
     TaskArgs,
     Transient,
 )
-from crawlerd.sources.aws_org import aws_org
+from crawlerd.sources.aws_contacts import aws_contacts
+from crawlerd.sources.mailchimp import MailchimpImport, mailchimp
+from crawlerd.sources.rest import make
 from crawlerd.sources.stripe import stripe
 from crawlerd.sources.stripe.pages import Connect
-from crawlerd.testing import MOST_TASKS, check
+from crawlerd.testing import check
+from crawlerd.testing.crawl import MOST_TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,6 +48,20 @@ if TYPE_CHECKING:
 
 API = "https://api.shop.example"
 ITEMS = [{"id": f"i{number}", "number": number} for number in range(25)]
+DECLARED = """
+name = "api"
+auth = { type = "none" }
+
+[endpoints.items]
+path = "/body/items"
+records = "data"
+paginator = { type = "cursor_in_body", cursor = "meta.next", parameter = "from" }
+
+[endpoints.parts]
+parent = "items"
+path = "/link/items/{parent.id}/parts"
+paginator = { type = "link_header" }
+"""
 EVERYTHING = {"items": {item["id"]: item for item in ITEMS}}
 
 
@@ -311,11 +332,6 @@ def test_an_api_that_fails_is_told_with_the_task() -> None:
             check(stripe, base_url=server.url, secret=server.key(1), streams=["charges"])
 
 
-def test_only_http_sources_can_be_checked() -> None:
-    with pytest.raises(ValueError, match="aws"):
-        check(aws_org)
-
-
 def test_stripe(quiet_api: Server) -> None:
     found = check(stripe, base_url=quiet_api.url, secret=quiet_api.key(1))
     for stream in STREAMS:
@@ -334,3 +350,27 @@ def test_stripe_with_connected_accounts() -> None:
     parts = {stream.partition("/")[0] for stream in found if "/" in stream}
     assert len(parts) == 2
     assert all(found[f"{part}/customers"].keys() for part in parts)
+
+
+def test_mailchimp() -> None:
+    with Mailchimp({"a": 120, "b": 30}, most=50) as server:
+        found = check(mailchimp, base_url=server.url, secret=KEY, import_options=MailchimpImport())
+        assert found["members"].keys() == server.everything().keys()
+
+
+def test_a_declared_source_with_a_list_below_another() -> None:
+    with RestApi() as api:
+        api.lists = {
+            "/items": objects(12),
+            "/items/*/parts": lambda parent: objects(11 if parent == "o5" else 1, f"{parent}-"),
+        }
+        found = check(make(tomllib.loads(DECLARED)), base_url=api.url)
+    assert (len(found["items"]), len(found["parts"])) == (12, 22)
+
+
+def test_aws() -> None:
+    with organization(accounts=25, units=1, policies=0) as org, AwsProxy(org.address, limits={}) as proxy:
+        proxy.management = "123456789012"
+        options = {"endpoint_url": proxy.url}
+        found = check(aws_contacts, secret="AKID:key", streams=["alternate_contacts"], options=options)
+    assert {key: row.get("EmailAddress") for key, row in found["alternate_contacts"].items()} == org.truth["contacts"]
