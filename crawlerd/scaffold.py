@@ -110,15 +110,15 @@ def files(name: str) -> dict[str, str]:
 
 
 def new_source(name: str, folder: Path) -> Path:
-    """Writes the package into a new folder in `folder`, and returns it. CrawlerdError when the name will not do, or
-    the folder exists or cannot be written."""
+    """Writes the package into a new folder in `folder`, and returns it. ValueError when the name will not do,
+    CrawlerdError when the folder exists or cannot be written."""
     if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
-        raise CrawlerdError(
+        raise ValueError(
             f"{name!r} cannot be the name of a source: lower-case letters and digits, words apart by one _, "
             f"a letter first, at most {LONGEST_NAME}; such as my_shop"
         )
     if name in source_names():
-        raise CrawlerdError(f"a source {name} is installed already; take another name")
+        raise ValueError(f"a source {name} is installed already; take another name")
     made = folder / f"crawlerd-{name.replace('_', '-')}"
     try:
         made.mkdir()

@@ -60,7 +60,10 @@ def new_source(
     from crawlerd.scaffold import new_source
 
     with exit_codes():
-        folder = new_source(name, Path())
+        try:
+            folder = new_source(name, Path())
+        except ValueError as error:
+            fail(error, EXIT_USAGE)
         typer.echo(f"{folder} is ready; try it: cd {folder} && pip install -e '.[test]' && pytest")
 
 
