@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -44,6 +44,15 @@ class AttemptApi(Protocol):
 
     sent_at: float
     done_at: float
+
+
+class NoRequest:
+    """What a task whose kind has cost 0 gets for an API: no limit has counted it."""
+
+    sent_at = done_at = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"a task whose kind has cost 0 makes no request, and has no {name}")
 
 
 class Client(Protocol):

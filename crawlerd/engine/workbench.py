@@ -154,6 +154,8 @@ class Choice(msgspec.Struct, frozen=True):
 
     def free_at(self, now: float) -> float:
         """When its limits permit it to start."""
+        if not self.cost:
+            return -math.inf
         at = self.account.limiter.free_at(now, self.cost)
         return at if self.bucket is None else max(at, self.bucket.limiter.free_at(now, self.cost))
 
@@ -319,11 +321,15 @@ class Workbench:
             if bucket.resting:
                 continue
             if bucket.heads:
-                cost = self._cost(bucket)
-                at = min(at, max(bucket.limiter.free_at(now, cost), account.limiter.free_at(now, cost)))
+                at = min(at, self._free_at(bucket, now))
             elif bucket.more and not bucket.asked:
                 self._refill(bucket, now)
         return at
+
+    def _free_at(self, bucket: BucketQueue, now: float) -> float:
+        """When limits permit the bucket's first task to start; a task that makes no request, at once."""
+        cost = self._cost(bucket) if bucket.heads else 1
+        return max(bucket.limiter.free_at(now, cost), bucket.account.limiter.free_at(now, cost)) if cost else -math.inf
 
     def _cost(self, bucket: BucketQueue) -> int:
         return self._costs.get(bucket.heads[-1].kind, 1)
@@ -362,16 +368,15 @@ class Workbench:
             urgency = (self._priority(bucket), bucket.served)
             if best is not None and urgency > most_urgent:
                 continue
-            cost = self._cost(bucket)
-            if max(bucket.limiter.free_at(now, cost), account.limiter.free_at(now, cost)) <= now:
+            if self._free_at(bucket, now) <= now:
                 best, most_urgent = bucket, urgency
         if best is None:
             return None
         cost, heads = self._cost(best), best.heads
-        if not self._granted(account, best, cost, now):
+        if cost and not self._granted(account, best, cost, now):
             return None
-        limited = not (best.limiter.unlimited and account.limiter.unlimited)
-        count = 1 if limited else min(len(heads), most)
+        limited = cost > 0 and not (best.limiter.unlimited and account.limiter.unlimited)
+        count = 1 if limited or not cost else min(len(heads), most)
         tasks = heads[-count:]
         tasks.reverse()
         del heads[-count:]
@@ -506,8 +511,7 @@ class Workbench:
         bucket.resting = bucket.resting or now - bucket.since > TURN_SECONDS
         if bucket.asked or bucket.out:
             return
-        quiet_at, cost = bucket.limiter.quiet_at(), self._cost(bucket) if bucket.heads else 1
-        until = max(bucket.limiter.free_at(now, cost), bucket.account.limiter.free_at(now, cost))
+        quiet_at, until = bucket.limiter.quiet_at(), self._free_at(bucket, now)
         if now + SLEEP_SECONDS < until < math.inf and quiet_at <= until:
             bucket.resting = bucket.leaving = True
             sleep(bucket, until)
