@@ -10,7 +10,7 @@ from crawlerd.clients.http import HttpApi, HttpClient
 from crawlerd.core.outcome import Bury, Complete, Defer, Pause, Retry
 from crawlerd.core.problems import one_line
 from crawlerd.core.task import Task
-from crawlerd.engine.attempt import attempt
+from crawlerd.engine.attempt import NoRequest, attempt
 from crawlerd.source import Response
 
 if TYPE_CHECKING:
@@ -49,13 +49,16 @@ class Worker:
 
     def perform(self, task: NewTask, part: str, fault: Fault | None = None) -> Performed:
         account = msgspec.structs.replace(self._account, part=part)
+        leased = Task(1, 0, task.priority, 1, task.kind, 0, task.payload)
+        kind = self.source.kinds.get(task.kind)
+        if kind is not None and kind.cost == 0:
+            return Performed(attempt(self.source, account, NoRequest(), leased, jitter=0.5), 0, good=False)
         api: _Api | _WatchedAws
         if isinstance(self._client, HttpClient):
             api = _Api(self._client, self.source, account)
         else:
             api = _WatchedAws(self._client.open(self.source, account))
         api.fault = fault
-        leased = Task(1, 0, task.priority, 1, task.kind, 0, task.payload)
         outcome = attempt(self.source, account, api, leased, jitter=0.5)
         return Performed(outcome, api.requests, api.good)
 

@@ -232,6 +232,13 @@ def test_what_is_wrong_with_a_handler_is_found(name: str) -> None:
     assert any(each in said for each in wanted.split("|")), said
 
 
+def test_a_request_that_no_limit_counts_is_found() -> None:
+    source = Source("shop", base_url=API, streams=["items"])
+    source.handles(Page, sequential=True, cost=0)(right)
+    source.starts(lambda plan: [Page()])
+    assert "a task whose kind has cost 0 makes no request" in problems(source)
+
+
 def test_only_what_is_wrong_is_told() -> None:
     lines = problems(shop(swallows_errors)).splitlines()
     assert lines[0] == "the source shop:"
