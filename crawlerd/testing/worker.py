@@ -49,26 +49,27 @@ class Worker:
 
     def perform(self, task: NewTask, part: str, fault: Fault | None = None) -> Performed:
         account = msgspec.structs.replace(self._account, part=part)
-        leased = Task(1, 0, task.priority, 1, task.kind, 0, task.payload)
         kind = self.source.kinds.get(task.kind)
-        if kind is not None and kind.cost == 0:
-            return Performed(attempt(self.source, account, NoRequest(), leased, jitter=0.5), 0, good=False)
-        api: _Api | _WatchedAws
-        if isinstance(self._client, HttpClient):
-            api = _Api(self._client, self.source, account)
+        api: _Api | _WatchedAws | NoRequest
+        if kind and not kind.cost:
+            api = NoRequest()
+        elif isinstance(self._client, HttpClient):
+            api = _Api(self._client, self.source, account, fault)
         else:
-            api = _WatchedAws(self._client.open(self.source, account))
-        api.fault = fault
+            api = _WatchedAws(self._client.open(self.source, account), fault)
+        leased = Task(1, 0, task.priority, 1, task.kind, 0, task.payload)
         outcome = attempt(self.source, account, api, leased, jitter=0.5)
+        if isinstance(api, NoRequest):
+            return Performed(outcome, 0, good=False)
         return Performed(outcome, api.requests, api.good)
 
 
 class _Api(HttpApi):
     """Counts what a handler asks for, and answers with an error instead."""
 
-    requests = 0
-    good = False
-    fault: Fault | None = None
+    def __init__(self, client: HttpClient, source: Source, account: AccountSpec, fault: Fault | None) -> None:
+        super().__init__(client, source, account)
+        self.requests, self.good, self._fault = 0, False, fault
 
     def request(self, *args: Any, **options: Any) -> Response:
         self.requests += 1
@@ -78,23 +79,19 @@ class _Api(HttpApi):
         """Below all that HttpApi makes of an answer, above the request for an access token."""
         answer = super()._authorised(prepare)
         self.good = isinstance(answer, Response) and 200 <= answer.status < 300
-        return self.fault.make(answer) if self.fault and isinstance(answer, Response) else answer
+        return self._fault.make(answer) if self._fault and isinstance(answer, Response) else answer
 
 
 class _WatchedAws:
     """The same for a source with `client="aws"`."""
 
-    requests = 0
-    good = False
-    fault: Fault | None = None
-
-    def __init__(self, api: AwsApi) -> None:
-        self._api = api
+    def __init__(self, api: AwsApi, fault: Fault | None) -> None:
+        self.requests, self.good, self._api, self._fault = 0, False, api, fault
 
     def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         self.requests += 1
-        if self.fault:
-            raise self.fault.error()
+        if self._fault:
+            raise self._fault.error()
         answer = self._api.call(service, operation, **parameters)
         self.good = True
         return answer
