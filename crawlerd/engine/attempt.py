@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from crawlerd.source import Output, RunPlan
 
 DATA = (dict, Mapping, type(None))  # dict first: it is quicker by far
+UNSERIALISABLE = "cannot be serialised"  # how the reason of such a record begins
 LONGEST_KEY = 1000  # characters of a key that are kept of a record that is set aside
 
 _encode = msgspec.json.Encoder().encode
@@ -170,7 +171,7 @@ def _batch(stream: str, records: list[Record], skipped: list[Skipped]) -> Batch:
                 good.append(_encode((record.key, record.data)))
                 kept.append(record)
             except (ValueError, TypeError, OverflowError, RecursionError) as error:
-                reason = f"cannot be serialised: {error}"
+                reason = f"{UNSERIALISABLE}: {error}"
                 skipped.append(Skipped(stream, _printable(record.key, LONGEST_KEY), _printable(reason, 300)))
         rows, records = b"[" + b",".join(good) + b"]", kept
     fields: set[str] = set()
