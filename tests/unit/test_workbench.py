@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from crawlerd.core.account import LimitSpec
 from crawlerd.core.task import Task
 from crawlerd.engine import workbench
-from crawlerd.engine.workbench import FIRST_WANT, MOST_WANT, REFILL_SECONDS, Choice, Guard, Workbench
+from crawlerd.engine.queues import FIRST_WANT, Choice, Guard
+from crawlerd.engine.workbench import MOST_WANT, REFILL_SECONDS, Workbench
 from crawlerd.ratelimit.limiter import parse_limits
 from crawlerd.ratelimit.quota import Ask, Grant
 
