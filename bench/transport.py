@@ -1,4 +1,4 @@
-"""Where a worker's CPU time for a page of 100 records goes, and what libcurl under `requests`' adapter API would save."""
+"""Where a worker's CPU time for a page of 100 records goes, and what libcurl under `requests`' API would save."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def main() -> None:
                 least[name] = min(least[name], (time.thread_time() - before) / args.times)
         whole = next(iter(least.values()))
         rows = [
-            (name, f"{each * 1e6:,.0f}", f"{1 / each:,.0f}" if name[0] == "a" else "", f"{whole / each:.2f}" if name[0] == "a" else "")
+            (name, f"{each * 1e6:,.0f}", *((f"{1 / each:,.0f}", f"{whole / each:.2f}") if name[0] == "a" else ("", "")))
             for name, each in least.items()
         ]
     print(table(("", "least CPU µs", "a second per core", "times as many"), rows))
