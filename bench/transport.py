@@ -20,10 +20,11 @@ from urllib3 import HTTPHeaderDict, HTTPResponse
 from crawlerd.clients.deadline import Deadline
 from crawlerd.clients.http import HttpClient, read_body
 from crawlerd.core.account import AccountSpec
-from crawlerd.core.outcome import Complete
+from crawlerd.core.outcome import Complete, Result
 from crawlerd.core.task import Task
 from crawlerd.demo.server import Server, running
 from crawlerd.engine.attempt import attempt
+from crawlerd.engine.wire import Done, frame
 from crawlerd.engine.worker import GARBAGE_OBJECTS
 from crawlerd.sources.stripe import stripe
 
@@ -94,11 +95,11 @@ def measures(server: Server) -> dict[str, Callable[[], object]]:
     client, over_curl, curl = HttpClient(connections=1), HttpClient(connections=1), CurlAdapter()
     over_curl._adapter = curl  # type: ignore[assignment]  # what `crawlerd[fast]` would do
 
-    def perform(api: Any) -> Complete:
+    def perform(api: Any) -> bytes:
         outcome = attempt(stripe, spec, api, task, jitter=0.0)
         assert isinstance(outcome, Complete), outcome
         assert sum(batch.count for batch in outcome.batches) == 100, outcome
-        return outcome
+        return frame(Done([Result(1, outcome)]))
 
     params = {"limit": 100, "starting_after": None, "expand[]": None, "created[gte]": None, "created[lte]": None}
     api = client.open(stripe, spec)

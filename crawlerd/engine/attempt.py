@@ -168,4 +168,6 @@ def _batch(stream: str, records: list[Pair], skipped: list[Skipped]) -> Batch:
                 skipped.append(Skipped(stream, _printable(pair[0], LONGEST_KEY), _printable(reason, 300)))
         rows, records = b"[" + b",".join(good) + b"]", kept
     fields = set[str]().union(*(data for _, data in records if data))
-    return Batch(stream, len(records), rows.decode(), sorted(map(str, fields)))
+    if not rows.isascii():
+        rows.decode()  # a msgspec.Raw may hold anything
+    return Batch(stream, len(records), rows, sorted(map(str, fields)))
