@@ -62,8 +62,7 @@ class TaskArgs:
         cls.kind = kind
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """One imported object. data None is a tombstone: the object is gone at the API."""
 
     stream: str

@@ -63,7 +63,7 @@ while True:
     group = []
     for task in draw.sample(heads, min(len(heads), draw.randint(1, 30))):
         children = [child(draw.randrange(10**6)) for _ in range(draw.choice([0, 1, 2]))]
-        batches = [Batch("items", 1, "[]", [])]
+        batches = [Batch("items", 1, b"[]", [])]
         outcome = draw.choice(
             [
                 Complete(batches, children),
@@ -202,7 +202,7 @@ def heads(frontier: Frontier) -> list[Any]:
 @pytest.mark.parametrize(
     "last",
     [
-        Complete([Batch("items", 1, "[]", [])], [big(number) for number in range(200)]),
+        Complete([Batch("items", 1, b"[]", [])], [big(number) for number in range(200)]),
         Retry(1.0, "x" * 500),
         Bury("gone"),
     ],
