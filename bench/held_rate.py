@@ -16,8 +16,9 @@ from pathlib import Path
 from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
+from lists_source import lists
 from pages import Session
-from rig import Others, about, table
+from rig import HERE, Others, about, install_source, table
 
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.outcome import Complete, Defer
@@ -25,7 +26,6 @@ from crawlerd.core.task import NewTask, Task
 from crawlerd.demo.server import AccountStats, Server, running
 from crawlerd.engine.attempt import attempt
 from crawlerd.source import RunPlan
-from crawlerd.sources.stripe import stripe
 
 CONFIG = """
 [daemon]
@@ -37,7 +37,7 @@ path = "var/warehouse.db"
 """
 ACCOUNT = """
 [accounts.a{number}]
-source = "stripe"
+source = "lists"
 base_url = "{url}"
 api_key = {{ env = "KEY_{number}" }}
 limits = ["{rate}/second"]
@@ -54,7 +54,9 @@ def crawlerd(server: Server, args: argparse.Namespace, place: Path) -> dict[int,
     numbers = range(1, args.accounts + 1)
     tables = "".join(ACCOUNT.format(number=n, url=server.url, rate=args.rate) for n in numbers)
     (place / "crawlerd.toml").write_text(CONFIG + tables)
-    environment = {**os.environ, **{f"KEY_{n}": Server.key(n) for n in numbers}}
+    install_source(place.resolve(), "lists", "lists_source:lists")
+    path = os.pathsep.join([str(place.resolve()), str(HERE), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, **{f"KEY_{n}": Server.key(n) for n in numbers}}
     command = [sys.executable, "-m", "crawlerd", "import", "--all", "--json"]
     done = subprocess.run(command, cwd=place, env=environment, stdout=subprocess.PIPE, check=True)
     assert json.loads(done.stdout)["state"] == "completed"
@@ -66,7 +68,7 @@ def script(server: Server, args: argparse.Namespace) -> dict[int, AccountStats]:
     clients = Session(THREADS * args.accounts)
 
     def import_account(number: int) -> None:
-        spec = AccountSpec(name=f"a{number}", source="stripe", base_url=server.url, secret=Server.key(number))
+        spec = AccountSpec(name=f"a{number}", source="lists", base_url=server.url, secret=Server.key(number))
         limiter, limit = MovingWindowRateLimiter(MemoryStorage()), parse(f"{args.rate}/second")
         open_tasks, changed = 0, threading.Condition()
 
@@ -77,7 +79,7 @@ def script(server: Server, args: argparse.Namespace) -> dict[int, AccountStats]:
                 while not limiter.hit(limit):
                     time.sleep(max(0.001, limiter.get_window_stats(limit).reset_time - time.time()))
                 alone = Task(0, 0, 0, 0, task.kind, 0, task.payload)
-                outcome = attempt(stripe, spec, clients.open(stripe, spec), alone, jitter=0.0)
+                outcome = attempt(lists, spec, clients.open(lists, spec), alone, jitter=0.0)
             for child in outcome.children:
                 submit(child)
             with changed:
@@ -91,7 +93,7 @@ def script(server: Server, args: argparse.Namespace) -> dict[int, AccountStats]:
             pool.submit(perform, task)
 
         with ThreadPoolExecutor(THREADS) as pool:
-            for task in stripe.first_tasks(RunPlan(["payment_methods"], full=True, started_at=time.time())):
+            for task in lists.first_tasks(RunPlan(["payment_methods"], full=True, started_at=time.time())):
                 submit(task)
             with changed:
                 changed.wait_for(lambda: not open_tasks)

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import psutil
 import requests
+from lists_source import lists
 from requests.adapters import HTTPAdapter
-from rig import Others, about, table
+from rig import HERE, Others, about, install_source, table
 
 from crawlerd.clients.http import HttpClient
 from crawlerd.core.account import AccountSpec
@@ -32,7 +33,6 @@ from crawlerd.engine.attempt import attempt
 from crawlerd.sink import Delivery
 from crawlerd.sinks.sqlite import SqliteSink
 from crawlerd.source import RunPlan
-from crawlerd.sources.stripe import stripe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,7 @@ path = "var/warehouse.db"
 """
 ACCOUNT = """
 [accounts.a{number}]
-source = "stripe"
+source = "lists"
 base_url = "{url}"
 api_key = {{ env = "KEY_{number}" }}
 limits = []
@@ -116,7 +116,7 @@ def threads_import(server: Server, accounts: int, threads: int, client: Any, pat
     """The peer, in this process: handlers on a thread pool, children submitted as they are yielded, and one thread
     that writes whatever has come since its last commit, so that it commits in groups as crawlerd does."""
     specs = [
-        AccountSpec(name=f"a{number}", source="stripe", base_url=server.url, secret=Server.key(number))
+        AccountSpec(name=f"a{number}", source="lists", base_url=server.url, secret=Server.key(number))
         for number in range(1, accounts + 1)
     ]
     done: SimpleQueue[tuple[str, Complete]] = SimpleQueue()
@@ -126,14 +126,14 @@ def threads_import(server: Server, accounts: int, threads: int, client: Any, pat
 
         def perform(spec: AccountSpec, task: NewTask) -> None:
             alone = Task(0, 0, 0, 0, task.kind, 0, task.payload)
-            outcome = attempt(stripe, spec, client.open(stripe, spec), alone, jitter=0.0)
+            outcome = attempt(lists, spec, client.open(lists, spec), alone, jitter=0.0)
             assert isinstance(outcome, Complete), outcome
             for child in outcome.children:
                 pool.submit(perform, spec, child)
             done.put((spec.name, outcome))
 
         for spec in specs:
-            for task in stripe.first_tasks(RunPlan(STREAMS, full=True, started_at=time.time())):
+            for task in lists.first_tasks(RunPlan(STREAMS, full=True, started_at=time.time())):
                 pool.submit(perform, spec, task)
         sink = SqliteSink(path)
         left = accounts * PAGES
@@ -141,7 +141,7 @@ def threads_import(server: Server, accounts: int, threads: int, client: Any, pat
             group = [done.get()]
             while not done.empty() and len(group) < 500:
                 group.append(done.get())
-            sink.write([Delivery("stripe", name, 1, 0.0, 0, outcome.batches) for name, outcome in group], time.time())
+            sink.write([Delivery("lists", name, 1, 0.0, 0, outcome.batches) for name, outcome in group], time.time())
             left -= len(group)
         end = time.monotonic()
         sink.close()
@@ -158,7 +158,8 @@ def crawlerd_import(server: Server, accounts: int, processes: int, threads: int,
     (place / "crawlerd.toml").write_text(CONFIG.format(processes=processes, threads=threads) + tables)
     server.reset()
     server_before = spent(psutil.Process(server.pid))
-    environment = {**os.environ, **{f"KEY_{n}": Server.key(n) for n in numbers}}
+    path = os.pathsep.join([str(place.parent), str(HERE), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, **{f"KEY_{n}": Server.key(n) for n in numbers}}
     command = [sys.executable, "-m", "crawlerd", "import", "--all", "--json"]
     with (place / "report.json").open("wb") as report:
         process = subprocess.Popen(command, cwd=place, env=environment, stdout=report)
@@ -194,6 +195,7 @@ def main() -> None:
         running(accounts=args.accounts, customers=CUSTOMERS, rate=0, cache_mb=4000) as server,
     ):
         folder = Path(name).resolve()
+        install_source(folder, "lists", "lists_source:lists")
 
         def peer(threads: int, client: type[HttpClient] | type[Session]) -> Found:
             for old in folder.glob("peer.db*"):
