@@ -76,7 +76,12 @@ class Store:
         return next(each for each in self.rows(self.status) if each["batchId"] == batch)
 
     def stored(self, batch: str) -> dict[int, dict[str, Any]]:
-        return {int(each["index"]): each for each in self.rows(self.items) if each["batchId"] == batch}
+        return {
+            int(each["index"]): {name: json.loads(each[name]) for name in ("request", "response") if name in each}
+            | ({"error": each["error"]} if "error" in each else {})
+            for each in self.rows(self.items)
+            if each["batchId"] == batch
+        }
 
     def gathered(self, batch: str) -> list[dict[str, Any]]:
         body = self.s3.get_object(Bucket=self.bucket, Key=f"out/{batch}.json.gz")["Body"].read()
@@ -125,9 +130,7 @@ def assert_exact(store: Store, batch: str, wanted: list[dict[str, Any]]) -> None
     ]
     assert store.gathered(batch) == expected
     stored = store.stored(batch)
-    assert len(stored) == len(wanted)
-    assert all(stored[each["index"]]["request"] == each["request"] for each in expected)
-    assert all(stored[each["index"]]["response"] == each["response"] for each in expected)
+    assert stored == {each["index"]: {"request": each["request"], "response": each["response"]} for each in expected}
     state = store.state(batch)
     assert (state["state"], state["taskCount"], state["done"], state["failed"]) == ("done", len(wanted), len(wanted), 0)
     assert state["times"]["started"] <= state["times"]["scattered"] <= state["times"]["ended"]

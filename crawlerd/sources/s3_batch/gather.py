@@ -101,17 +101,18 @@ def _read(api: AwsApi, args: Pages) -> Pages:
         "query",
         TableName=args.batch.job.items_table,
         KeyConditionExpression="batchId = :id AND #index BETWEEN :from AND :to",
-        ExpressionAttributeNames={"#index": "index"},
+        FilterExpression="etag = :etag",
+        ProjectionExpression="#index, #request, #response, #error",
+        ExpressionAttributeNames={f"#{name}": name for name in ("index", "request", "response", "error")},
         ExpressionAttributeValues={
             ":id": {"S": args.batch.id},
             ":from": {"N": str(args.index)},
             ":to": {"N": str(args.count - 1)},
+            ":etag": {"S": args.batch.etag},
         },
         ConsistentRead=True,
     )
-    items: dict[int, dict[str, Any]] = {
-        int(each["index"]["N"]): each for each in answer["Items"] if each["etag"]["S"] == args.batch.etag
-    }
+    items: dict[int, dict[str, Any]] = {int(each["index"]["N"]): each for each in answer["Items"]}
     last = answer.get("LastEvaluatedKey")
     end = int(last["index"]["N"]) + 1 if last else args.count
     lines: list[bytes] = []
