@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 Phase = Literal["head", "first", "next", "tail", "done"]
 
 _SPACE = re.compile(r"[ \t\r\n]*")
+_OF_NUMBER = re.compile(r"[0-9.eE+-]*")
 # Only where a value ends is wanted of it.
 _value_at = JSONDecoder(parse_int=str, parse_float=str, parse_constant=str).raw_decode
 
@@ -124,6 +125,8 @@ def _value(text: str, at: int, final: bool) -> int:
         if final:
             raise ValueError(f"{error.msg} at byte {error.pos} of this piece") from None
         raise _Short from None
+    if not final and _OF_NUMBER.fullmatch(text, end):
+        raise _Short
     return end
 
 
