@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from aws_proxy import Organization, organization
+from aws_proxy import AwsProxy, Fault, Organization, Request, organization
 from boto3.dynamodb.types import TypeDeserializer
 from installation import until
 
@@ -205,7 +205,7 @@ def doubled(asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_an_http_service_processes_and_refuses_records_one_by_one(
     install: Callable[..., Installation], store: Store
 ) -> None:
-    """A failure is retried under its key; a refusal is narrowed down to the record; so is what is wrong in the input."""
+    """A failure is retried under its key; a refusal is narrowed down to the record."""
     failed: list[int] = []
 
     def answer(asked: list[dict[str, Any]]) -> tuple[int, Any]:
@@ -307,7 +307,7 @@ def test_a_second_event_changes_nothing_and_a_corrected_object_does(
     assert store.state("b1") == before
     assert len((here.folder / "calls").read_text().split()) == 1
     assert "in/b1.json" not in store.objects()
-    changed = [{"itemNo": 5, "price": 0.1}] * 30
+    changed = [{"itemNo": 5, "price": 0.1}] * 4
     store.put("b1", {"records": changed})
     assert here.run("import", "prices").code == 0
     assert_exact(store, "b1", changed)
@@ -323,6 +323,38 @@ def test_a_large_batch_is_read_in_ranges_and_sent_in_parts(install: Callable[...
     etag = store.s3.head_object(Bucket=store.bucket, Key="out/b1.json.gz")["ETag"]
     assert "-2" in etag or "-3" in etag  # of how many parts
     assert not store.s3.list_multipart_uploads(Bucket=store.bucket).get("Uploads")
+
+
+def test_throttled_and_unprocessed_writes_slow_the_writer_and_lose_nothing(
+    moto: Organization, install: Callable[..., Installation], store: Store
+) -> None:
+    with AwsProxy(moto.address, limits={}) as proxy:
+
+        def own(request: Request) -> dict[str, Any] | None:
+            if request.operation != "BatchWriteItem" or len(proxy.seen) % 3:
+                return None
+            return {"UnprocessedItems": request.body["RequestItems"]}  # none of them
+
+        def fault(request: Request) -> Fault | None:
+            throttled = request.operation == "BatchWriteItem" and len(proxy.seen) % 4 == 0
+            return Fault(400, "ProvisionedThroughputExceededException") if throttled else None
+
+        def answered(request: Request, answer: dict[str, Any]) -> dict[str, Any]:
+            """Half of the items are written, and all said not to be: writing them again does no harm."""
+            if request.operation == "BatchWriteItem":
+                ((table, items),) = request.body["RequestItems"].items()
+                answer["UnprocessedItems"] = {table: items[: len(items) // 2]}
+            return answer
+
+        proxy.own, proxy.fault, proxy.changed = own, fault, answered
+        here = settle(install, store, chunk=30)
+        here.config["accounts"]["aws"]["endpoint_url"] = proxy.url
+        store.put("b1", {"records": records(200)})
+        done = here.run("import", "prices")
+    assert done.code == 0, done.stdout
+    assert_exact(store, "b1", records(200))
+    assert "0 throttled" not in done.stdout
+    assert "0 dead" in done.stdout
 
 
 def test_announced_by_a_queue(install: Callable[..., Installation], store: Store) -> None:

@@ -108,7 +108,55 @@ class Scattered(TaskArgs, kind="s3_batch.scattered"):
 def scattered(api: AwsApi, args: Scattered) -> Iterator[Output]:
     facts = {"taskCount": args.count, "times_scattered": now()} | ({"error": args.problem} if args.problem else {})
     api.call("dynamodb", "update_item", **args.batch.update(**facts))
-    yield from ()
+    yield Trim(args.batch, args.count)
+
+
+@dataclass(frozen=True)
+class Trim(TaskArgs, kind="s3_batch.trim"):
+    """Looks for items behind the batch's own: an earlier object of its name had more records."""
+
+    batch: Batch
+    count: int
+
+
+@s3_batch.handles(Trim, stream="items", bucket="dynamodb")
+def trim(api: AwsApi, args: Trim) -> Iterator[Output]:
+    answer = api.call(
+        "dynamodb",
+        "query",
+        TableName=args.batch.job.items_table,
+        KeyConditionExpression="batchId = :id AND #index >= :count",
+        ProjectionExpression="#index",
+        ExpressionAttributeNames={"#index": "index"},
+        ExpressionAttributeValues={":id": {"S": args.batch.id}, ":count": {"N": str(args.count)}},
+        ConsistentRead=True,
+        Limit=MOST_ITEMS,
+    )
+    if answer["Items"]:
+        yield Erase(args.batch, args.count, tuple(int(each["index"]["N"]) for each in answer["Items"]))
+
+
+@dataclass(frozen=True)
+class Erase(TaskArgs, kind="s3_batch.erase"):
+    batch: Batch
+    count: int
+    indexes: tuple[int, ...]
+
+
+@s3_batch.handles(Erase, stream="items", bucket="dynamodb")
+def erase(api: AwsApi, args: Erase) -> Iterator[Output]:
+    keys = [{"batchId": {"S": args.batch.id}, "index": {"N": str(index)}} for index in args.indexes]
+    _sent(api, args.batch.job.items_table, [{"DeleteRequest": {"Key": key}} for key in keys])
+    yield Trim(args.batch, args.count)
+
+
+def _sent(api: AwsApi, table: str, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sends items, and returns those that DynamoDB has left out because it has too much to do."""
+    answer = api.call("dynamodb", "batch_write_item", RequestItems={table: requests})
+    left: list[dict[str, Any]] = answer.get("UnprocessedItems", {}).get(table, [])
+    if len(left) == len(requests):
+        raise Throttled("none of the items was processed")
+    return left
 
 
 @dataclass(frozen=True)
@@ -230,7 +278,7 @@ def write(api: AwsApi, args: Write) -> Iterator[Output]:
     batch, items, table = args.batch, args.items, args.batch.job.items_table
     requests = [{"PutRequest": {"Item": stored(batch, each)}} for each in items]
     try:
-        answer = api.call("dynamodb", "batch_write_item", RequestItems={table: requests})
+        unprocessed = _sent(api, table, requests)
     except (Denied, NotFound):
         raise
     except Permanent as error:
@@ -244,8 +292,6 @@ def write(api: AwsApi, args: Write) -> Iterator[Output]:
         said = _printable(f"its item cannot be written: {error}")
         yield Write(batch, (Item(items[0].index, NOTHING, error=said),))
         return
-    left = {int(each["PutRequest"]["Item"]["index"]["N"]) for each in answer.get("UnprocessedItems", {}).get(table, ())}
-    if len(left) == len(items):
-        raise Throttled("none of the items was processed")
+    left = {int(each["PutRequest"]["Item"]["index"]["N"]) for each in unprocessed}
     if left:
         yield replace(args, items=tuple(each for each in items if each.index in left))
