@@ -1,5 +1,4 @@
-"""A generic account at any HTTP API: it receives deliveries, records of an import in batches, and calls of tasks of
-other accounts, which get the answer back."""
+"""A generic account at any HTTP API: it receives deliveries of records in batches, and calls of other accounts."""
 
 from __future__ import annotations
 

@@ -357,6 +357,19 @@ def test_throttled_and_unprocessed_writes_slow_the_writer_and_lose_nothing(
     assert "0 dead" in done.stdout
 
 
+def test_an_item_that_dynamodb_refuses_is_an_error_and_the_rest_is_kept(
+    install: Callable[..., Installation], store: Store
+) -> None:
+    here = settle(install, store)
+    wanted = [{"itemNo": number, "price": 1, "noise": "x" * (450_000 if number == 17 else 1)} for number in range(30)]
+    store.put("b1", {"records": wanted})
+    assert here.run("import", "prices").code == 0
+    refused = [each for each in store.gathered("b1") if "response" not in each]
+    assert [each["index"] for each in refused] == [17]
+    assert "item cannot be written" in refused[0]["error"]
+    assert store.state("b1")["failed"] == 1
+
+
 def test_announced_by_a_queue(install: Callable[..., Installation], store: Store) -> None:
     """Messages go when what they announce is in the frontier; one that announces nothing stays."""
     url = store.sqs.create_queue(QueueName=f"queue-{store.bucket}", Attributes={"VisibilityTimeout": "0"})["QueueUrl"]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 RANGE = 4 << 20  # bytes read at once; a record is at most that long
 MOST_BYTES = 1 << 20  # of a chunk: a task's arguments lie in the frontier and in memory
 MOST_ITEMS = 25  # that BatchWriteItem takes
+OUTWARD = 4  # priority of what is nearly done: it goes before more chunks, so that the frontier stays small
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,7 @@ def _printable(text: str) -> str:
     return text[:1000].encode(errors="backslashreplace").decode()
 
 
-@s3_batch.handles(Answered, stream="items", bucket="process")
+@s3_batch.handles(Answered, stream="items", bucket="process", priority=OUTWARD)
 def answered(api: AwsApi, args: Answered) -> Iterator[Output]:
     """No request. A chunk that was refused is halved, until it shows for which of its records."""
     asked = msgspec.json.decode(args.about, type=Chunk)
@@ -272,7 +273,7 @@ def _written(batch: Batch, items: Sequence[Item] | Iterator[Item]) -> Iterator[W
         yield Write(batch, items[at : at + MOST_ITEMS])
 
 
-@s3_batch.handles(Write, stream="items", bucket="dynamodb")
+@s3_batch.handles(Write, stream="items", bucket="dynamodb", priority=OUTWARD)
 def write(api: AwsApi, args: Write) -> Iterator[Output]:
     """Writing an item again writes the same. One that DynamoDB refuses is found by halves, and kept as an error."""
     batch, items, table = args.batch, args.items, args.batch.job.items_table
