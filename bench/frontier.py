@@ -28,7 +28,8 @@ from crawlerd.core.account import AccountSpec, Daemon, ImportSpec, LimitSpec, Si
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import Task
 from crawlerd.engine.engine import Engine
-from crawlerd.engine.workbench import Choice, Workbench
+from crawlerd.engine.queues import Choice
+from crawlerd.engine.workbench import Workbench
 from crawlerd.frontier.reader import FrontierReader
 from crawlerd.frontier.sqlite import Frontier, Settled
 from crawlerd.ratelimit.window import Stamp

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import requests
+from aiohttp import web
 from rig import about, table
 
-from crawlerd.demo.server import Server, running
+from crawlerd.demo import api
+from crawlerd.demo.server import Options, Server
+from crawlerd.demo.stripe import split
 
 CONFIG = """
 [daemon]
@@ -52,29 +60,54 @@ def crawl(server: Server, rate: int, endpoint: int, streams: Sequence[str]) -> i
         return int(run["records"])
 
 
+class Recording(api.LocalApi):
+    """Also notes when each request arrived, and for what."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self.arrivals: list[tuple[float, str]] = []
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.raw_path == "/_arrivals":
+            return web.json_response(self.arrivals)
+        if request.raw_path.startswith("/v1/"):
+            self.arrivals.append((time.monotonic(), split(request.path).stream))
+        return await super().handle(request)
+
+
+@contextmanager
+def recording(**options: float) -> Iterator[Server]:
+    """The local API in a process of its own."""
+    command = [sys.executable, __file__, "--server", json.dumps({"parent": os.getpid(), **options})]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield Server(process.stdout.readline().split()[-1], process.pid)
+        finally:
+            process.terminate()
+
+
 def measure(what: str, customers: int, rate: int, endpoint: int, streams: Sequence[str], latency: float) -> list[str]:
-    with running(
-        accounts=1, customers=customers, rate=rate, endpoint_rate=endpoint, latency=latency, cache_mb=0
-    ) as server:
+    options = {"customers": customers, "rate": rate, "endpoint_rate": endpoint, "latency": latency, "cache_mb": 0}
+    with recording(accounts=1, **options) as server:
         records = crawl(server, rate, endpoint, streams)
-        seen = server.stats().accounts[1]
-    assert seen.first is not None
-    assert seen.last is not None
-    took, requests = seen.last - seen.first, seen.requests
-    least = max(requests / rate, *(each.served / (endpoint or rate) for each in seen.endpoints.values()))
-    pages = -(-customers // 100)
+        arrivals = requests.get(f"{server.url}/_arrivals", timeout=10).json()
+        throttled = sum(server.stats().accounts[1].throttled.values())
+    counts = Counter(stream for _, stream in arrivals if stream not in ("account", "events"))
+    listed = [at for at, stream in arrivals if stream in counts]
+    took = listed[-1] - listed[0]
+    least = max(len(listed) / rate, *(count / (endpoint or rate) for count in counts.values()))
     return [
         what,
         f"{latency * 1000:.0f} ms",
         f"{records:,}",
-        f"{requests:,}",
-        f"{requests / pages - 1:+.1%}" if len(streams) == 1 else "",
-        f"{took:.1f} s",
+        f"{len(listed):,}",
+        f"{len(listed) / -(-customers // 100) - 1:+.1%}" if len(streams) == 1 else "",
+        f"{took:.2f} s",
         f"{took / least - 1:+.1%}",
-        str(sum(seen.throttled.values())),
-        " ".join(
-            f"{name} {each.served / took:.1f}/s" for name, each in sorted(seen.endpoints.items()) if each.served > took
-        ),
+        f"{arrivals[-1][0] - arrivals[0][0] - took:.2f} s",
+        str(throttled),
+        " ".join(f"{name} {count / took:.1f}/s" for name, count in counts.most_common(3)),
     ]
 
 
@@ -82,7 +115,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--customers", type=int, default=100_000)
     parser.add_argument("--rate", type=int, default=100)
+    parser.add_argument("--server", help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.server:
+        api.LocalApi = Recording
+        asyncio.run(api.serve(Options(**json.loads(asked.server))))
+        return
     rows = [
         measure("customers", asked.customers, asked.rate, 0, ["customers"], latency) for latency in (0.02, 0.05, 0.15)
     ]
@@ -99,6 +137,7 @@ def main() -> None:
         "over pages",
         "took",
         "over requests ÷ limits",
+        "before and after",
         "429s",
         "endpoints",
     ]

@@ -13,7 +13,7 @@ import typer
 
 from crawlerd import __version__
 from crawlerd.exits import EXIT_FAILED, EXIT_USAGE, exit_codes, fail
-from crawlerd.source_commands import source
+from crawlerd.source_commands import new, source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +33,7 @@ app.add_typer(dead, name="dead")
 frontier = typer.Typer(help="The database of runs and tasks.", no_args_is_help=True)
 app.add_typer(frontier, name="frontier")
 app.add_typer(source, name="source")
+app.add_typer(new, name="new")
 show = typer.Typer(help="What was imported.", no_args_is_help=True)
 app.add_typer(show, name="show")
 

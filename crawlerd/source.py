@@ -62,8 +62,7 @@ class TaskArgs:
         cls.kind = kind
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """One imported object. data None is a tombstone: the object is gone at the API."""
 
     stream: str
@@ -348,7 +347,7 @@ class Source:
         give the same text only one task is made. priority: 0 first … 9 last; by default sequential kinds go first, so
         that no chain is left over at the end. wide: it yields many tasks, and goes before
         ordinary ones while few are queued, and after them while many are. cost: how many ordinary requests one counts
-        as, against every limit.
+        as, against every limit; 0 for a task that makes none, which no limit then holds up.
         """
 
         def register(handler: Handler) -> Handler:

@@ -1,4 +1,4 @@
-"""`crawlerd source …`: sources that TOML files describe."""
+"""`crawlerd source …`: sources that TOML files describe. `crawlerd new …`: what begins a source in Python."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from crawlerd.source import Source
 
 source = typer.Typer(help="Sources that TOML files describe.", no_args_is_help=True)
+new = typer.Typer(help="Begin something of your own.", no_args_is_help=True)
 
 
 @source.command(name="test")
@@ -49,6 +50,21 @@ def source_schema() -> None:
     from crawlerd.sources.rest.schema import schema
 
     typer.echo(schema(), nl=False)
+
+
+@new.command(name="source")
+def new_source(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the source, as accounts will say it.")],
+) -> None:
+    """Write a package with a source in Python that works, and its test, into the folder crawlerd-NAME."""
+    from crawlerd.scaffold import new_source
+
+    with exit_codes():
+        try:
+            folder = new_source(name, Path())
+        except ValueError as error:
+            fail(error, EXIT_USAGE)
+        typer.echo(f"{folder} is ready; try it: cd {folder} && pip install -e '.[test]' && pytest")
 
 
 def _account_of(config: Path, file: Path, name: str | None) -> tuple[Source, AccountSpec] | None:

@@ -16,12 +16,13 @@ ERROR_LIMIT = 500  # characters of an error text that are kept
 class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Records of one stream, serialised once, by the worker.
 
-    rows: a JSON array of [key, data] pairs; data null is a tombstone. fields: the top-level names seen in data.
+    rows: a JSON array of [key, data] pairs in UTF-8, from worker to sink: making text of it and bytes
+    again is a tenth of a page. data null is a tombstone. fields: the top-level names seen in data.
     """
 
     stream: str
     count: int
-    rows: str
+    rows: bytes
     fields: list[str]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from crawlerd.core.task import NewGather, NewTask, Task
     from crawlerd.source import Output, RunPlan
 
+    Pair = tuple[str, Mapping[str, Any] | None]  # a record's key and data, as they are serialised
+
 DATA = (dict, Mapping, type(None))  # dict first: it is quicker by far
+UNSERIALISABLE = "cannot be serialised"  # how the reason of such a record begins
 LONGEST_KEY = 1000  # characters of a key that are kept of a record that is set aside
 
 _encode = msgspec.json.Encoder().encode
@@ -43,6 +46,15 @@ class AttemptApi(Protocol):
 
     sent_at: float
     done_at: float
+
+
+class NoRequest:
+    """What a task whose kind has cost 0 gets for an API: no limit has counted it."""
+
+    sent_at = done_at = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"a task whose kind has cost 0 makes no request, and has no {name}")
 
 
 class Client(Protocol):
@@ -85,7 +97,7 @@ def begin(source: Source, plan: RunPlan, source_of: SourceOf) -> Complete:
 
 
 def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf) -> Complete:
-    records: dict[str, list[Record]] = {}
+    records: dict[str, list[Pair]] = {}
     children: list[NewTask] = []
     gathers: list[NewGather] = []
     cursors: list[tuple[str, str]] = []
@@ -96,10 +108,11 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf) -> 
     for output in outputs:
         match output:
             case Record():
-                if not isinstance(output.key, str) or not isinstance(output.data, DATA):
-                    kinds = type(output.key).__name__, type(output.data).__name__
+                pair = key, data = output.key, output.data
+                if not isinstance(key, str) or not isinstance(data, DATA):
+                    kinds = type(key).__name__, type(data).__name__
                     raise TypeError(f"a Record's key is text and its data a mapping or None, not {kinds}")
-                records.setdefault(output.stream, []).append(output)
+                records.setdefault(output.stream, []).append(pair)
             case TaskArgs() | ForAccount() | ForPart():
                 child = source.new_task(output, source_of)
                 _text(child.bucket)
@@ -148,23 +161,23 @@ def _printable(text: str, limit: int) -> str:
     return str(text)[:limit].encode(errors="backslashreplace").decode()[:limit]
 
 
-def _batch(stream: str, records: list[Record], skipped: list[Skipped]) -> Batch:
+def _batch(stream: str, records: list[Pair], skipped: list[Skipped]) -> Batch:
     """Serialises a stream's records, setting aside those that JSON or UTF-8 cannot hold."""
     _stream(stream)
     try:
-        rows = _encode([(record.key, record.data) for record in records])
+        rows = _encode(records)
     except (ValueError, TypeError, OverflowError, RecursionError):
         good: list[bytes] = []
-        kept: list[Record] = []
-        for record in records:
+        kept: list[Pair] = []
+        for pair in records:
             try:
-                good.append(_encode((record.key, record.data)))
-                kept.append(record)
+                good.append(_encode(pair))
+                kept.append(pair)
             except (ValueError, TypeError, OverflowError, RecursionError) as error:
-                reason = f"cannot be serialised: {error}"
-                skipped.append(Skipped(stream, _printable(record.key, LONGEST_KEY), _printable(reason, 300)))
+                reason = f"{UNSERIALISABLE}: {error}"
+                skipped.append(Skipped(stream, _printable(pair[0], LONGEST_KEY), _printable(reason, 300)))
         rows, records = b"[" + b",".join(good) + b"]", kept
-    fields: set[str] = set()
-    for record in records:
-        fields.update(record.data or ())
-    return Batch(stream, len(records), rows.decode(), sorted(map(str, fields)))
+    fields = set[str]().union(*(data for _, data in records if data))
+    if not rows.isascii():
+        rows.decode()  # a msgspec.Raw may hold anything
+    return Batch(stream, len(records), rows, sorted(map(str, fields)))

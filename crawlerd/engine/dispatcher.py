@@ -17,7 +17,7 @@ import msgspec
 from crawlerd.core.outcome import CRASHES, Bury, Complete, Crash, Defer, Outcome, Pause, Retry
 from crawlerd.core.task import Handout, Task
 from crawlerd.engine.pool import WorkerProcess
-from crawlerd.engine.workbench import Choice, Guard
+from crawlerd.engine.queues import Choice, Guard
 from crawlerd.frontier.sqlite import Settled
 from crawlerd.ratelimit.window import Stamp
 
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
     from crawlerd.core.outcome import Result
     from crawlerd.engine.clock import Clock
+    from crawlerd.engine.queues import AccountQueue, BucketQueue
     from crawlerd.engine.store import Store
     from crawlerd.engine.wire import Setup
-    from crawlerd.engine.workbench import AccountQueue, BucketQueue, Workbench
+    from crawlerd.engine.workbench import Workbench
     from crawlerd.frontier.sqlite import Bucket
     from crawlerd.ratelimit.quota import Grant
 

@@ -1,4 +1,4 @@
-"""Which task may start now: the accounts and buckets in memory, a few task heads each, and two heaps of accounts."""
+"""Which task may start now: the accounts and buckets that are in memory, and two heaps of accounts."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import math
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Literal
 
-import msgspec
-
 from crawlerd.core.outcome import Crash, Defer, Retry
 from crawlerd.core.task import DEFAULT_PRIORITY, Task
+from crawlerd.engine.queues import FIRST_WANT, AccountQueue, BucketQueue, Choice
 from crawlerd.ratelimit.adaptive import Learned
 from crawlerd.ratelimit.limiter import AUTO, Limiter, parse_limits
-from crawlerd.ratelimit.shared import Keys, SharedWindow
+from crawlerd.ratelimit.shared import SharedWindow
 from crawlerd.ratelimit.window import Stamp, StartLog
 
 if TYPE_CHECKING:
@@ -22,140 +21,10 @@ if TYPE_CHECKING:
     from crawlerd.core.outcome import Outcome
     from crawlerd.ratelimit.quota import Ask, Grant
 
-FIRST_WANT, MOST_WANT = 4, 2048  # task heads of a bucket that are asked for at once
+MOST_WANT = 2048  # task heads of a bucket that are asked for at once
 SLEEP_SECONDS = 5.0  # a bucket that waits for longer need not be in memory
 TURN_SECONDS = 30.0  # for which a bucket stays awake at most, while others sleep
 REFILL_SECONDS = 0.05  # a bucket that asks again within this time gets twice as many
-
-
-class Guard:
-    """The check of an account's credentials: while there is one, nothing else of the account starts."""
-
-    __slots__ = ("at", "leased", "task")
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-        self.at = 0.0
-        self.leased = False
-
-    def failed(self) -> int:
-        """Counts an attempt; returns how many there were."""
-        self.task = msgspec.structs.replace(self.task, attempt=self.task.attempt + 1)
-        self.leased = False
-        return self.task.attempt
-
-
-class BucketQueue:
-    """A bucket's next tasks, the most urgent one last. more: the frontier has others. asked: they are on their way.
-    out: tasks that were taken and may come back. latency: seconds that its quickest requests take, 0 before the first.
-    since: when it came into memory. resting: nothing of it starts, so that it may leave. leaving: the store was asked.
-    """
-
-    __slots__ = (
-        "account",
-        "asked",
-        "asked_at",
-        "heads",
-        "id",
-        "keys",
-        "latency",
-        "leaving",
-        "limiter",
-        "more",
-        "out",
-        "resting",
-        "served",
-        "shared",
-        "since",
-        "want",
-    )
-
-    def __init__(self, number: int, account: AccountQueue, limiter: Limiter, now: float) -> None:
-        self.id = number
-        self.since = now
-        self.resting = False
-        self.leaving = False
-        self.account = account
-        self.limiter = limiter
-        self.heads: list[Task] = []
-        self.keys: Keys = ()
-        self.more = True
-        self.asked = False
-        self.asked_at = -math.inf
-        self.want = FIRST_WANT
-        self.out = 0
-        self.served = 0
-        self.latency = 0.0
-
-    def add(self, tasks: Sequence[Task]) -> None:
-        """Takes in tasks that come the most urgent first."""
-        heads = self.heads
-        if not tasks:
-            return
-        if not heads or _order(tasks[0]) > _order(heads[0]):  # from the frontier: behind all that are here
-            heads[:0] = reversed(tasks)
-        elif _order(tasks[-1]) < _order(heads[-1]):  # given back
-            heads += reversed(tasks)
-        else:
-            heads += tasks
-            heads.sort(key=_order, reverse=True)
-
-
-def _order(task: Task) -> tuple[int, int]:
-    return task.priority, task.seq
-
-
-class AccountQueue:
-    """An account with ready tasks. turn: virtual time of its next lease, for fair shares by weight.
-    latency: as of a bucket. unevenness: share of answers that took markedly longer.
-    """
-
-    __slots__ = (
-        "buckets",
-        "guard",
-        "id",
-        "keys",
-        "latency",
-        "limiter",
-        "name",
-        "paused",
-        "shared",
-        "spec",
-        "turn",
-        "unevenness",
-        "version",
-    )
-
-    def __init__(self, number: int, name: str, spec: LimitSpec, limiter: Limiter) -> None:
-        self.id = number
-        self.name = name
-        self.spec = spec
-        self.limiter = limiter
-        self.buckets: dict[int, BucketQueue] = {}
-        self.keys = [(item, [name]) for item in parse_limits(spec.limits)]
-        self.shared: SharedWindow | None = None
-        self.guard: Guard | None = None
-        self.paused: str | None = None
-        self.latency = 0.0
-        self.turn = 0.0
-        self.unevenness = 0.0
-        self.version = 0  # of its place in the heaps: older entries there are void
-
-
-class Choice(msgspec.Struct, frozen=True):
-    """Tasks that may start now: one where there are limits, several where there are none (limited is False then).
-    bucket None: the account's guard. cost: what it counts as against limits."""
-
-    account: AccountQueue
-    bucket: BucketQueue | None
-    tasks: list[Task]
-    cost: int = 1
-    limited: bool = True
-
-    def free_at(self, now: float) -> float:
-        """When its limits permit it to start."""
-        at = self.account.limiter.free_at(now, self.cost)
-        return at if self.bucket is None else max(at, self.bucket.limiter.free_at(now, self.cost))
 
 
 class Workbench:
@@ -246,11 +115,10 @@ class Workbench:
         bucket = account.buckets.get(number)
         if bucket is None:
             limits = account.spec.by_bucket.get(name, account.spec.bucket_limits)
-            bucket = BucketQueue(
-                number, account, self._limiter(f"{account_number}/{number}", limits, account.spec), now
-            )
+            most = account.spec.bucket_concurrency.get(name)
+            limiter = self._limiter(f"{account_number}/{number}", limits, account.spec, most)
+            bucket = BucketQueue(number, account, limiter, now)
             bucket.keys = [(item, [account.name, name]) for item in parse_limits(limits)]
-            bucket.limiter.concurrency = account.spec.bucket_concurrency.get(name)
             bucket.limiter.blocked_until = max(bucket.limiter.blocked_until, blocked_until)
             account.buckets[number] = bucket
         self.awaited -= bucket.asked
@@ -319,11 +187,15 @@ class Workbench:
             if bucket.resting:
                 continue
             if bucket.heads:
-                cost = self._cost(bucket)
-                at = min(at, max(bucket.limiter.free_at(now, cost), account.limiter.free_at(now, cost)))
+                at = min(at, self._free_at(bucket, now))
             elif bucket.more and not bucket.asked:
                 self._refill(bucket, now)
         return at
+
+    def _free_at(self, bucket: BucketQueue, now: float) -> float:
+        """When limits permit the bucket's first task to start; a task that makes no request, at once."""
+        cost = self._cost(bucket) if bucket.heads else 1
+        return max(bucket.limiter.free_at(now, cost), bucket.account.limiter.free_at(now, cost)) if cost else -math.inf
 
     def _cost(self, bucket: BucketQueue) -> int:
         return self._costs.get(bucket.heads[-1].kind, 1)
@@ -362,16 +234,15 @@ class Workbench:
             urgency = (self._priority(bucket), bucket.served)
             if best is not None and urgency > most_urgent:
                 continue
-            cost = self._cost(bucket)
-            if max(bucket.limiter.free_at(now, cost), account.limiter.free_at(now, cost)) <= now:
+            if self._free_at(bucket, now) <= now:
                 best, most_urgent = bucket, urgency
         if best is None:
             return None
         cost, heads = self._cost(best), best.heads
-        if not self._granted(account, best, cost, now):
+        if cost and not self._granted(account, best, cost, now):
             return None
-        limited = not (best.limiter.unlimited and account.limiter.unlimited)
-        count = 1 if limited else min(len(heads), most)
+        limited = cost > 0 and not (best.limiter.unlimited and account.limiter.unlimited)
+        count = 1 if limited or not cost else min(len(heads), most)
         tasks = heads[-count:]
         tasks.reverse()
         del heads[-count:]
@@ -506,8 +377,7 @@ class Workbench:
         bucket.resting = bucket.resting or now - bucket.since > TURN_SECONDS
         if bucket.asked or bucket.out:
             return
-        quiet_at, cost = bucket.limiter.quiet_at(), self._cost(bucket) if bucket.heads else 1
-        until = max(bucket.limiter.free_at(now, cost), bucket.account.limiter.free_at(now, cost))
+        quiet_at, until = bucket.limiter.quiet_at(), self._free_at(bucket, now)
         if now + SLEEP_SECONDS < until < math.inf and quiet_at <= until:
             bucket.resting = bucket.leaving = True
             sleep(bucket, until)

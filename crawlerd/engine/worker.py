@@ -13,13 +13,13 @@ import sys
 import threading
 from collections import deque
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from crawlerd.core.outcome import Bury, Result
 from crawlerd.core.task import PART
-from crawlerd.engine.attempt import attempt
+from crawlerd.engine.attempt import NoRequest, attempt
 from crawlerd.engine.wire import Done, Frames, Ping, Pong, Setup, Work, frame, to_worker
 from crawlerd.sources import load_source
 
@@ -103,9 +103,10 @@ class Worker:
         if part:
             account = msgspec.structs.replace(account, part=part)
         source = self._sources[account.source]
-        api = self._client(source.client).open(source, account)
+        kind = source.kinds.get(task.kind)
+        api: Any = NoRequest() if kind and not kind.cost else self._client(source.client).open(source, account)
         outcome = attempt(source, account, api, task, jitter=jitter, source_of=self._source_of)
-        if isinstance(outcome, Bury) and (kind := source.kinds.get(task.kind)):
+        if isinstance(outcome, Bury) and kind:
             outcome = msgspec.structs.replace(outcome, stream=kind.stream)
         return Result(token, outcome, api.sent_at, api.done_at)
 

@@ -62,7 +62,7 @@ class ChangeSink(RowSink):
                 lines.append(_line(delivery, batch.stream, key, stamp.at, data))
                 known[key] = digest and f'"{digest}"'
             rows.append((key, digest))
-        super()._records(table, stamp, Batch(batch.stream, len(rows), _encode(rows).decode(), []), delivery)
+        super()._records(table, stamp, Batch(batch.stream, len(rows), _encode(rows), []), delivery)
         self._put(table, lines)
 
     def _sweep(self, table: str, bounds: Bounds, delivery: Delivery) -> None:

@@ -45,7 +45,7 @@ WHERE run <> excluded.run
   OR (deleted_at IS NULL) <> (excluded.deleted_at IS NULL)"""
 _ALL_ROWS = """SELECT ?1, value ->> 0, nullif(value -> 1, 'null'), ?2, ?3,
   iif(json_type(value, '$[1]') = 'null', ?2, NULL), iif(json_type(value, '$[1]') = 'null', NULL, 'new')
-  FROM jsonb_each(?4) WHERE true"""
+  FROM jsonb_each(CAST(?4 AS TEXT)) WHERE true"""
 _ONE_ROW = """VALUES (?1, ?4, iif(json_valid(?5), ?5, CAST(?5 AS BLOB)), ?2, ?3, iif(?5 IS NULL, ?2, NULL),
   iif(?5 IS NULL, NULL, 'new'))"""
 _CONFIRM = """CREATE TABLE IF NOT EXISTS _crawlerd_account(
@@ -170,7 +170,7 @@ class RowSink:
 
     def _pairs(self, batch: Batch, delivery: Delivery) -> list[tuple[str, str | None]]:
         """Key and JSON text (None for null) of each record, at any depth."""
-        pairs = _split(batch.rows)
+        pairs = _split(batch.rows.decode())
         if len(pairs) != batch.count:
             problem = f"a batch of {batch.stream} for {self._database.path} is not {batch.count} pairs in JSON"
             raise Refused(problem, delivery.task)

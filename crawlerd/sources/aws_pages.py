@@ -104,7 +104,7 @@ def sweeps(source: Source) -> Callable[[Sequence[TaskArgs], tuple[str, ...]], Ga
     class Gone(TaskArgs, kind=f"{source.name}.gone"):
         streams: tuple[str, ...]
 
-    @source.handles(Gone)
+    @source.handles(Gone, cost=0)
     def gone(api: AwsApi, args: Gone) -> Iterator[Output]:
         """No request."""
         for stream in args.streams:

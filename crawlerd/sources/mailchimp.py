@@ -303,7 +303,7 @@ class Swept(TaskArgs, kind="mailchimp.sweep"):
     started: float
 
 
-@mailchimp.handles(Swept)
+@mailchimp.handles(Swept, cost=0)
 def sweep(api: Api, args: Swept) -> Iterator[Output]:
     for stream, prefix in args.prefixes:
         yield Sweep(stream, prefix)

@@ -100,8 +100,8 @@ def test_restarts_do_not_exceed_the_limit(smooth: bool, api: Server, install: Ca
 
 
 def test_a_days_quota_outlives_kills(api: Server, install: Callable[..., Installation]) -> None:
-    """A kill may waste a start that was charged and did not happen; it never makes one more."""
-    here = install(url=api.url, account={**NO_LIMITS, "limits": ["40/day"]})
+    """A kill may waste starts that were charged and did not happen, one for each lease; it never makes one more."""
+    here = install(url=api.url, account={**NO_LIMITS, "limits": ["40/day"], "concurrency": 2})
     for step in (15, 10):
         assert kill_after(here.start("import", "--all"), api, step)
     command = here.start("import", "--all")

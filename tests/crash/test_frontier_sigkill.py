@@ -63,7 +63,7 @@ while True:
     group = []
     for task in draw.sample(heads, min(len(heads), draw.randint(1, 30))):
         children = [child(draw.randrange(10**6)) for _ in range(draw.choice([0, 1, 2]))]
-        batches = [Batch("items", 1, "[]", [])]
+        batches = [Batch("items", 1, b"[]", [])]
         outcome = draw.choice(
             [
                 Complete(batches, children),
@@ -164,10 +164,10 @@ def test_a_second_owner_is_told_of_the_first_by_pid_until_that_is_killed(tmp_pat
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MiB."""
+    """A file system of 5 MiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "crawlerd-test", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=5m", "crawlerd-test", str(folder)]
     if subprocess.run(command, capture_output=True).returncode:
         pytest.skip("NOT TESTED: a disk that is really full; mounting one needs root")
     try:
@@ -202,7 +202,7 @@ def heads(frontier: Frontier) -> list[Any]:
 @pytest.mark.parametrize(
     "last",
     [
-        Complete([Batch("items", 1, "[]", [])], [big(number) for number in range(200)]),
+        Complete([Batch("items", 1, b"[]", [])], [big(number) for number in range(200)]),
         Retry(1.0, "x" * 500),
         Bury("gone"),
     ],

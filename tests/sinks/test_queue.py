@@ -34,7 +34,7 @@ print(queue.qsize(), queue.acked_count())
 
 
 def customers(*keys: str, run: int = 1) -> Delivery:
-    rows = msgspec.json.encode([(key, {"n": 1}) for key in keys]).decode()
+    rows = msgspec.json.encode([(key, {"n": 1}) for key in keys])
     return Delivery("stripe", "acme", run, 0.0, 1, [Batch("customers", len(keys), rows, ["n"])])
 
 

@@ -25,14 +25,12 @@ Query = Callable[..., list[tuple[Any, ...]]]
 def customers(*rows: tuple[str, dict[str, Any] | None], run: int = 1, fields: list[str] | None = None) -> Delivery:
     if fields is None:
         fields = list(dict.fromkeys(field for _, data in rows if data is not None for field in data))
-    return Delivery(
-        "stripe", "acme", run, 0.0, 1, [Batch("customers", len(rows), msgspec.json.encode(rows).decode(), fields)]
-    )
+    return Delivery("stripe", "acme", run, 0.0, 1, [Batch("customers", len(rows), msgspec.json.encode(rows), fields)])
 
 
 def raw(*rows: tuple[str, str]) -> Delivery:
     text = ",".join(f"[{msgspec.json.encode(key).decode()},{data}]" for key, data in rows)
-    return Delivery("stripe", "acme", 1, 0.0, 1, [Batch("customers", len(rows), f"[{text}]", ["n"])])
+    return Delivery("stripe", "acme", 1, 0.0, 1, [Batch("customers", len(rows), f"[{text}]".encode(), ["n"])])
 
 
 @pytest.fixture
@@ -185,7 +183,7 @@ def test_any_depth_is_kept_beside_its_neighbours(sink: SqliteSink, query: Query,
 def test_rows_that_are_no_pairs_are_refused_whole(sink: SqliteSink, query: Query, rows: str) -> None:
     good = customers(("good", {"n": 1}))
     with pytest.raises(SinkError, match="customers"):
-        sink.write([good, Delivery("stripe", "acme", 1, 0.0, 1, [Batch("customers", 1, rows, [])])], 0.0)
+        sink.write([good, Delivery("stripe", "acme", 1, 0.0, 1, [Batch("customers", 1, rows.encode(), [])])], 0.0)
     sink.write([good], 0.0)
     assert query("SELECT id FROM stripe_customers") == [("good",)]
 
@@ -226,7 +224,8 @@ def test_streams_never_share_a_table(
 ) -> None:
     with pytest.raises(SinkError, match="share"):
         sink.write(
-            [Delivery(source, "acme", 1, 0.0, 1, [Batch(stream, 0, "[]", [])]) for source, stream in (first, second)], 0
+            [Delivery(source, "acme", 1, 0.0, 1, [Batch(stream, 0, b"[]", [])]) for source, stream in (first, second)],
+            0,
         )
     assert query("SELECT name FROM sqlite_schema") == []
 

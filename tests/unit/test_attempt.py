@@ -124,8 +124,8 @@ def test_all_that_a_handler_yields_is_in_the_outcome() -> None:
 
     assert run(handler, answer=["b", "a"]) == Complete(
         [
-            Batch("names", 2, '[["b",{"n":7,"b":true}],["a",{"n":7,"a":true}]]', ["a", "b", "n"]),
-            Batch("prices", 1, '[["p",null]]', []),
+            Batch("names", 2, b'[["b",{"n":7,"b":true}],["a",{"n":7,"a":true}]]', ["a", "b", "n"]),
+            Batch("prices", 1, b'[["p",null]]', []),
         ],
         [NewTask("shop.pages", "shelf", 3, '{"number":8,"after":"x"}', unique=True, sequential=True)],
         [("names", "2026"), ("prices", "9")],
@@ -408,10 +408,16 @@ def test_a_value_of_the_wrong_type_is_a_mistake_of_the_handler_and_harms_nothing
     assert outcome.error.startswith(("unexpected TypeError: ", "unexpected UnicodeEncodeError: "))
 
 
+def test_bytes_that_are_no_utf8_do_not_leave_the_worker() -> None:
+    outcome = run(lambda api, args: iter([Record("names", "a", {"x": msgspec.Raw(b'"\xff"')})]))
+    assert isinstance(outcome, Bury)
+    assert outcome.error.startswith("unexpected UnicodeDecodeError: ")
+
+
 def test_keys_that_json_turns_into_text_are_fields_by_that_text() -> None:
     outcome = run(lambda api, args: iter([Record("names", "a", {1: "x", "b": "y"})]))  # type: ignore[dict-item] # untyped
     assert isinstance(outcome, Complete)
-    assert outcome.batches == [Batch("names", 1, '[["a",{"1":"x","b":"y"}]]', ["1", "b"])]
+    assert outcome.batches == [Batch("names", 1, b'[["a",{"1":"x","b":"y"}]]', ["1", "b"])]
 
 
 @pytest.mark.parametrize("retry_after", ["7", "soon", float("nan"), float("inf")])

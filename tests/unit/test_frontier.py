@@ -254,7 +254,7 @@ def test_a_task_that_is_to_be_tried_again_keeps_its_run_open(frontier: Frontier,
 
 def test_children_are_made_in_the_transaction_that_ends_their_parent(frontier: Frontier) -> None:
     run = begin(frontier, page(1))
-    batches = [Batch("pages", 100, "[]", []), Batch("items", 3, "[]", [])]
+    batches = [Batch("pages", 100, b"[]", []), Batch("items", 3, b"[]", [])]
     committed = frontier.commit(
         [Settled(heads(frontier)[0], 1, Complete(batches, [page(2), unique(1), unique(2)]))], now=NOW
     )
@@ -332,7 +332,7 @@ def test_skipped_records_are_counted_by_stream_with_a_reason(frontier: Frontier)
 
 def test_totals_are_what_the_sink_has_said_last(frontier: Frontier) -> None:
     run = begin(frontier, page(1), page(2))
-    batches = [Batch("pages", 100, "[]", [])]
+    batches = [Batch("pages", 100, b"[]", [])]
     for task, totals in zip(heads(frontier), (Totals(90, 80, 4, 6, 5), Totals(95, 80, 5, 10, 5)), strict=True):
         frontier.commit([Settled(task, 1, Complete(batches))], now=NOW, totals={(run, "pages"): totals})
     assert rows(frontier, "SELECT records, seen, new, changed, unchanged, tombstoned FROM tally") == [

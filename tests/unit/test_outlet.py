@@ -43,7 +43,7 @@ class Notes:
 
 
 def done(seq: int, run: int, outcome: Outcome | None = None) -> Settled:
-    page = Complete([Batch("pages", 2, "[]", [])])
+    page = Complete([Batch("pages", 2, b"[]", [])])
     return Settled(Task(seq, 1, 5, run, "shop.page", 0, "{}"), 1, outcome or page)
 
 
@@ -80,7 +80,7 @@ def test_a_delivery_has_all_that_its_task_has_for_the_sink() -> None:
             seen.extend(deliveries)
             return {}
 
-    batch, skipped = Batch("pages", 2, "[]", []), Skipped("pages", "k", "why")
+    batch, skipped = Batch("pages", 2, b"[]", []), Skipped("pages", "k", "why")
     out = outlet(one=Keeps())
     group = [
         done(7, 1, Complete([batch], skipped=[skipped], sweeps=[("pages", "p")])),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from heapq import heappop, heappush
+from typing import TYPE_CHECKING
 
 import pytest
 
 from crawlerd.core.account import LimitSpec
 from crawlerd.core.task import DEFAULT_PRIORITY, SEQUENTIAL_PRIORITY, Task
-from crawlerd.engine.workbench import Choice, Workbench
+from crawlerd.engine.workbench import Workbench
+
+if TYPE_CHECKING:
+    from crawlerd.engine.queues import Choice
 
 LATENCY = 0.25
 RATE = 100

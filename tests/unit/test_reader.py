@@ -59,7 +59,7 @@ def test_there_is_nothing_to_read_before_the_first_start(tmp_path: Path) -> None
 
 def test_the_status_shows_runs_newest_first_and_accounts_by_name(frontier: Frontier, reader: FrontierReader) -> None:
     old = begin(frontier, 1, name="old", account="zenith")
-    settle(frontier, Complete([Batch("pages", 100, "[]", [])]))
+    settle(frontier, Complete([Batch("pages", 100, b"[]", [])]))
     new = begin(frontier, 6, bucket="p")
     settle(frontier, Complete(), Bury("gone"), Retry(60.0, "reset"), Defer("slow"), bucket=2)
     frontier.commit([], now=NOW, blocked={2: NOW + 30})
@@ -98,8 +98,8 @@ def test_the_report_of_a_run_tells_what_became_of_each_stream(frontier: Frontier
     begin(frontier, 1, name="other", bucket="elsewhere")
     settle(
         frontier,
-        Complete([Batch("items", 7, "[]", []), Batch("pages", 1, "[]", [])]),
-        Complete([Batch("items", 3, "[]", [])], [], [], [Skipped("items", "i1", "cannot be serialised: \ufffd")]),
+        Complete([Batch("items", 7, b"[]", []), Batch("pages", 1, b"[]", [])]),
+        Complete([Batch("items", 3, b"[]", [])], [], [], [Skipped("items", "i1", "cannot be serialised: \ufffd")]),
         Bury("Denied: not yours", denied=True, stream="secrets"),
         Bury("gone"),
         Bury("gone too"),

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from crawlerd.core.account import LimitSpec
 from crawlerd.core.task import Task
 from crawlerd.engine import workbench
-from crawlerd.engine.workbench import FIRST_WANT, MOST_WANT, REFILL_SECONDS, Choice, Guard, Workbench
+from crawlerd.engine.queues import FIRST_WANT, Choice, Guard
+from crawlerd.engine.workbench import MOST_WANT, REFILL_SECONDS, Workbench
 from crawlerd.ratelimit.limiter import parse_limits
 from crawlerd.ratelimit.quota import Ask, Grant
 
@@ -164,6 +165,19 @@ def test_what_was_not_performed_is_as_urgent_as_before() -> None:
         bench.give_back(choice, choice.tasks[0], NOW)
     bench.add(1, 1, 4)
     assert [choice.tasks[0].seq for choice in bench.start()] == [4, 1, 2]
+
+
+def test_a_task_that_makes_no_request_waits_for_no_limit_and_counts_against_none() -> None:
+    bench = Bench({1: LimitSpec(limits=("2/second",), concurrency=2, smooth=False)}, costs={"s.sweep": 0})
+    bench.add(1, 1, 5, 5, 5)
+    assert len(bench.start()) == 2
+    bench.add(1, 2, 5, kind="s.sweep")
+    (free,) = bench.start()
+    assert free.tasks[0].kind == "s.sweep"
+    bench.finish(free, NOW)
+    assert bench.start() == []
+    (account,) = bench.accounts()
+    assert account.limiter.inflight == 2
 
 
 # what waits

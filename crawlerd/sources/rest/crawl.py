@@ -156,8 +156,8 @@ class List:
         facts: dict[str, Any] = {"stream": self.name, "cost": self._spec.cost, "priority": priority}
         source.handles(self._first, unique=True, **facts)(self.page)
         source.handles(self._next, sequential=True, **facts)(self.page)
-        source.handles(self._sweep, bucket="tombstones")(self.tombstones)
-        source.handles(self._unread, bucket="tombstones")(self.unread)
+        source.handles(self._sweep, bucket="tombstones", cost=0)(self.tombstones)
+        source.handles(self._unread, bucket="tombstones", cost=0)(self.unread)
 
     # what a run asks for first
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 
@@ -172,9 +173,10 @@ STREAMS = (*LISTS, *BELOW)
 OF_OBJECT = {kind: stream for table in (LISTS, BELOW) for stream, each in table.items() for kind in each.objects}
 
 
-def below(stream: str) -> list[str]:
+@cache  # asked for each object
+def below(stream: str) -> tuple[str, ...]:
     """The streams below the objects of a list."""
-    return [name for name, each in BELOW.items() if each.parent == stream]
+    return tuple(name for name, each in BELOW.items() if each.parent == stream)
 
 
 def one(stream: str) -> str:

@@ -90,7 +90,7 @@ class Load(TaskArgs, kind="stripe.load"):
     streams: tuple[str, ...]
 
 
-@stripe.handles(Load, stream="events", priority=0)
+@stripe.handles(Load, stream="events", priority=0, cost=0)
 def load(api: Api, args: Load) -> Iterator[Output]:
     yield from _groups(args.streams)
 
@@ -157,7 +157,7 @@ def _register_sweep(stream: str) -> type[SweepOf]:
     class One(SweepOf, kind=f"stripe.sweep.{stream}"):
         pass
 
-    @stripe.handles(One, stream=stream)
+    @stripe.handles(One, stream=stream, cost=0)
     def sweep(api: Api, args: One) -> Iterator[Output]:
         for each in args.streams:
             if each not in FORGOTTEN:

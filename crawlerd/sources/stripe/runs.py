@@ -121,7 +121,7 @@ def connected(api: Api, args: Connected) -> Iterator[Output]:
         yield replace(args, starting_after=accounts[-1]["id"])
 
 
-@stripe.handles(OneByOne, stream="accounts", bucket="accounts", unique=True)
+@stripe.handles(OneByOne, stream="accounts", bucket="accounts", unique=True, cost=0)
 def one_by_one(api: Api, args: OneByOne) -> Iterator[Output]:
     (account, connected_at), *others = args.accounts
     if args.since is not None and connected_at < args.since - SKEW:

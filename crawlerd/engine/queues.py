@@ -1,0 +1,151 @@
+"""What of accounts and buckets is in memory while tasks of them may start: queues of task heads, and what was taken."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from crawlerd.core.task import Task
+from crawlerd.ratelimit.limiter import Limiter, parse_limits
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crawlerd.core.account import LimitSpec
+    from crawlerd.ratelimit.shared import Keys, SharedWindow
+
+FIRST_WANT = 4  # task heads of a bucket that are asked for at first
+
+
+class Guard:
+    """The check of an account's credentials: while there is one, nothing else of the account starts."""
+
+    __slots__ = ("at", "leased", "task")
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.at = 0.0
+        self.leased = False
+
+    def failed(self) -> int:
+        """Counts an attempt; returns how many there were."""
+        self.task = msgspec.structs.replace(self.task, attempt=self.task.attempt + 1)
+        self.leased = False
+        return self.task.attempt
+
+
+class BucketQueue:
+    """A bucket's next tasks, the most urgent one last. more: the frontier has others. asked: they are on their way.
+    out: tasks that were taken and may come back. latency: seconds that its quickest requests take, 0 before the first.
+    since: when it came into memory. resting: nothing of it starts, so that it may leave. leaving: the store was asked.
+    """
+
+    __slots__ = (
+        "account",
+        "asked",
+        "asked_at",
+        "heads",
+        "id",
+        "keys",
+        "latency",
+        "leaving",
+        "limiter",
+        "more",
+        "out",
+        "resting",
+        "served",
+        "shared",
+        "since",
+        "want",
+    )
+
+    def __init__(self, number: int, account: AccountQueue, limiter: Limiter, now: float) -> None:
+        self.id = number
+        self.since = now
+        self.resting = False
+        self.leaving = False
+        self.account = account
+        self.limiter = limiter
+        self.heads: list[Task] = []
+        self.keys: Keys = ()
+        self.more = True
+        self.asked = False
+        self.asked_at = -math.inf
+        self.want = FIRST_WANT
+        self.out = 0
+        self.served = 0
+        self.latency = 0.0
+
+    def add(self, tasks: Sequence[Task]) -> None:
+        """Takes in tasks that come the most urgent first."""
+        heads = self.heads
+        if not tasks:
+            return
+        if not heads or _order(tasks[0]) > _order(heads[0]):  # from the frontier: behind all that are here
+            heads[:0] = reversed(tasks)
+        elif _order(tasks[-1]) < _order(heads[-1]):  # given back
+            heads += reversed(tasks)
+        else:
+            heads += tasks
+            heads.sort(key=_order, reverse=True)
+
+
+def _order(task: Task) -> tuple[int, int]:
+    return task.priority, task.seq
+
+
+class AccountQueue:
+    """An account with ready tasks. turn: virtual time of its next lease, for fair shares by weight.
+    latency: as of a bucket. unevenness: share of answers that took markedly longer.
+    """
+
+    __slots__ = (
+        "buckets",
+        "guard",
+        "id",
+        "keys",
+        "latency",
+        "limiter",
+        "name",
+        "paused",
+        "shared",
+        "spec",
+        "turn",
+        "unevenness",
+        "version",
+    )
+
+    def __init__(self, number: int, name: str, spec: LimitSpec, limiter: Limiter) -> None:
+        self.id = number
+        self.name = name
+        self.spec = spec
+        self.limiter = limiter
+        self.buckets: dict[int, BucketQueue] = {}
+        self.keys = [(item, [name]) for item in parse_limits(spec.limits)]
+        self.shared: SharedWindow | None = None
+        self.guard: Guard | None = None
+        self.paused: str | None = None
+        self.latency = 0.0
+        self.turn = 0.0
+        self.unevenness = 0.0
+        self.version = 0  # of its place in the heaps: older entries there are void
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """Tasks that may start now: one where there are limits, several where there are none (limited is False then).
+    bucket None: the account's guard. cost: what it counts as against limits."""
+
+    account: AccountQueue
+    bucket: BucketQueue | None
+    tasks: list[Task]
+    cost: int = 1
+    limited: bool = True
+
+    def free_at(self, now: float) -> float:
+        """When its limits permit it to start."""
+        if not self.cost:
+            return -math.inf
+        at = self.account.limiter.free_at(now, self.cost)
+        return at if self.bucket is None else max(at, self.bucket.limiter.free_at(now, self.cost))

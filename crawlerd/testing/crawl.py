@@ -1,0 +1,183 @@
+"""One run of a source as the frontier and a sink see it, but one task after another, in memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from crawlerd.core.outcome import Complete
+from crawlerd.core.task import PART, NewTask
+from crawlerd.engine.attempt import UNSERIALISABLE, begin
+from crawlerd.source import Permanent
+from crawlerd.testing.worker import said
+
+if TYPE_CHECKING:
+    from crawlerd.source import RunPlan
+    from crawlerd.testing.worker import Worker
+
+MOST_TASKS = 10_000  # of a run: a test's API is small, so paging that goes on does not end
+WORDS = {"batches": "records", "children": "tasks", "gathers": "groups", "greatest": "cursors"}
+
+Place = tuple[str, str, str]  # part of the account, stream, key, or the beginning of keys
+Rows = dict[Place, Any]
+
+
+@dataclass(eq=False)
+class Group:
+    """open: its tasks and groups that have not ended, and one while it is being filled."""
+
+    then: NewTask
+    opener: Item
+    open: int = 1
+
+
+@dataclass(eq=False)
+class Item:
+    """A queued task. before: the one that asked for it."""
+
+    task: NewTask
+    part: str
+    before: Item | None
+    group: Group | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.part, self.task.key()
+
+    def is_its_own_ancestor(self) -> bool:
+        other = self.before
+        while other is not None and other.key != self.key:
+            other = other.before
+        return other is not None
+
+
+class Crawl:
+    """A run, as the frontier and a sink would see it. rows: what the sink has. killed: each task is performed twice;
+    what the first time has written stays in the sink, and no one else has heard of it."""
+
+    def __init__(self, worker: Worker, plan: RunPlan, rows: Rows, *, killed: bool = False) -> None:
+        self.worker, self.rows, self.cursors = worker, rows, dict(plan.cursors)
+        self.asked: dict[str, Item] = {}  # the first task of each kind that has got an answer, and is done
+        self._plan, self._killed = plan, killed
+        self._written: Rows = {}
+        self._swept: list[Place] = []
+        self._known: set[tuple[str, str]] = set()
+        self._queue: deque[Item] = deque()
+
+    def run(self) -> bool:
+        """Whether it has come to an end."""
+        source = self.worker.source
+        try:
+            first = begin(source, self._plan, lambda _: None)
+        except Permanent as error:
+            self.worker.problem(str(error))
+            return False
+        origin = Item(source.new_task(source.guard) if source.guard else NewTask("", "", 0, ""), "", None, None)
+        if source.guard:
+            guarded = self._perform(origin)
+            if guarded is not None and not guarded.identity:
+                self.worker.problem(f"{origin.task.kind}: guards the account, but yields no Identity")
+        self._take(origin, first)
+        for _ in range(MOST_TASKS):
+            if not self._queue:
+                return True
+            item = self._queue.pop() if self._killed else self._queue.popleft()
+            complete = self._perform(item)
+            if complete is not None:
+                self._take(item, complete)
+            self._leave(item.group)
+        self.worker.problem(f"paging does not end: more than {MOST_TASKS:,} tasks, the last of {item.task.kind}")
+        return False
+
+    def _perform(self, item: Item) -> Complete | None:
+        outcome, requests, good = self.worker.perform(item.task, item.part)
+        kind = item.task.kind
+        if requests > 1:
+            self.worker.problem(f"{kind}: {requests} requests in one task; yield another task for the next one")
+        if not isinstance(outcome, Complete):
+            self.worker.problem(f"{kind} {item.task.payload}: {said(outcome)}")
+            return None
+        if good:
+            self.asked.setdefault(kind, item)
+        for each in outcome.skipped:
+            if each.reason.startswith(UNSERIALISABLE):
+                self.worker.problem(f"{kind}: the record {each.key!r} of {each.stream} {each.reason}")
+        self._write(item, outcome)
+        if self._killed:
+            again = self.worker.perform(item.task, item.part).outcome
+            if outcome != again:
+                what = _difference(outcome, again) if isinstance(again, Complete) else said(again)
+                self.worker.problem(f"{kind} {item.task.payload}: performed twice, it is not the same: {what}")
+                return None
+            self._write(item, again)
+        return outcome
+
+    def _write(self, item: Item, outcome: Complete) -> None:
+        for batch in outcome.batches:
+            for key, data in msgspec.json.decode(batch.rows):
+                place = item.part, batch.stream, key
+                if data is None:
+                    self.rows.pop(place, None)
+                    continue
+                if place not in self._written and any(_covers(sweep, place) for sweep in self._swept):
+                    self.worker.problem(f"{item.task.kind}: {batch.stream} {key} comes after the sweep of its stream")
+                if self._written.setdefault(place, data) != data:
+                    self.worker.problem(f"{item.task.kind}: two records of {batch.stream} have the key {key!r}")
+                self.rows[place] = data
+        for stream, prefix in outcome.sweeps:
+            sweep = item.part, stream, prefix
+            self._swept.append(sweep)
+            for place in self.rows.keys() - self._written.keys():
+                if _covers(sweep, place):
+                    del self.rows[place]
+
+    def _take(self, item: Item, outcome: Complete) -> None:
+        """What a commit does with it."""
+        self.cursors |= dict(outcome.cursors)
+        for stream, value in outcome.greatest:
+            self.cursors[stream] = max(self.cursors.get(stream, ""), value)
+        for child in outcome.children:
+            self._add(child, item, item.group)
+        for gather in outcome.gathers:
+            group = Group(gather.then, item)
+            if item.group is not None:
+                item.group.open += 1
+            for child in gather.tasks:
+                self._add(child, item, group)
+            self._leave(group)
+
+    def _add(self, task: NewTask, before: Item, group: Group | None, *, always: bool = False) -> None:
+        part = task.account.removeprefix(PART) if task.account else before.part
+        item = Item(task, part, before, group)
+        if item.key in self._known:
+            if task.unique and not task.sequential and not always:
+                return
+            if (task.sequential and not always) or item.is_its_own_ancestor():
+                self.worker.problem(f"{task.kind}: paging comes back to where it was: {task.payload}")
+                return
+        self._known.add(item.key)
+        if group is not None:
+            group.open += 1
+        self._queue.append(item)
+
+    def _leave(self, group: Group | None) -> None:
+        """One of the group's has ended; with the last one, the group."""
+        while group is not None:
+            group.open -= 1
+            if group.open:
+                return
+            outer = group.opener.group
+            self._add(group.then, group.opener, outer, always=True)
+            group = outer
+
+
+def _covers(sweep: Place, place: Place) -> bool:
+    return place[:2] == sweep[:2] and place[2].startswith(sweep[2])
+
+
+def _difference(one: Complete, other: Complete) -> str:
+    names = (name for name in one.__struct_fields__ if getattr(one, name) != getattr(other, name))
+    return "other " + " and ".join(WORDS.get(name, name) for name in names)
