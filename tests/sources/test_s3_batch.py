@@ -371,7 +371,7 @@ def test_an_item_that_dynamodb_refuses_is_an_error_and_the_rest_is_kept(
 
 
 def test_announced_by_a_queue(install: Callable[..., Installation], store: Store) -> None:
-    """Messages go when what they announce is in the frontier; one that announces nothing stays."""
+    """Messages go when what they announce is in the frontier; one that announces nothing becomes a dead letter."""
     url = store.sqs.create_queue(QueueName=f"queue-{store.bucket}", Attributes={"VisibilityTimeout": "0"})["QueueUrl"]
     url = store.url + urlsplit(url).path
     store.put("b 1", {"records": records(30)})
@@ -385,20 +385,38 @@ def test_announced_by_a_queue(install: Callable[..., Installation], store: Store
             }
         ]
     }
-    for body in (event, event, {"Event": "s3:TestEvent"}, {"Type": "Notification", "Message": json.dumps(event)}):
+    for body in (
+        event,
+        "hello",
+        event,
+        {"Event": "s3:TestEvent"},
+        {"Type": "Notification", "Message": json.dumps(event)},
+    ):
         store.sqs.send_message(QueueUrl=url, MessageBody=json.dumps(body))
     here = settle(install, store, queue_url=url)
     done = here.run("import", "prices")
-    assert done.code == 0, done.stdout
+    assert done.code == 3
+    assert "1 dead" in done.stdout
+    assert "no notification of S3" in done.stdout
     assert_exact(store, "b 1", records(30))
     assert len((here.folder / "calls").read_text().split()) == 1
     assert "in/not-announced.json" in store.objects()
     assert not store.sqs.receive_message(QueueUrl=url).get("Messages")
 
 
-def test_killed_at_any_instant_it_ends_exact(install: Callable[..., Installation], store: Store) -> None:
+@pytest.mark.parametrize("by", ["python", "http"])
+def test_killed_at_any_instant_it_ends_exact(by: str, install: Callable[..., Installation], store: Store) -> None:
     here = settle(install, store, chunk=20)
     here.environment["SLEEP"] = "0.02"
+    with Pricing(lambda asked: (200, doubled(asked))).running() as pricing:
+        if by == "http":
+            pricing.serve(here)
+        kill_and_finish(here, store)
+    keys = [key for key, _ in pricing.seen]
+    assert len(set(keys)) == (25 if by == "http" else 0)
+
+
+def kill_and_finish(here: Installation, store: Store) -> None:
     store.put("b1", {"records": records(400)})
     store.put("b2", {"records": records(90)})
 
@@ -460,3 +478,26 @@ def test_options_that_cannot_be_meant(
     done = settle(install, store, **changes).run("import", "prices")
     assert done.code == 78
     assert reason in done.stderr
+
+
+def test_a_daemon_finds_what_comes_later(install: Callable[..., Installation], store: Store) -> None:
+    here = settle(install, store, schedule="1s")
+    daemon = here.start("run")
+    until(lambda: "completed" in here.states())
+    store.put("b1", {"records": records(12)})
+    until(lambda: "in/done/b1.json" in store.objects() and "in/b1.json" not in store.objects(), 40)
+    assert_exact(store, "b1", records(12))
+    daemon.kill()
+
+
+def test_a_batch_that_another_run_has_begun_is_left_to_it(install: Callable[..., Installation], store: Store) -> None:
+    here = settle(install, store)
+    store.put("b1", {"records": records(3)})
+    etag = store.s3.head_object(Bucket=store.bucket, Key="in/b1.json")["ETag"].strip('"')
+    status = {"batchId": {"S": "b1"}, "etag": {"S": etag}, "run": {"S": "1.0"}, "state": {"S": "processing"}}
+    store.dynamodb.put_item(TableName=store.status, Item=status)
+    assert here.run("import", "prices").code == 0
+    assert store.objects() == ["in/b1.json"]
+    store.dynamodb.delete_item(TableName=store.status, Key={"batchId": {"S": "b1"}})
+    assert here.run("import", "prices").code == 0
+    assert_exact(store, "b1", records(3))

@@ -8,7 +8,7 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
-from crawlerd.source import AwsApi, Denied, Gather, NotFound, Output, Permanent, RunPlan, Skip, TaskArgs
+from crawlerd.source import AwsApi, Denied, Gather, NotFound, Output, Permanent, RunPlan, TaskArgs
 from crawlerd.sources.s3_batch.batch import Batch, BatchImport, Job, Place, now, s3_batch
 from crawlerd.sources.s3_batch.function import function
 from crawlerd.sources.s3_batch.gather import Collect, Copy
@@ -139,14 +139,27 @@ def receive(api: AwsApi, args: Receive) -> Iterator[Output]:
         try:
             objects = _announced(each["Body"])
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            yield Skip("batches", each.get("MessageId", ""), "a message that is no notification of S3; it stays there")
-            continue
+            yield Unknown(str(each.get("Body", "")))
+            objects = []
         for bucket, key, etag in objects:
             if bucket == args.job.input.bucket:
                 yield from _begin(args.job, key, etag)
         yield Delete(args.queue_url, each["ReceiptHandle"])
     if messages:
         yield replace(args, number=args.number + 1)
+
+
+@dataclass(frozen=True)
+class Unknown(TaskArgs, kind="s3_batch.unknown_message"):
+    """A message that announces nothing: kept as a dead letter, since it goes from the queue."""
+
+    body: str
+
+
+@s3_batch.handles(Unknown, stream="batches", bucket="process", unique=True)
+def unknown(api: AwsApi, args: Unknown) -> Iterator[Output]:
+    """No request."""
+    raise Permanent(f"a message of the queue is no notification of S3: {args.body[:200]}")
 
 
 def _announced(body: str) -> list[tuple[str, str, str]]:
@@ -206,7 +219,7 @@ def begin(api: AwsApi, args: Begin) -> Iterator[Output]:
 
 @dataclass(frozen=True)
 class Known(TaskArgs, kind="s3_batch.known"):
-    """An object that another run has begun."""
+    """An object that another run has begun: what that has ended is moved, the rest is left to it."""
 
     batch: Batch
 
@@ -219,6 +232,3 @@ def known(api: AwsApi, args: Known) -> Iterator[Output]:
     state = answer.get("Item", {}).get("state", {}).get("S")
     if state in ("done", "failed"):
         yield Copy(batch, state)
-    else:
-        reason = "begun by another run that has not ended; delete its status item to have it processed anew"
-        yield Skip("batches", batch.key, reason)
