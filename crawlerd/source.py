@@ -222,7 +222,8 @@ class AwsApi(Protocol):
 class RunPlan:
     """What a run is to do, for a source's `starts` function. cursors: the published ones, by stream. options: the
     import's own, as the source's `import_options`; None when it has none. account_options: its account's. has_sink:
-    without one, no task may yield a record."""
+    without one, no task may yield a record. account: its account's name, for tasks of other accounts that are to hand
+    something back with `ForAccount`."""
 
     streams: Sequence[str]
     full: bool
@@ -231,6 +232,7 @@ class RunPlan:
     options: Any = None
     account_options: Mapping[str, Any] = field(default_factory=dict)
     has_sink: bool = True
+    account: str = ""
 
 
 Handler = Callable[[Any, Any], Iterator[Output]]

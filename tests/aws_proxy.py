@@ -71,8 +71,7 @@ class AwsProxy:
     """url: its address. limits: (rate, burst) by operation. most_at_once: beyond which requests are refused.
 
     seen: all requests. fault: asked before a request is passed on. own: may answer it in moto's place. answered: told
-    after. latency: seconds that each
-    takes at least.
+    after. changed: makes another answer of moto's. latency: seconds that each takes at least.
     """
 
     def __init__(
@@ -88,6 +87,7 @@ class AwsProxy:
         self.fault: Callable[[Request], Fault | None] = lambda request: None
         self.answered: Callable[[Request], None] = lambda request: None
         self.own: Callable[[Request], dict[str, Any] | None] = lambda request: None
+        self.changed: Callable[[Request, dict[str, Any]], dict[str, Any]] | None = None
         self.paged = dict(PAGED)
         self.contact_information: dict[str, dict[str, Any]] = {}
         self.primary_emails: dict[str, str] = {}
@@ -114,13 +114,15 @@ class AwsProxy:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                status, headers, answer = proxy._answer(self.moto, self.path, dict(self.headers), body)
+                status, headers, answer = proxy._answer(self.moto, self.command, self.path, dict(self.headers), body)
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
                 self.wfile.write(answer)
+
+            do_GET = do_HEAD = do_PUT = do_DELETE = do_POST  # noqa: N815 - the names that http.server looks for
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -169,11 +171,11 @@ class AwsProxy:
     # the server
 
     def _answer(
-        self, moto: HTTPConnection, path: str, headers: dict[str, str], body: bytes
+        self, moto: HTTPConnection, method: str, path: str, headers: dict[str, str], body: bytes
     ) -> tuple[int, dict[str, str], bytes]:
         now = time.monotonic()
         operation = _operation(path, headers, body)
-        query = json.loads(body) if body.startswith(b"{") else {}
+        query = json.loads(body) if body.startswith(b"{") and method == "POST" else {}
         with self._lock:
             self._at_once += 1
             key = re.search("Credential=([^/]+)/", headers.get("Authorization", ""))
@@ -187,8 +189,10 @@ class AwsProxy:
                 return _error(fault)
             if own := self.own(request):
                 return 200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(own).encode()
-            answer = self._lacking(operation, query) or _ask(moto, path, headers, body)
+            answer = self._lacking(operation, query) or _ask(moto, method, path, headers, body)
             answer = self._page(operation, query, answer)
+            if self.changed and answer[2].startswith(b"{"):
+                answer = (*answer[:2], json.dumps(self.changed(request, json.loads(answer[2]))).encode())
             self.answered(request)
             return answer
         finally:
@@ -258,10 +262,12 @@ def _error(fault: Fault) -> tuple[int, dict[str, str], bytes]:
     return fault.status, headers, json.dumps(body).encode()
 
 
-def _ask(moto: HTTPConnection, path: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
-    moto.request("POST", path, body, headers)
+def _ask(
+    moto: HTTPConnection, method: str, path: str, headers: dict[str, str], body: bytes
+) -> tuple[int, dict[str, str], bytes]:
+    moto.request(method, path, body, headers)
     response = moto.getresponse()
-    kept = ("content-type", "x-amzn-errortype")
+    kept = ("content-type", "content-range", "etag", "x-amzn-errortype")
     return (
         response.status,
         {name: value for name, value in response.getheaders() if name.lower() in kept},

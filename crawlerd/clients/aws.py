@@ -38,7 +38,12 @@ if TYPE_CHECKING:
 HOME_REGION = "us-east-1"
 KEY_PARTS = "ACCESS_KEY_ID:SECRET_ACCESS_KEY or ACCESS_KEY_ID:SECRET_ACCESS_KEY:SESSION_TOKEN"
 # The frontier retries, and each request counts: boto3 alone would send up to five.
-NO_RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 1})
+NO_RETRIES = Config(
+    retries={"mode": "standard", "total_max_attempts": 1},
+    request_checksum_calculation="when_required",  # else S3's come behind the body, which not every server takes
+)
+# A bucket before the host's name needs a name service that knows them.
+OF_OTHER_SERVERS = NO_RETRIES.merge(Config(s3={"addressing_style": "path"}))
 # For requests of its own that boto3 makes to get credentials; no deadline of ours reaches them.
 OF_CREDENTIALS = Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=5, read_timeout=10)
 NO_CREDENTIALS = (
@@ -112,8 +117,9 @@ class AwsSession:
         with self._lock:  # neither sessions nor the making of clients are safe in several threads
             client = self._clients.get(service)
             if client is None:
+                url = self._options.endpoint_url or None
                 client = self._opened().client(
-                    service, endpoint_url=self._options.endpoint_url or None, config=NO_RETRIES
+                    service, endpoint_url=url, config=OF_OTHER_SERVERS if url else NO_RETRIES
                 )
                 client.meta.events.register("before-send", self._send)
                 self._clients[service] = client

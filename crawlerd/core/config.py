@@ -315,6 +315,8 @@ class Import(Table):
             problem = error
         if problem or (hasattr(options, "needs_sink") and not options.needs_sink()):
             usual.setdefault("sink", None)
+        if not facts.streams and not facts.family:
+            usual.setdefault("streams", ["*"])
         checked = validate(usual)
         if problem:
             raise problem

@@ -207,6 +207,7 @@ class Engine:
                     spec.options,
                     account.options,
                     has_sink=sink is not None,
+                    account=account.name,
                 )
                 first = target.prioritised(begin(source, plan, self._source_of))
                 number = self._account_ids[account.name]

@@ -1,4 +1,4 @@
-"""A generic account that receives deliveries: records of an import, posted in batches to any HTTP API."""
+"""A generic account at any HTTP API: it receives deliveries of records in batches, and calls of other accounts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import msgspec
 from crawlerd.core.schedule import parse_duration
 from crawlerd.source import (
     Api,
+    Denied,
     ForAccount,
+    NotFound,
     Output,
     Permanent,
     Response,
@@ -174,3 +176,47 @@ def _check_accepted(response: Response, args: Post) -> None:
     if isinstance(accepted, bool) or accepted != len(args.data):
         said = accepted if isinstance(accepted, int) and not isinstance(accepted, bool) else "an unknown number"
         raise Transient(f"the receiver accepted {said} of {len(args.data)} records")
+
+
+@dataclass(frozen=True)
+class Answered(TaskArgs, kind="http.answered"):
+    """What became of a Call: a kind of the source that asked. about: the Call's. body: the answer's, JSON. error: why
+    there is none, else "". refused: that was for what the request said, and not for where it went or by whom."""
+
+    about: msgspec.Raw
+    body: msgspec.Raw
+    error: str = ""
+    refused: bool = False
+
+
+@dataclass(frozen=True)
+class Call(TaskArgs, kind="http.call"):
+    """A request for another account, `reply_to`, which gets Answered. url: of the account's own host. body: JSON.
+    Whenever it is repeated, it goes under the same key."""
+
+    method: str
+    url: str
+    body: msgspec.Raw
+    idempotency_key: str
+    reply_to: str
+    about: msgspec.Raw
+
+
+@http.handles(Call)
+def call(api: Api, args: Call) -> Iterator[Output]:
+    nothing = msgspec.Raw(b"null")
+    try:
+        response = api.request(
+            args.method,
+            args.url,
+            json=msgspec.json.decode(args.body),
+            headers={"Idempotency-Key": args.idempotency_key},
+        )
+        msgspec.json.decode(response.body)
+        answered = Answered(args.about, msgspec.Raw(response.body))
+    except Permanent as error:
+        refused = not isinstance(error, Denied | NotFound)
+        answered = Answered(args.about, nothing, error=str(error), refused=refused)
+    except (ValueError, RecursionError) as error:
+        answered = Answered(args.about, nothing, error=f"the response is not JSON: {error}")
+    yield ForAccount(args.reply_to, answered)

@@ -16,6 +16,7 @@ from crawlerd.metrics import EngineCollector
 from crawlerd.settings import load
 from crawlerd.sources.http import Delivery
 from crawlerd.sources.mailchimp import MailchimpImport
+from crawlerd.sources.s3_batch import BatchImport, Process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,8 +58,8 @@ def test_every_metric_is_documented(tmp_path: Path) -> None:
     assert set(re.findall(r"^\| `(crawlerd_\w+)` \|", REFERENCE, re.MULTILINE)) == names
 
 
-@pytest.mark.parametrize("options", [MailchimpImport, Delivery])
-def test_every_option_of_mailchimp_and_deliveries_is_documented(options: type) -> None:
+@pytest.mark.parametrize("options", [MailchimpImport, Delivery, BatchImport, Process])
+def test_every_option_of_imports_and_deliveries_is_documented(options: type) -> None:
     rows = set(re.findall(r"^\| `(\w+)` \|", REFERENCE, re.MULTILINE))
     assert {field.name for field in fields(options)} <= rows
 

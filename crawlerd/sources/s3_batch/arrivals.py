@@ -1,0 +1,234 @@
+"""How a batch comes: found in a listing or announced by SQS; begun once, whoever tells of it how often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_plus
+
+import msgspec
+
+from crawlerd.source import AwsApi, Denied, Gather, NotFound, Output, Permanent, RunPlan, TaskArgs
+from crawlerd.sources.s3_batch.batch import Batch, BatchImport, Job, Place, now, s3_batch
+from crawlerd.sources.s3_batch.function import function
+from crawlerd.sources.s3_batch.gather import Collect, Copy
+from crawlerd.sources.s3_batch.scatter import Scan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+SUFFIX = ".json"
+
+
+@s3_batch.starts
+def first(plan: RunPlan) -> Iterable[Gather]:
+    """What is missing shows before anything is begun."""
+    options: BatchImport = plan.options
+    job = Job(
+        plan.account,
+        str(plan.started_at),
+        Place.of(options.input),
+        Place.of(options.output),
+        options.status_table,
+        options.items_table,
+        options.chunk,
+        options.process,
+    )
+    checks: list[TaskArgs] = [CheckBucket(each) for each in dict.fromkeys([job.input.bucket, job.output.bucket])]
+    checks += [
+        CheckTable(job.status_table, {"batchId": "HASH"}),
+        CheckTable(job.items_table, {"batchId": "HASH", "index": "RANGE"}),
+    ]
+    if job.process.python:
+        checks.append(CheckFunction(job.process.python))
+    yield Gather(checks, then=Receive(job, options.queue_url) if options.queue_url else Poll(job), if_dead="skip")
+
+
+@dataclass(frozen=True)
+class CheckBucket(TaskArgs, kind="s3_batch.check_bucket"):
+    bucket: str
+
+
+@s3_batch.handles(CheckBucket, stream="batches", bucket="s3")
+def check_bucket(api: AwsApi, args: CheckBucket) -> Iterator[Output]:
+    try:
+        api.call("s3", "head_bucket", Bucket=args.bucket)
+    except Denied:  # what the credentials may not look at, they may use all the same
+        return
+    except Permanent as error:
+        raise NotFound(f"the bucket {args.bucket} cannot be used: {error}") from None
+    yield from ()
+
+
+@dataclass(frozen=True)
+class CheckTable(TaskArgs, kind="s3_batch.check_table"):
+    """key: its attributes, and what each is."""
+
+    table: str
+    key: dict[str, str]
+
+
+@s3_batch.handles(CheckTable, stream="batches", bucket="dynamodb")
+def check_table(api: AwsApi, args: CheckTable) -> Iterator[Output]:
+    try:
+        table = api.call("dynamodb", "describe_table", TableName=args.table)["Table"]
+    except Denied:
+        return
+    except NotFound:
+        raise NotFound(f"there is no table {args.table}") from None
+    found = {each["AttributeName"]: each["KeyType"] for each in table["KeySchema"]}
+    types = {each["AttributeName"]: each["AttributeType"] for each in table["AttributeDefinitions"]}
+    if found != args.key or types["batchId"] != "S" or types.get("index", "N") != "N":
+        wanted = "batchId (text)" + (" and index (number)" if "index" in args.key else "")
+        raise Permanent(f"the key of the table {args.table} must be {wanted}")
+    yield from ()
+
+
+@dataclass(frozen=True)
+class CheckFunction(TaskArgs, kind="s3_batch.check_function"):
+    name: str
+
+
+@s3_batch.handles(CheckFunction, stream="batches", bucket="process")
+def check_function(api: AwsApi, args: CheckFunction) -> Iterator[Output]:
+    """No request."""
+    function(args.name)
+    yield from ()
+
+
+@dataclass(frozen=True)
+class Poll(TaskArgs, kind="s3_batch.poll"):
+    """One page of the input's listing. token: where it begins, "" for the first."""
+
+    job: Job
+    token: str = ""
+
+
+@s3_batch.handles(Poll, stream="batches", bucket="s3", sequential=True)
+def poll(api: AwsApi, args: Poll) -> Iterator[Output]:
+    place = args.job.input
+    token = {"ContinuationToken": args.token} if args.token else {}
+    page = api.call("s3", "list_objects_v2", Bucket=place.bucket, Prefix=place.prefix, Delimiter="/", **token)
+    for each in page.get("Contents", ()):
+        yield from _begin(args.job, each["Key"], each["ETag"])
+    if page.get("NextContinuationToken"):
+        yield replace(args, token=page["NextContinuationToken"])
+
+
+def _begin(job: Job, key: str, etag: str) -> Iterator[Output]:
+    name = key.removeprefix(job.input.prefix)
+    if key.startswith(job.input.prefix) and "/" not in name and name.endswith(SUFFIX) and name != SUFFIX:
+        yield Begin(Batch(name.removesuffix(SUFFIX), etag.strip('"'), job))
+
+
+@dataclass(frozen=True)
+class Receive(TaskArgs, kind="s3_batch.receive"):
+    """Messages of the queue, until none are left. number: of the request."""
+
+    job: Job
+    queue_url: str
+    number: int = 0
+
+
+@s3_batch.handles(Receive, stream="batches", bucket="sqs", sequential=True)
+def receive(api: AwsApi, args: Receive) -> Iterator[Output]:
+    """A message is deleted by a task that is enqueued together with those that it asks for."""
+    answer = api.call("sqs", "receive_message", QueueUrl=args.queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+    messages = answer.get("Messages", [])
+    for each in messages:
+        try:
+            objects = _announced(each["Body"])
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            yield Unknown(str(each.get("Body", "")))
+            objects = []
+        for bucket, key, etag in objects:
+            if bucket == args.job.input.bucket:
+                yield from _begin(args.job, key, etag)
+        yield Delete(args.queue_url, each["ReceiptHandle"])
+    if messages:
+        yield replace(args, number=args.number + 1)
+
+
+@dataclass(frozen=True)
+class Unknown(TaskArgs, kind="s3_batch.unknown_message"):
+    """A message that announces nothing: kept as a dead letter, since it goes from the queue."""
+
+    body: str
+
+
+@s3_batch.handles(Unknown, stream="batches", bucket="process", unique=True)
+def unknown(api: AwsApi, args: Unknown) -> Iterator[Output]:
+    """No request."""
+    raise Permanent(f"a message of the queue is no notification of S3: {args.body[:200]}")
+
+
+def _announced(body: str) -> list[tuple[str, str, str]]:
+    """Buckets, keys and ETags of a notification, which may come by SNS; none of a test event's."""
+    said = msgspec.json.decode(body)
+    if "Records" not in said and "Message" in said:
+        said = msgspec.json.decode(said["Message"])
+    if said.get("Event") == "s3:TestEvent":
+        return []
+    created = [each["s3"] for each in said["Records"] if each["eventName"].startswith("ObjectCreated:")]
+    return [(each["bucket"]["name"], unquote_plus(each["object"]["key"]), each["object"]["eTag"]) for each in created]
+
+
+@dataclass(frozen=True)
+class Delete(TaskArgs, kind="s3_batch.delete_message"):
+    queue_url: str
+    receipt: str
+
+
+@s3_batch.handles(Delete, stream="batches", bucket="sqs")
+def delete_message(api: AwsApi, args: Delete) -> Iterator[Output]:
+    api.call("sqs", "delete_message", QueueUrl=args.queue_url, ReceiptHandle=args.receipt)
+    yield from ()
+
+
+@dataclass(frozen=True)
+class Begin(TaskArgs, kind="s3_batch.begin"):
+    batch: Batch
+
+
+@s3_batch.handles(Begin, stream="batches", bucket="dynamodb", unique=lambda args: f"{args.batch.key} {args.batch.etag}")
+def begin(api: AwsApi, args: Begin) -> Iterator[Output]:
+    batch = args.batch
+    try:
+        api.call(
+            "dynamodb",
+            "put_item",
+            TableName=batch.job.status_table,
+            Item={
+                "batchId": {"S": batch.id},
+                "etag": {"S": batch.etag},
+                "run": {"S": batch.job.run},
+                "state": {"S": "processing"},
+                "times": {"M": {"started": {"S": now()}}},
+            },
+            ConditionExpression="attribute_not_exists(batchId) OR etag <> :etag OR #run = :run",
+            ExpressionAttributeNames={"#run": "run"},
+            ExpressionAttributeValues={":etag": {"S": batch.etag}, ":run": {"S": batch.job.run}},
+        )
+    except Permanent as error:
+        if not str(error).startswith("ConditionalCheckFailed"):
+            raise
+        yield Known(batch)
+        return
+    yield Gather([Scan(batch)], then=Collect(batch), if_dead="run")
+
+
+@dataclass(frozen=True)
+class Known(TaskArgs, kind="s3_batch.known"):
+    """An object that another run has begun: what that has ended is moved, the rest is left to it."""
+
+    batch: Batch
+
+
+@s3_batch.handles(Known, stream="batches", bucket="dynamodb")
+def known(api: AwsApi, args: Known) -> Iterator[Output]:
+    batch = args.batch
+    key = {"batchId": {"S": batch.id}}
+    answer = api.call("dynamodb", "get_item", TableName=batch.job.status_table, Key=key, ConsistentRead=True)
+    state = answer.get("Item", {}).get("state", {}).get("S")
+    if state in ("done", "failed"):
+        yield Copy(batch, state)

@@ -1,0 +1,136 @@
+"""What all tasks of a batch know about it: the import's options, the batch, and its status item."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from crawlerd.source import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MOST_IN_CHUNK = 1000
+
+
+class Process(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How a chunk is processed: by a request to a URL of another account, of the source `http`, or by a Python
+    function, "package.module:function", which the workers import."""
+
+    url: str = ""
+    method: str = "POST"
+    account: str = ""
+    python: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.url) == bool(self.python):
+            raise ValueError("process must have either url, with account, or python")
+        if self.url and not self.account:
+            raise ValueError("process.account must name the account of the source http that the url belongs to")
+        if self.python and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", self.python):
+            raise ValueError('process.python must be like "package.module:function"')
+        if self.method not in ("POST", "PUT", "PATCH"):
+            raise ValueError('process.method must be "POST", "PUT" or "PATCH"')
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True):
+    """A bucket and a prefix in it, "" or with "/" at its end."""
+
+    bucket: str
+    prefix: str
+
+    @classmethod
+    def of(cls, url: str) -> Place:
+        found = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?", url, re.DOTALL)
+        if not found:
+            raise ValueError(f'must be like "s3://bucket/prefix/", not {url!r}')
+        prefix = found[2] or ""
+        return cls(found[1], prefix if not prefix or prefix.endswith("/") else f"{prefix}/")
+
+
+class BatchImport(msgspec.Struct, frozen=True):
+    """input: `s3://bucket/prefix/` of the objects. output: of the gathered ones. queue_url: of SQS notifications, "" to
+    list the input. status_table, items_table: in DynamoDB. chunk: most records processed at once."""
+
+    input: str
+    output: str
+    status_table: str
+    items_table: str
+    process: Process
+    queue_url: str = ""
+    chunk: int = 100
+
+    def __post_init__(self) -> None:
+        for name in ("input", "output"):
+            try:
+                Place.of(getattr(self, name))
+            except ValueError as error:
+                raise ValueError(f"{name} {error}") from None
+        if not 1 <= self.chunk <= MOST_IN_CHUNK:
+            raise ValueError(f"chunk must be from 1 to {MOST_IN_CHUNK}")
+        if not self.status_table or not self.items_table or self.status_table == self.items_table:
+            raise ValueError("status_table and items_table must name two tables")
+
+    def accounts(self) -> Iterator[str]:
+        if self.process.account:
+            yield self.process.account
+
+    def needs_sink(self) -> bool:
+        return False
+
+
+class Job(msgspec.Struct, frozen=True, array_like=True):
+    """An import in one run. account: its own. run: what tells the run from others."""
+
+    account: str
+    run: str
+    input: Place
+    output: Place
+    status_table: str
+    items_table: str
+    chunk: int
+    process: Process
+
+
+class Batch(msgspec.Struct, frozen=True, array_like=True):
+    """An object of the input: `id` is its name without ".json"."""
+
+    id: str
+    etag: str
+    job: Job
+
+    @property
+    def key(self) -> str:
+        return f"{self.job.input.prefix}{self.id}.json"
+
+    @property
+    def match(self) -> str:
+        """The ETag as a header has it."""
+        return f'"{self.etag}"'
+
+    def update(self, **values: Any) -> dict[str, Any]:
+        """The parameters of an UpdateItem that sets attributes of the status item; `times_NAME` sets one of its
+        times."""
+        names = {f"#{name}": name.removeprefix("times_") for name in values}
+        return {
+            "TableName": self.job.status_table,
+            "Key": {"batchId": {"S": self.id}},
+            "UpdateExpression": "SET "
+            + ", ".join(f"{'#times.' if name.startswith('times_') else ''}#{name} = :{name}" for name in values),
+            "ExpressionAttributeNames": {**names, "#times": "times"},
+            "ExpressionAttributeValues": {
+                f":{name}": {"N": str(value)} if isinstance(value, int) else {"S": value}
+                for name, value in values.items()
+            },
+        }
+
+
+def now() -> str:
+    """As the status item has times, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+s3_batch = Source("s3_batch", client="aws", concurrency="auto", import_options=BatchImport)

@@ -1,0 +1,227 @@
+"""A batch gathered: its items read in order into one object, its status item closed, its input moved away."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from crawlerd.source import AwsApi, Denied, NotFound, Output, Permanent, TaskArgs
+from crawlerd.sources.s3_batch.batch import Batch, now, s3_batch
+from crawlerd.sources.s3_batch.items import line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PART = 5 << 20  # bytes, the least that a part of a multipart upload may have, but for the last
+UNREAD = "not read to the end; `crawlerd dead list` tells why"
+MISSING = b'"no result: its task is a dead letter"'
+
+State = Literal["done", "failed"]
+
+
+@dataclass(frozen=True)
+class Collect(TaskArgs, kind="s3_batch.collect"):
+    """Follows when nothing of the batch is under way any more."""
+
+    batch: Batch
+
+
+@s3_batch.handles(Collect, stream="batches", bucket="dynamodb")
+def collect(api: AwsApi, args: Collect) -> Iterator[Output]:
+    key = {"batchId": {"S": args.batch.id}}
+    answer = api.call("dynamodb", "get_item", TableName=args.batch.job.status_table, Key=key, ConsistentRead=True)
+    status = answer.get("Item", {})
+    count = int(status["taskCount"]["N"]) if "taskCount" in status else 0
+    problem = status["error"]["S"] if "error" in status else "" if "taskCount" in status else UNREAD
+    yield Pages(args.batch, count, problem, pending=b"" if problem else _member(_head(args.batch)))
+
+
+def _head(batch: Batch) -> bytes:
+    return b'{"batchId":%b,"records":[' % msgspec.json.encode(batch.id)
+
+
+def _member(data: bytes) -> bytes:
+    """Members of gzip in a row are one file. The same each time."""
+    return gzip.compress(data, compresslevel=6, mtime=0)
+
+
+@dataclass(frozen=True)
+class Pages(TaskArgs, kind="s3_batch.pages"):
+    """One step: a page of items is read, or what was read is sent on.
+
+    count: records of the batch. problem: what is wrong with the object; then items are counted, and no file is made
+    of them. index: of the next item. ended: nothing is left to read. pending: compressed, not yet sent. upload, parts:
+    of a multipart upload that was begun. done, failed, lost: records with a response, with an error, without an item.
+    """
+
+    batch: Batch
+    count: int
+    problem: str
+    index: int = 0
+    ended: bool = False
+    pending: bytes = b""
+    upload: str = ""
+    parts: tuple[str, ...] = ()
+    done: int = 0
+    failed: int = 0
+    lost: int = 0
+
+    @property
+    def target(self) -> dict[str, str]:
+        place = self.batch.job.output
+        return {"Bucket": place.bucket, "Key": f"{place.prefix}{self.batch.id}.json.gz"}
+
+
+def _bucket(args: Pages) -> str:
+    return "dynamodb" if not args.ended and len(args.pending) < PART else "s3"
+
+
+@s3_batch.handles(Pages, stream="batches", bucket=_bucket, sequential=True)
+def pages(api: AwsApi, args: Pages) -> Iterator[Output]:
+    if len(args.pending) >= PART or (args.upload and args.pending and args.ended):
+        yield _sent(api, args)
+    elif not args.ended and args.index < args.count:
+        yield _read(api, args)
+    elif not args.ended:
+        yield replace(args, ended=True, pending=args.pending if args.problem else args.pending + _member(b"]}\n"))
+    elif args.problem:
+        yield Close(args.batch, "failed", args.done, args.failed, args.lost)
+    else:
+        _completed(api, args)
+        state: State = "failed" if args.lost or (args.count and not args.done) else "done"
+        yield Close(args.batch, state, args.done, args.failed, args.lost)
+
+
+def _read(api: AwsApi, args: Pages) -> Pages:
+    answer = api.call(
+        "dynamodb",
+        "query",
+        TableName=args.batch.job.items_table,
+        KeyConditionExpression="batchId = :id AND #index BETWEEN :from AND :to",
+        FilterExpression="etag = :etag",
+        ProjectionExpression="#index, #request, #response, #error",
+        ExpressionAttributeNames={f"#{name}": name for name in ("index", "request", "response", "error")},
+        ExpressionAttributeValues={
+            ":id": {"S": args.batch.id},
+            ":from": {"N": str(args.index)},
+            ":to": {"N": str(args.count - 1)},
+            ":etag": {"S": args.batch.etag},
+        },
+        ConsistentRead=True,
+    )
+    items: dict[int, dict[str, Any]] = {int(each["index"]["N"]): each for each in answer["Items"]}
+    last = answer.get("LastEvaluatedKey")
+    end = int(last["index"]["N"]) + 1 if last else args.count
+    lines: list[bytes] = []
+    failed = lost = 0
+    for index in range(args.index, end):
+        item = items.get(index)
+        lost += item is None
+        failed += item is not None and "error" in item
+        if not args.problem:
+            lines.append(line(item) if item else b'{"index":%d,"error":%b}' % (index, MISSING))
+    text = (b",\n" if args.index else b"\n") + b",\n".join(lines)
+    return replace(
+        args,
+        index=end,
+        pending=args.pending if args.problem else args.pending + _member(text),
+        done=args.done + end - args.index - failed - lost,
+        failed=args.failed + failed,
+        lost=args.lost + lost,
+    )
+
+
+def _sent(api: AwsApi, args: Pages) -> Pages:
+    if not args.upload:
+        answer = api.call("s3", "create_multipart_upload", **args.target, ContentType="application/gzip")
+        return replace(args, upload=answer["UploadId"])
+    number = len(args.parts) + 1
+    answer = api.call("s3", "upload_part", **args.target, UploadId=args.upload, PartNumber=number, Body=args.pending)
+    return replace(args, pending=b"", parts=(*args.parts, answer["ETag"]))
+
+
+def _completed(api: AwsApi, args: Pages) -> None:
+    if not args.upload:
+        api.call("s3", "put_object", **args.target, Body=args.pending, ContentType="application/gzip")
+        return
+    parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(args.parts, 1)]
+    try:
+        api.call(
+            "s3", "complete_multipart_upload", **args.target, UploadId=args.upload, MultipartUpload={"Parts": parts}
+        )
+    except Permanent as error:
+        if not str(error).startswith("NoSuchUpload"):  # it was completed, and a crash came before that was noted
+            raise
+
+
+@dataclass(frozen=True)
+class Close(TaskArgs, kind="s3_batch.close"):
+    batch: Batch
+    state: State
+    done: int
+    failed: int
+    lost: int
+
+
+@s3_batch.handles(Close, stream="batches", bucket="dynamodb")
+def close(api: AwsApi, args: Close) -> Iterator[Output]:
+    failed = args.failed + args.lost
+    facts = args.batch.update(state=args.state, done=args.done, failed=failed, times_ended=now())
+    api.call("dynamodb", "update_item", **facts)
+    yield Copy(args.batch, args.state)
+
+
+@dataclass(frozen=True)
+class Copy(TaskArgs, kind="s3_batch.copy"):
+    """The input's way to done/ or failed/; what has replaced it meanwhile stays."""
+
+    batch: Batch
+    state: State
+
+
+@s3_batch.handles(Copy, stream="batches", bucket="s3", unique=True)
+def copy(api: AwsApi, args: Copy) -> Iterator[Output]:
+    batch, place = args.batch, args.batch.job.input
+    try:
+        api.call(
+            "s3",
+            "copy_object",
+            Bucket=place.bucket,
+            Key=f"{place.prefix}{args.state}/{batch.id}.json",
+            CopySource={"Bucket": place.bucket, "Key": batch.key},
+            CopySourceIfMatch=batch.match,
+        )
+    except Denied:
+        raise
+    except Permanent as error:
+        if _is_gone(error):
+            return
+        raise
+    yield Remove(batch)
+
+
+@dataclass(frozen=True)
+class Remove(TaskArgs, kind="s3_batch.remove"):
+    batch: Batch
+
+
+@s3_batch.handles(Remove, stream="batches", bucket="s3")
+def remove(api: AwsApi, args: Remove) -> Iterator[Output]:
+    try:
+        api.call(
+            "s3", "delete_object", Bucket=args.batch.job.input.bucket, Key=args.batch.key, IfMatch=args.batch.match
+        )
+    except Denied:
+        raise
+    except Permanent as error:
+        if not _is_gone(error):
+            raise
+    yield from ()
+
+
+def _is_gone(error: Permanent) -> bool:
+    """Moved before, or replaced."""
+    return isinstance(error, NotFound) or str(error).startswith(("PreconditionFailed", "412", "404"))

@@ -1,0 +1,48 @@
+"""One record's item: what a task hands on, what DynamoDB keeps, and what the gathered object says. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from crawlerd.sources.s3_batch.batch import Batch
+
+NOTHING = msgspec.Raw(b"null")
+
+
+class Item(msgspec.Struct, frozen=True, array_like=True):
+    """A record on its way. request, response: as JSON. error: why there is no response, else ""."""
+
+    index: int
+    request: msgspec.Raw
+    response: msgspec.Raw = NOTHING
+    error: str = ""
+
+
+def checked(index: int, text: bytes) -> Item:
+    """A record as it stands in the input, or what is wrong with it."""
+    try:
+        record = msgspec.json.decode(text)
+    except (ValueError, RecursionError) as error:
+        return Item(index, msgspec.Raw(msgspec.json.encode(text[:1000].decode(errors="replace"))), error=f"{error}")
+    if not isinstance(record, dict):
+        return Item(index, msgspec.Raw(text), error="the record is not an object")
+    return Item(index, msgspec.Raw(text))
+
+
+def stored(batch: Batch, item: Item) -> dict[str, Any]:
+    """The item as DynamoDB takes it. What is JSON stays the text that it was: DynamoDB would round and reorder it."""
+    facts = {"batchId": {"S": batch.id}, "index": {"N": str(item.index)}, "etag": {"S": batch.etag}}
+    for name, text in (("request", item.request), ("response", item.response)):
+        if bytes(text) != b"null":
+            facts[name] = {"S": bytes(text).decode()}
+    return facts | {"error": {"S": item.error}} if item.error else facts
+
+
+def line(item: dict[str, Any]) -> bytes:
+    """A stored item as the gathered object has it."""
+    found = {name: msgspec.Raw(item[name]["S"].encode()) for name in ("request", "response") if name in item}
+    error = {"error": item["error"]["S"]} if "error" in item else {}
+    return msgspec.json.encode({"index": int(item["index"]["N"]), **found, **error})

@@ -1,0 +1,137 @@
+"""Records of `{"records": [...]}`, read from pieces of an object of any size. Pure."""
+
+from __future__ import annotations
+
+import re
+from json import JSONDecodeError, JSONDecoder
+from typing import Literal, NamedTuple
+
+Phase = Literal["head", "first", "next", "tail", "done"]
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+_OF_NUMBER = re.compile(r"[0-9.eE+-]*")
+# Only where a value ends is wanted of it.
+_value_at = JSONDecoder(parse_int=str, parse_float=str, parse_constant=str).raw_decode
+
+
+class _Short(Exception):
+    """The piece ends before what was begun does."""
+
+
+class Read(NamedTuple):
+    """What a piece holds. records: as they stand there. ends: where each one's successor begins. phase, used: what
+    comes next in the object, and where in the piece that begins. problem: why there is no going on, else ""."""
+
+    records: list[bytes]
+    ends: list[int]
+    phase: Phase
+    used: int
+    problem: str = ""
+
+
+def read(piece: bytes, phase: Phase, *, final: bool) -> Read:
+    """Reads a piece of an object, which begins at `phase`. final: the object ends with the piece.
+
+    A piece that is not final and holds nothing complete is used up to 0.
+    """
+    text = piece.decode("latin-1")  # a character for each byte; JSON's own are the same
+    records: list[bytes] = []
+    ends: list[int] = []
+    at = 0
+    try:
+        if phase == "head":
+            at, phase = _head(text), "first"
+        while phase in ("first", "next"):
+            begin = _skip(text, at)
+            if phase == "first" and text[begin] == "]":
+                at, phase = begin + 1, "tail"
+                break
+            end = _value(text, begin, final)
+            behind = _skip(text, end)
+            if text[behind] not in ",]":
+                raise ValueError(f"neither , nor ] behind record {len(records)} of this piece")
+            at, phase = behind + 1, "next" if text[behind] == "," else "tail"
+            records.append(piece[begin:end])
+            ends.append(at)
+        _tail(text, at, final)
+        at, phase = len(text), "done"
+    except _Short:
+        return Read(records, ends, phase, at, "it ends too early" if final else "")
+    except (ValueError, RecursionError) as error:
+        return Read(records, ends, phase, at, f"not JSON as it should be: {error}")
+    return Read(records, ends, phase, at)
+
+
+def _head(text: str) -> int:
+    """Where the list of records begins."""
+    at = _skip(text, 3 if text.startswith("\xef\xbb\xbf") else 0)
+    if text[at] != "{":
+        raise ValueError('not an object with a list "records"')
+    at = _skip(text, at + 1)
+    while text[at] != "}":
+        name, at = _member(text, at)
+        if name == "records":
+            if text[at] != "[":
+                raise ValueError('"records" is not a list')
+            return at + 1
+        at = _following(text, _skip(text, _value(text, at, final=False)))
+    raise ValueError('there is no list "records"')
+
+
+def _tail(text: str, at: int, final: bool) -> None:
+    """What may stand behind the records."""
+    at = _following(text, _skip(text, at))
+    while text[at] != "}":
+        _, at = _member(text, at)
+        at = _following(text, _skip(text, _value(text, at, final)))
+    at = _SPACE.match(text, at + 1).end()  # type: ignore[union-attr]  # it matches anything
+    if at < len(text):
+        raise ValueError("something follows the end")
+    if not final:
+        raise _Short
+
+
+def _member(text: str, at: int) -> tuple[str, int]:
+    """The name of an object's member, and where its value begins."""
+    if text[at] != '"':
+        raise ValueError("a member without a name")
+    try:
+        name, at = _value_at(text, at)
+    except JSONDecodeError:
+        raise _Short from None
+    at = _skip(text, at)
+    if text[at] != ":":
+        raise ValueError("a name without a value")
+    return name, _skip(text, at + 1)
+
+
+def _following(text: str, at: int) -> int:
+    """Where the next member of an object begins, or the object ends; `at` is behind a value."""
+    if text[at] == "}":
+        return at
+    if text[at] != ",":
+        raise ValueError("neither , nor } behind a value")
+    at = _skip(text, at + 1)
+    if text[at] == "}":
+        raise ValueError("a , before }")
+    return at
+
+
+def _value(text: str, at: int, final: bool) -> int:
+    """Where a value ends."""
+    try:
+        _, end = _value_at(text, at)
+    except JSONDecodeError as error:
+        if final:
+            raise ValueError(f"{error.msg} at byte {error.pos} of this piece") from None
+        raise _Short from None
+    if not final and _OF_NUMBER.fullmatch(text, end):
+        raise _Short
+    return end
+
+
+def _skip(text: str, at: int) -> int:
+    at = _SPACE.match(text, at).end()  # type: ignore[union-attr]  # it matches anything
+    if at == len(text):
+        raise _Short
+    return at

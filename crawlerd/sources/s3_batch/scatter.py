@@ -1,0 +1,298 @@
+"""A batch scattered: read range by range, processed chunk by chunk, written item by item."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from crawlerd.core.errors import CrawlerdError
+from crawlerd.source import AwsApi, Denied, ForAccount, NotFound, Output, Permanent, TaskArgs, Throttled
+from crawlerd.sources.http import Answered, Call
+from crawlerd.sources.s3_batch.batch import Batch, now, s3_batch
+from crawlerd.sources.s3_batch.function import function
+from crawlerd.sources.s3_batch.items import NOTHING, Item, checked, stored
+from crawlerd.sources.s3_batch.records import Phase, Read, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+RANGE = 4 << 20  # bytes read at once; a record is at most that long
+MOST_BYTES = 1 << 20  # of a chunk: a task's arguments lie in the frontier and in memory
+MOST_ITEMS = 25  # that BatchWriteItem takes
+OUTWARD = 4  # priority of what is nearly done: it goes before more chunks, so that the frontier stays small
+
+
+@dataclass(frozen=True)
+class Scan(TaskArgs, kind="s3_batch.scan"):
+    """One range of the object. offset: where it begins, at a whole record or the phase's own beginning. index: of the
+    next record."""
+
+    batch: Batch
+    offset: int = 0
+    phase: Phase = "head"
+    index: int = 0
+
+
+@s3_batch.handles(Scan, stream="batches", bucket="s3", sequential=True)
+def scan(api: AwsApi, args: Scan) -> Iterator[Output]:
+    batch = args.batch
+    try:
+        answer = api.call(
+            "s3",
+            "get_object",
+            Bucket=batch.job.input.bucket,
+            Key=batch.key,
+            IfMatch=batch.match,
+            Range=f"bytes={args.offset}-{args.offset + RANGE - 1}",
+        )
+    except Denied:
+        raise
+    except Permanent as error:
+        yield Scattered(batch, args.index, _unreadable(str(error)))
+        return
+    total = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else 0
+    piece = answer["Body"].read()
+    found = read(piece, args.phase, final=args.offset + len(piece) >= total)
+    ended = found.phase == "done" or bool(found.problem)
+    used, phase, index = found.used, found.phase, args.index
+    chunks = _chunks(found, batch.job.chunk)
+    if not ended and found.phase == "next" and len(chunks) > 1:  # the last one is read again, and is full then
+        last = chunks.pop()
+        used = found.ends[last.start - 1]
+    for each in chunks:
+        entries = [checked(index + at, found.records[at]) for at in each]
+        yield Chunk(batch, tuple(entries))
+    index += chunks[-1].stop if chunks else 0
+    if ended:
+        yield Scattered(batch, index, found.problem)
+    elif used == 0:
+        yield Scattered(batch, index, f"not JSON, or longer than {RANGE >> 20} MiB: what begins at byte {args.offset}")
+    else:
+        yield Scan(batch, args.offset + used, phase, index)
+
+
+def _unreadable(error: str) -> str:
+    if error.startswith("InvalidRange"):
+        return "the object is empty"
+    if error.startswith(("PreconditionFailed", "412")):
+        return "the object was replaced while it was read"
+    return f"the object cannot be read: {error}"
+
+
+def _chunks(found: Read, most: int) -> list[range]:
+    """Positions of the records of each chunk."""
+    chunks: list[range] = []
+    start = size = 0
+    for at, record in enumerate(found.records):
+        if at > start and (at - start == most or size + len(record) > MOST_BYTES):
+            chunks.append(range(start, at))
+            start, size = at, 0
+        size += len(record)
+    if start < len(found.records):
+        chunks.append(range(start, len(found.records)))
+    return chunks
+
+
+@dataclass(frozen=True)
+class Scattered(TaskArgs, kind="s3_batch.scattered"):
+    """All was read, or all that can be. problem: what is wrong with the object, else ""."""
+
+    batch: Batch
+    count: int
+    problem: str = ""
+
+
+@s3_batch.handles(Scattered, stream="batches", bucket="dynamodb")
+def scattered(api: AwsApi, args: Scattered) -> Iterator[Output]:
+    facts = {"taskCount": args.count, "times_scattered": now()} | ({"error": args.problem} if args.problem else {})
+    api.call("dynamodb", "update_item", **args.batch.update(**facts))
+    yield Trim(args.batch, args.count)
+
+
+@dataclass(frozen=True)
+class Trim(TaskArgs, kind="s3_batch.trim"):
+    """Looks for items behind the batch's own: an earlier object of its name had more records."""
+
+    batch: Batch
+    count: int
+
+
+@s3_batch.handles(Trim, stream="items", bucket="dynamodb")
+def trim(api: AwsApi, args: Trim) -> Iterator[Output]:
+    answer = api.call(
+        "dynamodb",
+        "query",
+        TableName=args.batch.job.items_table,
+        KeyConditionExpression="batchId = :id AND #index >= :count",
+        ProjectionExpression="#index",
+        ExpressionAttributeNames={"#index": "index"},
+        ExpressionAttributeValues={":id": {"S": args.batch.id}, ":count": {"N": str(args.count)}},
+        ConsistentRead=True,
+        Limit=MOST_ITEMS,
+    )
+    if answer["Items"]:
+        yield Erase(args.batch, args.count, tuple(int(each["index"]["N"]) for each in answer["Items"]))
+
+
+@dataclass(frozen=True)
+class Erase(TaskArgs, kind="s3_batch.erase"):
+    batch: Batch
+    count: int
+    indexes: tuple[int, ...]
+
+
+@s3_batch.handles(Erase, stream="items", bucket="dynamodb")
+def erase(api: AwsApi, args: Erase) -> Iterator[Output]:
+    keys = [{"batchId": {"S": args.batch.id}, "index": {"N": str(index)}} for index in args.indexes]
+    _sent(api, args.batch.job.items_table, [{"DeleteRequest": {"Key": key}} for key in keys])
+    yield Trim(args.batch, args.count)
+
+
+def _sent(api: AwsApi, table: str, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sends items, and returns those that DynamoDB has left out because it has too much to do."""
+    answer = api.call("dynamodb", "batch_write_item", RequestItems={table: requests})
+    left: list[dict[str, Any]] = answer.get("UnprocessedItems", {}).get(table, [])
+    if len(left) == len(requests):
+        raise Throttled("none of the items was processed")
+    return left
+
+
+@dataclass(frozen=True)
+class Chunk(TaskArgs, kind="s3_batch.chunk"):
+    """Records in the order of the input; those that have an error already are not processed."""
+
+    batch: Batch
+    items: tuple[Item, ...]
+
+
+@s3_batch.handles(Chunk, stream="items", bucket="process")
+def chunk(api: AwsApi, args: Chunk) -> Iterator[Output]:
+    """No request."""
+    process = args.batch.job.process
+    good = [each for each in args.items if not each.error]
+    yield from _written(args.batch, [each for each in args.items if each.error])
+    if not good:
+        return
+    if process.url:
+        yield _call(args.batch, good)
+    else:
+        yield from _written(args.batch, _computed(process.python, good))
+
+
+def _call(batch: Batch, items: Sequence[Item]) -> ForAccount:
+    process = batch.job.process
+    what = f"{batch.id}\0{batch.etag}\0{batch.job.run}\0{items[0].index}\0{items[-1].index}"
+    return ForAccount(
+        process.account,
+        Call(
+            method=process.method,
+            url=process.url,
+            body=msgspec.Raw(msgspec.json.encode({"records": [each.request for each in items]})),
+            idempotency_key=blake2b(what.encode(), digest_size=16).hexdigest(),
+            reply_to=batch.job.account,
+            about=msgspec.Raw(msgspec.json.encode(Chunk(batch, tuple(items)))),
+        ),
+    )
+
+
+def _computed(name: str, items: Sequence[Item]) -> Iterator[Item]:
+    """What the function makes of the records; where it raises, of each alone, to find which one it is."""
+    process = function(name)
+    try:
+        results = process([msgspec.json.decode(each.request) for each in items])
+        if not isinstance(results, list | tuple) or len(results) != len(items):
+            raise ValueError(f"{name} returns no list of {len(items)} results")
+    except CrawlerdError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the function is anyone's code; it is the record's error
+        if len(items) > 1:
+            for each in items:
+                yield from _computed(name, [each])
+            return
+        results = [error]
+    for each, result in zip(items, results, strict=True):
+        yield _with(each, result)
+
+
+def _with(item: Item, result: Any) -> Item:
+    response, said = NOTHING, ""
+    if isinstance(result, Exception):
+        said = str(result) if type(result) is ValueError else f"{type(result).__name__}: {result}"
+    elif result is None:
+        said = "no response"
+    elif isinstance(result, dict) and result.get("error"):
+        said = str(result["error"])
+    else:
+        try:
+            response = msgspec.Raw(msgspec.json.encode(result))
+        except (ValueError, TypeError, RecursionError) as error:
+            said = f"malformed response: {error}"
+    if bytes(response) == b"null":
+        return msgspec.structs.replace(item, error=_printable(said) or "an error without a word")
+    return msgspec.structs.replace(item, response=response)
+
+
+def _printable(text: str) -> str:
+    return text[:1000].encode(errors="backslashreplace").decode()
+
+
+@s3_batch.handles(Answered, stream="items", bucket="process", priority=OUTWARD)
+def answered(api: AwsApi, args: Answered) -> Iterator[Output]:
+    """No request. A chunk that was refused is halved, until it shows for which of its records."""
+    asked = msgspec.json.decode(args.about, type=Chunk)
+    batch, items = asked.batch, asked.items
+    if args.refused and len(items) > 1:
+        half = len(items) // 2
+        yield _call(batch, items[:half])
+        yield _call(batch, items[half:])
+        return
+    body = msgspec.json.decode(args.body)
+    results = (
+        next((body[name] for name in ("records", "results") if name in body), None) if isinstance(body, dict) else body
+    )
+    if args.error:
+        results = [ValueError(args.error)] * len(items)
+    elif not isinstance(results, list) or len(results) != len(items):
+        said = f"a list of {len(results)}" if isinstance(results, list) else "no list"
+        results = [ValueError(f"malformed response: {said} for {len(items)} records")] * len(items)
+    yield from _written(batch, [_with(each, result) for each, result in zip(items, results, strict=True)])
+
+
+@dataclass(frozen=True)
+class Write(TaskArgs, kind="s3_batch.write"):
+    batch: Batch
+    items: tuple[Item, ...]
+
+
+def _written(batch: Batch, items: Sequence[Item] | Iterator[Item]) -> Iterator[Write]:
+    items = tuple(items)
+    for at in range(0, len(items), MOST_ITEMS):
+        yield Write(batch, items[at : at + MOST_ITEMS])
+
+
+@s3_batch.handles(Write, stream="items", bucket="dynamodb", priority=OUTWARD)
+def write(api: AwsApi, args: Write) -> Iterator[Output]:
+    """Writing an item again writes the same. One that DynamoDB refuses is found by halves, and kept as an error."""
+    batch, items, table = args.batch, args.items, args.batch.job.items_table
+    requests = [{"PutRequest": {"Item": stored(batch, each)}} for each in items]
+    try:
+        unprocessed = _sent(api, table, requests)
+    except (Denied, NotFound):
+        raise
+    except Permanent as error:
+        if len(items) > 1:
+            half = len(items) // 2
+            yield replace(args, items=items[:half])
+            yield replace(args, items=items[half:])
+            return
+        if bytes(items[0].request) == b"null":
+            raise
+        said = _printable(f"its item cannot be written: {error}")
+        yield Write(batch, (Item(items[0].index, NOTHING, error=said),))
+        return
+    left = {int(each["PutRequest"]["Item"]["index"]["N"]) for each in unprocessed}
+    if left:
+        yield replace(args, items=tuple(each for each in items if each.index in left))

@@ -1,0 +1,503 @@
+"""Whole batches against moto's server: scattered, processed, written, gathered, moved."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from aws_proxy import AwsProxy, Fault, Organization, Request, organization
+from boto3.dynamodb.types import TypeDeserializer
+from installation import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from installation import Installation
+
+FUNCTION = """
+import os, time
+
+def double(records):
+    with open(os.environ["CALLS"], "a") as file:
+        file.write(f"{len(records)}\\n")
+    time.sleep(float(os.environ.get("SLEEP", "0")))
+    return [{"itemNo": each["itemNo"], "total": each["price"] * 2} for each in records]
+"""
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[Organization]:
+    with organization(accounts=0, units=0, policies=0) as started:
+        yield started
+
+
+class Store:
+    """The buckets and tables of one test."""
+
+    def __init__(self, moto: Organization, name: str) -> None:
+        self.url = f"http://{moto.address}"
+        self.s3, self.dynamodb, self.sqs = (moto.client(each) for each in ("s3", "dynamodb", "sqs"))
+        self.bucket, self.status, self.items = f"batches-{name}", f"status-{name}", f"items-{name}"
+        self.s3.create_bucket(Bucket=self.bucket)
+        self._table(self.status, {"batchId": "S"})
+        self._table(self.items, {"batchId": "S", "index": "N"})
+
+    def _table(self, name: str, key: dict[str, str]) -> None:
+        self.dynamodb.create_table(
+            TableName=name,
+            KeySchema=[
+                {"AttributeName": each, "KeyType": kind} for each, kind in zip(key, ("HASH", "RANGE"), strict=False)
+            ],
+            AttributeDefinitions=[{"AttributeName": each, "AttributeType": kind} for each, kind in key.items()],
+            BillingMode="PAY_PER_REQUEST",
+        )
+
+    def put(self, batch: str, body: Any) -> None:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.s3.put_object(Bucket=self.bucket, Key=f"in/{batch}.json", Body=data)
+
+    def objects(self) -> list[str]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+        return [each["Key"] for page in pages for each in page.get("Contents", [])]
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        pages = self.dynamodb.get_paginator("scan").paginate(TableName=table)
+        return [TypeDeserializer().deserialize({"M": each}) for page in pages for each in page["Items"]]
+
+    def state(self, batch: str) -> dict[str, Any]:
+        return next(each for each in self.rows(self.status) if each["batchId"] == batch)
+
+    def stored(self, batch: str) -> dict[int, dict[str, Any]]:
+        return {
+            int(each["index"]): {name: json.loads(each[name]) for name in ("request", "response") if name in each}
+            | ({"error": each["error"]} if "error" in each else {})
+            for each in self.rows(self.items)
+            if each["batchId"] == batch
+        }
+
+    def gathered(self, batch: str) -> list[dict[str, Any]]:
+        body = self.s3.get_object(Bucket=self.bucket, Key=f"out/{batch}.json.gz")["Body"].read()
+        found = json.loads(gzip.decompress(body))
+        assert found["batchId"] == batch
+        assert [each["index"] for each in found["records"]] == list(range(len(found["records"])))
+        return list(found["records"])
+
+
+@pytest.fixture
+def store(moto: Organization, tmp_path: Path) -> Store:
+    return Store(moto, tmp_path.name.replace("_", "-")[:40].strip("-"))
+
+
+def settle(install: Callable[..., Installation], store: Store, **options: Any) -> Installation:
+    here = install(accounts=0)
+    (here.folder / "pricing_rules.py").write_text(FUNCTION)
+    here.environment |= {
+        "AWS_ACCESS_KEY_ID": "AKID",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "PYTHONPATH": str(here.folder),
+        "CALLS": str(here.folder / "calls"),
+    }
+    here.config["accounts"]["aws"] = {"source": "s3_batch", "region": "us-east-1", "endpoint_url": store.url}
+    here.config["imports"]["prices"] = {
+        "account": "aws",
+        "input": f"s3://{store.bucket}/in/",
+        "output": f"s3://{store.bucket}/out/",
+        "status_table": store.status,
+        "items_table": store.items,
+        "chunk": 100,
+        "process": {"python": "pricing_rules:double"},
+        **options,
+    }
+    return here
+
+
+def records(count: int) -> list[dict[str, Any]]:
+    return [{"itemNo": number, "price": number % 97} for number in range(count)]
+
+
+def assert_exact(store: Store, batch: str, wanted: list[dict[str, Any]]) -> None:
+    expected = [
+        {"index": number, "request": each, "response": {"itemNo": each["itemNo"], "total": each["price"] * 2}}
+        for number, each in enumerate(wanted)
+    ]
+    assert store.gathered(batch) == expected
+    stored = store.stored(batch)
+    assert stored == {each["index"]: {"request": each["request"], "response": each["response"]} for each in expected}
+    state = store.state(batch)
+    assert (state["state"], state["taskCount"], state["done"], state["failed"]) == ("done", len(wanted), len(wanted), 0)
+    assert state["times"]["started"] <= state["times"]["scattered"] <= state["times"]["ended"]
+    assert f"in/done/{batch}.json" in store.objects()
+    assert f"in/{batch}.json" not in store.objects()
+
+
+def test_a_batch_is_scattered_and_gathered(install: Callable[..., Installation], store: Store) -> None:
+    here = settle(install, store)
+    store.put("b1", {"records": records(330)})
+    store.put("b2", {"meta": {"of": [1, "]"]}, "records": [], "more": None})
+    done = here.run("import", "prices")
+    assert done.code == 0, done.stdout + done.stderr
+    assert_exact(store, "b1", records(330))
+    assert_exact(store, "b2", [])
+    assert sorted((here.folder / "calls").read_text().split()) == ["100", "100", "100", "30"]
+    assert sorted(store.objects()) == ["in/done/b1.json", "in/done/b2.json", "out/b1.json.gz", "out/b2.json.gz"]
+
+
+class Pricing:
+    """A local service; `answer` makes (status, body) of a request's records."""
+
+    def __init__(self, answer: Callable[[list[dict[str, Any]]], tuple[int, Any]]) -> None:
+        self.seen: list[tuple[str, int]] = []
+        pricing = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["records"]
+                pricing.seen.append((self.headers["Idempotency-Key"], len(asked)))
+                status, body = answer(asked)
+                data = body if isinstance(body, bytes) else json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    @contextmanager
+    def running(self) -> Iterator[Pricing]:
+        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            self._server.server_close()
+            thread.join()
+
+    def serve(self, here: Installation) -> None:
+        here.config["accounts"]["pricing"] = {
+            "source": "http",
+            "base_url": self.url,
+            "attempts": 2,
+            "retry_base": "20ms",
+            "retry_cap": "50ms",
+        }
+        here.config["imports"]["prices"]["process"] = {"url": f"{self.url}/price", "account": "pricing"}
+
+
+def doubled(asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"itemNo": each["itemNo"], "total": each["price"] * 2} for each in asked]
+
+
+def test_an_http_service_processes_and_refuses_records_one_by_one(
+    install: Callable[..., Installation], store: Store
+) -> None:
+    """A failure is retried under its key; a refusal is narrowed down to the record."""
+    failed: list[int] = []
+
+    def answer(asked: list[dict[str, Any]]) -> tuple[int, Any]:
+        if any(each["itemNo"] == 7 for each in asked):
+            return 422, {"message": "no such item"}
+        if not failed:
+            failed.append(1)
+            return 503, {}
+        results: list[Any] = doubled(asked)
+        return 200, {
+            "records": [
+                {"error": "too cheap"} if each["price"] == 13 else r for each, r in zip(asked, results, strict=True)
+            ]
+        }
+
+    with Pricing(answer).running() as pricing:
+        here = settle(install, store, chunk=10)
+        pricing.serve(here)
+        wanted: list[Any] = records(20)
+        wanted[3], wanted[18] = "not a record", None
+        store.put("b1", {"records": wanted})
+        done = here.run("import", "prices")
+    assert done.code == 0, done.stdout
+    assert sum(size for _, size in pricing.seen) > 18
+    assert len({key for key, _ in pricing.seen}) == len(pricing.seen) - 1  # the one that failed came again as it was
+    gathered = store.gathered("b1")
+    errors = {each["index"]: each["error"] for each in gathered if "error" in each}
+    assert set(errors) == {3, 7, 13, 18}
+    assert "422" in errors[7]
+    assert errors[13] == "too cheap"
+    assert errors[3] == errors[18] == "the record is not an object"
+    assert [each["response"] for each in gathered if "error" not in each] == doubled(
+        [each for number, each in enumerate(wanted) if number not in errors]
+    )
+    assert set(store.stored("b1")) == set(range(20))
+    state = store.state("b1")
+    assert (state["state"], state["taskCount"], state["done"], state["failed"]) == ("done", 20, 16, 4)
+
+
+@pytest.mark.parametrize("body", [b"<html>", {"records": [1]}, {"other": 1}, [None] * 10])
+def test_a_malformed_response_is_every_records_error(
+    body: Any, install: Callable[..., Installation], store: Store
+) -> None:
+    with Pricing(lambda asked: (200, body)).running() as pricing:
+        here = settle(install, store, chunk=10)
+        pricing.serve(here)
+        store.put("b1", {"records": records(10)})
+        assert here.run("import", "prices").code == 0
+    assert all(each["error"] and "response" not in each for each in store.gathered("b1"))
+    state = store.state("b1")
+    assert (state["state"], state["done"], state["failed"]) == ("failed", 0, 10)
+    assert "in/failed/b1.json" in store.objects()
+
+
+def test_a_service_that_stays_away_fails_its_records_and_no_others(
+    install: Callable[..., Installation], store: Store
+) -> None:
+    with Pricing(lambda asked: (500, {}) if asked[0]["itemNo"] == 10 else (200, doubled(asked))).running() as pricing:
+        here = settle(install, store, chunk=10)
+        pricing.serve(here)
+        store.put("b1", {"records": records(30)})
+        assert here.run("import", "prices").code == 3
+    gathered = store.gathered("b1")
+    assert [each["index"] for each in gathered if "error" in each] == list(range(10, 20))
+    assert "dead letter" in gathered[10]["error"]
+    state = store.state("b1")
+    assert (state["state"], state["done"], state["failed"]) == ("failed", 20, 10)
+    assert "in/failed/b1.json" in store.objects()
+
+
+@pytest.mark.parametrize(
+    ("body", "count", "reason"),
+    [(b"", 0, "empty"), (b'[{"a": 1}]', 0, "records"), (b'{"records": [{"itemNo": 1, "price": 2}, {', 1, "JSON")],
+)
+def test_a_malformed_object_fails_and_others_go_on(
+    body: bytes, count: int, reason: str, install: Callable[..., Installation], store: Store
+) -> None:
+    here = settle(install, store)
+    store.put("bad", body)
+    store.put("good", {"records": records(5)})
+    assert here.run("import", "prices").code == 0
+    assert_exact(store, "good", records(5))
+    state = store.state("bad")
+    assert (state["state"], state["taskCount"]) == ("failed", count)
+    assert reason in state["error"]
+    assert "in/failed/bad.json" in store.objects()
+    assert "out/bad.json.gz" not in store.objects()
+
+
+def test_a_second_event_changes_nothing_and_a_corrected_object_does(
+    install: Callable[..., Installation], store: Store
+) -> None:
+    here = settle(install, store)
+    store.put("b1", {"records": records(30)})
+    assert here.run("import", "prices").code == 0
+    before = store.state("b1")
+    store.put("b1", {"records": records(30)})
+    assert here.run("import", "prices").code == 0
+    assert store.state("b1") == before
+    assert len((here.folder / "calls").read_text().split()) == 1
+    assert "in/b1.json" not in store.objects()
+    changed = [{"itemNo": 5, "price": 0.1}] * 4
+    store.put("b1", {"records": changed})
+    assert here.run("import", "prices").code == 0
+    assert_exact(store, "b1", changed)
+
+
+def test_a_large_batch_is_read_in_ranges_and_sent_in_parts(install: Callable[..., Installation], store: Store) -> None:
+    here = settle(install, store)
+    wanted = [{"itemNo": number, "price": 1, "noise": os.urandom(100_000).hex()} for number in range(60)]
+    store.put("b1", {"records": wanted})
+    done = here.run("import", "prices")
+    assert done.code == 0, done.stdout
+    assert_exact(store, "b1", wanted)
+    etag = store.s3.head_object(Bucket=store.bucket, Key="out/b1.json.gz")["ETag"]
+    assert "-2" in etag or "-3" in etag  # of how many parts
+    assert not store.s3.list_multipart_uploads(Bucket=store.bucket).get("Uploads")
+
+
+def test_throttled_and_unprocessed_writes_slow_the_writer_and_lose_nothing(
+    moto: Organization, install: Callable[..., Installation], store: Store
+) -> None:
+    with AwsProxy(moto.address, limits={}) as proxy:
+
+        def own(request: Request) -> dict[str, Any] | None:
+            if request.operation != "BatchWriteItem" or len(proxy.seen) % 3:
+                return None
+            return {"UnprocessedItems": request.body["RequestItems"]}  # none of them
+
+        def fault(request: Request) -> Fault | None:
+            throttled = request.operation == "BatchWriteItem" and len(proxy.seen) % 4 == 0
+            return Fault(400, "ProvisionedThroughputExceededException") if throttled else None
+
+        def answered(request: Request, answer: dict[str, Any]) -> dict[str, Any]:
+            """Half of the items are written, and all said not to be: writing them again does no harm."""
+            if request.operation == "BatchWriteItem":
+                ((table, items),) = request.body["RequestItems"].items()
+                answer["UnprocessedItems"] = {table: items[: len(items) // 2]}
+            return answer
+
+        proxy.own, proxy.fault, proxy.changed = own, fault, answered
+        here = settle(install, store, chunk=30)
+        here.config["accounts"]["aws"]["endpoint_url"] = proxy.url
+        store.put("b1", {"records": records(200)})
+        done = here.run("import", "prices")
+    assert done.code == 0, done.stdout
+    assert_exact(store, "b1", records(200))
+    assert "0 throttled" not in done.stdout
+    assert "0 dead" in done.stdout
+
+
+def test_an_item_that_dynamodb_refuses_is_an_error_and_the_rest_is_kept(
+    install: Callable[..., Installation], store: Store
+) -> None:
+    here = settle(install, store)
+    wanted = [{"itemNo": number, "price": 1, "noise": "x" * (450_000 if number == 17 else 1)} for number in range(30)]
+    store.put("b1", {"records": wanted})
+    assert here.run("import", "prices").code == 0
+    refused = [each for each in store.gathered("b1") if "response" not in each]
+    assert [each["index"] for each in refused] == [17]
+    assert "item cannot be written" in refused[0]["error"]
+    assert store.state("b1")["failed"] == 1
+
+
+def test_announced_by_a_queue(install: Callable[..., Installation], store: Store) -> None:
+    """Messages go when what they announce is in the frontier; one that announces nothing becomes a dead letter."""
+    url = store.sqs.create_queue(QueueName=f"queue-{store.bucket}", Attributes={"VisibilityTimeout": "0"})["QueueUrl"]
+    url = store.url + urlsplit(url).path
+    store.put("b 1", {"records": records(30)})
+    store.put("not-announced", {"records": records(1)})
+    etag = store.s3.head_object(Bucket=store.bucket, Key="in/b 1.json")["ETag"].strip('"')
+    event = {
+        "Records": [
+            {
+                "eventName": "ObjectCreated:Put",
+                "s3": {"bucket": {"name": store.bucket}, "object": {"key": "in/b+1.json", "eTag": etag}},
+            }
+        ]
+    }
+    for body in (
+        event,
+        "hello",
+        event,
+        {"Event": "s3:TestEvent"},
+        {"Type": "Notification", "Message": json.dumps(event)},
+    ):
+        store.sqs.send_message(QueueUrl=url, MessageBody=json.dumps(body))
+    here = settle(install, store, queue_url=url)
+    done = here.run("import", "prices")
+    assert done.code == 3
+    assert "1 dead" in done.stdout
+    assert "no notification of S3" in done.stdout
+    assert_exact(store, "b 1", records(30))
+    assert len((here.folder / "calls").read_text().split()) == 1
+    assert "in/not-announced.json" in store.objects()
+    assert not store.sqs.receive_message(QueueUrl=url).get("Messages")
+
+
+@pytest.mark.parametrize("by", ["python", "http"])
+def test_killed_at_any_instant_it_ends_exact(by: str, install: Callable[..., Installation], store: Store) -> None:
+    here = settle(install, store, chunk=20)
+    here.environment["SLEEP"] = "0.02"
+    with Pricing(lambda asked: (200, doubled(asked))).running() as pricing:
+        if by == "http":
+            pricing.serve(here)
+        kill_and_finish(here, store)
+    keys = [key for key, _ in pricing.seen]
+    assert len(set(keys)) == (25 if by == "http" else 0)
+
+
+def kill_and_finish(here: Installation, store: Store) -> None:
+    store.put("b1", {"records": records(400)})
+    store.put("b2", {"records": records(90)})
+
+    def progress() -> tuple[int, int, int]:
+        return (
+            len(store.rows(store.items)),
+            len(store.objects()),
+            sum("ended" in r["times"] for r in store.rows(store.status)),
+        )
+
+    for _ in range(8):
+        before = progress()
+        running = here.start("import", "prices")
+        until(lambda before=before: progress() != before or not running.running)  # noqa: B023
+        if not running.running:
+            break
+        running.kill()
+    done = here.run("import", "prices")
+    assert done.code == 0, done.stdout
+    assert_exact(store, "b1", records(400))
+    assert_exact(store, "b2", records(90))
+    assert len(store.objects()) == 4
+    here.assert_conserved()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"input": "s3://nowhere-at-all/in/"}, "the bucket nowhere-at-all cannot be used"),
+        ({"output": "s3://nowhere-at-all/"}, "the bucket nowhere-at-all cannot be used"),
+        ({"status_table": "nowhere"}, "there is no table nowhere"),
+        ({"process": {"python": "pricing_rules:halve"}}, "pricing_rules:halve cannot be imported"),
+    ],
+)
+def test_what_is_missing_is_named_before_anything_begins(
+    changes: dict[str, Any], reason: str, install: Callable[..., Installation], store: Store
+) -> None:
+    here = settle(install, store, **changes)
+    store.put("b1", {"records": records(3)})
+    done = here.run("import", "prices")
+    assert done.code == 3
+    assert reason in done.stdout
+    assert store.rows(store.status) == []
+    assert store.objects() == ["in/b1.json"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"input": "batches/in"}, "input must be like"),
+        ({"chunk": 0}, "chunk must be from 1"),
+        ({"process": {}}, "either url"),
+        ({"process": {"url": "http://127.0.0.1:1/x", "account": "nobody"}}, "nobody"),
+    ],
+)
+def test_options_that_cannot_be_meant(
+    changes: dict[str, Any], reason: str, install: Callable[..., Installation], store: Store
+) -> None:
+    done = settle(install, store, **changes).run("import", "prices")
+    assert done.code == 78
+    assert reason in done.stderr
+
+
+def test_a_daemon_finds_what_comes_later(install: Callable[..., Installation], store: Store) -> None:
+    here = settle(install, store, schedule="1s")
+    daemon = here.start("run")
+    until(lambda: "completed" in here.states())
+    store.put("b1", {"records": records(12)})
+    until(lambda: "in/done/b1.json" in store.objects() and "in/b1.json" not in store.objects(), 40)
+    assert_exact(store, "b1", records(12))
+    daemon.kill()
+
+
+def test_a_batch_that_another_run_has_begun_is_left_to_it(install: Callable[..., Installation], store: Store) -> None:
+    here = settle(install, store)
+    store.put("b1", {"records": records(3)})
+    etag = store.s3.head_object(Bucket=store.bucket, Key="in/b1.json")["ETag"].strip('"')
+    status = {"batchId": {"S": "b1"}, "etag": {"S": etag}, "run": {"S": "1.0"}, "state": {"S": "processing"}}
+    store.dynamodb.put_item(TableName=store.status, Item=status)
+    assert here.run("import", "prices").code == 0
+    assert store.objects() == ["in/b1.json"]
+    store.dynamodb.delete_item(TableName=store.status, Key={"batchId": {"S": "b1"}})
+    assert here.run("import", "prices").code == 0
+    assert_exact(store, "b1", records(3))
