@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -47,6 +49,24 @@ sys.addaudithook(_refuse_network)
 
 settings.register_profile("patient", deadline=None)  # machines are noisy: no test is about its own speed
 settings.load_profile("patient")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)  # last, when there is least to wait for
+
+
+@pytest.fixture(autouse=True)
+def _turn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Processes of one session share the machine, but for the tests that are marked to have it alone."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+    shared = tmp_path_factory.getbasetemp().parent
+    with (shared / "gate").open("a") as gate, (shared / "machine").open("a") as machine:
+        fcntl.flock(gate, fcntl.LOCK_EX)  # who waits for the machine lets nobody else in
+        fcntl.flock(machine, fcntl.LOCK_EX if request.node.get_closest_marker("alone") else fcntl.LOCK_SH)
+        fcntl.flock(gate, fcntl.LOCK_UN)
+        yield
 
 
 @pytest.fixture

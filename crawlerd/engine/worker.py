@@ -55,7 +55,10 @@ class Outbox:
         with self._sending:
             results = [self._results.popleft() for _ in range(len(self._results))]
             if results:
-                self._connection.sendall(frame(Done(results)))
+                try:
+                    self._connection.sendall(frame(Done(results)))
+                except ConnectionError:  # the main process is gone, and nobody waits for anything
+                    os._exit(0)
 
     def pong(self) -> None:
         with self._sending:

@@ -82,6 +82,7 @@ def most_in(seconds: float, relay: Relay) -> int:
 
 
 @pytest.mark.parametrize("smooth", [True, False])
+@pytest.mark.alone
 def test_restarts_do_not_exceed_the_limit(smooth: bool, api: Server, install: Callable[..., Installation]) -> None:
     """A kill just after a burst: the next process must not know less of the window than the API does."""
     with Relay(api.url) as relay:

@@ -10,6 +10,7 @@ import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
+import pytest
 from installation import LISTED, NO_LIMITS, QUICK, Installation, pages_of, tasks_of, until
 from relay import Answer, Relay
 
@@ -248,6 +249,7 @@ def test_ctrl_c_before_anything_has_run(api: Server, install: Callable[..., Inst
     here.assert_complete(1, 40)
 
 
+@pytest.mark.alone
 def test_a_terminal_shows_how_far_it_is(api: Server, install: Callable[..., Installation]) -> None:
     here = install(url=api.url, account={**NO_LIMITS, "limits": ["40/second"]})
     importing = here.start_on_terminal("import", "--all")
@@ -263,6 +265,7 @@ def test_a_terminal_shows_how_far_it_is(api: Server, install: Callable[..., Inst
     assert re.search(r"a1: run 1 completed after 0:0\d: ", done.stdout)
 
 
+@pytest.mark.alone
 def test_elsewhere_a_line_now_and_then(api: Server, install: Callable[..., Installation]) -> None:
     here = install(
         url=api.url,

@@ -196,6 +196,7 @@ def test_no_run_waits_for_ever_for_its_receiver(install: Callable[..., Installat
         assert "still refused when it expired: HTTP 429" in here.run("dead", "list").stdout
 
 
+@pytest.mark.alone
 def test_the_limits_of_both_accounts_hold(install: Callable[..., Installation]) -> None:
     with Mailchimp({str(n): 120 for n in range(40)}, latency=0.05) as api, Receiver(latency=0.02) as receiver:
         here = news(

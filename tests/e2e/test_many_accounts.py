@@ -37,6 +37,7 @@ def test_accounts_take_turns_in_memory_and_arrive_exactly(install: Callable[...,
     here.assert_conserved()
 
 
+@pytest.mark.alone
 def test_limits_hold_although_buckets_leave_memory_and_come_back(install: Callable[..., Installation]) -> None:
     rate = 25
     with running(accounts=ACCOUNTS, customers=CUSTOMERS, rate=rate, jitter=0.005) as server:

@@ -465,6 +465,7 @@ def test_errors_mean_what_the_description_says(rest_api: RestApi, install: Calla
     assert second - first >= 1.0
 
 
+@pytest.mark.alone
 def test_an_endpoints_concurrency_limits_and_cost_hold(rest_api: RestApi, install: Callable[..., Installation]) -> None:
     description = """
 name = "busy"

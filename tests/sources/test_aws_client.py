@@ -117,6 +117,7 @@ def test_boto3_does_not_retry(client: AwsClient, proxy: AwsProxy, fault: Fault, 
     assert len(proxy.seen) == 1
 
 
+@pytest.mark.alone
 def test_a_slow_drip_ends_at_the_deadline(client: AwsClient) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: 1000\r\n\r\n"
     with answering(head, *[b" "] * 1000, pause=0.05) as url:

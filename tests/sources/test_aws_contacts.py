@@ -65,6 +65,7 @@ def assert_exact(here: Installation, truth: dict[str, Any]) -> None:
     )
 
 
+@pytest.mark.alone
 def test_every_contact_and_every_missing_one(
     org: Organization, proxy: AwsProxy, install: Callable[..., Installation]
 ) -> None:
@@ -82,6 +83,7 @@ def test_every_contact_and_every_missing_one(
         assert last - first > 0.9
 
 
+@pytest.mark.alone
 def test_what_is_optional_comes_when_it_is_named(
     org: Organization, proxy: AwsProxy, install: Callable[..., Installation]
 ) -> None:
