@@ -159,7 +159,7 @@ def _table(engine: Engine, reports: Iterable[RunReport], rates: dict[int, float]
     table = Table(box=None, pad_edge=False)
     for name in ("import", "state"):
         table.add_column(name)
-    for name in ("done", "open", "records", "requests/s", "limit", "throttled", "dead", "ETA"):
+    for name in ("done", "open", "records", "tasks/s", "limit", "throttled", "dead", "ETA"):
         table.add_column(name, justify="right")
     for run in reports:
         limit = permitted(engine.settings.limits[run.account])
@@ -185,7 +185,7 @@ def _line(reports: Sequence[RunReport], rates: dict[int, float]) -> str:
     eta = f", about {_duration(left / rate)} left" if left and rate else ""
     return (
         f"{running} of {len(reports)} imports running: {sum(run.done for run in reports):,} tasks done, {left:,} open, "
-        f"{sum(run.records for run in reports):,} records, {rate:.1f} requests/s, "
+        f"{sum(run.records for run in reports):,} records, {rate:.1f} tasks/s, "
         f"{sum(run.throttled for run in reports):,} throttled, {sum(run.dead for run in reports):,} dead{eta}"
     )
 
