@@ -51,13 +51,14 @@ class Meter:
     def __init__(self) -> None:
         self._points: dict[int, list[tuple[float, int]]] = {}
 
-    def rate(self, run: RunReport, now: float) -> float:
+    def rate(self, run: RunReport, free: int, now: float) -> float:
+        """free: tasks of the run that made no request."""
         points = self._points.setdefault(run.id, [])
-        points.append((now, run.done + run.dead + run.retried + run.throttled))
+        points.append((now, run.done + run.dead + run.retried + run.throttled - free))
         while len(points) > 2 and points[1][0] <= now - RATE_SECONDS:
             points.pop(0)
         (before, first), (_, last) = points[0], points[-1]
-        return (last - first) / (now - before) if now > before else 0.0
+        return max(0.0, (last - first) / (now - before)) if now > before else 0.0
 
 
 def permitted(limits: LimitSpec) -> float | None:
@@ -115,7 +116,7 @@ def _watch(engine: Engine, runs: set[int], signals: Signals, wake: Wake, console
             left -= set(engine.ended())
             now = time.monotonic()
             reports = [reader.run(run) for run in sorted(runs)]
-            rates = {run.id: meter.rate(run, now) for run in reports}
+            rates = {run.id: meter.rate(run, engine.dispatcher.free[run.id], now) for run in reports}
             held = _held(engine, reader, reports)
             if live:
                 live.update(_table(engine, reports, rates, held), refresh=True)
@@ -159,7 +160,7 @@ def _table(engine: Engine, reports: Iterable[RunReport], rates: dict[int, float]
     table = Table(box=None, pad_edge=False)
     for name in ("import", "state"):
         table.add_column(name)
-    for name in ("done", "open", "records", "tasks/s", "limit", "throttled", "dead", "ETA"):
+    for name in ("done", "open", "records", "requests/s", "limit", "throttled", "dead", "ETA"):
         table.add_column(name, justify="right")
     for run in reports:
         limit = permitted(engine.settings.limits[run.account])
@@ -185,7 +186,7 @@ def _line(reports: Sequence[RunReport], rates: dict[int, float]) -> str:
     eta = f", about {_duration(left / rate)} left" if left and rate else ""
     return (
         f"{running} of {len(reports)} imports running: {sum(run.done for run in reports):,} tasks done, {left:,} open, "
-        f"{sum(run.records for run in reports):,} records, {rate:.1f} tasks/s, "
+        f"{sum(run.records for run in reports):,} records, {rate:.1f} requests/s, "
         f"{sum(run.throttled for run in reports):,} throttled, {sum(run.dead for run in reports):,} dead{eta}"
     )
 

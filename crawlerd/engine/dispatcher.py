@@ -103,6 +103,7 @@ class Dispatcher:
         self.drained = threading.Event()
         self.progress_at = time.monotonic()
         self.outcomes: Counter[str] = Counter()
+        self.free: Counter[int] = Counter()  # tasks without a request that were completed, by run
         self.worker_restarts = 0
         self.first_lease_at = 0.0
 
@@ -322,6 +323,8 @@ class Dispatcher:
             if not choice.limited and choice.bucket is not None and type(outcome) is Complete:
                 completed += 1  # the short way for the many: there is no limit to tell of it
                 choice.bucket.out -= 1
+                if not choice.cost:
+                    self.free[task.run] += 1
                 self._settle(task, choice.account.id, outcome)
             else:
                 if result.sent_at:

@@ -274,6 +274,7 @@ class Engine:
         while not self._ended.empty():
             runs.append(self._ended.get())
         for run in runs:
+            self.dispatcher.free.pop(run, None)
             name = self._import_of.pop(run, None)
             if name is not None:
                 self._active[name] -= 1

@@ -255,13 +255,11 @@ def test_a_terminal_shows_how_far_it_is(api: Server, install: Callable[..., Inst
     importing = here.start_on_terminal("import", "--all")
     done = importing.finish()
     assert done.code == 0
-    assert re.search(r"import +state +done +open +records +tasks/s +limit +throttled +dead +ETA", done.stderr)
+    assert re.search(r"import +state +done +open +records +requests/s +limit +throttled +dead +ETA", done.stderr)
     rows = re.findall(r"a1 +running +(\d+) +(\d+) +(\d+) +([\d.]+) +40 +0 +0 +(\d+:\d\d)?", done.stderr)
     assert len({finished for finished, *_ in rows}) > 3
     assert max(int(left) for _, left, *_ in rows) > 20
-    assert (
-        15 < max(float(rate) for _, _, _, rate, _ in rows) < 60
-    )  # some tasks make no request, and no limit holds them
+    assert 15 < max(float(rate) for _, _, _, rate, _ in rows) < 45
     assert any(eta for *_, eta in rows)
     assert re.search(rf"a1 +completed +{tasks_of(40)} +0 ", done.stderr)
     assert re.search(r"a1: run 1 completed after 0:0\d: ", done.stdout)
@@ -277,7 +275,7 @@ def test_elsewhere_a_line_now_and_then(api: Server, install: Callable[..., Insta
     )
     done = here.run("import", "--all", "--json")
     assert done.code == 0
-    line = r"2 of 2 imports running: [1-9]\d* tasks done, \d+ open, [\d,]+ records, [\d.]+ tasks/s, 0 throttled, 0 dead"
+    line = r"2 of 2 imports running: [1-9]\d* tasks done, \d+ open, [\d,]+ records, [\d.]+ requests/s, 0 throttled, 0 dead"
     assert len(re.findall(line, done.stderr)) >= 2
     assert "\x1b" not in done.stderr
     assert done.json["state"] == "completed"
