@@ -275,7 +275,9 @@ def test_elsewhere_a_line_now_and_then(api: Server, install: Callable[..., Insta
     )
     done = here.run("import", "--all", "--json")
     assert done.code == 0
-    line = r"2 of 2 imports running: [1-9]\d* tasks done, \d+ open, [\d,]+ records, [\d.]+ requests/s, 0 throttled, 0 dead"
+    line = (
+        r"2 of 2 imports running: [1-9]\d* tasks done, \d+ open, [\d,]+ records, [\d.]+ requests/s, 0 throttled, 0 dead"
+    )
     assert len(re.findall(line, done.stderr)) >= 2
     assert "\x1b" not in done.stderr
     assert done.json["state"] == "completed"

@@ -11,6 +11,7 @@ import textwrap
 import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from crawlerd.core.account import ImportSpec, LimitSpec
@@ -18,7 +19,8 @@ from crawlerd.core.config import TABLES
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.core.outcome import RetryPolicy
 from crawlerd.settings import Settings, load, state_dir
-from crawlerd.sources import load_source
+from crawlerd.sources import load as load_entry
+from crawlerd.sources import load_source, source_names
 from crawlerd.sources.stripe.pages import Connect
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "crawlerd.example.toml"
@@ -353,6 +355,18 @@ def test_the_example_is_valid_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.imports["acme"].every == 3600
 
 
+def own_keys(kind: str) -> set[str]:
+    """What the installed sources let accounts or imports have beside the usual keys; "token" is another name of one."""
+    if kind not in ("accounts", "imports"):
+        return set()
+    options = [
+        getattr(load_entry(name), "options" if kind == "accounts" else "import_options", None)
+        for name in source_names()
+    ]
+    fields = [field for each in options if each is not None for field in msgspec.inspect.type_info(each).fields]
+    return {"token"} | {field.encode_name for field in fields}
+
+
 def test_the_example_shows_every_key_and_the_defaults_that_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -376,7 +390,9 @@ def test_the_example_shows_every_key_and_the_defaults_that_hold(
     document = tomllib.loads(file.read_text())
     for kind, table in TABLES.items():
         tables = [document[kind]] if kind == "daemon" else document[kind].values()
-        assert set().union(*tables) >= set(table.model_fields), kind
+        shown_keys = set().union(*tables)
+        assert shown_keys >= set(table.model_fields), kind
+        assert shown_keys <= set(table.model_fields) | own_keys(kind), kind
 
 
 def test_a_limit_that_never_lets_a_task_start_is_refused(
