@@ -18,7 +18,7 @@ from crawlerd.core.outcome import CRASHES, Bury, Complete, Crash, Defer, Outcome
 from crawlerd.core.task import Handout, Task
 from crawlerd.engine.pool import WorkerProcess
 from crawlerd.engine.queues import Choice, Guard
-from crawlerd.frontier.sqlite import Settled
+from crawlerd.frontier.contract import Settled
 from crawlerd.ratelimit.window import Stamp
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from crawlerd.engine.store import Store
     from crawlerd.engine.wire import Setup
     from crawlerd.engine.workbench import Workbench
-    from crawlerd.frontier.sqlite import Bucket
+    from crawlerd.frontier.contract import Bucket
     from crawlerd.ratelimit.quota import Grant
 
 log = logging.getLogger(__name__)

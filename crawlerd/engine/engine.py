@@ -137,7 +137,6 @@ class Engine:
             on_pause=self._on_pause,
             on_fatal=self._on_fatal,
         )
-        self.store.dispatcher = self.dispatcher
         if self._shared:
             self._shared.reply = self.dispatcher.granted
 
@@ -153,7 +152,7 @@ class Engine:
         if self._shared:
             self._shared.start()
         self.dispatcher.start()
-        self.store.start()
+        self.store.start(self.dispatcher)
 
     def stop(self, drain_seconds: float) -> bool:
         """Stops leasing, waits for what is running, commits it. False when something was still running at the end:
