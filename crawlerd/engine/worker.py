@@ -108,7 +108,10 @@ class Worker:
         source = self._sources[account.source]
         kind = source.kinds.get(task.kind)
         api: Any = NoRequest() if kind and not kind.cost else self._client(source.client).open(source, account)
-        outcome = attempt(source, account, api, task, jitter=jitter, source_of=self._source_of)
+        try:
+            outcome = attempt(source, account, api, task, jitter=jitter, source_of=self._source_of)
+        except KeyboardInterrupt:  # no Ctrl-C, which is ignored here: the handler's own
+            outcome = Bury("Permanent: the handler raised KeyboardInterrupt")
         if isinstance(outcome, Bury) and kind:
             outcome = msgspec.structs.replace(outcome, stream=kind.stream)
         return Result(token, outcome, api.sent_at, api.done_at)

@@ -141,6 +141,16 @@ def odd(number):
     here.assert_conserved()
 
 
+def test_a_handler_that_raises_an_interrupt_ends_its_task_only(install: Callable[..., Installation]) -> None:
+    """Nor does it cost the worker a thread, which would leave the task until its lease is over."""
+    here = install(accounts=0)
+    done = run_numbers(here, "def odd(number):\n    if number == 20:\n        raise KeyboardInterrupt\n")
+    assert (done.code, done.stderr) == (3, "")
+    (letter,) = here.run("dead", "list", "--json").json
+    assert letter["error"] == "Permanent: the handler raised KeyboardInterrupt"
+    assert len(here.imported("numbers", "numbers", "numbers")) == 59
+
+
 def test_what_ran_beside_it_is_tried_again_alone(install: Callable[..., Installation]) -> None:
     """So that the guilty one takes no innocent along a second time."""
     here = install(accounts=0, daemon={**TWO, "threads_per_process": 4}, constants=QUICK_RESTART)
