@@ -86,6 +86,7 @@ class Worker:
         self._clients: dict[str, Client] = {}
         self._client_lock = threading.Lock()
         self._threads = setup.threads
+        self._pid = os.getpid()
         if any(source.client == "aws" for source in self._sources.values()):  # a second to import: before it is wanted
             threading.Thread(target=self._client, args=("aws",), name="warm-up", daemon=True).start()
         self.leases: SimpleQueue[tuple[int, str, Task]] = SimpleQueue()
@@ -96,7 +97,10 @@ class Worker:
         draw = random.Random().random  # noqa: S311 - jitter
         while True:
             token, name, task = self.leases.get()
-            self._outbox.add(self._perform(token, name, task, draw()))
+            result = self._perform(token, name, task, draw())
+            if os.getpid() != self._pid:  # the handler has forked: two processes must not write to one connection
+                os._exit(0)
+            self._outbox.add(result)
 
     def _perform(self, token: int, name: str, task: Task, jitter: float) -> Result:
         owner, _, part = name.partition(PART)

@@ -151,6 +151,23 @@ def test_a_handler_that_raises_an_interrupt_ends_its_task_only(install: Callable
     assert len(here.imported("numbers", "numbers", "numbers")) == 59
 
 
+def test_a_fork_that_comes_back_from_a_handler_ends(install: Callable[..., Installation]) -> None:
+    here = install(accounts=0)
+    done = run_numbers(
+        here,
+        f"""
+import os
+
+def odd(number):
+    if number == 20 and (child := os.fork()):
+        Path({str(here.folder / "ended")!r}).write_text(str(os.waitpid(child, 0)[1]))
+""",
+    )
+    assert done.code == 0
+    assert (here.folder / "ended").read_text() == "0"
+    assert len(here.imported("numbers", "numbers", "numbers")) == 60
+
+
 def test_what_ran_beside_it_is_tried_again_alone(install: Callable[..., Installation]) -> None:
     """So that the guilty one takes no innocent along a second time."""
     here = install(accounts=0, daemon={**TWO, "threads_per_process": 4}, constants=QUICK_RESTART)
