@@ -151,6 +151,15 @@ def test_a_handler_that_raises_an_interrupt_ends_its_task_only(install: Callable
     assert len(here.imported("numbers", "numbers", "numbers")) == 59
 
 
+def test_a_failure_of_the_store_ends_what_waits_for_it(install: Callable[..., Installation]) -> None:
+    """Whatever it is: no source may raise this where a run begins."""
+    here = install(accounts=0)
+    here.add_source("numbers", NUMBERS.replace("return map(Number, range(60))", "raise KeyboardInterrupt"))
+    importing = here.start("import", "numbers")
+    assert importing.process.wait(20) == 1
+    assert "the store has stopped" in importing.stderr
+
+
 def test_a_fork_that_comes_back_from_a_handler_ends(install: Callable[..., Installation]) -> None:
     here = install(accounts=0)
     done = run_numbers(
