@@ -148,13 +148,14 @@ class _Machine:
             raise ValueError(f'there is no source "{name}"; {instead(name, self._installed)}')
         if name not in self._entries:
             try:
-                entry = self._entries[name] = load(name)
+                entry = load(name)
             except ConfigurationError as error:
                 raise ValueError("; ".join(error.problems)) from None
             if isinstance(entry, SourceFamily):
                 self._facts[name] = SourceFacts(options=entry.options, family=True)
             else:
                 self.sources[name], self._facts[name] = entry, _facts(entry)
+            self._entries[name] = entry
         return self._facts[name]
 
     def described(self, name: str, options: Any) -> SourceFacts:
@@ -238,8 +239,15 @@ class _Machine:
 
 
 def _facts(source: Source) -> SourceFacts:
+    """ValueError when the source's own limits are none."""
+    from crawlerd.core import notation
     from crawlerd.core.config import SourceFacts
 
+    try:
+        for texts in (source.limits, source.bucket_limits, *source.by_bucket.values()):
+            notation.limits(texts)
+    except ValueError as error:
+        raise ValueError(f'the limits of the source "{source.name}" cannot be used: {error}') from None
     buckets = [kind.bucket for kind in source.kinds.values()]
     fixed = {bucket for bucket in buckets if isinstance(bucket, str)}
     return SourceFacts(
