@@ -118,6 +118,13 @@ def name(value: str) -> str:
     return value
 
 
+def redis_address(value: str) -> str:
+    """Empty for none. ValueError when it is no address of a Redis."""
+    if value and not re.fullmatch(r"(rediss?|redis\+(cluster|sentinel|unix))://\S+", value):
+        raise ValueError('must be the address of a Redis, such as "redis://127.0.0.1:6379/0"')
+    return value
+
+
 def path_text(value: str) -> str:
     """ValueError when no file can have this path."""
     if not value.strip() or "\0" in value:

@@ -228,6 +228,14 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
             f'visibility_timeout = "{"9" * 400}s"',
             "daemon.visibility_timeout: must be a finite number",
         ),
+        *(
+            (
+                "daemon",
+                f'limiter_storage = "{address}"',
+                'daemon.limiter_storage: must be the address of a Redis, such as "redis://127.0.0.1:6379/0"',
+            )
+            for address in ("localhost:6379", "memory://", "redis://", "redis://a b")
+        ),
         ("daemon", 'log_level = "loud"', 'daemon.log_level: must be "debug", "info", "warning" or "error"'),
         (
             "daemon",
