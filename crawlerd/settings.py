@@ -59,6 +59,7 @@ def load(path: Path, *, secrets: bool = True) -> Settings:
 
 def _load(document: dict[str, Any], path: Path, machine: _Machine) -> Settings:
     from crawlerd.core.config import parse
+    from crawlerd.frontier.schema import FILE_NAME
 
     folder = path.absolute().parent
     config = parse(document, str(path), machine)
@@ -79,6 +80,12 @@ def _load(document: dict[str, Any], path: Path, machine: _Machine) -> Settings:
             accounts[name] = _account(name, account, sources[name])
         except ValueError as error:
             problems.append(f"{path}: accounts.{name}.base_url: {error}")
+    frontier = os.path.realpath(folder / config.daemon.state_dir / FILE_NAME)
+    problems += [
+        f"{path}: sinks.{name}.path: is the frontier's own database; take another file"
+        for name, sink in config.sinks.items()
+        if os.path.realpath(folder / sink.path) == frontier
+    ]
     if problems:
         raise ConfigurationError(problems)
     return Settings(

@@ -224,6 +224,16 @@ def test_a_source_may_have_one_limit_by_itself(file: Path, plugin: Path) -> None
     assert load(file).limits["acme"].bucket_limits == ("25/second",)
 
 
+@pytest.mark.parametrize("path", ["var/frontier.db", "x/../var/./frontier.db", "{}/frontier.db"])
+def test_no_sink_may_be_the_frontier(file: Path, path: str) -> None:
+    """However it is written."""
+    (file.parent / "x").mkdir()
+    (file.parent / "var").mkdir()
+    (file.parent / "link").symlink_to("var")
+    edit(file, 'path = "var/warehouse.db"', f'path = "{path.format(file.parent / "link")}"')
+    assert problems_of(file) == ["sinks.warehouse.path: is the frontier's own database; take another file"]
+
+
 def test_a_source_that_is_not_installed(file: Path) -> None:
     assert problems_of(edit(file, '"stripe"', '"strype"')) == [
         'accounts.acme.source: there is no source "strype"; did you mean "stripe"?'
