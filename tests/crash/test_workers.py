@@ -151,6 +151,15 @@ def test_a_handler_that_raises_an_interrupt_ends_its_task_only(install: Callable
     assert len(here.imported("numbers", "numbers", "numbers")) == 59
 
 
+def test_what_a_source_prints_is_no_part_of_the_report(install: Callable[..., Installation]) -> None:
+    here = install(accounts=0)
+    starts = NUMBERS.replace("    return map", "    print('begun')\n    return map") + "\nprint('imported')\n"
+    here.add_source("numbers", starts + "def odd(number):\n    print('performed')\n")
+    done = here.run("import", "numbers", "--json")
+    assert done.json["state"] == "completed"
+    assert {"imported", "begun", "performed"} <= set(done.stderr.split())
+
+
 def test_a_failure_of_the_store_ends_what_waits_for_it(install: Callable[..., Installation]) -> None:
     """Whatever it is: no source may raise this where a run begins."""
     here = install(accounts=0)

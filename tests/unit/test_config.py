@@ -317,7 +317,12 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
                 f'limits = "{limit}"',
                 f'accounts.acme.limits: "{limit}" is more than 100,000 a second, which holds nothing back; leave it out',
             )
-            for limit in ("100001/second", "99999999999999999999/second", "9" * 30 + "/minute", "9999999/second burst 9")
+            for limit in (
+                "100001/second",
+                "99999999999999999999/second",
+                "9" * 30 + "/minute",
+                "9999999/second burst 9",
+            )
         ),
         (
             "accounts.acme",

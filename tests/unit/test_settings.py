@@ -201,7 +201,11 @@ def test_a_source_that_cannot_be_imported_is_a_problem_of_its_account(file: Path
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ('limits=["100/second"]', 'limits=["1/second", "0/day"]', '"0/day" permits nothing; write for example "1/second"'),
+        (
+            'limits=["100/second"]',
+            'limits=["1/second", "0/day"]',
+            '"0/day" permits nothing; write for example "1/second"',
+        ),
         ('bucket_limits=["25/second"]', 'bucket_limits="0/second"', '"0/second" permits nothing; write for'),
         ('"search": ["20/second", "9/second"]', '"search": "fast"', '"fast" is not a limit; write for example'),
     ],
