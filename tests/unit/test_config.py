@@ -315,7 +315,8 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
             (
                 "accounts.acme",
                 f'limits = "{limit}"',
-                f'accounts.acme.limits: "{limit}" is more than 100,000 a second, which holds nothing back; leave it out',
+                f'accounts.acme.limits: "{limit}" is more than 100,000 a second, which holds nothing back; leave it '
+                "out",
             )
             for limit in (
                 "100001/second",
