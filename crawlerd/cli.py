@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from contextlib import contextmanager, redirect_stdout
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from crawlerd.source_commands import new, source
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from crawlerd.frontier.reader import FrontierReader, Status
+    from crawlerd.frontier.reader import AccountReport, FrontierReader, Status
 
 app = typer.Typer(
     name="crawlerd",
@@ -200,12 +201,17 @@ def _print_status(found: Status) -> None:
     _print_columns(
         [
             ("account", "source", "ready", "state"),
-            *(
-                (each.name, each.source, f"{each.ready:,}", f"paused: {each.paused}" if each.paused else "active")
-                for each in found.accounts
-            ),
+            *((each.name, each.source, f"{each.ready:,}", _state(each)) for each in found.accounts),
         ]
     )
+
+
+def _state(account: AccountReport) -> str:
+    if account.paused:
+        return f"paused: {account.paused}"
+    if account.blocked_until > time.time():
+        return f"throttled, at least in part, until {_local(account.blocked_until)}"
+    return "active"
 
 
 def _print_columns(rows: Sequence[tuple[str, ...]]) -> None:
@@ -292,8 +298,6 @@ def _all_dead(folder: Path) -> Iterator[list[int]]:
 
 def _retry(folder: Path, numbers: list[int]) -> int:
     """Through the daemon if one runs, else in the frontier itself."""
-    import time
-
     from crawlerd.frontier.lock import StateLock, lock_holder
 
     if lock_holder(folder) is not None:

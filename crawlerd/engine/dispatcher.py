@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25  # between looks at workers and leases when nothing happens
 TIDY_SECONDS, TIDY_SOON = 10.0, 2.0  # soon: while buckets sleep that could be leased from
+LONG_WAIT = 60.0  # seconds; what an API asks for beyond that is logged, for nobody could tell it from standing still
 WAKE_BUCKETS = 256  # at once
 TURN_LEASES = 32  # leases that an account without limits gets before it is another's turn
 
@@ -357,7 +358,10 @@ class Dispatcher:
 
     def _throttle(self, choice: Choice, outcome: Defer, now: float, sent_at: float) -> None:
         limiter = self._bench.throttled_by(choice, outcome)
+        before = max(limiter.blocked_until, now)
         limiter.throttled(sent_at, now, outcome.retry_after, self._random.random())
+        if (wait := limiter.blocked_until - before) >= LONG_WAIT:
+            log.warning("account %s: %s: waiting for %.0f s", choice.account.name, outcome.error, wait)
         if limiter.blocked_until > now:
             bucket, until = choice.bucket, limiter.blocked_until - now + self._clock.now()
             blocks_one = bucket is not None and limiter is bucket.limiter

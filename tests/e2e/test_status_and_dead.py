@@ -95,6 +95,21 @@ def test_status_beside_an_import_and_of_a_paused_account(api: Server, install: C
         assert "paused: Unauthorized: HTTP 401: Expired API Key" in here.run("status").stdout
 
 
+def test_a_long_wait_is_told(api: Server, install: Callable[..., Installation]) -> None:
+    def script(path: str) -> Answer | None:
+        throttled = path.startswith("/v1/charges")
+        return Answer(429, b"{}", headers={"Retry-After": "7200"}) if throttled else None
+
+    with Relay(api.url, script) as relay:
+        here = install(url=relay.url, account=NO_LIMITS, schedule="1h")
+        daemon = here.start("run")
+        daemon.says(r"WARNING account a1: Throttled: HTTP 429.*: waiting for 7200 s")
+        until(lambda: "a1       stripe  1      throttled, at least in part, until 20" in here.run("status").stdout)
+        assert daemon.stderr.count("waiting for") <= 2  # of the list, and of the one newest object
+        daemon.send(signal.SIGTERM)
+        assert daemon.finish().code == 0
+
+
 def test_dead_letters_are_listed_shown_and_retried(api: Server, install: Callable[..., Installation]) -> None:
     for stream in ("charges", "refunds", "payouts"):
         api.control(Fault(kind="403", account=1, endpoint=stream))
