@@ -89,9 +89,8 @@ class CheckFunction(TaskArgs, kind="s3_batch.check_function"):
     name: str
 
 
-@s3_batch.handles(CheckFunction, stream="batches", bucket="process")
+@s3_batch.handles(CheckFunction, stream="batches", bucket="process", cost=0)
 def check_function(api: AwsApi, args: CheckFunction) -> Iterator[Output]:
-    """No request."""
     function(args.name)
     yield from ()
 
@@ -156,9 +155,8 @@ class Unknown(TaskArgs, kind="s3_batch.unknown_message"):
     body: str
 
 
-@s3_batch.handles(Unknown, stream="batches", bucket="process", unique=True)
+@s3_batch.handles(Unknown, stream="batches", bucket="process", unique=True, cost=0)
 def unknown(api: AwsApi, args: Unknown) -> Iterator[Output]:
-    """No request."""
     raise Permanent(f"a message of the queue is no notification of S3: {args.body[:200]}")
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PART = 5 << 20  # bytes, the least that a part of a multipart upload may have, but for the last
 UNREAD = "not read to the end; `crawlerd dead list` tells why"
-MISSING = b'"no result: its task is a dead letter"'
+LOST = {"error": {"S": "no result: its task is a dead letter"}}  # the item of a record that has none
 
 State = Literal["done", "failed"]
 
@@ -55,6 +55,7 @@ class Pages(TaskArgs, kind="s3_batch.pages"):
     count: records of the batch. problem: what is wrong with the object; then items are counted, and no file is made
     of them. index: of the next item. ended: nothing is left to read. pending: compressed, not yet sent. upload, parts:
     of a multipart upload that was begun. done, failed, lost: records with a response, with an error, without an item.
+    gaps: items are missing of the next page, so that their numbers must be read too.
     """
 
     batch: Batch
@@ -68,6 +69,7 @@ class Pages(TaskArgs, kind="s3_batch.pages"):
     done: int = 0
     failed: int = 0
     lost: int = 0
+    gaps: bool = False
 
     @property
     def target(self) -> dict[str, str]:
@@ -96,14 +98,15 @@ def pages(api: AwsApi, args: Pages) -> Iterator[Output]:
 
 
 def _read(api: AwsApi, args: Pages) -> Pages:
+    names = ["request", "response", "error", *(["index"] if args.gaps else [])]
     answer = api.call(
         "dynamodb",
         "query",
         TableName=args.batch.job.items_table,
         KeyConditionExpression="batchId = :id AND #index BETWEEN :from AND :to",
         FilterExpression="etag = :etag",
-        ProjectionExpression="#index, #request, #response, #error",
-        ExpressionAttributeNames={f"#{name}": name for name in ("index", "request", "response", "error")},
+        ProjectionExpression=", ".join(f"#{name}" for name in names),
+        ExpressionAttributeNames={f"#{name}": name for name in {*names, "index"}},
         ExpressionAttributeValues={
             ":id": {"S": args.batch.id},
             ":from": {"N": str(args.index)},
@@ -112,25 +115,27 @@ def _read(api: AwsApi, args: Pages) -> Pages:
         },
         ConsistentRead=True,
     )
-    items: dict[int, dict[str, Any]] = {int(each["index"]["N"]): each for each in answer["Items"]}
     last = answer.get("LastEvaluatedKey")
-    end = int(last["index"]["N"]) + 1 if last else args.count
-    lines: list[bytes] = []
-    failed = lost = 0
-    for index in range(args.index, end):
-        item = items.get(index)
-        lost += item is None
-        failed += item is not None and "error" in item
-        if not args.problem:
-            lines.append(line(item) if item else b'{"index":%d,"error":%b}' % (index, MISSING))
-    text = (b",\n" if args.index else b"\n") + b",\n".join(lines)
+    numbers = range(args.index, int(last["index"]["N"]) + 1 if last else args.count)
+    if args.gaps:
+        items: dict[int, dict[str, Any]] = {int(each["index"]["N"]): each for each in answer["Items"]}
+    elif len(answer["Items"]) == len(numbers):  # they are whole, and come in order
+        items = dict(zip(numbers, answer["Items"], strict=True))
+    else:
+        return replace(args, gaps=True)
+    failed = sum("error" in each for each in items.values())
+    pending = args.pending
+    if not args.problem:
+        lines = (line(index, items.get(index, LOST)) for index in numbers)
+        pending += _member((b",\n" if args.index else b"\n") + b",\n".join(lines))
     return replace(
         args,
-        index=end,
-        pending=args.pending if args.problem else args.pending + _member(text),
-        done=args.done + end - args.index - failed - lost,
+        index=numbers.stop,
+        pending=pending,
+        done=args.done + len(items) - failed,
         failed=args.failed + failed,
-        lost=args.lost + lost,
+        lost=args.lost + len(numbers) - len(items),
+        gaps=False,
     )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 RANGE = 4 << 20  # bytes read at once; a record is at most that long
 MOST_BYTES = 1 << 20  # of a chunk: a task's arguments lie in the frontier and in memory
 MOST_ITEMS = 25  # that BatchWriteItem takes
+EARLY = 3  # priority of what looks for earlier items: before there are many of the batch's own
 OUTWARD = 4  # priority of what is nearly done: it goes before more chunks, so that the frontier stays small
 
 
@@ -63,8 +64,7 @@ def scan(api: AwsApi, args: Scan) -> Iterator[Output]:
         last = chunks.pop()
         used = found.ends[last.start - 1]
     for each in chunks:
-        entries = [checked(index + at, found.records[at]) for at in each]
-        yield Chunk(batch, tuple(entries))
+        yield from _begun(batch, [checked(index + at, found.records[at]) for at in each])
     index += chunks[-1].stop if chunks else 0
     if ended:
         yield Scattered(batch, index, found.problem)
@@ -105,7 +105,7 @@ class Scattered(TaskArgs, kind="s3_batch.scattered"):
     problem: str = ""
 
 
-@s3_batch.handles(Scattered, stream="batches", bucket="dynamodb")
+@s3_batch.handles(Scattered, stream="batches", bucket="dynamodb", priority=EARLY)
 def scattered(api: AwsApi, args: Scattered) -> Iterator[Output]:
     facts = {"taskCount": args.count, "times_scattered": now()} | ({"error": args.problem} if args.problem else {})
     api.call("dynamodb", "update_item", **args.batch.update(**facts))
@@ -120,7 +120,7 @@ class Trim(TaskArgs, kind="s3_batch.trim"):
     count: int
 
 
-@s3_batch.handles(Trim, stream="items", bucket="dynamodb")
+@s3_batch.handles(Trim, stream="items", bucket="dynamodb", priority=EARLY)
 def trim(api: AwsApi, args: Trim) -> Iterator[Output]:
     answer = api.call(
         "dynamodb",
@@ -162,24 +162,23 @@ def _sent(api: AwsApi, table: str, requests: list[dict[str, Any]]) -> list[dict[
 
 @dataclass(frozen=True)
 class Chunk(TaskArgs, kind="s3_batch.chunk"):
-    """Records in the order of the input; those that have an error already are not processed."""
+    """Records in the order of the input."""
 
     batch: Batch
     items: tuple[Item, ...]
 
 
+def _begun(batch: Batch, items: Sequence[Item]) -> Iterator[Output]:
+    """A chunk's way; records that have an error already are not processed."""
+    yield from _written(batch, [each for each in items if each.error])
+    if good := [each for each in items if not each.error]:
+        yield _call(batch, good) if batch.job.process.url else Chunk(batch, tuple(good))
+
+
 @s3_batch.handles(Chunk, stream="items", bucket="process")
 def chunk(api: AwsApi, args: Chunk) -> Iterator[Output]:
-    """No request."""
-    process = args.batch.job.process
-    good = [each for each in args.items if not each.error]
-    yield from _written(args.batch, [each for each in args.items if each.error])
-    if not good:
-        return
-    if process.url:
-        yield _call(args.batch, good)
-    else:
-        yield from _written(args.batch, _computed(process.python, good))
+    """No request of ours; but the function may say that it is throttled, so limits must hold it up."""
+    yield from _written(args.batch, _computed(args.batch.job.process.python, args.items))
 
 
 def _call(batch: Batch, items: Sequence[Item]) -> ForAccount:
@@ -239,9 +238,9 @@ def _printable(text: str) -> str:
     return text[:1000].encode(errors="backslashreplace").decode()
 
 
-@s3_batch.handles(Answered, stream="items", bucket="process", priority=OUTWARD)
+@s3_batch.handles(Answered, stream="items", bucket="process", priority=OUTWARD, cost=0)
 def answered(api: AwsApi, args: Answered) -> Iterator[Output]:
-    """No request. A chunk that was refused is halved, until it shows for which of its records."""
+    """A chunk that was refused is halved, until it shows for which of its records."""
     asked = msgspec.json.decode(args.about, type=Chunk)
     batch, items = asked.batch, asked.items
     if args.refused and len(items) > 1:
