@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from crawlerd.core.errors import CrawlerdError
-from crawlerd.source import AwsApi, Denied, ForAccount, NotFound, Output, Permanent, TaskArgs, Throttled
+from crawlerd.source import AwsApi, Denied, ForAccount, Gather, NotFound, Output, Permanent, TaskArgs, Throttled
 from crawlerd.sources.http import Answered, Call
 from crawlerd.sources.s3_batch.batch import Batch, now, s3_batch
 from crawlerd.sources.s3_batch.function import function
@@ -28,8 +29,9 @@ OUTWARD = 4  # priority of what is nearly done: it goes before more chunks, so t
 
 @dataclass(frozen=True)
 class Scan(TaskArgs, kind="s3_batch.scan"):
-    """One range of the object. offset: where it begins, at a whole record or the phase's own beginning. index: of the
-    next record."""
+    """One range of the object; the next one is read when half of its chunks are through, so that there is always work
+    and never much of it. offset: where it begins, at a whole record or the phase's own beginning. index: of the next
+    record."""
 
     batch: Batch
     offset: int = 0
@@ -63,15 +65,17 @@ def scan(api: AwsApi, args: Scan) -> Iterator[Output]:
     if not ended and found.phase == "next" and len(chunks) > 1:  # the last one is read again, and is full then
         last = chunks.pop()
         used = found.ends[last.start - 1]
-    for each in chunks:
-        yield from _begun(batch, [checked(index + at, found.records[at]) for at in each])
+    begun = [[*_begun(batch, [checked(index + at, found.records[at]) for at in each])] for each in chunks]
     index += chunks[-1].stop if chunks else 0
     if ended:
         yield Scattered(batch, index, found.problem)
     elif used == 0:
         yield Scattered(batch, index, f"not JSON, or longer than {RANGE >> 20} MiB: what begins at byte {args.offset}")
     else:
-        yield Scan(batch, args.offset + used, phase, index)
+        first = begun[: (len(begun) + 1) // 2]
+        del begun[: len(first)]
+        yield Gather(list(chain.from_iterable(first)), then=Scan(batch, args.offset + used, phase, index))
+    yield from chain.from_iterable(begun)
 
 
 def _unreadable(error: str) -> str:
@@ -168,7 +172,14 @@ class Chunk(TaskArgs, kind="s3_batch.chunk"):
     items: tuple[Item, ...]
 
 
-def _begun(batch: Batch, items: Sequence[Item]) -> Iterator[Output]:
+class Asked(msgspec.Struct, frozen=True, array_like=True):
+    """What a call to a service was for. indexes: of the records that its body holds."""
+
+    batch: Batch
+    indexes: tuple[int, ...]
+
+
+def _begun(batch: Batch, items: Sequence[Item]) -> Iterator[Chunk | Write | ForAccount]:
     """A chunk's way; records that have an error already are not processed."""
     yield from _written(batch, [each for each in items if each.error])
     if good := [each for each in items if not each.error]:
@@ -192,7 +203,7 @@ def _call(batch: Batch, items: Sequence[Item]) -> ForAccount:
             body=msgspec.Raw(msgspec.json.encode({"records": [each.request for each in items]})),
             idempotency_key=blake2b(what.encode(), digest_size=16).hexdigest(),
             reply_to=batch.job.account,
-            about=msgspec.Raw(msgspec.json.encode(Chunk(batch, tuple(items)))),
+            about=msgspec.Raw(msgspec.json.encode(Asked(batch, tuple(each.index for each in items)))),
         ),
     )
 
@@ -241,8 +252,9 @@ def _printable(text: str) -> str:
 @s3_batch.handles(Answered, stream="items", bucket="process", priority=OUTWARD, cost=0)
 def answered(api: AwsApi, args: Answered) -> Iterator[Output]:
     """A chunk that was refused is halved, until it shows for which of its records."""
-    asked = msgspec.json.decode(args.about, type=Chunk)
-    batch, items = asked.batch, asked.items
+    asked = msgspec.json.decode(args.about, type=Asked)
+    requests = msgspec.json.decode(args.asked, type=dict[str, list[msgspec.Raw]])["records"]
+    batch, items = asked.batch, [Item(*each) for each in zip(asked.indexes, requests, strict=True)]
     if args.refused and len(items) > 1:
         half = len(items) // 2
         yield _call(batch, items[:half])
