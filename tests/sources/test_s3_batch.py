@@ -288,6 +288,7 @@ def kill_and_finish(here: Installation, store: Store) -> None:
         ({"input": "s3://nowhere-at-all/in/"}, "the bucket nowhere-at-all cannot be used"),
         ({"output": "s3://nowhere-at-all/"}, "the bucket nowhere-at-all cannot be used"),
         ({"status_table": "nowhere"}, "there is no table nowhere"),
+        ({"items_table": "nowhere"}, "there is no table nowhere"),
         ({"process": {"python": "pricing_rules:halve"}}, "pricing_rules:halve cannot be imported"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from crawlerd.source import AwsApi, Denied, NotFound, Output, Permanent, TaskArgs
-from crawlerd.sources.s3_batch.batch import Batch, now, s3_batch
+from crawlerd.sources.s3_batch.batch import Batch, call, now, s3_batch
 from crawlerd.sources.s3_batch.items import line
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Collect(TaskArgs, kind="s3_batch.collect"):
 @s3_batch.handles(Collect, stream="batches", bucket="dynamodb")
 def collect(api: AwsApi, args: Collect) -> Iterator[Output]:
     key = {"batchId": {"S": args.batch.id}}
-    answer = api.call("dynamodb", "get_item", TableName=args.batch.job.status_table, Key=key, ConsistentRead=True)
+    answer = call(api, "dynamodb", "get_item", TableName=args.batch.job.status_table, Key=key, ConsistentRead=True)
     status = answer.get("Item", {})
     count = int(status["taskCount"]["N"]) if "taskCount" in status else 0
     problem = status["error"]["S"] if "error" in status else "" if "taskCount" in status else UNREAD
@@ -99,7 +99,8 @@ def pages(api: AwsApi, args: Pages) -> Iterator[Output]:
 
 def _read(api: AwsApi, args: Pages) -> Pages:
     names = ["request", "response", "error", *(["index"] if args.gaps else [])]
-    answer = api.call(
+    answer = call(
+        api,
         "dynamodb",
         "query",
         TableName=args.batch.job.items_table,
@@ -141,21 +142,26 @@ def _read(api: AwsApi, args: Pages) -> Pages:
 
 def _sent(api: AwsApi, args: Pages) -> Pages:
     if not args.upload:
-        answer = api.call("s3", "create_multipart_upload", **args.target, ContentType="application/gzip")
+        answer = call(api, "s3", "create_multipart_upload", **args.target, ContentType="application/gzip")
         return replace(args, upload=answer["UploadId"])
     number = len(args.parts) + 1
-    answer = api.call("s3", "upload_part", **args.target, UploadId=args.upload, PartNumber=number, Body=args.pending)
+    answer = call(api, "s3", "upload_part", **args.target, UploadId=args.upload, PartNumber=number, Body=args.pending)
     return replace(args, pending=b"", parts=(*args.parts, answer["ETag"]))
 
 
 def _completed(api: AwsApi, args: Pages) -> None:
     if not args.upload:
-        api.call("s3", "put_object", **args.target, Body=args.pending, ContentType="application/gzip")
+        call(api, "s3", "put_object", **args.target, Body=args.pending, ContentType="application/gzip")
         return
     parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(args.parts, 1)]
     try:
-        api.call(
-            "s3", "complete_multipart_upload", **args.target, UploadId=args.upload, MultipartUpload={"Parts": parts}
+        call(
+            api,
+            "s3",
+            "complete_multipart_upload",
+            **args.target,
+            UploadId=args.upload,
+            MultipartUpload={"Parts": parts},
         )
     except Permanent as error:
         if not str(error).startswith("NoSuchUpload"):  # it was completed, and a crash came before that was noted
@@ -175,7 +181,7 @@ class Close(TaskArgs, kind="s3_batch.close"):
 def close(api: AwsApi, args: Close) -> Iterator[Output]:
     failed = args.failed + args.lost
     facts = args.batch.update(state=args.state, done=args.done, failed=failed, times_ended=now())
-    api.call("dynamodb", "update_item", **facts)
+    call(api, "dynamodb", "update_item", **facts)
     yield Copy(args.batch, args.state)
 
 
@@ -191,7 +197,8 @@ class Copy(TaskArgs, kind="s3_batch.copy"):
 def copy(api: AwsApi, args: Copy) -> Iterator[Output]:
     batch, place = args.batch, args.batch.job.input
     try:
-        api.call(
+        call(
+            api,
             "s3",
             "copy_object",
             Bucket=place.bucket,
@@ -216,8 +223,8 @@ class Remove(TaskArgs, kind="s3_batch.remove"):
 @s3_batch.handles(Remove, stream="batches", bucket="s3")
 def remove(api: AwsApi, args: Remove) -> Iterator[Output]:
     try:
-        api.call(
-            "s3", "delete_object", Bucket=args.batch.job.input.bucket, Key=args.batch.key, IfMatch=args.batch.match
+        call(
+            api, "s3", "delete_object", Bucket=args.batch.job.input.bucket, Key=args.batch.key, IfMatch=args.batch.match
         )
     except Denied:
         raise

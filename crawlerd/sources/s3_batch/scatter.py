@@ -12,7 +12,7 @@ import msgspec
 from crawlerd.core.errors import CrawlerdError
 from crawlerd.source import AwsApi, Denied, ForAccount, Gather, NotFound, Output, Permanent, TaskArgs, Throttled
 from crawlerd.sources.http import Answered, Call
-from crawlerd.sources.s3_batch.batch import Batch, now, s3_batch
+from crawlerd.sources.s3_batch.batch import Batch, call, now, s3_batch
 from crawlerd.sources.s3_batch.function import function
 from crawlerd.sources.s3_batch.items import NOTHING, Item, checked, stored
 from crawlerd.sources.s3_batch.records import Phase, Read, read
@@ -43,7 +43,8 @@ class Scan(TaskArgs, kind="s3_batch.scan"):
 def scan(api: AwsApi, args: Scan) -> Iterator[Output]:
     batch = args.batch
     try:
-        answer = api.call(
+        answer = call(
+            api,
             "s3",
             "get_object",
             Bucket=batch.job.input.bucket,
@@ -112,7 +113,7 @@ class Scattered(TaskArgs, kind="s3_batch.scattered"):
 @s3_batch.handles(Scattered, stream="batches", bucket="dynamodb", priority=EARLY)
 def scattered(api: AwsApi, args: Scattered) -> Iterator[Output]:
     facts = {"taskCount": args.count, "times_scattered": now()} | ({"error": args.problem} if args.problem else {})
-    api.call("dynamodb", "update_item", **args.batch.update(**facts))
+    call(api, "dynamodb", "update_item", **args.batch.update(**facts))
     yield Trim(args.batch, args.count)
 
 
@@ -126,7 +127,8 @@ class Trim(TaskArgs, kind="s3_batch.trim"):
 
 @s3_batch.handles(Trim, stream="items", bucket="dynamodb", priority=EARLY)
 def trim(api: AwsApi, args: Trim) -> Iterator[Output]:
-    answer = api.call(
+    answer = call(
+        api,
         "dynamodb",
         "query",
         TableName=args.batch.job.items_table,
@@ -157,7 +159,7 @@ def erase(api: AwsApi, args: Erase) -> Iterator[Output]:
 
 def _sent(api: AwsApi, table: str, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Sends items, and returns those that DynamoDB has left out because it has too much to do."""
-    answer = api.call("dynamodb", "batch_write_item", RequestItems={table: requests})
+    answer = call(api, "dynamodb", "batch_write_item", RequestItems={table: requests})
     left: list[dict[str, Any]] = answer.get("UnprocessedItems", {}).get(table, [])
     if len(left) == len(requests):
         raise Throttled("none of the items was processed")
