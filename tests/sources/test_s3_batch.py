@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -176,8 +177,10 @@ def test_throttled_and_unprocessed_writes_slow_the_writer_and_lose_nothing(
             return {"UnprocessedItems": request.body["RequestItems"]}  # none of them
 
         def fault(request: Request) -> Fault | None:
-            throttled = request.operation == "BatchWriteItem" and len(proxy.seen) % 4 == 0
-            return Fault(400, "ProvisionedThroughputExceededException") if throttled else None
+            if len(proxy.seen) % 4:
+                return None
+            of_dynamodb = request.operation.endswith(("Item", "Query", "Table"))
+            return Fault(400, "ProvisionedThroughputExceededException") if of_dynamodb else Fault(429, "SlowDown")
 
         def answered(request: Request, answer: dict[str, Any]) -> dict[str, Any]:
             """Half of the items are written, and all said not to be: writing them again does no harm."""
@@ -279,6 +282,68 @@ def kill_and_finish(here: Installation, store: Store) -> None:
     assert_exact(store, "b1", records(400))
     assert_exact(store, "b2", records(90))
     assert len(store.objects()) == 4
+    here.assert_conserved()
+
+
+@pytest.mark.parametrize("victim", ["daemon", "workers"])
+def test_killed_between_what_a_request_has_done_and_its_answer(
+    victim: str, moto: Organization, install: Callable[..., Installation], store: Store
+) -> None:
+    """At each kind of request of a batch's life, some of them more than once."""
+    todo = {"PutItem": 1, "BatchWriteItem": 3, "UpdateItem": 3, "GetItem": 1, "Query": 2}
+    todo |= {f"{store.bucket}/{name}": 1 for name in ("out/b1.json.gz", "in/done/b1.json")}
+    todo[f"{store.bucket}/in/b1.json"] = 2
+    if victim == "workers":  # whose tasks are poison after three deaths
+        todo = dict.fromkeys(todo, 1)
+    here = settle(install, store, chunk=20)
+    store.put("b1", {"records": records(230)})
+    kill_at(todo, victim, moto, here)
+    assert_exact(store, "b1", records(230))
+    assert sorted(store.objects()) == ["in/done/b1.json", "out/b1.json.gz"]
+
+
+def test_killed_while_a_large_object_is_sent_in_parts(
+    moto: Organization, install: Callable[..., Installation], store: Store
+) -> None:
+    here = settle(install, store)
+    wanted = [{"itemNo": number, "price": 1, "noise": os.urandom(100_000).hex()} for number in range(60)]
+    store.put("b1", {"records": wanted})
+    kill_at({f"{store.bucket}/out/b1.json.gz": 5, "Query": 4}, "daemon", moto, here)
+    assert_exact(store, "b1", wanted)
+
+
+def kill_at(todo: dict[str, int], victim: str, moto: Organization, here: Installation) -> None:
+    """Runs the import, with kills so often when a request of such a name was performed and is not answered yet."""
+    hit, killed = threading.Event(), threading.Event()
+
+    def answered(request: Request) -> None:
+        name = request.operation if request.operation in todo else request.operation.lower()
+        if todo.get(name) and not hit.is_set():
+            todo[name] -= 1
+            killed.clear()
+            hit.set()
+            killed.wait(20)
+
+    with AwsProxy(moto.address, limits={}) as proxy:
+        proxy.answered = answered
+        here.config["accounts"]["aws"]["endpoint_url"] = proxy.url
+        running = here.start("import", "prices")
+        while True:
+            until(lambda running=running: hit.is_set() or not running.running, 60)
+            if not hit.is_set():
+                break
+            if victim == "daemon":
+                running.kill()
+            else:
+                for worker in running.workers():
+                    worker.kill()
+            hit.clear()
+            killed.set()
+            if victim == "daemon":
+                running = here.start("import", "prices")
+        done = running.finish()
+    assert done.code == 0, done.stdout
+    assert not any(todo.values()), todo
     here.assert_conserved()
 
 
