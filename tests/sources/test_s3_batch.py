@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -70,6 +71,7 @@ def test_an_http_service_processes_and_refuses_records_one_by_one(
         store.put("b1", {"records": wanted})
         done = here.run("import", "prices")
     assert done.code == 0, done.stdout
+    assert "1 skipped: b1: 4 of 20 records have an error" in done.stdout
     assert sum(size for _, size in pricing.seen) > 18
     assert len({key for key, _ in pricing.seen}) == len(pricing.seen) - 1  # the one that failed came again as it was
     gathered = store.gathered("b1")
@@ -127,13 +129,15 @@ def test_a_malformed_object_fails_and_others_go_on(
     here = settle(install, store)
     store.put("bad", body)
     store.put("good", {"records": records(5)})
-    assert here.run("import", "prices").code == 0
+    done = here.run("import", "prices")
+    assert done.code == 0
     assert_exact(store, "good", records(5))
     state = store.state("bad")
     assert (state["state"], state["taskCount"]) == ("failed", count)
     assert reason in state["error"]
     assert "in/failed/bad.json" in store.objects()
     assert "out/bad.json.gz" not in store.objects()
+    assert f"bad: {state['error']}"[:60] in done.stdout
 
 
 def test_a_second_event_changes_nothing_and_a_corrected_object_does(
@@ -164,6 +168,23 @@ def test_a_large_batch_is_read_in_ranges_and_sent_in_parts(install: Callable[...
     etag = store.s3.head_object(Bucket=store.bucket, Key="out/b1.json.gz")["ETag"]
     assert "-2" in etag or "-3" in etag  # of how many parts
     assert not store.s3.list_multipart_uploads(Bucket=store.bucket).get("Uploads")
+
+
+def test_never_much_of_a_large_batch_is_queued(install: Callable[..., Installation], store: Store) -> None:
+    here = settle(install, store, chunk=2)
+    here.environment["SLEEP"] = "0.005"
+    wanted = [{"itemNo": number, "price": 1, "noise": os.urandom(50_000).hex()} for number in range(120)]  # 3 ranges
+    store.put("b1", {"records": wanted})
+    running = here.start("import", "prices")
+    until(lambda: store.rows(store.items) or not running.running)
+    most = 0
+    while running.running:
+        ((queued,),) = here.select("SELECT count(*) FROM ready")
+        most = max(most, queued)
+        time.sleep(0.02)
+    assert running.finish().code == 0
+    assert_exact(store, "b1", wanted)
+    assert 10 < most < 45, most  # of 60 chunks
 
 
 def test_throttled_and_unprocessed_writes_slow_the_writer_and_lose_nothing(

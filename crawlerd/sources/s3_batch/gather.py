@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from crawlerd.source import AwsApi, Denied, NotFound, Output, Permanent, TaskArgs
+from crawlerd.source import AwsApi, Denied, NotFound, Output, Permanent, Skip, TaskArgs
 from crawlerd.sources.s3_batch.batch import Batch, call, now, s3_batch
 from crawlerd.sources.s3_batch.items import line
 
@@ -90,7 +90,7 @@ def pages(api: AwsApi, args: Pages) -> Iterator[Output]:
     elif not args.ended:
         yield replace(args, ended=True, pending=args.pending if args.problem else args.pending + _member(b"]}\n"))
     elif args.problem:
-        yield Close(args.batch, "failed", args.done, args.failed, args.lost)
+        yield Close(args.batch, "failed", args.done, args.failed, args.lost, args.problem)
     else:
         _completed(api, args)
         state: State = "failed" if args.lost or (args.count and not args.done) else "done"
@@ -175,6 +175,7 @@ class Close(TaskArgs, kind="s3_batch.close"):
     done: int
     failed: int
     lost: int
+    problem: str = ""
 
 
 @s3_batch.handles(Close, stream="batches", bucket="dynamodb")
@@ -182,6 +183,8 @@ def close(api: AwsApi, args: Close) -> Iterator[Output]:
     failed = args.failed + args.lost
     facts = args.batch.update(state=args.state, done=args.done, failed=failed, times_ended=now())
     call(api, "dynamodb", "update_item", **facts)
+    if args.problem or failed:
+        yield Skip("batches", args.batch.id, args.problem or f"{failed} of {args.done + failed} records have an error")
     yield Copy(args.batch, args.state)
 
 
