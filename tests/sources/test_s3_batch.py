@@ -172,7 +172,7 @@ def test_a_large_batch_is_read_in_ranges_and_sent_in_parts(install: Callable[...
 
 def test_never_much_of_a_large_batch_is_queued(install: Callable[..., Installation], store: Store) -> None:
     here = settle(install, store, chunk=2)
-    here.environment["SLEEP"] = "0.005"
+    here.environment["SLEEP"] = "0.03"
     wanted = [{"itemNo": number, "price": 1, "noise": os.urandom(50_000).hex()} for number in range(120)]  # 3 ranges
     store.put("b1", {"records": wanted})
     running = here.start("import", "prices")
