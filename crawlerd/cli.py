@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -95,16 +95,20 @@ def import_(
 
     console = Console(stderr=True)
     with exit_codes():
-        settings = load(_Chosen.config)
-        chosen = list(settings.imports) if everything else list(dict.fromkeys(names or ()))
-        if not chosen:
-            known = ", ".join(settings.imports) or "none is configured"
-            fail(f"name the imports to run, or say --all ({known})", EXIT_USAGE)
-        for name in chosen:
-            if name not in settings.imports:
-                fail(f"there is no [imports.{name}] in {_Chosen.config}; {instead(name, settings.imports)}", EXIT_USAGE)
-        log_to(console, settings.daemon.log_level if settings.daemon.log_level != "info" else "warning")
-        outcome = import_now(settings, chosen, full=full, console=console)
+        with redirect_stdout(sys.stderr):  # a source may print, where it is imported and where a run begins
+            settings = load(_Chosen.config)
+            chosen = list(settings.imports) if everything else list(dict.fromkeys(names or ()))
+            if not chosen:
+                known = ", ".join(settings.imports) or "none is configured"
+                fail(f"name the imports to run, or say --all ({known})", EXIT_USAGE)
+            for name in chosen:
+                if name not in settings.imports:
+                    fail(
+                        f"there is no [imports.{name}] in {_Chosen.config}; {instead(name, settings.imports)}",
+                        EXIT_USAGE,
+                    )
+            log_to(console, settings.daemon.log_level if settings.daemon.log_level != "info" else "warning")
+            outcome = import_now(settings, chosen, full=full, console=console)
         if as_json:
             typer.echo(json.dumps(outcome.report))
         else:

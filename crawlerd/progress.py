@@ -108,7 +108,8 @@ def _watch(engine: Engine, runs: set[int], signals: Signals, wake: Wake, console
     assert reader is not None  # noqa: S101 - the engine has it open
     meter, left, trouble_since = Meter(), set(runs), None
     next_line = time.monotonic() + LINE_SECONDS
-    live = Live(console=console, auto_refresh=False, transient=False) if console.is_terminal else None
+    redraws = console.is_terminal and not console.is_dumb_terminal
+    live = Live(console=console, auto_refresh=False, transient=False) if redraws else None
     if live:
         live.start()
     try:

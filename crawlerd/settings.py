@@ -59,6 +59,7 @@ def load(path: Path, *, secrets: bool = True) -> Settings:
 
 def _load(document: dict[str, Any], path: Path, machine: _Machine) -> Settings:
     from crawlerd.core.config import parse
+    from crawlerd.frontier.schema import FILE_NAME
 
     folder = path.absolute().parent
     config = parse(document, str(path), machine)
@@ -79,6 +80,12 @@ def _load(document: dict[str, Any], path: Path, machine: _Machine) -> Settings:
             accounts[name] = _account(name, account, sources[name])
         except ValueError as error:
             problems.append(f"{path}: accounts.{name}.base_url: {error}")
+    frontier = os.path.realpath(folder / config.daemon.state_dir / FILE_NAME)
+    problems += [
+        f"{path}: sinks.{name}.path: is the frontier's own database; take another file"
+        for name, sink in config.sinks.items()
+        if os.path.realpath(folder / sink.path) == frontier
+    ]
     if problems:
         raise ConfigurationError(problems)
     return Settings(
@@ -148,13 +155,14 @@ class _Machine:
             raise ValueError(f'there is no source "{name}"; {instead(name, self._installed)}')
         if name not in self._entries:
             try:
-                entry = self._entries[name] = load(name)
+                entry = load(name)
             except ConfigurationError as error:
                 raise ValueError("; ".join(error.problems)) from None
             if isinstance(entry, SourceFamily):
                 self._facts[name] = SourceFacts(options=entry.options, family=True)
             else:
                 self.sources[name], self._facts[name] = entry, _facts(entry)
+            self._entries[name] = entry
         return self._facts[name]
 
     def described(self, name: str, options: Any) -> SourceFacts:
@@ -238,8 +246,15 @@ class _Machine:
 
 
 def _facts(source: Source) -> SourceFacts:
+    """ValueError when the source's own limits are none."""
+    from crawlerd.core import notation
     from crawlerd.core.config import SourceFacts
 
+    try:
+        for texts in (source.limits, source.bucket_limits, *source.by_bucket.values()):
+            notation.limits(texts)
+    except ValueError as error:
+        raise ValueError(f'the limits of the source "{source.name}" cannot be used: {error}') from None
     buckets = [kind.bucket for kind in source.kinds.values()]
     fixed = {bucket for bucket in buckets if isinstance(bucket, str)}
     return SourceFacts(

@@ -155,6 +155,11 @@ class Kind:
     wide: bool = False
 
 
+def _several(limits: str | Sequence[str]) -> tuple[str, ...]:
+    """One limit may stand by itself."""
+    return (limits,) if isinstance(limits, str) else tuple(limits)
+
+
 def _nobody(account: str) -> Source | None:
     """No other account is configured."""
     return None
@@ -208,9 +213,9 @@ class Source:
         self.address = address
         self.streams = tuple(streams)
         self.optional = tuple(optional)
-        self.limits = tuple(limits)
-        self.bucket_limits = tuple(bucket_limits)
-        self.by_bucket = dict(by_bucket or {})
+        self.limits = _several(limits)
+        self.bucket_limits = _several(bucket_limits)
+        self.by_bucket = {name: _several(each) for name, each in (by_bucket or {}).items()}
         self.concurrency = concurrency
         self.bucket_concurrency = dict(bucket_concurrency or {})
         self.auth = auth

@@ -151,7 +151,7 @@ class OnTerminal(Running):
         self._terminal, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 40, 160, 0, 0))
         try:
-            environment = {**environment, "TERM": "xterm-256color"}
+            environment = {"TERM": "xterm-256color", **environment}
             super().__init__(["setsid", "--ctty", *command], folder, environment, serial, theirs)
         finally:
             os.close(theirs)
@@ -208,7 +208,7 @@ class Installation:
         self.environment = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("NOTIFY_", "WATCHDOG_", "COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR"))
+            if not name.startswith(("NOTIFY_", "WATCHDOG_", "TERM", "COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR"))
         }
         self.config: dict[str, dict[str, Any]] = {
             "daemon": {"state_dir": "var", "listen": "127.0.0.1:0", "worker_processes": 1, **(daemon or {})},

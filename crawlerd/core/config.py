@@ -174,7 +174,7 @@ class Daemon(Table):
     visibility_timeout: Duration = Field(default="5m", validate_default=True)
     max_worker_memory_mb: int = Field(default=1024, ge=64, le=1_048_576)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    limiter_storage: Annotated[str, Field(pattern=r"^(rediss?|redis\+(cluster|sentinel|unix))://\S+$|^$")] = ""
+    limiter_storage: Annotated[str, AfterValidator(notation.redis_address)] = ""
 
 
 class Account(Table):

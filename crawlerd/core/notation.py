@@ -19,6 +19,7 @@ def duration(value: object) -> float:
     return parse_duration(value)
 
 
+MOST_RATE = 100_000  # starts a second: more than any limit that would hold us back
 _BURST = re.compile(r"(?P<limit>.+?)\s+burst\s+(?P<burst>[0-9]+)")
 
 
@@ -55,6 +56,8 @@ def limit(text: str) -> RateLimitItem:
         ) from None
     if not all(int(number) for number in re.findall(r"\d+", text)):  # the library reads "5/0 seconds" as "5/second"
         raise ValueError(f'"{text}" permits nothing; write for example "1/second"')
+    if item.amount > MOST_RATE * item.get_expiry():
+        raise ValueError(f'"{text}" is more than {MOST_RATE:,} a second, which holds nothing back; leave it out')
     if match is None:
         return item
     if not isinstance(item, RateLimitItemPerSecond):
@@ -112,6 +115,13 @@ def name(value: str) -> str:
         raise ValueError(
             'is no usable name; take 1 to 63 letters, digits, "_", "." or "-", beginning with a letter or digit'
         )
+    return value
+
+
+def redis_address(value: str) -> str:
+    """Empty for none. ValueError when it is no address of a Redis."""
+    if value and not re.fullmatch(r"(rediss?|redis\+(cluster|sentinel|unix))://\S+", value):
+        raise ValueError('must be the address of a Redis, such as "redis://127.0.0.1:6379/0"')
     return value
 
 

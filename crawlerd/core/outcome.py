@@ -126,7 +126,9 @@ def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float
     text = f"{type(error).__name__}: {_message(error)}".encode(errors="backslashreplace").decode()[:ERROR_LIMIT]
     match error:
         case Throttled():
-            return Defer(text, error.retry_after, error.scope, error.concurrency)
+            # "Retry-After: 0" is no advice that every worker could follow at once and for ever.
+            wait = error.retry_after if error.retry_after and error.retry_after > 0 else None
+            return Defer(text, wait, error.scope, error.concurrency)
         case Unauthorized():
             return Pause(text)
         case Transient() if attempt + 1 < (error.attempts or policy.attempts):

@@ -92,7 +92,7 @@ def begin(source: Source, plan: RunPlan, source_of: SourceOf) -> Complete:
     """What a run begins with, as if a task had yielded it. Permanent for whatever the source raises."""
     try:
         return source.first(plan, source_of)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise Permanent(f"the source {source.name} cannot begin: {type(error).__name__}: {error}") from error
 
 

@@ -256,6 +256,9 @@ class Store:
             future.set_result(function())
         except CrawlerdError as error:
             future.set_exception(error)
+        except BaseException:
+            future.set_exception(FrontierError("the store has stopped"))  # or its caller would wait for ever
+            raise
 
     def _commit(self, group: list[Settled]) -> None:
         received, size = len(group), _size(group)

@@ -87,6 +87,7 @@ class Worker:
         self._clients: dict[str, Client] = {}
         self._client_lock = threading.Lock()
         self._threads = setup.threads
+        self._pid = os.getpid()
         if any(source.client == "aws" for source in self._sources.values()):  # a second to import: before it is wanted
             threading.Thread(target=self._client, args=("aws",), name="warm-up", daemon=True).start()
         self.leases: SimpleQueue[tuple[int, str, Task]] = SimpleQueue()
@@ -97,7 +98,10 @@ class Worker:
         draw = random.Random().random  # noqa: S311 - jitter
         while True:
             token, name, task = self.leases.get()
-            self._outbox.add(self._perform(token, name, task, draw()))
+            result = self._perform(token, name, task, draw())
+            if os.getpid() != self._pid:  # the handler has forked: two processes must not write to one connection
+                os._exit(0)
+            self._outbox.add(result)
 
     def _perform(self, token: int, name: str, task: Task, jitter: float) -> Result:
         owner, _, part = name.partition(PART)
@@ -109,7 +113,10 @@ class Worker:
         source = self._sources[account.source]
         kind = source.kinds.get(task.kind)
         api: Any = NoRequest() if kind and not kind.cost else self._client(source.client).open(source, account)
-        outcome = attempt(source, account, api, task, jitter=jitter, source_of=self._source_of)
+        try:
+            outcome = attempt(source, account, api, task, jitter=jitter, source_of=self._source_of)
+        except KeyboardInterrupt:  # no Ctrl-C, which is ignored here: the handler's own
+            outcome = Bury("Permanent: the handler raised KeyboardInterrupt")
         if isinstance(outcome, Bury) and kind:
             outcome = msgspec.structs.replace(outcome, stream=kind.stream)
         return Result(token, outcome, api.sent_at, api.done_at)

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from crawlerd.core.notation import MOST_RATE
 from crawlerd.ratelimit.concurrency import ConcurrencyLimit
 
 LATENESS = 0.050  # seconds by which a start may be late without the next ones being late too; later, it was idle
-FIRST_RATE, LEAST_RATE, MOST_RATE = 2.0, 0.05, 100_000.0  # starts a second
+FIRST_RATE, LEAST_RATE = 2.0, 0.05  # starts a second
 DOUBLING_SECONDS = 1.0  # of the rate, until the first 429
 OVERSHOT = 0.7  # of the rate that met the first 429: it had doubled unawares while that was on its way
 

@@ -10,7 +10,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 from crawlerd.core import notation
 from crawlerd.core.backoff import backoff
-from crawlerd.ratelimit.adaptive import LATENESS, MOST_RATE, AdaptiveLaw, Learned
+from crawlerd.ratelimit.adaptive import LATENESS, AdaptiveLaw, Learned
 from crawlerd.ratelimit.bucket import TokenBucket
 from crawlerd.ratelimit.quota import QUOTA_WINDOW, Quota
 from crawlerd.ratelimit.window import MARGIN
@@ -102,7 +102,7 @@ class Limiter:
             learned = learned or Learned()
             if concurrency == "auto" and learned.concurrency is None:
                 learned = Learned(learned.rate, FIRST_CONCURRENCY)
-            rate = min(rates, default=None if auto else MOST_RATE)
+            rate = min(rates, default=None if auto else notation.MOST_RATE)
             # Both the process before and this one may have made up for lateness just then.
             first = quiet_since + 1 / rate + 2 * LATENESS if rate else 0.0
             self.law = AdaptiveLaw(ceiling=rate, learned=learned, first=first)

@@ -27,7 +27,7 @@ def load(name: str) -> Source | SourceFamily:
     where = f'source "{name}" ({found[0].value})'
     try:
         source = found[0].load()
-    except Exception as error:  # a plugin is anyone's code, and importing it runs it
+    except (Exception, SystemExit) as error:  # a plugin is anyone's code, and importing it runs it
         raise ConfigurationError([f"{where} cannot be imported: {type(error).__name__}: {error}"]) from error
     if isinstance(source, SourceFamily):
         return source

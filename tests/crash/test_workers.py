@@ -141,6 +141,51 @@ def odd(number):
     here.assert_conserved()
 
 
+def test_a_handler_that_raises_an_interrupt_ends_its_task_only(install: Callable[..., Installation]) -> None:
+    """Nor does it cost the worker a thread, which would leave the task until its lease is over."""
+    here = install(accounts=0)
+    done = run_numbers(here, "def odd(number):\n    if number == 20:\n        raise KeyboardInterrupt\n")
+    assert (done.code, done.stderr) == (3, "")
+    (letter,) = here.run("dead", "list", "--json").json
+    assert letter["error"] == "Permanent: the handler raised KeyboardInterrupt"
+    assert len(here.imported("numbers", "numbers", "numbers")) == 59
+
+
+def test_what_a_source_prints_is_no_part_of_the_report(install: Callable[..., Installation]) -> None:
+    here = install(accounts=0)
+    starts = NUMBERS.replace("    return map", "    print('begun')\n    return map") + "\nprint('imported')\n"
+    here.add_source("numbers", starts + "def odd(number):\n    print('performed')\n")
+    done = here.run("import", "numbers", "--json")
+    assert done.json["state"] == "completed"
+    assert {"imported", "begun", "performed"} <= set(done.stderr.split())
+
+
+def test_a_failure_of_the_store_ends_what_waits_for_it(install: Callable[..., Installation]) -> None:
+    """Whatever it is: no source may raise this where a run begins."""
+    here = install(accounts=0)
+    here.add_source("numbers", NUMBERS.replace("return map(Number, range(60))", "raise KeyboardInterrupt"))
+    importing = here.start("import", "numbers")
+    assert importing.process.wait(20) == 1
+    assert "the store has stopped" in importing.stderr
+
+
+def test_a_fork_that_comes_back_from_a_handler_ends(install: Callable[..., Installation]) -> None:
+    here = install(accounts=0)
+    done = run_numbers(
+        here,
+        f"""
+import os
+
+def odd(number):
+    if number == 20 and (child := os.fork()):
+        Path({str(here.folder / "ended")!r}).write_text(str(os.waitpid(child, 0)[1]))
+""",
+    )
+    assert done.code == 0
+    assert (here.folder / "ended").read_text() == "0"
+    assert len(here.imported("numbers", "numbers", "numbers")) == 60
+
+
 def test_what_ran_beside_it_is_tried_again_alone(install: Callable[..., Installation]) -> None:
     """So that the guilty one takes no innocent along a second time."""
     here = install(accounts=0, daemon={**TWO, "threads_per_process": 4}, constants=QUICK_RESTART)

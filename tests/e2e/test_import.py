@@ -266,6 +266,20 @@ def test_a_terminal_shows_how_far_it_is(api: Server, install: Callable[..., Inst
 
 
 @pytest.mark.alone
+def test_a_terminal_that_cannot_redraw_gets_the_lines(api: Server, install: Callable[..., Installation]) -> None:
+    here = install(
+        url=api.url,
+        account={**NO_LIMITS, "limits": ["60/second"]},
+        constants={"crawlerd.progress:LINE_SECONDS": 0.4},
+    )
+    here.environment["TERM"] = "dumb"
+    done = here.start_on_terminal("import", "--all").finish()
+    assert done.code == 0
+    assert len(re.findall(r"1 of 1 imports running: [1-9]\d* tasks done", done.stderr)) >= 2
+    assert "requests/s  limit" not in done.stderr
+
+
+@pytest.mark.alone
 def test_elsewhere_a_line_now_and_then(api: Server, install: Callable[..., Installation]) -> None:
     here = install(
         url=api.url,

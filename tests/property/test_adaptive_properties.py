@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawlerd.ratelimit.adaptive import LATENESS, LONGEST_PAUSE, MOST_RATE, AdaptiveLaw, Learned, Sent
+from crawlerd.core.notation import MOST_RATE
+from crawlerd.ratelimit.adaptive import LATENESS, LONGEST_PAUSE, AdaptiveLaw, Learned, Sent
 
 RATES = st.floats(0.01, 1000)
 LEARNED = st.builds(Learned, rate=st.none() | RATES, concurrency=st.none() | st.integers(1, 100))

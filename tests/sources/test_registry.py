@@ -28,6 +28,7 @@ text = thirdparty:text
 missing = thirdparty:missing
 gone = not_installed_anywhere:source
 broken = brokenparty:source
+leaving = leavingparty:source
 """
 
 
@@ -35,6 +36,7 @@ broken = brokenparty:source
 def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "thirdparty.py").write_text(MODULE)
     (tmp_path / "brokenparty.py").write_text("1 / 0\n")
+    (tmp_path / "leavingparty.py").write_text("import sys\n\nsys.exit(5)\n")
     for name, entries in {"thirdparty": ENTRIES, "twin": "[crawlerd.sources]\ntwice = a:b\n"}.items():
         folder = tmp_path / f"{name}-1.0.dist-info"
         folder.mkdir()
@@ -44,7 +46,7 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "triplet-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: triplet\nVersion: 1.0\n")
     (tmp_path / "triplet-1.0.dist-info" / "entry_points.txt").write_text("[crawlerd.sources]\ntwice = c:d\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    for name in ("thirdparty", "brokenparty"):
+    for name in ("thirdparty", "brokenparty", "leavingparty"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
@@ -69,6 +71,7 @@ def test_loads_one_source_alone() -> None:
             r'^source "gone" \(not_installed_anywhere:source\) cannot be imported: ModuleNotFoundError: No module',
         ),
         ("broken", r'^source "broken" \(brokenparty:source\) cannot be imported: ZeroDivisionError: division by zero$'),
+        ("leaving", r'^source "leaving" \(leavingparty:source\) cannot be imported: SystemExit: 5$'),
         ("missing", r'^source "missing" \(thirdparty:missing\) cannot be imported: AttributeError: '),
         ("text", r'^source "text" \(thirdparty:text\) is not a crawlerd\.source\.Source but a str$'),
         ("renamed", r'^source "renamed" \(thirdparty:other\) calls itself "another"$'),

@@ -215,6 +215,13 @@ def test_a_source_that_cannot_begin_does_not_take_others_with_it() -> None:
         begin(source, RunPlan([], full=False, started_at=0.0), lambda _: None)
 
 
+def test_a_source_that_exits_instead_of_beginning_ends_nothing_else() -> None:
+    source = Source("shop")
+    source.starts(lambda plan: sys.exit("bye"))
+    with pytest.raises(Permanent, match="the source shop cannot begin: SystemExit: bye"):
+        begin(source, RunPlan([], full=False, started_at=0.0), lambda _: None)
+
+
 def test_a_handler_may_yield_nothing() -> None:
     assert run(lambda api, args: iter(())) == Complete()
 
@@ -227,6 +234,8 @@ def test_a_handler_may_yield_nothing() -> None:
     [
         (Transient("reset"), Retry(0.5, "Transient: reset")),
         (Throttled("slow", retry_after=3), Defer("Throttled: slow", 3)),
+        (Throttled("slow", retry_after=0), Defer("Throttled: slow", None)),
+        (Throttled("slow", retry_after=-7), Defer("Throttled: slow", None)),
         (Permanent("gone"), Bury("Permanent: gone")),
         (Denied("not yours"), Bury("Denied: not yours", denied=True)),
         (Unauthorized("no"), Pause("Unauthorized: no")),

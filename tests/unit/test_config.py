@@ -228,6 +228,14 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
             f'visibility_timeout = "{"9" * 400}s"',
             "daemon.visibility_timeout: must be a finite number",
         ),
+        *(
+            (
+                "daemon",
+                f'limiter_storage = "{address}"',
+                'daemon.limiter_storage: must be the address of a Redis, such as "redis://127.0.0.1:6379/0"',
+            )
+            for address in ("localhost:6379", "memory://", "redis://", "redis://a b")
+        ),
         ("daemon", 'log_level = "loud"', 'daemon.log_level: must be "debug", "info", "warning" or "error"'),
         (
             "daemon",
@@ -302,6 +310,20 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
                 f'accounts.acme.limits: "{limit}" permits nothing; write for example "1/second"',
             )
             for limit in ("0/second", "5/0 seconds", "00 per day", "5/second burst 0")
+        ),
+        *(
+            (
+                "accounts.acme",
+                f'limits = "{limit}"',
+                f'accounts.acme.limits: "{limit}" is more than 100,000 a second, which holds nothing back; leave it '
+                "out",
+            )
+            for limit in (
+                "100001/second",
+                "99999999999999999999/second",
+                "9" * 30 + "/minute",
+                "9999999/second burst 9",
+            )
         ),
         (
             "accounts.acme",
@@ -610,7 +632,7 @@ def test_whatever_the_file_holds_its_author_is_told_in_plain_words(document: dic
 
 
 @given(
-    amount=st.integers(1, 10**6),
+    amount=st.integers(1, 10**5),
     multiple=st.integers(1, 1000),
     unit=st.sampled_from(["second", "minute", "hour", "day", "month", "year"]),
     form=st.sampled_from(["{}/{} {}", "{} per {} {}", "{} / {} {}s"]),

@@ -198,6 +198,46 @@ def test_a_source_that_cannot_be_imported_is_a_problem_of_its_account(file: Path
     assert "crawlerd_no_such_module" in problems[0]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (
+            'limits=["100/second"]',
+            'limits=["1/second", "0/day"]',
+            '"0/day" permits nothing; write for example "1/second"',
+        ),
+        ('bucket_limits=["25/second"]', 'bucket_limits="0/second"', '"0/second" permits nothing; write for'),
+        ('"search": ["20/second", "9/second"]', '"search": "fast"', '"fast" is not a limit; write for example'),
+    ],
+)
+def test_a_source_whose_own_limits_are_none_is_a_problem_of_its_accounts(
+    file: Path, plugin: Path, old: str, new: str, problem: str
+) -> None:
+    edit(plugin, old, new)
+    edit(file, 'source = "stripe"', 'source = "limited"')
+    file.write_text(file.read_text() + '\n[accounts.second]\nsource = "limited"\n')
+    found = [each for each in problems_of(file) if ".source: " in each]
+    assert [each.split(": ")[0] for each in found] == ["accounts.acme.source", "accounts.second.source"]
+    assert all(f'the limits of the source "limited" cannot be used: {problem}' in each for each in found)
+
+
+def test_a_source_may_have_one_limit_by_itself(file: Path, plugin: Path) -> None:
+    edit(plugin, 'bucket_limits=["25/second"]', 'bucket_limits="25/second"')
+    edit(file, 'source = "stripe"', 'source = "limited"')
+    edit(file, 'streams = ["customers", "invoices", "customers"]', 'streams = ["things"]')
+    assert load(file).limits["acme"].bucket_limits == ("25/second",)
+
+
+@pytest.mark.parametrize("path", ["var/frontier.db", "x/../var/./frontier.db", "{}/frontier.db"])
+def test_no_sink_may_be_the_frontier(file: Path, path: str) -> None:
+    """However it is written."""
+    (file.parent / "x").mkdir()
+    (file.parent / "var").mkdir()
+    (file.parent / "link").symlink_to("var")
+    edit(file, 'path = "var/warehouse.db"', f'path = "{path.format(file.parent / "link")}"')
+    assert problems_of(file) == ["sinks.warehouse.path: is the frontier's own database; take another file"]
+
+
 def test_a_source_that_is_not_installed(file: Path) -> None:
     assert problems_of(edit(file, '"stripe"', '"strype"')) == [
         'accounts.acme.source: there is no source "strype"; did you mean "stripe"?'
