@@ -125,8 +125,8 @@ def test_fields_named_like_other_columns_get_underscores(path: Path, query: Quer
 
 
 ODD_NAMES = [
-    "a b", "a.b", "1a", "ü", "日本", "'", "it's", "a') AS z, (SELECT 1) AS y --", "$", "$.n", "[0]", "{x}", "a]b", "select",
-    "'$.evil'", "json_extract(data, '$.evil') END AS", "x" * 63,
+    "a b", "a.b", "1a", "ü", "日本", "'", "it's", "a') AS z, (SELECT 1) AS y --", "$", "$.n", "[0]", "{x}", "a]b",
+    "select", "'$.evil'", "json_extract(data, '$.evil') END AS", "x" * 63,
 ]  # fmt: skip
 
 
