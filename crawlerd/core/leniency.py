@@ -14,8 +14,8 @@ class NumberOutOfRange:
 
 
 def parsed(body: bytes) -> Any:
-    """The JSON of a response's body. What none can hold (NaN, half a surrogate pair, bytes that are no UTF-8) is left in
-    it, and fails with the record that has it, when that is serialised. ValueError when the body is not JSON at all,
+    """A body's JSON. What none can hold (NaN, half a surrogate pair, bytes that are no UTF-8) is left in it, and
+    fails with the record that has it, when that is serialised. ValueError when the body is not JSON at all,
     RecursionError when it is nested too deeply."""
     try:
         return msgspec.json.decode(body)
