@@ -167,7 +167,7 @@ class HttpApi:
 
         def prepare(request: PreparedRequest) -> None:
             request.prepare_method(method)
-            request.prepare_url(self._url(path), params)
+            request.prepare_url(self.url(path), params)
             asked.append(request.url or "")
             if isinstance(self._source.auth, KeyInQuery):
                 request.prepare_url(request.url, {self._source.auth.name: self._account.secret})
@@ -223,7 +223,8 @@ class HttpApi:
         answer = self._client.send(prepare, seconds=seconds, max_body_bytes=MAX_TOKEN_BYTES, origin=_origin(url)).answer
         return token_of(self._without_secrets(answer), time.time()) if isinstance(answer, Response) else answer
 
-    def _url(self, path: str) -> str:
+    def url(self, path: str) -> str:
+        """What is asked for: a path below the base URL, or a full URL of the same origin. Permanent for any other."""
         if path.startswith("/"):
             return self._base + path
         if not self._origin or _origin(path) != self._origin:
