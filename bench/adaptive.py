@@ -20,7 +20,7 @@ from rig import table
 from crawlerd.ratelimit.adaptive import AdaptiveLaw
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 THREADS = 64  # requests that the client can have on their way
 LATENESS = 0.002  # mean seconds by which it wakes up late to start a request
@@ -429,14 +429,18 @@ def simulate(scenario: Scenario, law: Law) -> tuple[list[int], list[int]]:
 def measure(job: tuple[type[Scenario], str, int]) -> Figures:
     kind, name, seed = job
     scenario = kind(random.Random(seed))
-    accepted, throttled = simulate(scenario, law_named(name, kind))
-    steady = [second for second in range(scenario.seconds) if scenario.steady(second)]
+    return figures(scenario, *simulate(scenario, law_named(name, kind)), kind.seconds)
+
+
+def figures(scenario: Scenario, accepted: Sequence[int], throttled: Sequence[int], seconds: int) -> Figures:
+    """Of requests accepted and throttled in each of the first so many seconds, as the server counts."""
+    steady = [second for second in range(seconds) if scenario.steady(second)]
     used = sum(accepted[second] for second in steady)
     refused = sum(throttled[second] for second in steady)
     permitted = sum(map(scenario.permitted, steady))
 
     def converged(since: int) -> float:
-        until = next((step for step in kind.steps if step > since), scenario.seconds)
+        until = min(seconds, next((step for step in scenario.steps if step > since), seconds))
         for start in range(since, until - CONVERGED_SECONDS + 1):
             span = range(start, start + CONVERGED_SECONDS)
             good, bad = sum(accepted[s] for s in span), sum(throttled[s] for s in span)
@@ -444,10 +448,10 @@ def measure(job: tuple[type[Scenario], str, int]) -> Figures:
                 return float(start - since)
         return math.inf
 
-    reached = [converged(step) for step in kind.steps if step < scenario.seconds - CONVERGED_SECONDS]
+    reached = [converged(step) for step in scenario.steps if step < seconds - CONVERGED_SECONDS]
     missed = sum(map(math.isinf, reached))
-    seconds = math.inf if missed > len(reached) / 2 else statistics.fmean(s for s in reached if s < math.inf)
-    return Figures(100 * used / permitted, 100 * refused / max(1, used + refused), seconds)
+    mean = math.inf if missed > len(reached) / 2 else statistics.fmean(s for s in reached if s < math.inf)
+    return Figures(100 * used / permitted, 100 * refused / max(1, used + refused), mean)
 
 
 def main() -> None:
@@ -464,19 +468,19 @@ def main() -> None:
     with Pool(arguments.jobs) as pool:
         results = dict(zip(jobs, pool.map(measure, jobs, chunksize=1), strict=True))
 
-    def figures(kind: type[Scenario], name: str) -> list[Figures]:
+    def runs_of(kind: type[Scenario], name: str) -> list[Figures]:
         return [results[kind, name, seed] for seed in seeds]
 
     def cell(kind: type[Scenario], name: str) -> str:
-        runs = figures(kind, name)
+        runs = runs_of(kind, name)
         return f"{statistics.fmean(r.used for r in runs):.1f} / {statistics.fmean(r.throttled for r in runs):.2f}"
 
     def worst(kind: type[Scenario], name: str) -> str:
-        runs = figures(kind, name)
+        runs = runs_of(kind, name)
         return f"{min(r.used for r in runs):.1f} / {max(r.throttled for r in runs):.2f}"
 
     def converged(kind: type[Scenario], name: str) -> str:
-        seconds = statistics.fmean(r.converged for r in figures(kind, name))
+        seconds = statistics.fmean(r.converged for r in runs_of(kind, name))
         return "-" if math.isinf(seconds) else f"{seconds:.0f} s"
 
     print(

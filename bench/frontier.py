@@ -30,8 +30,9 @@ from crawlerd.core.task import Task
 from crawlerd.engine.engine import Engine
 from crawlerd.engine.queues import Choice
 from crawlerd.engine.workbench import Workbench
+from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.reader import FrontierReader
-from crawlerd.frontier.sqlite import Frontier, Settled
+from crawlerd.frontier.sqlite import Frontier
 from crawlerd.ratelimit.window import Stamp
 from crawlerd.settings import Settings, load
 

@@ -23,7 +23,8 @@ from rig import CHUNK, Fsync, about, table
 
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import NewTask
-from crawlerd.frontier.sqlite import Frontier, Settled
+from crawlerd.frontier.contract import Settled
+from crawlerd.frontier.sqlite import Frontier
 
 PRIORITY = 5
 COSTS = {"free": 0, "1 ms": 1000, "as the disk has it": None}

@@ -17,8 +17,9 @@ import apsw
 import psutil
 
 from crawlerd.core.outcome import Complete
+from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.reader import FrontierReader
-from crawlerd.frontier.sqlite import Frontier, Settled
+from crawlerd.frontier.sqlite import Frontier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -51,7 +51,7 @@ class EngineCollector:
         yield CounterMetricFamily("crawlerd_records", "Records written to sinks.", store.records)
         yield CounterMetricFamily("crawlerd_commits", "Group commits of the frontier.", store.commits)
         yield GaugeMetricFamily(
-            "crawlerd_accounts_paused", "Accounts whose credentials do not work.", len(engine.paused)
+            "crawlerd_accounts_paused", "Accounts whose credentials do not work.", len(engine.accounts.paused)
         )
         yield GaugeMetricFamily(
             "crawlerd_trouble", "1 while a full disk or a sink holds up commits.", bool(engine.trouble)

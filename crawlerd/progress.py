@@ -140,9 +140,9 @@ def _watch(engine: Engine, runs: set[int], signals: Signals, wake: Wake, console
 def _held(engine: Engine, reader: FrontierReader, runs: Iterable[RunReport]) -> dict[int, str]:
     """The runs of which nothing can be done, each with a paused account that it waits for."""
     held = {}
-    for run in runs if engine.paused else ():
+    for run in runs if engine.accounts.paused else ():
         accounts = reader.accounts(run.id) if run.state == "running" else []
-        paused = [name for name in accounts if name.partition(PART)[0] in engine.paused]
+        paused = [name for name in accounts if name.partition(PART)[0] in engine.accounts.paused]
         if paused and not reader.goes_on(run.id, set(accounts).difference(paused)):
             held[run.id] = paused[0].partition(PART)[0]
     return held
@@ -220,7 +220,7 @@ def _outcome(engine: Engine, started: dict[str, list[int]], not_started: dict[st
                 **msgspec.to_builtins(run),
                 "state": _state(engine, run, held),
                 "paused_account": held.get(run.id),
-                "paused": engine.paused.get(held.get(run.id, "")),
+                "paused": engine.accounts.paused.get(held.get(run.id, "")),
                 "held_up": engine.store.stuck.get(run.id),
                 "streams": msgspec.to_builtins(streams),
             }

@@ -7,7 +7,9 @@ import os
 import re
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from sys import intern
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -61,7 +63,11 @@ def _load(document: dict[str, Any], path: Path, machine: _Machine) -> Settings:
     folder = path.absolute().parent
     config = parse(document, str(path), machine)
     sources = {name: machine.source_of(account) for name, account in config.accounts.items()}
-    limits = {name: _limits(account, sources[name]) for name, account in config.accounts.items()}
+    shared: dict[bytes, LimitSpec] = {}  # a hundred thousand accounts may have the same limits
+    limits = {}
+    for name, account in config.accounts.items():
+        spec = _limits(account, sources[name])
+        limits[name] = shared.setdefault(msgspec.msgpack.encode(spec), spec)
     problems = [
         f"{path}: accounts.{name}.{key}: {problem}"
         for name in config.accounts
@@ -263,17 +269,22 @@ def _daemon(config: Config, folder: Path) -> Daemon:
 
 def _account(name: str, account: Account, source: Source) -> AccountSpec:
     """ValueError when the source knows no base URL for it."""
-    secret = account.api_key.get_secret_value()
+    secret = intern(account.api_key.get_secret_value())
     return AccountSpec(
         name=name,
         source=source.name,
-        base_url=source.address(account.base_url, secret) if source.address and secret else account.base_url,
+        base_url=source.address(account.base_url, secret) if source.address and secret else intern(account.base_url),
         secret=secret,
         request_seconds=account.request_timeout,
         max_body_bytes=account.max_body_mb * MIB,
-        retry=RetryPolicy(account.attempts, account.retry_base, account.retry_cap),
+        retry=_retry(account.attempts, account.retry_base, account.retry_cap),
         options=account.options,
     )
+
+
+@cache
+def _retry(attempts: int, base: float, cap: float) -> RetryPolicy:
+    return RetryPolicy(attempts, base, cap)
 
 
 def _limits(account: Account, source: Source) -> LimitSpec:
@@ -300,7 +311,7 @@ def _too_costly(limits: LimitSpec, source: Source) -> Iterator[tuple[str, str]]:
     from crawlerd.core.notation import BurstLimit, limit
 
     for name, kind in source.kinds.items():
-        if kind.cost == 1:
+        if kind.cost <= 1:
             continue
         of_bucket = limits.by_bucket.get(kind.bucket) if isinstance(kind.bucket, str) else None
         for key, texts in (("limits", limits.limits), ("bucket_limits", of_bucket or limits.bucket_limits)):
@@ -314,15 +325,16 @@ def _too_costly(limits: LimitSpec, source: Source) -> Iterator[tuple[str, str]]:
 
 def _imports(config: Config, sources: dict[str, Source]) -> dict[str, ImportSpec]:
     specs = {}
+    shared: dict[tuple[str, ...], tuple[str, ...]] = {}
     for name, each in config.imports.items():
         every = sources[each.account].streams
         named = [stream for stream in each.streams if stream != "*"]
         streams = tuple(dict.fromkeys([*every, *named] if "*" in each.streams else named))
         specs[name] = ImportSpec(
             name=name,
-            account=each.account,
-            sink=each.sink,
-            streams=streams,
+            account=intern(each.account),
+            sink=each.sink and intern(each.sink),
+            streams=shared.setdefault(streams, streams),
             every=each.schedule,
             priority=each.priority,
             options=each.options,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from limits import RateLimitItem, RateLimitItemPerSecond, parse
@@ -40,6 +41,7 @@ class BurstLimit(RateLimitItemPerSecond):
         return f"{super().__repr__()} burst {self.burst}"
 
 
+@lru_cache(maxsize=1024)  # thousands of accounts may have the same
 def limit(text: str) -> RateLimitItem:
     """The limit that a text means: "25/second" is a moving window, "10/second burst 15" a token bucket. ValueError
     says what is wrong with it."""

@@ -16,9 +16,9 @@ import msgspec
 
 from crawlerd.core.outcome import CRASHES, Bury, Complete, Crash, Defer, Outcome, Pause, Retry
 from crawlerd.core.task import Handout, Task
-from crawlerd.engine.pool import WorkerProcess
+from crawlerd.engine.pool import Pool, WorkerProcess
 from crawlerd.engine.queues import Choice, Guard
-from crawlerd.frontier.sqlite import Settled
+from crawlerd.frontier.contract import Settled
 from crawlerd.ratelimit.window import Stamp
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from crawlerd.engine.store import Store
     from crawlerd.engine.wire import Setup
     from crawlerd.engine.workbench import Workbench
-    from crawlerd.frontier.sqlite import Bucket
+    from crawlerd.frontier.contract import Bucket
     from crawlerd.ratelimit.quota import Grant
 
 log = logging.getLogger(__name__)
@@ -38,10 +38,7 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 0.25  # between looks at workers and leases when nothing happens
 TIDY_SECONDS, TIDY_SOON = 10.0, 2.0  # soon: while buckets sleep that could be leased from
 WAKE_BUCKETS = 256  # at once
-RESTART_SECONDS = 1.0  # between starts of worker processes that die young
 TURN_LEASES = 32  # leases that an account without limits gets before it is another's turn
-LATE_ARRIVAL, LATEST_ARRIVAL = 0.025, 0.250  # seconds of a slow answer that may have passed before the server's count
-UNEVEN = 0.3  # share of answers later than that, from which on lateness is the server's own
 
 NAMES = {outcome: outcome.__name__.lower() for outcome in get_args(Outcome)}
 
@@ -80,15 +77,13 @@ class Dispatcher:
         on_pause: Callable[[int, str], None],
         on_fatal: Callable[[BaseException], None],
     ) -> None:
-        self._bench, self._store, self._setup, self._clock = bench, store, setup, clock
-        self._processes, self._lease_seconds, self._max_worker_mb = processes, lease_seconds, max_worker_mb
+        self._bench, self._store, self._clock, self._lease_seconds = bench, store, clock, lease_seconds
         self._on_guard, self._on_pause, self._on_fatal = on_guard, on_pause, on_fatal
         self._inbox: deque[Callable[[float], None]] = deque()
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wakeup, selectors.EVENT_READ)
-        self._workers: list[WorkerProcess] = []
-        self._next_worker_at = 0.0
+        self._pool = Pool(self._selector, setup, processes, max_worker_mb)
         self._leases: dict[int, Leased] = {}
         self._suspects: deque[Choice] = deque()
         self._next_token = 1
@@ -104,7 +99,6 @@ class Dispatcher:
         self.progress_at = time.monotonic()
         self.outcomes: Counter[str] = Counter()
         self.free: Counter[int] = Counter()  # tasks without a request that were completed, by run
-        self.worker_restarts = 0
         self.first_lease_at = 0.0
 
     def start(self) -> None:
@@ -185,7 +179,11 @@ class Dispatcher:
 
     @property
     def worker_pids(self) -> list[int]:
-        return [worker.process.pid for worker in list(self._workers)]
+        return [worker.process.pid for worker in list(self._pool.workers)]
+
+    @property
+    def worker_restarts(self) -> int:
+        return self._pool.losses
 
     def _post(self, action: Callable[[float], None]) -> None:
         self._inbox.append(action)
@@ -205,7 +203,7 @@ class Dispatcher:
         except BaseException as error:  # noqa: BLE001 - top of a thread
             self._on_fatal(error)
         finally:
-            for worker in self._workers:
+            for worker in self._pool.workers:
                 worker.kill()
             self._bench.tidy(time.monotonic())
             self._bench.give_back_quotas()
@@ -243,11 +241,7 @@ class Dispatcher:
             self._receive(worker, results, now)
         if events & selectors.EVENT_WRITE:
             worker.write()
-            self._listen(worker)
-
-    def _listen(self, worker: WorkerProcess) -> None:
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.wants_to_write else 0)
-        self._selector.modify(worker.socket, events, worker)
+            self._pool.listen(worker)
 
     # leasing
 
@@ -256,7 +250,7 @@ class Dispatcher:
             return
         given: dict[WorkerProcess, list[Handout]] = {}
         reserved = self._run_suspect(given, now)
-        rooms = {worker: room for worker in self._workers if worker is not reserved and (room := worker.room) > 0}
+        rooms = {worker: room for worker in self._pool.workers if worker is not reserved and (room := worker.room) > 0}
         while rooms:
             worker = max(rooms, key=rooms.__getitem__)
             choice = self._bench.choose(now, min(rooms[worker], TURN_LEASES))
@@ -277,18 +271,18 @@ class Dispatcher:
         for worker, handouts in given.items():
             worker.give(handouts)
             if worker.wants_to_write:
-                self._listen(worker)
+                self._pool.listen(worker)
 
     def _run_suspect(self, given: dict[WorkerProcess, list[Handout]], now: float) -> WorkerProcess | None:
         """A task that was running when a worker died is performed alone, so that the guilty one convicts itself.
         Returns the worker that is kept free for it."""
-        if not self._suspects or any(worker.alone for worker in self._workers):
+        if not self._suspects or any(worker.alone for worker in self._pool.workers):
             return None
         suspect = self._suspects[0]
         if suspect.account.paused is not None or now + TICK_SECONDS < suspect.free_at(now) < math.inf:
             self._suspects.rotate(-1)  # it must wait, and no worker with it
             return None
-        worker = min((worker for worker in self._workers if worker.room), key=lambda w: w.leases, default=None)
+        worker = min((worker for worker in self._pool.workers if worker.room), key=lambda w: w.leases, default=None)
         if worker is not None and not worker.leases and self._suspects[0].free_at(now) <= now:
             self._lease(worker, self._suspects.popleft(), given, now)
             worker.alone = True
@@ -328,28 +322,14 @@ class Dispatcher:
                 self._settle(task, choice.account.id, outcome)
             else:
                 if result.sent_at:
-                    self._date(leased, result)
+                    arrived = choice.account.arrival(choice.bucket, result.sent_at, result.done_at)
+                    leased.stamp.at = max(leased.stamp.at, arrived)
                 self._conclude(choice, task, leased.stamp, outcome, now, sent_at=result.sent_at)
         self.outcomes["complete"] += completed
         worker.alone = worker.alone and worker.leases > 0
 
     def _settle(self, task: Task, account: int, outcome: Outcome) -> None:
         self._settled.append(Settled(task, account, outcome))
-
-    def _date(self, leased: Leased, result: Result) -> None:
-        """Corrects when the server got the request: not before it was sent, and later by what its answer was slower
-        than the quickest ones. Where most answers take equally long, a late one means that it arrived late; elsewhere
-        that is mostly the server's own time, and only a little of it counts."""
-        account, bucket = leased.choice.account, leased.choice.bucket
-        took = result.done_at - result.sent_at
-        quickest = (bucket and bucket.latency) or account.latency  # a bucket's first requests: as for its account
-        excess = max(0.0, took - quickest)
-        late = min(excess, LATE_ARRIVAL if account.unevenness > UNEVEN else LATEST_ARRIVAL)
-        account.unevenness += ((excess > LATE_ARRIVAL) - account.unevenness) / 20
-        account.latency = min(took, account.latency * 1.001 or took)
-        if bucket is not None:
-            bucket.latency = min(took, quickest * 1.001 or took)
-        leased.stamp.at = max(leased.stamp.at, result.sent_at + late)
 
     def _conclude(
         self, choice: Choice, task: Task, stamp: Stamp, outcome: Outcome, now: float, *, sent_at: float = 0.0
@@ -413,11 +393,8 @@ class Dispatcher:
     # workers
 
     def _watch(self, now: float) -> None:
-        for worker in list(self._workers):
-            if worker.hangs(now):
-                self._lose(worker, "hung", now)
-            elif not worker.leases and worker.retiring:
-                self._lose(worker, "was replaced", now)
+        for worker, how in self._pool.failing(now):
+            self._lose(worker, how, now)
         while self._leases:
             token, oldest = next(iter(self._leases.items()))  # all leases last equally long
             if oldest.deadline > now:
@@ -427,39 +404,14 @@ class Dispatcher:
             sleeping = self._store.sleeping
             self._next_tidy = now + (TIDY_SOON if sleeping else TIDY_SECONDS)
             self._bench.tidy(now, self._sleep if sleeping else None)
-            for worker in list(self._workers):
-                self._weigh(worker, now)
-        if len(self._workers) < self._processes and now >= self._next_worker_at and not self._draining:
-            self._next_worker_at = now + RESTART_SECONDS
-            for _ in range(self._processes - len(self._workers)):
-                worker = WorkerProcess(self._setup, now)
-                self._workers.append(worker)
-                self._selector.register(worker.socket, selectors.EVENT_READ, worker)
-                self._listen(worker)
-
-    def _weigh(self, worker: WorkerProcess, now: float) -> None:
-        """A worker that has grown finishes what it holds and is replaced; one that goes on growing is killed."""
-        memory = worker.memory_mb()
-        if memory > 2 * self._max_worker_mb:
-            self._lose(worker, f"grew to {memory:.0f} MB", now)
-        elif memory > self._max_worker_mb and not worker.retiring:
-            log.warning("worker %d has grown to %.0f MB: replacing it", worker.process.pid, memory)
-            worker.retiring = True
+            for worker, how in self._pool.grown():
+                self._lose(worker, how, now)
+        if not self._draining:
+            self._pool.fill(now)
 
     def _lose(self, worker: WorkerProcess, how: str, now: float, *, guilty: int | None = None) -> None:
         """Kills a worker and takes its leases back: their tasks are given out again, or buried after three deaths."""
-        self._selector.unregister(worker.socket)
-        self._workers.remove(worker)
-        worker.kill()
-        self.worker_restarts += 1
-        log.log(
-            logging.INFO if worker.retiring and not worker.leases else logging.ERROR,
-            "worker %d %s (exit %s); its %d leases are given out again",
-            worker.process.pid,
-            how,
-            worker.process.returncode,
-            worker.leases,
-        )
+        self._pool.lose(worker, how)
         for token in [token for token, leased in self._leases.items() if leased.worker is worker]:
             leased = self._leases.pop(token)
             choice, task = leased.choice, leased.task(token)

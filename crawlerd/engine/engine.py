@@ -7,7 +7,6 @@ import logging
 import math
 import resource
 import time
-from contextlib import suppress
 from functools import partial
 from heapq import heapify, heappop, heappush
 from queue import SimpleQueue
@@ -17,7 +16,7 @@ import msgspec
 
 from crawlerd.core.errors import FrontierError, Permanent, SinkError
 from crawlerd.core.schedule import next_fire
-from crawlerd.core.task import PART
+from crawlerd.engine.accounts import Accounts
 from crawlerd.engine.attempt import begin
 from crawlerd.engine.clock import Clock
 from crawlerd.engine.dispatcher import Dispatcher
@@ -37,17 +36,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Self
 
-    from crawlerd.core.account import ImportSpec, LimitSpec
+    from crawlerd.core.account import ImportSpec
     from crawlerd.settings import Settings
     from crawlerd.sink import Sink
-    from crawlerd.source import Source
 
 log = logging.getLogger(__name__)
 
 SINK_SECONDS = 5.0  # between tries to start an import whose sink cannot be opened
-PROBE_SECONDS = 300.0  # a paused account's credentials are tried again so often
 START_SLICE = 0.5  # seconds that starting imports may take before signals are looked at again
-CHECK_SECONDS = 60.0  # many imports of one account that start together check its credentials once
 START_SECONDS = 60.0  # between tries to start an import whose source raises an error at once
 MIB = 1 << 20
 GARBAGE_OBJECTS = 50_000  # new ones that start a collection; at the default of 700, it took a third of the time
@@ -72,12 +68,9 @@ class Engine:
         self.clock = Clock()
         self.changed = Wake()
         self.failure: BaseException | None = None
-        self.paused: dict[str, str] = {}
-        self._paused_at: dict[str, float] = {}
         self._ended: SimpleQueue[int] = SimpleQueue()
         self._active: dict[str, int] = {}  # how many runs are under way, by import
         self._import_of: dict[int, str] = {}
-        self._checked_at: dict[int, float] = {}
         state_dir = settings.daemon.state_dir
         self._lock = StateLock(state_dir)
         try:
@@ -85,31 +78,25 @@ class Engine:
         except BaseException:
             self._lock.close()
             raise
-        self._account_ids = self._frontier.account_numbers(
-            {name: spec.source for name, spec in settings.accounts.items()}
-        )
+        self._sinks: dict[str, Sink] = {}
+        self.accounts = Accounts(settings, self._frontier, self.clock, self._sinks, self.changed)
         running = self._frontier.running_imports()
         self._agenda = [(0.0 if name in running else 1.0, name) for name in settings.imports]  # when to look at it
         heapify(self._agenda)
-        self._account_names = {number: name for name, number in self._account_ids.items()}
-        self._parts: dict[int, str] = {}
-        self._confirmed: set[str] = set()
-        self._parts_waiting: dict[str, list[int]] = {}
-        self._sinks: dict[str, Sink] = {}
         self.store = Store(
             self._frontier,
             self.clock,
             on_ended=self._on_ended,
-            on_borrowed=self._on_borrowed,
+            on_borrowed=self.accounts.borrowed,
             on_fatal=self._on_fatal,
             beat=self._lock.beat,
-            parts=self._parts,
+            parts=self.accounts.parts,
         )
         storage = settings.daemon.limiter_storage
         self._shared = SharedLimits(storage, now=self.clock.now) if storage else None
         last_alive = self._lock.last_alive
         bench = Workbench(
-            self._find_account,
+            self.accounts.limits,
             self.store.ask,
             self.store.ask_quota,
             costs={
@@ -133,11 +120,11 @@ class Engine:
             processes=daemon.worker_processes,
             lease_seconds=daemon.visibility_seconds,
             max_worker_mb=daemon.max_worker_memory_bytes / MIB,
-            on_guard=self._on_guard,
-            on_pause=self._on_pause,
+            on_guard=self.accounts.passed,
+            on_pause=self.accounts.refused,
             on_fatal=self._on_fatal,
         )
-        self.store.dispatcher = self.dispatcher
+        self.accounts.connect(self.store, self.dispatcher)
         if self._shared:
             self._shared.reply = self.dispatcher.granted
 
@@ -153,7 +140,7 @@ class Engine:
         if self._shared:
             self._shared.start()
         self.dispatcher.start()
-        self.store.start()
+        self.store.start(self.dispatcher)
 
     def stop(self, drain_seconds: float) -> bool:
         """Stops leasing, waits for what is running, commits it. False when something was still running at the end:
@@ -209,8 +196,8 @@ class Engine:
                     has_sink=sink is not None,
                     account=account.name,
                 )
-                first = target.prioritised(begin(source, plan, self._source_of))
-                number = self._account_ids[account.name]
+                first = target.prioritised(begin(source, plan, self.accounts.source))
+                number = self.accounts.numbers[account.name]
                 started = self._frontier.start_run(
                     name, number, first.children, gathers=first.gathers, full=full, now=plan.started_at
                 )
@@ -219,7 +206,7 @@ class Engine:
                 runs = [started.run]
             accounts = dict.fromkeys(number for run in runs for number in self._frontier.accounts(run))
             for number in accounts:
-                self._check(number)
+                self.accounts.check(number)
             for run in runs:
                 self.store.serve_run(run, target)
             for number in accounts:
@@ -255,9 +242,7 @@ class Engine:
                     due = now + SINK_SECONDS
             if due < math.inf:
                 heappush(self._agenda, (due, name))
-        for account, since in list(self._paused_at.items()):
-            if now - since >= PROBE_SECONDS:
-                self._check(self._account_ids[account])
+        self.accounts.probe()
         return min(60.0, max(0.0, self._agenda[0][0] - now)) if self._agenda else 60.0
 
     def _due(self, spec: ImportSpec, now: float) -> float:
@@ -303,111 +288,6 @@ class Engine:
             self.failure = error
             log.critical("%s: %s", type(error).__name__, error, exc_info=not isinstance(error, FrontierError))
         self.changed.set()
-
-    def _on_guard(self, account: int, identity: str | None) -> None:
-        if identity is None:
-            self._open(account)
-        else:
-            self.store.call(lambda: self._confirm(account, identity))
-
-    def _confirm(self, account: int, identity: str) -> None:
-        name = self._account_names[account]
-        others = self._others(account, name, identity)
-        if others is None:
-            self._frontier.confirm(account, identity)
-            self._frontier.resume(account)
-            self._open(account)
-            return
-        reason = (
-            f"its key belongs to {identity}, but {others}: "
-            "put the right key back, or give the new one an account and an import of its own"
-        )
-        log.error("account %s is paused: %s", name, reason)
-        self.dispatcher.pause(account, reason)
-        self._on_pause(account, reason)
-
-    def _others(self, account: int, name: str, identity: str) -> str | None:
-        """Where records of another one than `identity` lie already under the account's name: here, or in a sink that
-        other state directories use."""
-        noted = self._frontier.identity(account)
-        if noted not in (None, identity):
-            return f"what was imported so far came from {noted}"
-        for sink in {spec.sink for spec in self.settings.imports.values() if spec.account == name and spec.sink}:
-            if sink in self._sinks:
-                with suppress(SinkError):  # it will refuse the records as well, and say why
-                    noted = self._sinks[sink].confirm(self.settings.accounts[name].source, name, identity)
-                    if noted is not None:
-                        return f"what sinks.{sink} holds under this name came from {noted}"
-        return None
-
-    def _open(self, account: int) -> None:
-        """Lets tasks of an account start, and those of its parts, which its credentials are good for."""
-        name = self._account_names[account]
-        self._confirmed.add(name)
-        for number in (account, *self._parts_waiting.pop(name, ())):
-            self.dispatcher.open(number)
-
-    def _on_pause(self, account: int, reason: str) -> None:
-        if account in self._parts:  # its credentials are those of the whole account
-            part, account = account, self._account_ids[self._parts[account].partition(PART)[0]]
-            self._parts_waiting.setdefault(self._account_names[account], []).append(part)
-            self.dispatcher.pause(account, reason)
-        name = self._account_names[account]
-        self._confirmed.discard(name)
-        self.paused[name] = reason
-        self._paused_at[name] = self.clock.now()
-        self.store.call(lambda: self._frontier.pause(account, reason))
-        self.changed.set()
-
-    def _on_borrowed(self, pairs: Iterable[tuple[int, int]]) -> None:
-        for _, account in pairs:
-            self._check(account)
-
-    def _check(self, number: int) -> None:
-        """Lets the source's guard check the account's credentials (again), paused or not. A part waits for that of its
-        account."""
-        account = self._account_names.get(number)
-        if account is None and PART in (part := self._frontier.account_name(number)):
-            owner = part.partition(PART)[0]
-            if owner in self._account_ids:
-                self._parts[number] = part
-                if owner in self._confirmed:
-                    self.dispatcher.open(number)
-                else:
-                    self._parts_waiting.setdefault(owner, []).append(number)
-                    self.dispatcher.pause(number, f"waits for the check of the credentials of {owner}")
-                return
-        source = self._source_of(account) if account else None
-        if account is None or source is None:
-            account, reason = (
-                self._frontier.account_name(number),
-                "not configured any more, but an import has tasks for it",
-            )
-            log.error("account %s is paused: %s", account, reason)
-            self.paused[account] = reason
-            self._frontier.pause(number, reason)
-            self.changed.set()
-            return
-        now = self.clock.now()
-        if account not in self.paused and now - self._checked_at.get(number, -math.inf) < CHECK_SECONDS:
-            return
-        self._checked_at[number] = now
-        self.paused.pop(account, None)
-        self._paused_at.pop(account, None)
-        self._confirmed.discard(account)
-        if source.guard is None:
-            self._open(number)
-        else:
-            task = source.new_task(source.guard)
-            self.dispatcher.guard(number, task.kind, task.payload)
-
-    def _source_of(self, account: str) -> Source | None:
-        spec = self.settings.accounts.get(account)
-        return None if spec is None else self.settings.sources[spec.source]
-
-    def _find_account(self, number: int) -> tuple[str, LimitSpec] | None:
-        name = self._account_names.get(number) or self._parts.get(number)
-        return None if name is None else (name, self.settings.limits[name.partition(PART)[0]])
 
     def _sink(self, name: str) -> Sink:
         sink = self._sinks.get(name)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from crawlerd.core.outcome import Outcome
     from crawlerd.core.task import NewTask
-    from crawlerd.frontier.sqlite import Settled
+    from crawlerd.frontier.contract import Settled
     from crawlerd.sink import Sink, Totals
 
 log = logging.getLogger(__name__)

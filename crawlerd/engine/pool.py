@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import selectors
 import socket
 import subprocess
 import sys
@@ -16,8 +18,11 @@ if TYPE_CHECKING:
     from crawlerd.core.outcome import Result
     from crawlerd.core.task import Handout
 
+log = logging.getLogger(__name__)
+
 HANG_SECONDS = 10.0  # a worker that owes an answer for so long is killed
 PING_SECONDS = 1.0
+RESTART_SECONDS = 1.0  # between starts of worker processes that die young
 START_SECONDS = 60.0  # a worker that is not up by then hangs
 PREFETCH_SECONDS = 0.020  # leases waiting in a worker cover what it does in this time …
 PREFETCH_MOST = 1024  # … but are no more than this, since they come back when it dies
@@ -129,3 +134,64 @@ class WorkerProcess:
         self.process.kill()
         self.process.wait()
         self.socket.close()
+
+
+class Pool:
+    """As many workers as there should be. losses: how many have been lost, or replaced. Used by the dispatcher's thread
+    alone, but for what is read of it."""
+
+    def __init__(self, selector: selectors.BaseSelector, setup: Setup, processes: int, max_worker_mb: float) -> None:
+        self._selector, self._setup, self._processes, self._max_mb = selector, setup, processes, max_worker_mb
+        self._next_at = 0.0
+        self.workers: list[WorkerProcess] = []
+        self.losses = 0
+
+    def fill(self, now: float) -> None:
+        """Starts those that are missing, not too often."""
+        if len(self.workers) < self._processes and now >= self._next_at:
+            self._next_at = now + RESTART_SECONDS
+            for _ in range(self._processes - len(self.workers)):
+                worker = WorkerProcess(self._setup, now)
+                self.workers.append(worker)
+                self._selector.register(worker.socket, selectors.EVENT_READ, worker)
+                self.listen(worker)
+
+    def listen(self, worker: WorkerProcess) -> None:
+        """Waits for what it has to say and, if something is unsent, until it takes more."""
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.wants_to_write else 0)
+        self._selector.modify(worker.socket, events, worker)
+
+    def failing(self, now: float) -> list[tuple[WorkerProcess, str]]:
+        """Those to lose, and why: they hang, or were to be replaced and hold nothing more."""
+        return [
+            (worker, "hung" if hangs else "was replaced")
+            for worker in self.workers
+            if (hangs := worker.hangs(now)) or (worker.retiring and not worker.leases)
+        ]
+
+    def grown(self) -> list[tuple[WorkerProcess, str]]:
+        """Those to lose, and why: they go on growing. One that has just grown is replaced once it is idle."""
+        killed = []
+        for worker in self.workers:
+            memory = worker.memory_mb()
+            if memory > 2 * self._max_mb:
+                killed.append((worker, f"grew to {memory:.0f} MB"))
+            elif memory > self._max_mb and not worker.retiring:
+                log.warning("worker %d has grown to %.0f MB: replacing it", worker.process.pid, memory)
+                worker.retiring = True
+        return killed
+
+    def lose(self, worker: WorkerProcess, how: str) -> None:
+        """Kills a worker; its leases are the caller's to take back."""
+        self._selector.unregister(worker.socket)
+        self.workers.remove(worker)
+        worker.kill()
+        self.losses += 1
+        log.log(
+            logging.INFO if worker.retiring and not worker.leases else logging.ERROR,
+            "worker %d %s (exit %s); its %d leases are given out again",
+            worker.process.pid,
+            how,
+            worker.process.returncode,
+            worker.leases,
+        )

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from crawlerd.core.account import LimitSpec
     from crawlerd.ratelimit.shared import Keys, SharedWindow
 
+LATE_ARRIVAL, LATEST_ARRIVAL = 0.025, 0.250  # seconds of a slow answer that may have passed before the server's count
+UNEVEN = 0.3  # share of answers later than that, from which on lateness is the server's own
 FIRST_WANT = 4  # task heads of a bucket that are asked for at first
 
 
@@ -131,6 +133,20 @@ class AccountQueue:
         self.turn = 0.0
         self.unevenness = 0.0
         self.version = 0  # of its place in the heaps: older entries there are void
+
+    def arrival(self, bucket: BucketQueue | None, sent_at: float, done_at: float) -> float:
+        """When the server got a request, at the latest: not before it was sent, and later by what its answer was slower
+        than the quickest ones. Where most answers take equally long, a late one means that it arrived late; elsewhere
+        that is mostly the server's own time, and only a little of it counts."""
+        took = done_at - sent_at
+        quickest = (bucket and bucket.latency) or self.latency  # a bucket's first requests: as for its account
+        excess = max(0.0, took - quickest)
+        late = min(excess, LATE_ARRIVAL if self.unevenness > UNEVEN else LATEST_ARRIVAL)
+        self.unevenness += ((excess > LATE_ARRIVAL) - self.unevenness) / 20
+        self.latency = min(took, self.latency * 1.001 or took)
+        if bucket is not None:
+            bucket.latency = min(took, quickest * 1.001 or took)
+        return sent_at + late
 
 
 class Choice(msgspec.Struct, frozen=True):

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
 from crawlerd.core.errors import CrawlerdError, FrontierError, StorageFailed
-from crawlerd.core.outcome import Complete, Defer, Pause
+from crawlerd.core.outcome import Complete
 from crawlerd.engine.outlet import Outlet, Target
+from crawlerd.engine.shelves import HeadsReceiver, Shelves, Sleep
 from crawlerd.ratelimit.quota import Ask, DurableWindows, Grant, grant
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
-    from crawlerd.frontier.sqlite import Bucket, Committed, Frontier, Settled
+    from crawlerd.frontier.contract import Committed, Settled
+    from crawlerd.frontier.sqlite import Frontier
     from crawlerd.ratelimit.adaptive import Learned
 
 log = logging.getLogger(__name__)
@@ -31,51 +32,19 @@ log = logging.getLogger(__name__)
 GROUP_TASKS = 2000
 GROUP_SECONDS = 0.010
 BACKLOG_TASKS, BACKLOG_BYTES = 8_000, 64 << 20  # outcomes waiting to be committed, beyond which leasing stops
-PUSHED_HEADS = 4  # sent along, unasked, when tasks arrive in a bucket that had none or that are more urgent
-LEAST_READ = 16  # rows read at once, at least: some may be in memory already
-HELD_MOST = 4_096  # tasks of a bucket in memory beyond which nothing is sent unasked
 TROUBLE_SECONDS = 1.0  # between tries while a disk is full or a sink refuses
 BEAT_SECONDS = 1.0
 STOP = (0, 0)  # in the inbox: end the thread
 
-AWAKE_BUCKETS = 4_096  # in memory; beyond these, others stay on disk until those that are awake do not fill the workers
-ALL = (-1.0, 0)  # behind which (blocked_until, id) all sleeping buckets are
-
 T = TypeVar("T")
 
 
-class Sleep(NamedTuple):
-    """A bucket that need not be in memory; see `Store.sleep`."""
-
-    bucket: int
-    heads: list[int]
-    until: float | None
-
-
-class HeadsReceiver(Protocol):
+class Dispatcher(HeadsReceiver, Protocol):
     """The dispatcher, as the store sees it. All methods may be called from another thread."""
 
-    def heads(self, bucket: Bucket, tasks: list[Task], *, more: bool) -> None: ...
     def committed(self) -> None: ...
     def granted(self, grants: Sequence[Grant]) -> None: ...
-    def asleep(self, bucket: Bucket, *, agreed: bool) -> None: ...
-    def woken(self) -> None: ...
     def withdraw(self, runs: Collection[int], then: Callable[[list[Task]], None]) -> None: ...
-
-
-class Shelf:
-    """What is in memory of a bucket that is awake. held: the tasks given to the dispatcher and not settled. cursor:
-    behind it, all is on disk only; up to it, what is not held is gone, or was skipped, because its run is not served.
-    dry: the dispatcher was told that there is no more."""
-
-    __slots__ = ("account", "cursor", "dry", "held", "skipped")
-
-    def __init__(self, account: int) -> None:
-        self.account = account
-        self.held: set[int] = set()
-        self.cursor = (-1, -1)
-        self.dry = True
-        self.skipped = False
 
 
 class Store:
@@ -103,12 +72,7 @@ class Store:
         self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._failed = False
         self._outlet = Outlet(parts)
-        self._shelves: dict[int, Shelf] = {}
-        self._awake: Counter[int] = Counter()  # buckets, by account
-        self._drowsy: list[Sleep] = []
-        self._round = ALL  # how far the present round of waking sleeping buckets has come
-        self._woken = 0  # in that round
-        self._wakes_at = math.inf  # monotonic: when the next blocked bucket may be leased from
+        self._shelves = Shelves(frontier, clock, self._outlet.serving)
         self._blocked: dict[int, float] = {}
         self._windows = DurableWindows(frontier.quota_rows)
         self._asks: list[Ask] = []
@@ -119,12 +83,12 @@ class Store:
         self._thread = threading.Thread(target=self._run, name="store")
         self._committed_at = 0.0
         self._trouble: str | None = None
-        self.dispatcher: HeadsReceiver
+        self.dispatcher: Dispatcher
         self.progress_at = time.monotonic()
         self.commits = 0
-        self.sleeping = False  # there may be buckets that are not awake and could be leased from
 
-    def start(self) -> None:
+    def start(self, dispatcher: Dispatcher) -> None:
+        self.dispatcher = self._shelves.dispatcher = dispatcher
         self._thread.start()
 
     def stop(self) -> None:
@@ -167,6 +131,11 @@ class Store:
         self._blocked[bucket] = until
 
     @property
+    def sleeping(self) -> bool:
+        """There may be buckets that are not awake and could be leased from."""
+        return self._shelves.sleeping
+
+    @property
     def records(self) -> int:
         """Written to sinks, repeats included."""
         return self._outlet.records
@@ -207,15 +176,7 @@ class Store:
         """Tells the dispatcher of tasks that have become ready, and others of runs that ended."""
         if committed.borrowed:
             self._on_borrowed(committed.borrowed)
-        for number, first in committed.arrived.items():
-            shelf = self._shelves.get(number) or self._admit(self._frontier.bucket(number))
-            if shelf is None:
-                continue
-            urgent = first <= shelf.cursor
-            if urgent:
-                shelf.cursor = (first[0], first[1] - 1)
-            if (shelf.dry or urgent) and len(shelf.held) < HELD_MOST:
-                self._send(number, shelf, PUSHED_HEADS)
+        self._shelves.arrived(committed.arrived)
         if committed.ended:
             for run in committed.ended:
                 self._outlet.end(run)
@@ -223,14 +184,7 @@ class Store:
 
     def offer(self, account: int | None = None) -> None:
         """Tells the dispatcher of the account's (or all) buckets that have ready tasks, when more runs are served."""
-        for bucket in self._frontier.ready_buckets(account):
-            shelf = self._shelves.get(bucket.id) or self._admit(bucket)
-            if shelf is None:
-                continue
-            if shelf.skipped:
-                shelf.cursor, shelf.skipped = (-1, -1), False
-            shelf.dry = False
-            self.dispatcher.heads(bucket, [], more=True)
+        self._shelves.offer(account)
 
     # the thread
 
@@ -249,10 +203,8 @@ class Store:
         overdue = (due is not None and due <= self._clock.now()) or self._outlet.due(time.monotonic())
         if group or self._blocked or self._asks or self._learned or overdue:
             self._commit(group)
-        self._let_sleep()
-        if self._wakes_at <= time.monotonic():
-            self.sleeping, self._wakes_at = True, math.inf
-            self.dispatcher.woken()
+        self._blocked |= self._shelves.let_sleep()
+        self._shelves.open()
         self.progress_at = time.monotonic()
         self._beat()
         return going_on
@@ -262,7 +214,7 @@ class Store:
         group: list[Settled] = []
         due = self._frontier.next_due()
         wait = BEAT_SECONDS if due is None else min(BEAT_SECONDS, max(0.0, due - self._clock.now()))
-        wait = min(wait, max(0.0, self._wakes_at - time.monotonic()))
+        wait = min(wait, max(0.0, self._shelves.opens_at - time.monotonic()))
         while len(group) < GROUP_TASKS:
             try:
                 item = self._inbox.get(timeout=wait)
@@ -276,11 +228,11 @@ class Store:
                 case Ask():
                     self._asks.append(item)
                 case Sleep():
-                    self._drowsy.append(item)
+                    self._shelves.drowsy.append(item)
                 case (0, count) if count:
-                    self._wake(count)
+                    self._shelves.wake(count)
                 case (bucket, count) if count:
-                    self._refill(bucket, count)
+                    self._shelves.refill(bucket, count)
                 case _:
                     return group, False
             if group or self._asks:
@@ -341,20 +293,12 @@ class Store:
         self.commits += 1
         self._settled += received  # what waits for a sink is bounded otherwise: nothing more of its runs is leased
         self._settled_bytes += size
-        touched = set()
-        for settled in group:
-            if type(settled.outcome) not in (Defer, Pause):  # those are still in the dispatcher's hands
-                task = settled.task
-                touched.add(task.bucket)
-                self._shelves[task.bucket].held.discard(task.seq)
+        touched = self._shelves.settled(group)
         if grants:
             self.dispatcher.granted(grants)
         self.arrived(committed)
         self._follow_sinks()
-        for number in touched:
-            shelf = self._shelves.get(number)
-            if shelf is not None and shelf.dry and not shelf.held:
-                self._forget(number, shelf)
+        self._shelves.clear(touched)
         self.dispatcher.committed()
 
     def _adapt(self, group: list[Settled]) -> None:
@@ -382,91 +326,9 @@ class Store:
 
     def _take_back(self, tasks: list[Task]) -> None:
         """Tasks that the dispatcher has been given and has not leased."""
-        for task in tasks:
-            if shelf := self._shelves.get(task.bucket):
-                shelf.held.discard(task.seq)
-                shelf.skipped = True
+        self._shelves.take_back(tasks)
         if any(task.run in self._outlet.serving for task in tasks):  # served again meanwhile
             self.offer()
-
-    # which buckets are awake
-
-    def _admit(self, bucket: Bucket) -> Shelf | None:
-        """Wakes a bucket that is not awake, unless many others are, and none of its account."""
-        if len(self._shelves) >= AWAKE_BUCKETS and bucket.account not in self._awake:
-            self.sleeping = True
-            return None
-        return self._wake_one(bucket)
-
-    def _wake_one(self, bucket: Bucket) -> Shelf:
-        self._awake[bucket.account] += 1
-        shelf = self._shelves[bucket.id] = Shelf(bucket.account)
-        return shelf
-
-    def _forget(self, number: int, shelf: Shelf) -> None:
-        del self._shelves[number]
-        self._awake[shelf.account] -= 1
-        if not self._awake[shelf.account]:
-            del self._awake[shelf.account]
-
-    def _wake(self, count: int) -> None:
-        """Wakes the next of the sleeping buckets. When a round through all of them has found nothing, it waits for the
-        first of the blocked ones."""
-        buckets = self._frontier.sleeping_buckets(self._round, self._clock.now(), count)
-        for bucket in buckets:
-            if bucket.id in self._shelves:
-                continue
-            shelf = self._wake_one(bucket)
-            self._send(bucket.id, shelf, PUSHED_HEADS)
-            if shelf.held:
-                self._woken += 1
-            else:  # its runs are not served
-                self._forget(bucket.id, shelf)
-        if len(buckets) == count:
-            self._round = buckets[-1].blocked_until, buckets[-1].id
-        else:
-            self.sleeping = self._woken > 0
-            self._round, self._woken = ALL, 0
-            until = self._frontier.next_unblocked(self._clock.now())
-            self._wakes_at = math.inf if until is None else self._clock.monotonic(until)
-        self.dispatcher.woken()
-
-    def _let_sleep(self) -> None:
-        """Call behind a commit, so that whatever was settled before is gone. A bucket of which more is in memory than
-        the dispatcher said stays awake."""
-        for bucket, heads, until in self._drowsy:
-            shelf = self._shelves.get(bucket)
-            agreed = shelf is not None and shelf.held.issubset(heads)
-            if shelf is not None and agreed:
-                self._forget(bucket, shelf)
-                if until is None:
-                    self.sleeping = True
-                else:
-                    self._blocked[bucket] = until
-                    self._wakes_at = min(self._wakes_at, self._clock.monotonic(until))
-            self.dispatcher.asleep(self._frontier.bucket(bucket), agreed=agreed)
-        self._drowsy = []
-
-    def _refill(self, number: int, count: int) -> None:
-        self._send(number, self._shelves.get(number) or self._wake_one(self._frontier.bucket(number)), count)
-
-    def _send(self, number: int, shelf: Shelf, count: int) -> None:
-        tasks: list[Task] = []
-        shelf.dry = False
-        while len(tasks) < count and not shelf.dry:
-            rows = self._frontier.heads(number, shelf.cursor, max(count, LEAST_READ))
-            shelf.dry = len(rows) < max(count, LEAST_READ)
-            served = [task for task in rows if task.run in self._outlet.serving]
-            shelf.skipped |= len(served) < len(rows)
-            tasks += [task for task in served if task.seq not in shelf.held]
-            last = rows[-1] if rows else None
-            if len(tasks) > count:
-                del tasks[count:]
-                shelf.dry, last = False, tasks[-1]
-            if last is not None:
-                shelf.cursor = (last.priority, last.seq)
-        shelf.held.update([task.seq for task in tasks])
-        self.dispatcher.heads(self._frontier.bucket(number), tasks, more=not shelf.dry)
 
 
 def _size(group: list[Settled]) -> int:

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, assert_never
 from crawlerd.core.outcome import Bury, Complete, Crash, Defer, Pause, Retry, after_crash
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from crawlerd.core.outcome import Outcome
     from crawlerd.core.task import Task
+    from crawlerd.sink import Totals
 
 
 @dataclass(slots=True)
@@ -59,7 +62,7 @@ class Tally:
 @dataclass(slots=True)
 class Change:
     """Rows to write, as tuples in the order of their table's columns, and counters as differences. grouped: those that
-    become ready in a group."""
+    become ready in a group. blocked, learned, totals: see `Frontier.commit`."""
 
     now: float
     gone: list[tuple[int, int, int]] = field(default_factory=list)
@@ -77,6 +80,9 @@ class Change:
     groups: defaultdict[int, Members] = field(default_factory=lambda: defaultdict(Members))
     arrived: dict[int, tuple[int, int]] = field(default_factory=dict)
     borrowed: list[tuple[int, int]] = field(default_factory=list)
+    blocked: Mapping[int, float] = field(default_factory=dict)
+    learned: Mapping[str, object] = field(default_factory=dict)
+    totals: Mapping[tuple[int, str], Totals] = field(default_factory=dict)
 
     def settle(self, task: Task, kind: int, outcome: Outcome) -> None:
         """What the outcome of a leased task changes, but for the children and groups of a Complete."""

@@ -3,75 +3,32 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from crawlerd.core.errors import FrontierError
-from crawlerd.core.outcome import Bury, Complete, Outcome
-from crawlerd.core.task import PART, Task
+from crawlerd.core.outcome import Bury, Complete
+from crawlerd.core.task import Task
 from crawlerd.frontier import groups
 from crawlerd.frontier.change import Change
+from crawlerd.frontier.contract import Bucket, Committed, Run, StartedRun
+from crawlerd.frontier.names import Names
 from crawlerd.frontier.quota import QuotaRows
 from crawlerd.frontier.schema import FILE_NAME, connect, storage_errors, transaction
+from crawlerd.frontier.write import end_runs, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from crawlerd.core.task import NewGather, NewTask
+    from crawlerd.frontier.contract import Settled
     from crawlerd.sink import Totals
 
-RunState = Literal["running", "completed", "completed with dead letters", "failed", "cancelled"]
 _tasks = msgspec.json.Decoder(list[Task]).decode
 MAX_DELAY = 86_400.0  # seconds; a due time further off than this means that the clock was set back
-BUCKET_CACHE = 20_000  # names looked up lately; bounds memory at many accounts
 PURGE_ROWS = 2_000  # rows of an ended run's `seen` that one commit drops, so that none stalls
-
-
-class Bucket(NamedTuple):
-    """A bucket with ready tasks. blocked_until: Unix seconds."""
-
-    id: int
-    account: int
-    name: str
-    blocked_until: float
-
-
-class Settled(msgspec.Struct, frozen=True, gc=False):
-    """A leased task, its account, and what its attempt led to."""
-
-    task: Task
-    account: int
-    outcome: Outcome
-
-
-class Committed(NamedTuple):
-    """arrived: buckets that got ready tasks, with the first key (priority, seq) of them. ended: runs now over.
-    borrowed: (run, account) where a run has got its first tasks for an account that is not its own."""
-
-    arrived: dict[int, tuple[int, int]]
-    ended: list[int]
-    borrowed: Sequence[tuple[int, int]] = ()
-
-
-class StartedRun(NamedTuple):
-    """A new run's id, which is in `ended` as well when it had nothing to do."""
-
-    run: int
-    ended: list[int]
-
-
-class Run(NamedTuple):
-    """A run as its row says. started_at, ended_at: Unix seconds."""
-
-    id: int
-    import_name: str
-    account: int
-    full: bool
-    state: RunState
-    started_at: float
-    ended_at: float | None
 
 
 class Frontier:
@@ -85,7 +42,8 @@ class Frontier:
         self.path = state_dir / FILE_NAME
         self._db = connect(state_dir)
         self.quota_rows = QuotaRows(self._db)
-        self._read_names()
+        with storage_errors(self.path, self._db):
+            self._names = Names(self._db)
         self._next_seq: int = self._read("SELECT value FROM next_seq")[0][0]
         self._purging: list[int] = [
             run
@@ -105,19 +63,12 @@ class Frontier:
             with storage_errors(self.path, self._db), transaction(self._db):
                 yield
         except BaseException:
-            self._read_names()  # numbers given out by what was rolled back must not be used
+            self._names.forget()
             raise
 
     def _read(self, statement: str, *bindings: object) -> list[Any]:
         with storage_errors(self.path, self._db):
             return list(self._db.execute(statement, bindings))
-
-    def _read_names(self) -> None:
-        self._kind_ids: dict[str, int] = dict(self._read("SELECT name, id FROM kind"))
-        self._bucket_ids: dict[tuple[int, str], int] = {}
-        self._account_ids: dict[str, int] = dict(self._read("SELECT name, id FROM account"))
-        self._own: dict[int, int] = {}
-        self._borrowed: dict[int, set[int]] = {}
 
     def close(self) -> None:
         """Checkpoints and closes; a crash instead loses nothing."""
@@ -140,8 +91,8 @@ class Frontier:
                 "ON CONFLICT (name) DO UPDATE SET source = excluded.source RETURNING name, id",
                 [(name, source) for name, source in sources.items() if known.get(name) != source],
             )
-        self._account_ids |= changed
-        return {name: self._account_ids[name] for name in sources}
+        self._names.accounts |= changed
+        return {name: self._names.accounts[name] for name in sources}
 
     def account_name(self, number: int) -> str:
         name: str = self._read("SELECT name FROM account WHERE id = ?", number)[0][0]
@@ -294,7 +245,7 @@ class Frontier:
         blocked: buckets that may not be leased from before a Unix time. learned: by limiters, see `learned`. charge:
         writes to `quota_rows`. totals: of runs and streams, as their sinks have returned them.
         """
-        change = Change(now)
+        change = Change(now, blocked=blocked or {}, learned=learned or {}, totals=totals or {})
         children: list[tuple[int, int, NewTask, int]] = []
         gathers: list[tuple[int, int, NewGather, int]] = []
         for settled in group:
@@ -306,33 +257,13 @@ class Frontier:
                 if outcome.gathers:
                     gathers += [(task.run, settled.account, gather, task.group) for gather in outcome.gathers]
             else:
-                change.settle(task, self._kind_ids[task.kind], outcome)
+                change.settle(task, self._names.kind(task.kind), outcome)
         with self._transaction():
             self._remove(change)
             if gathers:
                 children += self._open(change, gathers)
             self._add(change, children)
             self._wake(change, due)
-            if blocked:
-                self._execute(
-                    "UPDATE bucket SET blocked_until = j.value->>1 FROM json_each(?) AS j "
-                    "WHERE bucket.id = j.value->>0",
-                    blocked.items(),
-                )
-            if learned:
-                self._execute(
-                    "INSERT INTO learned SELECT value->>0, value->1 FROM json_each(?) WHERE true "
-                    "ON CONFLICT DO UPDATE SET value = excluded.value",
-                    learned.items(),
-                )
-            if totals:
-                self._execute(
-                    "INSERT INTO tally(run, stream, seen, new, changed, unchanged, tombstoned) "
-                    "SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 "
-                    "FROM json_each(?) WHERE true ON CONFLICT DO UPDATE SET seen = excluded.seen, new = excluded.new, "
-                    "changed = excluded.changed, unchanged = excluded.unchanged, tombstoned = excluded.tombstoned",
-                    ((*key, *each) for key, each in totals.items()),
-                )
             if charge is not None:
                 charge()
             self._purge()
@@ -376,8 +307,8 @@ class Frontier:
         rows, members = [], []
         for run, account, gather, parent in gathers:
             then = gather.then
-            bucket = self._bucket_id(self._account_for(change, run, account, then), then.bucket)
-            kind = self._kind_id(then.kind)
+            bucket = self._names.bucket(self._account_for(change, run, account, then), then.bucket)
+            kind = self._names.kind(then.kind)
             rows.append((self._next_seq, run, parent, gather.if_dead, bucket, then.priority, kind, then.payload))
             members += [(run, account, task, self._next_seq) for task in gather.tasks]
             change.runs[run].open += 1
@@ -412,7 +343,8 @@ class Frontier:
         for (run, account, task, group), key in zip(tasks, keys, strict=True):
             if task.account:
                 account = self._account_for(change, run, account, task)
-            bucket, kind, repeated = self._bucket_id(account, task.bucket), self._kind_id(task.kind), key in before
+            bucket, kind = self._names.bucket(account, task.bucket), self._names.kind(task.kind)
+            repeated = key in before
             if repeated and not task.sequential:
                 continue
             if key and not repeated:
@@ -438,36 +370,14 @@ class Frontier:
 
     def _account_for(self, change: Change, run: int, account: int, task: NewTask) -> int:
         """The account that a new task of a run is for, which is noted when it is not the run's own."""
-        if task.account:
-            account = self._number_of(account, task.account)
-            if account != self._own_account(run) and account not in (known := self._borrowed.setdefault(run, set())):
-                known.add(account)
-                change.borrowed.append((run, account))
+        account = self._names.account(account, task)
+        if task.account and self._names.borrows(run, account):
+            change.borrowed.append((run, account))
         return account
 
-    def _number_of(self, account: int, name: str) -> int:
-        """The number of an account named by a task of another one; a part of that is made known here."""
-        if name.startswith(PART):
-            of: str = self._db.execute("SELECT name FROM account WHERE id = ?", (account,)).get
-            name = of.partition(PART)[0] + name
-            if name not in self._account_ids:
-                self._account_ids[name] = self._db.execute(
-                    "INSERT INTO account(name, source) SELECT ?, source FROM account WHERE id = ? RETURNING id",
-                    (name, account),
-                ).get
-        return self._account_ids[name]
-
     def _key(self, run: int, account: int, task: NewTask) -> str:
-        number = self._number_of(account, task.account) if task.account else account
-        return task.key(0 if number == self._own_account(run) else number)
-
-    def _own_account(self, run: int) -> int:
-        number = self._own.get(run)
-        if number is None:
-            if len(self._own) >= BUCKET_CACHE:
-                self._own.clear()
-            number = self._own[run] = self._db.execute("SELECT account FROM run WHERE id = ?", (run,)).get
-        return number
+        number = self._names.account(account, task)
+        return task.key(0 if number == self._names.owner(run) else number)
 
     def _wake(self, change: Change, limit: int) -> None:
         """Delayed tasks that are due become ready."""
@@ -482,84 +392,12 @@ class Frontier:
 
     def _apply(self, change: Change) -> Committed:
         """Writes what a change has gathered, and ends the runs that have nothing open any more."""
-        change.count()
-        if change.groups:
-            groups.settle(change, self._execute)
-        groups.bury(change, self._execute)
-        self._execute(
-            "INSERT INTO ready(bucket, priority, seq, run, kind, attempt, crashes, payload) SELECT value->>0, "
-            "value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6 FROM json_each(?)",
-            sorted(change.ready),
-        )
-        self._execute(
-            "INSERT INTO ready SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6, "
-            "value->>7 FROM json_each(?)",
-            sorted(change.grouped),
-        )
-        self._execute(
-            "INSERT INTO delayed SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, "
-            "value->>6, value->>7, value->>8, value->>9 FROM json_each(?)",
-            change.delayed,
-        )
-        self._execute(
-            "UPDATE ready SET crashes = crashes + 1 WHERE (bucket, priority, seq) IN "
-            "(SELECT value->>0, value->>1, value->>2 FROM json_each(?))",
-            change.crashed,
-        )
-        self._execute(
-            "UPDATE bucket SET ready = ready + j.value->>1 FROM json_each(?) AS j WHERE bucket.id = j.value->>0",
-            ((bucket, delta) for bucket, delta in change.buckets.items() if delta),
-        )
-        self._execute(
-            "UPDATE run SET open = open + j.value->>1, delayed = delayed + j.value->>2, "
-            "waiting = waiting + j.value->>3, done = done + j.value->>4, dead = dead + j.value->>5, "
-            "retried = retried + j.value->>6, throttled = throttled + j.value->>7, records = records + j.value->>8 "
-            "FROM json_each(?) AS j WHERE run.id = j.value->>0",
-            ((run, *counts.row()) for run, counts in change.runs.items()),
-        )
-        self._execute(
-            "INSERT INTO tally(run, stream, records, skipped, skip_reason) "
-            "SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?) "
-            "WHERE true ON CONFLICT DO UPDATE SET "
-            "records = records + excluded.records, skipped = skipped + excluded.skipped, "
-            "skip_reason = coalesce(excluded.skip_reason, skip_reason)",
-            ([*key, tally.records, tally.skipped, tally.skip_reason] for key, tally in change.tallies.items()),
-        )
-        stage = "INSERT INTO staged SELECT value->>0, value->>1, value->>2 FROM json_each(?) WHERE true "
-        self._execute(stage + "ON CONFLICT DO UPDATE SET value = excluded.value", change.staged)
-        self._execute(stage + "ON CONFLICT DO UPDATE SET value = max(value, excluded.value)", change.greatest)
-        borrowed = self._execute(
-            "INSERT INTO borrowed SELECT value->>0, value->>1 FROM json_each(?) WHERE true ON CONFLICT DO NOTHING "
-            "RETURNING run, account",
-            change.borrowed,
-        )
-        return Committed(change.arrived, self._end_runs(change), borrowed)
-
-    def _end_runs(self, change: Change) -> list[int]:
-        """A clean end publishes the run's cursors, unless the import has been run anew since. It is clean as well where
-        all dead letters were denied, but for their streams."""
-        ended = self._execute(
-            "UPDATE run SET ended_at = j.value->>1, state = CASE WHEN dead = 0 THEN 'completed' "
-            "WHEN done = 0 THEN 'failed' ELSE 'completed with dead letters' END "
-            "FROM json_each(?) AS j WHERE run.id = j.value->>0 AND open = 0 AND state = 'running' "
-            "RETURNING run.id, state",
-            ((run, change.now) for run in change.runs),
-        )
-        for run, state in ended:
-            self._purging.append(run)
-            self._own.pop(run, None)
-            self._borrowed.pop(run, None)
-            self._db.execute(
-                "INSERT INTO cursor SELECT run.import, stream, value FROM staged JOIN run ON run.id = staged.run "
-                "WHERE run.id = ? AND run.id = (SELECT max(id) FROM run AS r WHERE r.import = run.import) "
-                "AND NOT EXISTS (SELECT 1 FROM dead "
-                " WHERE dead.run = run.id AND (NOT denied OR dead.stream = staged.stream)) "
-                "ON CONFLICT DO UPDATE SET value = excluded.value",
-                (run,),
-            )
-            if state == "completed":
-                self._db.execute("DELETE FROM staged WHERE run = ?", (run,))
-        return [run for run, _ in ended]
+        borrowed = write(change, self._execute)
+        ended = end_runs(change, self._execute)
+        for run in ended:
+            self._names.end_run(run)
+        self._purging += ended
+        return Committed(change.arrived, ended, borrowed)
 
     def _purge(self) -> None:
         if self._purging:
@@ -570,23 +408,3 @@ class Frontier:
             )
             if not self._db.changes():
                 self._purging.pop(0)
-
-    def _kind_id(self, name: str) -> int:
-        number = self._kind_ids.get(name)
-        if number is None:
-            number = self._db.execute("INSERT INTO kind(name) VALUES (?) RETURNING id", (name,)).get
-            self._kind_ids[name] = number
-        return number
-
-    def _bucket_id(self, account: int, name: str) -> int:
-        number = self._bucket_ids.get((account, name))
-        if number is None:
-            number = self._db.execute(
-                "INSERT INTO bucket(account, name) VALUES (?, ?) "
-                "ON CONFLICT DO UPDATE SET name = excluded.name RETURNING id",
-                (account, name),
-            ).get
-            if len(self._bucket_ids) >= BUCKET_CACHE:
-                self._bucket_ids.clear()
-            self._bucket_ids[account, name] = number
-        return number

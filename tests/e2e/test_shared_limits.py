@@ -20,7 +20,11 @@ from limits.strategies import MovingWindowRateLimiter
 from crawlerd.demo.server import running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from crawlerd.demo.server import Server
+
+    Start = Callable[[Path, Server], subprocess.Popen[str]]
 
 COMMAND = Path(sys.executable).with_name("crawlerd")
 RATE = 20
@@ -67,17 +71,30 @@ streams = ["customers", "payment_methods"]
     return folder / "crawlerd.toml"
 
 
-def test_two_daemons_and_another_program_share_one_window(tmp_path: Path, redis: str) -> None:
-    with running(accounts=1, customers=60, rate=RATE) as server:
-        environment = {**os.environ, "KEY": server.key(1)}
-        imports = [
-            subprocess.Popen(
-                [COMMAND, "-c", configure(tmp_path / name, server.url, redis), "import", "acme", "--json"],
-                env=environment,
-                stdout=subprocess.PIPE,
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts the import; it ends with the test, however that ends."""
+    with contextlib.ExitStack() as stack:
+
+        def run(config: Path, server: Server) -> subprocess.Popen[str]:
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [COMMAND, "-c", config, "import", "acme", "--json"],
+                    env={**os.environ, "KEY": server.key(1)},
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
             )
-            for name in ("one", "two")
-        ]
+            stack.callback(process.kill)
+            return process
+
+        yield run
+
+
+def test_two_daemons_and_another_program_share_one_window(tmp_path: Path, redis: str, start: Start) -> None:
+    with running(accounts=1, customers=60, rate=RATE) as server:
+        imports = [start(configure(tmp_path / name, server.url, redis), server) for name in ("one", "two")]
         other = MovingWindowRateLimiter(storage_from_string(redis))
         hits = 0
         while any(process.poll() is None for process in imports):
@@ -97,15 +114,9 @@ def test_two_daemons_and_another_program_share_one_window(tmp_path: Path, redis:
     assert seen.requests <= hourly[1] <= seen.requests * 1.05  # the guards' included; a lost race may cost a place
 
 
-def test_nothing_starts_while_redis_does_not_answer(tmp_path: Path) -> None:
+def test_nothing_starts_while_redis_does_not_answer(tmp_path: Path, start: Start) -> None:
     with running(accounts=1, customers=5, rate=RATE) as server:
-        config = configure(tmp_path / "one", server.url, "redis://127.0.0.1:1/0")
-        process = subprocess.Popen(
-            [COMMAND, "-c", config, "import", "acme"],
-            env={**os.environ, "KEY": server.key(1)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = start(configure(tmp_path / "one", server.url, "redis://127.0.0.1:1/0"), server)
         assert process.stderr is not None
         assert any("the shared limiter does not answer" in line for line in process.stderr)
         process.terminate()

@@ -33,10 +33,11 @@ from crawlerd.core.outcome import (
 )
 from crawlerd.core.task import NewGather, NewTask, Task
 from crawlerd.frontier.change import Counts
+from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.maintenance import check
 from crawlerd.frontier.reader import FrontierReader
 from crawlerd.frontier.schema import FILE_NAME
-from crawlerd.frontier.sqlite import Frontier, Settled
+from crawlerd.frontier.sqlite import Frontier
 
 COUNTERS = tuple(Counts.__dataclass_fields__)
 ACCOUNTS = ("acme", "zenith")

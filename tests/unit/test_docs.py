@@ -50,7 +50,7 @@ def test_every_metric_is_documented(tmp_path: Path) -> None:
         dispatcher=SimpleNamespace(leased=0, outcomes={}, worker_pids=[], worker_restarts=0),
         store=SimpleNamespace(records=0, commits=0),
         trouble=None,
-        paused={},
+        accounts=SimpleNamespace(paused={}),
     )
     names = {
         metric.name + ("_total" if metric.type == "counter" else "") for metric in EngineCollector(engine).collect()

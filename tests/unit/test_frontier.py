@@ -12,9 +12,10 @@ import pytest
 from crawlerd.core.errors import FrontierError, FrontierTooNew
 from crawlerd.core.outcome import Batch, Bury, Complete, Crash, Defer, Outcome, Pause, Retry, Skipped
 from crawlerd.core.task import NewTask, Task
-from crawlerd.frontier import sqlite
+from crawlerd.frontier import names, sqlite
+from crawlerd.frontier.contract import Bucket, Run, Settled
 from crawlerd.frontier.schema import CACHE_KIB, FILE_NAME, MIGRATIONS, WAL_PAGES, connect
-from crawlerd.frontier.sqlite import MAX_DELAY, Bucket, Frontier, Run, Settled
+from crawlerd.frontier.sqlite import MAX_DELAY, Frontier
 from crawlerd.sink import Totals
 
 if TYPE_CHECKING:
@@ -474,9 +475,9 @@ def test_heads_come_by_priority_then_age_and_can_be_read_on(frontier: Frontier) 
 def test_names_are_looked_up_anew_when_there_are_too_many_to_remember(
     frontier: Frontier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUCKET_CACHE", 3)
-    names = [f"b{number}" for number in range(10)] * 2
-    begin(frontier, *(plain(bucket=name) for name in names))
+    monkeypatch.setattr(names, "CACHE", 3)
+    buckets = [f"b{number}" for number in range(10)] * 2
+    begin(frontier, *(plain(bucket=name) for name in buckets))
     assert [len(heads(frontier, bucket.id)) for bucket in sorted(frontier.ready_buckets(1))] == [2] * 10
     assert frontier.bucket(10) == Bucket(10, 1, "b9", 0.0)
 

@@ -16,10 +16,11 @@ from crawlerd.core.errors import FrontierError, FrontierLocked, FrontierTooNew, 
 from crawlerd.core.outcome import Batch, Bury, Complete, Outcome, Retry
 from crawlerd.core.task import NewGather, NewTask
 from crawlerd.frontier import maintenance
+from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.lock import StateLock
 from crawlerd.frontier.maintenance import EXAMPLES, INVARIANTS, backup, check, vacuum
 from crawlerd.frontier.schema import FILE_NAME, MIGRATIONS
-from crawlerd.frontier.sqlite import Frontier, Settled
+from crawlerd.frontier.sqlite import Frontier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

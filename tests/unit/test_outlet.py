@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from crawlerd.core.outcome import Batch, Bury, Complete, Outcome, Retry, Skipped
 from crawlerd.core.task import Task
 from crawlerd.engine.outlet import RETRY_SECONDS, Outlet, Target
-from crawlerd.frontier.sqlite import Settled
+from crawlerd.frontier.contract import Settled
 from crawlerd.sink import Delivery, Refused, SinkError, Totals
 
 if TYPE_CHECKING:

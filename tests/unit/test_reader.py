@@ -13,9 +13,10 @@ import pytest
 from crawlerd.core.errors import FrontierError, FrontierTooNew
 from crawlerd.core.outcome import Batch, Bury, Complete, Defer, Outcome, Retry, Skipped
 from crawlerd.core.task import NewTask
+from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.reader import AccountReport, DeadLetter, FrontierReader, RunReport, StreamReport
 from crawlerd.frontier.schema import FILE_NAME, MIGRATIONS
-from crawlerd.frontier.sqlite import Frontier, Settled
+from crawlerd.frontier.sqlite import Frontier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,155 @@
+"""`limits = "auto"` over HTTP, against limits that nobody documented, as the server sees it: a markdown table."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+import requests
+from adaptive import ASKED, DSays, Scenario, figures
+from aiohttp import web
+from rig import HERE, Others, about, install_source, table
+
+SCENARIOS: list[type[Scenario]] = [*ASKED, DSays]
+CONFIG = """
+[daemon]
+state_dir = "var"
+listen = "127.0.0.1:0"
+worker_processes = 2
+threads_per_process = 48
+[sinks.none]
+type = "sqlite"
+path = "none.db"
+"""
+ACCOUNT = """
+[accounts.s{number}]
+source = "asking"
+base_url = "{url}/{number}"
+limits = "auto"
+[imports.s{number}]
+account = "s{number}"
+streams = ["nothing"]
+sink = "none"
+"""
+Counts = tuple[dict[int, int], dict[int, int]]  # accepted and throttled, by second since the server began
+
+
+class Hidden:
+    """One scenario: its policy by the server's clock, and what it has counted."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.accepted: Counter[int] = Counter()
+        self.throttled: Counter[int] = Counter()
+
+    async def answer(self, now: float) -> web.Response:
+        scenario = self.scenario
+        if not scenario.policy.admit(now):
+            self.throttled[int(now)] += 1
+            headers = {} if scenario.retry_after is None else {"Retry-After": f"{scenario.retry_after:g}"}
+            why = {"error": {"code": "too_many_concurrent" if scenario.says_concurrency else "rate_limit"}}
+            return web.json_response(why, status=429, headers=headers)
+        self.accepted[int(now)] += 1
+        try:
+            await asyncio.sleep(scenario.service())
+        finally:
+            scenario.policy.release()
+        return web.json_response({})
+
+    async def others(self, began: float) -> None:
+        """Another program, which takes its share without asking over HTTP."""
+        for at in self.scenario.others():
+            await asyncio.sleep(max(0.0, began + at - time.monotonic()))
+            self.scenario.policy.admit(time.monotonic() - began)
+
+    async def changes(self, began: float) -> None:
+        for at, rate in self.scenario.changes():
+            await asyncio.sleep(max(0.0, began + at - time.monotonic()))
+            self.scenario.policy.change(time.monotonic() - began, rate)
+
+
+def scenarios(seed: int) -> list[Scenario]:
+    return [kind(random.Random(seed + number)) for number, kind in enumerate(SCENARIOS)]
+
+
+async def serve(seed: int) -> None:
+    """All scenarios, each under its number, until it is told to stop."""
+    hidden = [Hidden(scenario) for scenario in scenarios(seed)]
+    began = time.monotonic()
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/counts":
+            return web.json_response([(each.accepted, each.throttled) for each in hidden])
+        return await hidden[int(request.path.split("/")[1])].answer(time.monotonic() - began)
+
+    runner = web.ServerRunner(web.Server(handle))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    print(runner.addresses[0][1], flush=True)
+    await asyncio.gather(*(part for each in hidden for part in (each.others(began), each.changes(began))))
+    await asyncio.Event().wait()
+
+
+def crawl(url: str, place: Path, seconds: float) -> None:
+    """The daemon, on its own limits alone, for so long."""
+    accounts = "".join(ACCOUNT.format(number=number, url=url) for number in range(len(SCENARIOS)))
+    (place / "crawlerd.toml").write_text(CONFIG + accounts)
+    install_source(place, "asking", "asking_source:asking")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(place), str(HERE)])}
+    with subprocess.Popen(
+        [sys.executable, "-m", "crawlerd", "import", "--all"], cwd=place, env=environment, stdout=subprocess.DEVNULL
+    ) as process:
+        time.sleep(seconds)
+        process.terminate()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=900)
+    parser.add_argument("--seed", type=int, default=100)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.serve:
+        asyncio.run(serve(args.seed))
+        return
+    print(about("requests"), "\n")
+    load = Others()
+    command = [sys.executable, __file__, "--serve", "--seed", str(args.seed)]
+    with (
+        tempfile.TemporaryDirectory(dir=".") as name,
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
+    ):
+        try:
+            assert server.stdout is not None
+            url = f"http://127.0.0.1:{int(server.stdout.readline())}"
+            crawl(url, Path(name).resolve(), args.seconds)
+            answer = requests.get(f"{url}/counts", timeout=10).content
+            counts = msgspec.json.decode(answer, type=list[Counts], strict=False)
+        finally:
+            server.terminate()
+    rows = []
+    for scenario, (accepted, throttled) in zip(scenarios(args.seed), counts, strict=True):
+        seconds = range(args.seconds)
+        found = figures(
+            scenario, [accepted.get(s, 0) for s in seconds], [throttled.get(s, 0) for s in seconds], args.seconds
+        )
+        asked = sum(accepted.values()) + sum(throttled.values())
+        rows.append(
+            (scenario.title, f"{asked:,}", f"{found.used:.1f}", f"{found.throttled:.2f}", f"{found.converged:.0f}")
+        )
+    print(table(("hidden limit", "requests", "% used", "% throttled", "converges in, s"), rows))
+    print(f"\n{load}")
+
+
+if __name__ == "__main__":
+    main()

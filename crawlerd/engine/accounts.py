@@ -1,0 +1,174 @@
+"""The accounts while the engine runs: their numbers and parts, and the checks of whose credentials they have."""
+
+from __future__ import annotations
+
+import logging
+import math
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from crawlerd.core.errors import SinkError
+from crawlerd.core.task import PART
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from crawlerd.core.account import LimitSpec
+    from crawlerd.engine.clock import Clock
+    from crawlerd.engine.dispatcher import Dispatcher
+    from crawlerd.engine.store import Store
+    from crawlerd.engine.wake import Wake
+    from crawlerd.frontier.sqlite import Frontier
+    from crawlerd.settings import Settings
+    from crawlerd.sink import Sink
+    from crawlerd.source import Source
+
+log = logging.getLogger(__name__)
+
+CHECK_SECONDS = 60.0  # many imports of one account that start together check its credentials once
+PROBE_SECONDS = 300.0  # a paused account's credentials are tried again so often
+
+
+class Accounts:
+    """numbers: the frontier's, by name. parts: names of the parts of accounts, by number. paused: why nothing of an
+    account is leased, by name. Where nothing else is said, used on the store's thread."""
+
+    def __init__(
+        self, settings: Settings, frontier: Frontier, clock: Clock, sinks: Mapping[str, Sink], changed: Wake
+    ) -> None:
+        """sinks: those that are open, by name, kept by their owner."""
+        self._settings, self._frontier, self._clock, self._sinks = settings, frontier, clock, sinks
+        self._changed = changed
+        self._store: Store
+        self._dispatcher: Dispatcher
+        self._confirmed: set[str] = set()
+        self._checked_at: dict[int, float] = {}
+        self._paused_at: dict[str, float] = {}
+        self._waiting: dict[str, list[int]] = {}  # parts, by the account whose check they wait for
+        self.numbers = frontier.account_numbers({name: spec.source for name, spec in settings.accounts.items()})
+        self._names = {number: name for name, number in self.numbers.items()}
+        self._sinks_of: dict[str, tuple[str, ...]] = {}
+        for spec in settings.imports.values():
+            if spec.sink and spec.sink not in (known := self._sinks_of.get(spec.account, ())):
+                self._sinks_of[spec.account] = (*known, spec.sink)
+        self.parts: dict[int, str] = {}
+        self.paused: dict[str, str] = {}
+
+    def connect(self, store: Store, dispatcher: Dispatcher) -> None:
+        """Call once, before anything is started."""
+        self._store, self._dispatcher = store, dispatcher
+
+    def source(self, account: str) -> Source | None:
+        """Of a configured account. From any thread."""
+        spec = self._settings.accounts.get(account)
+        return None if spec is None else self._settings.sources[spec.source]
+
+    def limits(self, number: int) -> tuple[str, LimitSpec] | None:
+        """An account's or a part's name and limits, None when it is not configured. From any thread."""
+        name = self._names.get(number) or self.parts.get(number)
+        return None if name is None else (name, self._settings.limits[name.partition(PART)[0]])
+
+    def probe(self) -> None:
+        """Tries the accounts again that have been paused for long. From any thread."""
+        now = self._clock.now()
+        for account, since in list(self._paused_at.items()):
+            if now - since >= PROBE_SECONDS:
+                self.check(self.numbers[account])
+
+    def passed(self, account: int, identity: str | None) -> None:
+        """A guard has passed; whether that identity is the right one is decided here. From any thread."""
+        if identity is None:
+            self._open(account)
+        else:
+            self._store.call(lambda: self._confirm(account, identity))
+
+    def _confirm(self, account: int, identity: str) -> None:
+        name = self._names[account]
+        others = self._others(account, name, identity)
+        if others is None:
+            self._frontier.confirm(account, identity)
+            self._frontier.resume(account)
+            self._open(account)
+            return
+        reason = (
+            f"its key belongs to {identity}, but {others}: "
+            "put the right key back, or give the new one an account and an import of its own"
+        )
+        log.error("account %s is paused: %s", name, reason)
+        self._dispatcher.pause(account, reason)
+        self.refused(account, reason)
+
+    def _others(self, account: int, name: str, identity: str) -> str | None:
+        """Where records of another one than `identity` lie already under the account's name: here, or in a sink that
+        other state directories use."""
+        noted = self._frontier.identity(account)
+        if noted not in (None, identity):
+            return f"what was imported so far came from {noted}"
+        for sink in self._sinks_of.get(name, ()):
+            if sink in self._sinks:
+                with suppress(SinkError):  # it will refuse the records as well, and say why
+                    noted = self._sinks[sink].confirm(self._settings.accounts[name].source, name, identity)
+                    if noted is not None:
+                        return f"what sinks.{sink} holds under this name came from {noted}"
+        return None
+
+    def _open(self, account: int) -> None:
+        """Lets tasks of an account start, and those of its parts, which its credentials are good for."""
+        name = self._names[account]
+        self._confirmed.add(name)
+        for number in (account, *self._waiting.pop(name, ())):
+            self._dispatcher.open(number)
+
+    def refused(self, account: int, reason: str) -> None:
+        """The account's credentials do not work. From any thread."""
+        if account in self.parts:  # its credentials are those of the whole account
+            part, account = account, self.numbers[self.parts[account].partition(PART)[0]]
+            self._waiting.setdefault(self._names[account], []).append(part)
+            self._dispatcher.pause(account, reason)
+        name = self._names[account]
+        self._confirmed.discard(name)
+        self.paused[name] = reason
+        self._paused_at[name] = self._clock.now()
+        self._store.call(lambda: self._frontier.pause(account, reason))
+        self._changed.set()
+
+    def borrowed(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """(run, account) of runs that have got their first tasks for an account that is not their own."""
+        for _, account in pairs:
+            self.check(account)
+
+    def check(self, number: int) -> None:
+        """Lets the source's guard check the account's credentials (again), paused or not. A part waits for that of its
+        account."""
+        account = self._names.get(number)
+        if account is None and PART in (part := self._frontier.account_name(number)):
+            owner = part.partition(PART)[0]
+            if owner in self.numbers:
+                self.parts[number] = part
+                if owner in self._confirmed:
+                    self._dispatcher.open(number)
+                else:
+                    self._waiting.setdefault(owner, []).append(number)
+                    self._dispatcher.pause(number, f"waits for the check of the credentials of {owner}")
+                return
+        source = self.source(account) if account else None
+        if account is None or source is None:
+            account = self._frontier.account_name(number)
+            reason = "not configured any more, but an import has tasks for it"
+            log.error("account %s is paused: %s", account, reason)
+            self.paused[account] = reason
+            self._frontier.pause(number, reason)
+            self._changed.set()
+            return
+        now = self._clock.now()
+        if account not in self.paused and now - self._checked_at.get(number, -math.inf) < CHECK_SECONDS:
+            return
+        self._checked_at[number] = now
+        self.paused.pop(account, None)
+        self._paused_at.pop(account, None)
+        self._confirmed.discard(account)
+        if source.guard is None:
+            self._open(number)
+        else:
+            task = source.new_task(source.guard)
+            self._dispatcher.guard(number, task.kind, task.payload)

@@ -1,0 +1,60 @@
+"""What the frontier takes and gives: the values of its contract, which no database shows through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import msgspec
+
+from crawlerd.core.outcome import Outcome
+from crawlerd.core.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RunState = Literal["running", "completed", "completed with dead letters", "failed", "cancelled"]
+
+
+class Bucket(NamedTuple):
+    """A bucket with ready tasks. blocked_until: Unix seconds."""
+
+    id: int
+    account: int
+    name: str
+    blocked_until: float
+
+
+class Settled(msgspec.Struct, frozen=True, gc=False):
+    """A leased task, its account, and what its attempt led to."""
+
+    task: Task
+    account: int
+    outcome: Outcome
+
+
+class Committed(NamedTuple):
+    """arrived: buckets that got ready tasks, with the first key (priority, seq) of them. ended: runs now over.
+    borrowed: (run, account) where a run has got its first tasks for an account that is not its own."""
+
+    arrived: dict[int, tuple[int, int]]
+    ended: list[int]
+    borrowed: Sequence[tuple[int, int]] = ()
+
+
+class StartedRun(NamedTuple):
+    """A new run's id, which is in `ended` as well when it had nothing to do."""
+
+    run: int
+    ended: list[int]
+
+
+class Run(NamedTuple):
+    """A run as its row says. started_at, ended_at: Unix seconds."""
+
+    id: int
+    import_name: str
+    account: int
+    full: bool
+    state: RunState
+    started_at: float
+    ended_at: float | None
