@@ -202,7 +202,10 @@ def _outcome(engine: Engine, started: dict[str, list[int]], not_started: dict[st
     reader = FrontierReader.open(engine.settings.daemon.state_dir)
     assert reader is not None  # noqa: S101 - it was open a moment ago
     try:
-        reports = {name: [(reader.run(run), reader.streams(run)) for run in runs] for name, runs in started.items()}
+        reports = {
+            name: [(reader.run(run), reader.streams(run, _streams(engine, name))) for run in runs]
+            for name, runs in started.items()
+        }
         held = _held(engine, reader, [run for each in reports.values() for run, _ in each])
     finally:
         reader.close()
@@ -232,6 +235,12 @@ def _outcome(engine: Engine, started: dict[str, list[int]], not_started: dict[st
     return Outcome(code, {"state": state, "imports": imports, "not_started": not_started})
 
 
+def _streams(engine: Engine, name: str) -> Sequence[str]:
+    """What the report of an import has, though nothing came of it; without a sink there is nothing to count."""
+    spec = engine.settings.imports[name]
+    return spec.streams if spec.sink is not None else ()
+
+
 def print_report(report: dict[str, Any], console: Console, *, streams: bool = True) -> None:
     """The report for people, by stream if wanted."""
     for name, runs in report["imports"].items():
@@ -259,9 +268,11 @@ def print_report(report: dict[str, Any], console: Console, *, streams: bool = Tr
     for name, reason in report["not_started"].items():
         console.print(f"{name}: not started, because of {reason}", highlight=False, soft_wrap=True)
     if report["state"] == "interrupted":
-        console.print("interrupted; nothing is lost: the same command resumes it")
+        console.print("interrupted; nothing is lost: the same command resumes it", soft_wrap=True)
     elif report["state"] == "completed with dead letters":
-        console.print("some tasks are dead letters: see `crawlerd dead list`, then `crawlerd dead retry`")
+        console.print(
+            "some tasks are dead letters: see `crawlerd dead list`, then `crawlerd dead retry`", soft_wrap=True
+        )
 
 
 def log_to(console: Console, level: str) -> None:

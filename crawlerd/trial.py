@@ -12,11 +12,13 @@ import msgspec
 from crawlerd.clients.http import HttpClient
 from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.problems import one_line
+from crawlerd.engine.attempt import UNSERIALISABLE
 from crawlerd.source import Cursor, Record, Response, RunPlan, Skip, TaskArgs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from crawlerd.clients.http import HttpApi
     from crawlerd.core.account import AccountSpec
     from crawlerd.source import Api, Output, Source
 
@@ -42,16 +44,20 @@ def try_page(source: Source, account: AccountSpec, stream: str) -> Trial:
         kind, payload = task.kind, task.payload
         while True:
             here = source.kinds[kind].stream
-            page = _Asked(client.open(source, account))
+            api = client.open(source, account)
+            page = _Asked(api)
             outputs, error = _perform(source, page, kind, payload)
             lines += [f"{here}: GET {page.shown}", *_answered(page, error)]
             if error is not None:
                 return Trial([one_line(line)[:WIDTH] for line in lines], good=False)
-            tasks = [each for each in outputs if isinstance(each, TaskArgs) and _would_ask(source, account, each)]
+            tasks = [each for each in outputs if isinstance(each, TaskArgs) and _would_ask(source, account, each).shown]
             below = [each for each in tasks if source.kinds[each.kind].stream != here]
             if here == stream or not below:
-                lines += _understood(source, account, outputs, tasks)
-                good = here == stream and not any(isinstance(each, Skip) for each in outputs)
+                aside = [skip for each in outputs if (skip := _aside(each))]
+                lines += _understood(outputs, aside)
+                follows, refused = _following(source, account, api, outputs, tasks)
+                lines += follows
+                good = here == stream and not aside and not refused
                 if here != stream:
                     lines.append(f"  no record leads further down to {stream}")
                 return Trial([one_line(line)[:WIDTH] for line in lines], good)
@@ -68,7 +74,7 @@ class _Asked:
         self._api = api
         self.mode = ""
         self.options = api.options if api else options or {}
-        self.shown = ""
+        self.path = self.shown = ""
         self.response: Response | None = None
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
@@ -76,7 +82,9 @@ class _Asked:
 
     def request(self, method: str, path: str, **options: Any) -> Response:
         query = urlencode(options.get("params") or {}, doseq=True)
-        self.shown = f"{path}?{query}" if query else path
+        headers = "".join(f", {name}: {value}" for name, value in (options.get("headers") or {}).items())
+        self.path = path
+        self.shown = (f"{path}?{query}" if query else path) + headers
         if self._api is None:
             raise Permanent("nothing is sent")
         self.response = self._api.request(method, path, **options)
@@ -109,9 +117,20 @@ def _answered(page: _Asked, error: CrawlerdError | None) -> Iterator[str]:
     yield f"  {meaning}"
 
 
-def _understood(source: Source, account: AccountSpec, outputs: list[Output], tasks: list[TaskArgs]) -> Iterator[str]:
-    records = [each for each in outputs if isinstance(each, Record)]
-    aside = [each for each in outputs if isinstance(each, Skip)]
+def _aside(output: Output) -> Skip | None:
+    """Why a record would not be imported."""
+    if isinstance(output, Skip):
+        return output
+    if isinstance(output, Record):
+        try:
+            msgspec.json.encode((output.key, output.data))
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            return Skip(output.stream, output.key, f"{UNSERIALISABLE}: {error}")
+    return None
+
+
+def _understood(outputs: list[Output], aside: list[Skip]) -> Iterator[str]:
+    records = [each for each in outputs if isinstance(each, Record) and not _aside(each)]
     yield f"  {len(records):,} records, {len(aside):,} set aside"
     if records:
         fields = list(dict.fromkeys(name for each in records for name in each.data or ()))
@@ -123,19 +142,33 @@ def _understood(source: Source, account: AccountSpec, outputs: list[Output], tas
     for cursor in outputs:
         if isinstance(cursor, Cursor):
             yield f"  the latest change is of {cursor.value}"
-    here = {each.stream for each in records}
+
+
+def _following(
+    source: Source, account: AccountSpec, api: HttpApi, outputs: list[Output], tasks: list[TaskArgs]
+) -> tuple[list[str], bool]:
+    """What would be asked next, and whether that is something that is never asked for."""
+    here = {each.stream for each in outputs if isinstance(each, Record)}
     next_pages = [
         each for each in tasks if source.kinds[each.kind].stream in here or source.kinds[each.kind].sequential
     ]
+    lines, refused = ["  no next page"], False
+    if next_pages:
+        asked = _would_ask(source, account, next_pages[0])
+        lines = [f"  next page: GET {asked.shown}"]
+        try:
+            api.url(asked.path)
+        except Permanent as error:
+            lines, refused = [*lines, f"  it would be a dead letter: {error}"], True
     below = [each for each in tasks if each not in next_pages]
-    yield f"  next page: GET {_would_ask(source, account, next_pages[0])}" if next_pages else "  no next page"
     for stream, count in Counter(source.kinds[each.kind].stream for each in below).items():
         first = next(each for each in below if source.kinds[each.kind].stream == stream)
-        yield f"  below: {count:,} of {stream}, the first: GET {_would_ask(source, account, first)}"
+        lines.append(f"  below: {count:,} of {stream}, the first: GET {_would_ask(source, account, first).shown}")
+    return lines, refused
 
 
-def _would_ask(source: Source, account: AccountSpec, task: TaskArgs) -> str:
-    """What a task would ask for; "" when it makes no request."""
+def _would_ask(source: Source, account: AccountSpec, task: TaskArgs) -> _Asked:
+    """What a task would ask for: "" when it makes no request."""
     asked = _Asked(None, account.options)
     _perform(source, asked, task.kind, msgspec.json.encode(task).decode())
-    return asked.shown
+    return asked

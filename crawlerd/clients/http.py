@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, quote_plus, urlsplit, urlunsplit
 
-import msgspec
 import requests
 import urllib3.exceptions
 from requests.models import PreparedRequest
@@ -20,6 +19,7 @@ from crawlerd.clients.deadline import Deadline, DeadlineAdapter, Deadlines
 from crawlerd.clients.oauth2 import MAX_TOKEN_BYTES, Token, Tokens, token_of, token_request
 from crawlerd.clients.status import error_for, excerpt, failure_error, retry_after
 from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.core.leniency import parsed
 from crawlerd.source import ClientCredentials, KeyInQuery, Response
 
 if TYPE_CHECKING:
@@ -135,11 +135,12 @@ class HttpApi:
                 return function(self._account.secret)
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
-        """The parsed JSON of one GET; raises as `request` does, and Transient when the body is not JSON."""
+        """The parsed JSON of one GET, however odd its records (see `parsed`); raises as `request` does, and Transient
+        when the body is not JSON."""
         response = self.request("GET", path, params=params)
         try:
-            return msgspec.json.decode(response.body)
-        except (ValueError, RecursionError):  # not UTF-8, NaN, a lone surrogate, a number out of range; too deep
+            return parsed(response.body)
+        except (ValueError, RecursionError):  # the latter: nested too deeply
             kind = excerpt(self._redacted(response.headers.get("content-type", "no content type")), 60)
             text = excerpt(self._redacted(response.body.decode(errors="replace")), 80)
         raise Transient(f"HTTP {response.status}, {kind}, is not JSON: {text}")
@@ -166,7 +167,7 @@ class HttpApi:
 
         def prepare(request: PreparedRequest) -> None:
             request.prepare_method(method)
-            request.prepare_url(self._url(path), params)
+            request.prepare_url(self.url(path), params)
             asked.append(request.url or "")
             if isinstance(self._source.auth, KeyInQuery):
                 request.prepare_url(request.url, {self._source.auth.name: self._account.secret})
@@ -222,7 +223,8 @@ class HttpApi:
         answer = self._client.send(prepare, seconds=seconds, max_body_bytes=MAX_TOKEN_BYTES, origin=_origin(url)).answer
         return token_of(self._without_secrets(answer), time.time()) if isinstance(answer, Response) else answer
 
-    def _url(self, path: str) -> str:
+    def url(self, path: str) -> str:
+        """What is asked for: a path below the base URL, or a full URL of the same origin. Permanent for any other."""
         if path.startswith("/"):
             return self._base + path
         if not self._origin or _origin(path) != self._origin:

@@ -20,6 +20,7 @@ from crawlerd.engine.accounts import Accounts
 from crawlerd.engine.attempt import begin
 from crawlerd.engine.clock import Clock
 from crawlerd.engine.dispatcher import Dispatcher
+from crawlerd.engine.memory import give_back_large
 from crawlerd.engine.outlet import Target
 from crawlerd.engine.store import Store
 from crawlerd.engine.wake import Wake
@@ -135,6 +136,7 @@ class Engine:
 
     def start(self) -> None:
         gc.freeze()  # what is here stays; and the many tasks in flight are no garbage, yet each collection walked them
+        give_back_large()
         gc.set_threshold(GARBAGE_OBJECTS)
         _raise_open_files()
         if self._shared:

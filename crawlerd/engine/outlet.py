@@ -36,7 +36,8 @@ class Target(NamedTuple):
 
     def adapted(self, outcome: Complete) -> Complete | Bury:
         """A task's outcome as the run's import wants it."""
-        if self.sink is None and (streams := _streams(outcome)):
+        if self.sink is None and (outcome.batches or outcome.sweeps):  # a Skip is for the run's report alone
+            streams = _streams(outcome)
             error = f"it yields records of {', '.join(dict.fromkeys(streams))}, but its import has no sink"
             return Bury(error[:ERROR_LIMIT], stream=streams[0])
         return self.prioritised(outcome)

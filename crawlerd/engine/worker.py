@@ -20,6 +20,7 @@ import msgspec
 from crawlerd.core.outcome import Bury, Result
 from crawlerd.core.task import PART
 from crawlerd.engine.attempt import NoRequest, attempt
+from crawlerd.engine.memory import give_back_large
 from crawlerd.engine.wire import Done, Frames, Ping, Pong, Setup, Work, frame, to_worker
 from crawlerd.sources import load_source
 
@@ -167,6 +168,7 @@ def serve(connection: socket.socket) -> None:
 def main() -> None:
     """`python -m crawlerd.engine.worker FD PARENT`, started by the worker pool."""
     fd, parent = int(sys.argv[1]), int(sys.argv[2])
+    give_back_large()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process decides
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() == parent:

@@ -9,7 +9,7 @@ import msgspec
 from crawlerd.frontier.schema import FILE_NAME, connect_reader, storage_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
     import apsw
@@ -22,16 +22,16 @@ class StreamReport(msgspec.Struct, frozen=True):
     """One stream of one run. records: delivered to the sink, with repeats and tombstones; the five below it: see
     `crawlerd.sink.Totals`. reason: of what was skipped, denied or is dead, one for all."""
 
-    records: int
-    seen: int
-    new: int
-    changed: int
-    unchanged: int
-    tombstoned: int
-    skipped: int
-    dead: int
-    denied: bool
-    reason: str | None
+    records: int = 0
+    seen: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    tombstoned: int = 0
+    skipped: int = 0
+    dead: int = 0
+    denied: bool = False
+    reason: str | None = None
 
 
 class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
@@ -176,8 +176,8 @@ class FrontierReader:
             )[0][0]
         )
 
-    def streams(self, run: int) -> dict[str, StreamReport]:
-        """The report of a run, by stream."""
+    def streams(self, run: int, wanted: Iterable[str] = ()) -> dict[str, StreamReport]:
+        """The report of a run, by stream: those that are wanted, and all of which something came."""
         rows = self._rows(
             "SELECT stream, sum(records), sum(seen), sum(new), sum(changed), sum(unchanged), sum(tombstoned), "
             "sum(skipped), sum(dead), max(denied), max(reason) FROM ("
@@ -188,7 +188,8 @@ class FrontierReader:
             ") GROUP BY stream ORDER BY stream",
             run,
         )
-        return {row[0]: _struct(StreamReport, row[1:]) for row in rows}
+        found = {row[0]: _struct(StreamReport, row[1:]) for row in rows}
+        return {stream: found.get(stream, StreamReport()) for stream in sorted({*wanted, *found})}
 
     def dead_letters(self, *, import_name: str | None = None, after: int = 0, limit: int = 100) -> list[DeadLetter]:
         """Dead letters by id, those of one import if named, behind the id `after`."""

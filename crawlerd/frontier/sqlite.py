@@ -260,8 +260,8 @@ class Frontier:
                 change.settle(task, self._names.kind(task.kind), outcome)
         with self._transaction():
             self._remove(change)
-            if gathers:
-                children += self._open(change, gathers)
+            if gathers:  # what others wait for goes first
+                children = self._open(change, gathers) + children
             self._add(change, children)
             self._wake(change, due)
             if charge is not None:

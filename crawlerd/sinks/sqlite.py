@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 OWN_COLUMNS = ("account", "id", "data", "imported_at", "run", "deleted_at")
 MAX_FIELDS = 495  # columns of a view besides ours, 500 in all: an API that invents names must not grow it for ever
 
-_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
-_FIELD_IN_VIEW = re.compile(r"'\$\.(\w+)'")
+_FIELD = re.compile(r'[^"\\\x00-\x1f\x7f]{1,63}')  # what a quoted label of a JSON path can be, in any SQLite
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# With the name of its column, which may itself look like a field.
+_FIELD_IN_VIEW = re.compile(r"""json_extract\(data, '\$\.(?:(\w+)|"([^"]+)")'\)(?: END AS "[^"]*")?""")
 
 # json_extract and not ->>, which SQLite before 3.38 cannot parse: it would refuse to open the whole file.
 _VIEW = """CREATE VIEW IF NOT EXISTS "{table}_view" AS
 SELECT account, id, {fields}imported_at, run, deleted_at FROM "{table}" """
-_VIEW_FIELD = """CASE typeof(data) WHEN 'text' THEN json_extract(data, '$.{field}') END AS "{column}", """
+_VIEW_FIELD = """CASE typeof(data) WHEN 'text' THEN json_extract(data, '$.{label}') END AS "{column}", """
 
 
 class SqliteSink(RowSink):
@@ -43,10 +45,10 @@ class SqliteSink(RowSink):
     View `<source>_<stream>_view`: account, id, one column for each top-level field, imported_at, run, deleted_at.
     Scalars are SQL values (true is 1; integers over 64 bits and long fractions are rounded, `data` has them exactly),
     nested values JSON text. Deleted objects are in it too: `WHERE deleted_at IS NULL` leaves them out. Columns appear
-    as fields do, in the order of their first appearance, at most MAX_FIELDS. A field whose name is no identifier of
-    up to 63 ASCII letters, digits and underscores has no column. A field named like an earlier column or one of
-    OWN_COLUMNS, in any case, gets underscores appended until it differs: the object's own "id" is `id_`, for `id` is
-    the record's key. The views belong to the sink: it replaces them.
+    as fields do, in the order of their first appearance, at most MAX_FIELDS. A field whose name is empty, has more
+    than 63 characters, or a quotation mark, backslash or control character among them, has no column. A field named
+    like an earlier column or one of OWN_COLUMNS, in any case, gets underscores appended until it differs: the object's
+    own "id" is `id_`, for `id` is the record's key. The views belong to the sink: it replaces them.
 
     `_crawlerd_tally` has the totals of each run by stream, the runs by the numbers that the rows have.
     """
@@ -71,7 +73,8 @@ class SqliteSink(RowSink):
         if known is None:
             execute(_view(table, ()))
             view = execute("SELECT sql FROM sqlite_schema WHERE name = ?", (f"{table}_view",)).get
-            known = self._fields[table] = dict.fromkeys(_FIELD_IN_VIEW.findall(view))
+            found = (plain or odd.replace("''", "'") for plain, odd in _FIELD_IN_VIEW.findall(view))
+            known = self._fields[table] = dict.fromkeys(found)
         new = [field for field in fields if field not in known and _FIELD.fullmatch(field)]
         columns = dict.fromkeys([*known, *new][:MAX_FIELDS]) if new else known
         if len(columns) > len(known):
@@ -88,5 +91,6 @@ def _view(table: str, fields: Iterable[str]) -> str:
         while column.lower() in taken:
             column += "_"
         taken.add(column.lower())
-        columns += _VIEW_FIELD.format(field=field, column=column)
+        label = field if _PLAIN.fullmatch(field) else '"{}"'.format(field.replace("'", "''"))
+        columns += _VIEW_FIELD.format(label=label, column=column)
     return _VIEW.format(table=table, fields=columns)

@@ -180,10 +180,12 @@ def _check_accepted(response: Response, args: Post) -> None:
 
 @dataclass(frozen=True)
 class Answered(TaskArgs, kind="http.answered"):
-    """What became of a Call: a kind of the source that asked. about: the Call's. body: the answer's, JSON. error: why
-    there is none, else "". refused: that was for what the request said, and not for where it went or by whom."""
+    """What became of a Call: a kind of the source that asked. about: the Call's. asked: its body. body: the answer's,
+    JSON. error: why there is none, else "". refused: that was for what the request said, and not for where it went or
+    by whom."""
 
     about: msgspec.Raw
+    asked: msgspec.Raw
     body: msgspec.Raw
     error: str = ""
     refused: bool = False
@@ -213,10 +215,10 @@ def call(api: Api, args: Call) -> Iterator[Output]:
             headers={"Idempotency-Key": args.idempotency_key},
         )
         msgspec.json.decode(response.body)
-        answered = Answered(args.about, msgspec.Raw(response.body))
+        answered = Answered(args.about, args.body, msgspec.Raw(response.body))
     except Permanent as error:
         refused = not isinstance(error, Denied | NotFound)
-        answered = Answered(args.about, nothing, error=str(error), refused=refused)
+        answered = Answered(args.about, args.body, nothing, error=str(error), refused=refused)
     except (ValueError, RecursionError) as error:
-        answered = Answered(args.about, nothing, error=f"the response is not JSON: {error}")
+        answered = Answered(args.about, args.body, nothing, error=f"the response is not JSON: {error}")
     yield ForAccount(args.reply_to, answered)

@@ -25,6 +25,7 @@ from crawlerd.source import (
     Record,
     Response,
     RunPlan,
+    Skip,
     Source,
     Sweep,
     TaskArgs,
@@ -227,7 +228,9 @@ def _take(args: Members, page: Objects, times: list[float], following: Members |
     if job.records:
         for each in page:
             yield Record("members", f"{args.list}/{each['id']}", each)  # an address has the same id in each list
-    posts, delivered = _deliveries(args, page, times)
+    posts, delivered, odd = _deliveries(args, page, times)
+    if not job.records:  # else it is the record that cannot be imported, which the run tells
+        yield from odd
     least = _seconds(newest) - OVERLAP_SECONDS if newest else 0.0
     synced = Synced(newest, tuple(each for each in delivered if each[0] >= least)[-REMEMBERED:])
     if following is None and newest:
@@ -247,21 +250,29 @@ def _take(args: Members, page: Objects, times: list[float], following: Members |
         yield from tasks
 
 
-def _deliveries(args: Members, page: Objects, times: list[float]) -> tuple[list[ForAccount], list[tuple[float, str]]]:
-    """The deliveries of a page, and the versions that were delivered with them, or were before."""
+def _deliveries(
+    args: Members, page: Objects, times: list[float]
+) -> tuple[list[ForAccount], list[tuple[float, str]], list[Skip]]:
+    """The deliveries of a page, the versions that were delivered with them or were before, and what no JSON holds."""
     deliver, delivered = args.job.deliver, list(args.delivered)
     if deliver is None:
-        return [], delivered
+        return [], delivered, []
     since = _seconds(args.deliver_from) if args.deliver_from else 0.0
     first = bisect_left(times, since)
     known = {version for _, version in delivered}
     items: list[Item] = []
+    odd: list[Skip] = []
     for each, at in zip(page[first:], times[first:], strict=True):
-        one = item(deliver, f"{args.list}/{each['id']}", each["last_changed"], each)
+        key = f"{args.list}/{each['id']}"
+        try:
+            one = item(deliver, key, each["last_changed"], each)
+        except (ValueError, TypeError) as error:
+            odd.append(Skip("members", key, f"cannot be delivered: {error}"))
+            continue
         if one.version not in known:
             items.append(one)
             delivered.append((at, one.version))
-    return list(deliveries(deliver, items, _seconds(args.job.started))), delivered
+    return list(deliveries(deliver, items, _seconds(args.job.started))), delivered, odd
 
 
 @dataclass(frozen=True)

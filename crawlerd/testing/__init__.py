@@ -40,9 +40,9 @@ def check(
     performed again; and once more as the next run. One task of each kind meets the errors of `FAULTS`.
 
     AssertionError lists what is wrong: a task that fails, or asks twice, or does not give the same again; paging that
-    comes back to where it was, or goes on after 10,000 tasks; one key for two records; values that JSON cannot hold;
-    a sweep before the last record; records that another run has not; an error that does not become what the engine
-    needs to know.
+    comes back to where it was, or goes on after 10,000 tasks, or after 1,000 in a row without a new record; one key for
+    two records; values that JSON cannot hold; a stream that was not asked for; a sweep before the last record; records
+    that another run has not; an error that does not become what the engine needs to know.
 
     streams: all by default. options, import_options: what the account and the import say beside the usual keys. Records
     of a part of the account are under "<part>/<stream>". With `client="aws"`, `secret` is "<key id>:<key>", and the

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from crawlerd.testing.worker import Worker
 
 MOST_TASKS = 10_000  # of a run: a test's API is small, so paging that goes on does not end
+MOST_IDLE = 1_000  # tasks in a row that lead on, but to no record that is new: likewise
 WORDS = {"batches": "records", "children": "tasks", "gathers": "groups", "greatest": "cursors"}
 
 Place = tuple[str, str, str]  # part of the account, stream, key, or the beginning of keys
@@ -81,14 +82,25 @@ class Crawl:
             if guarded is not None and not guarded.identity:
                 self.worker.problem(f"{origin.task.kind}: guards the account, but yields no Identity")
         self._take(origin, first)
+        idle = 0
         for _ in range(MOST_TASKS):
             if not self._queue:
                 return True
+            before = len(self._written)
             item = self._queue.pop() if self._killed else self._queue.popleft()
             complete = self._perform(item)
             if complete is not None:
                 self._take(item, complete)
             self._leave(item.group)
+            if len(self._written) > before:
+                idle = 0
+            elif complete is not None and (complete.children or complete.gathers):
+                idle += 1
+            if idle > MOST_IDLE:
+                self.worker.problem(
+                    f"paging does not end: nothing new for {MOST_IDLE:,} tasks, the last of {item.task.kind}"
+                )
+                return False
         self.worker.problem(f"paging does not end: more than {MOST_TASKS:,} tasks, the last of {item.task.kind}")
         return False
 
@@ -117,6 +129,8 @@ class Crawl:
 
     def _write(self, item: Item, outcome: Complete) -> None:
         for batch in outcome.batches:
+            if batch.stream not in self._plan.streams:
+                self.worker.problem(f"{item.task.kind}: records of {batch.stream}, a stream that was not asked for")
             for key, data in msgspec.json.decode(batch.rows):
                 place = item.part, batch.stream, key
                 if data is None:

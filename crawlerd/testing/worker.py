@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -11,10 +14,10 @@ from crawlerd.core.outcome import Bury, Complete, Defer, Pause, Retry
 from crawlerd.core.problems import one_line
 from crawlerd.core.task import Task
 from crawlerd.engine.attempt import NoRequest, attempt
-from crawlerd.source import Response
+from crawlerd.source import Record, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from requests.models import PreparedRequest
 
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from crawlerd.core.account import AccountSpec
     from crawlerd.core.outcome import Outcome
     from crawlerd.core.task import NewTask
-    from crawlerd.source import AwsApi, Source
+    from crawlerd.source import AwsApi, Handler, Output, Source
     from crawlerd.testing.faults import Fault
 
 WIDTH = 300  # characters of a problem
@@ -43,6 +46,10 @@ class Worker:
         self, client: HttpClient | AwsClient, source: Source, account: AccountSpec, problems: dict[str, None]
     ) -> None:
         self.source, self._client, self._account, self._problems = source, client, account, problems
+        self._watched = copy(source)
+        self._watched.kinds = {
+            name: replace(kind, handler=self._watch(name, kind.handler)) for name, kind in source.kinds.items()
+        }
 
     def problem(self, text: str) -> None:
         self._problems[one_line(text)[:WIDTH]] = None
@@ -58,10 +65,33 @@ class Worker:
         else:
             api = _WatchedAws(self._client.open(self.source, account), fault)
         leased = Task(1, 0, task.priority, 1, task.kind, 0, task.payload)
-        outcome = attempt(self.source, account, api, leased, jitter=0.5)
+        outcome = attempt(self._watched, account, api, leased, jitter=0.5)
         if isinstance(api, NoRequest):
             return Performed(outcome, 0, good=False)
         return Performed(outcome, api.requests, api.good)
+
+    def _watch(self, kind: str, handler: Handler) -> Handler:
+        def watched(api: Any, args: Any) -> Iterator[Output]:
+            for output in handler(api, args):
+                if isinstance(output, Record) and not _finite(output.data):
+                    self.problem(
+                        f"{kind}: the record {output.key!r} of {output.stream} has NaN or an infinity: null in JSON"
+                    )
+                yield output
+
+        return watched
+
+
+def _finite(data: object) -> bool:
+    """Whether all numbers are: the serialiser makes null of others, without a word."""
+    match data:
+        case float():
+            return math.isfinite(data)
+        case dict():
+            return all(map(_finite, data.values()))
+        case list() | tuple():
+            return all(map(_finite, data))
+    return True
 
 
 class _Api(HttpApi):

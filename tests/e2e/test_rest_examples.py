@@ -270,6 +270,43 @@ def test_a_record_that_cannot_be_used_is_shown(install: Callable[..., Installati
     assert 'records = "metafields" finds nothing, not a list, in the response: an object with products' in below.stdout
 
 
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (
+            Answer(b'{"d": [{"id": 1, "n": NaN}, {"id": 2}]}'),
+            ["1 records, 1 set aside", "keys: 2", "set aside: 1: cannot"],
+        ),
+        (
+            Answer({"d": [{"id": 1}], "next": "https://elsewhere.example/2"}),
+            ["next page: GET https://elsewhere.example/2", "would be a dead letter: not a path, and not a URL of http"],
+        ),
+    ],
+)
+def test_what_an_import_would_set_aside_or_refuse_is_shown(
+    answer: Answer, told: list[str], install: Callable[..., Installation]
+) -> None:
+    here = install(accounts=0)
+    (here.folder / "api.toml").write_text(
+        'name = "api"\npaginator = { type = "next_url", url = "next" }\n[endpoints.a]\npath = "/a"\nrecords = "d"\n'
+    )
+    with RestApi(lambda _: answer) as api:
+        shown = here.run("source", "test", "api.toml", "a", "--base-url", api.url)
+    assert shown.code == 1
+    assert [each for each in told if each not in shown.stdout] == []
+
+
+def test_a_cursor_that_goes_into_a_header_is_shown(install: Callable[..., Installation]) -> None:
+    here = install(accounts=0)
+    (here.folder / "api.toml").write_text(
+        'name = "api"\npaginator = { type = "cursor_in_header", header = "X-Next", send_header = "X-From" }\n'
+        '[endpoints.a]\npath = "/a"\n'
+    )
+    with RestApi(lambda _: Answer([{"id": 1}], headers={"X-Next": "c1"})) as api:
+        shown = here.run("source", "test", "api.toml", "a", "--base-url", api.url)
+    assert (shown.code, shown.stdout.splitlines()[-1]) == (0, "  next page: GET /a, X-From: c1")
+
+
 def test_what_a_trial_cannot_begin_with_is_told(install: Callable[..., Installation]) -> None:
     here = install(accounts=0)
     file = str(SOURCES / "github.toml")

@@ -332,6 +332,28 @@ def test_an_odd_page_is_a_dead_letter(rest_api: RestApi, install: Callable[..., 
     here.assert_conserved()
 
 
+def test_the_report_has_streams_of_which_nothing_came(rest_api: RestApi, install: Callable[..., Installation]) -> None:
+    rest_api.script = lambda request: Answer([], headers={"X-Pages": "1"})
+    below = '[endpoints.below]\nparent = "e0"\npath = "/{parent.id}"'
+    here = installed(install, f"{endpoints(1)}\n{below}", rest_api.url)
+    done = here.run("import", "--all", "--json")
+    assert done.code == 0, done
+    assert report(done)["complete"]
+    nothing = {
+        "records": 0,
+        "seen": 0,
+        "new": 0,
+        "changed": 0,
+        "unchanged": 0,
+        "tombstoned": 0,
+        "skipped": 0,
+        "dead": 0,
+    }
+    for stream in ("e0", "below"):
+        assert report(done)["streams"][stream] == {**nothing, "denied": False, "reason": None}
+    assert "  below: 0 records, 0 seen" in here.run("import", "--all").stdout
+
+
 def test_large_and_hostile_texts_arrive_as_they_are(rest_api: RestApi, install: Callable[..., Installation]) -> None:
     table = 'x"; DROP TABLE odd_items; --'
     records = [
@@ -458,7 +480,7 @@ def test_errors_mean_what_the_description_says(rest_api: RestApi, install: Calla
     assert done.code == 0, done
     streams = report(done)["streams"]
     assert streams["aside"]["skipped"] == 2
-    assert "gone" not in streams or streams["gone"]["skipped"] == 0
+    assert streams["gone"]["seen"] == streams["gone"]["skipped"] == 0
     assert set(here.imported("a", "flaky", "rules")) == {"/parents/1/flaky", "/parents/2/flaky"}
     assert report(done)["throttled"] == 1
     first, second = (each.at for each in rest_api.asked("/slow"))

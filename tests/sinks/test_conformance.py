@@ -95,6 +95,24 @@ SINKS = {
 }
 
 
+VALUES: list[Any] = [
+    "Zoë ☃ 😀 \u2028 \ufffe",
+    "\x00 \x01 \x1f \x7f \\ \" ' /",
+    "'); DROP TABLE stripe_customers; --",
+    10**30,
+    -(2**63),
+    0.1 + 0.2,
+    5e-324,
+    True,
+    None,
+    [],
+    {},
+    [[], {"": {"": None}}],
+    {"$.a": 1, "a.b": 2, '"': 3, "deleted_at": 4},
+    "x" * 10_000_000,
+]
+
+
 def batch(stream: str, rows: Rows) -> Batch:
     fields = dict.fromkeys(field for _, data in rows if data is not None for field in data)
     return Batch(stream, len(rows), msgspec.json.encode(rows), list(fields))
@@ -215,26 +233,7 @@ def test_empty_batches_deliveries_and_writes(sink: Sink, contents: Callable[[], 
     assert contents() == {}
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        "Zoë ☃ 😀 \u2028 \ufffe",
-        "\x00 \x01 \x1f \x7f \\ \" ' /",
-        "'); DROP TABLE stripe_customers; --",
-        10**30,
-        -(2**63),
-        0.1 + 0.2,
-        5e-324,
-        True,
-        None,
-        [],
-        {},
-        [[], {"": {"": None}}],
-        {"$.a": 1, "a.b": 2, '"': 3, "deleted_at": 4},
-        "x" * 10_000_000,
-    ],
-    ids=lambda value: repr(value)[:20],
-)
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:20])
 def test_values_and_keys_come_back_as_they_went(sink: Sink, contents: Callable[[], Contents], value: Any) -> None:
     data = {"value": value, "list": [value]}
     key = (value if isinstance(value, str) else repr(value))[:1000]

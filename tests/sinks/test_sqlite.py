@@ -124,10 +124,26 @@ def test_fields_named_like_other_columns_get_underscores(path: Path, query: Quer
     ]
 
 
-def test_only_plain_names_become_columns(sink: SqliteSink, query: Query) -> None:
-    odd = ["a b", "a.b", "1a", "", "ü", "x\n", "'", '"', "a') AS z, (SELECT 1) AS y --", "$", "x" * 64, "a\x00"]
-    sink.write([customers(("a", {**dict.fromkeys(odd, 1), "_ok9": 2, "x" * 63: 3}))], 0.0)
-    assert columns(query) == ["account", "id", "_ok9", "x" * 63, "imported_at", "run", "deleted_at"]
+ODD_NAMES = [
+    "a b", "a.b", "1a", "ü", "日本", "'", "it's", "a') AS z, (SELECT 1) AS y --", "$", "$.n", "[0]", "{x}", "a]b",
+    "select", "'$.evil'", "json_extract(data, '$.evil') END AS", "x" * 63,
+]  # fmt: skip
+
+
+def test_fields_of_any_name_have_columns_also_after_reopening(path: Path, query: Query) -> None:
+    data = {name: at for at, name in enumerate(ODD_NAMES)}
+    for more in ("n", "later on"):
+        with closing(SqliteSink(path)) as sink:
+            sink.write([customers(("a", {**data, more: more}))], 0.0)
+    assert columns(query) == ["account", "id", *data, "n", "later on", "imported_at", "run", "deleted_at"]
+    for name, value in {**data, "later on": "later on", "n": None}.items():
+        assert query(f'SELECT "{name}" FROM stripe_customers_view') == [(value,)], name
+
+
+def test_names_that_no_json_path_can_say_have_no_columns(sink: SqliteSink, query: Query) -> None:
+    odd = ["", "x\n", '"', "a\\b", "x" * 64, "a\x00"]
+    sink.write([customers(("a", {**dict.fromkeys(odd, 1), "_ok9": 2}))], 0.0)
+    assert columns(query) == ["account", "id", "_ok9", "imported_at", "run", "deleted_at"]
     assert msgspec.json.decode(query("SELECT data FROM stripe_customers")[0][0]).keys() >= set(odd)
 
 

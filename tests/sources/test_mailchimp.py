@@ -14,7 +14,7 @@ from responses.matchers import header_matcher, query_param_matcher
 from crawlerd.clients.http import HttpClient
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.errors import CrawlerdError, Denied, Permanent, Throttled, Transient, Unauthorized
-from crawlerd.source import Cursor, ForAccount, Gather, Identity, Output, Record, RunPlan, Sweep, TaskArgs
+from crawlerd.source import Cursor, ForAccount, Gather, Identity, Output, Record, RunPlan, Skip, Sweep, TaskArgs
 from crawlerd.sources.http import Delivery, Post
 from crawlerd.sources.mailchimp import Job, Lists, MailchimpImport, Members, Swept, Synced, mailchimp
 
@@ -247,6 +247,22 @@ def test_members_that_changed_since_the_run_began_are_delivered_after_the_others
     assert [each["id"] for each in post.args.data] == ["2", "3"]
     assert isinstance(cursor, Cursor)
     assert cursor.stream == "late:a"
+
+
+@responses.activate
+@pytest.mark.parametrize("records", [True, False])
+def test_a_member_that_no_json_holds_is_set_aside_alone(client: HttpClient, records: bool) -> None:
+    page = [member("1"), member("2", name=float("nan")), member("3", name="\ud83d"), member("4", other="\ud83d")]
+    responses.get(f"{API}/lists/a/members", body=json.dumps({"members": page, "total_items": 4}))
+    deliver = Delivery("crm", "/x", fields={"id": "id", "name": "name"})
+    output = perform(client, Members("a", Job(STARTED, records, deliver), phase="first"))
+    (post,) = (each.args for each in output if isinstance(each, ForAccount))
+    assert isinstance(post, Post)
+    assert [each["id"] for each in post.data] == ["1", "4"]
+    assert [each.key for each in output if isinstance(each, Record)] == (
+        ["a/1", "a/2", "a/3", "a/4"] if records else []
+    )
+    assert [each.key for each in output if isinstance(each, Skip)] == ([] if records else ["a/2", "a/3"])
 
 
 @responses.activate

@@ -123,6 +123,22 @@ def test_a_key_in_the_query_never_reaches_a_task(client: HttpClient) -> None:
     assert perform(client, source, following, "s3cret") == []
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        '</v2/items?p=2>; rel="next"',
+        "<?p=2>; REL=NEXT",
+        '<https://api.example/v2/items?p=2>; title="a, b; c"; rel="foo Next"',
+        '<?p=9>; rel="prev next-but-one", <?p=2>;rel=next;x',
+    ],
+)
+@responses.activate
+def test_the_next_page_is_found_however_the_link_is_written(client: HttpClient, header: str) -> None:
+    responses.get(f"{API}/items", json=[{"id": 1}], headers={"Link": header})
+    source = declared('paginator = { type = "link_header" }\n[endpoints.items]\npath = "/items"')
+    assert [each["at"] for each in tasks(perform(client, source, start(source)))] == [f"{API}/items?p=2"]
+
+
 @responses.activate
 def test_a_next_url_may_be_relative_to_the_page(client: HttpClient) -> None:
     source = declared(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 from aws_proxy import AwsProxy, Fault, Organization, Request, organization
-from boto3.dynamodb.types import TypeDeserializer
+from batches import Pricing, Store, assert_exact, doubled, records, settle
 from installation import until
 
 if TYPE_CHECKING:
@@ -22,16 +20,6 @@ if TYPE_CHECKING:
 
     from installation import Installation
 
-FUNCTION = """
-import os, time
-
-def double(records):
-    with open(os.environ["CALLS"], "a") as file:
-        file.write(f"{len(records)}\\n")
-    time.sleep(float(os.environ.get("SLEEP", "0")))
-    return [{"itemNo": each["itemNo"], "total": each["price"] * 2} for each in records]
-"""
-
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[Organization]:
@@ -39,103 +27,9 @@ def moto() -> Iterator[Organization]:
         yield started
 
 
-class Store:
-    """The buckets and tables of one test."""
-
-    def __init__(self, moto: Organization, name: str) -> None:
-        self.url = f"http://{moto.address}"
-        self.s3, self.dynamodb, self.sqs = (moto.client(each) for each in ("s3", "dynamodb", "sqs"))
-        self.bucket, self.status, self.items = f"batches-{name}", f"status-{name}", f"items-{name}"
-        self.s3.create_bucket(Bucket=self.bucket)
-        self._table(self.status, {"batchId": "S"})
-        self._table(self.items, {"batchId": "S", "index": "N"})
-
-    def _table(self, name: str, key: dict[str, str]) -> None:
-        self.dynamodb.create_table(
-            TableName=name,
-            KeySchema=[
-                {"AttributeName": each, "KeyType": kind} for each, kind in zip(key, ("HASH", "RANGE"), strict=False)
-            ],
-            AttributeDefinitions=[{"AttributeName": each, "AttributeType": kind} for each, kind in key.items()],
-            BillingMode="PAY_PER_REQUEST",
-        )
-
-    def put(self, batch: str, body: Any) -> None:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.s3.put_object(Bucket=self.bucket, Key=f"in/{batch}.json", Body=data)
-
-    def objects(self) -> list[str]:
-        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
-        return [each["Key"] for page in pages for each in page.get("Contents", [])]
-
-    def rows(self, table: str) -> list[dict[str, Any]]:
-        pages = self.dynamodb.get_paginator("scan").paginate(TableName=table)
-        return [TypeDeserializer().deserialize({"M": each}) for page in pages for each in page["Items"]]
-
-    def state(self, batch: str) -> dict[str, Any]:
-        return next(each for each in self.rows(self.status) if each["batchId"] == batch)
-
-    def stored(self, batch: str) -> dict[int, dict[str, Any]]:
-        return {
-            int(each["index"]): {name: json.loads(each[name]) for name in ("request", "response") if name in each}
-            | ({"error": each["error"]} if "error" in each else {})
-            for each in self.rows(self.items)
-            if each["batchId"] == batch
-        }
-
-    def gathered(self, batch: str) -> list[dict[str, Any]]:
-        body = self.s3.get_object(Bucket=self.bucket, Key=f"out/{batch}.json.gz")["Body"].read()
-        found = json.loads(gzip.decompress(body))
-        assert found["batchId"] == batch
-        assert [each["index"] for each in found["records"]] == list(range(len(found["records"])))
-        return list(found["records"])
-
-
 @pytest.fixture
 def store(moto: Organization, tmp_path: Path) -> Store:
     return Store(moto, tmp_path.name.replace("_", "-")[:40].strip("-"))
-
-
-def settle(install: Callable[..., Installation], store: Store, **options: Any) -> Installation:
-    here = install(accounts=0)
-    (here.folder / "pricing_rules.py").write_text(FUNCTION)
-    here.environment |= {
-        "AWS_ACCESS_KEY_ID": "AKID",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "PYTHONPATH": str(here.folder),
-        "CALLS": str(here.folder / "calls"),
-    }
-    here.config["accounts"]["aws"] = {"source": "s3_batch", "region": "us-east-1", "endpoint_url": store.url}
-    here.config["imports"]["prices"] = {
-        "account": "aws",
-        "input": f"s3://{store.bucket}/in/",
-        "output": f"s3://{store.bucket}/out/",
-        "status_table": store.status,
-        "items_table": store.items,
-        "chunk": 100,
-        "process": {"python": "pricing_rules:double"},
-        **options,
-    }
-    return here
-
-
-def records(count: int) -> list[dict[str, Any]]:
-    return [{"itemNo": number, "price": number % 97} for number in range(count)]
-
-
-def assert_exact(store: Store, batch: str, wanted: list[dict[str, Any]]) -> None:
-    expected = [
-        {"index": number, "request": each, "response": {"itemNo": each["itemNo"], "total": each["price"] * 2}}
-        for number, each in enumerate(wanted)
-    ]
-    assert store.gathered(batch) == expected
-    stored = store.stored(batch)
-    assert stored == {each["index"]: {"request": each["request"], "response": each["response"]} for each in expected}
-    state = store.state(batch)
-    assert (state["state"], state["taskCount"], state["done"], state["failed"]) == ("done", len(wanted), len(wanted), 0)
-    assert state["times"]["started"] <= state["times"]["scattered"] <= state["times"]["ended"]
-    assert f"in/done/{batch}.json" in store.objects()
-    assert f"in/{batch}.json" not in store.objects()
 
 
 def test_a_batch_is_scattered_and_gathered(install: Callable[..., Installation], store: Store) -> None:
@@ -148,58 +42,6 @@ def test_a_batch_is_scattered_and_gathered(install: Callable[..., Installation],
     assert_exact(store, "b2", [])
     assert sorted((here.folder / "calls").read_text().split()) == ["100", "100", "100", "30"]
     assert sorted(store.objects()) == ["in/done/b1.json", "in/done/b2.json", "out/b1.json.gz", "out/b2.json.gz"]
-
-
-class Pricing:
-    """A local service; `answer` makes (status, body) of a request's records."""
-
-    def __init__(self, answer: Callable[[list[dict[str, Any]]], tuple[int, Any]]) -> None:
-        self.seen: list[tuple[str, int]] = []
-        pricing = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["records"]
-                pricing.seen.append((self.headers["Idempotency-Key"], len(asked)))
-                status, body = answer(asked)
-                data = body if isinstance(body, bytes) else json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    @contextmanager
-    def running(self) -> Iterator[Pricing]:
-        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join()
-
-    def serve(self, here: Installation) -> None:
-        here.config["accounts"]["pricing"] = {
-            "source": "http",
-            "base_url": self.url,
-            "attempts": 2,
-            "retry_base": "20ms",
-            "retry_cap": "50ms",
-        }
-        here.config["imports"]["prices"]["process"] = {"url": f"{self.url}/price", "account": "pricing"}
-
-
-def doubled(asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"itemNo": each["itemNo"], "total": each["price"] * 2} for each in asked]
 
 
 def test_an_http_service_processes_and_refuses_records_one_by_one(
@@ -229,6 +71,7 @@ def test_an_http_service_processes_and_refuses_records_one_by_one(
         store.put("b1", {"records": wanted})
         done = here.run("import", "prices")
     assert done.code == 0, done.stdout
+    assert "1 skipped: b1: 4 of 20 records have an error" in done.stdout
     assert sum(size for _, size in pricing.seen) > 18
     assert len({key for key, _ in pricing.seen}) == len(pricing.seen) - 1  # the one that failed came again as it was
     gathered = store.gathered("b1")
@@ -286,13 +129,15 @@ def test_a_malformed_object_fails_and_others_go_on(
     here = settle(install, store)
     store.put("bad", body)
     store.put("good", {"records": records(5)})
-    assert here.run("import", "prices").code == 0
+    done = here.run("import", "prices")
+    assert done.code == 0
     assert_exact(store, "good", records(5))
     state = store.state("bad")
     assert (state["state"], state["taskCount"]) == ("failed", count)
     assert reason in state["error"]
     assert "in/failed/bad.json" in store.objects()
     assert "out/bad.json.gz" not in store.objects()
+    assert f"bad: {state['error']}"[:60] in done.stdout
 
 
 def test_a_second_event_changes_nothing_and_a_corrected_object_does(
@@ -325,6 +170,23 @@ def test_a_large_batch_is_read_in_ranges_and_sent_in_parts(install: Callable[...
     assert not store.s3.list_multipart_uploads(Bucket=store.bucket).get("Uploads")
 
 
+def test_never_much_of_a_large_batch_is_queued(install: Callable[..., Installation], store: Store) -> None:
+    here = settle(install, store, chunk=2)
+    here.environment["SLEEP"] = "0.03"
+    wanted = [{"itemNo": number, "price": 1, "noise": os.urandom(50_000).hex()} for number in range(120)]  # 3 ranges
+    store.put("b1", {"records": wanted})
+    running = here.start("import", "prices")
+    until(lambda: store.rows(store.items) or not running.running)
+    most = 0
+    while running.running:
+        ((queued,),) = here.select("SELECT count(*) FROM ready")
+        most = max(most, queued)
+        time.sleep(0.02)
+    assert running.finish().code == 0
+    assert_exact(store, "b1", wanted)
+    assert 10 < most < 45, most  # of 60 chunks
+
+
 def test_throttled_and_unprocessed_writes_slow_the_writer_and_lose_nothing(
     moto: Organization, install: Callable[..., Installation], store: Store
 ) -> None:
@@ -336,8 +198,10 @@ def test_throttled_and_unprocessed_writes_slow_the_writer_and_lose_nothing(
             return {"UnprocessedItems": request.body["RequestItems"]}  # none of them
 
         def fault(request: Request) -> Fault | None:
-            throttled = request.operation == "BatchWriteItem" and len(proxy.seen) % 4 == 0
-            return Fault(400, "ProvisionedThroughputExceededException") if throttled else None
+            if len(proxy.seen) % 4:
+                return None
+            of_dynamodb = request.operation.endswith(("Item", "Query", "Table"))
+            return Fault(400, "ProvisionedThroughputExceededException") if of_dynamodb else Fault(429, "SlowDown")
 
         def answered(request: Request, answer: dict[str, Any]) -> dict[str, Any]:
             """Half of the items are written, and all said not to be: writing them again does no harm."""
@@ -442,12 +306,75 @@ def kill_and_finish(here: Installation, store: Store) -> None:
     here.assert_conserved()
 
 
+@pytest.mark.parametrize("victim", ["daemon", "workers"])
+def test_killed_between_what_a_request_has_done_and_its_answer(
+    victim: str, moto: Organization, install: Callable[..., Installation], store: Store
+) -> None:
+    """At each kind of request of a batch's life, some of them more than once."""
+    todo = {"PutItem": 1, "BatchWriteItem": 3, "UpdateItem": 3, "GetItem": 1, "Query": 2}
+    todo |= {f"{store.bucket}/{name}": 1 for name in ("out/b1.json.gz", "in/done/b1.json")}
+    todo[f"{store.bucket}/in/b1.json"] = 2
+    if victim == "workers":  # whose tasks are poison after three deaths
+        todo = dict.fromkeys(todo, 1)
+    here = settle(install, store, chunk=20)
+    store.put("b1", {"records": records(230)})
+    kill_at(todo, victim, moto, here)
+    assert_exact(store, "b1", records(230))
+    assert sorted(store.objects()) == ["in/done/b1.json", "out/b1.json.gz"]
+
+
+def test_killed_while_a_large_object_is_sent_in_parts(
+    moto: Organization, install: Callable[..., Installation], store: Store
+) -> None:
+    here = settle(install, store)
+    wanted = [{"itemNo": number, "price": 1, "noise": os.urandom(100_000).hex()} for number in range(60)]
+    store.put("b1", {"records": wanted})
+    kill_at({f"{store.bucket}/out/b1.json.gz": 5, "Query": 4}, "daemon", moto, here)
+    assert_exact(store, "b1", wanted)
+
+
+def kill_at(todo: dict[str, int], victim: str, moto: Organization, here: Installation) -> None:
+    """Runs the import, with kills so often when a request of such a name was performed and is not answered yet."""
+    hit, killed = threading.Event(), threading.Event()
+
+    def answered(request: Request) -> None:
+        name = request.operation if request.operation in todo else request.operation.lower()
+        if todo.get(name) and not hit.is_set():
+            todo[name] -= 1
+            killed.clear()
+            hit.set()
+            killed.wait(20)
+
+    with AwsProxy(moto.address, limits={}) as proxy:
+        proxy.answered = answered
+        here.config["accounts"]["aws"]["endpoint_url"] = proxy.url
+        running = here.start("import", "prices")
+        while True:
+            until(lambda running=running: hit.is_set() or not running.running, 60)
+            if not hit.is_set():
+                break
+            if victim == "daemon":
+                running.kill()
+            else:
+                for worker in running.workers():
+                    worker.kill()
+            hit.clear()
+            killed.set()
+            if victim == "daemon":
+                running = here.start("import", "prices")
+        done = running.finish()
+    assert done.code == 0, done.stdout
+    assert not any(todo.values()), todo
+    here.assert_conserved()
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({"input": "s3://nowhere-at-all/in/"}, "the bucket nowhere-at-all cannot be used"),
         ({"output": "s3://nowhere-at-all/"}, "the bucket nowhere-at-all cannot be used"),
         ({"status_table": "nowhere"}, "there is no table nowhere"),
+        ({"items_table": "nowhere"}, "there is no table nowhere"),
         ({"process": {"python": "pricing_rules:halve"}}, "pricing_rules:halve cannot be imported"),
     ],
 )

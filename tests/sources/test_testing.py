@@ -39,7 +39,7 @@ from crawlerd.sources.rest import make
 from crawlerd.sources.stripe import stripe
 from crawlerd.sources.stripe.pages import Connect
 from crawlerd.testing import check
-from crawlerd.testing.crawl import MOST_TASKS
+from crawlerd.testing.crawl import MOST_IDLE, MOST_TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -171,9 +171,24 @@ def never_ends(api: Api, args: Page) -> Iterator[Output]:
     yield Page(args.cursor + 1)
 
 
+def never_ends_with_new_records(api: Api, args: Page) -> Iterator[Output]:
+    yield Record("items", f"{args.cursor}", {})
+    yield Page(args.cursor + 1)
+
+
 def yields_what_json_cannot_hold(api: Api, args: Page) -> Iterator[Output]:
     for each in right(api, args):
         yield Record("items", each.key, {"of": each.data, "at": object()}) if isinstance(each, Record) else each
+
+
+def yields_nan(api: Api, args: Page) -> Iterator[Output]:
+    for each in right(api, args):
+        yield Record("items", each.key, {"n": [{"m": float("nan")}]}) if isinstance(each, Record) else each
+
+
+def yields_to_another_stream(api: Api, args: Page) -> Iterator[Output]:
+    yield from right(api, args)
+    yield Record("others", "o1", {})
 
 
 def one_key_for_all(api: Api, args: Page) -> Iterator[Output]:
@@ -215,8 +230,11 @@ WRONG: dict[str, tuple[Callable[[], Handler], str]] = {
     "memory of keys": (remembers_what_it_saw, "after the next run|when each task crashes once"),
     "time in data": (notes_the_time, "performed twice, it is not the same: other records"),
     "circle": (lambda: turns_in_a_circle, 'paging comes back to where it was: {"cursor":0}'),
-    "endless": (lambda: never_ends, f"paging does not end: more than {MOST_TASKS:,} tasks"),
+    "endless": (lambda: never_ends, f"paging does not end: nothing new for {MOST_IDLE:,} tasks"),
+    "endless news": (lambda: never_ends_with_new_records, f"paging does not end: more than {MOST_TASKS:,} tasks"),
     "unserialisable": (lambda: yields_what_json_cannot_hold, "the record 'i0' of items cannot be serialised"),
+    "nan": (lambda: yields_nan, "the record 'i0' of items has NaN or an infinity"),
+    "other stream": (lambda: yields_to_another_stream, "records of others, a stream that was not asked for"),
     "one key": (lambda: one_key_for_all, "two records of items have the key 'item'"),
     "swallowed": (lambda: swallows_errors, "500: it must be tried again (Transient), but: it counted as done"),
     "own parsing": (lambda: parses_by_itself, "a body that is cut off: it must be tried again"),

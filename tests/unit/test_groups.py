@@ -86,6 +86,15 @@ def groups(frontier: Frontier) -> list[tuple[Any, ...]]:
 # the end of a group
 
 
+def test_tasks_of_a_group_go_before_others_of_the_same_commit(frontier: Frontier) -> None:
+    begin(frontier, tasks=(task("a"), task("b")))
+    settle(frontier, a=Complete([], [task("later")]), b=Complete([], [task("last")], gathers=[gather("first")]))
+    found = ready(frontier)
+    assert sorted(found, key=lambda name: found[name].seq) == ["first", "later", "last"]
+    settle(frontier, **{name: Complete() for name in found})
+    settle(frontier, then=Complete())
+
+
 def test_what_follows_becomes_ready_with_the_last_of_the_group_and_its_descendants(frontier: Frontier) -> None:
     run = begin(frontier, gather("a", "b"))
     settle(frontier, a=Complete([], [task("c")]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from email.utils import parsedate_to_datetime
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from crawlerd.core.leniency import parsed
 from crawlerd.source import Permanent, Throttled, Transient
 from crawlerd.sources.rest.expressions import look
 
@@ -31,32 +31,15 @@ class NoPage(Permanent):
         self.skipped = skipped
 
 
-class NumberOutOfRange:
-    """NaN, an infinity, or a number that is too large: no JSON holds it, so its record is set aside."""
-
-
 def decoded(response: Response) -> Any:
-    """The body's JSON. What makes a single record unusable (NaN, half a surrogate pair, bytes that are no UTF-8) is
-    left in it, and fails with that record alone. Transient when it is not JSON at all."""
+    """The body's JSON, however odd its records. Transient when it is not JSON at all."""
     try:
-        return msgspec.json.decode(response.body)
-    except RecursionError:
-        raise Permanent("the response is nested too deeply to be read") from None
-    except ValueError:
-        pass
-    try:
-        text = response.body.decode("utf-8-sig", errors="surrogateescape")
-        return json.loads(text, parse_constant=lambda _: NumberOutOfRange(), parse_float=_number)
+        return parsed(response.body)
     except RecursionError:
         raise Permanent("the response is nested too deeply to be read") from None
     except ValueError:
         kind = response.headers.get("content-type", "no content type")[:60]
         raise Transient(f"HTTP {response.status}, {kind}, is not JSON") from None
-
-
-def _number(text: str) -> Any:
-    number = float(text)
-    return number if math.isfinite(number) else NumberOutOfRange()
 
 
 def judged(rules: Iterable[ErrorRule], response: Response) -> Exception | None:

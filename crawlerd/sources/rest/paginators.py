@@ -168,7 +168,7 @@ class LinkHeader(Table):
     def after(self, answer: Answer) -> Position | None:
         for url, facts in _LINK.findall(answer.response.headers.get("link", "")):
             rel = _REL.search(facts)
-            if rel and self.rel in rel[1].split():
+            if rel and self.rel.lower() in rel[1].lower().split():  # RFC 8288, 2.1.1
                 return _url(answer, url)
         return None
 

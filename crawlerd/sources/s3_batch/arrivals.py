@@ -9,7 +9,7 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from crawlerd.source import AwsApi, Denied, Gather, NotFound, Output, Permanent, RunPlan, TaskArgs
-from crawlerd.sources.s3_batch.batch import Batch, BatchImport, Job, Place, now, s3_batch
+from crawlerd.sources.s3_batch.batch import Batch, BatchImport, Job, Place, call, now, s3_batch
 from crawlerd.sources.s3_batch.function import function
 from crawlerd.sources.s3_batch.gather import Collect, Copy
 from crawlerd.sources.s3_batch.scatter import Scan
@@ -52,7 +52,7 @@ class CheckBucket(TaskArgs, kind="s3_batch.check_bucket"):
 @s3_batch.handles(CheckBucket, stream="batches", bucket="s3")
 def check_bucket(api: AwsApi, args: CheckBucket) -> Iterator[Output]:
     try:
-        api.call("s3", "head_bucket", Bucket=args.bucket)
+        call(api, "s3", "head_bucket", Bucket=args.bucket)
     except Denied:  # what the credentials may not look at, they may use all the same
         return
     except Permanent as error:
@@ -71,7 +71,7 @@ class CheckTable(TaskArgs, kind="s3_batch.check_table"):
 @s3_batch.handles(CheckTable, stream="batches", bucket="dynamodb")
 def check_table(api: AwsApi, args: CheckTable) -> Iterator[Output]:
     try:
-        table = api.call("dynamodb", "describe_table", TableName=args.table)["Table"]
+        table = call(api, "dynamodb", "describe_table", TableName=args.table)["Table"]
     except Denied:
         return
     except NotFound:
@@ -89,9 +89,8 @@ class CheckFunction(TaskArgs, kind="s3_batch.check_function"):
     name: str
 
 
-@s3_batch.handles(CheckFunction, stream="batches", bucket="process")
+@s3_batch.handles(CheckFunction, stream="batches", bucket="process", cost=0)
 def check_function(api: AwsApi, args: CheckFunction) -> Iterator[Output]:
-    """No request."""
     function(args.name)
     yield from ()
 
@@ -108,7 +107,7 @@ class Poll(TaskArgs, kind="s3_batch.poll"):
 def poll(api: AwsApi, args: Poll) -> Iterator[Output]:
     place = args.job.input
     token = {"ContinuationToken": args.token} if args.token else {}
-    page = api.call("s3", "list_objects_v2", Bucket=place.bucket, Prefix=place.prefix, Delimiter="/", **token)
+    page = call(api, "s3", "list_objects_v2", Bucket=place.bucket, Prefix=place.prefix, Delimiter="/", **token)
     for each in page.get("Contents", ()):
         yield from _begin(args.job, each["Key"], each["ETag"])
     if page.get("NextContinuationToken"):
@@ -133,7 +132,7 @@ class Receive(TaskArgs, kind="s3_batch.receive"):
 @s3_batch.handles(Receive, stream="batches", bucket="sqs", sequential=True)
 def receive(api: AwsApi, args: Receive) -> Iterator[Output]:
     """A message is deleted by a task that is enqueued together with those that it asks for."""
-    answer = api.call("sqs", "receive_message", QueueUrl=args.queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+    answer = call(api, "sqs", "receive_message", QueueUrl=args.queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
     messages = answer.get("Messages", [])
     for each in messages:
         try:
@@ -156,9 +155,8 @@ class Unknown(TaskArgs, kind="s3_batch.unknown_message"):
     body: str
 
 
-@s3_batch.handles(Unknown, stream="batches", bucket="process", unique=True)
+@s3_batch.handles(Unknown, stream="batches", bucket="process", unique=True, cost=0)
 def unknown(api: AwsApi, args: Unknown) -> Iterator[Output]:
-    """No request."""
     raise Permanent(f"a message of the queue is no notification of S3: {args.body[:200]}")
 
 
@@ -181,7 +179,7 @@ class Delete(TaskArgs, kind="s3_batch.delete_message"):
 
 @s3_batch.handles(Delete, stream="batches", bucket="sqs")
 def delete_message(api: AwsApi, args: Delete) -> Iterator[Output]:
-    api.call("sqs", "delete_message", QueueUrl=args.queue_url, ReceiptHandle=args.receipt)
+    call(api, "sqs", "delete_message", QueueUrl=args.queue_url, ReceiptHandle=args.receipt)
     yield from ()
 
 
@@ -194,7 +192,8 @@ class Begin(TaskArgs, kind="s3_batch.begin"):
 def begin(api: AwsApi, args: Begin) -> Iterator[Output]:
     batch = args.batch
     try:
-        api.call(
+        call(
+            api,
             "dynamodb",
             "put_item",
             TableName=batch.job.status_table,
@@ -228,7 +227,7 @@ class Known(TaskArgs, kind="s3_batch.known"):
 def known(api: AwsApi, args: Known) -> Iterator[Output]:
     batch = args.batch
     key = {"batchId": {"S": batch.id}}
-    answer = api.call("dynamodb", "get_item", TableName=batch.job.status_table, Key=key, ConsistentRead=True)
+    answer = call(api, "dynamodb", "get_item", TableName=batch.job.status_table, Key=key, ConsistentRead=True)
     state = answer.get("Item", {}).get("state", {}).get("S")
     if state in ("done", "failed"):
         yield Copy(batch, state)

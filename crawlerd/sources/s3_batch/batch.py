@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from crawlerd.source import Source
+from crawlerd.source import Permanent, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from crawlerd.source import AwsApi
+
 MOST_IN_CHUNK = 1000
+TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}|arn:[a-z-]+:dynamodb:[a-z0-9-]+:\d{12}:table/[A-Za-z0-9_.-]{3,255}")
 
 
 class Process(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -71,7 +74,10 @@ class BatchImport(msgspec.Struct, frozen=True):
                 raise ValueError(f"{name} {error}") from None
         if not 1 <= self.chunk <= MOST_IN_CHUNK:
             raise ValueError(f"chunk must be from 1 to {MOST_IN_CHUNK}")
-        if not self.status_table or not self.items_table or self.status_table == self.items_table:
+        for name in ("status_table", "items_table"):
+            if not TABLE.fullmatch(getattr(self, name)):
+                raise ValueError(f"{name} must be the name or ARN of a table, not {getattr(self, name)!r}")
+        if self.status_table == self.items_table:
             raise ValueError("status_table and items_table must name two tables")
 
     def accounts(self) -> Iterator[str]:
@@ -126,6 +132,16 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
                 for name, value in values.items()
             },
         }
+
+
+def call(api: AwsApi, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
+    """`AwsApi.call`, but errors name the bucket, table or queue: AWS says no more than that there is none."""
+    try:
+        return api.call(service, operation, **parameters)
+    except Permanent as error:
+        tables = parameters.get("RequestItems", {parameters.get("TableName"): None})
+        target = parameters.get("Bucket") or parameters.get("QueueUrl") or next(iter(tables))
+        raise type(error)(f"{error} ({operation} of {target})") from None
 
 
 def now() -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from crawlerd.source import AwsApi, Denied, NotFound, Output, Permanent, TaskArgs
-from crawlerd.sources.s3_batch.batch import Batch, now, s3_batch
+from crawlerd.source import AwsApi, Denied, NotFound, Output, Permanent, Skip, TaskArgs
+from crawlerd.sources.s3_batch.batch import Batch, call, now, s3_batch
 from crawlerd.sources.s3_batch.items import line
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PART = 5 << 20  # bytes, the least that a part of a multipart upload may have, but for the last
 UNREAD = "not read to the end; `crawlerd dead list` tells why"
-MISSING = b'"no result: its task is a dead letter"'
+LOST = {"error": {"S": "no result: its task is a dead letter"}}  # the item of a record that has none
 
 State = Literal["done", "failed"]
 
@@ -32,7 +32,7 @@ class Collect(TaskArgs, kind="s3_batch.collect"):
 @s3_batch.handles(Collect, stream="batches", bucket="dynamodb")
 def collect(api: AwsApi, args: Collect) -> Iterator[Output]:
     key = {"batchId": {"S": args.batch.id}}
-    answer = api.call("dynamodb", "get_item", TableName=args.batch.job.status_table, Key=key, ConsistentRead=True)
+    answer = call(api, "dynamodb", "get_item", TableName=args.batch.job.status_table, Key=key, ConsistentRead=True)
     status = answer.get("Item", {})
     count = int(status["taskCount"]["N"]) if "taskCount" in status else 0
     problem = status["error"]["S"] if "error" in status else "" if "taskCount" in status else UNREAD
@@ -55,6 +55,7 @@ class Pages(TaskArgs, kind="s3_batch.pages"):
     count: records of the batch. problem: what is wrong with the object; then items are counted, and no file is made
     of them. index: of the next item. ended: nothing is left to read. pending: compressed, not yet sent. upload, parts:
     of a multipart upload that was begun. done, failed, lost: records with a response, with an error, without an item.
+    gaps: items are missing of the next page, so that their numbers must be read too.
     """
 
     batch: Batch
@@ -68,6 +69,7 @@ class Pages(TaskArgs, kind="s3_batch.pages"):
     done: int = 0
     failed: int = 0
     lost: int = 0
+    gaps: bool = False
 
     @property
     def target(self) -> dict[str, str]:
@@ -88,7 +90,7 @@ def pages(api: AwsApi, args: Pages) -> Iterator[Output]:
     elif not args.ended:
         yield replace(args, ended=True, pending=args.pending if args.problem else args.pending + _member(b"]}\n"))
     elif args.problem:
-        yield Close(args.batch, "failed", args.done, args.failed, args.lost)
+        yield Close(args.batch, "failed", args.done, args.failed, args.lost, args.problem)
     else:
         _completed(api, args)
         state: State = "failed" if args.lost or (args.count and not args.done) else "done"
@@ -96,14 +98,16 @@ def pages(api: AwsApi, args: Pages) -> Iterator[Output]:
 
 
 def _read(api: AwsApi, args: Pages) -> Pages:
-    answer = api.call(
+    names = ["request", "response", "error", *(["index"] if args.gaps else [])]
+    answer = call(
+        api,
         "dynamodb",
         "query",
         TableName=args.batch.job.items_table,
         KeyConditionExpression="batchId = :id AND #index BETWEEN :from AND :to",
         FilterExpression="etag = :etag",
-        ProjectionExpression="#index, #request, #response, #error",
-        ExpressionAttributeNames={f"#{name}": name for name in ("index", "request", "response", "error")},
+        ProjectionExpression=", ".join(f"#{name}" for name in names),
+        ExpressionAttributeNames={f"#{name}": name for name in {*names, "index"}},
         ExpressionAttributeValues={
             ":id": {"S": args.batch.id},
             ":from": {"N": str(args.index)},
@@ -112,45 +116,52 @@ def _read(api: AwsApi, args: Pages) -> Pages:
         },
         ConsistentRead=True,
     )
-    items: dict[int, dict[str, Any]] = {int(each["index"]["N"]): each for each in answer["Items"]}
     last = answer.get("LastEvaluatedKey")
-    end = int(last["index"]["N"]) + 1 if last else args.count
-    lines: list[bytes] = []
-    failed = lost = 0
-    for index in range(args.index, end):
-        item = items.get(index)
-        lost += item is None
-        failed += item is not None and "error" in item
-        if not args.problem:
-            lines.append(line(item) if item else b'{"index":%d,"error":%b}' % (index, MISSING))
-    text = (b",\n" if args.index else b"\n") + b",\n".join(lines)
+    numbers = range(args.index, int(last["index"]["N"]) + 1 if last else args.count)
+    if args.gaps:
+        items: dict[int, dict[str, Any]] = {int(each["index"]["N"]): each for each in answer["Items"]}
+    elif len(answer["Items"]) == len(numbers):  # they are whole, and come in order
+        items = dict(zip(numbers, answer["Items"], strict=True))
+    else:
+        return replace(args, gaps=True)
+    failed = sum("error" in each for each in items.values())
+    pending = args.pending
+    if not args.problem:
+        lines = (line(index, items.get(index, LOST)) for index in numbers)
+        pending += _member((b",\n" if args.index else b"\n") + b",\n".join(lines))
     return replace(
         args,
-        index=end,
-        pending=args.pending if args.problem else args.pending + _member(text),
-        done=args.done + end - args.index - failed - lost,
+        index=numbers.stop,
+        pending=pending,
+        done=args.done + len(items) - failed,
         failed=args.failed + failed,
-        lost=args.lost + lost,
+        lost=args.lost + len(numbers) - len(items),
+        gaps=False,
     )
 
 
 def _sent(api: AwsApi, args: Pages) -> Pages:
     if not args.upload:
-        answer = api.call("s3", "create_multipart_upload", **args.target, ContentType="application/gzip")
+        answer = call(api, "s3", "create_multipart_upload", **args.target, ContentType="application/gzip")
         return replace(args, upload=answer["UploadId"])
     number = len(args.parts) + 1
-    answer = api.call("s3", "upload_part", **args.target, UploadId=args.upload, PartNumber=number, Body=args.pending)
+    answer = call(api, "s3", "upload_part", **args.target, UploadId=args.upload, PartNumber=number, Body=args.pending)
     return replace(args, pending=b"", parts=(*args.parts, answer["ETag"]))
 
 
 def _completed(api: AwsApi, args: Pages) -> None:
     if not args.upload:
-        api.call("s3", "put_object", **args.target, Body=args.pending, ContentType="application/gzip")
+        call(api, "s3", "put_object", **args.target, Body=args.pending, ContentType="application/gzip")
         return
     parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(args.parts, 1)]
     try:
-        api.call(
-            "s3", "complete_multipart_upload", **args.target, UploadId=args.upload, MultipartUpload={"Parts": parts}
+        call(
+            api,
+            "s3",
+            "complete_multipart_upload",
+            **args.target,
+            UploadId=args.upload,
+            MultipartUpload={"Parts": parts},
         )
     except Permanent as error:
         if not str(error).startswith("NoSuchUpload"):  # it was completed, and a crash came before that was noted
@@ -164,13 +175,16 @@ class Close(TaskArgs, kind="s3_batch.close"):
     done: int
     failed: int
     lost: int
+    problem: str = ""
 
 
 @s3_batch.handles(Close, stream="batches", bucket="dynamodb")
 def close(api: AwsApi, args: Close) -> Iterator[Output]:
     failed = args.failed + args.lost
     facts = args.batch.update(state=args.state, done=args.done, failed=failed, times_ended=now())
-    api.call("dynamodb", "update_item", **facts)
+    call(api, "dynamodb", "update_item", **facts)
+    if args.problem or failed:
+        yield Skip("batches", args.batch.id, args.problem or f"{failed} of {args.done + failed} records have an error")
     yield Copy(args.batch, args.state)
 
 
@@ -186,7 +200,8 @@ class Copy(TaskArgs, kind="s3_batch.copy"):
 def copy(api: AwsApi, args: Copy) -> Iterator[Output]:
     batch, place = args.batch, args.batch.job.input
     try:
-        api.call(
+        call(
+            api,
             "s3",
             "copy_object",
             Bucket=place.bucket,
@@ -211,8 +226,8 @@ class Remove(TaskArgs, kind="s3_batch.remove"):
 @s3_batch.handles(Remove, stream="batches", bucket="s3")
 def remove(api: AwsApi, args: Remove) -> Iterator[Output]:
     try:
-        api.call(
-            "s3", "delete_object", Bucket=args.batch.job.input.bucket, Key=args.batch.key, IfMatch=args.batch.match
+        call(
+            api, "s3", "delete_object", Bucket=args.batch.job.input.bucket, Key=args.batch.key, IfMatch=args.batch.match
         )
     except Denied:
         raise

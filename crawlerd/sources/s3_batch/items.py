@@ -41,8 +41,8 @@ def stored(batch: Batch, item: Item) -> dict[str, Any]:
     return facts | {"error": {"S": item.error}} if item.error else facts
 
 
-def line(item: dict[str, Any]) -> bytes:
+def line(index: int, item: dict[str, Any]) -> bytes:
     """A stored item as the gathered object has it."""
     found = {name: msgspec.Raw(item[name]["S"].encode()) for name in ("request", "response") if name in item}
     error = {"error": item["error"]["S"]} if "error" in item else {}
-    return msgspec.json.encode({"index": int(item["index"]["N"]), **found, **error})
+    return msgspec.json.encode({"index": index, **found, **error})

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from crawlerd.core.errors import CrawlerdError
-from crawlerd.source import AwsApi, Denied, ForAccount, NotFound, Output, Permanent, TaskArgs, Throttled
+from crawlerd.source import AwsApi, Denied, ForAccount, Gather, NotFound, Output, Permanent, TaskArgs, Throttled
 from crawlerd.sources.http import Answered, Call
-from crawlerd.sources.s3_batch.batch import Batch, now, s3_batch
+from crawlerd.sources.s3_batch.batch import Batch, call, now, s3_batch
 from crawlerd.sources.s3_batch.function import function
 from crawlerd.sources.s3_batch.items import NOTHING, Item, checked, stored
 from crawlerd.sources.s3_batch.records import Phase, Read, read
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
 RANGE = 4 << 20  # bytes read at once; a record is at most that long
 MOST_BYTES = 1 << 20  # of a chunk: a task's arguments lie in the frontier and in memory
 MOST_ITEMS = 25  # that BatchWriteItem takes
+EARLY = 3  # priority of what looks for earlier items: before there are many of the batch's own
 OUTWARD = 4  # priority of what is nearly done: it goes before more chunks, so that the frontier stays small
 
 
 @dataclass(frozen=True)
 class Scan(TaskArgs, kind="s3_batch.scan"):
-    """One range of the object. offset: where it begins, at a whole record or the phase's own beginning. index: of the
-    next record."""
+    """One range of the object; the next one is read when half of its chunks are through, so that there is always work
+    and never much of it. offset: where it begins, at a whole record or the phase's own beginning. index: of the next
+    record."""
 
     batch: Batch
     offset: int = 0
@@ -40,7 +43,8 @@ class Scan(TaskArgs, kind="s3_batch.scan"):
 def scan(api: AwsApi, args: Scan) -> Iterator[Output]:
     batch = args.batch
     try:
-        answer = api.call(
+        answer = call(
+            api,
             "s3",
             "get_object",
             Bucket=batch.job.input.bucket,
@@ -62,16 +66,17 @@ def scan(api: AwsApi, args: Scan) -> Iterator[Output]:
     if not ended and found.phase == "next" and len(chunks) > 1:  # the last one is read again, and is full then
         last = chunks.pop()
         used = found.ends[last.start - 1]
-    for each in chunks:
-        entries = [checked(index + at, found.records[at]) for at in each]
-        yield Chunk(batch, tuple(entries))
+    begun = [[*_begun(batch, [checked(index + at, found.records[at]) for at in each])] for each in chunks]
     index += chunks[-1].stop if chunks else 0
     if ended:
         yield Scattered(batch, index, found.problem)
     elif used == 0:
         yield Scattered(batch, index, f"not JSON, or longer than {RANGE >> 20} MiB: what begins at byte {args.offset}")
     else:
-        yield Scan(batch, args.offset + used, phase, index)
+        first = begun[: (len(begun) + 1) // 2]
+        del begun[: len(first)]
+        yield Gather(list(chain.from_iterable(first)), then=Scan(batch, args.offset + used, phase, index))
+    yield from chain.from_iterable(begun)
 
 
 def _unreadable(error: str) -> str:
@@ -105,10 +110,10 @@ class Scattered(TaskArgs, kind="s3_batch.scattered"):
     problem: str = ""
 
 
-@s3_batch.handles(Scattered, stream="batches", bucket="dynamodb")
+@s3_batch.handles(Scattered, stream="batches", bucket="dynamodb", priority=EARLY)
 def scattered(api: AwsApi, args: Scattered) -> Iterator[Output]:
     facts = {"taskCount": args.count, "times_scattered": now()} | ({"error": args.problem} if args.problem else {})
-    api.call("dynamodb", "update_item", **args.batch.update(**facts))
+    call(api, "dynamodb", "update_item", **args.batch.update(**facts))
     yield Trim(args.batch, args.count)
 
 
@@ -120,9 +125,10 @@ class Trim(TaskArgs, kind="s3_batch.trim"):
     count: int
 
 
-@s3_batch.handles(Trim, stream="items", bucket="dynamodb")
+@s3_batch.handles(Trim, stream="items", bucket="dynamodb", priority=EARLY)
 def trim(api: AwsApi, args: Trim) -> Iterator[Output]:
-    answer = api.call(
+    answer = call(
+        api,
         "dynamodb",
         "query",
         TableName=args.batch.job.items_table,
@@ -153,7 +159,7 @@ def erase(api: AwsApi, args: Erase) -> Iterator[Output]:
 
 def _sent(api: AwsApi, table: str, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Sends items, and returns those that DynamoDB has left out because it has too much to do."""
-    answer = api.call("dynamodb", "batch_write_item", RequestItems={table: requests})
+    answer = call(api, "dynamodb", "batch_write_item", RequestItems={table: requests})
     left: list[dict[str, Any]] = answer.get("UnprocessedItems", {}).get(table, [])
     if len(left) == len(requests):
         raise Throttled("none of the items was processed")
@@ -162,24 +168,30 @@ def _sent(api: AwsApi, table: str, requests: list[dict[str, Any]]) -> list[dict[
 
 @dataclass(frozen=True)
 class Chunk(TaskArgs, kind="s3_batch.chunk"):
-    """Records in the order of the input; those that have an error already are not processed."""
+    """Records in the order of the input."""
 
     batch: Batch
     items: tuple[Item, ...]
 
 
+class Asked(msgspec.Struct, frozen=True, array_like=True):
+    """What a call to a service was for. indexes: of the records that its body holds."""
+
+    batch: Batch
+    indexes: tuple[int, ...]
+
+
+def _begun(batch: Batch, items: Sequence[Item]) -> Iterator[Chunk | Write | ForAccount]:
+    """A chunk's way; records that have an error already are not processed."""
+    yield from _written(batch, [each for each in items if each.error])
+    if good := [each for each in items if not each.error]:
+        yield _call(batch, good) if batch.job.process.url else Chunk(batch, tuple(good))
+
+
 @s3_batch.handles(Chunk, stream="items", bucket="process")
 def chunk(api: AwsApi, args: Chunk) -> Iterator[Output]:
-    """No request."""
-    process = args.batch.job.process
-    good = [each for each in args.items if not each.error]
-    yield from _written(args.batch, [each for each in args.items if each.error])
-    if not good:
-        return
-    if process.url:
-        yield _call(args.batch, good)
-    else:
-        yield from _written(args.batch, _computed(process.python, good))
+    """No request of ours; but the function may say that it is throttled, so limits must hold it up."""
+    yield from _written(args.batch, _computed(args.batch.job.process.python, args.items))
 
 
 def _call(batch: Batch, items: Sequence[Item]) -> ForAccount:
@@ -193,7 +205,7 @@ def _call(batch: Batch, items: Sequence[Item]) -> ForAccount:
             body=msgspec.Raw(msgspec.json.encode({"records": [each.request for each in items]})),
             idempotency_key=blake2b(what.encode(), digest_size=16).hexdigest(),
             reply_to=batch.job.account,
-            about=msgspec.Raw(msgspec.json.encode(Chunk(batch, tuple(items)))),
+            about=msgspec.Raw(msgspec.json.encode(Asked(batch, tuple(each.index for each in items)))),
         ),
     )
 
@@ -239,11 +251,12 @@ def _printable(text: str) -> str:
     return text[:1000].encode(errors="backslashreplace").decode()
 
 
-@s3_batch.handles(Answered, stream="items", bucket="process", priority=OUTWARD)
+@s3_batch.handles(Answered, stream="items", bucket="process", priority=OUTWARD, cost=0)
 def answered(api: AwsApi, args: Answered) -> Iterator[Output]:
-    """No request. A chunk that was refused is halved, until it shows for which of its records."""
-    asked = msgspec.json.decode(args.about, type=Chunk)
-    batch, items = asked.batch, asked.items
+    """A chunk that was refused is halved, until it shows for which of its records."""
+    asked = msgspec.json.decode(args.about, type=Asked)
+    requests = msgspec.json.decode(args.asked, type=dict[str, list[msgspec.Raw]])["records"]
+    batch, items = asked.batch, [Item(*each) for each in zip(asked.indexes, requests, strict=True)]
     if args.refused and len(items) > 1:
         half = len(items) // 2
         yield _call(batch, items[:half])
