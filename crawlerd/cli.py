@@ -102,12 +102,9 @@ def import_(
             if not chosen:
                 known = ", ".join(settings.imports) or "none is configured"
                 fail(f"name the imports to run, or say --all ({known})", EXIT_USAGE)
-            for name in chosen:
-                if name not in settings.imports:
-                    fail(
-                        f"there is no [imports.{name}] in {_Chosen.config}; {instead(name, settings.imports)}",
-                        EXIT_USAGE,
-                    )
+            for name in [each for each in chosen if each not in settings.imports]:
+                known = instead(name, settings.imports)
+                fail(f"there is no [imports.{name}] in {_Chosen.config}; {known}", EXIT_USAGE)
             log_to(console, settings.daemon.log_level if settings.daemon.log_level != "info" else "warning")
             outcome = import_now(settings, chosen, full=full, console=console)
         if as_json:
