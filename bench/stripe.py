@@ -47,12 +47,12 @@ streams = {streams}
 """
 
 
-BURSTS = sorted(Random(1).random() for _ in range(200))  # when they begin, of two years; each takes ten minutes
+BURSTS = sorted(Random(1).sample(range(SPAN), 200))  # the seconds in which they begin; each takes ten minutes
 SHAPES: dict[str, Callable[[float], float]] = {  # when an object was created, of two years, by its place in the list
     "growing": lambda place: place**0.5,
     "shrinking": lambda place: place**2,
     "one peak": lambda place: NormalDist(0.5, 0.05).inv_cdf(min(max(place, 1e-9), 1 - 1e-9)),
-    "200 bursts": lambda place: BURSTS[int(place * 200)] + place * 200 % 1 * 600 / SPAN,
+    "200 bursts": lambda place: (BURSTS[int(place * 200)] + place * 200 % 1 * 600) / SPAN,
 }
 
 

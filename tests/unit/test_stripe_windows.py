@@ -129,7 +129,7 @@ SHAPES = {
     "a peak on level ground": Shape(lambda: random.choice((uniform, peak))(), (0.02, 0.03, 0.05, 0.10)),
     "8 years": Shape(lambda: START + int((1 - 4 * random.random()) * SPAN), (0.02, 0.025, 0.045, 0.09)),
     "a second each": Shape(lambda: START + random.randrange(100_000), (0.02, 0.03, 0.05, 0.11)),
-    "20 bursts of an hour": Shape(in_bursts(20, 3_600), (0.03, 0.04, 0.12, 0.40), 1_160, 0.06),
+    "20 bursts of an hour": Shape(in_bursts(20, 3_600), (0.03, 0.05, 0.18, 0.60), 1_160, 0.06),
     "200 bursts of 10 minutes": Shape(in_bursts(200, 600), (0.03, 0.04, 0.10, 0.20), 1_220, 0.10),
     "long gone": Shape(lambda: START - 300_000_000 + int(random.random() * 86_400), (0.02, 0.03, 0.05, 0.11)),
 }

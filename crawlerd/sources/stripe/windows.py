@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 BEGINNING = 1_293_840_000  # 2011-01-01T00:00:00Z: Stripe has nothing older
 HOUR, DAY = 3_600, 86_400  # seconds
-DEADLINE = 24  # pages, one after the other, with which all windows of a list are to end
+DEADLINE = 22  # pages, one after the other, with which all windows of a list are to end
 AGAIN = 8  # pages: what goes on behind the deadline has another one as often as that
 SLACK = 1.4  # times its deadline that a window may be expected to take: each cut costs half a page
 ENOUGH = 16  # windows side by side; as long as a line knows of fewer, they are cut as finely as EARLY
