@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 BEGINNING = 1_293_840_000  # 2011-01-01T00:00:00Z: Stripe has nothing older
 HOUR, DAY = 3_600, 86_400  # seconds
+SPARSE = 56 * DAY  # for a page; such a list is read page by page
 DEADLINE = 22  # pages, one after the other, with which all windows of a list are to end
 AGAIN = 8  # pages: what goes on behind the deadline has another one as often as that
 SLACK = 1.4  # times its deadline that a window may be expected to take: each cut costs half a page
@@ -87,6 +88,8 @@ def _leaps(oldest: int, pace: int, *, near: bool) -> tuple[int, ...]:
     about as many windows as 100 requests/s keep busy where an answer takes 0.3 s. Of what is sparser or denser, that
     takes more evidence. near: the pages above it were full.
     """
+    if pace > SPARSE:
+        return ()
     if 4 * HOUR <= pace <= 10 * DAY:
         count, pages, growth = 26, 12.0, 1.15
     else:
