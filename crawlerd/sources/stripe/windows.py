@@ -19,7 +19,7 @@ FEW = 4
 ALIKE = 4  # times as dense, at most, is the same density
 GAP = 6  # pages that would have had their place in it
 BURST = 10  # pages that a burst may go on for
-SPREAD = 16  # bursts below which a part with bursts is halved
+SPREAD = 16  # bursts; what may hold more of them is halved
 
 
 class Line(NamedTuple):
