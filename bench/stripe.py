@@ -1,4 +1,4 @@
-"""How close a crawl of Stripe's lists comes to requests ÷ limit, as the server saw it: long lists, and all at once."""
+"""How close a crawl of Stripe's lists comes to requests / limit, as the server saw it: long lists, and all at once."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
+from statistics import NormalDist
 
 import requests
 from aiohttp import web
 from rig import about, table
 
 from crawlerd.demo import api
+from crawlerd.demo.objects import SPAN, START, Stream
 from crawlerd.demo.server import Options, Server
 from crawlerd.demo.stripe import split
 
@@ -42,6 +45,24 @@ account = "a"
 sink = "warehouse"
 streams = {streams}
 """
+
+
+BURSTS = sorted(Random(1).sample(range(SPAN), 200))  # the seconds in which they begin; each takes ten minutes
+SHAPES: dict[str, Callable[[float], float]] = {  # when an object was created, of two years, by its place in the list
+    "growing": lambda place: place**0.5,
+    "shrinking": lambda place: place**2,
+    "one peak": lambda place: NormalDist(0.5, 0.05).inv_cdf(min(max(place, 1e-9), 1 - 1e-9)),
+    "200 bursts": lambda place: (BURSTS[int(place * 200)] + place * 200 % 1 * 600) / SPAN,
+}
+
+
+def shape(name: str) -> None:
+    """Gives the objects of this process's local API other times than evenly spread ones."""
+
+    def created(self: Stream, index: int, customers: int) -> int:
+        return START + int(SPAN * SHAPES[name](index / self.count(customers)))
+
+    Stream.created = created  # type: ignore[method-assign]  # the local API has no such option, and needs none
 
 
 def crawl(server: Server, rate: int, endpoint: int, streams: Sequence[str]) -> int:
@@ -76,7 +97,7 @@ class Recording(api.LocalApi):
 
 
 @contextmanager
-def recording(**options: float) -> Iterator[Server]:
+def recording(**options: float | str) -> Iterator[Server]:
     """The local API in a process of its own."""
     command = [sys.executable, __file__, "--server", json.dumps({"parent": os.getpid(), **options})]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -88,8 +109,9 @@ def recording(**options: float) -> Iterator[Server]:
 
 
 def measure(what: str, customers: int, rate: int, endpoint: int, streams: Sequence[str], latency: float) -> list[str]:
+    """what: a name of SHAPES, or any other for evenly spread objects."""
     options = {"customers": customers, "rate": rate, "endpoint_rate": endpoint, "latency": latency, "cache_mb": 0}
-    with recording(accounts=1, **options) as server:
+    with recording(accounts=1, shape=what, **options) as server:
         records = crawl(server, rate, endpoint, streams)
         arrivals = requests.get(f"{server.url}/_arrivals", timeout=10).json()
         throttled = sum(server.stats().accounts[1].throttled.values())
@@ -119,10 +141,15 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.server:
         api.LocalApi = Recording
-        asyncio.run(api.serve(Options(**json.loads(asked.server))))
+        options = json.loads(asked.server)
+        if (name := options.pop("shape")) in SHAPES:
+            shape(name)
+        asyncio.run(api.serve(Options(**options)))
         return
     rows = [
-        measure("customers", asked.customers, asked.rate, 0, ["customers"], latency) for latency in (0.02, 0.05, 0.15)
+        measure(what, asked.customers, asked.rate, 0, ["customers"], latency)
+        for what in ("even", *SHAPES)
+        for latency in (0.02, 0.05, 0.15, 0.3)
     ]
     streams = ["customers", "payment_methods", "customer_balance_transactions", "customer_cash_balance_transactions"]
     rows.append(
@@ -136,7 +163,7 @@ def main() -> None:
         "requests",
         "over pages",
         "took",
-        "over requests ÷ limits",
+        "over requests / limits",
         "before and after",
         "429s",
         "endpoints",

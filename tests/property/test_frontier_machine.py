@@ -242,10 +242,10 @@ class FrontierMachine(RuleBasedStateMachine):
             for task, account, outcome in completed
             for gather in outcome.gathers
         ]
-        for task, account, outcome in completed:
-            arrived += [self.add(task.run, account, child, task.group) for child in outcome.children]
         for task, account, tasks, opened in members:
             arrived += [self.add(task.run, account, each, opened) for each in tasks]
+        for task, account, outcome in completed:
+            arrived += [self.add(task.run, account, child, task.group) for child in outcome.children]
         for due_at, seq in woken[:due]:
             if due_at <= self.now:
                 known = self.tasks[seq]

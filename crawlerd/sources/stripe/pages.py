@@ -11,7 +11,7 @@ import msgspec
 from crawlerd.source import Api, Identity, Output, Permanent, Record, Source, TaskArgs
 from crawlerd.sources.stripe.answers import CursorGone, Gone, NoWindows, classify, created, id_of, listed
 from crawlerd.sources.stripe.catalogue import BELOW, LISTS, STREAMS, Below, Listing, below
-from crawlerd.sources.stripe.windows import LATE, cut
+from crawlerd.sources.stripe.windows import NEW, Line, cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,7 +59,7 @@ def account(api: Api, args: Account) -> Iterator[Output]:
 class Page(TaskArgs, kind="stripe.page"):
     """One page of a list. streams: those to be imported of it: the list's own, and those below it.
 
-    gte, lte: first and last second of its window. reach, age: see `windows.cut`; reach 0 is not to be cut any more.
+    gte, lte: first and last second of its window. line: what is known of the list; None when it is not to be cut.
     restarts: how often the list was begun again at lte, which makes it another task than the one that began there.
     """
 
@@ -67,8 +67,7 @@ class Page(TaskArgs, kind="stripe.page"):
     gte: int | None = None
     lte: int | None = None
     starting_after: str | None = None
-    reach: int = 1
-    age: int = 0
+    line: Line | None = NEW
     restarts: int = 0
 
 
@@ -102,7 +101,7 @@ def _register(stream: str, listing: Listing) -> type[Page]:
             if args.gte is None and args.lte is None:
                 raise
             if not _is_cut_off(args):
-                yield replace(args, gte=None, lte=None, reach=0)
+                yield replace(args, gte=None, lte=None, line=None)
             return
         for each in objects:
             yield from outputs(stream, each, args.streams)
@@ -116,23 +115,23 @@ def _register(stream: str, listing: Listing) -> type[Page]:
 def _onward(listing: Listing, args: Page, objects: Sequence[dict[str, Any]], cursor: str) -> Iterator[Output]:
     """What comes behind a full page: the next one, and, where much is left, a window beside it."""
     newest, oldest = created(objects[0]), created(objects[-1])
-    if not listing.created or not args.reach or newest is None or oldest is None:
+    if not listing.created or args.line is None or newest is None or oldest is None:
         yield replace(args, starting_after=cursor)
         return
-    top = args.lte if _is_cut_off(args) else None
-    if top is not None and newest > top:
-        return  # `created` is not heeded
-    args = replace(args, age=min(args.age + 1, LATE))  # bounded, or a cursor that repeats would make no task again
-    restarts = args.restarts if oldest == args.lte else 0
-    following = replace(args, lte=oldest, starting_after=cursor, restarts=restarts)
-    place = None
-    if newest >= oldest:
-        place = cut(low=args.gte, top=top, newest=newest, oldest=oldest, reach=args.reach, age=args.age)
-    if place is None:
+    gap = None
+    if _is_cut_off(args) and args.lte is not None:
+        gap = args.lte - newest
+        if gap < 0:
+            return  # `created` is not heeded
+    following = replace(args, lte=oldest, starting_after=cursor, restarts=args.restarts if oldest == args.lte else 0)
+    if newest < oldest:
         yield following
-    else:
-        yield replace(following, gte=place.at, reach=1)
-        yield replace(args, lte=place.at - 1, starting_after=None, reach=place.reach, restarts=0)
+        return
+    above = newest if gap is not None or args.lte is None else args.lte
+    at, line = cut(args.line, low=args.gte, gap=gap, span=above - oldest, oldest=oldest)
+    yield replace(following, gte=at[0] if at else args.gte, line=line)
+    for top, low in zip(at, (*at[1:], args.gte), strict=True) if at else ():
+        yield replace(following, gte=low, lte=top - 1, starting_after=None, line=line, restarts=0)
 
 
 def _is_cut_off(args: Page) -> bool:
