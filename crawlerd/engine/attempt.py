@@ -77,7 +77,7 @@ def attempt(
     source_of: an account's source by the account's name, None when it is not configured.
     """
     try:
-        return _collect(source, source.perform(api, task.kind, task.payload), source_of)
+        return _collect(source, source.perform(api, task.kind, task.payload), source_of, task.kind)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever a handler raises becomes an outcome, here only
@@ -96,7 +96,7 @@ def begin(source: Source, plan: RunPlan, source_of: SourceOf) -> Complete:
         raise Permanent(f"the source {source.name} cannot begin: {type(error).__name__}: {error}") from error
 
 
-def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf) -> Complete:
+def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kind: str) -> Complete:
     records: dict[str, list[Pair]] = {}
     children: list[NewTask] = []
     gathers: list[NewGather] = []
@@ -116,6 +116,8 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf) -> 
             case TaskArgs() | ForAccount() | ForPart():
                 child = source.new_task(output, source_of)
                 _text(child.bucket)
+                if child.sequential and child.kind != kind:  # asked for twice, it is no cursor that repeats
+                    child = msgspec.structs.replace(child, sequential=False)
                 children.append(child)
             case Gather():
                 gather = source.new_gather(output, source_of)

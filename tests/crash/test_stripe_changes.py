@@ -112,7 +112,8 @@ def test_what_changes_during_a_load_and_its_kills_is_followed_exactly(install: C
     with running(accounts=1, customers=120, rate=0, faults=faults, latency=0.005) as server:
         here = install(url=server.url, account={**QUICK, "attempts": 20, "limits": ["80/second"]})
         assert kill_amid_changes(here, server, dice, 60, 4) >= 3, seed
-        assert here.run("import", "a1").code == 0, seed
+        done = here.run("import", "a1")
+        assert done.code == 0, (seed, here.run("dead", "list").stdout)
         change(server, dice)
         before = server.stats().accounts[1].endpoints["payment_methods"].served
         kill_amid_changes(here, server, dice, 20, 2)

@@ -59,7 +59,7 @@ def test_a_run_begins_with_what_its_streams_need() -> None:
 def test_each_operation_has_its_bucket_with_the_documented_limit() -> None:
     buckets = {kind.bucket for kind in aws_org.kinds.values()} - {"in_tree", "credentials", "gone"}
     assert buckets == set(aws_org.by_bucket)
-    assert aws_org.by_bucket["list_tags_for_resource"] == ["10/second burst 15"]
+    assert aws_org.by_bucket["list_tags_for_resource"] == ("10/second burst 15",)
     assert aws_org.concurrency == "auto"
 
 

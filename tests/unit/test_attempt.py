@@ -55,6 +55,11 @@ class Store(TaskArgs, kind="depot.store"):
     name: str
 
 
+@dataclass(frozen=True)
+class Other(TaskArgs, kind="shop.other"):
+    pass
+
+
 depot = Source("depot")
 depot.handles(Store, priority=7, unique=True)(lambda api, args: iter(()))
 STORED = NewTask("depot.store", "store", 7, '{"name":"x"}', unique=True, account="client")
@@ -132,6 +137,17 @@ def test_all_that_a_handler_yields_is_in_the_outcome() -> None:
         [],
         "acct_1",
     )
+
+
+def test_a_list_that_another_task_leads_to_is_no_cursor_that_repeats() -> None:
+    """Asked for twice it is left out, as any unique task; its own successor that came before is a dead letter."""
+    source = Source("shop")
+    source.handles(Page, sequential=True)(lambda api, args: iter((Page(2),)))
+    source.handles(Other)(lambda api, args: iter((Page(2),)))
+    for kind, payload, successor in (("shop.pages", '{"number":1}', True), ("shop.other", "{}", False)):
+        outcome = attempt(source, ACCOUNT, Shelf(), Task(1, 1, 5, 1, kind, 0, payload), jitter=0.5)
+        assert isinstance(outcome, Complete)
+        assert [(child.unique, child.sequential) for child in outcome.children] == [(True, successor)]
 
 
 def test_a_task_for_another_account_is_what_that_accounts_source_makes_of_it() -> None:

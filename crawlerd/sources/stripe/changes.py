@@ -259,7 +259,7 @@ def _register(stream: str) -> type[Again]:
         except Gone:
             gone = True
         if not gone:
-            yield from outputs(stream, item, args.streams)
+            yield from outputs(stream, item, args.streams, again=True)
         elif stream in args.streams:
             yield Record(stream, args.id, None)
 

@@ -73,11 +73,12 @@ class Page(TaskArgs, kind="stripe.page"):
 
 @dataclass(frozen=True)
 class PageBelow(TaskArgs, kind="stripe.page_below"):
-    """One page of the list below a parent."""
+    """One page of the list below a parent. again: of one that was read again since it has changed."""
 
     parent: str
     starting_after: str | None = None
     restarts: int = 0
+    again: bool = False
 
 
 def _register(stream: str, listing: Listing) -> type[Page]:
@@ -166,7 +167,7 @@ def _register_below(stream: str, listing: Below) -> type[PageBelow]:
     return ListPage
 
 
-def outputs(stream: str, item: dict[str, Any], streams: Sequence[str]) -> Iterator[Output]:
+def outputs(stream: str, item: dict[str, Any], streams: Sequence[str], *, again: bool = False) -> Iterator[Output]:
     """What one object of a list gives: its record, and what lies below it, as far as it is among `streams`.
 
     An object carries the first objects of some of its lists; only the others take requests. What it carries because we
@@ -186,9 +187,10 @@ def outputs(stream: str, item: dict[str, Any], streams: Sequence[str]) -> Iterat
             for each in objects:
                 yield Record(child, each["id"], each)
             if more:
-                yield PAGES_BELOW[child](item["id"], starting_after=objects[-1]["id"] if objects else None)
+                cursor = objects[-1]["id"] if objects else None
+                yield PAGES_BELOW[child](item["id"], starting_after=cursor, again=again)
         elif not listing.unless_null or item.get(listing.unless_null, "") is not None:
-            yield PAGES_BELOW[child](item["id"])
+            yield PAGES_BELOW[child](item["id"], again=again)
 
 
 def expansions(stream: str, streams: Sequence[str], prefix: str = "") -> list[str]:
