@@ -264,6 +264,9 @@ def print_report(report: dict[str, Any], console: Console, *, streams: bool = Tr
                 notes += ["denied"] if facts["denied"] else []
                 tail = f" ({', '.join(notes)}: {facts['reason']})" if notes else ""
                 done = ", ".join(f"{facts[key]:,} {key}" for key in COUNTS)
+                repeats = facts["records"] - facts["seen"] - facts["tombstoned"]
+                if repeats > facts["seen"]:
+                    tail += f"; {repeats:,} came under a key that had come before: is it unique?"
                 console.print(f"  {stream}: {done}{tail}", highlight=False, soft_wrap=True)
     for name, reason in report["not_started"].items():
         console.print(f"{name}: not started, because of {reason}", highlight=False, soft_wrap=True)

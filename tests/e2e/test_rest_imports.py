@@ -332,6 +332,19 @@ def test_an_odd_page_is_a_dead_letter(rest_api: RestApi, install: Callable[..., 
     here.assert_conserved()
 
 
+def test_a_key_that_is_not_unique_below_its_parents_shows_in_the_report(
+    rest_api: RestApi, install: Callable[..., Installation]
+) -> None:
+    tree(rest_api, 24)
+    here = installed(install, TREE.replace('primary_key = ["folder", "id"]\n', ""), rest_api.url)
+    done = here.run("import", "--all")
+    assert done.code == 0, done
+    (line,) = (line for line in done.stdout.splitlines() if "  files: " in line)
+    assert "11 seen" in line
+    assert "came under a key that had come before" in line
+    assert "came under" not in done.stdout.replace(line, "")
+
+
 def test_the_report_has_streams_of_which_nothing_came(rest_api: RestApi, install: Callable[..., Installation]) -> None:
     rest_api.script = lambda request: Answer([], headers={"X-Pages": "1"})
     below = '[endpoints.below]\nparent = "e0"\npath = "/{parent.id}"'
