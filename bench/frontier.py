@@ -269,6 +269,7 @@ def settings_of(place: Path, accounts: int) -> Settings:
         accounts={name: AccountSpec(name=name, source="steady") for name in names},
         limits={name: LimitSpec() for name in names},
         sources={"steady": steady},
+        descriptions={},
         sinks={"none": SinkSpec(name="none", type="sqlite", path=place / "none.db")},
         imports={name: ImportSpec(name=name, account=name, sink="none", streams=("nothing",)) for name in names},
     )
