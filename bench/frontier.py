@@ -38,6 +38,8 @@ from crawlerd.settings import Settings, load
 
 PROCESSES, THREADS = 2, 16
 STARTERS = 64  # imports that are asked for at once: one alone would wait for a commit of the running ones each time
+RUNNING = 100  # imports, about, the first account's among them: to start each of 100,000 takes minutes
+THROTTLED = 2_000  # accounts, of which nine tenths are throttled
 WARM_TASKS = 10_000  # performed after the last import has started, before anything is measured
 LEASES = 200_000  # timed in isolation
 LEASES_A_SECOND = 20_000  # in isolation, by a clock that the benchmark moves on
@@ -347,6 +349,7 @@ def sizes(folder: Path, environment: Mapping[str, str], args: argparse.Namespace
     print(table(("tasks", "accounts", *FILL_COLUMNS), rows), "\n", flush=True)
     for accounts, tasks in filled:
         place = folder / f"{tasks}-{accounts}"
+        every = max(1, min(accounts, tasks // 2) // RUNNING)
         rounds = [
             part(
                 "run",
@@ -356,14 +359,14 @@ def sizes(folder: Path, environment: Mapping[str, str], args: argparse.Namespace
                 accounts=accounts,
                 seconds=args.seconds,
                 toml=False,
-                every=1,
+                every=every,
             )
             for _ in range(args.rounds)
         ]
         which = (f"{tasks:,}", f"{accounts:,}")
         engine_rows.append((*which, *(spread((e[key] for e in rounds), form) for key, form in RUN_COLUMNS.values())))
         write_config(place, accounts)
-        found = part("run", environment, place=place, tasks=tasks, accounts=accounts, seconds=1, toml=True, every=1)
+        found = part("run", environment, place=place, tasks=tasks, accounts=accounts, seconds=1, toml=True, every=every)
         start_rows.append((*which, *(f"{found[key]:,.{digits}f}" for key, digits in START_COLUMNS.values())))
     print("The engine, 2 worker processes, tasks without limits that yield one more each\n")
     print(table(("tasks", "accounts", *RUN_COLUMNS), engine_rows), "\n", flush=True)
@@ -378,7 +381,7 @@ def sizes(folder: Path, environment: Mapping[str, str], args: argparse.Namespace
     print("A lease alone\n")
     print(table(("accounts", "limits", *LEASE_COLUMNS), rows), "\n", flush=True)
     if max(args.accounts) >= 100:
-        throttled_accounts(folder, environment, free, max(args.accounts), args)
+        throttled_accounts(folder, environment, free, min(max(args.accounts), THROTTLED), args)
 
 
 def throttled_accounts(
