@@ -7,6 +7,7 @@ import heapq
 import math
 import random
 import statistics
+from abc import ABC, abstractmethod
 from collections import deque
 from itertools import count
 from multiprocessing import Pool
@@ -99,7 +100,7 @@ class AtOnce:
         self._active -= 1
 
 
-class Scenario:
+class Scenario(ABC):
     """A server with a hidden limit. nominal: starts a second that its documentation would name. wire: seconds that a
     request takes to the server, and its answer back: at least, and the mean of what is added to it."""
 
@@ -116,8 +117,9 @@ class Scenario:
         self.random = randomness
         self.policy: Any = self.make()
 
+    @abstractmethod
     def make(self) -> Any:
-        raise NotImplementedError
+        """The policy, as it is at first."""
 
     def permitted(self, at: float) -> float:
         """Requests a second."""

@@ -118,6 +118,10 @@ def crawled(source: str) -> Callable[[AwsProxy], None]:
     return run
 
 
+def scripted(what: str, threads: int) -> Callable[[AwsProxy], None]:
+    return lambda proxy: getattr(Script(proxy.url, threads), what)()
+
+
 def measured(org: Organization, run: Callable[[AwsProxy], object]) -> list[str]:
     with AwsProxy(org.address, latency=LATENCY, most_at_once=AT_ONCE) as proxy:
         proxy.management = MANAGEMENT
@@ -142,8 +146,7 @@ def compare() -> None:
         for what, source in (("tree", "aws_org"), ("contacts", "aws_contacts")):
             rows: list[Sequence[object]] = []
             for threads in (1, 4, 8):
-                run = lambda proxy, threads=threads, what=what: getattr(Script(proxy.url, threads), what)()  # noqa: E731
-                rows.append([f"script, {threads} threads", *measured(org, run)])
+                rows.append([f"script, {threads} threads", *measured(org, scripted(what, threads))])
             rows.append(["crawlerd", *measured(org, crawled(source))])
             print(f"\n{what} of 120 accounts\n\n{table(header, rows)}", flush=True)
     print(f"\n{others}")

@@ -83,14 +83,18 @@ class Session:
         self._session.mount("http://", HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0))
 
     def open(self, _: object, account: AccountSpec) -> Any:
-        class Api:
-            def get(api, path: str, params: dict[str, Any]) -> Any:  # noqa: N805
-                url, headers = account.base_url + path, {"Authorization": f"Bearer {account.secret}"}
-                response = self._session.get(url, params=params, headers=headers, timeout=60, allow_redirects=False)
-                response.raise_for_status()
-                return msgspec.json.decode(response.content)
+        return _Api(self._session, account)
 
-        return Api()
+
+class _Api(NamedTuple):
+    session: requests.Session
+    account: AccountSpec
+
+    def get(self, path: str, params: dict[str, Any]) -> Any:
+        url, headers = self.account.base_url + path, {"Authorization": f"Bearer {self.account.secret}"}
+        response = self.session.get(url, params=params, headers=headers, timeout=60, allow_redirects=False)
+        response.raise_for_status()
+        return msgspec.json.decode(response.content)
 
 
 def spent(process: psutil.Process) -> float:

@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import contextmanager, redirect_stdout
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -151,9 +152,7 @@ def demo(
     from rich.console import Console
 
     with exit_codes():
-        try:
-            import aiohttp  # noqa: F401 - the local API, in a process of its own, needs it
-        except ModuleNotFoundError:
+        if find_spec("aiohttp") is None:  # which the local API needs, in a process of its own
             fail("the demo's local API needs aiohttp: pip install 'crawlerd[demo]'", EXIT_FAILED)
         from crawlerd.demo import command
         from crawlerd.progress import log_to

@@ -185,7 +185,7 @@ class AwsProxy:
             self.seen.append(request._replace(fault=fault.code if fault else ""))
         try:
             if self.latency:
-                time.sleep(self.latency)
+                time.sleep(self.latency)  # as the network would
             if fault:
                 return _error(fault)
             if own := self.own(request):

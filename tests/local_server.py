@@ -6,6 +6,7 @@ import asyncio
 import socket
 import struct
 import threading
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class LocalServer:
+class LocalServer(ABC):
     """Answers with `respond` from entering to leaving the context. url: without a slash at its end."""
 
     def __init__(self) -> None:
@@ -22,8 +23,8 @@ class LocalServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
-    async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
-        raise NotImplementedError
+    @abstractmethod
+    async def respond(self, request: web.BaseRequest) -> web.StreamResponse: ...
 
     def ask(self, function: Callable[[], Any]) -> Any:
         """Its value, taken between two steps of the server."""

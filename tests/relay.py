@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from threaded_server import Handler, ThreadedServer
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Self
 
 
 class Answer(NamedTuple):
@@ -32,7 +31,7 @@ class Seen(NamedTuple):
     key: str = ""
 
 
-class Relay:
+class Relay(ThreadedServer):
     """script: called with the path of each request on that request's own thread; it may wait there, and returns an
     Answer, or None to ask the API. key: what the API is asked with, instead of the client's. seen: what was answered,
     in that order."""
@@ -43,13 +42,10 @@ class Relay:
         self._netloc = urlsplit(target).netloc
         self._script = script
         self.seen: list[Seen] = []
-        self._lock = threading.Lock()
         relay = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
+        class Answering(Handler):
+            def respond(self) -> None:
                 arrived = time.monotonic()
                 path = self.path.partition("?")[0]
                 answer = relay._script(path) or relay._ask(
@@ -58,19 +54,9 @@ class Relay:
                 with relay._lock:
                     sent_with = self.headers.get("Authorization", "")
                     relay.seen.append(Seen(path, arrived, time.monotonic(), answer.status, sent_with))
-                self.send_response(answer.status)
-                for name, value in {"Content-Type": "application/json", **answer.headers}.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(answer.body)))
-                self.end_headers()
-                self.wfile.write(answer.body)
+                self.answer(answer.status, answer.headers, answer.body)
 
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._server = _Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        super().__init__(Answering)
 
     def _ask(self, target: str, authorization: str) -> Answer:
         connection = HTTPConnection(self._netloc, timeout=10)
@@ -85,21 +71,3 @@ class Relay:
         """The requests for one path, in the order of their answers."""
         with self._lock:
             return [each for each in self.seen if each.path == path]
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that was killed is part of the tests."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from threaded_server import Handler, ThreadedServer
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from typing import Self
 
 
 class Request(NamedTuple):
@@ -37,7 +36,7 @@ def objects(count: int, prefix: str = "o") -> list[dict[str, Any]]:
     return [{"id": f"{prefix}{number}", "number": number} for number in range(count)]
 
 
-class RestApi:
+class RestApi(ThreadedServer):
     """lists: records by path; `/p/*/c` is the list below each record of `/p`, whose records the function of the
     record's id makes. A request is answered by `script`, if it returns an Answer, else with a page of the list; `page`
     pages it. requests: all that were answered.
@@ -47,13 +46,10 @@ class RestApi:
         self.lists: dict[str, list[dict[str, Any]] | Callable[[str], list[dict[str, Any]]]] = {}
         self.script = script
         self.requests: list[Request] = []
-        self._lock = threading.Lock()
         api = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
+        class Answering(Handler):
+            def respond(self) -> None:
                 parts = urlsplit(self.path)
                 request = Request(
                     self.command,
@@ -67,21 +63,9 @@ class RestApi:
                     api.requests.append(request)
                 answer = api.script(request) or api.page(request)
                 body = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
-                self.send_response(answer.status)
-                for name, value in {"Content-Type": "application/json", **answer.headers}.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                self.answer(answer.status, answer.headers, body)
 
-            do_POST = do_GET  # noqa: N815 - http.server looks for this name
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._server = _Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        super().__init__(Answering)
 
     def page(self, request: Request) -> Answer:
         """The way of paging is the path's first part: /offset/items is the list /items, paged by offset."""
@@ -127,24 +111,6 @@ class RestApi:
     def asked(self, path: str) -> list[Request]:
         with self._lock:
             return [each for each in self.requests if each.path == path]
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that was killed is part of the tests."""
 
 
 def running(**lists: Any) -> Iterator[RestApi]:

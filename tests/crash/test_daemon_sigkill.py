@@ -109,7 +109,7 @@ def test_a_days_quota_outlives_kills(api: Server, install: Callable[..., Install
 
     def is_used_up() -> bool:
         before = requests_of(api)
-        time.sleep(0.5)  # nothing tells that nothing comes
+        time.sleep(0.5)  # no event tells that nothing comes any more; `until` has the deadline
         return before >= 36 and requests_of(api) == before
 
     until(is_used_up)

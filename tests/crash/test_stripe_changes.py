@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import requests
-from installation import QUICK, Installation, until
+from installation import QUICK, Installation, Running, until
 
 from crawlerd.demo.objects import STREAMS
 from crawlerd.demo.server import Add, Delete, Edit, Server, running
@@ -90,13 +90,20 @@ def requests_of(server: Server) -> int:
     return server.stats().accounts[1].requests
 
 
+def wait_for_requests(server: Server, count: int, command: Running) -> None:
+    until(lambda: not command.running or requests_of(server) >= count, 60)
+
+
+def wait_for_records(here: Installation, count: int, command: Running) -> None:
+    until(lambda: not command.running or (here.sink_path.exists() and sunk_count(here) > count), 60)
+
+
 def kill_amid_changes(here: Installation, server: Server, dice: random.Random, most: int, times: int) -> int:
     """Starts the import and kills it after up to so many requests, again and again, and changes what the API has."""
     kills = 0
     for _ in range(times):
         command, target = here.start("import", "a1"), requests_of(server) + dice.randint(1, most)
-        while command.running and requests_of(server) < target:
-            time.sleep(0.005)
+        wait_for_requests(server, target, command)
         change(server, dice)
         if command.running:
             command.kill()
@@ -132,8 +139,7 @@ def test_objects_that_go_while_their_list_is_read_cost_no_others(install: Callab
         command = here.start("import", "a1")
         gone: set[str] = set()
         for count in range(0, 1200, 100):
-            while command.running and not (here.sink_path.exists() and sunk_count(here) > count):
-                time.sleep(0.002)
+            wait_for_records(here, count, command)
             # the last of the page that came last, of whichever window
             last = here.select("SELECT id FROM stripe_charges ORDER BY rowid DESC LIMIT 1", path=here.sink_path)[0][0]
             if last not in gone:

@@ -124,7 +124,7 @@ def odd(number):
             os.kill(os.getpid(), signal.SIGKILL)
         case 22:
             ctypes.string_at(0)
-    time.sleep(0.01)
+    time.sleep(0.01)  # as an API would, so that others run beside it
 """,
     )
     assert done.code == 3
@@ -205,7 +205,7 @@ def odd(number):
     tried = Path({str(here.folder / "tried")!r}) / str(number)
     again = tried.exists()
     tried.touch()
-    time.sleep(0.03)
+    time.sleep(0.03)  # as an API would, so that others run beside it
     if number == 30 and not again:
         os._exit(1)
     with lock:
