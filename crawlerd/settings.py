@@ -21,7 +21,8 @@ from crawlerd.core.outcome import RetryPolicy
 if TYPE_CHECKING:  # at run time only `load` imports these, since `status` has no use for them
     from collections.abc import Iterator, Mapping
 
-    from crawlerd.core.config import Account, Config, SourceFacts
+    from crawlerd.core.config import Account, Config
+    from crawlerd.core.facts import SourceFacts
     from crawlerd.source import Source, SourceFamily
 
 MIB = 1024 * 1024
@@ -146,7 +147,7 @@ class _Machine:
         self._secrets = secrets
 
     def source(self, name: str) -> SourceFacts:
-        from crawlerd.core.config import SourceFacts
+        from crawlerd.core.facts import SourceFacts
         from crawlerd.core.problems import instead
         from crawlerd.source import SourceFamily
         from crawlerd.sources import load
@@ -248,7 +249,7 @@ class _Machine:
 def _facts(source: Source) -> SourceFacts:
     """ValueError when the source's own limits are none."""
     from crawlerd.core import notation
-    from crawlerd.core.config import SourceFacts
+    from crawlerd.core.facts import SourceFacts
 
     try:
         for texts in (source.limits, source.bucket_limits, *source.by_bucket.values()):

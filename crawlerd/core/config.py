@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
-from functools import cache
-from typing import Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import msgspec
 from pydantic import (
     AfterValidator,
     AliasChoices,
@@ -27,38 +24,13 @@ from pydantic_core import InitErrorDetails
 from crawlerd.core import notation
 from crawlerd.core.account import SinkType
 from crawlerd.core.errors import ConfigurationError
-from crawlerd.core.problems import Location, Table, instead, key_path, one_line, problem
+from crawlerd.core.facts import Asked, Machine, decoded_options, split_options
+from crawlerd.core.problems import Table, instead, key_path, one_line, problem
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
 
 REFERENCE = 'api_key = { env = "ACME_STRIPE_KEY" } or { file = "/a/path" } or { credential = "name" }'
-
-
-class SourceFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the checks need to know of a source. needs_key: its requests carry credentials. buckets: the names that
-    `bucket_limits` may use, None when they depend on the data. options, import_options: see `Source`. family: it is
-    none yet, and an account's options say which of a family; only `options` is known."""
-
-    streams: Collection[str] = ()
-    base_url: str | None = None
-    needs_key: bool = True
-    buckets: Collection[str] | None = None
-    options: type | None = None
-    family: bool = False
-    import_options: type | None = None
-
-
-class Machine(Protocol):
-    """What the checks ask of the machine; a ValueError says in plain words what is wrong."""
-
-    def source(self, name: str) -> SourceFacts: ...
-
-    def described(self, name: str, options: Any) -> SourceFacts:
-        """Of the family's source that an account's options describe. Raises ConfigurationError with problems that are
-        in other files."""
-        ...
-
-    def secret(self, kind: Literal["env", "file", "credential"], name: str) -> str:
-        """The secret itself."""
-        ...
 
 
 def parse(document: Mapping[str, Any], file: str, machine: Machine) -> Config:
@@ -67,7 +39,7 @@ def parse(document: Mapping[str, Any], file: str, machine: Machine) -> Config:
     Raises ConfigurationError with all problems at once, each `file: key: what is wrong and what to write`. No
     problem quotes a value that could be a secret.
     """
-    asked = _Asked(document, machine)
+    asked = Asked(document, machine)
     try:
         config = Config.model_validate(document, context=asked)
         problems = list(_contradictions(config))
@@ -77,62 +49,6 @@ def parse(document: Mapping[str, Any], file: str, machine: Machine) -> Config:
     if problems:
         raise ConfigurationError(problems)
     return config
-
-
-class _Asked:
-    """The validation context: what a check looks at besides its own value. current: the facts of the account that is
-    being checked. elsewhere: problems in other files, in order, none twice."""
-
-    def __init__(self, document: Mapping[str, Any], machine: Machine) -> None:
-        self.document, self.machine = document, machine
-        self.current: SourceFacts | None = None
-        self.elsewhere: dict[str, None] = {}
-
-    def import_facts(self, table: object) -> SourceFacts | None:
-        """Of the source of an import table's account."""
-        name = table.get("account") if isinstance(table, dict) else None
-        return self.facts(self.table("accounts").get(name)) if isinstance(name, str) else None
-
-    def entry(self, account: object) -> SourceFacts | None:
-        """Of an account table's entry point; None when that is wrong, which is reported where it stands."""
-        name = account.get("source") if isinstance(account, dict) else None
-        try:
-            return self.machine.source(name) if isinstance(name, str) else None
-        except ValueError:
-            return None
-
-    def facts(self, account: object) -> SourceFacts | None:
-        """Of an account table's source; None when that is wrong."""
-        facts = self.entry(account)
-        if facts is None or not facts.family or facts.options is None or not isinstance(account, dict):
-            return facts
-        try:
-            name, (options, _) = account["source"], _apart(account, facts.options)
-            return self.described(name, _decoded(options, facts.options, name))
-        except (ValueError, ConfigurationError):
-            return None
-
-    def described(self, name: str, options: Any) -> SourceFacts:
-        try:
-            return self.machine.described(name, options)
-        except ValueError as error:
-            raise ValueError(f"an option of the source {name} is wrong: {error}") from None
-
-    def own_keys(self, location: Location) -> list[str]:
-        """What a table may have beside the usual keys."""
-        match location:
-            case "accounts", str(name), *_:
-                facts = self.entry(self.table("accounts").get(name))
-                return _keys(facts.options) if facts else []
-            case "imports", str(name), *_:
-                facts = self.import_facts(self.table("imports").get(name))
-                return _keys(facts.import_options) if facts else []
-        return []
-
-    def table(self, kind: str) -> Mapping[str, Any]:
-        """The tables of a kind by name, valid or not: accounts, sinks or imports."""
-        tables = self.document.get(kind)
-        return tables if isinstance(tables, dict) else {}
 
 
 def _bucket_limits(value: object) -> dict[str, Any]:
@@ -202,19 +118,19 @@ class Account(Table):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _set_options_apart(
+    def _set_optionssplit_options(
         cls, table: Any, validate: ModelWrapValidatorHandler[Account], info: ValidationInfo[Any]
     ) -> Account:
         asked = info.context
         asked.current = entry = asked.entry(table)
         if entry is None or entry.options is None:
             return validate(table)
-        options, usual = _apart(table, entry.options)
+        options, usual = split_options(table, entry.options)
         if entry.family:
             asked.current = None  # as long as it is not known, it asks for nothing
         problem = None
         try:
-            decoded = _decoded(options, entry.options, table["source"])
+            decoded = decoded_options(options, entry.options, table["source"])
             if entry.family:
                 asked.current = asked.described(table["source"], decoded)
         except ConfigurationError as error:
@@ -299,18 +215,18 @@ class Import(Table):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _set_options_apart(
+    def _set_optionssplit_options(
         cls, table: Any, validate: ModelWrapValidatorHandler[Import], info: ValidationInfo[Any]
     ) -> Import:
         facts = info.context.import_facts(table)
         if facts is None or facts.import_options is None:
             return validate(table)
         accounts = info.context.table("accounts")
-        given, usual = _apart(table, facts.import_options)
+        given, usual = split_options(table, facts.import_options)
         options: Any = None
         problem = None
         try:
-            options = _decoded(given, facts.import_options, accounts[table["account"]]["source"])
+            options = decoded_options(given, facts.import_options, accounts[table["account"]]["source"])
         except ValueError as error:
             problem = error
         if problem or (hasattr(options, "needs_sink") and not options.needs_sink()):
@@ -354,30 +270,6 @@ class Config(Table):
 
 
 TABLES: Mapping[str, type[Table]] = {"daemon": Daemon, "accounts": Account, "sinks": Sink, "imports": Import}
-
-
-@cache  # thousands of accounts may be of one source
-def _keys(options: type | None) -> list[str]:
-    if options is None:
-        return []
-    shape = msgspec.inspect.type_info(options)
-    if not isinstance(shape, msgspec.inspect.StructType | msgspec.inspect.DataclassType):
-        raise TypeError(f"a source's options must be a msgspec.Struct or a dataclass, not {options}")
-    return [field.encode_name for field in shape.fields]
-
-
-def _apart(table: Mapping[str, Any], options: type) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A table's keys that the source declares, and the others."""
-    keys = _keys(options)
-    return {key: table[key] for key in keys if key in table}, {k: v for k, v in table.items() if k not in keys}
-
-
-def _decoded(given: Mapping[str, Any], options: type, source: str) -> Any:
-    try:
-        return msgspec.convert(given, options)
-    except msgspec.ValidationError as error:
-        problem = f"an option of the source {source} is wrong: {error}"
-        raise ValueError(problem.replace("`", '"').replace("$.", "")) from None
 
 
 def _no_account(name: str, given: Mapping[str, Any], accounts: Collection[str]) -> InitErrorDetails:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from crawlerd.core import notation
-from crawlerd.core.config import TABLES, Config, SourceFacts, parse
+from crawlerd.core.config import TABLES, Config, parse
 from crawlerd.core.errors import ConfigurationError
+from crawlerd.core.facts import SourceFacts
 from crawlerd.sources import load, source_names
 
 REFERENCE_PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
