@@ -6,9 +6,8 @@ import re
 from base64 import b64encode
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 import msgspec
@@ -30,21 +29,19 @@ from crawlerd.source import (
     Sweep,
     TaskArgs,
     Throttled,
-    Transient,
 )
 from crawlerd.sources.http import Delivery, Item, deliveries, item
+from crawlerd.sources.mailchimp_pages import PAGE, Objects, behind, is_last, page_of, seconds, tail_of, time_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from crawlerd.source import FirstOutput
 
-PAGE = 1000  # objects, the most that the API gives at once
 OVERLAP_SECONDS = 60.0  # read again before the last change that was read: changes may show late
 REMEMBERED = 10_000  # versions of a list that were delivered lately, so that the overlap does not deliver them again
 
 Phase = Literal["whole", "first", "before", "after"]
-Objects = list[dict[str, Any]]
 
 
 class MailchimpImport(msgspec.Struct, frozen=True):
@@ -177,7 +174,7 @@ class Members(TaskArgs, kind="mailchimp.members"):
 
 
 def _first_page(key: str, job: Job, synced: Synced) -> Members:
-    overlap = _text(_seconds(synced.since) - OVERLAP_SECONDS) if synced.since else ""
+    overlap = time_text(seconds(synced.since) - OVERLAP_SECONDS) if synced.since else ""
     return Members(
         key,
         job,
@@ -192,22 +189,22 @@ def _first_page(key: str, job: Job, synced: Synced) -> Members:
 @mailchimp.handles(Members, sequential=True)
 def members(api: Api, args: Members) -> Iterator[Output]:
     path = f"/lists/{quote(args.list, safe='')}/members"
-    page, total = _page(api, path, "members", "last_changed", args.skip, args.since)
-    times = [_seconds(each.get("last_changed")) for each in page]
+    page, total = page_of(api, path, "members", "last_changed", args.skip, args.since)
+    times = [seconds(each.get("last_changed")) for each in page]
     if any(later < earlier for earlier, later in pairwise(times)):
         raise Permanent(f"{path} does not come in the order of last_changed, which was asked for")
-    unread = _after(args.tail, page)
+    unread = behind(args.tail, page)
     if unread is None and args.skip:  # more was edited or deleted since the last page than the tail is long
         yield replace(args, skip=max(0, args.skip - PAGE // 2))
         return
-    done = bisect_right(times, _seconds(args.since)) if args.since else 0  # whether `since` is inclusive or not
+    done = bisect_right(times, seconds(args.since)) if args.since else 0  # whether `since` is inclusive or not
     last, following = len(page), None
-    if not _ended(page, args.skip, total):
+    if not is_last(page, args.skip, total):
         cut = bisect_left(times, times[-1])
         if cut > done:
             last, following = cut, replace(args, since=page[cut - 1]["last_changed"], skip=0, tail=())
         else:
-            tail = _tail(page)
+            tail = tail_of(page)
             following = replace(args, skip=args.skip + len(page) - len(tail), tail=tail)
     unread = max(unread or 0, done)
     yield from _take(args, page[unread:last], times[unread:last], following)
@@ -216,7 +213,7 @@ def members(api: Api, args: Members) -> Iterator[Output]:
 def _take(args: Members, page: Objects, times: list[float], following: Members | None) -> Iterator[Output]:
     """What becomes of the members that a page has brought, and what follows it."""
     job = args.job
-    begun = bisect_left(times, _seconds(job.started))  # from here on they have changed since the run began
+    begun = bisect_left(times, seconds(job.started))  # from here on they have changed since the run began
     late = begun < len(times)
     newest = args.newest
     if args.phase != "after":
@@ -231,7 +228,7 @@ def _take(args: Members, page: Objects, times: list[float], following: Members |
     posts, delivered, odd = _deliveries(args, page, times)
     if not job.records:  # else it is the record that cannot be imported, which the run tells
         yield from odd
-    least = _seconds(newest) - OVERLAP_SECONDS if newest else 0.0
+    least = seconds(newest) - OVERLAP_SECONDS if newest else 0.0
     synced = Synced(newest, tuple(each for each in delivered if each[0] >= least)[-REMEMBERED:])
     if following is None and newest:
         stream = "late" if args.phase == "after" else "members"
@@ -241,7 +238,7 @@ def _take(args: Members, page: Objects, times: list[float], following: Members |
         following = replace(following, phase=phase, newest=newest, delivered=synced.delivered)
     tasks: list[TaskArgs | ForAccount] = [*posts, *([following] if following else [])]
     if args.phase == "first" and (following or late):
-        since = _text(_seconds(job.started) - 1)
+        since = time_text(seconds(job.started) - 1)
         then = replace(args, phase="after", since=since, skip=0, tail=(), newest=newest)
         yield Gather(tasks, then=then)
     elif args.phase == "after" and following and posts:
@@ -257,7 +254,7 @@ def _deliveries(
     deliver, delivered = args.job.deliver, list(args.delivered)
     if deliver is None:
         return [], delivered, []
-    since = _seconds(args.deliver_from) if args.deliver_from else 0.0
+    since = seconds(args.deliver_from) if args.deliver_from else 0.0
     first = bisect_left(times, since)
     known = {version for _, version in delivered}
     items: list[Item] = []
@@ -272,7 +269,7 @@ def _deliveries(
         if one.version not in known:
             items.append(one)
             delivered.append((at, one.version))
-    return list(deliveries(deliver, items, _seconds(args.job.started))), delivered, odd
+    return list(deliveries(deliver, items, seconds(args.job.started))), delivered, odd
 
 
 @dataclass(frozen=True)
@@ -290,8 +287,8 @@ class Lists(TaskArgs, kind="mailchimp.lists"):
 
 @mailchimp.handles(Lists, sequential=True)
 def lists(api: Api, args: Lists) -> Iterator[Output]:
-    page, total = _page(api, "/lists", "lists", "date_created", args.skip)
-    unread = _after(args.tail, page)
+    page, total = page_of(api, "/lists", "lists", "date_created", args.skip)
+    unread = behind(args.tail, page)
     if unread is None and args.skip:
         yield replace(args, skip=max(0, args.skip - PAGE // 2))
         return
@@ -301,8 +298,8 @@ def lists(api: Api, args: Lists) -> Iterator[Output]:
             yield Record("lists", key, each)
         if args.job:
             yield _first_page(key, args.job, args.synced.get(key, Synced()))
-    if not _ended(page, args.skip, total):
-        tail = _tail(page)
+    if not is_last(page, args.skip, total):
+        tail = tail_of(page)
         yield replace(args, skip=args.skip + len(page) - len(tail), tail=tail)
 
 
@@ -328,7 +325,7 @@ def first_pages(plan: RunPlan) -> Iterable[FirstOutput]:
     only = () if options.wanted == ("*",) else options.wanted
     due = plan.started_at - float(plan.cursors.get("sweep", "-inf")) >= parse_duration(options.sweep)
     whole = plan.full or (due and plan.has_sink)
-    job = Job(_text(plan.started_at), plan.has_sink, options.deliver, whole, again=plan.full)
+    job = Job(time_text(plan.started_at), plan.has_sink, options.deliver, whole, again=plan.full)
     of_lists, of_members = "lists" in plan.streams and plan.has_sink, "members" in plan.streams
     synced = _synced(plan.cursors)
     tasks: list[TaskArgs] = []
@@ -352,57 +349,7 @@ def _synced(cursors: Mapping[str, str]) -> dict[str, Synced]:
         if stream == "members":
             synced = msgspec.json.decode(value, type=Synced)
             late = msgspec.json.decode(cursors.get(f"late:{key}", "{}"), type=Synced)
-            since = _seconds(synced.since) - OVERLAP_SECONDS
+            since = seconds(synced.since) - OVERLAP_SECONDS
             delivered = [each for each in {*synced.delivered, *late.delivered} if each[0] >= since]
             found[key] = Synced(synced.since, tuple(sorted(delivered)))
     return found
-
-
-def _page(api: Api, path: str, what: str, by: str, skip: int, since: str = "") -> tuple[Objects, int]:
-    """Objects in the order of a field, each with an id, and how many there are without `skip`."""
-    params = {"count": PAGE, "offset": skip, "sort_field": by, "sort_dir": "ASC", "since_last_changed": since or None}
-    body = api.get(path, params | {"exclude_fields": f"{what}._links,_links"})  # most of the bytes
-    found = body.get(what) if isinstance(body, dict) else None
-    if not isinstance(found, list) or not all(
-        isinstance(each, dict) and isinstance(each.get("id"), str) and each["id"] for each in found
-    ):
-        raise Transient(f"wrong body: not {what} with their ids")
-    total = body.get("total_items")
-    return found, total if isinstance(total, int) else 0
-
-
-def _ended(page: Objects, skip: int, total: int) -> bool:
-    """A server may give fewer than were asked for though there are more, and may count what a page leaves out."""
-    return not page or (len(page) < PAGE and skip + len(page) >= total)
-
-
-def _tail(page: Objects) -> tuple[str, ...]:
-    """What the next page will be joined to this one by; never all of it, or nothing would go on."""
-    length = min(len(page) - 1, max(len(page) // 10, min(len(page) // 2, 10)))
-    return tuple(map(_place, page[len(page) - length :]))
-
-
-def _after(tail: Sequence[str], page: Objects) -> int | None:
-    """Where the page goes on behind the tail; None when nothing of the tail is on it."""
-    if not tail:
-        return 0
-    return next((at + 1 for at in range(len(page) - 1, -1, -1) if _place(page[at]) in tail), None)
-
-
-def _place(each: dict[str, Any]) -> str:
-    """What is edited moves to another place."""
-    return f"{each['id']} {each.get('last_changed', '')}"
-
-
-def _seconds(text: object) -> float:
-    """Unix seconds of a time as the API writes it; in UTC when it does not say otherwise."""
-    try:
-        at = datetime.fromisoformat(text if isinstance(text, str) else "")
-    except ValueError:
-        raise Transient("wrong body: a member's last_changed is no time") from None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-
-
-def _text(seconds: float) -> str:
-    """The API's form of Unix seconds, whole ones."""
-    return datetime.fromtimestamp(int(seconds), UTC).isoformat()
