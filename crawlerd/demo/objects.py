@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from crawlerd.demo import shapes
-from crawlerd.demo.shapes import LINES_STRIDE, METHODS_STRIDE, Account, Fields, index_in, line_count, token
+from crawlerd.demo.formula import Account, Fields, index_in, token
+from crawlerd.demo.shapes import LINES_STRIDE, METHODS_STRIDE, line_count
 
 START = 1_672_531_200  # 2023-01-01T00:00:00Z, the oldest object of every stream
 SPAN = 63_072_000  # seconds between the oldest and the newest: two years, so that none lies in the future

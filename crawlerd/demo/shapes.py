@@ -2,77 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-Fields = dict[str, Any]
+from crawlerd.demo.formula import Account, Fields, amount_of, buyer_of, metadata_of, person_of, token
 
 EMBEDDED_LINES = 10  # how many lines Stripe embeds in an invoice
 METHODS_STRIDE = 4  # index of a payment method = its customer's times this, plus its place
 LINES_STRIDE = 256  # index of an invoice line = its invoice's times this, plus its place
 
-# An id is 16 bits of account and 32 of index, scattered by an odd factor that can be inverted.
-_BITS = 48
-_MASK = (1 << _BITS) - 1
-_FACTOR = 0x9E3779B97F4B
-_INVERSE = pow(_FACTOR, -1, 1 << _BITS)
-
-_FIRST = ("Ada", "Zoë", "Łukasz", "Grace", "Mei", "Noor", "Jürgen", "Chidi", "Ana", "Omar", "Siân", "Raj", "Eva", "Bo")
-_LAST = ("Lovelace", "O'Brien", "Świątek", "Hopper", "Tanaka", "Haddad", "Groß", "Okafor", "Souza", "Nguyễn", "Patel")
-_CITY = ("London", "Łódź", "São Paulo", "Osaka", "Zürich", "Lagos", "Reykjavík", "Québec", "Austin")
-_COUNTRY = ("GB", "PL", "BR", "JP", "CH", "NG", "IS", "CA", "US")
 _BRAND = ("visa", "mastercard", "amex")
 _STATUS = ("canceled", "active", "active", "trialing", "past_due")
-
-
-class Account(NamedTuple):
-    """number: 1 to 65,535, as in its key `sk_test_account_<number>`. customers: how many the formula gives it."""
-
-    number: int
-    customers: int
-
-
-def token(number: int, index: int) -> str:
-    """Twelve hexadecimal digits, scattered like Stripe's own, so that a sink's primary key sees random inserts."""
-    return f"{(number << 32 | index) * _FACTOR & _MASK:012x}"
-
-
-def index_in(digits: str) -> int:
-    """The index in a token. ValueError when it is not hexadecimal."""
-    return int(digits, 16) * _INVERSE & 0xFFFF_FFFF
-
-
-def account_in(digits: str) -> int:
-    """The account's number in a token. ValueError when it is not hexadecimal."""
-    return (int(digits, 16) * _INVERSE & _MASK) >> 32
-
-
-def _person(account: Account, index: int) -> Fields:
-    place = index % len(_CITY)
-    return {
-        "address": {
-            "city": _CITY[place],
-            "country": _COUNTRY[place],
-            "line1": f"{index % 250 + 1} High Street",
-            "line2": None,
-            "postal_code": f"{index * 7919 % 100_000:05d}",
-            "state": None,
-        },
-        "email": f"customer{index}@account{account.number}.example",
-        "name": f"{_FIRST[index % len(_FIRST)]} {_LAST[index // 3 % len(_LAST)]}",
-        "phone": f"+4420{index % 100_000_000:08d}",
-    }
-
-
-def _metadata(account: Account, index: int) -> Fields:
-    return {"account": str(account.number), "index": str(index)}
-
-
-def _buyer(account: Account, index: int) -> str:
-    return "cus_" + token(account.number, index % max(1, account.customers))
-
-
-def _amount(index: int) -> int:
-    return 500 + index * 37 % 99_500
 
 
 def customer(account: Account, index: int, created: int) -> Fields:
@@ -80,8 +17,8 @@ def customer(account: Account, index: int, created: int) -> Fields:
         "id": "cus_" + token(account.number, index),
         "object": "customer",
         "created": created,
-        "metadata": _metadata(account, index),
-        **_person(account, index),
+        "metadata": metadata_of(account, index),
+        **person_of(account, index),
         "balance": -500 if index % 11 == 0 else 0,
         "currency": "eur",
         "default_source": None,
@@ -105,9 +42,9 @@ def payment_method(account: Account, index: int, created: int) -> Fields:
         "id": "pm_" + token(account.number, index),
         "object": "payment_method",
         "created": created,
-        "metadata": _metadata(account, index),
+        "metadata": metadata_of(account, index),
         "allow_redisplay": "unspecified",
-        "billing_details": _person(account, owner),
+        "billing_details": person_of(account, owner),
         "card": {
             "brand": _BRAND[index % 3],
             "country": "GB",
@@ -129,15 +66,15 @@ def charge(account: Account, index: int, created: int) -> Fields:
         "id": f"ch_{own}",
         "object": "charge",
         "created": created,
-        "metadata": _metadata(account, index),
-        "amount": _amount(index),
-        "amount_captured": _amount(index),
+        "metadata": metadata_of(account, index),
+        "amount": amount_of(index),
+        "amount_captured": amount_of(index),
         "amount_refunded": 0,
         "balance_transaction": f"txn_{own}",
-        "billing_details": _person(account, index // 2),
+        "billing_details": person_of(account, index // 2),
         "captured": True,
         "currency": "eur",
-        "customer": _buyer(account, index // 2),
+        "customer": buyer_of(account, index // 2),
         "description": None,
         "disputed": False,
         "failure_code": None,
@@ -157,13 +94,13 @@ def payment_intent(account: Account, index: int, created: int) -> Fields:
         "id": "pi_" + token(account.number, index),
         "object": "payment_intent",
         "created": created,
-        "metadata": _metadata(account, index),
-        "amount": _amount(index),
-        "amount_received": _amount(index),
+        "metadata": metadata_of(account, index),
+        "amount": amount_of(index),
+        "amount_received": amount_of(index),
         "capture_method": "automatic",
         "confirmation_method": "automatic",
         "currency": "eur",
-        "customer": _buyer(account, index // 2),
+        "customer": buyer_of(account, index // 2),
         "last_payment_error": None,
         "latest_charge": "ch_" + token(account.number, index),
         "livemode": False,
@@ -177,8 +114,8 @@ def invoice_line(account: Account, index: int, created: int) -> Fields:
     return {
         "id": "il_" + token(account.number, index),
         "object": "line_item",
-        "metadata": _metadata(account, index),
-        "amount": _amount(index),
+        "metadata": metadata_of(account, index),
+        "amount": amount_of(index),
         "currency": "eur",
         "description": f"1 item {index % 97}",
         "discountable": True,
@@ -197,12 +134,12 @@ def subscription(account: Account, index: int, created: int) -> Fields:
         "id": f"sub_{own}",
         "object": "subscription",
         "created": created,
-        "metadata": _metadata(account, index),
+        "metadata": metadata_of(account, index),
         "cancel_at_period_end": False,
         "canceled_at": created + 86_400 if status == "canceled" else None,
         "collection_method": "charge_automatically",
         "currency": "eur",
-        "customer": _buyer(account, index),
+        "customer": buyer_of(account, index),
         "items": {"object": "list", "data": [item], "has_more": False, "url": "/v1/subscription_items"},
         "latest_invoice": None,
         "livemode": False,
@@ -216,7 +153,7 @@ def product(account: Account, index: int, created: int) -> Fields:
         "id": "prod_" + token(account.number, index),
         "object": "product",
         "created": created,
-        "metadata": _metadata(account, index),
+        "metadata": metadata_of(account, index),
         "active": index % 4 != 3,
         "default_price": "price_" + token(account.number, index * 3),
         "description": None,
@@ -232,7 +169,7 @@ def price(account: Account, index: int, created: int) -> Fields:
         "id": "price_" + token(account.number, index),
         "object": "price",
         "created": created,
-        "metadata": _metadata(account, index),
+        "metadata": metadata_of(account, index),
         "active": index % 3 != 2,
         "billing_scheme": "per_unit",
         "currency": "eur",
@@ -240,8 +177,8 @@ def price(account: Account, index: int, created: int) -> Fields:
         "product": "prod_" + token(account.number, index // 3),
         "recurring": {"interval": "month", "interval_count": 1, "usage_type": "licensed"},
         "type": "recurring",
-        "unit_amount": _amount(index),
-        "unit_amount_decimal": str(_amount(index)),
+        "unit_amount": amount_of(index),
+        "unit_amount_decimal": str(amount_of(index)),
     }
 
 
@@ -250,8 +187,8 @@ def refund(account: Account, index: int, created: int) -> Fields:
         "id": "re_" + token(account.number, index),
         "object": "refund",
         "created": created,
-        "metadata": _metadata(account, index),
-        "amount": _amount(index * 20),
+        "metadata": metadata_of(account, index),
+        "amount": amount_of(index * 20),
         "charge": "ch_" + token(account.number, index * 20),
         "currency": "eur",
         "payment_intent": "pi_" + token(account.number, index * 20),
@@ -265,8 +202,8 @@ def dispute(account: Account, index: int, created: int) -> Fields:
         "id": "du_" + token(account.number, index),
         "object": "dispute",
         "created": created,
-        "metadata": _metadata(account, index),
-        "amount": _amount(index * 200),
+        "metadata": metadata_of(account, index),
+        "amount": amount_of(index * 200),
         "charge": "ch_" + token(account.number, index * 200),
         "currency": "eur",
         "evidence": {"customer_name": None, "uncategorized_text": None},
@@ -278,18 +215,18 @@ def dispute(account: Account, index: int, created: int) -> Fields:
 
 
 def balance_transaction(account: Account, index: int, created: int) -> Fields:
-    fee = 25 + _amount(index) * 14 // 1000
+    fee = 25 + amount_of(index) * 14 // 1000
     return {
         "id": "txn_" + token(account.number, index),
         "object": "balance_transaction",
         "created": created,
-        "amount": _amount(index),
+        "amount": amount_of(index),
         "available_on": created + 172_800,
         "currency": "eur",
         "exchange_rate": None,
         "fee": fee,
         "fee_details": [{"amount": fee, "currency": "eur", "description": "processing fees", "type": "stripe_fee"}],
-        "net": _amount(index) - fee,
+        "net": amount_of(index) - fee,
         "reporting_category": "charge",
         "source": "ch_" + token(account.number, index),
         "status": "available",
@@ -302,8 +239,8 @@ def payout(account: Account, index: int, created: int) -> Fields:
         "id": "po_" + token(account.number, index),
         "object": "payout",
         "created": created,
-        "metadata": _metadata(account, index),
-        "amount": 40 * _amount(index),
+        "metadata": metadata_of(account, index),
+        "amount": 40 * amount_of(index),
         "arrival_date": created + 86_400,
         "automatic": True,
         "currency": "eur",
@@ -319,8 +256,8 @@ def transfer(account: Account, index: int, created: int) -> Fields:
         "id": "tr_" + token(account.number, index),
         "object": "transfer",
         "created": created,
-        "metadata": _metadata(account, index),
-        "amount": _amount(index),
+        "metadata": metadata_of(account, index),
+        "amount": amount_of(index),
         "amount_reversed": 0,
         "currency": "eur",
         "destination": f"acct_{token(account.number, 1)}",
@@ -335,7 +272,7 @@ def coupon(account: Account, index: int, created: int) -> Fields:
         "id": token(account.number, index),
         "object": "coupon",
         "created": created,
-        "metadata": _metadata(account, index),
+        "metadata": metadata_of(account, index),
         "amount_off": None,
         "currency": None,
         "duration": "once",
@@ -352,10 +289,10 @@ def credit_note(account: Account, index: int, created: int) -> Fields:
         "id": "cn_" + token(account.number, index),
         "object": "credit_note",
         "created": created,
-        "metadata": _metadata(account, index),
-        "amount": _amount(index),
+        "metadata": metadata_of(account, index),
+        "amount": amount_of(index),
         "currency": "eur",
-        "customer": _buyer(account, index),
+        "customer": buyer_of(account, index),
         "invoice": "in_" + token(account.number, index),
         "lines": {"object": "list", "data": [], "has_more": False, "url": "/v1/credit_notes"},
         "livemode": False,
@@ -374,18 +311,18 @@ def line_count(invoice: int) -> int:
 def invoice(account: Account, index: int, created: int) -> Fields:
     own = token(account.number, index)
     lines = range(index * LINES_STRIDE, index * LINES_STRIDE + line_count(index))
-    total = sum(_amount(line) for line in lines)
+    total = sum(amount_of(line) for line in lines)
     return {
         "id": f"in_{own}",
         "object": "invoice",
         "created": created,
-        "metadata": _metadata(account, index),
+        "metadata": metadata_of(account, index),
         "amount_due": total,
         "amount_paid": total,
         "billing_reason": "subscription_cycle",
         "collection_method": "charge_automatically",
         "currency": "eur",
-        "customer": _buyer(account, index),
+        "customer": buyer_of(account, index),
         "lines": {
             "object": "list",
             "data": [invoice_line(account, line, created) for line in reversed(lines[-EMBEDDED_LINES:])],

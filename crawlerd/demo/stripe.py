@@ -11,9 +11,10 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from crawlerd.demo.formula import Account, Fields, account_in
 from crawlerd.demo.objects import STREAMS, Stream, index_of
 from crawlerd.demo.server import Add, Delete, Edit
-from crawlerd.demo.shapes import Account, Fields, account_in, own_account
+from crawlerd.demo.shapes import own_account
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
