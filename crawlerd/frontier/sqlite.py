@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from crawlerd.core.errors import FrontierError
-from crawlerd.core.outcome import Bury, Complete
+from crawlerd.core.outcome import Complete
 from crawlerd.core.task import Task
 from crawlerd.frontier import groups
 from crawlerd.frontier.change import Change
 from crawlerd.frontier.contract import Bucket, Committed, Run, StartedRun
+from crawlerd.frontier.enqueue import Enqueuer
 from crawlerd.frontier.names import Names
 from crawlerd.frontier.quota import QuotaRows
 from crawlerd.frontier.schema import FILE_NAME, connect, storage_errors, transaction
@@ -44,7 +45,7 @@ class Frontier:
         self.quota_rows = QuotaRows(self._db)
         with storage_errors(self.path, self._db):
             self._names = Names(self._db)
-        self._next_seq: int = self._read("SELECT value FROM next_seq")[0][0]
+            self._enqueuer = Enqueuer(self._db, self._names, self._execute)
         self._purging: list[int] = [
             run
             for (run,) in self._read(
@@ -138,8 +139,8 @@ class Frontier:
             ).get
             change = Change(now)
             change.runs[run].open = 0
-            members = self._open(change, [(run, account, gather, 0) for gather in gathers])
-            self._add(change, [*((run, account, task, 0) for task in tasks), *members])
+            members = self._enqueuer.open(change, [(run, account, gather, 0) for gather in gathers])
+            self._enqueuer.add(change, [*((run, account, task, 0) for task in tasks), *members])
             return StartedRun(run, self._apply(change).ended)
 
     def run(self, number: int) -> Run:
@@ -261,8 +262,8 @@ class Frontier:
         with self._transaction():
             self._remove(change)
             if gathers:  # what others wait for goes first
-                children = self._open(change, gathers) + children
-            self._add(change, children)
+                children = self._enqueuer.open(change, gathers) + children
+            self._enqueuer.add(change, children)
             self._wake(change, due)
             if charge is not None:
                 charge()
@@ -299,85 +300,6 @@ class Frontier:
         )
         if change.gone and self._db.changes() != len(change.gone):
             raise FrontierError(f"{self.path}: a task that was worked on is not in `ready`; nothing was written")
-
-    def _open(
-        self, change: Change, gathers: Sequence[tuple[int, int, NewGather, int]]
-    ) -> list[tuple[int, int, NewTask, int]]:
-        """New groups of (run, account, …, the group they are inside of). Returns their tasks, which are to be added."""
-        rows, members = [], []
-        for run, account, gather, parent in gathers:
-            then = gather.then
-            bucket = self._names.bucket(self._account_for(change, run, account, then), then.bucket)
-            kind = self._names.kind(then.kind)
-            rows.append((self._next_seq, run, parent, gather.if_dead, bucket, then.priority, kind, then.payload))
-            members += [(run, account, task, self._next_seq) for task in gather.tasks]
-            change.runs[run].open += 1
-            change.runs[run].waiting += 1
-            change.groups[self._next_seq].open += 0  # it may have ended already
-            if parent:
-                change.groups[parent].open += 1
-            self._next_seq += 1
-        self._execute(
-            "INSERT INTO gather(id, run, parent, if_dead, bucket, priority, kind, payload) SELECT value->>0, "
-            "value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7 FROM json_each(?)",
-            rows,
-        )
-        self._db.execute("UPDATE next_seq SET value = ?", (self._next_seq,))
-        return members
-
-    def _add(self, change: Change, tasks: Sequence[tuple[int, int, NewTask, int]]) -> None:
-        """New tasks of (run, account, …, group); one that must be unique in its run and was there before is left
-        out."""
-        if not tasks:
-            return
-        keys = [(run, self._key(run, account, task)) if task.unique else None for run, account, task, _ in tasks]
-        before = {
-            (run, key)
-            for run, key in self._execute(
-                "SELECT j.value->>0, j.value->>1 FROM json_each(?) AS j "
-                "JOIN seen ON seen.run = j.value->>0 AND seen.key = unhex(j.value->>1)",
-                (key for key in keys if key),
-            )
-        }
-        fresh = []
-        for (run, account, task, group), key in zip(tasks, keys, strict=True):
-            if task.account:
-                account = self._account_for(change, run, account, task)
-            bucket, kind = self._names.bucket(account, task.bucket), self._names.kind(task.kind)
-            repeated = key in before
-            if repeated and not task.sequential:
-                continue
-            if key and not repeated:
-                before.add(key)
-                fresh.append(key)
-            if repeated:
-                change.bury(
-                    Task(self._next_seq, bucket, task.priority, run, task.kind, 0, task.payload, group=group),
-                    kind,
-                    Bury(
-                        "the API's cursor repeated: this very page was already asked for in this run",
-                        stream=task.bucket,
-                    ),
-                )
-            else:
-                change.make_ready(bucket, task.priority, self._next_seq, run, kind, 0, task.payload, group)
-                change.runs[run].open += 1
-                if group:
-                    change.groups[group].open += 1
-            self._next_seq += 1
-        self._execute("INSERT INTO seen SELECT value->>0, unhex(value->>1) FROM json_each(?)", fresh)
-        self._db.execute("UPDATE next_seq SET value = ?", (self._next_seq,))
-
-    def _account_for(self, change: Change, run: int, account: int, task: NewTask) -> int:
-        """The account that a new task of a run is for, which is noted when it is not the run's own."""
-        account = self._names.account(account, task)
-        if task.account and self._names.borrows(run, account):
-            change.borrowed.append((run, account))
-        return account
-
-    def _key(self, run: int, account: int, task: NewTask) -> str:
-        number = self._names.account(account, task)
-        return task.key(0 if number == self._names.owner(run) else number)
 
     def _wake(self, change: Change, limit: int) -> None:
         """Delayed tasks that are due become ready."""

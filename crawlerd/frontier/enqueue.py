@@ -1,0 +1,105 @@
+"""How tasks and groups come into the frontier: their numbers, and what was asked for in the same run before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crawlerd.core.outcome import Bury
+from crawlerd.core.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import apsw
+
+    from crawlerd.core.task import NewGather, NewTask
+    from crawlerd.frontier.change import Change
+    from crawlerd.frontier.groups import Execute
+    from crawlerd.frontier.names import Names
+
+
+class Enqueuer:
+    """Used in the frontier's transactions. A number that was given out in one that is rolled back is not used again."""
+
+    def __init__(self, db: apsw.Connection, names: Names, execute: Execute) -> None:
+        self._db, self._names, self._execute = db, names, execute
+        self._next_seq: int = db.execute("SELECT value FROM next_seq").get
+
+    def open(
+        self, change: Change, gathers: Sequence[tuple[int, int, NewGather, int]]
+    ) -> list[tuple[int, int, NewTask, int]]:
+        """New groups of (run, account, …, the group they are inside of). Returns their tasks, which are to be added."""
+        rows, members = [], []
+        for run, account, gather, parent in gathers:
+            then = gather.then
+            bucket = self._names.bucket(self._account_for(change, run, account, then), then.bucket)
+            kind = self._names.kind(then.kind)
+            rows.append((self._next_seq, run, parent, gather.if_dead, bucket, then.priority, kind, then.payload))
+            members += [(run, account, task, self._next_seq) for task in gather.tasks]
+            change.runs[run].open += 1
+            change.runs[run].waiting += 1
+            change.groups[self._next_seq].open += 0  # it may have ended already
+            if parent:
+                change.groups[parent].open += 1
+            self._next_seq += 1
+        self._execute(
+            "INSERT INTO gather(id, run, parent, if_dead, bucket, priority, kind, payload) SELECT value->>0, "
+            "value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7 FROM json_each(?)",
+            rows,
+        )
+        self._db.execute("UPDATE next_seq SET value = ?", (self._next_seq,))
+        return members
+
+    def add(self, change: Change, tasks: Sequence[tuple[int, int, NewTask, int]]) -> None:
+        """New tasks of (run, account, …, group); one that must be unique in its run and was there before is left
+        out."""
+        if not tasks:
+            return
+        keys = [(run, self._key(run, account, task)) if task.unique else None for run, account, task, _ in tasks]
+        before = {
+            (run, key)
+            for run, key in self._execute(
+                "SELECT j.value->>0, j.value->>1 FROM json_each(?) AS j "
+                "JOIN seen ON seen.run = j.value->>0 AND seen.key = unhex(j.value->>1)",
+                (key for key in keys if key),
+            )
+        }
+        fresh = []
+        for (run, account, task, group), key in zip(tasks, keys, strict=True):
+            if task.account:
+                account = self._account_for(change, run, account, task)
+            bucket, kind = self._names.bucket(account, task.bucket), self._names.kind(task.kind)
+            repeated = key in before
+            if repeated and not task.sequential:
+                continue
+            if key and not repeated:
+                before.add(key)
+                fresh.append(key)
+            if repeated:
+                change.bury(
+                    Task(self._next_seq, bucket, task.priority, run, task.kind, 0, task.payload, group=group),
+                    kind,
+                    Bury(
+                        "the API's cursor repeated: this very page was already asked for in this run",
+                        stream=task.bucket,
+                    ),
+                )
+            else:
+                change.make_ready(bucket, task.priority, self._next_seq, run, kind, 0, task.payload, group)
+                change.runs[run].open += 1
+                if group:
+                    change.groups[group].open += 1
+            self._next_seq += 1
+        self._execute("INSERT INTO seen SELECT value->>0, unhex(value->>1) FROM json_each(?)", fresh)
+        self._db.execute("UPDATE next_seq SET value = ?", (self._next_seq,))
+
+    def _account_for(self, change: Change, run: int, account: int, task: NewTask) -> int:
+        """The account that a new task of a run is for, which is noted when it is not the run's own."""
+        account = self._names.account(account, task)
+        if task.account and self._names.borrows(run, account):
+            change.borrowed.append((run, account))
+        return account
+
+    def _key(self, run: int, account: int, task: NewTask) -> str:
+        number = self._names.account(account, task)
+        return task.key(0 if number == self._names.owner(run) else number)
