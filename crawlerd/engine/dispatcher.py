@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import random
 import selectors
 import threading
 import time
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING, get_args
 
 import msgspec
 
-from crawlerd.core.outcome import CRASHES, Bury, Complete, Crash, Defer, Outcome, Pause, Retry
+from crawlerd.core.outcome import Complete, Crash, Outcome
 from crawlerd.core.task import Handout, Task
+from crawlerd.engine.judge import Judge
 from crawlerd.engine.pool import Pool, WorkerProcess
 from crawlerd.engine.queues import Choice, Guard
 from crawlerd.frontier.contract import Settled
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from crawlerd.core.outcome import Result
     from crawlerd.engine.clock import Clock
-    from crawlerd.engine.queues import AccountQueue, BucketQueue
+    from crawlerd.engine.queues import BucketQueue
     from crawlerd.engine.store import Store
     from crawlerd.engine.wire import Setup
     from crawlerd.engine.workbench import Workbench
@@ -37,7 +37,6 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25  # between looks at workers and leases when nothing happens
 TIDY_SECONDS, TIDY_SOON = 10.0, 2.0  # soon: while buckets sleep that could be leased from
-LONG_WAIT = 60.0  # seconds; what an API asks for beyond that is logged, for nobody could tell it from standing still
 WAKE_BUCKETS = 256  # at once
 TURN_LEASES = 32  # leases that an account without limits gets before it is another's turn
 
@@ -79,7 +78,8 @@ class Dispatcher:
         on_fatal: Callable[[BaseException], None],
     ) -> None:
         self._bench, self._store, self._clock, self._lease_seconds = bench, store, clock, lease_seconds
-        self._on_guard, self._on_pause, self._on_fatal = on_guard, on_pause, on_fatal
+        self._on_fatal = on_fatal
+        self._judge = Judge(bench, store, clock, on_guard=on_guard, on_pause=on_pause)
         self._inbox: deque[Callable[[float], None]] = deque()
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._selector = selectors.DefaultSelector()
@@ -91,7 +91,6 @@ class Dispatcher:
         self._next_watch = 0.0
         self._next_tidy = 0.0
         self._settled: list[Settled] = []
-        self._random = random.Random()  # noqa: S311 - jitter
         self._waking = False
         self._draining = False
         self._stopping = False
@@ -335,64 +334,10 @@ class Dispatcher:
     def _conclude(
         self, choice: Choice, task: Task, stamp: Stamp, outcome: Outcome, now: float, *, sent_at: float = 0.0
     ) -> None:
-        account, bucket = choice.account, choice.bucket
         self.outcomes[NAMES[type(outcome)]] += 1
-        if isinstance(outcome, Complete):
-            if choice.limited:
-                account.limiter.succeeded()
-                if bucket is not None:
-                    bucket.limiter.succeeded()
-        elif isinstance(outcome, Defer):
-            self._throttle(choice, outcome, now, sent_at)
-        elif isinstance(outcome, Pause) and bucket is not None:
-            self._paused(account, outcome.error, now)
-        # A task that made no request shows nothing of what the API permits.
-        self._bench.answered(choice, stamp, outcome if sent_at or not isinstance(outcome, Complete) else None, now)
-        self._bench.finish(choice, now)
-        if bucket is None:
-            self._conclude_guard(account, outcome, now)
-            return
-        if isinstance(outcome, Defer | Pause):
-            self._bench.give_back(choice, task, now)
-        self._settle(task, account.id, outcome)
-
-    def _throttle(self, choice: Choice, outcome: Defer, now: float, sent_at: float) -> None:
-        limiter = self._bench.throttled_by(choice, outcome)
-        before = max(limiter.blocked_until, now)
-        limiter.throttled(sent_at, now, outcome.retry_after, self._random.random())
-        if (wait := limiter.blocked_until - before) >= LONG_WAIT:
-            log.warning("account %s: %s: waiting for %.0f s", choice.account.name, outcome.error, wait)
-        if limiter.blocked_until > now:
-            bucket, until = choice.bucket, limiter.blocked_until - now + self._clock.now()
-            blocks_one = bucket is not None and limiter is bucket.limiter
-            for number in [bucket.id] if bucket is not None and blocks_one else choice.account.buckets:
-                self._store.block(number, until)
-
-    def _conclude_guard(self, account: AccountQueue, outcome: Outcome, now: float) -> None:
-        guard = account.guard
-        if guard is None:
-            return
-        match outcome:
-            case Complete():
-                self._on_guard(account.id, outcome.identity)  # nothing starts before its answer
-            case Retry():
-                guard.at = now + outcome.delay
-                log.warning("account %s: %s (attempt %d)", account.name, outcome.error, guard.failed())
-            case Defer():
-                guard.leased = False
-            case Crash():
-                if guard.failed() >= CRASHES:
-                    self._paused(account, outcome.error, now)
-            case Pause() | Bury():
-                self._paused(account, outcome.error, now)
-        self._bench.place(account, now)
-
-    def _paused(self, account: AccountQueue, reason: str, now: float) -> None:
-        if account.paused is None:
-            log.error("account %s is paused: %s", account.name, reason)
-            account.guard, account.paused = None, reason
-            self._bench.place(account, now)
-            self._on_pause(account.id, reason)
+        self._judge.conclude(choice, task, stamp, outcome, now, sent_at)
+        if choice.bucket is not None:
+            self._settle(task, choice.account.id, outcome)
 
     # workers
 

@@ -1,0 +1,99 @@
+"""What the outcome of an attempt means for its account: for its pace, its check of credentials, its pause."""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import TYPE_CHECKING
+
+from crawlerd.core.outcome import CRASHES, Bury, Complete, Crash, Defer, Pause, Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crawlerd.core.outcome import Outcome
+    from crawlerd.core.task import Task
+    from crawlerd.engine.clock import Clock
+    from crawlerd.engine.queues import AccountQueue, Choice
+    from crawlerd.engine.store import Store
+    from crawlerd.engine.workbench import Workbench
+    from crawlerd.ratelimit.window import Stamp
+
+log = logging.getLogger(__name__)
+
+LONG_WAIT = 60.0  # seconds; what an API asks for beyond that is logged, for nobody could tell it from standing still
+
+
+class Judge:
+    """Used by the dispatcher's thread alone. on_guard, on_pause: see `Dispatcher`."""
+
+    def __init__(
+        self,
+        bench: Workbench,
+        store: Store,
+        clock: Clock,
+        *,
+        on_guard: Callable[[int, str | None], None],
+        on_pause: Callable[[int, str], None],
+    ) -> None:
+        self._bench, self._store, self._clock = bench, store, clock
+        self._on_guard, self._on_pause = on_guard, on_pause
+        self._random = random.Random()  # noqa: S311 - jitter
+
+    def conclude(self, choice: Choice, task: Task, stamp: Stamp, outcome: Outcome, now: float, sent_at: float) -> None:
+        """An attempt has ended. sent_at: when its request was sent, 0 when it sent none or nobody knows."""
+        account, bucket = choice.account, choice.bucket
+        if isinstance(outcome, Complete):
+            if choice.limited:
+                account.limiter.succeeded()
+                if bucket is not None:
+                    bucket.limiter.succeeded()
+        elif isinstance(outcome, Defer):
+            self._throttle(choice, outcome, now, sent_at)
+        elif isinstance(outcome, Pause) and bucket is not None:
+            self._paused(account, outcome.error, now)
+        # A task that made no request shows nothing of what the API permits.
+        self._bench.answered(choice, stamp, outcome if sent_at or not isinstance(outcome, Complete) else None, now)
+        self._bench.finish(choice, now)
+        if bucket is None:
+            self._conclude_guard(account, outcome, now)
+        elif isinstance(outcome, Defer | Pause):
+            self._bench.give_back(choice, task, now)
+
+    def _throttle(self, choice: Choice, outcome: Defer, now: float, sent_at: float) -> None:
+        limiter = self._bench.throttled_by(choice, outcome)
+        before = max(limiter.blocked_until, now)
+        limiter.throttled(sent_at, now, outcome.retry_after, self._random.random())
+        if (wait := limiter.blocked_until - before) >= LONG_WAIT:
+            log.warning("account %s: %s: waiting for %.0f s", choice.account.name, outcome.error, wait)
+        if limiter.blocked_until > now:
+            bucket, until = choice.bucket, limiter.blocked_until - now + self._clock.now()
+            blocks_one = bucket is not None and limiter is bucket.limiter
+            for number in [bucket.id] if bucket is not None and blocks_one else choice.account.buckets:
+                self._store.block(number, until)
+
+    def _conclude_guard(self, account: AccountQueue, outcome: Outcome, now: float) -> None:
+        guard = account.guard
+        if guard is None:
+            return
+        match outcome:
+            case Complete():
+                self._on_guard(account.id, outcome.identity)  # nothing starts before its answer
+            case Retry():
+                guard.at = now + outcome.delay
+                log.warning("account %s: %s (attempt %d)", account.name, outcome.error, guard.failed())
+            case Defer():
+                guard.leased = False
+            case Crash():
+                if guard.failed() >= CRASHES:
+                    self._paused(account, outcome.error, now)
+            case Pause() | Bury():
+                self._paused(account, outcome.error, now)
+        self._bench.place(account, now)
+
+    def _paused(self, account: AccountQueue, reason: str, now: float) -> None:
+        if account.paused is None:
+            log.error("account %s is paused: %s", account.name, reason)
+            account.guard, account.paused = None, reason
+            self._bench.place(account, now)
+            self._on_pause(account.id, reason)
