@@ -368,6 +368,4 @@ class Dispatcher:
             if guilty is None or token == guilty:
                 self._conclude(choice, task, leased.stamp, Crash(f"worker {how}"), now)
             else:
-                self._bench.answered(choice, leased.stamp, None, now)
-                self._bench.finish(choice, now)
-                self._bench.give_back(choice, task, now)
+                self._judge.void(choice, task, leased.stamp, now)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from crawlerd.engine.queues import AccountQueue, Choice
     from crawlerd.engine.store import Store
     from crawlerd.engine.workbench import Workbench
+    from crawlerd.ratelimit.limiter import Limiter
     from crawlerd.ratelimit.window import Stamp
 
 log = logging.getLogger(__name__)
@@ -53,15 +54,32 @@ class Judge:
         elif isinstance(outcome, Pause) and bucket is not None:
             self._paused(account, outcome.error, now)
         # A task that made no request shows nothing of what the API permits.
-        self._bench.answered(choice, stamp, outcome if sent_at or not isinstance(outcome, Complete) else None, now)
+        self._answered(choice, stamp, outcome if sent_at or not isinstance(outcome, Complete) else None, now)
         self._bench.finish(choice, now)
         if bucket is None:
             self._conclude_guard(account, outcome, now)
         elif isinstance(outcome, Defer | Pause):
             self._bench.give_back(choice, task, now)
 
+    def void(self, choice: Choice, task: Task, stamp: Stamp, now: float) -> None:
+        """The lease ends through no fault of its task, which is given out again; nobody knows what came of it."""
+        self._answered(choice, stamp, None, now)
+        self._bench.finish(choice, now)
+        self._bench.give_back(choice, task, now)
+
+    def _answered(self, choice: Choice, stamp: Stamp, outcome: Outcome | None, now: float) -> None:
+        """Tells the laws that paced a start what came of it; None: nobody knows. Call before `Workbench.finish`."""
+        throttled = self._throttled_by(choice, outcome).law if isinstance(outcome, Defer) else None
+        for law, sent in stamp.marks:
+            if law is throttled and isinstance(outcome, Defer):
+                law.throttled(sent, now, retry_after=outcome.retry_after, concurrency=outcome.concurrency)
+            elif outcome is None or isinstance(outcome, Retry | Crash | Defer):
+                law.failed(sent, now)
+            else:
+                law.accepted(sent, now)
+
     def _throttle(self, choice: Choice, outcome: Defer, now: float, sent_at: float) -> None:
-        limiter = self._bench.throttled_by(choice, outcome)
+        limiter = self._throttled_by(choice, outcome)
         before = max(limiter.blocked_until, now)
         limiter.throttled(sent_at, now, outcome.retry_after, self._random.random())
         if (wait := limiter.blocked_until - before) >= LONG_WAIT:
@@ -71,6 +89,17 @@ class Judge:
             blocks_one = bucket is not None and limiter is bucket.limiter
             for number in [bucket.id] if bucket is not None and blocks_one else choice.account.buckets:
                 self._store.block(number, until)
+
+    def _throttled_by(self, choice: Choice, outcome: Defer) -> Limiter:
+        """The limiter that a 429 concerns: the bucket's or the account's as it says, unless only the other one has a
+        pace to slow."""
+        account, bucket = choice.account, choice.bucket
+        if bucket is None:
+            return account.limiter
+        first, second = bucket.limiter, account.limiter
+        if outcome.scope == "account":
+            first, second = second, first
+        return second if first.law is None and second.law is not None else first
 
     def _conclude_guard(self, account: AccountQueue, outcome: Outcome, now: float) -> None:
         guard = account.guard

@@ -6,7 +6,6 @@ import math
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Literal
 
-from crawlerd.core.outcome import Crash, Defer, Retry
 from crawlerd.core.task import DEFAULT_PRIORITY, Task
 from crawlerd.engine.queues import FIRST_WANT, AccountQueue, BucketQueue, Choice
 from crawlerd.ratelimit.adaptive import Learned
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from crawlerd.core.account import LimitSpec
-    from crawlerd.core.outcome import Outcome
     from crawlerd.ratelimit.quota import Ask, Grant
 
 MOST_WANT = 2048  # task heads of a bucket that are asked for at once
@@ -308,28 +306,6 @@ class Workbench:
         if bucket is not None:
             bucket.limiter.finish(now, choice.cost)
         self.place(account, now)
-
-    def answered(self, choice: Choice, stamp: Stamp, outcome: Outcome | None, now: float) -> None:
-        """Tells the laws that paced a start what came of it; None: nobody knows. Call before `finish`."""
-        throttled = self.throttled_by(choice, outcome).law if isinstance(outcome, Defer) else None
-        for law, sent in stamp.marks:
-            if law is throttled and isinstance(outcome, Defer):
-                law.throttled(sent, now, retry_after=outcome.retry_after, concurrency=outcome.concurrency)
-            elif outcome is None or isinstance(outcome, Retry | Crash | Defer):
-                law.failed(sent, now)
-            else:
-                law.accepted(sent, now)
-
-    def throttled_by(self, choice: Choice, outcome: Defer) -> Limiter:
-        """The limiter that a 429 concerns: the bucket's or the account's as it says, unless only the other one has a
-        pace to slow."""
-        account, bucket = choice.account, choice.bucket
-        if bucket is None:
-            return account.limiter
-        first, second = bucket.limiter, account.limiter
-        if outcome.scope == "account":
-            first, second = second, first
-        return second if first.law is None and second.law is not None else first
 
     def _learn(self, limiter: Limiter) -> None:
         """Keeps what a law has found out since."""
