@@ -147,6 +147,8 @@ class _Machine:
         self._secrets = secrets
 
     def source(self, name: str) -> SourceFacts:
+        if name in self._entries:  # a hundred thousand accounts may ask
+            return self._facts[name]
         from crawlerd.core.facts import SourceFacts
         from crawlerd.core.problems import instead
         from crawlerd.source import SourceFamily
@@ -154,16 +156,15 @@ class _Machine:
 
         if name not in self._installed:
             raise ValueError(f'there is no source "{name}"; {instead(name, self._installed)}')
-        if name not in self._entries:
-            try:
-                entry = load(name)
-            except ConfigurationError as error:
-                raise ValueError("; ".join(error.problems)) from None
-            if isinstance(entry, SourceFamily):
-                self._facts[name] = SourceFacts(options=entry.options, family=True)
-            else:
-                self.sources[name], self._facts[name] = entry, _facts(entry)
-            self._entries[name] = entry
+        try:
+            entry = load(name)
+        except ConfigurationError as error:
+            raise ValueError("; ".join(error.problems)) from None
+        if isinstance(entry, SourceFamily):
+            self._facts[name] = SourceFacts(options=entry.options, family=True)
+        else:
+            self.sources[name], self._facts[name] = entry, _facts(entry)
+        self._entries[name] = entry
         return self._facts[name]
 
     def described(self, name: str, options: Any) -> SourceFacts:

@@ -118,7 +118,7 @@ class Account(Table):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _set_optionssplit_options(
+    def _set_options(
         cls, table: Any, validate: ModelWrapValidatorHandler[Account], info: ValidationInfo[Any]
     ) -> Account:
         asked = info.context
@@ -215,9 +215,7 @@ class Import(Table):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _set_optionssplit_options(
-        cls, table: Any, validate: ModelWrapValidatorHandler[Import], info: ValidationInfo[Any]
-    ) -> Import:
+    def _set_options(cls, table: Any, validate: ModelWrapValidatorHandler[Import], info: ValidationInfo[Any]) -> Import:
         facts = info.context.import_facts(table)
         if facts is None or facts.import_options is None:
             return validate(table)

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.queues import BucketQueue
     from crawlerd.engine.store import Store
-    from crawlerd.engine.wire import Setup
     from crawlerd.engine.workbench import Workbench
     from crawlerd.frontier.contract import Bucket
     from crawlerd.ratelimit.quota import Grant
@@ -67,24 +66,21 @@ class Dispatcher:
         self,
         bench: Workbench,
         store: Store,
-        setup: Setup,
+        pool: Pool,
         clock: Clock,
         *,
-        processes: int,
         lease_seconds: float,
-        max_worker_mb: float,
         on_guard: Callable[[int, str | None], None],
         on_pause: Callable[[int, str], None],
         on_fatal: Callable[[BaseException], None],
     ) -> None:
-        self._bench, self._store, self._clock, self._lease_seconds = bench, store, clock, lease_seconds
+        self._bench, self._store, self._pool, self._clock = bench, store, pool, clock
+        self._lease_seconds = lease_seconds
         self._on_fatal = on_fatal
         self._judge = Judge(bench, store, clock, on_guard=on_guard, on_pause=on_pause)
         self._inbox: deque[Callable[[float], None]] = deque()
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._wakeup, selectors.EVENT_READ)
-        self._pool = Pool(self._selector, setup, processes, max_worker_mb)
+        pool.selector.register(self._wakeup, selectors.EVENT_READ)
         self._leases: dict[int, Leased] = {}
         self._suspects: deque[Choice] = deque()
         self._next_token = 1
@@ -111,7 +107,6 @@ class Dispatcher:
 
     def close(self) -> None:
         """Call last, when nobody can post to it any more."""
-        self._selector.close()
         os.close(self._wakeup)
 
     # called by others
@@ -203,8 +198,7 @@ class Dispatcher:
         except BaseException as error:  # noqa: BLE001 - top of a thread
             self._on_fatal(error)
         finally:
-            for worker in self._pool.workers:
-                worker.kill()
+            self._pool.close()
             self._bench.tidy(time.monotonic())
             self._bench.give_back_quotas()
 
@@ -225,7 +219,7 @@ class Dispatcher:
         wake_at = min(self._bench.next_at(), now + TICK_SECONDS)
         if self._suspects:
             wake_at = min(wake_at, self._suspects[0].free_at(now))
-        for key, events in self._selector.select(max(0.0, wake_at - time.monotonic())):
+        for key, events in self._pool.selector.select(max(0.0, wake_at - time.monotonic())):
             if key.data is None:
                 os.eventfd_read(self._wakeup)
             else:

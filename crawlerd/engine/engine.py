@@ -22,6 +22,7 @@ from crawlerd.engine.clock import Clock
 from crawlerd.engine.dispatcher import Dispatcher
 from crawlerd.engine.memory import give_back_large
 from crawlerd.engine.outlet import Target
+from crawlerd.engine.pool import Pool
 from crawlerd.engine.store import Store
 from crawlerd.engine.wake import Wake
 from crawlerd.engine.wire import Setup
@@ -74,9 +75,19 @@ class Engine:
         self._import_of: dict[int, str] = {}
         state_dir = settings.daemon.state_dir
         self._lock = StateLock(state_dir)
+        _raise_open_files()
+        daemon = settings.daemon
+        pool = Pool(
+            Setup(_by_source(settings), daemon.threads_per_process, settings.descriptions),
+            settings.accounts,
+            processes=daemon.worker_processes,
+            max_worker_mb=daemon.max_worker_memory_bytes / MIB,
+        )
         try:
+            pool.fill(time.monotonic())  # they come up while the frontier is opened
             self._frontier = Frontier(state_dir, now=self.clock.now())
         except BaseException:
+            pool.close()
             self._lock.close()
             raise
         self._sinks: dict[str, Sink] = {}
@@ -93,7 +104,7 @@ class Engine:
             beat=self._lock.beat,
             parts=self.accounts.parts,
         )
-        storage = settings.daemon.limiter_storage
+        storage = daemon.limiter_storage
         self._shared = SharedLimits(storage, now=self.clock.now) if storage else None
         last_alive = self._lock.last_alive
         bench = Workbench(
@@ -112,15 +123,12 @@ class Engine:
             wide=[name for source in settings.sources.values() for name, kind in source.kinds.items() if kind.wide],
             quiet_since=-math.inf if last_alive is None else self.clock.monotonic(last_alive),
         )
-        daemon = settings.daemon
         self.dispatcher = Dispatcher(
             bench,
             self.store,
-            Setup(settings.accounts, daemon.threads_per_process, settings.descriptions),
+            pool,
             self.clock,
-            processes=daemon.worker_processes,
             lease_seconds=daemon.visibility_seconds,
-            max_worker_mb=daemon.max_worker_memory_bytes / MIB,
             on_guard=self.accounts.passed,
             on_pause=self.accounts.refused,
             on_fatal=self._on_fatal,
@@ -138,7 +146,6 @@ class Engine:
         gc.freeze()  # what is here stays; and the many tasks in flight are no garbage, yet each collection walked them
         give_back_large()
         gc.set_threshold(GARBAGE_OBJECTS)
-        _raise_open_files()
         if self._shared:
             self._shared.start()
         self.dispatcher.start()
@@ -304,6 +311,14 @@ def _raise_open_files() -> None:
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         log.info("the limit of open files was %d and is now %d, the most that the system permits", soft, hard)
+
+
+def _by_source(settings: Settings) -> dict[str, list[str]]:
+    """The names of the accounts, by their source's."""
+    names: dict[str, list[str]] = {source: [] for source in settings.sources}
+    for name, spec in settings.accounts.items():
+        names[spec.source].append(name)
+    return names
 
 
 def _learned(rows: Mapping[str, str]) -> dict[str, Learned]:

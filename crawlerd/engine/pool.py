@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from crawlerd.core.task import PART
 from crawlerd.engine.wire import Done, Frames, Ping, Setup, Work, frame, from_worker
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from crawlerd.core.account import AccountSpec
     from crawlerd.core.outcome import Result
     from crawlerd.core.task import Handout
 
@@ -33,10 +37,10 @@ PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 class WorkerProcess:
     """One worker. leases: how many it holds. alone: it performs a suspect, and nothing beside it.
 
-    Its socket never blocks the dispatcher.
+    Its socket never blocks the dispatcher. accounts: all, by name; it is told of each with the first lease.
     """
 
-    def __init__(self, setup: Setup, now: float) -> None:
+    def __init__(self, setup: Setup, accounts: Mapping[str, AccountSpec], now: float) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(  # noqa: S603 - this very interpreter and module
@@ -52,6 +56,8 @@ class WorkerProcess:
         self.up = False
         self.retiring = False
         self.alone = False
+        self._accounts = accounts
+        self._told: set[str] = set()
         self._frames = Frames()
         self._unsent = bytearray()
         self._asked_at: float | None = now
@@ -73,7 +79,9 @@ class WorkerProcess:
 
     def give(self, handouts: list[Handout]) -> None:
         self.leases += sum(len(handout.tasks) for handout in handouts)
-        self.write(frame(Work(handouts)))
+        names = {handout.account.partition(PART)[0] for handout in handouts} - self._told
+        self._told |= names
+        self.write(frame(Work(handouts, [self._accounts[name] for name in names if name in self._accounts])))
 
     def write(self, data: bytes = b"") -> None:
         """Sends what the socket takes; the rest when it is writable again."""
@@ -137,11 +145,14 @@ class WorkerProcess:
 
 
 class Pool:
-    """As many workers as there should be. losses: how many have been lost, or replaced. Used by the dispatcher's thread
-    alone, but for what is read of it."""
+    """As many workers as there should be. losses: how many have been lost, or replaced. selector: waits for what they
+    say. Used by one thread at a time, but for what is read of it."""
 
-    def __init__(self, selector: selectors.BaseSelector, setup: Setup, processes: int, max_worker_mb: float) -> None:
-        self._selector, self._setup, self._processes, self._max_mb = selector, setup, processes, max_worker_mb
+    def __init__(
+        self, setup: Setup, accounts: Mapping[str, AccountSpec], *, processes: int, max_worker_mb: float
+    ) -> None:
+        self._setup, self._accounts, self._processes, self._max_mb = setup, accounts, processes, max_worker_mb
+        self.selector = selectors.DefaultSelector()
         self._next_at = 0.0
         self.workers: list[WorkerProcess] = []
         self.losses = 0
@@ -151,15 +162,15 @@ class Pool:
         if len(self.workers) < self._processes and now >= self._next_at:
             self._next_at = now + RESTART_SECONDS
             for _ in range(self._processes - len(self.workers)):
-                worker = WorkerProcess(self._setup, now)
+                worker = WorkerProcess(self._setup, self._accounts, now)
                 self.workers.append(worker)
-                self._selector.register(worker.socket, selectors.EVENT_READ, worker)
+                self.selector.register(worker.socket, selectors.EVENT_READ, worker)
                 self.listen(worker)
 
     def listen(self, worker: WorkerProcess) -> None:
         """Waits for what it has to say and, if something is unsent, until it takes more."""
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.wants_to_write else 0)
-        self._selector.modify(worker.socket, events, worker)
+        self.selector.modify(worker.socket, events, worker)
 
     def failing(self, now: float) -> list[tuple[WorkerProcess, str]]:
         """Those to lose, and why: they hang, or were to be replaced and hold nothing more."""
@@ -181,9 +192,15 @@ class Pool:
                 worker.retiring = True
         return killed
 
+    def close(self) -> None:
+        """Kills them all."""
+        for worker in self.workers:
+            worker.kill()
+        self.selector.close()
+
     def lose(self, worker: WorkerProcess, how: str) -> None:
         """Kills a worker; its leases are the caller's to take back."""
-        self._selector.unregister(worker.socket)
+        self.selector.unregister(worker.socket)
         self.workers.remove(worker)
         worker.kill()
         self.losses += 1

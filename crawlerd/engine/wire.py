@@ -15,21 +15,26 @@ HEADER = struct.Struct("!I")
 
 
 class Setup(msgspec.Struct, tag="setup", frozen=True, array_like=True):
-    """First message to a worker. Carries secrets: a worker gets them over its socket, never by argument.
+    """First message to a worker. accounts: the names of all, by their source's.
 
     descriptions: by name, the entry point and the description of each source that is made from one: a worker that
     starts later makes it from the same, whatever has become of the file.
     """
 
-    accounts: dict[str, AccountSpec]
+    accounts: dict[str, list[str]]
     threads: int
     descriptions: dict[str, tuple[str, dict[str, Any]]] = {}
 
 
 class Work(msgspec.Struct, tag="work", frozen=True, array_like=True):
-    """Leases to perform, in this order."""
+    """Leases to perform, in this order.
+
+    accounts: those among them of which the worker has had none before. They carry secrets: a worker gets them over its
+    socket, never by argument.
+    """
 
     handouts: list[Handout]
+    accounts: list[AccountSpec] = []
 
 
 class Ping(msgspec.Struct, tag="ping", frozen=True, array_like=True):

@@ -25,6 +25,7 @@ from crawlerd.engine.wire import Done, Frames, Ping, Pong, Setup, Work, frame, t
 from crawlerd.sources import load_source
 
 if TYPE_CHECKING:
+    from crawlerd.core.account import AccountSpec
     from crawlerd.core.task import Task
     from crawlerd.engine.attempt import Client
     from crawlerd.source import Source
@@ -78,11 +79,9 @@ class Worker:
     """The threads of this process and what they share."""
 
     def __init__(self, setup: Setup, outbox: Outbox) -> None:
-        self._accounts = setup.accounts
-        self._sources = {
-            name: load_source(*setup.descriptions.get(name, (name,)))
-            for name in {spec.source for spec in setup.accounts.values()}
-        }
+        self._accounts: dict[str, AccountSpec] = {}
+        self._sources = {name: load_source(*setup.descriptions.get(name, (name,))) for name in setup.accounts}
+        self._source_names = {account: name for name, accounts in setup.accounts.items() for account in accounts}
         self._outbox = outbox
         self._clients: dict[str, Client] = {}
         self._client_lock = threading.Lock()
@@ -90,14 +89,22 @@ class Worker:
         self._pid = os.getpid()
         if any(source.client == "aws" for source in self._sources.values()):  # a second to import: before it is wanted
             threading.Thread(target=self._client, args=("aws",), name="warm-up", daemon=True).start()
-        self.leases: SimpleQueue[tuple[int, str, Task]] = SimpleQueue()
+        self._leases: SimpleQueue[tuple[int, str, Task]] = SimpleQueue()
         for number in range(setup.threads):
             threading.Thread(target=self._work, name=f"worker-{number}", daemon=True).start()
+
+    def take(self, work: Work) -> None:
+        """To be performed by the next threads that are free."""
+        for account in work.accounts:
+            self._accounts[account.name] = account
+        for handout in work.handouts:
+            for token, task in enumerate(handout.tasks, handout.token):
+                self._leases.put((token, handout.account, task))
 
     def _work(self) -> None:
         draw = random.Random().random  # noqa: S311 - jitter
         while True:
-            token, name, task = self.leases.get()
+            token, name, task = self._leases.get()
             result = self._perform(token, name, task, draw())
             if os.getpid() != self._pid:  # the handler has forked: two processes must not write to one connection
                 os._exit(0)
@@ -122,8 +129,8 @@ class Worker:
         return Result(token, outcome, api.sent_at, api.done_at)
 
     def _source_of(self, account: str) -> Source | None:
-        spec = self._accounts.get(account)
-        return None if spec is None else self._sources[spec.source]
+        name = self._source_names.get(account)
+        return None if name is None else self._sources[name]
 
     def _client(self, kind: str) -> Client:
         client = self._clients.get(kind)
@@ -151,11 +158,9 @@ def serve(connection: socket.socket) -> None:
     while data := connection.recv(1 << 18):
         for body in frames.feed(data):
             match to_worker.decode(body):
-                case Work(handouts):
+                case Work() as work:
                     assert worker is not None  # noqa: S101 - Setup comes first
-                    for handout in handouts:
-                        for token, task in enumerate(handout.tasks, handout.token):
-                            worker.leases.put((token, handout.account, task))
+                    worker.take(work)
                 case Ping():
                     outbox.pong()
                 case Setup() as setup:

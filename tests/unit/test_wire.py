@@ -16,12 +16,12 @@ TASKS = st.builds(Task, *[st.integers(0, 2**60)] * 4, st.text(), st.just(3), st.
 MESSAGES = st.lists(
     st.one_of(
         st.just(Ping()),
+        st.builds(Setup, st.dictionaries(st.text(), st.lists(st.text())), st.integers(1, 99)),
         st.builds(
-            Setup,
-            st.dictionaries(st.text(), st.builds(lambda name: AccountSpec(name=name, source="s"), st.text())),
-            st.integers(1, 99),
+            Work,
+            st.lists(st.builds(Handout, st.integers(0, 2**60), st.text(), st.lists(TASKS))),
+            st.lists(st.builds(lambda name: AccountSpec(name=name, source="s"), st.text())),
         ),
-        st.builds(Work, st.lists(st.builds(Handout, st.integers(0, 2**60), st.text(), st.lists(TASKS)))),
     ),
     max_size=6,
 )
