@@ -97,10 +97,10 @@ def test_two_daemons_and_another_program_share_one_window(tmp_path: Path, redis:
         imports = [start(configure(tmp_path / name, server.url, redis), server) for name in ("one", "two")]
         other = MovingWindowRateLimiter(storage_from_string(redis))
         hits = 0
-        while any(process.poll() is None for process in imports):
+        while left := [process for process in imports if process.poll() is None]:
             hits += other.hit(parse(f"{RATE}/second"), "acme")  # starts that nobody performs: they only take places
             with contextlib.suppress(subprocess.TimeoutExpired):
-                imports[0].wait(0.2)
+                left[0].wait(0.2)
         reports = [json.loads(process.communicate(timeout=60)[0]) for process in imports]
         seen = server.stats().accounts[1]
     assert [report["state"] for report in reports] == ["completed", "completed"]
