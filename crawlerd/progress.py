@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 DRAW_SECONDS = 0.25
 LINE_SECONDS = 30.0
 RATE_SECONDS = 5.0  # a rate shown is the mean over this time
+LOOK_SHARE = 20  # one part in so many of the time is for looking, with however many runs
 COUNTS = ("records", "seen", "new", "changed", "unchanged", "tombstoned")  # of a stream's report
 TROUBLE_SECONDS = 10.0  # a disk or sink that refuses for so long ends a foreground import
 
@@ -106,7 +108,8 @@ def import_now(settings: Settings, names: Sequence[str], *, full: bool, console:
 def _watch(engine: Engine, runs: set[int], signals: Signals, wake: Wake, console: Console) -> None:
     reader = FrontierReader.open(engine.settings.daemon.state_dir)
     assert reader is not None  # noqa: S101 - the engine has it open
-    meter, left, trouble_since = Meter(), set(runs), None
+    meter, left, held, trouble_since = Meter(), set(runs), dict[int, str](), None
+    looked_at, look_seconds = -math.inf, 0.0
     next_line = time.monotonic() + LINE_SECONDS
     redraws = console.is_terminal and not console.is_dumb_terminal
     live = Live(console=console, auto_refresh=False, transient=False) if redraws else None
@@ -116,21 +119,26 @@ def _watch(engine: Engine, runs: set[int], signals: Signals, wake: Wake, console
         while True:
             left -= set(engine.ended())
             now = time.monotonic()
-            reports = [reader.run(run) for run in sorted(runs)]
-            rates = {run.id: meter.rate(run, engine.dispatcher.free[run.id], now) for run in reports}
-            held = _held(engine, reader, reports)
-            if live:
-                live.update(_table(engine, reports, rates, held), refresh=True)
-            elif now >= next_line:
-                next_line = now + LINE_SECONDS
-                console.print(_line(reports, rates), highlight=False, soft_wrap=True)
-            if signals.received or engine.failure is not None or not left - held.keys():
+            over = signals.received or engine.failure is not None or not left
+            often = live is not None or engine.accounts.paused
+            pause = max(DRAW_SECONDS if often else RATE_SECONDS, LOOK_SHARE * look_seconds)
+            if over or now >= looked_at + pause:
+                reports = reader.runs(runs)
+                rates = {run.id: meter.rate(run, engine.dispatcher.free[run.id], now) for run in reports}
+                held = _held(engine, reader, reports)
+                if live:
+                    live.update(_table(engine, reports, rates, held), refresh=True)
+                elif now >= next_line:
+                    next_line = now + LINE_SECONDS
+                    console.print(_line(reports, rates), highlight=False, soft_wrap=True)
+                looked_at, look_seconds = now, time.monotonic() - now
+            if over or not left - held.keys():
                 return
             stuck = left - held.keys() <= engine.store.stuck.keys()
             trouble_since = (trouble_since or now) if stuck else None
             if trouble_since and now - trouble_since > TROUBLE_SECONDS:
                 return
-            wake.wait(DRAW_SECONDS if left else 0)
+            wake.wait(DRAW_SECONDS)
             wake.clear()
     finally:
         if live:
@@ -203,7 +211,7 @@ def _outcome(engine: Engine, started: dict[str, list[int]], not_started: dict[st
     assert reader is not None  # noqa: S101 - it was open a moment ago
     try:
         reports = {
-            name: [(reader.run(run), reader.streams(run, _streams(engine, name))) for run in runs]
+            name: [(run, reader.streams(run.id, _streams(engine, name))) for run in reader.runs(runs)]
             for name, runs in started.items()
         }
         held = _held(engine, reader, [run for each in reports.values() for run, _ in each])

@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
-LARGE = 256 << 10  # bytes
+LARGE = 1 << 20  # bytes: what is returned is fetched again page by page, 50 us for each 60 kB of records
 SPARE = 16 << 20  # bytes at the end of the heap that are kept: what is freed in between is soon wanted again
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from crawlerd.core.task import PART
-from crawlerd.engine.wire import Done, Frames, Ping, Setup, Work, frame, from_worker
+from crawlerd.engine.wire import READ_BYTES, Done, Frames, Ping, Setup, Work, frame, from_worker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,6 @@ RESTART_SECONDS = 1.0  # between starts of worker processes that die young
 START_SECONDS = 60.0  # a worker that is not up by then hangs
 PREFETCH_SECONDS = 0.020  # leases waiting in a worker cover what it does in this time …
 PREFETCH_MOST = 1024  # … but are no more than this, since they come back when it dies
-READ_BYTES = 1 << 20
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
 

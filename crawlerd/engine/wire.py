@@ -12,6 +12,7 @@ from crawlerd.core.outcome import Result
 from crawlerd.core.task import Handout
 
 HEADER = struct.Struct("!I")
+READ_BYTES = 1 << 18  # at once: more than a socket holds
 
 
 class Setup(msgspec.Struct, tag="setup", frozen=True, array_like=True):
@@ -78,12 +79,13 @@ class Frames:
         buffer = self._buffer
         buffer += data
         bodies, position = [], 0
-        while len(buffer) - position >= HEADER.size:
-            (length,) = HEADER.unpack_from(buffer, position)
-            end = position + HEADER.size + length
-            if len(buffer) < end:
-                break
-            bodies.append(bytes(buffer[position + HEADER.size : end]))
-            position = end
+        with memoryview(buffer) as view:
+            while len(buffer) - position >= HEADER.size:
+                (length,) = HEADER.unpack_from(buffer, position)
+                end = position + HEADER.size + length
+                if len(buffer) < end:
+                    break
+                bodies.append(bytes(view[position + HEADER.size : end]))
+                position = end
         del buffer[:position]
         return bodies

@@ -11,17 +11,18 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections import deque
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from crawlerd.core.outcome import Bury, Result
+from crawlerd.core.outcome import Bury, Complete, Result
 from crawlerd.core.task import PART
 from crawlerd.engine.attempt import NoRequest, attempt
 from crawlerd.engine.memory import give_back_large
-from crawlerd.engine.wire import Done, Frames, Ping, Pong, Setup, Work, frame, to_worker
+from crawlerd.engine.wire import READ_BYTES, Done, Frames, Ping, Pong, Setup, Work, frame, to_worker
 from crawlerd.sources import load_source
 
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ class Outbox:
 
     def add(self, result: Result) -> None:
         self._results.append(result)
-        if len(self._results) >= COALESCE_RESULTS:
-            self.flush()
+        outcome = result.outcome
+        if len(self._results) >= COALESCE_RESULTS or (type(outcome) is Complete and outcome.batches):
+            self.flush()  # records are worth a message
         elif not self._waiting.is_set():
             self._waiting.set()
 
@@ -67,10 +69,9 @@ class Outbox:
             self._connection.sendall(frame(Pong()))
 
     def _flush_forever(self) -> None:
-        never = threading.Event()
         while True:
             self._waiting.wait()
-            never.wait(COALESCE_SECONDS)
+            time.sleep(COALESCE_SECONDS)
             self._waiting.clear()
             self.flush()
 
@@ -155,7 +156,7 @@ def serve(connection: socket.socket) -> None:
     """Reads messages until the main process closes the connection."""
     frames, outbox = Frames(), Outbox(connection)
     worker: Worker | None = None
-    while data := connection.recv(1 << 18):
+    while data := connection.recv(READ_BYTES):
         for body in frames.feed(data):
             match to_worker.decode(body):
                 case Work() as work:

@@ -149,8 +149,14 @@ class FrontierReader:
         )[0]
         return ready, delayed, waiting, self._rows("SELECT coalesce(sum(dead), 0) FROM run WHERE dead > 0")[0][0]
 
+    def runs(self, numbers: Iterable[int]) -> list[RunReport]:
+        """By number, each once."""
+        listed = msgspec.json.encode(list(numbers)).decode()
+        rows = self._rows(f"{_RUN} JOIN json_each(?) ON value = run.id ORDER BY run.id", listed)
+        return [_struct(RunReport, row) for row in rows]
+
     def run(self, number: int) -> RunReport:
-        return _struct(RunReport, self._rows(f"{_RUN} WHERE run.id = ?", number)[0])
+        return self.runs([number])[0]
 
     def accounts(self, run: int) -> list[str]:
         """The accounts that the run has had tasks for, its own among them."""
