@@ -161,12 +161,13 @@ class RowSink:
     def _records(self, table: str, stamp: Stamp, batch: Batch, delivery: Delivery) -> None:
         """Writes the batch's rows as they are."""
         execute = self._database.connection.execute
-        try:
-            execute(_UPSERT.format(table=table, rows=_ALL_ROWS), (*stamp, batch.rows))
-        except (apsw.SQLError, apsw.ConstraintError):  # one row that SQLite's JSON does not read fails them all
-            statement = _UPSERT.format(table=table, rows=_ONE_ROW)
-            for pair in self._pairs(batch, delivery):
-                execute(statement, (*stamp, *pair))
+        with self._tallies.inserting(table, stamp.run, batch.stream):
+            try:
+                execute(_UPSERT.format(table=table, rows=_ALL_ROWS), (*stamp, batch.rows))
+            except (apsw.SQLError, apsw.ConstraintError):  # one row that SQLite's JSON does not read fails them all
+                statement = _UPSERT.format(table=table, rows=_ONE_ROW)
+                for pair in self._pairs(batch, delivery):
+                    execute(statement, (*stamp, *pair))
 
     def _pairs(self, batch: Batch, delivery: Delivery) -> list[tuple[str, str | None]]:
         """Key and JSON text (None for null) of each record, at any depth."""
