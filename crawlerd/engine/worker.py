@@ -77,7 +77,12 @@ class Outbox:
 
 
 class Worker:
-    """The threads of this process and what they share."""
+    """The threads of this process and what they share.
+
+    A thread that takes a lease while there are more rings for one other thread, which does the same. So as many come as
+    are needed where tasks wait for an API; were each lease to wake one, tasks that wait for nothing would be performed
+    by the first, and cost the waking of all.
+    """
 
     def __init__(self, setup: Setup, outbox: Outbox) -> None:
         self._accounts: dict[str, AccountSpec] = {}
@@ -90,7 +95,9 @@ class Worker:
         self._pid = os.getpid()
         if any(source.client == "aws" for source in self._sources.values()):  # a second to import: before it is wanted
             threading.Thread(target=self._client, args=("aws",), name="warm-up", daemon=True).start()
-        self._leases: SimpleQueue[tuple[int, str, Task]] = SimpleQueue()
+        self._leases: deque[tuple[int, str, Task]] = deque()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._rung = False
         for number in range(setup.threads):
             threading.Thread(target=self._work, name=f"worker-{number}", daemon=True).start()
 
@@ -100,16 +107,29 @@ class Worker:
             self._accounts[account.name] = account
         for handout in work.handouts:
             for token, task in enumerate(handout.tasks, handout.token):
-                self._leases.put((token, handout.account, task))
+                self._leases.append((token, handout.account, task))
+        self._ring()
+
+    def _ring(self) -> None:
+        if self._leases and not self._rung:
+            self._rung = True
+            self._bell.put(None)
 
     def _work(self) -> None:
         draw = random.Random().random  # noqa: S311 - jitter
         while True:
-            token, name, task = self._leases.get()
-            result = self._perform(token, name, task, draw())
-            if os.getpid() != self._pid:  # the handler has forked: two processes must not write to one connection
-                os._exit(0)
-            self._outbox.add(result)
+            self._bell.get()
+            self._rung = False  # before a look at the leases: whoever adds one later rings again
+            while True:
+                try:
+                    token, name, task = self._leases.popleft()
+                except IndexError:
+                    break
+                self._ring()
+                result = self._perform(token, name, task, draw())
+                if os.getpid() != self._pid:  # the handler has forked: two processes must not write to one connection
+                    os._exit(0)
+                self._outbox.add(result)
 
     def _perform(self, token: int, name: str, task: Task, jitter: float) -> Result:
         owner, _, part = name.partition(PART)
