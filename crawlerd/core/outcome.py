@@ -48,6 +48,9 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
     greatest: list[tuple[str, str]] = []
 
 
+DONE = Complete()  # of the many tasks from which nothing comes, so that it can be known by its identity
+
+
 class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry", gc=False):
     """Try again after `delay` seconds; an attempt is used up."""
 
@@ -97,14 +100,14 @@ def after_crash(crashes: int, crash: Crash) -> Crash | Bury:
 
 
 class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One attempt's outcome with its lease token.
+    """One attempt's outcome with its lease token; None stands for DONE.
 
     sent_at, done_at: monotonic seconds (one clock for all processes of a machine) at which its request left and its
     response was complete; both 0 when no request was made.
     """
 
     token: int
-    outcome: Outcome
+    outcome: Outcome | None
     sent_at: float = 0.0
     done_at: float = 0.0
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from crawlerd.core.outcome import Batch, Complete, Skipped, decide
+from crawlerd.core.outcome import DONE, Batch, Complete, Skipped, decide
 from crawlerd.source import (
     STREAM_NAME,
     Cursor,
@@ -136,6 +136,8 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
             case _:
                 kinds = "Record, TaskArgs, ForAccount, ForPart, Gather, Cursor, Skip, Identity or Sweep"
                 raise TypeError(f"a handler yields {kinds}, not {type(output).__name__}")
+    if not (records or children or gathers or cursors or greatest or sweeps or skipped or identity):
+        return DONE
     batches: list[Batch] = []
     for stream, group in records.items():
         batch = _batch(stream, group, skipped)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, get_args
 
 import msgspec
 
-from crawlerd.core.outcome import Complete, Crash, Outcome
+from crawlerd.core.outcome import DONE, Complete, Crash, Outcome
 from crawlerd.core.task import Handout, Task
 from crawlerd.engine.judge import Judge
 from crawlerd.engine.pool import Pool, WorkerProcess
@@ -307,7 +307,7 @@ class Dispatcher:
                 self.outcomes["late"] += 1
                 continue
             worker.leases -= 1
-            choice, task, outcome = leased.choice, leased.task(result.token), result.outcome
+            choice, task, outcome = leased.choice, leased.task(result.token), result.outcome or DONE
             if not choice.limited and choice.bucket is not None and type(outcome) is Complete:
                 completed += 1  # the short way for the many: there is no limit to tell of it
                 choice.bucket.out -= 1

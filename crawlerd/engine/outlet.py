@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from crawlerd.core.errors import Refused, SinkError
-from crawlerd.core.outcome import ERROR_LIMIT, Bury, Complete
+from crawlerd.core.outcome import DONE, ERROR_LIMIT, Bury, Complete
 from crawlerd.sink import Delivery
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ class Outlet:
         for settled in group:
             outcome = settled.outcome
             if (
-                type(outcome) is Complete
+                outcome is not DONE
+                and type(outcome) is Complete
                 and (outcome.batches or outcome.sweeps or outcome.skipped)
                 and (sink := self.targets[settled.task.run].sink)
             ):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import msgspec
 
 from crawlerd.core.errors import CrawlerdError, FrontierError, StorageFailed
-from crawlerd.core.outcome import Complete
+from crawlerd.core.outcome import DONE, Complete
 from crawlerd.engine.outlet import Outlet, Target
 from crawlerd.engine.shelves import HeadsReceiver, Shelves, Sleep
 from crawlerd.ratelimit.quota import Ask, DurableWindows, Grant, grant
@@ -307,8 +307,10 @@ class Store:
     def _adapt(self, group: list[Settled]) -> None:
         for index, settled in enumerate(group):
             outcome = settled.outcome
-            if type(outcome) is Complete and (
-                outcome.children or outcome.gathers or outcome.batches or outcome.sweeps or outcome.skipped
+            if (
+                outcome is not DONE
+                and type(outcome) is Complete
+                and (outcome.children or outcome.gathers or outcome.batches or outcome.sweeps or outcome.skipped)
             ):
                 adapted = self._outlet.targets[settled.task.run].adapted(outcome)
                 if adapted is not outcome:
@@ -339,6 +341,6 @@ def _size(group: list[Settled]) -> int:
     size = 0
     for settled in group:
         outcome = settled.outcome
-        if type(outcome) is Complete and outcome.batches:
+        if outcome is not DONE and type(outcome) is Complete and outcome.batches:
             size += sum(len(batch.rows) for batch in outcome.batches)
     return size

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from crawlerd.core.outcome import Bury, Complete, Result
+from crawlerd.core.outcome import DONE, Bury, Complete, Result
 from crawlerd.core.task import PART
 from crawlerd.engine.attempt import NoRequest, attempt
 from crawlerd.engine.memory import give_back_large
@@ -92,7 +92,8 @@ class Worker:
         self._clients: dict[str, Client] = {}
         self._client_lock = threading.Lock()
         self._threads = setup.threads
-        self._pid = os.getpid()
+        self._forked = False
+        os.register_at_fork(after_in_child=self._mark_forked)
         if any(source.client == "aws" for source in self._sources.values()):  # a second to import: before it is wanted
             threading.Thread(target=self._client, args=("aws",), name="warm-up", daemon=True).start()
         self._leases: deque[tuple[int, str, Task]] = deque()
@@ -127,9 +128,12 @@ class Worker:
                     break
                 self._ring()
                 result = self._perform(token, name, task, draw())
-                if os.getpid() != self._pid:  # the handler has forked: two processes must not write to one connection
+                if self._forked:  # the handler has: two processes must not write to one connection
                     os._exit(0)
                 self._outbox.add(result)
+
+    def _mark_forked(self) -> None:
+        self._forked = True
 
     def _perform(self, token: int, name: str, task: Task, jitter: float) -> Result:
         owner, _, part = name.partition(PART)
@@ -147,7 +151,7 @@ class Worker:
             outcome = Bury("Permanent: the handler raised KeyboardInterrupt")
         if isinstance(outcome, Bury) and kind:
             outcome = msgspec.structs.replace(outcome, stream=kind.stream)
-        return Result(token, outcome, api.sent_at, api.done_at)
+        return Result(token, None if outcome is DONE else outcome, api.sent_at, api.done_at)
 
     def _source_of(self, account: str) -> Source | None:
         name = self._source_names.get(account)
