@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from crawlerd.core.errors import SinkError
@@ -47,12 +48,17 @@ class Accounts:
         self._waiting: dict[str, list[int]] = {}  # parts, by the account whose check they wait for
         self.numbers = frontier.account_numbers({name: spec.source for name, spec in settings.accounts.items()})
         self._names = {number: name for name, number in self.numbers.items()}
-        self._sinks_of: dict[str, tuple[str, ...]] = {}
-        for spec in settings.imports.values():
-            if spec.sink and spec.sink not in (known := self._sinks_of.get(spec.account, ())):
-                self._sinks_of[spec.account] = (*known, spec.sink)
         self.parts: dict[int, str] = {}
         self.paused: dict[str, str] = {}
+
+    @cached_property
+    def _sinks_of(self) -> dict[str, set[str]]:
+        """The sinks of an account's imports. Not made at the start, which is to be quick with many accounts."""
+        sinks: dict[str, set[str]] = {}
+        for spec in self._settings.imports.values():
+            if spec.sink:
+                sinks.setdefault(spec.account, set()).add(spec.sink)
+        return sinks
 
     def connect(self, store: Store, dispatcher: Dispatcher) -> None:
         """Call once, before anything is started."""
@@ -104,7 +110,7 @@ class Accounts:
         noted = self._frontier.identity(account)
         if noted not in (None, identity):
             return f"what was imported so far came from {noted}"
-        for sink in self._sinks_of.get(name, ()):
+        for sink in sorted(self._sinks_of.get(name, ())):
             if sink in self._sinks:
                 with suppress(SinkError):  # it will refuse the records as well, and say why
                     noted = self._sinks[sink].confirm(self._settings.accounts[name].source, name, identity)

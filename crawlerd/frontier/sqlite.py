@@ -92,8 +92,9 @@ class Frontier:
                 "ON CONFLICT (name) DO UPDATE SET source = excluded.source RETURNING name, id",
                 [(name, source) for name, source in sources.items() if known.get(name) != source],
             )
-        self._names.accounts |= changed
-        return {name: self._names.accounts[name] for name in sources}
+        numbers = self._names.accounts
+        numbers |= changed
+        return {name: numbers[name] for name in sources}
 
     def account_name(self, number: int) -> str:
         name: str = self._read("SELECT name FROM account WHERE id = ?", number)[0][0]
