@@ -313,12 +313,12 @@ def _raise_open_files() -> None:
         log.info("the limit of open files was %d and is now %d, the most that the system permits", soft, hard)
 
 
-def _by_source(settings: Settings) -> dict[str, list[str]]:
-    """The names of the accounts, by their source's."""
+def _by_source(settings: Settings) -> dict[str, str]:
+    """The names of the accounts, one a line, by their source's."""
     names: dict[str, list[str]] = {source: [] for source in settings.sources}
     for name, spec in settings.accounts.items():
         names[spec.source].append(name)
-    return names
+    return {source: "\n".join(each) for source, each in names.items()}
 
 
 def _learned(rows: Mapping[str, str]) -> dict[str, Learned]:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
+from functools import cached_property
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,7 @@ class Worker:
     def __init__(self, setup: Setup, outbox: Outbox) -> None:
         self._accounts: dict[str, AccountSpec] = {}
         self._sources = {name: load_source(*setup.descriptions.get(name, (name,))) for name in setup.accounts}
-        self._source_names = {account: name for name, accounts in setup.accounts.items() for account in accounts}
+        self._names = setup.accounts
         self._outbox = outbox
         self._clients: dict[str, Client] = {}
         self._client_lock = threading.Lock()
@@ -152,6 +153,11 @@ class Worker:
         if isinstance(outcome, Bury) and kind:
             outcome = msgspec.structs.replace(outcome, stream=kind.stream)
         return Result(token, None if outcome is DONE else outcome, api.sent_at, api.done_at)
+
+    @cached_property
+    def _source_names(self) -> dict[str, str]:
+        """Of each account; not made before a task asks for others, since there may be many."""
+        return {account: name for name, accounts in self._names.items() for account in accounts.splitlines()}
 
     def _source_of(self, account: str) -> Source | None:
         name = self._source_names.get(account)

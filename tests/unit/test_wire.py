@@ -16,7 +16,7 @@ TASKS = st.builds(Task, *[st.integers(0, 2**60)] * 4, st.text(), st.just(3), st.
 MESSAGES = st.lists(
     st.one_of(
         st.just(Ping()),
-        st.builds(Setup, st.dictionaries(st.text(), st.lists(st.text())), st.integers(1, 99)),
+        st.builds(Setup, st.dictionaries(st.text(), st.text()), st.integers(1, 99)),
         st.builds(
             Work,
             st.lists(st.builds(Handout, st.integers(0, 2**60), st.text(), st.lists(TASKS))),
