@@ -21,7 +21,7 @@ from rig import table
 from crawlerd.ratelimit.adaptive import AdaptiveLaw
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 THREADS = 64  # requests that the client can have on their way
 LATENESS = 0.002  # mean seconds by which it wakes up late to start a request
@@ -264,6 +264,111 @@ ASKED: list[type[Scenario]] = [A, B, C, CRetryAfter, D, E, ESlow, F]
 BEYOND: list[type[Scenario]] = [DSays, EAtRandom, Fast, Slow, Far, Minute]
 
 
+class AtRandom:
+    """Before another policy: a share of all requests is throttled, whatever their rate."""
+
+    def __init__(self, behind: Any, share: Callable[[float], float], randomness: random.Random) -> None:
+        self.behind, self._share, self._random = behind, share, randomness
+
+    def admit(self, now: float) -> bool:
+        return self._random.random() >= self._share(now) and (self.behind is None or bool(self.behind.admit(now)))
+
+    def change(self, now: float, rate: float) -> None:
+        self.behind.change(now, rate)
+
+    def release(self) -> None: ...
+
+
+class Noise(Scenario):
+    """shares, limits: (from when on, share of all requests that is throttled at random; starts a second that are
+    permitted beside that). told: starts a second that the law never exceeds."""
+
+    seconds, nominal, warm_up = 900, 1, 180
+    shares: ClassVar[tuple[tuple[float, float], ...]] = ((0, 0.0),)
+    limits: ClassVar[tuple[tuple[float, float], ...]] = ((0, math.inf),)
+    told: ClassVar[float | None] = None
+
+    def make(self) -> AtRandom:
+        return AtRandom(self.behind(), self.share, self.random)
+
+    def behind(self) -> Any:
+        return None
+
+    def share(self, now: float) -> float:
+        return [share for since, share in self.shares if since <= now][-1]
+
+    def permitted(self, at: float) -> float:
+        """What a law that sends as fast as it may gets accepted; each `Retry-After` costs a pause."""
+        share, limit = self.share(at), [rate for since, rate in self.limits if since <= at][-1]
+        sent = min(limit / (1 - share), self.told or math.inf)
+        return sent * (1 - share) / (1 + sent * share * (self.retry_after or 0.0))
+
+    def changes(self) -> Iterator[tuple[float, float]]:
+        return iter(self.limits[1:])
+
+
+class NoiseBucket(Noise):
+    def behind(self) -> TokenBucket:
+        return TokenBucket(self.limits[0][1], 20)
+
+
+class NoiseMoving(Noise):
+    def behind(self) -> MovingWindow:
+        return MovingWindow(int(self.limits[0][1]))
+
+
+class NoiseFixed(Noise):
+    def behind(self) -> FixedWindow:
+        return FixedWindow(int(self.limits[0][1]), self.random.random())
+
+
+class NoiseInBursts(Noise):
+    """20% in 5 s of each minute."""
+
+    def share(self, now: float) -> float:
+        return 0.2 if now % 60 < 5 else 0.0
+
+
+def noise(base: type[Noise], title: str, **given: Any) -> type[Noise]:
+    return type(title, (base,), {"title": title, **given})
+
+
+NOISES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+NOISE_SERVERS: list[tuple[str, type[Noise], dict[str, Any]]] = [
+    ("told 25/s, no other limit", Noise, {"told": 24.6}),
+    ("told 25/s, a moving window of that", NoiseMoving, {"told": 24.6, "limits": ((0, 25),)}),
+    ("told 100/s, no other limit", Noise, {"told": 98.5}),
+    ("told 100/s, a moving window of that", NoiseMoving, {"told": 98.5, "limits": ((0, 100),)}),
+    ("token bucket 10/s, burst 20", NoiseBucket, {"limits": ((0, 10),)}),
+    ("moving window 100/s", NoiseMoving, {"limits": ((0, 100),)}),
+    ("fixed window 25/s", NoiseFixed, {"limits": ((0, 25),)}),
+]
+NOISE_STEADY: list[type[Noise]] = [
+    noise(base, f"{title}{after}", shares=((0, share),), retry_after=retry_after, **given)
+    for retry_after, after in ((None, ""), (1.0, "; Retry-After: 1"))
+    for title, base, given in NOISE_SERVERS
+    for share in NOISES
+]
+TWENTY = {"told": 20.0, "shares": ((0, 0.02),), "seconds": 1800}
+NOISE_MOVING: list[type[Noise]] = [
+    noise(Noise, "told 100/s: 2% begins after 300 s", told=98.5, shares=((0, 0.0), (300, 0.02))),
+    noise(NoiseBucket, "bucket 10/s: 5% begins after 300 s", limits=((0, 10),), shares=((0, 0.0), (300, 0.05))),
+    noise(NoiseBucket, "bucket 10/s: 5% ends after 300 s", limits=((0, 10),), shares=((0, 0.05), (300, 0.0))),
+    noise(NoiseInBursts, "told 25/s: 20% in 5 s of each minute", told=24.6),
+    noise(NoiseBucket, "told 20/s, 2%: bucket 20 → 10 → 20/s", limits=((0, 20), (600, 10), (1200, 20)), **TWENTY),
+    noise(NoiseBucket, "told 20/s, 2%: bucket 20 → 4 → 20/s", limits=((0, 20), (600, 4), (1200, 20)), **TWENTY),
+    noise(
+        NoiseBucket,
+        "5%: bucket 20 → 4 → 20/s",
+        limits=((0, 20), (600, 4), (1200, 20)),
+        shares=((0, 0.05),),
+        seconds=1800,
+    ),
+    noise(Noise, "told 100/s: 2% for three hours", told=98.5, shares=((0, 0.02),), seconds=10_800),
+]
+NOISY = NOISE_STEADY + NOISE_MOVING
+
+
 # who asks
 
 
@@ -434,6 +539,12 @@ def measure(job: tuple[type[Scenario], str, int]) -> Figures:
     return figures(scenario, *simulate(scenario, law_named(name, kind)), kind.seconds)
 
 
+def measure_noise(job: tuple[int, int]) -> Figures:
+    kind = NOISY[job[0]]
+    scenario = kind(random.Random(job[1]))
+    return figures(scenario, *simulate(scenario, AdaptiveLaw(ceiling=kind.told)), kind.seconds)
+
+
 def figures(scenario: Scenario, accepted: Sequence[int], throttled: Sequence[int], seconds: int) -> Figures:
     """Of requests accepted and throttled in each of the first so many seconds, as the server counts."""
     steady = [second for second in range(seconds) if scenario.steady(second)]
@@ -467,8 +578,10 @@ def main() -> None:
     told = "this law, told the nominal rate"
     rows += [(kind, told) for kind in (B, E)]
     jobs = [(kind, name, seed) for kind, name in rows for seed in seeds]
+    noise_jobs = [(row, seed) for row in range(len(NOISY)) for seed in seeds]
     with Pool(arguments.jobs) as pool:
         results = dict(zip(jobs, pool.map(measure, jobs, chunksize=1), strict=True))
+        noisy = dict(zip(noise_jobs, pool.map(measure_noise, noise_jobs, chunksize=1), strict=True))
 
     def runs_of(kind: type[Scenario], name: str) -> list[Figures]:
         return [results[kind, name, seed] for seed in seeds]
@@ -496,7 +609,23 @@ def main() -> None:
         ]
         print(table(header, lines), end="\n\n")
     lines = [[kind.title, cell(kind, told), worst(kind, told), converged(kind, told)] for kind in (B, E)]
-    print(table(["hidden limit", told, "its worst seed", "converges in"], lines))
+    print(table(["hidden limit", told, "its worst seed", "converges in"], lines), end="\n\n")
+
+    def noise_cell(row: int) -> str:
+        runs = [noisy[row, seed] for seed in seeds]
+        return f"{statistics.fmean(r.used for r in runs):.1f} / {statistics.fmean(r.throttled for r in runs):.2f}"
+
+    def noise_worst(row: int) -> str:
+        runs = [noisy[row, seed] for seed in seeds]
+        return f"{min(r.used for r in runs):.1f} / {max(r.throttled for r in runs):.2f}"
+
+    lines = [
+        [NOISY[row].title, *(noise_cell(row + n) for n in range(len(NOISES)))]
+        for row in range(0, len(NOISE_STEADY), len(NOISES))
+    ]
+    print(table(["429s that no rate cures", *(f"{100 * share:g}%" for share in NOISES)], lines), end="\n\n")
+    lines = [[NOISY[row].title, noise_cell(row), noise_worst(row)] for row in range(len(NOISE_STEADY), len(NOISY))]
+    print(table(["429s that no rate cures", "this law", "its worst seed"], lines))
 
 
 if __name__ == "__main__":
