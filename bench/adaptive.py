@@ -299,7 +299,8 @@ class Noise(Scenario):
 
     def permitted(self, at: float) -> float:
         """What a law that sends as fast as it may gets accepted; each `Retry-After` costs a pause."""
-        share, limit = self.share(at), [rate for since, rate in self.limits if since <= at][-1]
+        share = self.share(at)
+        limit = [rate for since, rate in self.limits if since <= at][-1]
         sent = min(limit / (1 - share), self.told or math.inf)
         return sent * (1 - share) / (1 + sent * share * (self.retry_after or 0.0))
 
@@ -567,65 +568,70 @@ def figures(scenario: Scenario, accepted: Sequence[int], throttled: Sequence[int
     return Figures(100 * used / permitted, 100 * refused / max(1, used + refused), mean)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", default="100-115", help="first-last; the constants were tuned on 0-7")
-    parser.add_argument("--jobs", type=int, default=2, help="processes")
-    arguments = parser.parse_args()
-    first, last = map(int, arguments.seeds.split("-"))
-    seeds = range(first, last + 1)
+def mean(runs: Sequence[Figures]) -> str:
+    return f"{statistics.fmean(r.used for r in runs):.1f} / {statistics.fmean(r.throttled for r in runs):.2f}"
+
+
+def worst(runs: Sequence[Figures]) -> str:
+    return f"{min(r.used for r in runs):.1f} / {max(r.throttled for r in runs):.2f}"
+
+
+def converged(runs: Sequence[Figures]) -> str:
+    seconds = statistics.fmean(r.converged for r in runs)
+    return "-" if math.isinf(seconds) else f"{seconds:.0f} s"
+
+
+def show_limits(seeds: Sequence[int], processes: int) -> None:
     rows: list[tuple[type[Scenario], str]] = [(kind, name) for kind in ASKED + BEYOND for name in PEERS]
     told = "this law, told the nominal rate"
     rows += [(kind, told) for kind in (B, E)]
     jobs = [(kind, name, seed) for kind, name in rows for seed in seeds]
-    noise_jobs = [(row, seed) for row in range(len(NOISY)) for seed in seeds]
-    with Pool(arguments.jobs) as pool:
+    with Pool(processes) as pool:
         results = dict(zip(jobs, pool.map(measure, jobs, chunksize=1), strict=True))
-        noisy = dict(zip(noise_jobs, pool.map(measure_noise, noise_jobs, chunksize=1), strict=True))
 
-    def runs_of(kind: type[Scenario], name: str) -> list[Figures]:
+    def runs(kind: type[Scenario], name: str) -> list[Figures]:
         return [results[kind, name, seed] for seed in seeds]
 
-    def cell(kind: type[Scenario], name: str) -> str:
-        runs = runs_of(kind, name)
-        return f"{statistics.fmean(r.used for r in runs):.1f} / {statistics.fmean(r.throttled for r in runs):.2f}"
+    def last(kind: type[Scenario], name: str) -> list[str]:
+        return [mean(runs(kind, name)), worst(runs(kind, name)), converged(runs(kind, name))]
 
-    def worst(kind: type[Scenario], name: str) -> str:
-        runs = runs_of(kind, name)
-        return f"{min(r.used for r in runs):.1f} / {max(r.throttled for r in runs):.2f}"
-
-    def converged(kind: type[Scenario], name: str) -> str:
-        seconds = statistics.fmean(r.converged for r in runs_of(kind, name))
-        return "-" if math.isinf(seconds) else f"{seconds:.0f} s"
-
-    print(
-        f"{len(seeds)} seeds ({arguments.seeds}); percent of the permitted capacity used / of the requests throttled\n"
-    )
     for kinds in (ASKED, BEYOND):
         header = ["hidden limit", *PEERS, "its worst seed", "converges in"]
         lines = [
-            [kind.title, *(cell(kind, name) for name in PEERS), worst(kind, "this law"), converged(kind, "this law")]
-            for kind in kinds
+            [kind.title, *(mean(runs(kind, name)) for name in PEERS[:-1]), *last(kind, PEERS[-1])] for kind in kinds
         ]
         print(table(header, lines), end="\n\n")
-    lines = [[kind.title, cell(kind, told), worst(kind, told), converged(kind, told)] for kind in (B, E)]
+    lines = [[kind.title, *last(kind, told)] for kind in (B, E)]
     print(table(["hidden limit", told, "its worst seed", "converges in"], lines), end="\n\n")
 
-    def noise_cell(row: int) -> str:
-        runs = [noisy[row, seed] for seed in seeds]
-        return f"{statistics.fmean(r.used for r in runs):.1f} / {statistics.fmean(r.throttled for r in runs):.2f}"
 
-    def noise_worst(row: int) -> str:
-        runs = [noisy[row, seed] for seed in seeds]
-        return f"{min(r.used for r in runs):.1f} / {max(r.throttled for r in runs):.2f}"
-
-    lines = [
-        [NOISY[row].title, *(noise_cell(row + n) for n in range(len(NOISES)))]
-        for row in range(0, len(NOISE_STEADY), len(NOISES))
-    ]
+def show_noise(seeds: Sequence[int], processes: int) -> None:
+    jobs = [(row, seed) for row in range(len(NOISY)) for seed in seeds]
+    with Pool(processes) as pool:
+        results = dict(zip(jobs, pool.map(measure_noise, jobs, chunksize=1), strict=True))
+    runs = [[results[row, seed] for seed in seeds] for row in range(len(NOISY))]
+    steady = range(0, len(NOISE_STEADY), len(NOISES))
+    lines = [[NOISY[row].title, *map(mean, runs[row : row + len(NOISES)])] for row in steady]
     print(table(["429s that no rate cures", *(f"{100 * share:g}%" for share in NOISES)], lines), end="\n\n")
-    lines = [[NOISY[row].title, noise_cell(row), noise_worst(row)] for row in range(len(NOISE_STEADY), len(NOISY))]
+    lines = [[NOISY[row].title, mean(runs[row]), worst(runs[row])] for row in range(len(NOISE_STEADY), len(NOISY))]
     print(table(["429s that no rate cures", "this law", "its worst seed"], lines))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", default="100-115", help="first-last; the constants were tuned on 0-7")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--only", choices=["limits", "noise"], help="limits beside peers, or 429s that no rate cures")
+    arguments = parser.parse_args()
+    first, last = map(int, arguments.seeds.split("-"))
+    seeds = range(first, last + 1)
+    print(
+        f"{len(seeds)} seeds ({arguments.seeds}); percent of the permitted capacity used / of the requests throttled\n"
+    )
+    if arguments.only != "noise":
+        show_limits(seeds, arguments.jobs)
+    if arguments.only != "limits":
+        show_noise(seeds, arguments.jobs)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ GONE = 7  # mean distances without a 429 and there are none any more: by chance 
 DENSER = 1.5  # times as many are supposed when those that are forgiven do not explain it
 
 FORGIVEN = 1.5  # of what is expected, since the mean may be wrong by a third
-SELDOM = 600  # answers in which those that come by chance exceed once what is forgiven
+SELDOM = 1000  # answers in which those that come by chance exceed once what is forgiven
 ROOT = 0.76  # the x of FORGIVEN * x = e**x - 1: chance exceeds a store of n with e**-nx
 
 
@@ -83,7 +83,7 @@ class Background:
         distance = self.distance / DENSER if self.known else self._answers / self._doubts
         self.distance = max(DENSEST, distance)
         self._since_last, self._turn, self.factor = 0, CONTROL, 1.0
-        self._credit = self._most + 1
+        self._credit = self._most
         self.trial, self.deep = True, False
         return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import random
 import sys
 from collections import deque
 from itertools import count
@@ -64,6 +65,18 @@ class AtOnce:
 
     def release(self) -> None:
         self.active -= 1
+
+
+class AtRandom:
+    """Throttles a share of all requests, and passes the others on."""
+
+    def __init__(self, share: float, behind: Any) -> None:
+        self.share, self.behind, self.random = share, behind, random.Random(2)
+
+    def admit(self, now: float) -> bool:
+        return self.random.random() >= self.share and bool(self.behind.admit(now))
+
+    def release(self) -> None: ...
 
 
 class Counts(NamedTuple):
@@ -248,6 +261,61 @@ def test_a_start_that_is_a_little_late_delays_no_other() -> None:
 def test_a_ceiling_that_is_no_rate_is_refused(ceiling: float) -> None:
     with pytest.raises(ValueError, match="is no limit"):
         AdaptiveLaw(ceiling=ceiling)
+
+
+# 429s that no rate cures
+
+
+@pytest.mark.parametrize("share", [0.005, 0.02, 0.05])
+def test_429s_at_random_do_not_slow_it_down(share: float) -> None:
+    client = Client(AdaptiveLaw(ceiling=50), AtRandom(share, Bucket(1e6, 1e6)))
+    client.run(60)
+    counts = client.run(240)
+    assert counts.accepted >= 0.9 * (1 - share) * 50 * 240
+    assert client.law.concurrency is None
+
+
+def test_429s_at_random_with_retry_after_cost_their_pauses_and_little_more() -> None:
+    client = Client(AdaptiveLaw(ceiling=50), AtRandom(0.02, Bucket(1e6, 1e6)), retry_after=1.0)
+    client.run(60)
+    assert client.run(240).accepted >= 0.75 * 0.98 * 50 / (1 + 0.02 * 50) * 240
+
+
+def test_a_hidden_limit_is_found_beside_429s_at_random() -> None:
+    client = Client(AdaptiveLaw(), AtRandom(0.02, Bucket(20)))
+    client.run(200)
+    counts = client.run(400)
+    assert counts.accepted >= 0.85 * 20 * 400
+    assert counts.throttled <= 0.035 * (counts.accepted + counts.throttled)
+
+
+@pytest.mark.parametrize(("fallen", "patience"), [(10, 100), (4, 300)])
+def test_a_limit_that_falls_and_rises_beside_429s_at_random_is_followed(fallen: float, patience: float) -> None:
+    bucket = Bucket(20)
+    client = Client(AdaptiveLaw(ceiling=20), AtRandom(0.02, bucket))
+    client.run(200)
+    bucket.rate = fallen
+    client.run(60)
+    counts = client.run(200)
+    assert counts.accepted >= 0.85 * fallen * 200
+    assert counts.throttled <= 0.06 * (counts.accepted + counts.throttled)
+    bucket.rate = 20
+    client.run(patience)
+    assert client.run(100).accepted >= 0.85 * 0.98 * 20 * 100
+
+
+def test_429s_at_random_may_begin_and_end_and_the_limit_is_kept() -> None:
+    server = AtRandom(0.0, Bucket(20))
+    client = Client(AdaptiveLaw(), server)
+    client.run(100)
+    server.share = 0.05
+    client.run(100)
+    assert client.run(200).accepted >= 0.85 * 20 * 200
+    server.share = 0.0
+    client.run(200)
+    counts = client.run(200)
+    assert counts.accepted >= 0.95 * 20 * 200
+    assert counts.throttled <= 0.01 * (counts.accepted + counts.throttled)
 
 
 # what says nothing
