@@ -64,7 +64,7 @@ class AdaptiveLaw:
     ceiling: starts a second that are never exceeded, None when no limit is known. learned: of an earlier process.
     first: when the first may start.
 
-    The rate begins at what is known, or doubles each second until the first 429. From then on it is held, then climbs
+    The rate begins at what is known, or doubles each second until the second 429. From then on it is held, then climbs
     along a cubic curve, flat at first, until a 429; the new rate is what was accepted a second since the last cut, but
     less than was throttled. So a token bucket, which such a rate keeps empty, is measured exactly; in a window the rate
     creeps up to the limit; and when the limit has fallen, the fraction accepted says how far. The longer the limit has
@@ -270,7 +270,7 @@ class AdaptiveLaw:
         if self.rate > CLIMBED * self._level > CLIMBED * self._base:
             self._prove(self._level, now)
         if self._background:
-            self.rate *= self._background.factor
+            self.rate = max(self.rate * self._background.factor, min(LEAST_RATE, self._ceiling))
 
     def _prove(self, rate: float, now: float) -> None:
         """What comes at a lower rate than this one is to be looked at, and what came before is not."""

@@ -11,6 +11,7 @@ CURED = 120  # accepted requests after which a deep cut that none followed was r
 
 CONTROL, CYCLE = 100, 400  # answers at a lower rate, of so many: there they are counted
 LOWER = 0.9  # of the rate; and as much lower as pauses that the server asked for have slowed it anyway
+LOWEST = 0.05  # of the rate: where starts need not be even, nearly all of the time may have been such pauses
 MEMORY = 8  # distances that the mean is taken of
 GONE = 7  # mean distances without a 429 and there are none any more: by chance once in e**7
 DENSER = 1.5  # times as many are supposed when those that are forgiven do not explain it
@@ -23,7 +24,7 @@ ROOT = 0.76  # the x of FORGIVEN * x = e**x - 1: chance exceeds a store of n wit
 class Background:
     """Begins as a suspicion, when the rate falls well below a `base` that was proven; a 429 there is a doubt. A limit
     that has fallen is met at first by many, and after a cut to what it permits by none for long; those at random go on.
-    From then on every CYCLE answers begin with CONTROL at a lower rate (`factor`), which tell how many are to be
+    When enough have, every CYCLE answers begin with CONTROL at a lower rate (`factor`), which tell how many are to be
     expected; those are forgiven. O(1) an answer. now: monotonic seconds.
     """
 
@@ -133,7 +134,7 @@ class Background:
         """Begins a cycle. proven: share of the rate that has lasted for one. seconds: of pacing since the last
         change."""
         self._turn, self.trial = 0, False
-        self.factor = LOWER * proven * seconds / (seconds + self.paused)
+        self.factor = max(LOWEST, LOWER * proven * seconds / max(seconds + self.paused, 1e-6))
 
     @property
     def _most(self) -> float:

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from crawlerd.ratelimit.adaptive import FIRST_RATE, LATENESS, LEAST_RATE, LONGEST_PAUSE, AdaptiveLaw, Learned, Sent
+from crawlerd.ratelimit.background import LOWEST, Background
 from crawlerd.ratelimit.concurrency import FIRST_PATIENCE, ConcurrencyLimit
 
 if TYPE_CHECKING:
@@ -279,6 +280,15 @@ def test_429s_at_random_with_retry_after_cost_their_pauses_and_little_more() -> 
     client = Client(AdaptiveLaw(ceiling=50), AtRandom(0.02, Bucket(1e6, 1e6)), retry_after=1.0)
     client.run(60)
     assert client.run(240).accepted >= 0.75 * 0.98 * 50 / (1 + 0.02 * 50) * 240
+
+
+def test_starts_all_at_once_between_long_pauses_leave_it_a_rate() -> None:
+    background = Background(0.0)
+    background.control(1.0, 0.0)
+    assert background.factor == LOWEST
+    background.paused = 100.0
+    background.control(1.0, 0.0)
+    assert background.factor == LOWEST
 
 
 def test_a_hidden_limit_is_found_beside_429s_at_random() -> None:
