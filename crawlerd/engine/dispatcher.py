@@ -98,6 +98,7 @@ class Dispatcher:
         self.first_lease_at = 0.0
 
     def start(self) -> None:
+        self._pool.expect(time.monotonic())  # an old frontier may have taken minutes to open
         self._thread.start()
 
     def stop(self) -> None:

@@ -125,9 +125,12 @@ class WorkerProcess:
         if self._asked_at is not None:
             return now - self._asked_at > (HANG_SECONDS if self.up else START_SECONDS)
         if now - self._heard_at >= PING_SECONDS:
-            self._asked_at = now
+            self.asked(now)
             self.write(frame(Ping()))
         return False
+
+    def asked(self, now: float) -> None:
+        self._asked_at = now
 
     def memory_mb(self) -> float:
         """Resident memory; 0 when the process is gone."""
@@ -165,6 +168,11 @@ class Pool:
                 self.workers.append(worker)
                 self.selector.register(worker.socket, selectors.EVENT_READ, worker)
                 self.listen(worker)
+
+    def expect(self, now: float) -> None:
+        """From now on they are heard: the time in which they must be up begins."""
+        for worker in self.workers:
+            worker.asked(now)
 
     def listen(self, worker: WorkerProcess) -> None:
         """Waits for what it has to say and, if something is unsent, until it takes more."""
