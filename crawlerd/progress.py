@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.logging import RichHandler
 from rich.table import Table
 
-from crawlerd.core.errors import SinkError, StorageFailed
+from crawlerd.core.errors import CrawlerdError, SinkError, StorageFailed
 from crawlerd.core.task import PART
 from crawlerd.daemon import Signals, stop
 from crawlerd.engine.engine import Engine
@@ -82,16 +82,17 @@ def import_now(settings: Settings, names: Sequence[str], *, full: bool, console:
         try:
             started: dict[str, Started] = {}
             not_started: dict[str, str] = {}
-            for name in names:
-                try:
-                    started[name] = engine.start_import(name, full=full)
-                except SinkError as error:
-                    if len(names) == 1:
-                        raise
-                    not_started[name] = f"sinks.{settings.imports[name].sink}: {error}"
-                    continue
-                if started[name].resumed:
-                    console.print(f"{name}: resuming what was interrupted")
+            for name, result in engine.start_imports(names, full=full):
+                if isinstance(result, SinkError) and len(names) > 1:
+                    not_started[name] = f"sinks.{settings.imports[name].sink}: {result}"
+                elif isinstance(result, CrawlerdError):
+                    raise result
+                else:
+                    started[name] = result
+                    if result.resumed:
+                        console.print(f"{name}: resuming what was interrupted")
+                if signals.received:
+                    break
             runs = {run for each in started.values() for run in each.runs}
             _watch(engine, runs, signals, wake, console)
         finally:

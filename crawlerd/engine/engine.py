@@ -7,6 +7,7 @@ import logging
 import math
 import resource
 import time
+from collections import deque
 from functools import partial
 from heapq import heapify, heappop, heappush
 from queue import SimpleQueue
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from crawlerd.core.errors import FrontierError, Permanent, SinkError
+from crawlerd.core.errors import CrawlerdError, FrontierError, Permanent, SinkError
 from crawlerd.core.schedule import next_fire
 from crawlerd.engine.accounts import Accounts
 from crawlerd.engine.attempt import begin
@@ -35,7 +36,7 @@ from crawlerd.sinks import open_sink
 from crawlerd.source import RunPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Self
 
     from crawlerd.core.account import ImportSpec
@@ -44,8 +45,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SINK_SECONDS = 5.0  # between tries to start an import whose sink cannot be opened
-START_SLICE = 0.5  # seconds that starting imports may take before signals are looked at again
+STORAGE_SECONDS = 5.0  # between tries to start an import whose sink cannot be opened, or while the disk is full
+START_SLICE = 0.05  # seconds that starting imports may hold up what runs already
+START_MOST = 256  # imports that are started before signals are looked at again
 START_SECONDS = 60.0  # between tries to start an import whose source raises an error at once
 MIB = 1 << 20
 GARBAGE_OBJECTS = 50_000  # new ones that start a collection; at the default of 700, it took a third of the time
@@ -184,73 +186,103 @@ class Engine:
     # runs
 
     def start_import(self, name: str, *, full: bool = False) -> Started:
-        """Resumes what is unfinished of the import, else begins a new run; its credentials are checked first."""
+        """Resumes what is unfinished of the import, else begins a new run; its credentials are checked first. Raises
+        what kept it from starting."""
+        ((_, result),) = self.start_imports([name], full=full)
+        if isinstance(result, CrawlerdError):
+            raise result
+        return result
+
+    def start_imports(
+        self, names: Iterable[str], *, full: bool = False
+    ) -> Iterator[tuple[str, Started | CrawlerdError]]:
+        """The same for many, each with what came of it; a slice of time after the other, since a question to the store
+        waits for the commit of what runs already."""
+        waiting = deque(names)
+        while waiting:
+            results = self.store.call(partial(self._start_some, waiting, full)).result()
+            for name, result in results:
+                if isinstance(result, Started):
+                    self._active[name] = len(result.runs)
+                    self._import_of |= dict.fromkeys(result.runs, name)
+                    for run in result.runs:
+                        log.info("import %s: run %d %s", name, run, "resumed" if result.resumed else "started")
+            yield from results
+
+    def _start_some(self, waiting: deque[str], full: bool) -> list[tuple[str, Started | CrawlerdError]]:
+        until = time.monotonic() + START_SLICE
+        results: list[tuple[str, Started | CrawlerdError]] = []
+        while waiting and (not results or time.monotonic() < until):
+            name = waiting.popleft()
+            try:
+                results.append((name, self._start(name, full)))
+            except CrawlerdError as error:
+                results.append((name, error))
+        return results
+
+    def _start(self, name: str, full: bool) -> Started:
         spec = self.settings.imports[name]
         account = self.settings.accounts[spec.account]
         source = self.settings.sources[account.source]
-
-        def run_it() -> Started:
-            sink = None if spec.sink is None else self._sink(spec.sink)
-            target = Target(sink, source.name, account.name, spec.priority, spec.sink)
-            runs = self._frontier.running_runs(name)
-            resumed = bool(runs)
-            if not runs:
-                plan = RunPlan(
-                    spec.streams,
-                    full,
-                    self.clock.now(),
-                    self._frontier.cursors(name),
-                    spec.options,
-                    account.options,
-                    has_sink=sink is not None,
-                    account=account.name,
-                )
-                first = target.prioritised(begin(source, plan, self.accounts.source))
-                number = self.accounts.numbers[account.name]
-                started = self._frontier.start_run(
-                    name, number, first.children, gathers=first.gathers, full=full, now=plan.started_at
-                )
-                if started.ended:
-                    self._on_ended(started.ended)
-                runs = [started.run]
-            accounts = dict.fromkeys(number for run in runs for number in self._frontier.accounts(run))
-            for number in accounts:
-                self.accounts.check(number)
-            for run in runs:
-                self.store.serve_run(run, target)
-            for number in accounts:
-                self.store.offer(number)
-            return Started(runs, resumed)
-
-        started = self.store.call(run_it).result()
-        self._active[name] = len(started.runs)
-        self._import_of |= dict.fromkeys(started.runs, name)
-        for run in started.runs:
-            log.info("import %s: run %d %s", name, run, "resumed" if started.resumed else "started")
-        return started
+        sink = None if spec.sink is None else self._sink(spec.sink)
+        target = Target(sink, source.name, account.name, spec.priority, spec.sink)
+        runs = self._frontier.running_runs(name)
+        resumed = bool(runs)
+        if not runs:
+            plan = RunPlan(
+                spec.streams,
+                full,
+                self.clock.now(),
+                self._frontier.cursors(name),
+                spec.options,
+                account.options,
+                has_sink=sink is not None,
+                account=account.name,
+            )
+            first = target.prioritised(begin(source, plan, self.accounts.source))
+            number = self.accounts.numbers[account.name]
+            started = self._frontier.start_run(
+                name, number, first.children, gathers=first.gathers, full=full, now=plan.started_at
+            )
+            if started.ended:
+                self._on_ended(started.ended)
+            runs = [started.run]
+        accounts = dict.fromkeys(number for run in runs for number in self._frontier.accounts(run))
+        for number in accounts:
+            self.accounts.check(number)
+        for run in runs:
+            self.store.serve_run(run, target)
+        for number in accounts:
+            self.store.offer(number)
+        return Started(runs, resumed)
 
     def start_due(self) -> float:
         """Starts every import that is due, resumes interrupted ones, and tries paused accounts again.
         Returns the seconds until it wants to be called again."""
-        now, started = self.clock.now(), time.monotonic()
-        while self._agenda and self._agenda[0][0] <= now and time.monotonic() - started < START_SLICE:
+        now = self.clock.now()
+        names: list[str] = []
+        while self._agenda and self._agenda[0][0] <= now and len(names) < START_MOST:
             _, name = heappop(self._agenda)
-            if name in self._active:
-                continue  # it comes back when it has ended
-            spec = self.settings.imports[name]
-            due = self.store.call(partial(self._due, spec, now)).result()
-            if due <= now:
-                try:
-                    self.start_import(name)
-                    continue
-                except Permanent as error:
-                    log.error("import %s: %s", name, error)
-                    due = now + START_SECONDS
-                except SinkError as error:
-                    log.error("import %s cannot start: sinks.%s: %s; trying again", name, spec.sink, error)
-                    due = now + SINK_SECONDS
-            if due < math.inf:
-                heappush(self._agenda, (due, name))
+            if name not in self._active:  # it comes back when it has ended
+                names.append(name)
+        try:
+            times = self.store.call(lambda: {name: self._due(self.settings.imports[name], now) for name in names})
+            later = {name: at for name, at in times.result().items() if at > now}
+        except FrontierError:
+            self._agenda += [(now, name) for name in names]
+            heapify(self._agenda)
+            raise
+        for name, result in self.start_imports(name for name in names if name not in later):
+            if isinstance(result, Permanent):
+                log.error("import %s: %s", name, result)
+                later[name] = now + START_SECONDS
+            elif isinstance(result, CrawlerdError):
+                where = f"sinks.{self.settings.imports[name].sink}: " if isinstance(result, SinkError) else ""
+                log.error("import %s cannot start: %s%s; trying again", name, where, result)
+                later[name] = now + STORAGE_SECONDS
+        for name, at in later.items():
+            if at < math.inf:
+                heappush(self._agenda, (at, name))
         self.accounts.probe()
         return min(60.0, max(0.0, self._agenda[0][0] - now)) if self._agenda else 60.0
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 COALESCE_SECONDS = 0.001  # results wait this long for company: a message for each no-op would cost more than the no-op
 COALESCE_RESULTS = 256
 GARBAGE_OBJECTS = 10_000  # new ones that start a collection: a page is thousands
+NICE = 5  # below the main process: what it is late with, all workers wait for
 PR_SET_PDEATHSIG = 1
 
 
@@ -205,6 +206,7 @@ def main() -> None:
     """`python -m crawlerd.engine.worker FD PARENT`, started by the worker pool."""
     fd, parent = int(sys.argv[1]), int(sys.argv[2])
     give_back_large()
+    os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process decides
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() == parent:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 from crawlerd.sink import SinkError, StorageFailed, Totals
+from crawlerd.sinks.wal import Wal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS = 1.0  # how long another program's write lock is waited for …
 BUSY_AGAIN_SECONDS = 0.05  # … and at the tries after that, for meanwhile other sinks wait
-CHECKPOINT_BYTES = 16 << 20  # WAL size from which it is moved into the database
-CHECKPOINT_WAIT_SECONDS = 0.1  # how long readers are waited for then
-MAX_WAL_BYTES = 1 << 30  # WAL size from which nothing is written before a checkpoint succeeds
 PAGE_BYTES = 8192  # 2,000-byte objects take a third less space and CPU than with 4,096
 
 # Names that no stream's table can have. A run has a number of the sink's own: the frontier's, unless that was given to
@@ -80,37 +78,28 @@ END"""
 
 
 class Database:
-    """Used by one thread. connection: another one after each transaction that SQLite has failed.
-
-    The WAL is checkpointed every CHECKPOINT_BYTES. A program that keeps a read transaction open prevents that; at
-    MAX_WAL_BYTES (plus one transaction) nothing is written until it ends, rather than fill the disk.
-    """
+    """Used by one thread. connection: another one after each transaction that SQLite has failed."""
 
     def __init__(self, path: Path) -> None:
         """Opens or creates the database; its directory must exist. SinkError when it cannot be used."""
         self.path = path.absolute()
-        self._wal_bytes = 0
-        self._checkpoint_at = CHECKPOINT_BYTES
-        self._patience = BUSY_SECONDS
-        self._open()
+        self._open(BUSY_SECONDS)
 
-    def _open(self) -> None:
-        self._failed = False
+    def _open(self, patience: float) -> None:
         try:
             self.connection = connection = apsw.Connection(str(self.path))
         except apsw.Error as error:
             raise _failure(self.path, error) from error
         try:
             with self._failures_named():
-                self._wait_for_others(self._patience)
+                self._wait_for_others(patience)
                 connection.pragma("page_size", PAGE_BYTES)
                 connection.pragma("journal_mode", "wal")
                 connection.pragma("synchronous", "full")  # WAL + NORMAL loses acknowledged writes when the power fails
                 connection.pragma("cache_size", -8000)  # kB
                 connection.pragma("temp_store", "memory")  # a full /tmp must not matter
-                connection.pragma("journal_size_limit", 2 * CHECKPOINT_BYTES)
-                self._page_bytes = connection.pragma("page_size")
-                connection.set_wal_hook(self._committed)
+                self._wal = Wal(connection, self.path)
+            self._failed = False
         except SinkError:
             connection.close()
             raise
@@ -119,7 +108,7 @@ class Database:
         """SinkError when the WAL cannot be moved into the database; what was written stays durable in the WAL."""
         try:
             with self._failures_named():
-                self._checkpoint()
+                self._wal.checkpoint()
         finally:
             self.connection.close()
 
@@ -128,10 +117,11 @@ class Database:
         """Durable at its end, or nothing is written. Not apsw's own, which keeps the GIL, and so stops the process,
         while it waits for a lock or for the disk. SinkError for all that SQLite finds wrong."""
         if self._failed:  # a disk that has failed, or a table that another program has dropped: begin anew
+            self._wal.rest()
             self.connection.close(True)
-            self._open()
+            self._open(BUSY_AGAIN_SECONDS)
         with self._failures_named():
-            self._bound_wal()
+            self._wal.bound()
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -142,44 +132,14 @@ class Database:
                     self.connection.execute("ROLLBACK")
 
     def _wait_for_others(self, seconds: float) -> None:
-        self._patience = seconds
         self.connection.set_busy_timeout(round(seconds * 1000))
-
-    def _committed(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
-        self._wal_bytes = pages * self._page_bytes
-        return apsw.SQLITE_OK
-
-    def _bound_wal(self) -> None:
-        """Before a transaction and not after it: an error must mean that nothing was written."""
-        if self._wal_bytes < self._checkpoint_at or self._checkpoint():
-            return
-        if self._wal_bytes >= MAX_WAL_BYTES:
-            raise SinkError(
-                f"{self.path}-wal has grown to {self._wal_bytes >> 20} MiB because another program keeps a "
-                "transaction open on the database; end that program's transaction"
-            )
-        self._checkpoint_at = min(self._wal_bytes + CHECKPOINT_BYTES, MAX_WAL_BYTES)
-
-    def _checkpoint(self) -> bool:
-        """Moves the WAL into the database and starts it again; False when another program is in the way."""
-        patience = self._patience
-        self._wait_for_others(CHECKPOINT_WAIT_SECONDS)
-        try:
-            self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
-        except apsw.BusyError:
-            return False
-        finally:
-            self._wait_for_others(patience)
-        self._wal_bytes = 0
-        self._checkpoint_at = CHECKPOINT_BYTES
-        return True
 
     @contextmanager
     def _failures_named(self) -> Iterator[None]:
         try:
             yield
         except apsw.Error as error:
-            self._failed, self._patience = True, BUSY_AGAIN_SECONDS
+            self._failed = True
             raise _failure(self.path, error, self.connection.system_errno) from error
 
 

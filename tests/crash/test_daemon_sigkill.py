@@ -75,6 +75,17 @@ def test_a_daemon_killed_again_and_again_ends_exact(install: Callable[..., Insta
         here.assert_complete(3, 160)
 
 
+def test_killed_while_its_workers_come_up_it_leaves_none(api: Server, install: Callable[..., Installation]) -> None:
+    """They start before the frontier is opened; one that has just begun does not know yet whose death is its own."""
+    here = install(url=api.url, daemon=TWO)
+    for count in (1, 2, 1, 2):
+        command = here.start("import", "--all")
+        until(lambda running=command, wanted=count: len(running.workers()) >= wanted)
+        command.kill()
+    assert here.run("import", "--all").code == 0
+    here.assert_complete(1, 40)
+
+
 def most_in(seconds: float, relay: Relay) -> int:
     """The most requests that arrived in any window of so many seconds."""
     arrivals = sorted(each.arrived for each in relay.seen)

@@ -14,9 +14,10 @@ from typing import Any
 import apsw
 import msgspec
 import pytest
+from installation import until
 
 from crawlerd.sink import Batch, Delivery, SinkError, StorageFailed, Totals
-from crawlerd.sinks import database
+from crawlerd.sinks import database, wal
 from crawlerd.sinks.sqlite import SqliteSink
 
 Query = Callable[..., list[tuple[Any, ...]]]
@@ -251,20 +252,40 @@ def wal_bytes(path: Path) -> int:
 
 
 def test_the_wal_is_bounded(path: Path, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "CHECKPOINT_BYTES", 200_000)
+    monkeypatch.setattr(wal, "CHECKPOINT_BYTES", 200_000)
+    monkeypatch.setattr(wal, "AHEAD_BYTES", 200_000)
     with closing(SqliteSink(path)) as sink:
         for n in range(60):
             sink.write([customers((str(n), {"n": "x" * 50_000}))], 0.0)
-            assert wal_bytes(path) < 400_000
+            assert wal_bytes(path) < 600_000
         assert query("SELECT count(*) FROM stripe_customers") == [(60,)]
+
+
+def test_most_of_the_wal_is_moved_beside_the_transactions(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that takes its time over that holds none of them up."""
+    monkeypatch.setattr(wal, "CHECKPOINT_BYTES", 200_000)
+    monkeypatch.setattr(wal, "LITTLE_BYTES", 100_000)
+    go_on, move = threading.Event(), wal.Wal._move
+    monkeypatch.setattr(wal.Wal, "_move", lambda self: go_on.wait(60) and move(self))
+    with closing(SqliteSink(path)) as sink:
+        for n in range(60):
+            sink.write([customers((str(n), {"n": "x" * 50_000}))], 0.0)
+        before = wal_bytes(path)
+        assert before > 60 * 50_000 > path.stat().st_size
+        go_on.set()
+        until(lambda: path.stat().st_size > 60 * 50_000)
+        for n in range(40):
+            sink.write([customers((f"after {n}", {"n": "x" * 50_000}))], 0.0)
+        assert wal_bytes(path) < before  # it was started anew
 
 
 def test_a_long_reader_stops_writing_before_the_wal_fills_the_disk(
     path: Path, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "CHECKPOINT_BYTES", 200_000)
-    monkeypatch.setattr(database, "MAX_WAL_BYTES", 1_000_000)
-    monkeypatch.setattr(database, "CHECKPOINT_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(wal, "CHECKPOINT_BYTES", 200_000)
+    monkeypatch.setattr(wal, "AHEAD_BYTES", 200_000)
+    monkeypatch.setattr(wal, "MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(wal, "WAIT_SECONDS", 0.001)
     with closing(SqliteSink(path)) as sink:
         sink.write([customers(("first", {}))], 0.0)
         written = 1

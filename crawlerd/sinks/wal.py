@@ -1,0 +1,95 @@
+"""The write-ahead log of a sink's database: moved into the database beside the transactions, and bounded."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import apsw
+
+from crawlerd.sink import SinkError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CHECKPOINT_BYTES = 16 << 20  # size from which the log is moved into the database
+AHEAD_BYTES = 128 << 20  # that transactions may add meanwhile before they wait
+LITTLE_BYTES = 4 << 20  # that is moved between two of them
+WAIT_SECONDS = 0.1  # how long readers are waited for then
+MAX_BYTES = 1 << 30  # from which nothing is written before a checkpoint succeeds
+
+
+class Wal:
+    """Of one connection; used by its thread.
+
+    A thread of its own moves the log while transactions go on, which took a quarter of the writer's time, most of it
+    waiting for the disk; and again, until what they have added meanwhile is little. That is moved between two of them,
+    and the log starts anew. A program that keeps a read transaction open prevents that; at MAX_BYTES (plus one
+    transaction) nothing is written until it ends, rather than fill the disk.
+    """
+
+    def __init__(self, connection: apsw.Connection, path: Path) -> None:
+        self._connection, self._path = connection, path
+        self._page_bytes: int = connection.pragma("page_size")
+        self._bytes = self._moved = 0
+        self._checkpoint_at = CHECKPOINT_BYTES
+        self._mover: threading.Thread | None = None
+        connection.pragma("journal_size_limit", 2 * CHECKPOINT_BYTES)
+        connection.set_wal_hook(self._committed)
+
+    def _committed(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
+        self._bytes = pages * self._page_bytes
+        return apsw.SQLITE_OK
+
+    def bound(self) -> None:
+        """Call before a transaction and not after it: an error must mean that nothing was written. SinkError when the
+        log can grow no more."""
+        if self._bytes < self._moved:
+            self._moved = 0  # all of it was moved, and so SQLite has started it anew by itself
+        if self._bytes < self._checkpoint_at:
+            return
+        if self._bytes - self._moved > LITTLE_BYTES and self._bytes < self._checkpoint_at + AHEAD_BYTES:
+            if self._mover is None or not self._mover.is_alive():
+                self._mover = threading.Thread(target=self._move, name="checkpoint")
+                self._mover.start()
+            return
+        if self.checkpoint():
+            return
+        if self._bytes >= MAX_BYTES:
+            raise SinkError(
+                f"{self._path}-wal has grown to {self._bytes >> 20} MiB because another program keeps a "
+                "transaction open on the database; end that program's transaction"
+            )
+        self._checkpoint_at = min(self._bytes + CHECKPOINT_BYTES, MAX_BYTES)
+
+    def checkpoint(self) -> bool:
+        """Moves the log into the database and starts it again; False when another program is in the way."""
+        self.rest()
+        patience = self._connection.pragma("busy_timeout")
+        self._connection.set_busy_timeout(round(WAIT_SECONDS * 1000))
+        try:
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+        except apsw.BusyError:
+            return False
+        finally:
+            self._connection.set_busy_timeout(patience)
+        self._bytes = self._moved = 0
+        self._checkpoint_at = CHECKPOINT_BYTES
+        return True
+
+    def rest(self) -> None:
+        """Waits for the thread, so that the connection may be closed."""
+        if self._mover is not None:
+            self._mover.join()
+            self._mover = None
+
+    def _move(self) -> None:
+        with suppress(apsw.Error):  # what is wrong, `checkpoint` meets as well, where it can be told
+            connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READWRITE)
+            try:
+                connection.execute("SELECT 1 FROM sqlite_schema").fetchall()  # before it has read, it knows of no log
+                _, pages = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                self._moved = pages * self._page_bytes
+            finally:
+                connection.close()
