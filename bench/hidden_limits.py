@@ -77,13 +77,15 @@ class Hidden:
             self.scenario.policy.change(time.monotonic() - began, rate)
 
 
-def scenarios(seed: int) -> list[Scenario]:
-    return [kind(random.Random(seed + number)) for number, kind in enumerate(SCENARIOS)]
+def scenarios(seed: int, only: str) -> list[Scenario]:
+    """Those whose titles begin with one of these letters."""
+    every = [kind(random.Random(seed + number)) for number, kind in enumerate(SCENARIOS)]
+    return [scenario for scenario in every if scenario.title[0] in only]
 
 
-async def serve(seed: int) -> None:
-    """All scenarios, each under its number, until it is told to stop."""
-    hidden = [Hidden(scenario) for scenario in scenarios(seed)]
+async def serve(seed: int, only: str) -> None:
+    """The scenarios, each under its number, until it is told to stop."""
+    hidden = [Hidden(scenario) for scenario in scenarios(seed, only)]
     began = time.monotonic()
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
@@ -100,9 +102,9 @@ async def serve(seed: int) -> None:
     await asyncio.Event().wait()
 
 
-def crawl(url: str, place: Path, seconds: float) -> None:
-    """The daemon, on its own limits alone, for so long."""
-    accounts = "".join(ACCOUNT.format(number=number, url=url) for number in range(len(SCENARIOS)))
+def crawl(url: str, place: Path, count: int, seconds: float) -> None:
+    """The daemon, on its own limits alone, for so long. count: of scenarios."""
+    accounts = "".join(ACCOUNT.format(number=number, url=url) for number in range(count))
     (place / "crawlerd.toml").write_text(CONFIG + accounts)
     install_source(place, "asking", "asking_source:asking")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(place), str(HERE)])}
@@ -117,14 +119,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=900)
     parser.add_argument("--seed", type=int, default=100)
+    parser.add_argument("--only", default="abcdef", help="scenarios, by the first letters of their titles")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
-        asyncio.run(serve(args.seed))
+        asyncio.run(serve(args.seed, args.only))
         return
     print(about("requests"), "\n")
     load = Others()
-    command = [sys.executable, __file__, "--serve", "--seed", str(args.seed)]
+    command = [sys.executable, __file__, "--serve", "--seed", str(args.seed), "--only", args.only]
+    asked_for = scenarios(args.seed, args.only)
     with (
         tempfile.TemporaryDirectory(dir=".") as name,
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
@@ -132,13 +136,13 @@ def main() -> None:
         try:
             assert server.stdout is not None
             url = f"http://127.0.0.1:{int(server.stdout.readline())}"
-            crawl(url, Path(name).resolve(), args.seconds)
+            crawl(url, Path(name).resolve(), len(asked_for), args.seconds)
             answer = requests.get(f"{url}/counts", timeout=10).content
             counts = msgspec.json.decode(answer, type=list[Counts], strict=False)
         finally:
             server.terminate()
     rows = []
-    for scenario, (accepted, throttled) in zip(scenarios(args.seed), counts, strict=True):
+    for scenario, (accepted, throttled) in zip(asked_for, counts, strict=True):
         seconds = range(args.seconds)
         found = figures(
             scenario, [accepted.get(s, 0) for s in seconds], [throttled.get(s, 0) for s in seconds], args.seconds
