@@ -277,8 +277,20 @@ def dead_retry(
         fail("name the dead letters to retry, or say --all", EXIT_USAGE)
     with exit_codes():
         folder = state_dir(_Chosen.config)
-        count = sum(_retry(folder, group) for group in ([numbers] if numbers else _all_dead(folder)))
+        groups = _all_dead(folder) if everything else [_known_dead(folder, numbers or ())]
+        count = sum(_retry(folder, group) for group in groups if group)
         typer.echo(f"{count:,} dead letters are ready again")
+        if not count and numbers:
+            raise typer.Exit(EXIT_FAILED)
+
+
+def _known_dead(folder: Path, numbers: Sequence[int]) -> list[int]:
+    """Those of the numbers that are dead letters'; the others are named."""
+    with _reader(folder) as reader:
+        known = [number for number in dict.fromkeys(numbers) if reader and reader.dead_letter(number)]
+    for number in set(numbers).difference(known):
+        typer.echo(f"crawlerd: there is no dead letter {number}", err=True)
+    return known
 
 
 def _all_dead(folder: Path) -> Iterator[list[int]]:

@@ -84,7 +84,7 @@ def import_now(settings: Settings, names: Sequence[str], *, full: bool, console:
             not_started: dict[str, str] = {}
             for name, result in engine.start_imports(names, full=full):
                 if isinstance(result, SinkError) and len(names) > 1:
-                    not_started[name] = f"sinks.{settings.imports[name].sink}: {result}"
+                    not_started[name] = str(result)
                 elif isinstance(result, CrawlerdError):
                     raise result
                 else:
@@ -103,7 +103,8 @@ def import_now(settings: Settings, names: Sequence[str], *, full: bool, console:
             raise engine.failure
         if engine.store.trouble and runs <= engine.store.stuck.keys():
             raise StorageFailed(engine.store.trouble, full=True)
-        return _outcome(engine, {name: each.runs for name, each in started.items()}, not_started)
+        cut_off = [name for name in names if name not in started and name not in not_started]
+        return _outcome(engine, {name: each.runs for name, each in started.items()}, not_started, cut_off)
 
 
 def _watch(engine: Engine, runs: set[int], signals: Signals, wake: Wake, console: Console) -> None:
@@ -207,7 +208,10 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def _outcome(engine: Engine, started: dict[str, list[int]], not_started: dict[str, str]) -> Outcome:
+def _outcome(
+    engine: Engine, started: dict[str, list[int]], not_started: dict[str, str], cut_off: Sequence[str]
+) -> Outcome:
+    """cut_off: what a signal kept from starting."""
     reader = FrontierReader.open(engine.settings.daemon.state_dir)
     assert reader is not None  # noqa: S101 - it was open a moment ago
     try:
@@ -221,7 +225,7 @@ def _outcome(engine: Engine, started: dict[str, list[int]], not_started: dict[st
     states = {_state(engine, run, held) for each in reports.values() for run, _ in each}
     if not_started or states & {"paused", "held up", "failed"}:
         state, code = "failed", 1
-    elif "running" in states:
+    elif cut_off or "running" in states:
         state, code = "interrupted", 130
     elif "completed with dead letters" in states:
         state, code = "completed with dead letters", 3
@@ -241,7 +245,9 @@ def _outcome(engine: Engine, started: dict[str, list[int]], not_started: dict[st
         ]
         for name, each in reports.items()
     }
-    return Outcome(code, {"state": state, "imports": imports, "not_started": not_started})
+    return Outcome(
+        code, {"state": state, "imports": imports, "not_started": not_started | dict.fromkeys(cut_off, "interrupted")}
+    )
 
 
 def _streams(engine: Engine, name: str) -> Sequence[str]:
@@ -278,7 +284,7 @@ def print_report(report: dict[str, Any], console: Console, *, streams: bool = Tr
                     tail += f"; {repeats:,} came under a key that had come before: is it unique?"
                 console.print(f"  {stream}: {done}{tail}", highlight=False, soft_wrap=True)
     for name, reason in report["not_started"].items():
-        console.print(f"{name}: not started, because of {reason}", highlight=False, soft_wrap=True)
+        console.print(f"{name}: not started: {reason}", highlight=False, soft_wrap=True)
     if report["state"] == "interrupted":
         console.print("interrupted; nothing is lost: the same command resumes it", soft_wrap=True)
     elif report["state"] == "completed with dead letters":

@@ -70,16 +70,16 @@ def _load(document: dict[str, Any], path: Path, machine: _Machine) -> Settings:
     folder = path.absolute().parent
     config = parse(document, str(path), machine)
     sources = {name: machine.source_of(account) for name, account in config.accounts.items()}
-    shared: dict[bytes, LimitSpec] = {}  # a hundred thousand accounts may have the same limits
-    limits = {}
+    limits, problems = {}, []
+    shared: dict[tuple[object, ...], tuple[LimitSpec, list[tuple[str, str]]]] = {}  # 100,000 accounts may have the same
     for name, account in config.accounts.items():
-        spec = _limits(account, sources[name])
-        limits[name] = shared.setdefault(msgspec.msgpack.encode(spec), spec)
-    problems = [
-        f"{path}: accounts.{name}.{key}: {problem}"
-        for name in config.accounts
-        for key, problem in _too_costly(limits[name], sources[name])
-    ]
+        source, buckets = sources[name], (account.bucket_limits or {}).items()
+        key = (source.name, account.limits, account.concurrency, account.smooth, account.weight, *buckets)
+        if key not in shared:
+            spec = _limits(account, source)
+            shared[key] = spec, list(_too_costly(spec, source))
+        limits[name], costly = shared[key]
+        problems += [f"{path}: accounts.{name}.{where}: {problem}" for where, problem in costly]
     accounts = {}
     for name, account in config.accounts.items():
         try:
@@ -347,16 +347,19 @@ def _too_costly(limits: LimitSpec, source: Source) -> Iterator[tuple[str, str]]:
 
 def _imports(config: Config, sources: dict[str, Source]) -> dict[str, ImportSpec]:
     specs = {}
-    shared: dict[tuple[str, ...], tuple[str, ...]] = {}
+    shared: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
     for name, each in config.imports.items():
-        every = sources[each.account].streams
-        named = [stream for stream in each.streams if stream != "*"]
-        streams = tuple(dict.fromkeys([*every, *named] if "*" in each.streams else named))
+        source = sources[each.account]
+        streams = shared.get((source.name, each.streams))
+        if streams is None:
+            named = [stream for stream in each.streams if stream != "*"]
+            streams = tuple(dict.fromkeys([*source.streams, *named] if "*" in each.streams else named))
+            shared[source.name, each.streams] = streams
         specs[name] = ImportSpec(
             name=name,
             account=intern(each.account),
             sink=each.sink and intern(each.sink),
-            streams=shared.setdefault(streams, streams),
+            streams=streams,
             every=each.schedule,
             priority=each.priority,
             options=each.options,

@@ -6,6 +6,7 @@ import csv
 import re
 from collections import Counter
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import msgspec
@@ -37,11 +38,10 @@ class Places:
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._lines: dict[str, str] = {}
+        self._lines: dict[tuple[str, str], tuple[str, int]] = {}
 
-    def add(self, kind: str, name: str, line: str) -> None:
-        key = name if re.fullmatch("[A-Za-z0-9_-]+", name) else f'"{name}"'
-        self._lines[f"{kind}.{key}"] = line
+    def add(self, kind: str, name: str, file: str, line: int) -> None:
+        self._lines[kind, name] = file, line
 
     def placed(self, problems: Iterable[str]) -> list[str]:
         """Problems of the document, each with the file and line in which it stands; of one file, not all of many."""
@@ -50,14 +50,13 @@ class Places:
         shown: Counter[str] = Counter()
         for problem in problems:
             text = problem.removeprefix(f"{self._file}: ")
-            table = re.match(r'\w+\.(?:"[^"]*"|[\w-]+)', text)
-            line = self._lines.get(table[0]) if table else None
-            file = line.rpartition(":")[0] if line else ""
+            table = re.match(r'(\w+)\.(?:"([^"]*)"|([\w-]+))', text)
+            file, line = self._lines.get((table[1], table[2] or table[3]), ("", 0)) if table else ("", 0)
             shown[file] += 1
-            if not line:
+            if not file:
                 found.append(problem)
             elif shown[file] <= SHOWN:
-                found.append(f"{line}: {text}")
+                found.append(f"{file}:{line}: {text}")
             else:
                 left_out[file] += 1
         return found + [f"{file}: and {count} more problems" for file, count in left_out.items()]
@@ -83,7 +82,7 @@ def with_rows(document: Mapping[str, Any], file: str, files: Files) -> tuple[dic
                             table = _table(kind, usual, cells)
                             _type_options(table, files.options(kind, table, whole))
                             known[name] = table
-                            places.add(kind, name, f"{path}:{line}")
+                            places.add(kind, name, path, line)
                     except ValueError as error:
                         problems.append(f"{where}: {path}: {error}")
                 case {"file": str()}:
@@ -127,8 +126,7 @@ def _table(kind: Kind, usual: Mapping[Any, Any], cells: Mapping[str, str]) -> di
 
 def _value(kind: Kind, column: str, text: str) -> Any:
     """A cell as TOML would have it; text that is none is left to the checks, which say so."""
-    field = TABLES[kind].model_fields.get(column)
-    types = (field.annotation, *get_args(field.annotation)) if field else ()
+    types = _types(kind, column)
     if column == "streams":
         return re.split(r"[\s,;]+", text)
     if bool in types:
@@ -139,6 +137,13 @@ def _value(kind: Kind, column: str, text: str) -> Any:
         if float in types:
             return float(text)
     return text
+
+
+@cache
+def _types(kind: Kind, column: str) -> tuple[Any, ...]:
+    """What a setting may be."""
+    field = TABLES[kind].model_fields.get(column)
+    return (field.annotation, *get_args(field.annotation)) if field else ()
 
 
 def _type_options(table: dict[str, Any], options: type | None) -> None:

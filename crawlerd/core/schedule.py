@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
 
 
+@lru_cache  # a hundred thousand accounts may have the same
 def parse_duration(text: str) -> float:
     """Seconds in "90s", "1h30m", "500ms", "1d". ValueError for anything else, zero included."""
     parts = _PART.findall(text)

@@ -277,8 +277,7 @@ class Engine:
                 log.error("import %s: %s", name, result)
                 later[name] = now + START_SECONDS
             elif isinstance(result, CrawlerdError):
-                where = f"sinks.{self.settings.imports[name].sink}: " if isinstance(result, SinkError) else ""
-                log.error("import %s cannot start: %s%s; trying again", name, where, result)
+                log.error("import %s cannot start: %s; trying again", name, result)
                 later[name] = now + STORAGE_SECONDS
         for name, at in later.items():
             if at < math.inf:
@@ -333,7 +332,11 @@ class Engine:
     def _sink(self, name: str) -> Sink:
         sink = self._sinks.get(name)
         if sink is None:
-            sink = self._sinks[name] = open_sink(self.settings.sinks[name])
+            try:
+                sink = self._sinks[name] = open_sink(self.settings.sinks[name])
+            except SinkError as error:
+                error.args = (f"sinks.{name}: {error}",)
+                raise
         return sink
 
 

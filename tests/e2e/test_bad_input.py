@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import apsw
 import psutil
 import pytest
-from installation import QUICK, Installation, fetch, metrics_of, until
+from installation import NO_LIMITS, QUICK, Installation, fetch, metrics_of, until
 from relay import Answer, Relay
 
 from crawlerd.demo.server import Server, running
@@ -271,6 +271,23 @@ def test_a_daemon_outlives_a_full_disk(
         assert "nothing is lost, trying again every second" in done.stderr
         assert "recovered: " in done.stderr
     here.assert_complete(1, 40)
+
+
+def test_an_import_that_is_due_while_the_disk_is_full_starts_later(
+    api: Server, small_disk: Path, install: Callable[..., Installation]
+) -> None:
+    here = install(url=api.url, accounts=2, account={**QUICK, **NO_LIMITS}, schedule="1s")
+    here.config["accounts"]["a1"]["limits"] = ["10/second"]  # it is under way, and finds the disk full
+    put_on(here, "frontier", small_disk)
+    daemon = here.start("run")
+    daemon.says("import a2: run 2 completed")
+    filler = fill(small_disk)
+    daemon.says("import a2 cannot start: the disk that holds .* is full; trying again")
+    before = len(here.states())
+    filler.unlink()
+    until(lambda: here.states()[1:].count("completed") > before, 30)
+    daemon.send(signal.SIGTERM)
+    assert daemon.finish().code == 0
 
 
 def put_on(here: Installation, what: str, disk: Path) -> None:

@@ -9,6 +9,7 @@ import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 from installation import NO_LIMITS, Installation, Running, fetch, metrics_of, tasks_of, until
 from relay import Answer, Relay
@@ -58,6 +59,8 @@ def test_it_serves_what_prometheus_and_operators_ask(api: Server, install: Calla
     port = int(daemon.says(rf"pid {daemon.pid}; http://127\.0\.0\.1:(\d+)/metrics; 2 imports")[1])
     assert port > 0
     completed(here, 2)
+    niceness = psutil.Process(daemon.pid).nice()
+    assert [worker.nice() > niceness for worker in daemon.workers()] == [True, True]  # all of them wait for it
     until(lambda: metrics_of(daemon)["crawlerd_leases"] == 0)
     found = metrics_of(daemon)
     assert found['crawlerd_tasks{state="ready"}'] == found['crawlerd_tasks{state="delayed"}'] == 0

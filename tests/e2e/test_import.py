@@ -295,3 +295,27 @@ def test_elsewhere_a_line_now_and_then(api: Server, install: Callable[..., Insta
     assert len(re.findall(line, done.stderr)) >= 2
     assert "\x1b" not in done.stderr
     assert done.json["state"] == "completed"
+
+
+def test_ctrl_c_is_heard_while_imports_start(install: Callable[..., Installation]) -> None:
+    here = install(accounts=0)
+    code = """
+    import time
+    source = Source("slow", base_url="http://127.0.0.1:9", streams=["things"])
+    @source.starts
+    def starts(plan):
+        with Path("begun").open("a") as file:
+            file.write("x")
+        time.sleep(0.2)  # a source that looks around before it begins
+        return []
+    """
+    here.add_source("slow", code.replace("\n    ", "\n"))
+    here.config["imports"] |= {f"slow{number}": here.config["imports"]["slow"] for number in range(29)}
+    begun = here.folder / "begun"
+    importing = here.start("import", "--all")
+    until(lambda: begun.exists() and begun.stat().st_size > 2)
+    importing.send(signal.SIGINT)
+    assert importing.finish().code == 130
+    assert begun.stat().st_size < 20
+    assert here.run("import", "--all").code == 0
+    assert set(here.states()) == {"completed"}

@@ -148,6 +148,9 @@ def test_dead_letters_are_listed_shown_and_retried(api: Server, install: Callabl
     assert first.code == 0
     assert f"run `crawlerd import {letters[0]['import']}`" in first.stdout
     assert "1 dead letters are ready again" in first.stdout
+    assert first.stderr == "crawlerd: there is no dead letter 999999\n"
+    again = here.run("dead", "retry", str(ids[0]))
+    assert (again.code, again.stderr) == (1, f"crawlerd: there is no dead letter {ids[0]}\n")
     here.assert_conserved()
     assert here.run("status", "--json").json["ready"] == 1
     assert len(here.run("dead", "list", "--json").json) == 3
