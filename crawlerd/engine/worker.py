@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 COALESCE_SECONDS = 0.001  # results wait this long for company: a message for each no-op would cost more than the no-op
 COALESCE_RESULTS = 256
 GARBAGE_OBJECTS = 10_000  # new ones that start a collection: a page is thousands
-NICE = 5  # below the main process: what it is late with, all workers wait for
+NICE = 2  # below the main process: what it is late with, all workers wait for
 PR_SET_PDEATHSIG = 1
 
 
