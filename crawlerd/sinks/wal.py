@@ -32,7 +32,7 @@ class Wal:
     def __init__(self, connection: apsw.Connection, path: Path) -> None:
         self._connection, self._path = connection, path
         self._page_bytes: int = connection.pragma("page_size")
-        self._bytes = self._moved = 0
+        self._bytes = self._begun = self._moved = 0  # now, when the thread began last, and what it has moved
         self._checkpoint_at = CHECKPOINT_BYTES
         self._mover: threading.Thread | None = None
         connection.pragma("journal_size_limit", 2 * CHECKPOINT_BYTES)
@@ -45,12 +45,15 @@ class Wal:
     def bound(self) -> None:
         """Call before a transaction and not after it: an error must mean that nothing was written. SinkError when the
         log can grow no more."""
-        if self._bytes < self._moved:
-            self._moved = 0  # all of it was moved, and so SQLite has started it anew by itself
+        if self._bytes < self._begun:
+            self._begun = self._moved = 0  # all of it was moved, and so SQLite has started it anew by itself
         if self._bytes < self._checkpoint_at:
             return
-        if self._bytes - self._moved > LITTLE_BYTES and self._bytes < self._checkpoint_at + AHEAD_BYTES:
-            if self._mover is None or not self._mover.is_alive():
+        wait_at = min(self._checkpoint_at + AHEAD_BYTES, MAX_BYTES)
+        if self._bytes - self._moved > LITTLE_BYTES and self._bytes < wait_at:
+            resting = self._mover is None or not self._mover.is_alive()
+            if resting and self._bytes - self._begun > LITTLE_BYTES:  # else a reader is in its way
+                self._begun = self._bytes
                 self._mover = threading.Thread(target=self._move, name="checkpoint")
                 self._mover.start()
             return
@@ -74,7 +77,7 @@ class Wal:
             return False
         finally:
             self._connection.set_busy_timeout(patience)
-        self._bytes = self._moved = 0
+        self._bytes = self._begun = self._moved = 0
         self._checkpoint_at = CHECKPOINT_BYTES
         return True
 
