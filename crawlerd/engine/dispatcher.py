@@ -112,7 +112,7 @@ class Dispatcher:
 
     # called by others
 
-    def heads(self, bucket: Bucket, tasks: list[Task], *, more: bool) -> None:
+    def heads(self, bucket: Bucket, tasks: Sequence[Task], *, more: bool) -> None:
         """Ready tasks of a bucket, from the store."""
         blocked_until = self._clock.monotonic(bucket.blocked_until)
         self._post(

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from crawlerd.core.outcome import Defer, Pause
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Sequence
 
     from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
-    from crawlerd.frontier.contract import Bucket, Settled
+    from crawlerd.frontier.contract import Bucket, Committed, Settled
     from crawlerd.frontier.sqlite import Frontier
 
 AWAKE_BUCKETS = 4_096  # in memory; beyond these, others stay on disk until those that are awake do not fill the workers
@@ -35,7 +35,7 @@ class Sleep(NamedTuple):
 class HeadsReceiver(Protocol):
     """The dispatcher, as the shelves see it. All methods may be called from another thread."""
 
-    def heads(self, bucket: Bucket, tasks: list[Task], *, more: bool) -> None: ...
+    def heads(self, bucket: Bucket, tasks: Sequence[Task], *, more: bool) -> None: ...
     def asleep(self, bucket: Bucket, *, agreed: bool) -> None: ...
     def woken(self) -> None: ...
 
@@ -45,10 +45,10 @@ class Shelf:
     behind it, all is on disk only; up to it, what is not held is gone, or was skipped, because its run is not served.
     dry: the dispatcher was told that there is no more."""
 
-    __slots__ = ("account", "cursor", "dry", "held", "skipped")
+    __slots__ = ("bucket", "cursor", "dry", "held", "skipped")
 
-    def __init__(self, account: int) -> None:
-        self.account = account
+    def __init__(self, bucket: Bucket) -> None:
+        self.bucket = bucket
         self.held: set[int] = set()
         self.cursor = (-1, -1)
         self.dry = True
@@ -74,16 +74,22 @@ class Shelves:
         self.opens_at = math.inf
         self.sleeping = False
 
-    def arrived(self, firsts: Mapping[int, tuple[int, int]]) -> None:
-        """Tells the dispatcher of buckets that got ready tasks, with the first key (priority, seq) of them."""
-        for number, first in firsts.items():
+    def arrived(self, committed: Committed) -> None:
+        """Tells the dispatcher of buckets that got ready tasks."""
+        for number, first in committed.arrived.items():
             shelf = self._shelves.get(number) or self._admit(self._frontier.bucket(number))
             if shelf is None:
                 continue
             urgent = first <= shelf.cursor
             if urgent:
                 shelf.cursor = (first[0], first[1] - 1)
-            if (shelf.dry or urgent) and len(shelf.held) < HELD_MOST:
+            if len(shelf.held) >= HELD_MOST:
+                if shelf.dry:
+                    shelf.dry = False
+                    self.dispatcher.heads(shelf.bucket, [], more=True)
+            elif shelf.dry and not urgent and number in committed.fresh:
+                self._hand_on(shelf, committed.fresh[number])
+            elif shelf.dry or urgent:
                 self._send(number, shelf, PUSHED_HEADS)
 
     def offer(self, account: int | None) -> None:
@@ -180,14 +186,23 @@ class Shelves:
 
     def _rouse(self, bucket: Bucket) -> Shelf:
         self._awake[bucket.account] += 1
-        shelf = self._shelves[bucket.id] = Shelf(bucket.account)
+        shelf = self._shelves[bucket.id] = Shelf(bucket)
         return shelf
 
     def _forget(self, number: int, shelf: Shelf) -> None:
         del self._shelves[number]
-        self._awake[shelf.account] -= 1
-        if not self._awake[shelf.account]:
-            del self._awake[shelf.account]
+        account = shelf.bucket.account
+        self._awake[account] -= 1
+        if not self._awake[account]:
+            del self._awake[account]
+
+    def _hand_on(self, shelf: Shelf, tasks: Sequence[Task]) -> None:
+        """All that is behind the cursor: a chain's next page costs no read."""
+        served = [task for task in tasks if task.run in self._serving]
+        shelf.skipped |= len(served) < len(tasks)
+        shelf.cursor = (tasks[-1].priority, tasks[-1].seq)
+        shelf.held.update([task.seq for task in served])
+        self.dispatcher.heads(shelf.bucket, served, more=False)
 
     def _send(self, number: int, shelf: Shelf, count: int) -> None:
         tasks: list[Task] = []
@@ -205,4 +220,4 @@ class Shelves:
             if last is not None:
                 shelf.cursor = (last.priority, last.seq)
         shelf.held.update([task.seq for task in tasks])
-        self.dispatcher.heads(self._frontier.bucket(number), tasks, more=not shelf.dry)
+        self.dispatcher.heads(shelf.bucket, tasks, more=not shelf.dry)

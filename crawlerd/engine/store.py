@@ -176,7 +176,7 @@ class Store:
         """Tells the dispatcher of tasks that have become ready, and others of runs that ended."""
         if committed.borrowed:
             self._on_borrowed(committed.borrowed)
-        self._shelves.arrived(committed.arrived)
+        self._shelves.arrived(committed)
         if committed.ended:
             for run in committed.ended:
                 self._outlet.end(run)

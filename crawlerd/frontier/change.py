@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from crawlerd.sink import Totals
 
 
+FEW = 4  # new tasks of a bucket that are handed on without being read
+ReadyRow = tuple[int, int, int, int, int, int, str] | tuple[int, int, int, int, int, int, str, int]
+
+
 @dataclass(slots=True)
 class Counts:
     """Differences to the counters of a run."""
@@ -62,13 +66,14 @@ class Tally:
 @dataclass(slots=True)
 class Change:
     """Rows to write, as tuples in the order of their table's columns, and counters as differences. grouped: those that
-    become ready in a group. blocked, learned, totals: see `Frontier.commit`."""
+    become ready in a group. fresh: the rows of a bucket that become ready, None where they are many, or one of it was
+    ready before. blocked, learned, totals: see `Frontier.commit`."""
 
     now: float
     gone: list[tuple[int, int, int]] = field(default_factory=list)
     done: list[int] = field(default_factory=list)
-    ready: list[tuple[int, int, int, int, int, int, str]] = field(default_factory=list)
-    grouped: list[tuple[int, int, int, int, int, int, str, int]] = field(default_factory=list)
+    ready: list[ReadyRow] = field(default_factory=list)
+    grouped: list[ReadyRow] = field(default_factory=list)
     delayed: list[tuple[object, ...]] = field(default_factory=list)
     dead: list[tuple[object, ...]] = field(default_factory=list)
     crashed: list[tuple[int, int, int]] = field(default_factory=list)
@@ -79,6 +84,7 @@ class Change:
     tallies: defaultdict[tuple[int, str], Tally] = field(default_factory=lambda: defaultdict(Tally))
     groups: defaultdict[int, Members] = field(default_factory=lambda: defaultdict(Members))
     arrived: dict[int, tuple[int, int]] = field(default_factory=dict)
+    fresh: dict[int, list[ReadyRow] | None] = field(default_factory=dict)
     borrowed: list[tuple[int, int]] = field(default_factory=list)
     blocked: Mapping[int, float] = field(default_factory=dict)
     learned: Mapping[str, object] = field(default_factory=dict)
@@ -125,6 +131,7 @@ class Change:
                 else:
                     self.crashed.append((task.bucket, task.priority, task.seq))
                     self._arrive(task.bucket, task.priority, task.seq)
+                    self.fresh[task.bucket] = None
             case _:
                 assert_never(outcome)
 
@@ -154,12 +161,19 @@ class Change:
     def make_ready(
         self, bucket: int, priority: int, seq: int, run: int, kind: int, attempt: int, payload: str, group: int
     ) -> None:
+        row: ReadyRow
         if group:
-            self.grouped.append((bucket, priority, seq, run, kind, attempt, payload, group))
+            self.grouped.append(row := (bucket, priority, seq, run, kind, attempt, payload, group))
         else:  # a column less is a tenth of the time of a row
-            self.ready.append((bucket, priority, seq, run, kind, attempt, payload))
+            self.ready.append(row := (bucket, priority, seq, run, kind, attempt, payload))
         self.buckets[bucket] += 1
         self._arrive(bucket, priority, seq)
+        fresh = self.fresh.setdefault(bucket, [])
+        if fresh is not None:
+            if len(fresh) < FEW:
+                fresh.append(row)
+            else:
+                self.fresh[bucket] = None
 
     def bury(self, task: Task, kind: int, outcome: Bury) -> None:
         """A dead letter, of a task that is not (or no longer) counted as open."""

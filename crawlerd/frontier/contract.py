@@ -10,7 +10,7 @@ from crawlerd.core.outcome import Outcome
 from crawlerd.core.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 RunState = Literal["running", "completed", "completed with dead letters", "failed", "cancelled"]
 
@@ -34,11 +34,13 @@ class Settled(msgspec.Struct, frozen=True, gc=False):
 
 class Committed(NamedTuple):
     """arrived: buckets that got ready tasks, with the first key (priority, seq) of them. ended: runs now over.
-    borrowed: (run, account) where a run has got its first tasks for an account that is not its own."""
+    borrowed: (run, account) where a run has got its first tasks for an account that is not its own. fresh: all that a
+    bucket got, in order, where that is few and nothing of it was there before: it need not be read."""
 
     arrived: dict[int, tuple[int, int]]
     ended: list[int]
     borrowed: Sequence[tuple[int, int]] = ()
+    fresh: Mapping[int, Sequence[Task]] = {}
 
 
 class StartedRun(NamedTuple):

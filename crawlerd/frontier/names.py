@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crawlerd.core.task import PART
+from crawlerd.core.task import PART, Task
 
 if TYPE_CHECKING:
     import apsw
 
     from crawlerd.core.task import NewTask
+    from crawlerd.frontier.change import ReadyRow
 
 CACHE = 20_000  # buckets, and runs, looked up lately; bounds memory at many accounts
 
@@ -25,6 +26,7 @@ class Names:
     def forget(self) -> None:
         self.accounts: dict[str, int] = dict(self._db.execute("SELECT name, id FROM account"))
         self._kinds: dict[str, int] = dict(self._db.execute("SELECT name, id FROM kind"))
+        self._kind_names = {number: name for name, number in self._kinds.items()}
         self._buckets: dict[tuple[int, str], int] = {}
         self._owners: dict[int, int] = {}
         self._borrowers: dict[int, set[int]] = {}
@@ -38,7 +40,13 @@ class Names:
         number = self._kinds.get(name)
         if number is None:
             number = self._kinds[name] = self._db.execute("INSERT INTO kind(name) VALUES (?) RETURNING id", (name,)).get
+            self._kind_names[number] = name
         return number
+
+    def task(self, row: ReadyRow) -> Task:
+        """A row that has become ready."""
+        bucket, priority, seq, run, kind, attempt, payload, *group = row
+        return Task(seq, bucket, priority, run, self._kind_names[kind], attempt, payload, 0, *group)
 
     def bucket(self, account: int, name: str) -> int:
         number = self._buckets.get((account, name))

@@ -320,7 +320,9 @@ class Frontier:
         for run in ended:
             self._names.end_run(run)
         self._purging += ended
-        return Committed(change.arrived, ended, borrowed)
+        task = self._names.task
+        fresh = {bucket: [task(row) for row in sorted(rows)] for bucket, rows in change.fresh.items() if rows}
+        return Committed(change.arrived, ended, borrowed, fresh)
 
     def _purge(self) -> None:
         if self._purging:

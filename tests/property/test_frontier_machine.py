@@ -32,7 +32,7 @@ from crawlerd.core.outcome import (
     Skipped,
 )
 from crawlerd.core.task import NewGather, NewTask, Task
-from crawlerd.frontier.change import Counts
+from crawlerd.frontier.change import FEW, Counts
 from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.maintenance import check
 from crawlerd.frontier.reader import FrontierReader
@@ -260,6 +260,11 @@ class FrontierMachine(RuleBasedStateMachine):
                 key = known.task.priority, seq
                 first[known.task.bucket] = min(first.get(known.task.bucket, key), key)
         assert committed.arrived == first
+        for bucket in first:
+            tasks = [task for task in self.frontier.heads(bucket, (-1, -1), 10**6) if task.seq in arrived]
+            new = len(tasks) <= FEW and not any(task.seq in outcomes for task in tasks)
+            assert committed.fresh.get(bucket) == (tasks if new else None)
+        assert committed.fresh.keys() <= first.keys()
         assert sorted(committed.ended) == self.end_runs(sorted(touched))
 
     @precondition(lambda self: self.where("dead"))

@@ -259,7 +259,7 @@ def test_children_are_made_in_the_transaction_that_ends_their_parent(frontier: F
     committed = frontier.commit(
         [Settled(heads(frontier)[0], 1, Complete(batches, [page(2), unique(1), unique(2)]))], now=NOW
     )
-    assert committed == ({1: (3, 2), 2: (5, 3)}, [], [])
+    assert (committed.arrived, committed.ended, committed.borrowed) == ({1: (3, 2), 2: (5, 3)}, [], [])
     assert [(task.seq, task.kind, task.payload, task.attempt) for task in heads(frontier)] == [
         (2, "shop.page", '{"n":2}', 0)
     ]

@@ -102,7 +102,7 @@ def test_what_follows_becomes_ready_with_the_last_of_the_group_and_its_descendan
     assert ready(frontier).keys() == {"c"}
     committed = frontier.commit([Settled(ready(frontier)["c"], 1, Complete())], now=NOW)
     assert ready(frontier).keys() == {"then"}
-    assert committed == ({1: (5, 1)}, [], [])
+    assert (committed.arrived, committed.ended, committed.borrowed) == ({1: (5, 1)}, [], [])
     assert groups(frontier) == []
     assert settle(frontier, then=Complete()) == [run]
 

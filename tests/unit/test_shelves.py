@@ -1,0 +1,126 @@
+"""What of the frontier is in memory: each ready task is given to the dispatcher once, whatever comes in which order."""
+
+from __future__ import annotations
+
+import random
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from crawlerd.core.outcome import Complete, Crash, Retry
+from crawlerd.core.task import NewTask, Task
+from crawlerd.engine import shelves
+from crawlerd.engine.clock import Clock
+from crawlerd.engine.shelves import Shelves
+from crawlerd.frontier.contract import Settled
+from crawlerd.frontier.sqlite import Frontier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from crawlerd.frontier.contract import Bucket, Committed
+
+BUCKETS = "abc"
+
+
+class Receiver:
+    """The dispatcher, as far as the shelves know it. hands: tasks that it has. more: buckets that have others."""
+
+    def __init__(self) -> None:
+        self.hands: dict[int, Task] = {}
+        self.more: set[int] = set()
+
+    def heads(self, bucket: Bucket, tasks: Sequence[Task], *, more: bool) -> None:
+        assert not self.hands.keys() & {task.seq for task in tasks}
+        assert {task.bucket for task in tasks} <= {bucket.id}
+        self.hands |= {task.seq: task for task in tasks}
+        (self.more.add if more else self.more.discard)(bucket.id)
+
+    def asleep(self, bucket: Bucket, *, agreed: bool) -> None: ...
+    def woken(self) -> None: ...
+
+
+class Crawl:
+    """A run whose tasks are settled as the store does it. made: how many tasks there have been."""
+
+    def __init__(self, place: Path) -> None:
+        self.clock = Clock()
+        self.frontier = Frontier(place, now=self.clock.now())
+        self.receiver, self.serving, self.made, self.done = Receiver(), set[int](), 0, 0
+        self.shelves = Shelves(self.frontier, self.clock, self.serving)
+        self.shelves.dispatcher = self.receiver
+        self.account = self.frontier.account("acme", "stripe")
+
+    def begin(self, tasks: list[NewTask]) -> None:
+        self.made += len(tasks)
+        self.serving.add(self.frontier.start_run("acme", self.account, tasks, full=True, now=self.clock.now()).run)
+        self.shelves.offer(self.account)
+
+    def settle(self, *settled: Settled) -> Committed:
+        committed = self.frontier.commit(settled, now=self.clock.now())
+        for each in settled:
+            del self.receiver.hands[each.task.seq]
+            if isinstance(each.outcome, Complete):
+                self.done += 1
+                self.made += len(each.outcome.children)
+        touched = self.shelves.settled(settled)
+        self.shelves.arrived(committed)
+        self.shelves.clear(touched)
+        return committed
+
+    def refill(self, bucket: int, count: int) -> None:
+        self.receiver.more.discard(bucket)
+        self.shelves.refill(bucket, count)
+
+    def complete(self, task: Task, *children: NewTask) -> Settled:
+        return Settled(task, self.account, Complete(children=list(children)))
+
+
+@pytest.fixture
+def crawl(tmp_path: Path) -> Iterator[Crawl]:
+    crawl = Crawl(tmp_path)
+    with closing(crawl.frontier):
+        yield crawl
+
+
+def page(number: int, bucket: str = "a", priority: int = 5) -> NewTask:
+    return NewTask("list.page", bucket, priority, str(number))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_each_task_is_given_once(seed: int, crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
+    dice = random.Random(seed)
+    monkeypatch.setattr(shelves, "HELD_MOST", dice.choice([2, 5, 4096]))
+    crawl.begin([page(number, dice.choice(BUCKETS)) for number in range(dice.randrange(1, 40))])
+    while crawl.receiver.hands or crawl.receiver.more:
+        if crawl.receiver.more and (not crawl.receiver.hands or dice.random() < 0.3):
+            crawl.refill(dice.choice(sorted(crawl.receiver.more)), dice.randrange(1, 20))
+            continue
+        hands = list(crawl.receiver.hands.values())
+        group = dice.sample(hands, min(len(hands), dice.randrange(1, 6)))
+        many = dice.choice([0, 0, 1, 1, 2, 6]) if crawl.made < 400 else 0
+        crawl.settle(
+            *(
+                Settled(task, crawl.account, dice.choice([Retry(0.0, "later"), Crash("died")]))
+                if dice.random() < 0.1 and not task.crashes
+                else crawl.complete(task, *(page(n, dice.choice(BUCKETS), dice.randrange(3, 7)) for n in range(many)))
+                for task in group
+            )
+        )
+        crawl.settle()  # what was delayed is due
+    assert crawl.done == crawl.made
+    assert crawl.frontier.ready_buckets(None) == []
+
+
+def test_a_chains_next_page_is_not_read(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
+    crawl.begin([page(0)])
+    crawl.refill(1, 4)
+    monkeypatch.setattr(crawl.frontier, "heads", None)
+    monkeypatch.setattr(crawl.frontier, "bucket", None)
+    for number in range(1, 10):
+        (task,) = crawl.receiver.hands.values()
+        crawl.settle(crawl.complete(task, page(number)))
+    (task,) = crawl.receiver.hands.values()
+    assert (task.kind, task.payload, task.attempt) == ("list.page", "9", 0)
