@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 import requests
-from adaptive import ASKED, DSays, Scenario, figures
+from adaptive import ASKED, DSays, Figures, Scenario, converged, figures, mean, worst
 from aiohttp import web
 from rig import HERE, Others, about, install_source, table
 
@@ -77,15 +77,22 @@ class Hidden:
             self.scenario.policy.change(time.monotonic() - began, rate)
 
 
-def scenarios(seed: int, only: str) -> list[Scenario]:
-    """Those whose titles begin with one of these letters."""
-    every = [kind(random.Random(seed + number)) for number, kind in enumerate(SCENARIOS)]
-    return [scenario for scenario in every if scenario.title[0] in only]
+class Asked(msgspec.Struct, frozen=True):
+    """Which scenarios: those whose titles begin with one of the letters of `only`, each with `repeat` seeds."""
+
+    seed: int
+    only: str
+    repeat: int
+
+    def scenarios(self) -> list[Scenario]:
+        seeds = range(self.seed, self.seed + self.repeat)
+        every = [kind(random.Random(seed + number)) for seed in seeds for number, kind in enumerate(SCENARIOS)]
+        return [scenario for scenario in every if scenario.title[0] in self.only]
 
 
-async def serve(seed: int, only: str) -> None:
+async def serve(asked: Asked) -> None:
     """The scenarios, each under its number, until it is told to stop."""
-    hidden = [Hidden(scenario) for scenario in scenarios(seed, only)]
+    hidden = [Hidden(scenario) for scenario in asked.scenarios()]
     began = time.monotonic()
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
@@ -120,15 +127,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=900)
     parser.add_argument("--seed", type=int, default=100)
     parser.add_argument("--only", default="abcdef", help="scenarios, by the first letters of their titles")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--repeat", type=int, default=1, help="each so many times at once, with other seeds")
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
-        asyncio.run(serve(args.seed, args.only))
+        asyncio.run(serve(msgspec.json.decode(args.serve, type=Asked)))
         return
+    asked = Asked(args.seed, args.only, args.repeat)
     print(about("requests"), "\n")
     load = Others()
-    command = [sys.executable, __file__, "--serve", "--seed", str(args.seed), "--only", args.only]
-    asked_for = scenarios(args.seed, args.only)
+    command = [sys.executable, __file__, "--serve", msgspec.json.encode(asked).decode()]
+    scenarios = asked.scenarios()
     with (
         tempfile.TemporaryDirectory(dir=".") as name,
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
@@ -136,22 +145,24 @@ def main() -> None:
         try:
             assert server.stdout is not None
             url = f"http://127.0.0.1:{int(server.stdout.readline())}"
-            crawl(url, Path(name).resolve(), len(asked_for), args.seconds)
+            crawl(url, Path(name).resolve(), len(scenarios), args.seconds)
             answer = requests.get(f"{url}/counts", timeout=10).content
             counts = msgspec.json.decode(answer, type=list[Counts], strict=False)
         finally:
             server.terminate()
-    rows = []
-    for scenario, (accepted, throttled) in zip(asked_for, counts, strict=True):
+    requests_of: Counter[str] = Counter()
+    found: dict[str, list[Figures]] = {}
+    for scenario, (accepted, throttled) in zip(scenarios, counts, strict=True):
         seconds = range(args.seconds)
-        found = figures(
+        each = figures(
             scenario, [accepted.get(s, 0) for s in seconds], [throttled.get(s, 0) for s in seconds], args.seconds
         )
-        asked = sum(accepted.values()) + sum(throttled.values())
-        rows.append(
-            (scenario.title, f"{asked:,}", f"{found.used:.1f}", f"{found.throttled:.2f}", f"{found.converged:.0f}")
-        )
-    print(table(("hidden limit", "requests", "% used", "% throttled", "converges in, s"), rows))
+        found.setdefault(scenario.title, []).append(each)
+        requests_of[scenario.title] += sum(accepted.values()) + sum(throttled.values())
+    rows = [
+        (title, f"{requests_of[title]:,}", mean(runs), worst(runs), converged(runs)) for title, runs in found.items()
+    ]
+    print(table(("hidden limit", "requests", "% used / % throttled", "the worst of each", "converges in"), rows))
     print(f"\n{load}")
 
 

@@ -111,18 +111,19 @@ class Outlet:
     def deliver(
         self, group: list[Settled], now: float, clock: float
     ) -> tuple[list[Settled], dict[tuple[int, str], Totals]]:
-        """Writes what the group has for sinks. Returns what may be committed now, and the sinks' totals: without the
-        outcomes whose sink refuses, with those that have waited for theirs."""
+        """Makes outcomes what their imports want, and writes what they have for sinks. Returns what may be committed
+        now, and the sinks' totals: without the outcomes whose sink refuses, with those that have waited for theirs."""
         parcels: dict[Sink, list[Settled]] = {}
-        for settled in group:
+        for index, settled in enumerate(group):
             outcome = settled.outcome
-            if (
-                outcome is not DONE
-                and type(outcome) is Complete
-                and (outcome.batches or outcome.sweeps or outcome.skipped)
-                and (sink := self.targets[settled.task.run].sink)
-            ):
-                parcels.setdefault(sink, []).append(settled)
+            if outcome is DONE or type(outcome) is not Complete:
+                continue
+            target = self.targets[settled.task.run]
+            adapted = target.adapted(outcome)
+            if adapted is not outcome:
+                group[index] = settled = msgspec.structs.replace(settled, outcome=adapted)
+            if target.sink and isinstance(adapted, Complete) and (adapted.batches or adapted.sweeps or adapted.skipped):
+                parcels.setdefault(target.sink, []).append(settled)
         for sink, stuck in self._stuck.items():
             if stuck.retry_at <= clock:
                 parcels[sink] = [*stuck.held, *parcels.get(sink, ())]

@@ -84,7 +84,7 @@ class Shelves:
             if urgent:
                 shelf.cursor = (first[0], first[1] - 1)
             if len(shelf.held) >= HELD_MOST:
-                if shelf.dry:
+                if shelf.dry:  # it asks for them when it wants them
                     shelf.dry = False
                     self.dispatcher.heads(shelf.bucket, [], more=True)
             elif shelf.dry and not urgent and number in committed.fresh:

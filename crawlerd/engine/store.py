@@ -8,9 +8,7 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-
-import msgspec
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from crawlerd.core.errors import CrawlerdError, FrontierError, StorageFailed
 from crawlerd.core.outcome import DONE, Complete
@@ -37,6 +35,13 @@ BEAT_SECONDS = 1.0
 STOP = (0, 0)  # in the inbox: end the thread
 
 T = TypeVar("T")
+
+
+class Outcomes(NamedTuple):
+    """size: bytes of the records in them."""
+
+    group: list[Settled]
+    size: int
 
 
 class Dispatcher(HeadsReceiver, Protocol):
@@ -68,7 +73,7 @@ class Store:
     ) -> None:
         self._frontier, self._clock = frontier, clock
         self._on_ended, self._on_borrowed, self._on_fatal, self._beat = on_ended, on_borrowed, on_fatal, beat
-        self._inbox: SimpleQueue[list[Settled] | Ask | Sleep | tuple[int, int] | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Outcomes | Ask | Sleep | tuple[int, int] | None] = SimpleQueue()
         self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._failed = False
         self._outlet = Outlet(parts)
@@ -101,9 +106,10 @@ class Store:
 
     def settle(self, group: list[Settled]) -> None:
         """Outcomes of leased tasks, to be committed."""
+        size = _size(group)
         self._received += len(group)
-        self._received_bytes += _size(group)
-        self._inbox.put(group)
+        self._received_bytes += size
+        self._inbox.put(Outcomes(group, size))
 
     def ask(self, bucket: int, count: int) -> None:
         """Wants `count` more heads of a bucket; they are sent to the dispatcher."""
@@ -198,20 +204,22 @@ class Store:
             self._on_fatal(error)
 
     def _step(self) -> bool:
-        group, going_on = self._collect()
+        group, size, going_on = self._collect()
         due = self._frontier.next_due()
         overdue = (due is not None and due <= self._clock.now()) or self._outlet.due(time.monotonic())
         if group or self._blocked or self._asks or self._learned or overdue:
-            self._commit(group)
+            self._commit(group, size)
         self._blocked |= self._shelves.let_sleep()
         self._shelves.open()
         self.progress_at = time.monotonic()
         self._beat()
         return going_on
 
-    def _collect(self) -> tuple[list[Settled], bool]:
-        """Outcomes up to the size of a group, or until its time is over. Questions are answered meanwhile."""
+    def _collect(self) -> tuple[list[Settled], int, bool]:
+        """Outcomes up to the size of a group, or until its time is over, with the bytes of their records; False behind
+        the last. Questions are answered meanwhile."""
         group: list[Settled] = []
+        size = 0
         due = self._frontier.next_due()
         wait = BEAT_SECONDS if due is None else min(BEAT_SECONDS, max(0.0, due - self._clock.now()))
         wait = min(wait, max(0.0, self._shelves.opens_at - time.monotonic()))
@@ -223,8 +231,9 @@ class Store:
             match item:
                 case None:
                     self._answer_call()
-                case list():
-                    group += item
+                case Outcomes():
+                    group += item.group
+                    size += item.size
                 case Ask():
                     self._asks.append(item)
                 case Sleep():
@@ -234,13 +243,13 @@ class Store:
                 case (bucket, count) if count:
                     self._shelves.refill(bucket, count)
                 case _:
-                    return group, False
+                    return group, size, False
             if group or self._asks:
                 wait = self._committed_at + GROUP_SECONDS - time.monotonic()
                 if wait <= 0 and self._inbox.empty():
                     break
                 wait = max(wait, 0.0)
-        return group, True
+        return group, size, True
 
     def _answer_calls(self) -> None:
         while self._calls:
@@ -260,9 +269,8 @@ class Store:
             future.set_exception(FrontierError("the store has stopped"))  # or its caller would wait for ever
             raise
 
-    def _commit(self, group: list[Settled]) -> None:
-        received, size = len(group), _size(group)
-        self._adapt(group)
+    def _commit(self, group: list[Settled], size: int) -> None:
+        received = len(group)
         blocked, self._blocked = self._blocked, {}
         asks, self._asks = self._asks, []
         learned, self._learned = self._learned, {}
@@ -303,18 +311,6 @@ class Store:
         self._follow_sinks()
         self._shelves.clear(touched)
         self.dispatcher.committed()
-
-    def _adapt(self, group: list[Settled]) -> None:
-        for index, settled in enumerate(group):
-            outcome = settled.outcome
-            if (
-                outcome is not DONE
-                and type(outcome) is Complete
-                and (outcome.children or outcome.gathers or outcome.batches or outcome.sweeps or outcome.skipped)
-            ):
-                adapted = self._outlet.targets[settled.task.run].adapted(outcome)
-                if adapted is not outcome:
-                    group[index] = msgspec.structs.replace(settled, outcome=adapted)
 
     def _follow_sinks(self) -> None:
         """Leases follow: none for runs whose sink has begun to refuse, and again when it takes records."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from crawlerd.core.errors import FrontierError
-from crawlerd.core.outcome import Complete
+from crawlerd.core.outcome import DONE, Complete
 from crawlerd.core.task import Task
 from crawlerd.frontier import groups
 from crawlerd.frontier.change import Change
@@ -252,7 +252,10 @@ class Frontier:
         gathers: list[tuple[int, int, NewGather, int]] = []
         for settled in group:
             task, outcome = settled.task, settled.outcome
-            if type(outcome) is Complete:
+            if outcome is DONE and not task.group:  # the many from which nothing comes, at half the cost
+                change.gone.append((task.bucket, task.priority, task.seq))
+                change.done.append(task.run)
+            elif type(outcome) is Complete:
                 change.complete(task, outcome)
                 if outcome.children:
                     children += [(task.run, settled.account, child, task.group) for child in outcome.children]
