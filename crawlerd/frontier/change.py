@@ -65,12 +65,14 @@ class Tally:
 
 @dataclass(slots=True)
 class Change:
-    """Rows to write, as tuples in the order of their table's columns, and counters as differences. grouped: those that
-    become ready in a group. fresh: the rows of a bucket that become ready, None where they are many, or one of it was
-    ready before. blocked, learned, totals: see `Frontier.commit`."""
+    """Rows to write, as tuples in the order of their table's columns, and counters as differences. gone: numbers of
+    tasks that leave `ready`, by bucket and priority. grouped: those that become ready in a group. fresh: the rows of a
+    bucket that become ready, None where they are many, or one of it was ready before. blocked, learned, totals: see
+    `Frontier.commit`.
+    """
 
     now: float
-    gone: list[tuple[int, int, int]] = field(default_factory=list)
+    gone: defaultdict[tuple[int, int], list[int]] = field(default_factory=lambda: defaultdict(list))
     done: list[int] = field(default_factory=list)
     ready: list[ReadyRow] = field(default_factory=list)
     grouped: list[ReadyRow] = field(default_factory=list)
@@ -97,7 +99,7 @@ class Change:
             case Complete():
                 self.complete(task, outcome)
             case Retry():
-                self.gone.append((task.bucket, task.priority, task.seq))
+                self.gone[task.bucket, task.priority].append(task.seq)
                 self.delayed.append(
                     (
                         self.now + outcome.delay,
@@ -115,7 +117,7 @@ class Change:
                 counts.delayed += 1
                 counts.retried += 1
             case Bury():
-                self.gone.append((task.bucket, task.priority, task.seq))
+                self.gone[task.bucket, task.priority].append(task.seq)
                 counts.open -= 1
                 if task.group:
                     self.groups[task.group].open -= 1
@@ -138,7 +140,7 @@ class Change:
     def complete(self, task: Task, outcome: Complete) -> None:
         """`settle` for the outcome that nearly all tasks have: what counts them is told by `gone` and `done`."""
         run = task.run
-        self.gone.append((task.bucket, task.priority, task.seq))
+        self.gone[task.bucket, task.priority].append(task.seq)
         self.done.append(run)
         if task.group:
             self.groups[task.group].open -= 1
@@ -202,7 +204,8 @@ class Change:
 
     def count(self) -> None:
         """Adds up what was gathered one by one. Call once, when all is."""
-        for run, tasks in Counter(self.done).items():
-            self.runs[run].open -= tasks
-            self.runs[run].done += tasks
-        self.buckets.subtract(Counter(bucket for bucket, _, _ in self.gone))  # one by one, that takes twice as long
+        for run, count in Counter(self.done).items():
+            self.runs[run].open -= count
+            self.runs[run].done += count
+        for (bucket, _), tasks in self.gone.items():
+            self.buckets[bucket] -= len(tasks)

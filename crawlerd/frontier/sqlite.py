@@ -253,7 +253,7 @@ class Frontier:
         for settled in group:
             task, outcome = settled.task, settled.outcome
             if outcome is DONE and not task.group:  # the many from which nothing comes, at half the cost
-                change.gone.append((task.bucket, task.priority, task.seq))
+                change.gone[task.bucket, task.priority].append(task.seq)
                 change.done.append(task.run)
             elif type(outcome) is Complete:
                 change.complete(task, outcome)
@@ -298,11 +298,12 @@ class Frontier:
 
     def _remove(self, change: Change) -> None:
         self._execute(
-            "DELETE FROM ready WHERE (bucket, priority, seq) IN "
-            "(SELECT value->>0, value->>1, value->>2 FROM json_each(?))",
-            sorted(change.gone),
+            "DELETE FROM ready WHERE (bucket, priority, seq) IN (WITH gone AS MATERIALIZED "
+            "(SELECT value->>0 AS bucket, value->>1 AS priority, value->2 AS tasks FROM json_each(?)) "
+            "SELECT bucket, priority, value FROM gone, json_each(tasks))",
+            sorted((*key, sorted(tasks)) for key, tasks in change.gone.items()),
         )
-        if change.gone and self._db.changes() != len(change.gone):
+        if change.gone and self._db.changes() != sum(map(len, change.gone.values())):
             raise FrontierError(f"{self.path}: a task that was worked on is not in `ready`; nothing was written")
 
     def _wake(self, change: Change, limit: int) -> None:
