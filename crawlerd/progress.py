@@ -35,6 +35,7 @@ LINE_SECONDS = 30.0
 RATE_SECONDS = 5.0  # a rate shown is the mean over this time
 LOOK_SHARE = 20  # one part in so many of the time is for looking, with however many runs
 COUNTS = ("records", "seen", "new", "changed", "unchanged", "tombstoned")  # of a stream's report
+RESUMED_SHOWN = 10  # imports, each in a line of its own
 TROUBLE_SECONDS = 10.0  # a disk or sink that refuses for so long ends a foreground import
 
 log = logging.getLogger(__name__)
@@ -89,10 +90,9 @@ def import_now(settings: Settings, names: Sequence[str], *, full: bool, console:
                     raise result
                 else:
                     started[name] = result
-                    if result.resumed:
-                        console.print(f"{name}: resuming what was interrupted")
                 if signals.received:
                     break
+            _tell_resumed([name for name, each in started.items() if each.resumed], console)
             runs = {run for each in started.values() for run in each.runs}
             _watch(engine, runs, signals, wake, console)
         finally:
@@ -105,6 +105,11 @@ def import_now(settings: Settings, names: Sequence[str], *, full: bool, console:
             raise StorageFailed(engine.store.trouble, full=True)
         cut_off = [name for name in names if name not in started and name not in not_started]
         return _outcome(engine, {name: each.runs for name, each in started.items()}, not_started, cut_off)
+
+
+def _tell_resumed(names: Sequence[str], console: Console) -> None:
+    for name in names if len(names) <= RESUMED_SHOWN else [f"{len(names):,} imports"]:
+        console.print(f"{name}: resuming what was interrupted")
 
 
 def _watch(engine: Engine, runs: set[int], signals: Signals, wake: Wake, console: Console) -> None:

@@ -56,6 +56,17 @@ def test_an_import_killed_again_and_again_ends_exact(install: Callable[..., Inst
         assert sum(each.served for each in server.stats().accounts.values()) < 3 * (pages_of(160) + 1) + kills * 100
 
 
+def test_many_imports_that_are_resumed_are_told_in_one_line(install: Callable[..., Installation]) -> None:
+    with running(accounts=3, customers=160, rate=0) as server:
+        here = install(url=server.url, accounts=3, account=NO_LIMITS, constants={"crawlerd.progress:RESUMED_SHOWN": 2})
+        assert kill_after(here.start("import", "--all"), server, 60)
+        done = here.run("import", "--all")
+    assert done.code == 0
+    assert done.stderr.splitlines()[0] == "3 imports: resuming what was interrupted"
+    assert done.stderr.count("resuming") == 1
+    here.assert_complete(3, 160)
+
+
 def test_a_daemon_killed_again_and_again_ends_exact(install: Callable[..., Installation]) -> None:
     dice = random.Random()
     with running(accounts=3, customers=160, rate=0, faults=FAULTS) as server:
