@@ -206,7 +206,8 @@ def main() -> None:
     """`python -m crawlerd.engine.worker FD PARENT`, started by the worker pool."""
     fd, parent = int(sys.argv[1]), int(sys.argv[2])
     give_back_large()
-    os.nice(NICE)
+    with contextlib.suppress(OSError):  # a hardened unit forbids it, and all are equals
+        os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process decides
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() == parent:

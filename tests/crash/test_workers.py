@@ -151,6 +151,18 @@ def test_a_handler_that_raises_an_interrupt_ends_its_task_only(install: Callable
     assert len(here.imported("numbers", "numbers", "numbers")) == 59
 
 
+def test_workers_that_may_not_give_way_work_all_the_same(install: Callable[..., Installation]) -> None:
+    """Our own unit, like others that are hardened, forbids them `setpriority`."""
+    here = install(accounts=0, daemon=TWO)
+    site = here.folder / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text("import os\ndef nice(_): raise PermissionError\nos.nice = nice\n")
+    here.environment["PYTHONPATH"] = str(site)
+    done = run_numbers(here, "odd = print")
+    assert done.code == 0
+    assert len(here.imported("numbers", "numbers", "numbers")) == 60
+
+
 def test_what_a_source_prints_is_no_part_of_the_report(install: Callable[..., Installation]) -> None:
     here = install(accounts=0)
     starts = NUMBERS.replace("    return map", "    print('begun')\n    return map") + "\nprint('imported')\n"
