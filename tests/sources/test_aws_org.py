@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
+import threading
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -151,14 +152,15 @@ def move_ahead(here: Installation, org: Organization, proxy: AwsProxy) -> None:
     root = org.truth["root"]
     first, second = [key for key, parent in org.truth["accounts"].items() if parent != root][:2]
     was = org.truth["accounts"]
-    made: list[str] = []
+    begun, made = threading.Event(), list[str]()
 
     def move(request: Request) -> None:
-        if request.operation == "ListAccountsForParent" and request.body["ParentId"] == root and not made:
+        if request.operation == "ListAccountsForParent" and request.body["ParentId"] == root and not begun.is_set():
+            begun.set()
             unit = client.create_organizational_unit(ParentId=root, Name="made meanwhile")["OrganizationalUnit"]["Id"]
-            made.append(unit)
             client.move_account(AccountId=first, SourceParentId=was[first], DestinationParentId=root)
             client.move_account(AccountId=second, SourceParentId=was[second], DestinationParentId=unit)
+            made.append(unit)  # and no sooner: the others are held back until both have moved
 
     def hold_back(request: Request) -> Fault | None:
         """The root's accounts are listed first, and its units before the new one is made."""
