@@ -182,6 +182,16 @@ ALTER TABLE tally ADD COLUMN tombstoned INTEGER NOT NULL DEFAULT 0;
     """
 CREATE INDEX bucket_ready ON bucket(blocked_until, id) WHERE ready > 0;
 """,
+    """
+CREATE TABLE sink(                                     -- what the frontier believes of each sink that it has written
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,                                -- in the configuration, when it was opened last
+    identity TEXT UNIQUE,                              -- made once, by the sink itself
+    number INTEGER NOT NULL DEFAULT 0                  -- of the group commit that wrote to it last
+) STRICT;
+ALTER TABLE run ADD COLUMN sink INTEGER NOT NULL DEFAULT 0;        -- where its records go, 0 for nowhere
+ALTER TABLE run ADD COLUMN why TEXT;                               -- why it is full, where nobody asked for that
+""",
 ]
 
 
