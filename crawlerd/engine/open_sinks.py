@@ -47,6 +47,17 @@ class OpenSinks:
         self._abandon(self._frontier.bind(spec.name, number, self._clock.now()))
         return sink, number
 
+    def open_all(self) -> None:
+        """Opens those that imports use, so that what is wrong with one is said at the start and not when it is needed.
+        What cannot be opened is left for then."""
+        for name in dict.fromkeys(spec.sink for spec in self._settings.imports.values() if spec.sink):
+            try:
+                self._sinks.get(name) or self._open(name)
+            except SyncFailed:
+                raise
+            except SinkError as error:
+                log.error("%s; trying again when an import wants it", error)
+
     def replaced(self, old: Sink) -> None:
         """The file of an open sink is gone. Another one takes its place as soon as it can be opened."""
         name = next(name for name, sink in self._sinks.items() if sink is old)

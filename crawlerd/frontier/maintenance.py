@@ -185,7 +185,7 @@ def check(path: Path, *, full: bool = False) -> list[str]:
     full: compares every index with its table as well. FrontierError when it is no frontier or cannot be read at all.
     """
     with _reading(path) as database:
-        damage = _damage(database, full=full)
+        damage = damage_of(database, full=full)
         if damage:
             return [f"the file is damaged: {line}" for line in damage]
         database.execute("BEGIN")
@@ -193,7 +193,7 @@ def check(path: Path, *, full: bool = False) -> list[str]:
         return [line for invariant in INVARIANTS for line in _broken(database, invariant)]
 
 
-def _damage(database: apsw.Connection, *, full: bool) -> list[str]:
+def damage_of(database: apsw.Connection, *, full: bool) -> list[str]:
     """What SQLite finds itself, which may be too much for it to get to the end."""
     lines: list[str] = []
     try:
@@ -221,7 +221,7 @@ def vacuum(state_dir: Path) -> tuple[int, int]:
     meanwhile: nothing has changed then.
     """
     path = state_dir / FILE_NAME
-    _reader(path, older=True).close()  # there is one, and nothing is made where there is none
+    open_readable(path, older=True).close()  # there is one, and nothing is made where there is none
     with (
         StateLock(state_dir),
         closing(connect(path, mark=state_dir / MARK_NAME)) as database,
@@ -256,12 +256,12 @@ def backup(state_dir: Path, target: Path, *, force: bool = False) -> int:
     """
     asked, target = target, target.resolve()
     part = target.with_name(f"{target.name}.part")
-    with closing(_reader(state_dir / FILE_NAME, older=True)) as source:
+    with closing(open_readable(state_dir / FILE_NAME, older=True)) as source:
         _refuse_what_is_there(asked, target, state_dir, force=force)
         try:
-            with _partial(part) as fd:
+            with open_partial(part) as fd:
                 with storage_errors(state_dir / FILE_NAME, source):
-                    _copy(source, part, fd)
+                    copy_database(source, part, fd)
                 os.fsync(fd)
                 _refuse_what_is_there(asked, target, state_dir, force=force)
                 part.replace(target)
@@ -273,7 +273,7 @@ def backup(state_dir: Path, target: Path, *, force: bool = False) -> int:
             raise FrontierError(f"cannot write {part}: {error.strerror}") from None
 
 
-def _copy(source: apsw.Connection, part: Path, fd: int) -> None:
+def copy_database(source: apsw.Connection, part: Path, fd: int) -> None:
     """One snapshot of the source. Without one, SQLite begins anew at each commit of another process; VACUUM INTO
     takes one too, but for longer."""
     log = source.filename_wal
@@ -308,7 +308,7 @@ def _refuse_what_is_there(asked: Path, target: Path, state_dir: Path, *, force: 
 
 
 @contextmanager
-def _partial(path: Path) -> Iterator[int]:
+def open_partial(path: Path) -> Iterator[int]:
     """An empty file for one backup at a time, as a descriptor; removed unless it has got another name meanwhile."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
@@ -329,7 +329,8 @@ def _partial(path: Path) -> Iterator[int]:
         os.close(fd)
 
 
-def _reader(path: Path, *, older: bool = False) -> apsw.Connection:
+def open_readable(path: Path, *, older: bool = False) -> apsw.Connection:
+    """As `connect_reader`; FrontierError when there is none."""
     database = connect_reader(path, older=older)
     if database is None:
         raise FrontierError(f"there is no frontier in {path}")
@@ -338,7 +339,7 @@ def _reader(path: Path, *, older: bool = False) -> apsw.Connection:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[apsw.Connection]:
-    with closing(_reader(path)) as database, storage_errors(path, database):
+    with closing(open_readable(path)) as database, storage_errors(path, database):
         try:
             yield database
         except apsw.SQLError as error:

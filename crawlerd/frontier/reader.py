@@ -36,7 +36,8 @@ class StreamReport(msgspec.Struct, frozen=True):
 
 class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
     """One run. started_at, ended_at: Unix seconds. ready includes the tasks that are leased at this moment; waiting are
-    those that follow a group of others. complete: it has ended, and nothing is dead, denied or skipped."""
+    those that follow a group of others. complete: it has ended, and nothing is dead, denied or skipped. why: the
+    reason of one that is full though nobody asked for that. ended_why: the reason of one that was cancelled."""
 
     id: int
     import_name: str
@@ -54,6 +55,8 @@ class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
     throttled: int
     records: int
     complete: bool
+    why: str | None
+    ended_why: str | None
 
 
 class AccountReport(msgspec.Struct, frozen=True):
@@ -99,7 +102,8 @@ _RUN = """
 SELECT run.id, run.import, account.name, run."full", run.state, run.started_at, run.ended_at,
        run.open - run.delayed - run.waiting, run.delayed, run.waiting, run.done, run.dead, run.retried, run.throttled,
        run.records,
-       run.state = 'completed' AND NOT EXISTS (SELECT 1 FROM tally WHERE tally.run = run.id AND skipped > 0)
+       run.state = 'completed' AND NOT EXISTS (SELECT 1 FROM tally WHERE tally.run = run.id AND skipped > 0),
+       run.why, run.ended_why
 FROM run JOIN account ON account.id = run.account
 """
 _DEAD = """

@@ -464,7 +464,7 @@ def test_damage_is_named(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[8192:] = b"\xff" * (len(content) - 8192)
     path.write_bytes(content)
-    with closing(SqliteSink(path)) as sink, pytest.raises(SinkError, match="no intact database"):
+    with pytest.raises(SinkError, match="no intact database"), closing(SqliteSink(path)) as sink:
         sink.write([customers(("a", {}))], 0.0)
 
 
