@@ -24,9 +24,11 @@ STEP_PAGES = 4_096  # copied and made durable at once: 16 MiB, so that a commit 
 LOG_GROWTH = 1 << 30  # bytes that the writer's log may grow by while a backup reads
 READER_WAIT = 10_000  # milliseconds that vacuum waits for readers at its end
 
+# Nothing is said of the groups of a run that was abandoned, whose tasks are being removed in slices: `removed`.
 # `task` is every task; `pile` counts those of one run, bucket, kind, place and group, so that two passes over the tasks
 # are enough. Both sort on disk: the memory needed does not grow with the queue.
 SCAN = """
+CREATE TEMP VIEW removed AS SELECT id FROM run WHERE state = 'cancelled' AND again > 0;
 CREATE TEMP VIEW task AS
     SELECT seq, run, bucket, kind, grp, 'ready' AS place FROM ready UNION ALL
     SELECT seq, run, bucket, kind, grp, 'delayed' FROM delayed UNION ALL
@@ -93,17 +95,18 @@ INVARIANTS = (
         "group {} counts {:,} open tasks, but there are {:,}",
         "SELECT id, open, "
         "(SELECT coalesce(sum(tasks), 0) FROM pile WHERE grp = gather.id AND place <> 'dead') AS counted "
-        "FROM gather WHERE open <> counted",
+        "FROM gather WHERE open <> counted AND run NOT IN removed",
     ),
     Invariant(
         "group {} counts {:,} dead tasks, but there are {:,}",
         "SELECT id, dead, "
         "(SELECT coalesce(sum(tasks), 0) FROM pile WHERE grp = gather.id AND place = 'dead') AS counted "
-        "FROM gather WHERE dead <> counted",
+        "FROM gather WHERE dead <> counted AND run NOT IN removed",
     ),
     Invariant(
         "group {} has nothing open, but the task that waits for that is not {}",
-        "SELECT id, CASE if_dead WHEN 'fail' THEN 'dead' ELSE 'ready' END FROM gather WHERE open = 0 AND "
+        "SELECT id, CASE if_dead WHEN 'fail' THEN 'dead' ELSE 'ready' END FROM gather "
+        "WHERE open = 0 AND run NOT IN removed AND "
         "(if_dead <> 'fail' OR dead = 0 OR NOT EXISTS (SELECT 1 FROM dead WHERE seq = gather.id AND grp = parent))",
     ),
     Invariant(
@@ -117,7 +120,7 @@ INVARIANTS = (
     ),
     Invariant(
         "run {} is {}, with {:,} open tasks",
-        "SELECT id, state, open FROM run WHERE (state = 'running') <> (open > 0)",
+        "SELECT id, state, open FROM run WHERE (state = 'running') <> (open > 0) AND id NOT IN removed",
     ),
     Invariant(
         "run {} is {}, with {} time of its end",
@@ -149,6 +152,7 @@ INVARIANTS = (
         "{:,} {} tasks of run {} are in group {}, which {}",
         "SELECT sum(tasks), place, pile.run, grp, coalesce('is of run ' || gather.run, 'does not exist') "
         "FROM pile LEFT JOIN gather ON gather.id = grp WHERE grp > 0 AND pile.run IS NOT gather.run "
+        "AND pile.run NOT IN removed "
         "GROUP BY pile.run, grp, place",
     ),
     Invariant(
