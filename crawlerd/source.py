@@ -176,10 +176,11 @@ class Source:
     gets "" then. mode: (credential) -> what it tells without being secret, for a guard.
     headers: sent with every request. classify: maps a response to an error where the usual mapping of status codes does
     not fit; None means "as usual". options: a msgspec.Struct or dataclass whose fields are the keys that an account of
-    this source may set beside the usual ones. import_options: the same for an import. It may have two methods:
-    `accounts()` names the other accounts that the import uses, which must be configured; `needs_sink()` says whether
-    the import must name a sink, which it must without this method. part_header: carries the name of a part of the
-    account, see `ForPart`. A Throttled without `retry_after` gets that of the response's header.
+    this source may set beside the usual ones. import_options: the same for an import. It may have three
+    methods: `accounts()` names the other accounts that the import uses, which must be configured; `needs_sink()` says
+    whether the import must name a sink, which it must without this method; `receiver()` tells where at those accounts
+    deliveries go: another answer than before makes the next run a full one.
+    part_header: carries the name of a part of the account, see `ForPart`. A Throttled without `retry_after` gets that of the response's header.
     client: what handlers get, an `Api` or, for "aws", an `AwsApi`; its accounts have the options of
     `crawlerd.core.aws.AwsOptions`. optional: streams that `["*"]` leaves out: an import must name them.
     """

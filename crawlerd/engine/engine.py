@@ -238,7 +238,7 @@ class Engine:
         resumed = bool(runs)
         if not runs:
             cursors = self._frontier.cursors(name, number)
-            why = None if full or cursors else self._frontier.news(number)
+            why = None if full or cursors else self._frontier.news(name, number)
             plan = RunPlan(
                 spec.streams,
                 full,

@@ -98,7 +98,7 @@ def test_a_sink_that_is_older_takes_the_sync_points_with_it(frontier: Frontier) 
     assert frontier.mark.number == 3
     assert frontier.attach("sinks.two", SinkState("id-2", 2, fresh=False), NOW).abandoned == []
     assert frontier.attach("sinks.two", SinkState("id-2", 1, fresh=False), NOW).abandoned == [2]
-    assert frontier.news(2) == "sinks.two is an older copy: it lacks what was imported last"
+    assert frontier.news("b", 2) == "sinks.two is an older copy: it lacks what was imported last"
     frontier.close()
 
 
