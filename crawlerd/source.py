@@ -180,7 +180,8 @@ class Source:
     methods: `accounts()` names the other accounts that the import uses, which must be configured; `needs_sink()` says
     whether the import must name a sink, which it must without this method; `receiver()` tells where at those accounts
     deliveries go: another answer than before makes the next run a full one.
-    part_header: carries the name of a part of the account, see `ForPart`. A Throttled without `retry_after` gets that of the response's header.
+    part_header: carries the name of a part of the account, see `ForPart`. A Throttled without `retry_after` gets that
+    of the response's header.
     client: what handlers get, an `Api` or, for "aws", an `AwsApi`; its accounts have the options of
     `crawlerd.core.aws.AwsOptions`. optional: streams that `["*"]` leaves out: an import must name them.
     """
