@@ -191,6 +191,9 @@ CREATE TABLE sink(                                     -- what the frontier beli
 ) STRICT;
 ALTER TABLE run ADD COLUMN sink INTEGER NOT NULL DEFAULT 0;        -- where its records go, 0 for nowhere
 ALTER TABLE run ADD COLUMN why TEXT;                               -- why it is full, where nobody asked for that
+ALTER TABLE tally ADD COLUMN marked INTEGER NOT NULL DEFAULT 0;    -- the next run can ask for changes only
+ALTER TABLE tally ADD COLUMN unmarked INTEGER NOT NULL DEFAULT 0;  -- records with no time that could be read
+ALTER TABLE tally ADD COLUMN unmarked_reason TEXT;
 """,
 ]
 

@@ -253,6 +253,66 @@ path = "/all/orders/{parent.id}/lines"
     assert set(here.imported("a", "lines", "shop")) == {f"{number}-line" for number in range(5)}
 
 
+UNREADABLE = """
+name = "log"
+[endpoints.american]
+path = "/all/american"
+incremental = { field = "updated_at", parameter = "changed_after" }
+[endpoints.mistyped]
+path = "/all/american"
+incremental = { field = "updatedAt" }
+[endpoints.some]
+path = "/all/some"
+incremental = { field = "updated_at", parameter = "changed_after", format = "unix" }
+[endpoints.none]
+path = "/all/none"
+incremental = { field = "updated_at", parameter = "changed_after" }
+"""
+
+
+def test_times_that_cannot_be_read_are_told(rest_api: RestApi, install: Callable[..., Installation]) -> None:
+    rest_api.lists["/american"] = [{"id": number, "updated_at": "10/02/2025 12:00"} for number in range(3)]
+    times = [None, "Thu, 09 Oct 2025 08:53:20 GMT", "1759999999.5"]
+    rest_api.lists["/some"] = [{"id": number, "updated_at": time} for number, time in enumerate(times)]
+    rest_api.lists["/none"] = []
+    here = installed(install, UNREADABLE, rest_api.url)
+    no_mark = "no mark: read in full each time, because the time of change cannot be read in any record: "
+    told = {
+        "american": f'{no_mark}"updated_at" is "10/02/2025 12:00", which may have day or month first',
+        "mistyped": f'{no_mark}"updatedAt" is missing or null',
+        "some": 'the time of change cannot be read in 1 record: "updated_at" is missing or null',
+        "none": None,
+    }
+    for _ in range(2):
+        done = here.run("import", "--all", "--json")
+        assert done.code == 0, done
+        assert report(done)["complete"]
+        assert {stream: facts["reason"] for stream, facts in report(done)["streams"].items()} == told
+    assert [each.query.get("changed_after") for each in rest_api.asked("/all/some")] == [None, "1759999700"]
+    assert (
+        f"american: 3 records, 3 seen, 0 new, 0 changed, 3 unchanged, 0 tombstoned; {no_mark}"
+        in here.run("import", "a").stdout
+    )
+    rest_api.lists["/some"] = [{"id": 7, "updated_at": None}]  # what it has been asked for since its mark
+    assert "in 1 record:" in report(here.run("import", "--all", "--json"))["streams"]["some"]["note"]
+
+
+def test_a_trial_counts_the_times_that_can_be_read(rest_api: RestApi, install: Callable[..., Installation]) -> None:
+    times = ["2025-10-09 08:53:20 UTC", "soon", 1760000000123]
+    rest_api.lists["/some"] = [{"id": number, "updated_at": time} for number, time in enumerate(times)]
+    rest_api.lists["/american"] = rest_api.lists["/some"][1:2]
+    here = installed(install, UNREADABLE, rest_api.url)
+    shown = here.run("source", "test", "source.toml", "some")
+    why = '"updated_at" is "soon", which is not a time that can be read'
+    assert f"the time of change can be read in 2 of 3 records; it cannot be read in the others: {why}" in shown.stdout
+    assert "the latest change is of 2025-10-09T08:53:20.123000Z" in shown.stdout
+    assert shown.code == 0
+    shown = here.run("source", "test", "source.toml", "american")
+    assert "the time of change can be read in 0 of 1 records" in shown.stdout
+    assert "no mark: each run would read all of it" in shown.stdout
+    assert shown.code == 1
+
+
 # ---- what is odd in responses
 
 
@@ -363,7 +423,7 @@ def test_the_report_has_streams_of_which_nothing_came(rest_api: RestApi, install
         "dead": 0,
     }
     for stream in ("e0", "below"):
-        assert report(done)["streams"][stream] == {**nothing, "denied": False, "reason": None}
+        assert report(done)["streams"][stream] == {**nothing, "denied": False, "reason": None, "note": None}
     assert "  below: 0 records, 0 seen" in here.run("import", "--all").stdout
 
 

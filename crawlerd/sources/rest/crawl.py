@@ -29,7 +29,7 @@ from crawlerd.source import (
 from crawlerd.sources.rest.answers import NoPage, decoded, judged
 from crawlerd.sources.rest.description import Basic, Bearer, Description, KeyHeader, KeyParameter, OAuth2
 from crawlerd.sources.rest.expressions import Scalar, Unfit, fill, kind_of, look, plain, text
-from crawlerd.sources.rest.incremental import bound, mark, parameter
+from crawlerd.sources.rest.incremental import PageMarks, bound, parameter
 from crawlerd.sources.rest.paginators import Answer, Offset, PageNumber
 
 if TYPE_CHECKING:
@@ -244,6 +244,7 @@ class List:
             raise Permanent(self._no_records(body, found))
         below = [(each, start) for each in self.below if (start := each._start(args))]
         keys: dict[str, Any] = {}
+        marks = PageMarks(self._spec.incremental, latest=args.started)
         older = False
         newest = ""
         missed = 0
@@ -259,7 +260,7 @@ class List:
                     yield Skip(self.name, key, f"the primary key {self._key_name()} repeats within a page")
                 continue
             keys[key] = record
-            at = self._mark(record, args)
+            at = marks.of(record)
             if self._is_older(at, args):
                 older = True
                 continue
@@ -272,6 +273,7 @@ class List:
                 yield output
         if missed:
             yield self._unread(f"{missed} of the records of {self._shown(args)} could not be used: see what is skipped")
+        yield from marks.told(self.name, kept=self.name in args.since)
         if newest:
             yield Cursor(self._cursor(args.wanted), newest, greatest=True)
         if not older:
@@ -336,10 +338,6 @@ class List:
 
     def _key_name(self) -> str:
         return ", ".join(f'"{each}"' for each in self._spec.primary_key)
-
-    def _mark(self, record: Mapping[str, Any], args: Page) -> str | None:
-        rule = self._spec.incremental
-        return mark(rule, look(rule.field, record), latest=args.started) if rule else None
 
     def _is_older(self, at: str | None, args: Page) -> bool:
         """A list that cannot be asked for changes gives the latest first."""
