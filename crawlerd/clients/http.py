@@ -20,7 +20,7 @@ from crawlerd.clients.oauth2 import MAX_TOKEN_BYTES, Token, Tokens, token_of, to
 from crawlerd.clients.status import error_for, excerpt, failure_error, retry_after
 from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.leniency import parsed
-from crawlerd.source import ClientCredentials, KeyInQuery, Response
+from crawlerd.source import ClientCredentials, KeyInQuery, Response, Sending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -106,7 +106,11 @@ class HttpApi:
         self._client = client
         self._source = source
         self._account = account
-        self._base = (account.base_url or source.base_url or "").rstrip("/")
+        url = account.base_url or source.base_url or ""
+        self._sending = (
+            source.sending(url, account.options) if source.sending else Sending(url, source.headers, source.auth)
+        )
+        self._base = self._sending.base_url.rstrip("/")
         self._token: Token | None = None
         self._used = False
 
@@ -126,7 +130,7 @@ class HttpApi:
 
     @cached_property
     def _auth(self) -> Mapping[str, str]:
-        match self._source.auth:
+        match self._sending.auth:
             case None | KeyInQuery():
                 return {}
             case ClientCredentials():
@@ -169,8 +173,8 @@ class HttpApi:
             request.prepare_method(method)
             request.prepare_url(self.url(path), params)
             asked.append(request.url or "")
-            if isinstance(self._source.auth, KeyInQuery):
-                request.prepare_url(request.url, {self._source.auth.name: self._account.secret})
+            if isinstance(self._sending.auth, KeyInQuery):
+                request.prepare_url(request.url, {self._sending.auth.name: self._account.secret})
             request.prepare_headers(self._headers(headers or {}))
             request.prepare_body(None, None, json)
 
@@ -197,7 +201,7 @@ class HttpApi:
         """Any complete response, or why there is none. The account's time is for the token and the request together."""
         seconds = self._account.request_seconds
         until = time.monotonic() + seconds
-        grant = self._source.auth
+        grant = self._sending.auth
         if isinstance(grant, ClientCredentials):
             found = self._client.tokens.current(self._account, lambda: self._new_token(grant, seconds), seconds)
             if not isinstance(found, Token):
@@ -239,7 +243,7 @@ class HttpApi:
         if not all(value.isascii() and value.isprintable() for value in self._auth.values()):
             raise Unauthorized("the credential has characters that no header can carry")
         part = {self._source.part_header: self._account.part} if self._account.part else {}
-        return {**USUAL_HEADERS, **self._source.headers, **headers, **part, **self._auth}
+        return {**USUAL_HEADERS, **self._sending.headers, **headers, **part, **self._auth}
 
     def _judged(self, response: Response, classify: Classifier | None) -> Exception | None:
         """The error that a response stands for; None when it is a good one."""
@@ -261,7 +265,7 @@ class HttpApi:
         """`text` without the secret, plain, as in a URL, or as the auth headers carry it."""
         secret = self._account.secret
         words = {word for value in self._auth.values() for word in value.split() if len(word) >= SHORTEST_SECRET_WORD}
-        parts = {secret, secret.partition(":")[2] if isinstance(self._source.auth, ClientCredentials) else ""}
+        parts = {secret, secret.partition(":")[2] if isinstance(self._sending.auth, ClientCredentials) else ""}
         words |= {form for part in parts for form in (part, quote(part), quote(part, safe=""), quote_plus(part))}
         for word in sorted(words - {""}, key=len, reverse=True):
             text = text.replace(word, "***")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import random
 import signal
+from base64 import b64decode
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import pytest
 from installation import QUICK, Installation, until
@@ -187,6 +189,71 @@ def test_an_edited_description_does_not_disturb_a_run(rest_api: RestApi, install
         worker.kill()
     assert command.finish().code == 0
     assert here.imported("a", "files", "tree") == expected["files"]
+
+
+# ---- fields of the account
+
+EVERYWHERE = """
+name = "things"
+variables = ["tenant", "region"]
+headers = { X-Tenant = "id {variables.tenant}", X-Json = '{"id": {}}' }
+[auth]
+type = "oauth2"
+token_url = "/{variables.tenant}/token"
+scope = "all {variables.region}"
+parameters = { audience = "api:{variables.tenant}", claims = '{"id":{"x":"{variables.region}"}}' }
+[endpoints.items]
+path = "/items"
+"""
+
+
+def test_fields_are_filled_in_wherever_they_stand(rest_api: RestApi, install: Callable[..., Installation]) -> None:
+    def script(request: Request) -> Answer:
+        if request.method == "POST":
+            return Answer({"access_token": "0123456789", "token_type": "Application Access Token"})
+        return Answer([{"id": request.path}])
+
+    rest_api.script = script
+    here = installed(
+        install, EVERYWHERE, f"{rest_api.url}/{{variables.region}}/v1", api_key={"env": "CLIENT"}, attempts=1,
+        variables={"tenant": "ten 1", "region": "e/u"},
+    )  # fmt: skip
+    here.environment["CLIENT"] = "client:s3cr3t+value"
+    done = here.run("import", "--all", "--json")
+    assert done.code == 0, done
+    assert set(here.imported("a", "items", "things")) == {"/e%2Fu/v1/items"}
+    (token, *_) = rest_api.asked("/e%2Fu/v1/ten%201/token")
+    assert dict(parse_qsl(token.body.decode())) == {
+        "grant_type": "client_credentials",
+        "scope": "all e/u",
+        "audience": "api:ten 1",
+        "claims": '{"id":{"x":"e/u"}}',
+    }
+    (asked,) = rest_api.asked("/e%2Fu/v1/items")
+    assert (asked.headers["x-tenant"], asked.headers["x-json"]) == ("id ten 1", '{"id": {}}')
+    assert asked.headers["authorization"] == "Bearer 0123456789"
+    shown = here.run(
+        "source", "test", "source.toml", "items", "--base-url", f"{rest_api.url}/{{variables.region}}", "--key-env",
+        "CLIENT", "--variable", "tenant=t", "--variable", "region=r",
+    )  # fmt: skip
+    assert shown.code == 0, shown
+    assert rest_api.asked("/r/items")[0].headers["x-tenant"] == "id t"
+
+
+def test_the_user_of_basic_auth_may_be_a_variable(rest_api: RestApi, install: Callable[..., Installation]) -> None:
+    description = """
+name = "things"
+variables = ["sid"]
+auth = { type = "basic", user = "{variables.sid}" }
+[endpoints.items]
+path = "/items"
+"""
+    rest_api.script = lambda request: Answer([{"id": request.headers["authorization"]}])
+    here = installed(install, description, rest_api.url, api_key={"env": "KEY"}, variables={"sid": "AC{variables.sid}"})
+    here.environment["KEY"] = "{variables.sid}"  # neither a variable nor the key is looked at for fields
+    assert here.run("import", "--all").code == 0
+    (sent,) = here.imported("a", "items", "things")
+    assert b64decode(sent.removeprefix("Basic ")) == b"AC{variables.sid}:{variables.sid}"
 
 
 # ---- incremental

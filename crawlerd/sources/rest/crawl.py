@@ -5,17 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 import types
-from base64 import b64encode
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from crawlerd.source import (
     Api,
-    ClientCredentials,
     Cursor,
     Gather,
-    KeyInQuery,
     Output,
     Permanent,
     Record,
@@ -27,15 +24,14 @@ from crawlerd.source import (
     TaskArgs,
 )
 from crawlerd.sources.rest.answers import NoPage, decoded, judged
-from crawlerd.sources.rest.description import Basic, Bearer, Description, KeyHeader, KeyParameter, OAuth2
+from crawlerd.sources.rest.description import Description, KeyParameter
 from crawlerd.sources.rest.expressions import Scalar, Unfit, fill, kind_of, look, plain, text
 from crawlerd.sources.rest.incremental import PageMarks, bound, parameter
 from crawlerd.sources.rest.paginators import Answer, Offset, PageNumber
+from crawlerd.sources.rest.sending import kind_of_auth, sending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-    from crawlerd.source import Auth
 
 ABOVE, BELOW = 3, 5  # priority of lists: most of those below others end on their first page, and drain the queue
 
@@ -96,8 +92,8 @@ def make(document: dict[str, Any]) -> Source:
         bucket_concurrency={
             name: each.concurrency for name, each in description.endpoints.items() if each.concurrency is not None
         },
-        auth=_auth(description),
-        headers=description.headers,
+        auth=kind_of_auth(description),
+        sending=sending(description),
     )
     for each in lists.values():
         each.register(source)
@@ -108,25 +104,6 @@ def make(document: dict[str, Any]) -> Source:
             yield from lists[name].first_page(plan)
 
     return source
-
-
-def _auth(description: Description) -> Auth | None:
-    match description.auth:
-        case Bearer():
-            return lambda key: {"Authorization": f"Bearer {key}"}
-        case Basic(user=user):
-            return lambda key: {"Authorization": _basic(key if user is None else f"{user}:{key}")}
-        case KeyHeader(name=name, prefix=prefix):
-            return lambda key: {name: prefix + key}
-        case KeyParameter(name=name):
-            return KeyInQuery(name)
-        case OAuth2() as oauth2:
-            return ClientCredentials(oauth2.token_url, oauth2.scope, oauth2.parameters, oauth2.client == "body")
-    return None
-
-
-def _basic(credentials: str) -> str:
-    return f"Basic {b64encode(credentials.encode()).decode()}"
 
 
 class List:
