@@ -762,6 +762,39 @@ def test_a_key_in_the_query_is_kept_out_of_everything(rest_api: RestApi, install
     assert "sekret" not in shown.stdout + shown.stderr
 
 
+@pytest.mark.parametrize("auth", ["bearer", "oauth2"])
+def test_credentials_that_a_200_refuses_pause_the_account(
+    auth: str, rest_api: RestApi, install: Callable[..., Installation]
+) -> None:
+    description = f"""
+name = "things"
+auth = {{ type = "{auth}"{', token_url = "/oauth/token"' if auth == "oauth2" else ""} }}
+errors = [{{ status = 200, body = "!ok && error", action = "pause" }}]
+[endpoints.items]
+path = "/items"
+records = "items"
+"""
+    refused = Answer({"ok": False, "error": "invalid_auth: s3cr3t+value"})
+    good = Answer({"ok": True, "items": [{"id": 1}]})
+    answers = [refused]
+
+    def script(request: Request) -> Answer:
+        return Answer({"access_token": "0123456789"}) if request.method == "POST" else answers[-1]
+
+    rest_api.script = script
+    here = installed(install, description, rest_api.url, api_key={"env": "CLIENT"})
+    here.environment["CLIENT"] = "client:s3cr3t+value"
+    done = here.run("import", "--all", "--json")
+    assert done.code == 1
+    assert "by the description: pause, !ok && error: invalid_auth: " in report(done)["paused"]
+    assert report(done)["dead"] == report(done)["retried"] == 0
+    if auth == "oauth2":
+        assert "s3cr3t" not in done.stdout + done.stderr
+    answers.append(good)
+    assert here.run("import", "--all").code == 0
+    assert set(here.imported("a", "items", "things")) == {"1"}
+
+
 # ---- tombstones
 
 SHELVES = """

@@ -7,8 +7,8 @@ import re
 import types
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from crawlerd.core.urls import without
 from crawlerd.source import (
     Api,
     Cursor,
@@ -275,10 +275,7 @@ class List:
         """A next page's URL that repeats the key must not lie in the frontier; the client adds it to each request."""
         if not isinstance(self._auth, KeyParameter) or not isinstance(at, str) or "?" not in at:
             return at
-        name = self._auth.name
-        parts = urlsplit(at)
-        query = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] != name]
-        return urlunsplit(parts._replace(query=urlencode(query)))
+        return without(self._auth.name, at)
 
     def tombstones(self, api: Api, args: Tombstones) -> Iterator[Output]:
         for stream in args.streams:

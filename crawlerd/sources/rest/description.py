@@ -216,10 +216,11 @@ class ErrorRule(Table):
     header: str | None = Field(default=None, min_length=1, description="Only when the response has this header …")
     equals: str | None = Field(default=None, description="… with this value.")
     body: Path | None = Field(default=None, description="Only when this JMESPath finds something true in the body.")
-    action: Literal["skip", "empty", "retry", "throttle", "dead"] = Field(
+    action: Literal["skip", "empty", "retry", "throttle", "dead", "pause"] = Field(
         examples=["skip"],
         description="skip: set the page aside, and say so in the report. empty: a page without records. retry: with "
-        "backoff. throttle: slow down, and costs no attempt. dead: a dead letter.",
+        "backoff. throttle: slow down, and costs no attempt. dead: a dead letter. pause: the credentials are refused, "
+        "and the account is paused.",
     )
     wait_header: str | None = Field(
         default=None, min_length=1, description="throttle: the header that says until when (Unix time) or how long (s)."
