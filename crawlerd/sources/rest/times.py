@@ -16,6 +16,7 @@ MICROSECOND = timedelta(microseconds=1)
 LONGEST = 100  # characters of a text that may be a time
 SHOWN = 40  # characters of a value in a message
 LARGEST = 10**20  # nanoseconds in the year 5138, as 1e11 is in seconds, 1e14 in milli- and 1e17 in microseconds
+SMALLEST = 10**6  # seconds: what is smaller is a number of something else (an id, a year), or 0 for "never"
 UNITS = ((10**17, -3), (10**14, 0), (10**11, 3), (0, 6))  # from this size on, powers of ten to microseconds
 CALENDAR = (8, 12, 14, 17)  # digits of a date, with minutes, seconds, milliseconds
 CENTURY_FROM = 69  # a year of two digits below this is in the 2000s, as POSIX has it
@@ -77,7 +78,7 @@ def unreadable(value: object) -> str:
     if isinstance(value, bool):
         return "is true or false, which is not a time"
     if isinstance(value, int | float | Decimal):
-        return "is a number that is out of range for a time"
+        return "is a number that is too small or too large for a time"
     kind = "an object" if isinstance(value, dict) else "a list" if isinstance(value, list) else "no text and no number"
     return f"is {kind}, which is not a time"
 
@@ -89,7 +90,7 @@ def microseconds(at: datetime) -> int:
 
 def _of_number(number: int | Decimal) -> datetime | None:
     size = -number if number < 0 else number
-    if not size < LARGEST:  # infinity as well; for NaN, the comparison raises
+    if not SMALLEST <= size < LARGEST:  # infinity is not either; for NaN, the comparison raises
         return None
     if (whole := int(number)) == number and (date := _of_digits(str(whole))) is not None:
         return date
