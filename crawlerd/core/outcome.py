@@ -34,6 +34,16 @@ class Skipped(msgspec.Struct, frozen=True, array_like=True, gc=False):
     reason: str
 
 
+class Marked(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """How many records of a page have a mark; see `crawlerd.source.Marks`. found: there is one, of this run or an
+    earlier one."""
+
+    stream: str
+    found: bool
+    unread: int
+    why: str
+
+
 class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=False):
     """The task is done. identity: who the credentials belong to, from a guard. sweeps: streams with the beginnings of
     keys, see `crawlerd.source.Sweep`. greatest: cursors of which a run keeps the greatest."""
@@ -46,6 +56,7 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
     gathers: list[NewGather] = []
     sweeps: list[tuple[str, str]] = []
     greatest: list[tuple[str, str]] = []
+    marked: list[Marked] = []
 
 
 DONE = Complete()  # of the many tasks from which nothing comes, so that it can be known by its identity

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from crawlerd.core.outcome import DONE, Batch, Complete, Skipped, decide
+from crawlerd.core.outcome import DONE, Batch, Complete, Marked, Skipped, decide
 from crawlerd.source import (
     STREAM_NAME,
     Cursor,
@@ -15,6 +15,7 @@ from crawlerd.source import (
     ForPart,
     Gather,
     Identity,
+    Marks,
     Permanent,
     Record,
     Skip,
@@ -104,6 +105,7 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
     greatest: list[tuple[str, str]] = []
     sweeps: list[tuple[str, str]] = []
     skipped: list[Skipped] = []
+    marked: list[Marked] = []
     identity = None
     for output in outputs:
         match output:
@@ -129,21 +131,24 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
             case Skip():
                 key, reason = _printable(output.key, LONGEST_KEY), _printable(output.reason, 300)
                 skipped.append(Skipped(_stream(output.stream), key, reason))
+            case Marks():
+                found = output.kept or output.read > 0
+                marked.append(Marked(_stream(output.stream), found, output.unread, _printable(output.why, 300)))
             case Identity():
                 identity = _text(output.value)
             case Sweep():
                 sweeps.append((_stream(output.stream), _text(output.prefix)))
             case _:
-                kinds = "Record, TaskArgs, ForAccount, ForPart, Gather, Cursor, Skip, Identity or Sweep"
+                kinds = "Record, TaskArgs, ForAccount, ForPart, Gather, Cursor, Skip, Marks, Identity or Sweep"
                 raise TypeError(f"a handler yields {kinds}, not {type(output).__name__}")
-    if not (records or children or gathers or cursors or greatest or sweeps or skipped or identity):
+    if not (records or children or gathers or cursors or greatest or sweeps or skipped or marked or identity):
         return DONE
     batches: list[Batch] = []
     for stream, group in records.items():
         batch = _batch(stream, group, skipped)
         if batch.count:
             batches.append(batch)
-    return Complete(batches, children, cursors, skipped, identity, gathers, sweeps, greatest)
+    return Complete(batches, children, cursors, skipped, identity, gathers, sweeps, greatest, marked)
 
 
 def _text(value: str) -> str:

@@ -344,7 +344,7 @@ def test_what_is_no_output_is_a_mistake_of_the_handler(output: object) -> None:
     name = type(output).__name__
     assert outcome == Bury(
         "unexpected TypeError: a handler yields Record, TaskArgs, ForAccount, ForPart, Gather, Cursor, Skip, "
-        f"Identity or Sweep, not {name}"
+        f"Marks, Identity or Sweep, not {name}"
     )
 
 
