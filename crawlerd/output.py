@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Literal, get_args
 
 import msgspec
 
+MISSING_KEYS = 1_000  # the most that one task is told of
+
 
 class TaskArgs:
     """Base of a task's arguments: a frozen dataclass of JSON values, with a durable `kind`.
@@ -114,10 +116,22 @@ class Sweep:
     """Tombstones every record of the stream, of this account, that this run has not written (with keys that start with
     `prefix`), nor another run since it began. Takes effect after the records of the same task; yield it when all tasks
     that write the stream are done.
+
+    otherwise: with it nothing is tombstoned. When such records are missing, with keys behind `after`, this task follows
+    in the transaction that ends the one that yields it; when none are missing, it does not. Where its dataclass has a
+    field `missing: tuple[str, ...] = ()`, that is filled with the first MISSING_KEYS of their keys, in ascending order;
+    `unique`, `bucket` and the like are functions of its arguments without them. It may ask for each of them by itself,
+    or read the list a second time and then end with a plain Sweep.
     """
 
     stream: str
     prefix: str = ""
+    otherwise: TaskArgs | None = None
+    after: str = ""
+
+    def __post_init__(self) -> None:
+        if self.after and self.otherwise is None:
+            raise ValueError("a Sweep that tombstones takes no `after`")
 
 
 Output = Record | TaskArgs | Cursor | Identity | Skip | ForAccount | ForPart | Gather | Sweep

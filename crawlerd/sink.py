@@ -8,8 +8,9 @@ import msgspec
 
 from crawlerd.core.errors import Refused, SinkError, StorageFailed
 from crawlerd.core.outcome import Batch, Skipped
+from crawlerd.output import MISSING_KEYS
 
-__all__ = ["Batch", "Delivery", "Refused", "Sink", "SinkError", "Skipped", "StorageFailed", "Totals"]
+__all__ = ["MISSING_KEYS", "Batch", "Delivery", "Refused", "Sink", "SinkError", "Skipped", "StorageFailed", "Totals"]
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -59,6 +60,12 @@ class Sink(Protocol):
         Raises SinkError (StorageFailed when the disk is the reason) and has written none of them; Refused when what one
         of them holds can never be written. now: Unix seconds.
         """
+        ...
+
+    def missing(self, delivery: Delivery, stream: str, prefix: str, after: str) -> list[str]:
+        """The first MISSING_KEYS keys, in ascending order of their UTF-8, that a sweep of the stream and prefix in this
+        delivery would tombstone, of those behind `after`. Called when the delivery was written. SinkError as of
+        `write`."""
         ...
 
     def confirm(self, source: str, account: str, identity: str) -> str | None:

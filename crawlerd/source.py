@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
@@ -12,9 +12,10 @@ import msgspec
 from crawlerd.core.aws import AwsOptions
 from crawlerd.core.credentials import ClientCredentials, KeyInQuery
 from crawlerd.core.errors import Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
-from crawlerd.core.outcome import Complete
+from crawlerd.core.outcome import Comparison, Complete
 from crawlerd.core.task import DEFAULT_PRIORITY, PART, SEQUENTIAL_PRIORITY, NewGather, NewTask
 from crawlerd.output import (
+    MISSING_KEYS,
     Cursor,
     FirstOutput,
     ForAccount,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "MISSING_KEYS",
     "Api",
     "AwsApi",
     "ClientCredentials",
@@ -326,6 +328,13 @@ class Source:
         """`gather` as the frontier takes it; raises as `new_task` does."""
         tasks = [self.new_task(args, source_of) for args in gather.tasks]
         return NewGather(tasks, self.new_task(gather.then, source_of), gather.if_dead)
+
+    def new_comparison(self, sweep: Sweep) -> Comparison:
+        """A sweep with an `otherwise`, as a sink and the frontier take it; raises as `new_task` does."""
+        if not isinstance(sweep.otherwise, TaskArgs):
+            raise TypeError(f"a Sweep's otherwise is TaskArgs, not {type(sweep.otherwise).__name__}")
+        fills = any(each.name == "missing" for each in fields(sweep.otherwise))  # type: ignore[arg-type] # a dataclass
+        return Comparison(sweep.stream, sweep.prefix, sweep.after, self.new_task(sweep.otherwise), fills)
 
     def perform(self, api: object, kind: str, payload: str) -> Iterator[Output]:
         """Runs the handler of one task. Permanent when the kind or its arguments are not (or no longer) known."""

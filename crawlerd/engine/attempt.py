@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from crawlerd.core.account import AccountSpec
-    from crawlerd.core.outcome import Outcome
+    from crawlerd.core.outcome import Comparison, Outcome
     from crawlerd.core.task import NewGather, NewTask, Task
     from crawlerd.source import Output, RunPlan
 
@@ -103,6 +103,7 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
     cursors: list[tuple[str, str]] = []
     greatest: list[tuple[str, str]] = []
     sweeps: list[tuple[str, str]] = []
+    comparisons: list[Comparison] = []
     skipped: list[Skipped] = []
     identity = None
     for output in outputs:
@@ -114,11 +115,7 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
                     raise TypeError(f"a Record's key is text and its data a mapping or None, not {kinds}")
                 records.setdefault(output.stream, []).append(pair)
             case TaskArgs() | ForAccount() | ForPart():
-                child = source.new_task(output, source_of)
-                _text(child.bucket)
-                if child.sequential and child.kind != kind:  # asked for twice, it is no cursor that repeats
-                    child = msgspec.structs.replace(child, sequential=False)
-                children.append(child)
+                children.append(_child(source.new_task(output, source_of), kind))
             case Gather():
                 gather = source.new_gather(output, source_of)
                 for child in (*gather.tasks, gather.then):
@@ -131,19 +128,32 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
                 skipped.append(Skipped(_stream(output.stream), key, reason))
             case Identity():
                 identity = _text(output.value)
-            case Sweep():
+            case Sweep(otherwise=None):
                 sweeps.append((_stream(output.stream), _text(output.prefix)))
+            case Sweep():
+                comparison = source.new_comparison(output)
+                _stream(comparison.stream), _text(comparison.prefix), _text(comparison.after)
+                then = _child(comparison.then, kind)
+                comparisons.append(msgspec.structs.replace(comparison, then=then))
             case _:
                 kinds = "Record, TaskArgs, ForAccount, ForPart, Gather, Cursor, Skip, Identity or Sweep"
                 raise TypeError(f"a handler yields {kinds}, not {type(output).__name__}")
-    if not (records or children or gathers or cursors or greatest or sweeps or skipped or identity):
+    if not (records or children or gathers or cursors or greatest or sweeps or comparisons or skipped or identity):
         return DONE
     batches: list[Batch] = []
     for stream, group in records.items():
         batch = _batch(stream, group, skipped)
         if batch.count:
             batches.append(batch)
-    return Complete(batches, children, cursors, skipped, identity, gathers, sweeps, greatest)
+    return Complete(batches, children, cursors, skipped, identity, gathers, sweeps, greatest, comparisons)
+
+
+def _child(task: NewTask, kind: str) -> NewTask:
+    """A task that one of `kind` has led to."""
+    _text(task.bucket)
+    if task.sequential and task.kind != kind:  # asked for twice, it is no cursor that repeats
+        return msgspec.structs.replace(task, sequential=False)
+    return task
 
 
 def _text(value: str) -> str:

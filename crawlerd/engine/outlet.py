@@ -36,20 +36,24 @@ class Target(NamedTuple):
 
     def adapted(self, outcome: Complete) -> Complete | Bury:
         """A task's outcome as the run's import wants it."""
-        if self.sink is None and (outcome.batches or outcome.sweeps):  # a Skip is for the run's report alone
+        of_records = outcome.batches or outcome.sweeps or outcome.comparisons  # a Skip is for the run's report alone
+        if self.sink is None and of_records:
             streams = _streams(outcome)
             error = f"it yields records of {', '.join(dict.fromkeys(streams))}, but its import has no sink"
             return Bury(error[:ERROR_LIMIT], stream=streams[0])
         return self.prioritised(outcome)
 
     def prioritised(self, outcome: Complete) -> Complete:
-        if self.priority is None or not (outcome.children or outcome.gathers):
+        if self.priority is None or not (outcome.children or outcome.gathers or outcome.comparisons):
             return outcome
         gathers = [
             msgspec.structs.replace(each, tasks=self._each(each.tasks), then=self._each([each.then])[0])
             for each in outcome.gathers
         ]
-        return msgspec.structs.replace(outcome, children=self._each(outcome.children), gathers=gathers)
+        comparisons = [msgspec.structs.replace(each, then=self._each([each.then])[0]) for each in outcome.comparisons]
+        return msgspec.structs.replace(
+            outcome, children=self._each(outcome.children), gathers=gathers, comparisons=comparisons
+        )
 
     def _each(self, tasks: list[NewTask]) -> list[NewTask]:
         return [msgspec.structs.replace(task, priority=self.priority) for task in tasks]
@@ -122,7 +126,7 @@ class Outlet:
             adapted = target.adapted(outcome)
             if adapted is not outcome:
                 group[index] = settled = msgspec.structs.replace(settled, outcome=adapted)
-            if target.sink and isinstance(adapted, Complete) and (adapted.batches or adapted.sweeps or adapted.skipped):
+            if target.sink and isinstance(adapted, Complete) and _for_sink(adapted):
                 parcels.setdefault(target.sink, []).append(settled)
         for sink, stuck in self._stuck.items():
             if stuck.retry_at <= clock:
@@ -160,10 +164,28 @@ class Outlet:
                 try:
                     totals |= sink.write([self._delivery(settled)], now)
                 except Refused as error:
-                    bury = Bury(str(error)[:ERROR_LIMIT], stream=_streams(settled.outcome)[0])
-                    instead[settled.task.seq] = msgspec.structs.replace(settled, outcome=bury)
-        self.records += sum(_records(settled) for settled in parcel if settled.task.seq not in instead)
+                    instead[settled.task.seq] = _buried(settled, error)
+        for settled in parcel:
+            outcome, seq = settled.outcome, settled.task.seq
+            if isinstance(outcome, Complete) and outcome.comparisons and seq not in instead:
+                instead[seq] = self._compared(sink, settled, outcome)
+        self.records += sum(_records(instead.get(settled.task.seq) or settled) for settled in parcel)
         return totals
+
+    def _compared(self, sink: Sink, settled: Settled, outcome: Complete) -> Settled:
+        """With the tasks that follow where records are missing."""
+        delivery = self._delivery(settled)
+        children = list(outcome.children)
+        try:
+            for each in outcome.comparisons:
+                missing = sink.missing(delivery, each.stream, each.prefix, each.after)
+                if missing:
+                    children.append(each.following(missing))
+        except Refused as error:
+            return _buried(settled, error)
+        return msgspec.structs.replace(
+            settled, outcome=msgspec.structs.replace(outcome, children=children, comparisons=[])
+        )
 
     def _delivery(self, settled: Settled) -> Delivery:
         task, outcome = settled.task, settled.outcome
@@ -205,6 +227,17 @@ class Outlet:
         return next(target.sink_name for target in self.targets.values() if target.sink is sink)
 
 
+def _for_sink(outcome: Complete) -> bool:
+    """Whether a sink has anything to do with it."""
+    return bool(outcome.batches or outcome.sweeps or outcome.skipped or outcome.comparisons)
+
+
+def _buried(settled: Settled, error: Refused) -> Settled:
+    """What no sink can take."""
+    bury = Bury(str(error)[:ERROR_LIMIT], stream=_streams(settled.outcome)[0])
+    return msgspec.structs.replace(settled, outcome=bury)
+
+
 def _streams(outcome: Outcome) -> list[str]:
     """Those that the outcome is about to change."""
     if not isinstance(outcome, Complete):
@@ -212,6 +245,7 @@ def _streams(outcome: Outcome) -> list[str]:
     return [
         *(batch.stream for batch in outcome.batches),
         *(stream for stream, _ in outcome.sweeps),
+        *(each.stream for each in outcome.comparisons),
         *(skipped.stream for skipped in outcome.skipped),
     ]
 

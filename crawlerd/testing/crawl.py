@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from crawlerd.core.outcome import Complete
+from crawlerd.core.outcome import Comparison, Complete
 from crawlerd.core.task import PART, NewTask
 from crawlerd.engine.attempt import UNSERIALISABLE, begin
-from crawlerd.source import Permanent
+from crawlerd.source import MISSING_KEYS, Permanent
 from crawlerd.testing.worker import said
 
 if TYPE_CHECKING:
@@ -125,7 +125,15 @@ class Crawl:
                 self.worker.problem(f"{kind} {item.task.payload}: performed twice, it is not the same: {what}")
                 return None
             self._write(item, again)
-        return outcome
+        missing = [(each, self._missing(item, each)) for each in outcome.comparisons]
+        children = [*outcome.children, *(each.following(keys) for each, keys in missing if keys)]
+        return msgspec.structs.replace(outcome, children=children)
+
+    def _missing(self, item: Item, comparison: Comparison) -> list[str]:
+        """What a sink would say is missing."""
+        place = item.part, comparison.stream, comparison.prefix
+        keys = (each[2] for each in self.rows.keys() - self._written.keys() if _covers(place, each))
+        return sorted(key for key in keys if key > comparison.after)[:MISSING_KEYS]
 
     def _write(self, item: Item, outcome: Complete) -> None:
         for batch in outcome.batches:

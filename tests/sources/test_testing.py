@@ -399,3 +399,42 @@ def test_aws() -> None:
         options = {"endpoint_url": proxy.url}
         found = check(aws_contacts, secret="AKID:key", streams=["alternate_contacts"], options=options)
     assert {key: row.get("EmailAddress") for key, row in found["alternate_contacts"].items()} == org.truth["contacts"]
+
+
+def test_what_a_later_run_does_not_find_is_asked_for_by_itself_and_by_its_keys_alone() -> None:
+    """A list that has lost most of its objects on the second run, though they live."""
+
+    @dataclass(frozen=True)
+    class Compare(TaskArgs, kind="shop.compare"):
+        after: str = ""
+
+    @dataclass(frozen=True)
+    class Lost(TaskArgs, kind="shop.lost"):
+        missing: tuple[str, ...] = ()
+
+    def lossy(wrong: bool) -> Source:
+        source = shop(right)
+        lost: list[tuple[str, ...]] = []
+
+        @source.starts
+        def first(plan: RunPlan) -> Iterator[Output]:
+            yield Gather([Page(20 if plan.cursors else 0)], Compare())
+
+        @source.handles(Compare, cost=0)
+        def compare(api: Api, args: Compare) -> Iterator[Output]:
+            yield Cursor("items", "1")
+            yield Sweep("items", "i1", otherwise=Lost(), after="i14")
+
+        @source.handles(Lost, cost=0)
+        def ask(api: Api, args: Lost) -> Iterator[Output]:
+            lost.append(args.missing)
+            yield from (Record("items", key, None) for key in args.missing if wrong)
+
+        found = check(source)
+        assert found == EVERYTHING
+        assert lost == [("i15", "i16", "i17", "i18", "i19")]
+        return source
+
+    lossy(wrong=False)
+    with pytest.raises(AssertionError, match="after the next run, 5 records are missing, such as items i15"):
+        lossy(wrong=True)

@@ -10,7 +10,19 @@ import msgspec
 import pytest
 
 from crawlerd.core.account import AccountSpec
-from crawlerd.core.outcome import Batch, Bury, Complete, Defer, Outcome, Pause, Result, Retry, RetryPolicy, Skipped
+from crawlerd.core.outcome import (
+    Batch,
+    Bury,
+    Comparison,
+    Complete,
+    Defer,
+    Outcome,
+    Pause,
+    Result,
+    Retry,
+    RetryPolicy,
+    Skipped,
+)
 from crawlerd.core.task import NewGather, NewTask, Task
 from crawlerd.engine.attempt import attempt, begin
 from crawlerd.engine.wire import HEADER, Done, frame, from_worker
@@ -27,6 +39,7 @@ from crawlerd.source import (
     RunPlan,
     Skip,
     Source,
+    Sweep,
     TaskArgs,
     Throttled,
     Transient,
@@ -198,6 +211,59 @@ def test_a_group_is_in_the_outcome_with_all_its_tasks() -> None:
 def test_a_group_knows_three_ways_with_dead_letters() -> None:
     with pytest.raises(ValueError, match='if_dead is "run", "fail" or "skip", not \'stop\''):
         Gather([], Page(1), if_dead="stop")
+
+
+# sweeps
+
+
+@dataclass(frozen=True)
+class Lost(TaskArgs, kind="shop.lost"):
+    round: int
+    missing: tuple[str, ...] = ()
+    last: bool = True
+
+
+def test_a_sweep_tombstones_or_leads_to_a_task_that_is_told_what_is_missing() -> None:
+    source = Source("shop")
+    source.handles(Lost, sequential=True)(lambda api, args: iter(()))
+    source.handles(Other)(lambda api, args: iter(()))
+
+    @source.handles(Page)
+    def page(api: Api, args: Page) -> Iterator[Any]:
+        yield Sweep("names", "a")
+        yield Sweep("names", "b", otherwise=Lost(1), after="bc")
+        yield Sweep("prices", otherwise=Other())
+
+    task = Task(1, 1, 5, 1, "shop.pages", 0, '{"number":1}')
+    outcome = attempt(source, ACCOUNT, Shelf(), task, jitter=0.5)
+    assert isinstance(outcome, Complete)
+    message = from_worker.decode(frame(Done([Result(1, outcome)]))[HEADER.size :])
+    assert message == Done([Result(1, outcome)])
+    lost = NewTask("shop.lost", "lost", 3, '{"round":1,"missing":[],"last":true}', unique=True)
+    assert outcome.sweeps == [("names", "a")]
+    assert outcome.comparisons == [
+        Comparison("names", "b", "bc", lost, fills=True),
+        Comparison("prices", "", "", NewTask("shop.other", "other", 5, "{}"), fills=False),
+    ]
+    told = '{"round":1,"missing":["x","\u00fc"],"last":true}'
+    assert outcome.comparisons[0].following(["x", "\u00fc"]) == msgspec.structs.replace(lost, payload=told)
+    assert outcome.comparisons[1].following(["x"]) is outcome.comparisons[1].then
+
+
+@pytest.mark.parametrize(
+    ("output", "problem"),
+    [
+        (lambda: Sweep("names", otherwise=Unhandled()), "unexpected KeyError: 'shop.unhandled'"),
+        (lambda: Sweep("names", otherwise="x"), "unexpected TypeError: a Sweep's otherwise is TaskArgs, not str"),
+        (lambda: Sweep("Names", otherwise=Page(1)), "unexpected ValueError: 'Names' is not a stream name"),
+        (lambda: Sweep("names", otherwise=Page(1), after=1), "unexpected TypeError: "),
+        (lambda: Sweep("names", after="x"), "unexpected ValueError: a Sweep that tombstones takes no `after`"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_a_dead_letter_that_says_why(output: Callable[[], Any], problem: str) -> None:
+    outcome = run(lambda api, args: (output() for _ in range(1)))
+    assert isinstance(outcome, Bury)
+    assert outcome.error.startswith(problem)
 
 
 # what a run begins with
