@@ -88,6 +88,34 @@ class ForPart:
     args: TaskArgs
 
 
+@dataclass(frozen=True, slots=True)
+class ForParent:
+    """A task that reads the list below a parent: `since` when this import has read that list of this parent to its end
+    before, into the sink that it has now, and else `full`. Both count as one task, where they are of a unique kind.
+
+    list, parent: as of `ParentRead`. May stand in a Gather.
+    """
+
+    list: str
+    parent: str
+    since: TaskArgs
+    full: TaskArgs
+
+
+@dataclass(frozen=True, slots=True)
+class ParentRead:
+    """The list below a parent was read to its end; yield it with the last page. Remembered from run to run.
+
+    list: a name of the source's own for what is read below its parents, such as a stream's.
+    parent: what tells the parent from others of the account.
+    whole: False when something of it could not be read: it is read in full the next time.
+    """
+
+    list: str
+    parent: str
+    whole: bool = True
+
+
 IfDead = Literal["run", "fail", "skip"]
 
 
@@ -102,7 +130,7 @@ class Gather:
     nothing tells of but those dead letters.
     """
 
-    tasks: Sequence[TaskArgs | ForAccount | ForPart]
+    tasks: Sequence[TaskArgs | ForAccount | ForPart | ForParent]
     then: TaskArgs | ForAccount | ForPart
     if_dead: IfDead = "run"
 
@@ -134,5 +162,5 @@ class Sweep:
             raise ValueError("a Sweep that tombstones takes no `after`")
 
 
-Output = Record | TaskArgs | Cursor | Identity | Skip | ForAccount | ForPart | Gather | Sweep
-FirstOutput = TaskArgs | ForAccount | ForPart | Gather
+Output = Record | TaskArgs | Cursor | Identity | Skip | ForAccount | ForPart | ForParent | ParentRead | Gather | Sweep
+FirstOutput = TaskArgs | ForAccount | ForPart | ForParent | Gather

@@ -13,16 +13,18 @@ from crawlerd.core.aws import AwsOptions
 from crawlerd.core.credentials import ClientCredentials, KeyInQuery
 from crawlerd.core.errors import Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.outcome import Comparison, Complete
-from crawlerd.core.task import DEFAULT_PRIORITY, PART, SEQUENTIAL_PRIORITY, NewGather, NewTask
+from crawlerd.core.task import DEFAULT_PRIORITY, PART, SEQUENTIAL_PRIORITY, IfNew, NewGather, NewTask, parent_hash
 from crawlerd.output import (
     MISSING_KEYS,
     Cursor,
     FirstOutput,
     ForAccount,
+    ForParent,
     ForPart,
     Gather,
     Identity,
     Output,
+    ParentRead,
     Record,
     Skip,
     Sweep,
@@ -41,12 +43,14 @@ __all__ = [
     "Denied",
     "FirstOutput",
     "ForAccount",
+    "ForParent",
     "ForPart",
     "Gather",
     "Identity",
     "KeyInQuery",
     "NotFound",
     "Output",
+    "ParentRead",
     "Permanent",
     "Record",
     "Response",
@@ -299,11 +303,16 @@ class Source:
                 children.append(self.new_task(output, source_of))
         return Complete(children=children, gathers=gathers)
 
-    def new_task(self, args: TaskArgs | ForAccount | ForPart, source_of: SourceOf = _nobody) -> NewTask:
+    def new_task(self, args: TaskArgs | ForAccount | ForPart | ForParent, source_of: SourceOf = _nobody) -> NewTask:
         """`args` as the frontier takes it. KeyError when no handler is registered for its kind; Permanent when it is
         for an account that is not configured, or whose source has no such kind."""
         if isinstance(args, ForPart):
             return msgspec.structs.replace(self.new_task(args.args), account=PART + args.part)
+        if isinstance(args, ForParent):
+            if not isinstance(args.since, TaskArgs) or not isinstance(args.full, TaskArgs):
+                raise TypeError("a ForParent is of two TaskArgs")
+            if_new = IfNew(args.list, parent_hash(args.parent), self.new_task(args.full))
+            return msgspec.structs.replace(self.new_task(args.since), if_new=if_new)
         if isinstance(args, ForAccount):
             source, name = source_of(args.account), args.args.kind
             if source is None:

@@ -58,7 +58,8 @@ class Comparison(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=False):
     """The task is done. identity: who the credentials belong to, from a guard. sweeps: streams with the beginnings of
     keys, see `crawlerd.source.Sweep`. greatest: cursors of which a run keeps the greatest. comparisons: sweeps that
-    tombstone nothing, but lead to a task."""
+    tombstone nothing, but lead to a task. parents: list, hash of a parent, and whether that was read to the list's end,
+    see `crawlerd.source.ParentRead`."""
 
     batches: list[Batch] = []
     children: list[NewTask] = []
@@ -69,6 +70,7 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
     sweeps: list[tuple[str, str]] = []
     greatest: list[tuple[str, str]] = []
     comparisons: list[Comparison] = []
+    parents: list[tuple[str, str, bool]] = []
 
 
 DONE = Complete()  # of the many tasks from which nothing comes, so that it can be known by its identity

@@ -56,7 +56,7 @@ class Target(NamedTuple):
         )
 
     def _each(self, tasks: list[NewTask]) -> list[NewTask]:
-        return [msgspec.structs.replace(task, priority=self.priority) for task in tasks]
+        return tasks if self.priority is None else [task.prioritised(self.priority) for task in tasks]
 
 
 class Stuck:

@@ -191,6 +191,20 @@ CREATE TABLE sink(                                     -- what the frontier beli
 ) STRICT;
 ALTER TABLE run ADD COLUMN sink INTEGER NOT NULL DEFAULT 0;        -- where its records go, 0 for nowhere
 ALTER TABLE run ADD COLUMN why TEXT;                               -- why it is full, where nobody asked for that
+CREATE TABLE scope(                                    -- a list below parents, as an import has read it into a sink
+    id INTEGER PRIMARY KEY,
+    import TEXT NOT NULL,
+    sink INTEGER NOT NULL,
+    list TEXT NOT NULL,
+    dropped INTEGER NOT NULL DEFAULT 0                 -- 1: nothing of it counts any more, and it goes, in slices
+) STRICT;
+CREATE UNIQUE INDEX scope_list ON scope(import, sink, list) WHERE dropped = 0;
+CREATE INDEX scope_dropped ON scope(id) WHERE dropped = 1;
+CREATE TABLE parent(                                   -- parents whose list was read to its end, by their hash
+    scope INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (scope, hash)
+) STRICT, WITHOUT ROWID;
 """,
 ]
 

@@ -15,6 +15,7 @@ from crawlerd.frontier.change import Change
 from crawlerd.frontier.contract import Bucket, Committed, Run, StartedRun
 from crawlerd.frontier.enqueue import Enqueuer
 from crawlerd.frontier.names import Names
+from crawlerd.frontier.parents import Parents
 from crawlerd.frontier.quota import QuotaRows
 from crawlerd.frontier.schema import FILE_NAME, connect, storage_errors, transaction
 from crawlerd.frontier.write import end_runs, write
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from crawlerd.core.task import NewGather, NewTask
     from crawlerd.frontier.contract import Settled
+    from crawlerd.frontier.parents import Place
     from crawlerd.sink import Totals
 
 _tasks = msgspec.json.Decoder(list[Task]).decode
@@ -45,7 +47,8 @@ class Frontier:
         self.quota_rows = QuotaRows(self._db)
         with storage_errors(self.path, self._db):
             self._names = Names(self._db)
-            self._enqueuer = Enqueuer(self._db, self._names, self._execute)
+            self._parents = Parents(self._db, self._names, self._execute)
+            self._enqueuer = Enqueuer(self._db, self._names, self._parents, self._execute)
         self._purging: list[int] = [
             run
             for (run,) in self._read(
@@ -250,6 +253,7 @@ class Frontier:
         change = Change(now, blocked=blocked or {}, learned=learned or {}, totals=totals or {})
         children: list[tuple[int, int, NewTask, int]] = []
         gathers: list[tuple[int, int, NewGather, int]] = []
+        parents: list[tuple[Place, bool]] = []
         for settled in group:
             task, outcome = settled.task, settled.outcome
             if outcome is DONE and not task.group:  # the many from which nothing comes, at half the cost
@@ -261,10 +265,13 @@ class Frontier:
                     children += [(task.run, settled.account, child, task.group) for child in outcome.children]
                 if outcome.gathers:
                     gathers += [(task.run, settled.account, gather, task.group) for gather in outcome.gathers]
+                if outcome.parents:
+                    parents += [((task.run, settled.account, of, hash), whole) for of, hash, whole in outcome.parents]
             else:
                 change.settle(task, self._names.kind(task.kind), outcome)
         with self._transaction():
             self._remove(change)
+            self._parents.note(parents)
             if gathers:  # what others wait for goes first
                 children = self._enqueuer.open(change, gathers) + children
             self._enqueuer.add(change, children)
@@ -337,3 +344,4 @@ class Frontier:
             )
             if not self._db.changes():
                 self._purging.pop(0)
+        self._parents.purge()

@@ -21,9 +21,11 @@ from crawlerd.demo.server import Fault, running
 from crawlerd.source import (
     Api,
     Cursor,
+    ForParent,
     Gather,
     Identity,
     Output,
+    ParentRead,
     Record,
     Response,
     RunPlan,
@@ -438,3 +440,36 @@ def test_what_a_later_run_does_not_find_is_asked_for_by_itself_and_by_its_keys_a
     lossy(wrong=False)
     with pytest.raises(AssertionError, match="after the next run, 5 records are missing, such as items i15"):
         lossy(wrong=True)
+
+
+def test_a_list_below_a_parent_is_read_in_full_until_it_was_read_to_its_end() -> None:
+    @dataclass(frozen=True)
+    class Below(TaskArgs, kind="shop.below"):
+        first: int
+        last: int
+
+    def by_shelves(whole: bool) -> tuple[Source, list[Below]]:
+        source = shop(right)
+        seen: list[Below] = []
+
+        @source.starts
+        def first(plan: RunPlan) -> Iterator[Output]:
+            for shelf in (0, 5, 10, 15, 20):
+                yield ForParent("shelves", str(shelf), since=Below(shelf, shelf), full=Below(shelf, shelf + 5))
+
+        @source.handles(Below, unique=True)
+        def below(api: Api, args: Below) -> Iterator[Output]:
+            seen.append(args)
+            page = api.get("/items", {"from": args.first})
+            yield from list(records(page))[: args.last - args.first]
+            yield ParentRead("shelves", str(args.first), whole=whole or args.first == 0)
+
+        return source, seen
+
+    source, seen = by_shelves(whole=True)
+    assert check(source) == EVERYTHING
+    assert seen[:5] == [Below(shelf, shelf + 5) for shelf in (0, 5, 10, 15, 20)]
+    assert seen[-5:] == [Below(shelf, shelf) for shelf in (0, 5, 10, 15, 20)]
+    source, seen = by_shelves(whole=False)
+    assert check(source) == EVERYTHING
+    assert seen[-5:] == [Below(0, 0), *(Below(shelf, shelf + 5) for shelf in (5, 10, 15, 20))]
