@@ -123,6 +123,8 @@ def _serve(engine: Engine, wake: Wake, signals: Signals) -> None:
             try:
                 due_at = now + engine.start_due()
             except (FrontierError, SinkError) as error:
+                if engine.failure is not None:
+                    break
                 log.error("cannot start what is due: %s; trying again", error)
                 due_at = now + TROUBLE_SECONDS
         timeout = due_at - now

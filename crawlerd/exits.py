@@ -11,8 +11,10 @@ from crawlerd.core.errors import (
     ConfigurationError,
     CrawlerdError,
     FrontierLocked,
+    FrontierRefused,
     FrontierTooNew,
     StorageFailed,
+    SyncFailed,
 )
 
 if TYPE_CHECKING:
@@ -28,10 +30,12 @@ def exit_codes() -> Iterator[None]:
         yield
     except ConfigurationError as error:
         fail(error, EXIT_CONFIG)
-    except FrontierTooNew as error:
+    except (FrontierTooNew, FrontierRefused) as error:
         fail(error, EXIT_CONFIG)
     except FrontierLocked as error:
         fail(error, EXIT_LOCKED)
+    except SyncFailed as error:
+        fail(f"{error}; nothing that was acknowledged is lost: check the disk, then start again", EXIT_DISK)
     except StorageFailed as error:
         fail(f"{error}; nothing is lost: free some space or mend the disk, then start again", EXIT_DISK)
     except CrawlerdError as error:

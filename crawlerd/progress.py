@@ -93,14 +93,14 @@ def import_now(settings: Settings, names: Sequence[str], *, full: bool, console:
                 if signals.received:
                     break
             _tell_resumed([name for name, each in started.items() if each.resumed], console)
-            runs = {run for each in started.values() for run in each.runs}
-            _watch(engine, runs, signals, wake, console)
+            _watch(engine, started, signals, wake, console)
         finally:
             if engine.dispatcher.leased and engine.failure is None:
                 console.print("stopping: waiting for running requests; press Ctrl-C again to cut them off")
             stop(engine, signals)
         if engine.failure is not None:
             raise engine.failure
+        runs = {run for each in started.values() for run in each.runs}
         if engine.store.trouble and runs <= engine.store.stuck.keys():
             raise StorageFailed(engine.store.trouble, full=True)
         cut_off = [name for name in names if name not in started and name not in not_started]
@@ -112,9 +112,11 @@ def _tell_resumed(names: Sequence[str], console: Console) -> None:
         console.print(f"{name}: resuming what was interrupted")
 
 
-def _watch(engine: Engine, runs: set[int], signals: Signals, wake: Wake, console: Console) -> None:
+def _watch(engine: Engine, started: dict[str, Started], signals: Signals, wake: Wake, console: Console) -> None:
+    """started: by import; one whose run was abandoned meanwhile is started again, and replaced there."""
     reader = FrontierReader.open(engine.settings.daemon.state_dir)
     assert reader is not None  # noqa: S101 - the engine has it open
+    runs = {run for each in started.values() for run in each.runs}
     meter, left, held, trouble_since = Meter(), set(runs), dict[int, str](), None
     looked_at, look_seconds = -math.inf, 0.0
     next_line = time.monotonic() + LINE_SECONDS
@@ -125,6 +127,10 @@ def _watch(engine: Engine, runs: set[int], signals: Signals, wake: Wake, console
     try:
         while True:
             left -= set(engine.ended())
+            for name in [name for name, each in started.items() if engine.abandoned(each.runs)]:
+                started[name] = engine.start_import(name)
+                runs = {run for each in started.values() for run in each.runs}
+                left |= {*started[name].runs}
             now = time.monotonic()
             over = signals.received or engine.failure is not None or not left
             often = live is not None or engine.accounts.paused

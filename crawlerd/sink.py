@@ -6,11 +6,25 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from crawlerd.core.errors import Refused, SinkError, StorageFailed
+from crawlerd.core.errors import Refused, SinkError, SinkReplaced, StorageFailed, SyncFailed
 from crawlerd.core.outcome import Batch, Skipped
 from crawlerd.output import MISSING_KEYS
 
-__all__ = ["MISSING_KEYS", "Batch", "Delivery", "Refused", "Sink", "SinkError", "Skipped", "StorageFailed", "Totals"]
+__all__ = [
+    "MISSING_KEYS",
+    "Batch",
+    "Delivery",
+    "Mark",
+    "Refused",
+    "Sink",
+    "SinkError",
+    "SinkReplaced",
+    "SinkState",
+    "Skipped",
+    "StorageFailed",
+    "SyncFailed",
+    "Totals",
+]
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -47,18 +61,34 @@ class Totals(NamedTuple):
     tombstoned: int = 0
 
 
+class Mark(NamedTuple):
+    """What a frontier leaves in a sink with each write: so both know later whether the other one is what it was."""
+
+    frontier: str  # its identity
+    number: int  # of the group commit that follows the write
+
+
+class SinkState(NamedTuple):
+    """What a sink says of itself when it is opened."""
+
+    identity: str  # made once, with the database, and copied with it
+    number: int | None  # of the last mark of the frontier that asks; None when that has never written here
+    fresh: bool  # no run has ever written here
+
+
 class Sink(Protocol):
     """Where records go. Used by one thread.
 
     Idempotent by (stream, account, key): the same delivery may come twice, after a crash, and changes nothing.
     """
 
-    def write(self, deliveries: list[Delivery], now: float) -> dict[tuple[int, str], Totals]:
-        """Makes all deliveries durable, in their order, before it returns the totals so far of each run and stream in
-        them: by the run's number and the stream's name, over all accounts and sources.
+    def write(self, deliveries: list[Delivery], now: float, mark: Mark | None = None) -> dict[tuple[int, str], Totals]:
+        """Makes all deliveries and the mark durable, in their order and together, before it returns the totals so far
+        of each run and stream in them: by the run's number and the stream's name, over all accounts and sources.
 
         Raises SinkError (StorageFailed when the disk is the reason) and has written none of them; Refused when what one
-        of them holds can never be written. now: Unix seconds.
+        of them holds can never be written; SinkReplaced, from then on, when its file is not the one that was opened.
+        now: Unix seconds.
         """
         ...
 
@@ -66,6 +96,14 @@ class Sink(Protocol):
         """The first MISSING_KEYS keys, in ascending order of their UTF-8, that a sweep of the stream and prefix in this
         delivery would tombstone, of those behind `after`. Called when the delivery was written. SinkError as of
         `write`."""
+        ...
+
+    def intact(self) -> bool:
+        """Whether its file is still the one that was opened, in its place. Quick: asked before each group commit."""
+        ...
+
+    def state(self, frontier: str) -> SinkState:
+        """What the sink is, and what it has of a frontier, by its identity. SinkError as of `write`."""
         ...
 
     def confirm(self, source: str, account: str, identity: str) -> str | None:

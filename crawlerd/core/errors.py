@@ -8,9 +8,10 @@ CrawlerdError
 │   └── NotFound         … because there is no such object
 ├── Unauthorized         the credentials do not work at all: the account is paused
 ├── ConfigurationError   exit 78
-├── FrontierError        FrontierLocked (exit 75) · FrontierTooNew (exit 78) · StorageFailed (exit 74)
+├── FrontierError        FrontierLocked (exit 75) · FrontierTooNew, FrontierRefused (exit 78) · StorageFailed (exit 74)
 └── SinkError            StorageFailed as well when the disk is the reason
-    └── Refused          … or what one delivery holds: its task becomes a dead letter
+    ├── Refused          … or what one delivery holds: its task becomes a dead letter
+    └── SinkReplaced     … or the file that was opened is not there any more
 """
 
 from __future__ import annotations
@@ -99,6 +100,10 @@ class FrontierTooNew(FrontierError):
     """The database was written by a newer crawlerd; it was not touched."""
 
 
+class FrontierRefused(FrontierError):
+    """The database is not the one that was used here, or an older copy of it; a person must decide how to go on."""
+
+
 class SinkError(CrawlerdError):
     """A sink cannot take records; nothing was acknowledged."""
 
@@ -111,9 +116,21 @@ class Refused(SinkError):
         self.task = task
 
 
+class SinkReplaced(SinkError):
+    """The file that the sink has open was deleted, moved or replaced: what was written to it may be gone."""
+
+
 class StorageFailed(FrontierError, SinkError):
     """The disk is full or failing. full: True when freeing space is enough to go on."""
 
     def __init__(self, message: str, *, full: bool) -> None:
         super().__init__(message)
         self.full = full
+
+
+class SyncFailed(StorageFailed):
+    """The system could not make a file's contents durable. The process must end: the kernel now takes the pages for
+    written, so that a second sync would succeed and prove nothing."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, full=False)

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from crawlerd.core.errors import CrawlerdError, FrontierError, Permanent, SinkError
+from crawlerd.core.errors import CrawlerdError, FrontierError, FrontierRefused, Permanent, SyncFailed
 from crawlerd.core.schedule import next_fire
 from crawlerd.engine.accounts import Accounts
 from crawlerd.engine.attempt import begin
 from crawlerd.engine.clock import Clock
 from crawlerd.engine.dispatcher import Dispatcher
 from crawlerd.engine.memory import give_back_large
+from crawlerd.engine.open_sinks import OpenSinks
 from crawlerd.engine.outlet import Target
 from crawlerd.engine.pool import Pool
 from crawlerd.engine.store import Store
@@ -32,7 +33,6 @@ from crawlerd.frontier.lock import StateLock
 from crawlerd.frontier.sqlite import Frontier
 from crawlerd.ratelimit.adaptive import Learned
 from crawlerd.ratelimit.shared import SharedLimits
-from crawlerd.sinks import open_sink
 from crawlerd.source import RunPlan
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     from crawlerd.core.account import ImportSpec
     from crawlerd.settings import Settings
-    from crawlerd.sink import Sink
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +91,8 @@ class Engine:
             pool.close()
             self._lock.close()
             raise
-        self._sinks: dict[str, Sink] = {}
-        self.accounts = Accounts(settings, self._frontier, self.clock, self._sinks, self.changed)
+        self._sinks = OpenSinks(settings, self._frontier, self.clock)
+        self.accounts = Accounts(settings, self._frontier, self.clock, self._sinks.by_name, self.changed)
         running = self._frontier.running_imports()
         self._agenda = [(0.0 if name in running else 1.0, name) for name in settings.imports]  # when to look at it
         heapify(self._agenda)
@@ -105,7 +104,9 @@ class Engine:
             on_fatal=self._on_fatal,
             beat=self._lock.beat,
             parts=self.accounts.parts,
+            on_replaced=self._sinks.replaced,
         )
+        self._sinks.store = self.store
         storage = daemon.limiter_storage
         self._shared = SharedLimits(storage, now=self.clock.now) if storage else None
         last_alive = self._lock.last_alive
@@ -165,11 +166,8 @@ class Engine:
             self._shared.stop()
         self.store.stop()
         self.dispatcher.close()
-        for name, sink in self._sinks.items():
-            try:
-                sink.close()
-            except SinkError as error:
-                log.error("sinks.%s: %s", name, error)
+        if failed := self._sinks.close():
+            self._on_fatal(failed)
         try:
             self._frontier.close()
         finally:
@@ -216,6 +214,9 @@ class Engine:
             name = waiting.popleft()
             try:
                 results.append((name, self._start(name, full)))
+            except (SyncFailed, FrontierRefused) as error:  # nothing may go on as it is
+                self._on_fatal(error)
+                raise
             except CrawlerdError as error:
                 results.append((name, error))
         return results
@@ -224,26 +225,36 @@ class Engine:
         spec = self.settings.imports[name]
         account = self.settings.accounts[spec.account]
         source = self.settings.sources[account.source]
-        sink = None if spec.sink is None else self._sink(spec.sink)
-        target = Target(sink, source.name, account.name, spec.priority, spec.sink)
+        sink, number = self._sinks.of(spec, self.accounts.numbers)
+        target = Target(sink, source.name, account.name, spec.priority, spec.sink, number)
         runs = self._frontier.running_runs(name)
         resumed = bool(runs)
         if not runs:
+            cursors = self._frontier.cursors(name, number)
+            why = None if full or cursors else self._frontier.news(number)
             plan = RunPlan(
                 spec.streams,
                 full,
                 self.clock.now(),
-                self._frontier.cursors(name),
+                cursors,
                 spec.options,
                 account.options,
                 has_sink=sink is not None,
                 account=account.name,
             )
             first = target.prioritised(begin(source, plan, self.accounts.source))
-            number = self.accounts.numbers[account.name]
             started = self._frontier.start_run(
-                name, number, first.children, gathers=first.gathers, full=full, now=plan.started_at
+                name,
+                self.accounts.numbers[account.name],
+                first.children,
+                gathers=first.gathers,
+                full=full,
+                now=plan.started_at,
+                sink=number,
+                why=why,
             )
+            if why:
+                log.warning("import %s: run %d reads all there is: %s", name, started.run, why)
             if started.ended:
                 self._on_ended(started.ended)
             runs = [started.run]
@@ -286,12 +297,16 @@ class Engine:
         return min(60.0, max(0.0, self._agenda[0][0] - now)) if self._agenda else 60.0
 
     def _due(self, spec: ImportSpec, now: float) -> float:
-        if self._frontier.running_runs(spec.name):
+        last = self._frontier.latest_run(spec.name)
+        if self._frontier.running_runs(spec.name) or (last and last.again):
             return now
         if spec.every is None:
             return math.inf
-        last = self._frontier.latest_run(spec.name)
         return next_fire(now, last.started_at if last else None, spec.every)
+
+    def abandoned(self, runs: Iterable[int]) -> bool:
+        """Whether any of these runs was given up, so that its import is to be started again."""
+        return not self._sinks.abandoned.isdisjoint(runs)
 
     def ended(self) -> list[int]:
         """Runs that have ended since the last call."""
@@ -328,16 +343,6 @@ class Engine:
             self.failure = error
             log.critical("%s: %s", type(error).__name__, error, exc_info=not isinstance(error, FrontierError))
         self.changed.set()
-
-    def _sink(self, name: str) -> Sink:
-        sink = self._sinks.get(name)
-        if sink is None:
-            try:
-                sink = self._sinks[name] = open_sink(self.settings.sinks[name])
-            except SinkError as error:
-                error.args = (f"sinks.{name}: {error}",)
-                raise
-        return sink
 
 
 def _raise_open_files() -> None:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from crawlerd.core.errors import Refused, SinkError
+from crawlerd.core.errors import Refused, SinkError, SinkReplaced, SyncFailed
 from crawlerd.core.outcome import DONE, ERROR_LIMIT, Bury, Complete
 from crawlerd.sink import Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from crawlerd.core.outcome import Outcome
     from crawlerd.core.task import NewTask
     from crawlerd.frontier.contract import Settled
-    from crawlerd.sink import Sink, Totals
+    from crawlerd.sink import Mark, Sink, Totals
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +27,14 @@ RETRY_SECONDS = 1.0  # between tries of a sink that refuses
 
 class Target(NamedTuple):
     """Where a run's records go, and under which names. sink: None when the import has none. priority: of all its tasks,
-    None for auto. sink_name: in the configuration."""
+    None for auto. sink_name: in the configuration. sink_id: the frontier's number of it."""
 
     sink: Sink | None
     source: str
     account: str
     priority: int | None = None
     sink_name: str | None = None
+    sink_id: int = 0
 
     def adapted(self, outcome: Complete) -> Complete | Bury:
         """A task's outcome as the run's import wants it."""
@@ -62,10 +64,10 @@ class Target(NamedTuple):
 class Stuck:
     """A sink that refuses. held: outcomes that wait for it, at most as many as were leased when it began to."""
 
-    __slots__ = ("error", "held", "retry_at")
+    __slots__ = ("error", "held", "name", "retry_at")
 
-    def __init__(self, error: str, held: list[Settled], retry_at: float) -> None:
-        self.error, self.held, self.retry_at = error, held, retry_at
+    def __init__(self, name: str | None, error: str, held: list[Settled], retry_at: float) -> None:
+        self.name, self.error, self.held, self.retry_at = name, error, held, retry_at
 
 
 class Outlet:
@@ -73,11 +75,14 @@ class Outlet:
 
     parts: names of the parts of accounts, by their numbers, under which they have records of their own. serving: runs
     whose sinks take records, so that their tasks may be leased. fell_out, came_back: runs that have left
-    and joined these since they were last emptied.
+    and joined these since they were last emptied. replaced: sinks whose files are gone, as the last `deliver` found;
+    nothing of their runs goes on until `swap` brings another one.
     """
 
     def __init__(self, parts: Mapping[int, str] | None = None) -> None:
         self._parts = {} if parts is None else parts
+        self._sinks: Counter[Sink] = Counter()  # runs that go into each
+        self.replaced: list[Sink] = []
         self.targets: dict[int, Target] = {}
         self.serving: set[int] = set()
         self.fell_out: set[int] = set()
@@ -89,15 +94,47 @@ class Outlet:
     def serve(self, run: int, target: Target, started: float) -> None:
         """started: when the run began, in Unix seconds."""
         self.targets[run], self._started[run] = target, started
+        if target.sink:
+            self._sinks[target.sink] += 1
         if target.sink is None or target.sink not in self._stuck:
             self.serving.add(run)
 
     def end(self, run: int) -> None:
         """The run has ended."""
         self.serving.discard(run)
+        if sink := self._drop(run):
+            sink.ended(run)
+
+    def _drop(self, run: int) -> Sink | None:
         self._started.pop(run, None)
-        if (target := self.targets.pop(run, None)) and target.sink:
-            target.sink.ended(run)
+        target = self.targets.pop(run, None)
+        sink = target.sink if target else None
+        if sink:
+            self._sinks[sink] -= 1
+            if not self._sinks[sink]:
+                del self._sinks[sink]
+        return sink
+
+    def abandon(self, runs: Collection[int]) -> None:
+        """Nothing of these runs is written any more."""
+        for run in runs:
+            self.serving.discard(run)
+            self.fell_out.discard(run)
+            self.came_back.discard(run)
+            self._drop(run)
+        for stuck in self._stuck.values():
+            stuck.held = [settled for settled in stuck.held if settled.task.run not in runs]
+
+    def swap(self, old: Sink, new: Sink) -> None:
+        """Runs that went into one sink go into another from now on, and what waits for it with them."""
+        for run, target in self.targets.items():
+            if target.sink is old:
+                self.targets[run] = target._replace(sink=new)
+        if runs := self._sinks.pop(old, 0):
+            self._sinks[new] = runs
+        if stuck := self._stuck.pop(old, None):
+            stuck.retry_at = 0.0
+            self._stuck[new] = stuck
 
     def stuck(self) -> dict[int, str]:
         """Runs that wait for their sinks, with the reason."""
@@ -113,26 +150,33 @@ class Outlet:
         return any(stuck.retry_at <= clock for stuck in self._stuck.values())
 
     def deliver(
-        self, group: list[Settled], now: float, clock: float
-    ) -> tuple[list[Settled], dict[tuple[int, str], Totals]]:
-        """Makes outcomes what their imports want, and writes what they have for sinks. Returns what may be committed
-        now, and the sinks' totals: without the outcomes whose sink refuses, with those that have waited for theirs."""
+        self, group: list[Settled], now: float, clock: float, mark: Mark | None = None
+    ) -> tuple[list[Settled], dict[tuple[int, str], Totals], set[int]]:
+        """Makes outcomes what their imports want, and writes what they have for sinks, with the mark. Returns what may
+        be committed now, the sinks' totals, and the numbers of the sinks that have got the mark: without the outcomes
+        whose sink refuses, with those that have waited for theirs. SyncFailed when nothing may be committed at all."""
         parcels: dict[Sink, list[Settled]] = {}
+        self.replaced = [sink for sink in self._sinks if not sink.intact()]
+        for sink in self.replaced:  # a run must not end that has lost what it has written
+            parcels[sink] = [each for each in group if self.targets[each.task.run].sink is sink]
         for index, settled in enumerate(group):
             outcome = settled.outcome
             if outcome is DONE or type(outcome) is not Complete:
                 continue
             target = self.targets[settled.task.run]
+            if target.sink in self.replaced:
+                continue
             adapted = target.adapted(outcome)
             if adapted is not outcome:
                 group[index] = settled = msgspec.structs.replace(settled, outcome=adapted)
-            if target.sink and isinstance(adapted, Complete) and _for_sink(adapted):
+            if target.sink and _is_for_sink(adapted):
                 parcels.setdefault(target.sink, []).append(settled)
         for sink, stuck in self._stuck.items():
             if stuck.retry_at <= clock:
                 parcels[sink] = [*stuck.held, *parcels.get(sink, ())]
                 group = [*group, *stuck.held]
         totals: dict[tuple[int, str], Totals] = {}
+        written: set[int] = set()
         instead: dict[int, Settled | None] = {}  # of tasks that cannot be committed as they are
         for sink, parcel in parcels.items():
             before = self._stuck.get(sink)
@@ -141,28 +185,36 @@ class Outlet:
                 instead |= dict.fromkeys(settled.task.seq for settled in parcel)
                 continue
             try:
-                totals |= self._write(sink, parcel, now, instead)
+                mixed = before is not None or sink in self.replaced  # with outcomes that merely wait with the others
+                writable = [each for each in parcel if _is_for_sink(each.outcome)] if mixed else parcel
+                totals |= self._write(sink, writable, now, instead, mark)
+                if parcel:
+                    written.add(self.targets[parcel[0].task.run].sink_id)
+            except SyncFailed:
+                raise
             except SinkError as error:
                 instead |= dict.fromkeys(settled.task.seq for settled in parcel)
-                self._hold(sink, Stuck(str(error), parcel, clock + RETRY_SECONDS))
+                self._hold(sink, Stuck(self._name(sink), str(error), parcel, clock + RETRY_SECONDS))
+                if isinstance(error, SinkReplaced) and sink not in self.replaced:
+                    self.replaced.append(sink)
             else:
                 if before is not None:
                     self._release(sink)
         if instead:
             group = [each for settled in group if (each := instead.get(settled.task.seq, settled)) is not None]
-        return group, totals
+        return group, totals, written
 
     def _write(
-        self, sink: Sink, parcel: list[Settled], now: float, instead: dict[int, Settled | None]
+        self, sink: Sink, parcel: list[Settled], now: float, instead: dict[int, Settled | None], mark: Mark | None
     ) -> dict[tuple[int, str], Totals]:
         """What a sink can never take becomes a dead letter, alone."""
         try:
-            totals = sink.write([self._delivery(settled) for settled in parcel], now)
+            totals = sink.write([self._delivery(settled) for settled in parcel], now, mark)
         except Refused:
             totals = {}
             for settled in parcel:
                 try:
-                    totals |= sink.write([self._delivery(settled)], now)
+                    totals |= sink.write([self._delivery(settled)], now, mark)
                 except Refused as error:
                     instead[settled.task.seq] = _buried(settled, error)
         for settled in parcel:
@@ -206,7 +258,7 @@ class Outlet:
         before = self._stuck.get(sink)
         self._stuck[sink] = stuck
         if before is None or before.error != stuck.error:
-            log.error("sinks.%s: %s; nothing is lost, trying again every second", self._name(sink), stuck.error)
+            log.error("sinks.%s: %s; nothing is lost, trying again every second", stuck.name, stuck.error)
         if before is None:
             runs = self._runs(sink)
             self.serving -= runs
@@ -214,7 +266,8 @@ class Outlet:
             self.came_back -= runs
 
     def _release(self, sink: Sink) -> None:
-        log.warning("recovered: sinks.%s: %s", self._name(sink), self._stuck.pop(sink).error)
+        stuck = self._stuck.pop(sink)
+        log.warning("recovered: sinks.%s: %s", stuck.name, stuck.error)
         runs = self._runs(sink)
         self.serving |= runs
         self.came_back |= runs
@@ -224,11 +277,12 @@ class Outlet:
         return {run for run, target in self.targets.items() if target.sink is sink}
 
     def _name(self, sink: Sink) -> str | None:
-        return next(target.sink_name for target in self.targets.values() if target.sink is sink)
+        return next((target.sink_name for target in self.targets.values() if target.sink is sink), None)
 
 
-def _for_sink(outcome: Complete) -> bool:
-    """Whether a sink has anything to do with it."""
+def _is_for_sink(outcome: Outcome) -> bool:
+    if not isinstance(outcome, Complete):
+        return False
     return bool(outcome.batches or outcome.sweeps or outcome.skipped or outcome.comparisons)
 
 

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from crawlerd.core.errors import CrawlerdError, FrontierError, StorageFailed
+from crawlerd.core.errors import CrawlerdError, FrontierError, StorageFailed, SyncFailed
 from crawlerd.core.outcome import DONE, Complete
 from crawlerd.engine.outlet import Outlet, Target
 from crawlerd.engine.shelves import HeadsReceiver, Shelves, Sleep
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from crawlerd.frontier.contract import Committed, Settled
     from crawlerd.frontier.sqlite import Frontier
     from crawlerd.ratelimit.adaptive import Learned
+    from crawlerd.sink import Sink
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,8 @@ class Store:
 
     on_ended: called with the ids of runs that ended. on_borrowed: called with (run, account) before the first tasks of
     a run for an account that is not its own are given out. on_fatal: called once with the error that stopped the
-    store. beat: called about once a second while it works. parts: see `Outlet`.
+    store. beat: called about once a second while it works. parts: see `Outlet`. on_replaced: called with a sink whose
+    file is gone, and again at each try, until `swap_sink` brings another one.
     """
 
     def __init__(
@@ -70,13 +72,15 @@ class Store:
         on_fatal: Callable[[BaseException], None],
         beat: Callable[[], None],
         parts: Mapping[int, str] | None = None,
+        on_replaced: Callable[[Sink], None] = lambda _: None,
     ) -> None:
         self._frontier, self._clock = frontier, clock
         self._on_ended, self._on_borrowed, self._on_fatal, self._beat = on_ended, on_borrowed, on_fatal, beat
         self._inbox: SimpleQueue[Outcomes | Ask | Sleep | tuple[int, int] | None] = SimpleQueue()
         self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._failed = False
-        self._outlet = Outlet(parts)
+        self._outlet, self._on_replaced = Outlet(parts), on_replaced
+        self._fenced: set[int] = set()  # runs that were abandoned while tasks of theirs were leased
         self._shelves = Shelves(frontier, clock, self._outlet.serving)
         self._blocked: dict[int, float] = {}
         self._windows = DurableWindows(frontier.quota_rows)
@@ -178,6 +182,19 @@ class Store:
         """From now on the run's tasks are given out and its records go to the target."""
         self._outlet.serve(run, target, self._frontier.run(run).started_at)
 
+    def abandon(self, runs: Collection[int]) -> None:
+        """Runs that the frontier has ended: outcomes of theirs write nothing from now on."""
+        served = [run for run in runs if run in self._outlet.targets]
+        if served:
+            self._fenced.update(served)
+            self._outlet.abandon(served)
+            self.dispatcher.withdraw(served, self._withdrawn)
+            self._on_ended(served)
+
+    def swap_sink(self, old: Sink, new: Sink) -> None:
+        """See `Outlet.swap`."""
+        self._outlet.swap(old, new)
+
     def arrived(self, committed: Committed) -> None:
         """Tells the dispatcher of tasks that have become ready, and others of runs that ended."""
         if committed.borrowed:
@@ -207,7 +224,7 @@ class Store:
         group, size, going_on = self._collect()
         due = self._frontier.next_due()
         overdue = (due is not None and due <= self._clock.now()) or self._outlet.due(time.monotonic())
-        if group or self._blocked or self._asks or self._learned or overdue:
+        if group or self._blocked or self._asks or self._learned or overdue or self._frontier.chores:
             self._commit(group, size)
         self._blocked |= self._shelves.let_sleep()
         self._shelves.open()
@@ -223,6 +240,8 @@ class Store:
         due = self._frontier.next_due()
         wait = BEAT_SECONDS if due is None else min(BEAT_SECONDS, max(0.0, due - self._clock.now()))
         wait = min(wait, max(0.0, self._shelves.opens_at - time.monotonic()))
+        if self._frontier.chores:
+            wait = min(wait, GROUP_SECONDS)
         while len(group) < GROUP_TASKS:
             try:
                 item = self._inbox.get(timeout=wait)
@@ -263,6 +282,9 @@ class Store:
             if self._failed:
                 raise FrontierError("the store has stopped")
             future.set_result(function())
+        except SyncFailed as error:
+            future.set_exception(error)
+            raise
         except CrawlerdError as error:
             future.set_exception(error)
         except BaseException:
@@ -279,11 +301,19 @@ class Store:
         def charge() -> None:
             grants[:] = [each for ask in asks if (each := grant(self._windows, ask, self._clock.now()))]
 
-        group, totals = self._outlet.deliver(group, self._clock.now(), time.monotonic())
+        group, late = self._fence(group) if self._fenced else (group, [])
+        mark = self._frontier.mark
+        group, totals, written = self._outlet.deliver(group, self._clock.now(), time.monotonic(), mark)
         while True:
             try:
                 committed = self._frontier.commit(
-                    group, now=self._clock.now(), blocked=blocked, learned=learned, charge=charge, totals=totals
+                    group,
+                    now=self._clock.now(),
+                    blocked=blocked,
+                    learned=learned,
+                    charge=charge,
+                    totals=totals,
+                    written=written,
                 )
                 break
             except StorageFailed as error:
@@ -304,7 +334,7 @@ class Store:
         self.commits += 1
         self._settled += received  # what waits for a sink is bounded otherwise: nothing more of its runs is leased
         self._settled_bytes += size
-        touched = self._shelves.settled(group)
+        touched = self._shelves.settled([*group, *late] if late else group)
         if grants:
             self.dispatcher.granted(grants)
         self.arrived(committed)
@@ -312,12 +342,24 @@ class Store:
         self._shelves.clear(touched)
         self.dispatcher.committed()
 
+    def _fence(self, group: list[Settled]) -> tuple[list[Settled], list[Settled]]:
+        """Outcomes that count, and those of runs that were abandoned. A task of the latter that was throttled is back
+        with the dispatcher, which gives it up."""
+        late = [settled for settled in group if settled.task.run in self._fenced]
+        if late:
+            self.dispatcher.withdraw({settled.task.run for settled in late}, self._withdrawn)
+            group = [settled for settled in group if settled.task.run not in self._fenced]
+        return group, late
+
     def _follow_sinks(self) -> None:
         """Leases follow: none for runs whose sink has begun to refuse, and again when it takes records."""
         outlet = self._outlet
         if outlet.fell_out:
             self.dispatcher.withdraw(outlet.fell_out, self._withdrawn)
             outlet.fell_out = set()
+        for sink in outlet.replaced:
+            self._on_replaced(sink)
+        outlet.replaced = []
         if outlet.came_back:
             outlet.came_back = set()
             self.offer()

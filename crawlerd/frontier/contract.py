@@ -51,7 +51,8 @@ class StartedRun(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A run as its row says. started_at, ended_at: Unix seconds."""
+    """A run as its row says. started_at, ended_at: Unix seconds. again: it was abandoned, and its import is to begin
+    again."""
 
     id: int
     import_name: str
@@ -60,3 +61,4 @@ class Run(NamedTuple):
     state: RunState
     started_at: float
     ended_at: float | None
+    again: bool = False

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 RETRY = """
 WITH RECURSIVE again(seq) AS (
     SELECT seq FROM dead WHERE seq IN (SELECT value->>0 FROM json_each(?)) AND seq NOT IN (SELECT id FROM gather)
+        AND run NOT IN (SELECT id FROM run WHERE state = 'cancelled')
     UNION
     SELECT gather.id FROM again JOIN dead USING (seq) JOIN gather ON gather.id = dead.grp WHERE gather.open = 0
 )

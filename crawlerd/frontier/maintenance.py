@@ -13,7 +13,7 @@ import apsw
 
 from crawlerd.core.errors import FrontierError, StorageFailed
 from crawlerd.frontier.lock import StateLock
-from crawlerd.frontier.schema import FILE_NAME, connect, connect_reader, storage_errors
+from crawlerd.frontier.schema import FILE_NAME, MARK_NAME, connect, connect_reader, storage_errors, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -234,7 +234,11 @@ def vacuum(state_dir: Path) -> tuple[int, int]:
     """
     path = state_dir / FILE_NAME
     _reader(path, older=True).close()  # there is one, and nothing is made where there is none
-    with StateLock(state_dir), closing(connect(state_dir)) as database, storage_errors(path, database):
+    with (
+        StateLock(state_dir),
+        closing(connect(path, mark=state_dir / MARK_NAME)) as database,
+        storage_errors(path, database),
+    ):
         before = _size(path)
         live = (database.pragma("page_count") - database.pragma("freelist_count")) * database.pragma("page_size")
         database.pragma("temp_store", "file")
@@ -273,7 +277,7 @@ def backup(state_dir: Path, target: Path, *, force: bool = False) -> int:
                 os.fsync(fd)
                 _refuse_what_is_there(asked, target, state_dir, force=force)
                 part.replace(target)
-                _sync_directory(target.parent)
+                sync_directory(target.parent)
                 return os.fstat(fd).st_size
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -333,14 +337,6 @@ def _partial(path: Path) -> Iterator[int]:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-    finally:
-        os.close(fd)
-
-
-def _sync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
     finally:
         os.close(fd)
 

@@ -23,9 +23,16 @@ class Parents:
 
     def __init__(self, db: apsw.Connection, names: Names, execute: Execute) -> None:
         self._db, self._names, self._execute = db, names, execute
-        self._purging: list[int] = [
-            scope for (scope,) in db.execute("SELECT id FROM scope WHERE dropped = 1 ORDER BY id")
-        ]
+        self._dropped = True  # there may be scopes that were
+
+    def __bool__(self) -> bool:
+        """Something may be left to purge."""
+        return self._dropped
+
+    def find(self) -> None:
+        """Call after scopes were dropped: nothing of them counts any more."""
+        self._dropped = True
+        self._names.forget_scopes()
 
     def note(self, places: Iterable[tuple[Place, bool]]) -> None:
         """Those that were read to the end of their list (True), and those that were not; the last word counts."""
@@ -52,23 +59,20 @@ class Parents:
         }
         return {place for place, key in keys.items() if key in found}
 
-    def drop(self, sink: int) -> None:
-        """Nothing that was read into this sink counts any more."""
-        dropped = self._db.execute("UPDATE scope SET dropped = 1 WHERE sink = ? AND dropped = 0 RETURNING id", (sink,))
-        self._purging += [scope for (scope,) in dropped]
-        self._names.forget_scopes()
-
     def purge(self) -> None:
         """Removes a slice of what was dropped."""
-        if self._purging:
-            scope = self._purging[0]
-            self._db.execute(
-                "DELETE FROM parent WHERE scope = ?1 AND hash IN (SELECT hash FROM parent WHERE scope = ?1 LIMIT ?2)",
-                (scope, PURGE_ROWS),
-            )
-            if not self._db.changes():
-                self._db.execute("DELETE FROM scope WHERE id = ?", (scope,))
-                self._purging.pop(0)
+        if not self._dropped:
+            return
+        scope = self._db.execute("SELECT id FROM scope WHERE dropped = 1 LIMIT 1").get
+        if scope is None:
+            self._dropped = False
+            return
+        self._db.execute(
+            "DELETE FROM parent WHERE scope = ?1 AND hash IN (SELECT hash FROM parent WHERE scope = ?1 LIMIT ?2)",
+            (scope, PURGE_ROWS),
+        )
+        if not self._db.changes():
+            self._db.execute("DELETE FROM scope WHERE id = ?", (scope,))
 
     def _key(self, place: Place) -> tuple[int, str]:
         """The scope, and the hash among all accounts of the run."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import errno
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import apsw
 
-from crawlerd.core.errors import FrontierError, FrontierTooNew, StorageFailed
+from crawlerd.core.errors import FrontierError, FrontierRefused, FrontierTooNew, StorageFailed, SyncFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 FILE_NAME = "frontier.db"
+MARK_NAME = "frontier.id"  # says that there was a frontier, and which one
 CACHE_KIB = 8 * 1024  # fixed: a larger page cache would make memory grow with the queue
 WAL_PAGES = 10_000  # 40 MB of log between checkpoints: 1.7 times the commits of the default 1,000
 PRAGMAS = {
@@ -187,10 +189,26 @@ CREATE TABLE sink(                                     -- what the frontier beli
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL,                                -- in the configuration, when it was opened last
     identity TEXT UNIQUE,                              -- made once, by the sink itself
-    number INTEGER NOT NULL DEFAULT 0                  -- of the group commit that wrote to it last
+    number INTEGER NOT NULL DEFAULT 0,                 -- of the group commit that wrote to it last
+    news TEXT,                                         -- why nothing is believed of it, when that was last so
+    adopts INTEGER NOT NULL DEFAULT 0                  -- it takes over what was noted before sinks had identities
 ) STRICT;
+CREATE TABLE frontier(id TEXT NOT NULL, commits INTEGER NOT NULL) STRICT;     -- made once; commits that wrote to sinks
+INSERT INTO frontier VALUES (lower(hex(randomblob(16))), 0);
 ALTER TABLE run ADD COLUMN sink INTEGER NOT NULL DEFAULT 0;        -- where its records go, 0 for nowhere
 ALTER TABLE run ADD COLUMN why TEXT;                               -- why it is full, where nobody asked for that
+ALTER TABLE run ADD COLUMN ended_why TEXT;                         -- of one that was cancelled
+ALTER TABLE run ADD COLUMN again INTEGER NOT NULL DEFAULT 0;       -- cancelled, tasks removed; 1: to begin again
+CREATE TABLE synced(                                   -- sync points: `cursor` with the sink that they belong to
+    import TEXT NOT NULL,
+    sink INTEGER NOT NULL,
+    stream TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (import, sink, stream)
+) STRICT, WITHOUT ROWID;
+INSERT INTO synced SELECT import, 0, stream, value FROM cursor;
+DROP TABLE cursor;
+ALTER TABLE synced RENAME TO cursor;
 CREATE TABLE scope(                                    -- a list below parents, as an import has read it into a sink
     id INTEGER PRIMARY KEY,
     import TEXT NOT NULL,
@@ -209,12 +227,16 @@ CREATE TABLE parent(                                   -- parents whose list was
 ]
 
 
-def connect(state_dir: Path) -> apsw.Connection:
+def connect(path: Path, *, mark: Path | None = None) -> apsw.Connection:
     """The frontier's only writing connection, created or migrated as needed. Call with the state lock held.
 
-    FrontierTooNew for a database of a newer crawlerd, untouched; FrontierError for a file that is none.
+    mark: the file that names the frontier that belongs there; made when there is none. FrontierTooNew for a database of
+    a newer crawlerd, untouched; FrontierRefused when it is not the one that the mark names, or is gone; FrontierError
+    for a file that is none.
     """
-    path = state_dir / FILE_NAME
+    marked = _marked(mark) if mark else None
+    if marked and (not path.exists() or not path.stat().st_size):
+        raise _gone(path, "is empty" if path.exists() else "is missing")
     with storage_errors(path):
         database = apsw.Connection(str(path))
     with storage_errors(path, database):
@@ -227,13 +249,73 @@ def connect(state_dir: Path) -> apsw.Connection:
                 f"{path} was written by a newer crawlerd (version {version}, this one knows up to "
                 f"{len(MIGRATIONS)}): upgrade crawlerd, or use another state_dir; nothing was changed"
             )
+        if marked and not version:
+            database.close()
+            raise _gone(path, "holds nothing")
         for name, value in PRAGMAS.items():
             database.pragma(name, value)
+        _settle_log(database, path)
         database.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)  # or it compiles a statement anew for each other value
         for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
             with transaction(database):
                 database.execute(f"{statements}; PRAGMA user_version = {number}")
+        identity: str = database.execute("SELECT id FROM frontier").get
+    if marked and marked != identity:
+        database.close()
+        raise _gone(path, "is another frontier than the one that was used here")
+    if mark and not marked:
+        write_mark(mark, identity)
     return database
+
+
+def _gone(path: Path, what: str) -> FrontierRefused:
+    return FrontierRefused(
+        f"{path} {what}, and with it all that is queued, the sync points and what quotas were charged: "
+        "put it back, or put a backup in its place with `crawlerd frontier restore FILE`, "
+        "or begin without it with `crawlerd frontier new`"
+    )
+
+
+def _marked(mark: Path) -> str | None:
+    try:
+        return mark.read_text().strip() or None
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise FrontierError(f"cannot read {mark}: {error.strerror}") from None
+
+
+def write_mark(mark: Path, identity: str) -> None:
+    """Durable, whole or not at all. Call when the frontier is durable: a first start that is killed before begins
+    again."""
+    part = mark.with_name(f"{mark.name}.part")
+    try:
+        with part.open("w") as file:
+            file.write(f"{identity}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(mark)
+        sync_directory(mark.parent)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise StorageFailed(f"cannot write {mark}: {error.strerror}", full=full) from None
+
+
+def sync_directory(path: Path) -> None:
+    """Makes the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _settle_log(database: apsw.Connection, path: Path) -> None:
+    """Moves all of the log that an earlier process has left into the database, with its sync: what the log holds may be
+    in the page cache alone."""
+    busy, pages, moved = next(database.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
+    if busy and moved < pages:
+        raise FrontierError(f"another program keeps an old read transaction open on {path}: end that program")
 
 
 def connect_reader(path: Path, *, older: bool = False) -> apsw.Connection | None:
@@ -278,6 +360,8 @@ def storage_errors(path: Path, database: apsw.Connection | None = None) -> Itera
         yield
     except (apsw.FullError, apsw.IOError) as error:
         why = database.system_errno if database is not None else 0
+        if getattr(error, "extendedresult", 0) in (apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC):
+            raise SyncFailed(f"the disk that holds {path} fails to sync ({os.strerror(why)})") from None
         if isinstance(error, apsw.FullError) or why in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFailed(f"the disk that holds {path} is full", full=True) from None
         raise StorageFailed(f"the disk that holds {path} fails: {error}", full=False) from None

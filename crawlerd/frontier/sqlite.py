@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from crawlerd.core.errors import FrontierError
+from crawlerd.core.errors import FrontierError, FrontierRefused
 from crawlerd.core.outcome import DONE, Complete
 from crawlerd.core.task import Task
 from crawlerd.frontier import groups
@@ -17,17 +17,20 @@ from crawlerd.frontier.enqueue import Enqueuer
 from crawlerd.frontier.names import Names
 from crawlerd.frontier.parents import Parents
 from crawlerd.frontier.quota import QuotaRows
-from crawlerd.frontier.schema import FILE_NAME, connect, storage_errors, transaction
+from crawlerd.frontier.removal import Removal
+from crawlerd.frontier.schema import FILE_NAME, MARK_NAME, connect, storage_errors, transaction
+from crawlerd.frontier.sinks import Attached, Sinks
 from crawlerd.frontier.write import end_runs, write
+from crawlerd.sink import Mark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from crawlerd.core.task import NewGather, NewTask
     from crawlerd.frontier.contract import Settled
     from crawlerd.frontier.parents import Place
-    from crawlerd.sink import Totals
+    from crawlerd.sink import SinkState, Totals
 
 _tasks = msgspec.json.Decoder(list[Task]).decode
 MAX_DELAY = 86_400.0  # seconds; a due time further off than this means that the clock was set back
@@ -43,12 +46,15 @@ class Frontier:
 
     def __init__(self, state_dir: Path, *, now: float) -> None:
         self.path = state_dir / FILE_NAME
-        self._db = connect(state_dir)
+        self._db = connect(self.path, mark=state_dir / MARK_NAME)
         self.quota_rows = QuotaRows(self._db)
         with storage_errors(self.path, self._db):
             self._names = Names(self._db)
             self._parents = Parents(self._db, self._names, self._execute)
             self._enqueuer = Enqueuer(self._db, self._names, self._parents, self._execute)
+            self._sinks = Sinks(self._db)
+            self._removal = Removal(self._db, self.accounts)
+        self._inode = self.path.stat().st_ino
         self._purging: list[int] = [
             run
             for (run,) in self._read(
@@ -64,10 +70,13 @@ class Frontier:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         try:
+            if not self.path.exists() or self.path.stat().st_ino != self._inode:
+                raise FrontierRefused(f"{self.path} was deleted, moved or replaced while it was in use")
             with storage_errors(self.path, self._db), transaction(self._db):
                 yield
         except BaseException:
             self._names.forget()
+            self._removal.rolled_back()
             raise
 
     def _read(self, statement: str, *bindings: object) -> list[Any]:
@@ -134,12 +143,16 @@ class Frontier:
         gathers: Sequence[NewGather] = (),
         full: bool,
         now: float,
+        sink: int = 0,
+        why: str | None = None,
     ) -> StartedRun:
-        """A new run with its first tasks and groups; without any it has ended at once."""
+        """A new run with its first tasks and groups; without any it has ended at once. sink: see `attach`. why: why it
+        is full, where nobody asked for that."""
         with self._transaction():
             run: int = self._db.execute(
-                'INSERT INTO run(import, account, "full", state, started_at) VALUES (?, ?, ?, ?, ?) RETURNING id',
-                (import_name, account, full, "running", now),
+                'INSERT INTO run(import, account, "full", state, started_at, sink, why) VALUES (?, ?, ?, ?, ?, ?, ?) '
+                "RETURNING id",
+                (import_name, account, full, "running", now, sink, why),
             ).get
             change = Change(now)
             change.runs[run].open = 0
@@ -150,9 +163,9 @@ class Frontier:
     def run(self, number: int) -> Run:
         """KeyError when there is no such run."""
         for row in self._read(
-            'SELECT id, import, account, "full", state, started_at, ended_at FROM run WHERE id = ?', number
+            'SELECT id, import, account, "full", state, started_at, ended_at, again FROM run WHERE id = ?', number
         ):
-            return Run(row[0], row[1], row[2], bool(row[3]), *row[4:])
+            return Run(row[0], row[1], row[2], bool(row[3]), row[4], row[5], row[6], row[7] == 1)
         raise KeyError(number)
 
     def accounts(self, run: int) -> list[int]:
@@ -178,9 +191,48 @@ class Frontier:
         """What limiters have found out, as JSON, by their keys."""
         return dict(self._db.execute("SELECT key, value FROM learned"))
 
-    def cursors(self, import_name: str) -> dict[str, str]:
-        """The import's published cursors, by stream."""
-        return dict(self._read("SELECT stream, value FROM cursor WHERE import = ?", import_name))
+    def cursors(self, import_name: str, sink: int = 0) -> dict[str, str]:
+        """The import's published cursors for a sink, by stream."""
+        return dict(self._read("SELECT stream, value FROM cursor WHERE import = ? AND sink = ?", import_name, sink))
+
+    # sinks; see `crawlerd.frontier.sinks`
+
+    @property
+    def mark(self) -> Mark:
+        """What is to be left in the sinks that are written before the next commit."""
+        return Mark(self._sinks.frontier, self._sinks.commits + 1)
+
+    def attach(self, name: str, state: SinkState, now: float) -> Attached:
+        """See `Sinks.attach`."""
+        with self._transaction():
+            return self._abandoning(self._sinks.attach(name, state, now))
+
+    def attach_receiver(self, import_name: str, identity: str | None, now: float) -> Attached:
+        """See `Sinks.attach_receiver`."""
+        with self._transaction():
+            return self._abandoning(self._sinks.attach_receiver(import_name, identity, now))
+
+    def bind(self, import_name: str, sink: int, now: float) -> list[int]:
+        """See `Sinks.bind`."""
+        with self._transaction():
+            return self._abandoning(Attached(sink, self._sinks.bind(import_name, sink, now), None)).abandoned
+
+    def news(self, sink: int) -> str | None:
+        """See `Sinks.news`."""
+        with storage_errors(self.path, self._db):
+            return self._sinks.news(sink)
+
+    def _abandoning(self, attached: Attached) -> Attached:
+        self._parents.find()
+        if attached.news or attached.abandoned:
+            self._removal.find()
+            self._purging += attached.abandoned
+        return attached
+
+    @property
+    def chores(self) -> bool:
+        """There are rows of ended runs that commits remove, some with each."""
+        return bool(self._removal or self._purging or self._parents)
 
     # reading tasks
 
@@ -242,13 +294,15 @@ class Frontier:
         learned: Mapping[str, object] | None = None,
         charge: Callable[[], None] | None = None,
         totals: Mapping[tuple[int, str], Totals] | None = None,
+        written: Collection[int] = (),
         due: int = 500,
     ) -> Committed:
         """One transaction: the outcomes of a group of leased tasks, each with its children and counters, and up to
         `due` delayed tasks whose time has come. The group's records must be durable in their sinks already.
 
         blocked: buckets that may not be leased from before a Unix time. learned: by limiters, see `learned`. charge:
-        writes to `quota_rows`. totals: of runs and streams, as their sinks have returned them.
+        writes to `quota_rows`. totals: of runs and streams, as their sinks have returned them. written: the sinks, by
+        their numbers here, that have got the mark.
         """
         change = Change(now, blocked=blocked or {}, learned=learned or {}, totals=totals or {})
         children: list[tuple[int, int, NewTask, int]] = []
@@ -279,7 +333,13 @@ class Frontier:
             if charge is not None:
                 charge()
             self._purge()
-            return self._apply(change)
+            self._removal.step()
+            if written:
+                self._sinks.note(written)
+            committed = self._apply(change)
+        if written:
+            self._sinks.commits += 1
+        return committed
 
     def retry_dead(self, numbers: Sequence[int]) -> tuple[int, list[str]]:
         """Makes dead letters ready again, with all their attempts; ended runs run again. Returns how many there were,

@@ -93,7 +93,7 @@ def end_runs(change: Change, execute: Execute) -> list[int]:
         ((run, change.now) for run in change.runs),
     )
     execute(
-        "INSERT INTO cursor SELECT run.import, stream, staged.value FROM json_each(?) AS j "
+        "INSERT INTO cursor SELECT run.import, run.sink, stream, staged.value FROM json_each(?) AS j "
         "JOIN run ON run.id = j.value->>0 JOIN staged ON staged.run = run.id "
         "WHERE run.id = (SELECT max(id) FROM run AS r WHERE r.import = run.import) "
         "AND NOT EXISTS (SELECT 1 FROM dead "

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from crawlerd.sink import SinkError, StorageFailed, Totals
-from crawlerd.sinks.wal import Wal
+from crawlerd.sink import SinkError, SinkReplaced, SinkState, StorageFailed, SyncFailed, Totals
+from crawlerd.sinks.wal import Wal, sync_failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from crawlerd.sink import Delivery
+    from crawlerd.sink import Delivery, Mark
 
 BUSY_SECONDS = 1.0  # how long another program's write lock is waited for …
 BUSY_AGAIN_SECONDS = 0.05  # … and at the tries after that, for meanwhile other sinks wait
 PAGE_BYTES = 8192  # 2,000-byte objects take a third less space and CPU than with 4,096
+CHECK_SECONDS = 3.0  # that an opening after an unclean end may take to look for damage
+CHECK_STEPS = 10_000  # of SQLite's machine between two looks at the clock
+
+# Who the database is, and the last mark of each frontier that has written to it; see `crawlerd.sink.Mark`.
+_IDENTITY = """
+CREATE TABLE IF NOT EXISTS _crawlerd_sink(identity TEXT NOT NULL);
+INSERT INTO _crawlerd_sink SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT 1 FROM _crawlerd_sink);
+CREATE TABLE IF NOT EXISTS _crawlerd_frontier(frontier TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
+"""
+_MARK = "INSERT INTO _crawlerd_frontier VALUES (?, ?) ON CONFLICT DO UPDATE SET number = excluded.number"
 
 # Names that no stream's table can have. A run has a number of the sink's own: the frontier's, unless that was given to
 # another run before.
@@ -78,14 +89,21 @@ END"""
 
 
 class Database:
-    """Used by one thread. connection: another one after each transaction that SQLite has failed."""
+    """Used by one thread.
+
+    connection: another one after each transaction that SQLite has failed, of the same database: SinkReplaced, for good,
+    when the files that were opened are not in their places any more, or what was written is not in them.
+    """
 
     def __init__(self, path: Path) -> None:
         """Opens or creates the database; its directory must exist. SinkError when it cannot be used."""
         self.path = path.absolute()
+        self._marked: dict[str, int] = {}  # the last mark of each frontier that is durable
+        self._replaced = False
         self._open(BUSY_SECONDS)
 
     def _open(self, patience: float) -> None:
+        unclean = os.path.exists(f"{self.path}-wal") and os.path.getsize(f"{self.path}-wal") > 0
         try:
             self.connection = connection = apsw.Connection(str(self.path))
         except apsw.Error as error:
@@ -99,6 +117,13 @@ class Database:
                 connection.pragma("cache_size", -8000)  # kB
                 connection.pragma("temp_store", "memory")  # a full /tmp must not matter
                 self._wal = Wal(connection, self.path)
+                self._wal.settle()
+                if unclean:
+                    self._look_for_damage()
+                if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = '_crawlerd_frontier'").get is None:
+                    connection.execute(f"BEGIN IMMEDIATE; {_IDENTITY} COMMIT")
+                self.identity: str = connection.execute("SELECT identity FROM _crawlerd_sink").get
+                self._files = self._files_now()
             self._failed = False
         except SinkError:
             connection.close()
@@ -106,6 +131,8 @@ class Database:
 
     def close(self) -> None:
         """SinkError when the WAL cannot be moved into the database; what was written stays durable in the WAL."""
+        if self._replaced:
+            return
         try:
             with self._failures_named():
                 self._wal.checkpoint()
@@ -116,10 +143,10 @@ class Database:
     def transaction(self) -> Iterator[None]:
         """Durable at its end, or nothing is written. Not apsw's own, which keeps the GIL, and so stops the process,
         while it waits for a lock or for the disk. SinkError for all that SQLite finds wrong."""
-        if self._failed:  # a disk that has failed, or a table that another program has dropped: begin anew
-            self._wal.rest()
-            self.connection.close(True)
-            self._open(BUSY_AGAIN_SECONDS)
+        if self._failed:  # a disk that was full, or a table that another program has dropped: open it again
+            self._reopen()
+        elif not self.intact():
+            self._give_up()
         with self._failures_named():
             self._wal.bound()
             self.connection.execute("BEGIN IMMEDIATE")
@@ -130,6 +157,76 @@ class Database:
             finally:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
+
+    def intact(self) -> bool:
+        """See `Sink.intact`."""
+        return not self._replaced and self._files_now() == self._files
+
+    def state(self, frontier: str) -> SinkState:
+        """See `Sink.state`."""
+        with self._failures_named():
+            execute = self.connection.execute
+            number = execute("SELECT number FROM _crawlerd_frontier WHERE frontier = ?", (frontier,)).get
+            written = execute("SELECT 1 FROM sqlite_schema WHERE name = '_crawlerd_run'").get
+        return SinkState(self.identity, number, fresh=written is None)
+
+    @contextmanager
+    def marked(self, mark: Mark | None) -> Iterator[None]:
+        """A transaction that leaves the mark as well."""
+        with self.transaction():
+            yield
+            if mark:
+                self.connection.execute(_MARK, mark)
+        if mark:
+            self._marked[mark.frontier] = mark.number
+
+    def _files_now(self) -> list[tuple[int, int] | None]:
+        """Device and inode of the database, its log and the log's index. SQLite itself goes on writing to files that
+        have lost their names."""
+        found: list[tuple[int, int] | None] = []
+        for suffix in ("", "-wal", "-shm"):
+            try:
+                facts = os.stat(f"{self.path}{suffix}")
+                found.append((facts.st_dev, facts.st_ino))
+            except OSError:
+                found.append(None)
+        return found
+
+    def _reopen(self) -> None:
+        """After a failure. What was acknowledged must be in what is opened."""
+        identity = self.identity
+        if self._files_now() != self._files:
+            self._give_up()
+        self._wal.rest()
+        self.connection.close(True)
+        if not self.path.exists():  # or the next line would make another one
+            self._give_up()
+        self._open(BUSY_AGAIN_SECONDS)
+        numbers = {frontier: self.state(frontier).number or 0 for frontier in self._marked}
+        if self.identity != identity or any(numbers[each] < number for each, number in self._marked.items()):
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Closes it without a checkpoint, which could write into files of others."""
+        if not self._replaced:
+            self._replaced, self._failed = True, False
+            self._wal.rest()
+            self.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            self.connection.close(True)
+        raise SinkReplaced(f"{self.path} was deleted, moved or replaced while it was in use")
+
+    def _look_for_damage(self) -> None:
+        """SinkError when the file is damaged, as far as a few seconds tell."""
+        until = time.monotonic() + CHECK_SECONDS
+        self.connection.set_progress_handler(lambda: time.monotonic() > until, CHECK_STEPS)
+        try:
+            found = self.connection.execute("PRAGMA quick_check(1)").get
+        except apsw.InterruptError:
+            return
+        finally:
+            self.connection.set_progress_handler(None)
+        if found != "ok":
+            raise damaged(self.path, str(found))
 
     def _wait_for_others(self, seconds: float) -> None:
         self.connection.set_busy_timeout(round(seconds * 1000))
@@ -208,6 +305,8 @@ class Tallies:
 def _failure(path: Path, error: apsw.Error, system_errno: int = 0) -> SinkError:
     """What to tell the person who is woken by it. system_errno: of the last I/O error, 0 if unknown."""
     reason = f"{error}; {os.strerror(system_errno)}" if system_errno else str(error)
+    if sync_failed(error):
+        return SyncFailed(f"the disk of {path} fails to sync ({reason})")
     match error:
         case apsw.FullError():
             return StorageFailed(f"the disk of {path} is full; free some space", full=True)
@@ -223,9 +322,16 @@ def _failure(path: Path, error: apsw.Error, system_errno: int = 0) -> SinkError:
         case apsw.BusyError():
             return SinkError(f"{path} is locked: another program has kept a write transaction open on it; end that")
         case apsw.CorruptError() | apsw.NotADBError():
-            return SinkError(f"{path} is no intact database ({error}): restore it, or move it away and import in full")
+            return damaged(path, str(error))
         case _:
             return SinkError(f"cannot write {path}: {error}")
+
+
+def damaged(path: Path, found: str) -> SinkError:
+    return SinkError(
+        f"{path} is no intact database ({' '.join(found.split())}): `crawlerd sink check` says more. Put back a copy, "
+        "or move it away: the next import is then a full one by itself"
+    )
 
 
 def file_failure(path: Path, error: OSError) -> SinkError:

@@ -7,7 +7,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, BinaryIO
 
-from crawlerd.sink import SinkError
+from crawlerd.sink import SinkError, SyncFailed
 from crawlerd.sinks.changes import ChangeSink
 from crawlerd.sinks.database import file_failure
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from crawlerd.sink import Delivery, Totals
+    from crawlerd.sink import Delivery, Mark, Totals
 
 log = logging.getLogger(__name__)
 
@@ -59,13 +59,13 @@ class JsonlSink(ChangeSink):
         for (name,) in names:
             self._publish(str(name))
 
-    def write(self, deliveries: list[Delivery], now: float) -> dict[tuple[int, str], Totals]:
+    def write(self, deliveries: list[Delivery], now: float, mark: Mark | None = None) -> dict[tuple[int, str], Totals]:
         """See `Sink.write`. SinkError also when a file that is due cannot be written."""
         for name, size in list(self._waiting.items()):
             if size >= self._rotate_bytes or now - self._since[name] >= self._rotate_seconds:
                 self._publish(name)
         self._written = {}
-        totals = super().write(deliveries, now)
+        totals = super().write(deliveries, now, mark)
         for name, size in self._written.items():
             self._waiting[name] = self._waiting.get(name, 0) + size
             self._since.setdefault(name, now)
@@ -76,6 +76,8 @@ class JsonlSink(ChangeSink):
         try:
             for name in list(self._waiting):
                 self._publish(name)
+        except SyncFailed:
+            raise
         except SinkError as error:
             log.error("%s; its lines are kept, and become a file later", error)
 
@@ -107,9 +109,9 @@ class JsonlSink(ChangeSink):
                     with part.open("wb") as file:
                         self._fill(file, name)
                         file.flush()
-                        os.fsync(file.fileno())
+                        _sync(file.fileno(), part)
                     part.replace(final)
-                    _sync(self._path)
+                    _sync_directory(self._path)
                 except OSError as error:
                     raise file_failure(final, error) from None
                 execute("DELETE FROM _crawlerd_line WHERE name = ?", (name,))
@@ -125,9 +127,16 @@ class JsonlSink(ChangeSink):
             file.writelines(bytes(line) + b"\n" for (line,) in lines)
 
 
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _sync(fd: int, path: Path) -> None:
     try:
         os.fsync(fd)
+    except OSError as error:
+        raise SyncFailed(f"the disk of {path} fails to sync ({error.strerror})") from None
+
+
+def _sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _sync(fd, path)
     finally:
         os.close(fd)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from persistqueue import SQLiteAckQueue
 from persistqueue.serializers import json
 
-from crawlerd.sink import SinkError
+from crawlerd.sink import SinkError, SyncFailed
 from crawlerd.sinks.changes import ChangeSink
 from crawlerd.sinks.database import file_failure
 
@@ -38,6 +38,8 @@ class QueueSink(ChangeSink):
         except OSError as error:
             raise file_failure(path, error) from None
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) in (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC):
+                raise SyncFailed(f"the disk of {path} fails to sync ({error})") from None
             raise SinkError(f"{path} cannot be used as a queue: {error}") from None
         queue.close()  # before our own SQLite opens the file: two libraries in one process break each other's locks
         super().__init__(path / queue.db_file_name)

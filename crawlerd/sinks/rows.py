@@ -17,6 +17,8 @@ from crawlerd.source import STREAM_NAME
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from crawlerd.sink import Mark, SinkState
+
 _JSON_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
 
 # A rowid table: objects are appended, only the key's index is in key order. WITHOUT ROWID was as fast for ascending
@@ -84,14 +86,14 @@ class RowSink:
         self._tallies = Tallies(self._database)
         self._tables: dict[str, tuple[str, str]] = {}
 
-    def write(self, deliveries: list[Delivery], now: float) -> dict[tuple[int, str], Totals]:
+    def write(self, deliveries: list[Delivery], now: float, mark: Mark | None = None) -> dict[tuple[int, str], Totals]:
         """See `Sink.write`.
 
         Refused for a source or stream name that is not lower-case letters, digits and underscores, or that would share
         its table's name with another, and for a record that is too large for SQLite.
         """
         try:
-            with self._database.transaction():
+            with self._database.marked(mark):
                 for delivery in deliveries:
                     try:
                         self._take(delivery, _text(now))
@@ -115,6 +117,14 @@ class RowSink:
         except BaseException:
             self._forget()
             raise
+
+    def intact(self) -> bool:
+        """See `Sink.intact`."""
+        return self._database.intact()
+
+    def state(self, frontier: str) -> SinkState:
+        """See `Sink.state`."""
+        return self._database.state(frontier)
 
     def confirm(self, source: str, account: str, identity: str) -> str | None:
         """See `Sink.confirm`."""

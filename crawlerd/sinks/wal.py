@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import apsw
 
-from crawlerd.sink import SinkError
+from crawlerd.sink import SinkError, SyncFailed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +35,7 @@ class Wal:
         self._bytes = self._begun = self._moved = 0  # now, when the thread began last, and what it has moved
         self._checkpoint_at = CHECKPOINT_BYTES
         self._mover: threading.Thread | None = None
+        self._failed: SyncFailed | None = None  # in the thread
         connection.pragma("journal_size_limit", 2 * CHECKPOINT_BYTES)
         connection.set_wal_hook(self._committed)
 
@@ -44,7 +45,9 @@ class Wal:
 
     def bound(self) -> None:
         """Call before a transaction and not after it: an error must mean that nothing was written. SinkError when the
-        log can grow no more."""
+        log can grow no more, SyncFailed when the thread has met one."""
+        if self._failed:
+            raise self._failed
         if self._bytes < self._begun:
             self._begun = self._moved = 0  # all of it was moved, and so SQLite has started it anew by itself
         if self._bytes < self._checkpoint_at:
@@ -81,6 +84,17 @@ class Wal:
         self._checkpoint_at = CHECKPOINT_BYTES
         return True
 
+    def settle(self) -> None:
+        """Moves all of a log that an earlier process has left, with its sync: what it holds may be in the page cache
+        alone. SinkError when a reader prevents that."""
+        if not self.checkpoint():
+            pages, moved = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            if moved < pages:
+                raise SinkError(
+                    f"the log of {self._path} cannot be moved into it, because another program keeps an old read "
+                    "transaction open on it; end that program's transaction"
+                )
+
     def rest(self) -> None:
         """Waits for the thread, so that the connection may be closed."""
         if self._mover is not None:
@@ -88,11 +102,17 @@ class Wal:
             self._mover = None
 
     def _move(self) -> None:
-        with suppress(apsw.Error):  # what is wrong, `checkpoint` meets as well, where it can be told
-            connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READWRITE)
-            try:
+        try:
+            with closing(apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
                 connection.execute("SELECT 1 FROM sqlite_schema").fetchall()  # before it has read, it knows of no log
                 _, pages = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
                 self._moved = pages * self._page_bytes
-            finally:
-                connection.close()
+        except apsw.Error as error:
+            if sync_failed(error):
+                self._failed = SyncFailed(f"the disk of {self._path} fails to sync ({error})")
+            # What else is wrong, `checkpoint` meets as well, where it can be told.
+
+
+def sync_failed(error: apsw.Error) -> bool:
+    """Whether SQLite could not make a file durable."""
+    return getattr(error, "extendedresult", 0) in (apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC)

@@ -13,6 +13,7 @@ from installation import NO_LIMITS, QUICK, Installation, fetch, until
 from relay import Relay
 
 from crawlerd.demo.objects import STREAMS, count, expected
+from crawlerd.sinks.sqlite import SqliteSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -151,8 +152,8 @@ def two_sinks(api_url: str, install: Callable[..., Installation], **more: Any) -
 
 
 def lock(here: Installation) -> apsw.Connection:
+    SqliteSink(here.sink_path).close()  # the sink is there, and is opened before it refuses
     db = apsw.Connection(str(here.sink_path))
-    db.pragma("journal_mode", "wal")
     db.execute("BEGIN IMMEDIATE")
     return db
 

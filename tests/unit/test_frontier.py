@@ -80,7 +80,7 @@ def test_a_new_frontier_is_empty_and_durable(tmp_path: Path, frontier: Frontier)
     assert frontier.latest_run("shop") is None
     assert frontier.running_runs("shop") == []
     assert frontier.cursors("shop") == {}
-    with closing(connect(tmp_path)) as database:
+    with closing(connect(tmp_path / FILE_NAME)) as database:
         asked = ("user_version", "journal_mode", "synchronous", "cache_size", "wal_autocheckpoint", "temp_store")
         settings = [database.pragma(name) for name in asked]
     assert settings == [len(MIGRATIONS), "wal", 2, -CACHE_KIB, WAL_PAGES, 2]
@@ -239,7 +239,7 @@ def test_a_run_ends_with_its_last_task_and_says_how(frontier: Frontier, outcomes
     assert settle(frontier, outcomes[0]) == []
     assert frontier.run(run).state == "running"
     assert settle(frontier, outcomes[1], now=NOW + 5) == [run]
-    assert frontier.run(run)[4:] == (state, NOW, NOW + 5)
+    assert frontier.run(run)[4:7] == (state, NOW, NOW + 5)
 
 
 @pytest.mark.parametrize("outcome", [Retry(1.0, "reset"), Defer("slow"), Pause("no"), Crash("died")])
@@ -404,11 +404,11 @@ def test_a_retried_dead_letter_has_all_its_attempts_and_its_run_runs_again(front
     settle(frontier, Bury("gone"))
     assert frontier.run(run).state == "completed with dead letters"
     assert frontier.retry_dead([1, 99]) == (1, ["shop"])
-    assert frontier.run(run)[4:] == ("running", NOW, None)
+    assert frontier.run(run)[4:7] == ("running", NOW, None)
     assert [(task.seq, task.attempt) for task in heads(frontier)] == [(1, 0)]
     assert counts(frontier, run) == {"open": 1, "done": 1, "retried": 1}
     assert settle(frontier, Complete(), now=NOW + 9) == [run]
-    assert frontier.run(run)[4:] == ("completed", NOW, NOW + 9)
+    assert frontier.run(run)[4:7] == ("completed", NOW, NOW + 9)
     assert frontier.retry_dead([1]) == (0, [])
 
 

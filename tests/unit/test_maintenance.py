@@ -19,7 +19,7 @@ from crawlerd.frontier import maintenance
 from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.lock import StateLock
 from crawlerd.frontier.maintenance import EXAMPLES, INVARIANTS, backup, check, vacuum
-from crawlerd.frontier.schema import FILE_NAME, MIGRATIONS
+from crawlerd.frontier.schema import FILE_NAME, MARK_NAME, MIGRATIONS
 from crawlerd.frontier.sqlite import Frontier
 
 if TYPE_CHECKING:
@@ -501,7 +501,7 @@ def test_vacuum_gives_space_back_and_changes_nothing(var: Path) -> None:
     assert after == path.stat().st_size < size / 2
     assert dump(path) == rows
     assert check(path, full=True) == []
-    assert {name for name in files(var) if not name.endswith(("-shm", "-wal"))} == {FILE_NAME, "lock"}
+    assert {name for name in files(var) if not name.endswith(("-shm", "-wal"))} == {FILE_NAME, MARK_NAME, "lock"}
 
 
 def test_vacuum_needs_the_state_directory_for_itself(var: Path) -> None:

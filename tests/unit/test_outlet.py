@@ -12,7 +12,7 @@ from crawlerd.core.outcome import Batch, Bury, Comparison, Complete, Outcome, Re
 from crawlerd.core.task import NewTask, Task
 from crawlerd.engine.outlet import RETRY_SECONDS, Outlet, Target
 from crawlerd.frontier.contract import Settled
-from crawlerd.sink import Delivery, Refused, SinkError, Totals
+from crawlerd.sink import Delivery, Mark, Refused, SinkError, SinkReplaced, SinkState, Totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,8 +29,20 @@ class Notes:
     lost: list[str] = field(default_factory=list)
     tasks: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
+    gone: bool = False
 
-    def write(self, deliveries: list[Delivery], now: float) -> dict[tuple[int, str], Totals]:
+    def intact(self) -> bool:
+        return not self.gone
+
+    def state(self, frontier: str) -> SinkState:
+        return SinkState("notes", None, fresh=True)
+
+    def confirm(self, source: str, account: str, identity: str) -> str | None:
+        return None
+
+    def write(self, deliveries: list[Delivery], now: float, mark: Mark | None = None) -> dict[tuple[int, str], Totals]:
+        if self.gone:
+            raise SinkReplaced("gone")
         if self.error:
             raise SinkError(self.error)
         for each in deliveries:
@@ -62,7 +74,7 @@ def outlet(**sinks: Notes) -> Outlet:
     """A run for each sink, numbered from 1."""
     outlet = Outlet()
     for run, (name, sink) in enumerate(sinks.items(), start=1):
-        outlet.serve(run, Target(sink, "shop", "acme", sink_name=name), 100.0 + run)
+        outlet.serve(run, Target(sink, "shop", "acme", sink_name=name, sink_id=run), 100.0 + run)
     return outlet
 
 
@@ -79,7 +91,7 @@ def test_what_has_nothing_for_a_sink_passes(caplog: pytest.LogCaptureFixture) ->
         done(2, 1, Complete()),
         done(3, 2, Complete(skipped=[Skipped("s", "k", "r")])),
     ]
-    assert out.deliver(group, 0.0, 0.0) == (group, {})
+    assert out.deliver(group, 0.0, 0.0) == (group, {}, set())
     assert notes.tasks == []
 
 
@@ -87,7 +99,9 @@ def test_a_delivery_has_all_that_its_task_has_for_the_sink() -> None:
     seen: list[Delivery] = []
 
     class Keeps(Notes):
-        def write(self, deliveries: list[Delivery], now: float) -> dict[tuple[int, str], Totals]:
+        def write(
+            self, deliveries: list[Delivery], now: float, mark: Mark | None = None
+        ) -> dict[tuple[int, str], Totals]:
             seen.extend(deliveries)
             return {}
 
@@ -108,22 +122,24 @@ def test_a_delivery_has_all_that_its_task_has_for_the_sink() -> None:
 def test_a_sink_that_refuses_holds_up_its_own_runs_only(caplog: pytest.LogCaptureFixture) -> None:
     broken, fine = Notes(error="is locked"), Notes()
     out = outlet(broken=broken, fine=fine)
-    group, totals = out.deliver([done(1, 1), done(2, 2), done(3, 1, Complete()), done(4, 1)], 0.0, 0.0)
+    group, totals, written = out.deliver([done(1, 1), done(2, 2), done(3, 1, Complete()), done(4, 1)], 0.0, 0.0)
     assert numbers(group) == [2, 3]
     assert totals == {(2, "pages"): Totals(1)}
+    assert written == {2}
     assert out.serving == {2}
     assert (out.fell_out, out.came_back) == ({1}, set())
     assert out.stuck() == {1: "sinks.broken: is locked"}
     assert not out.due(RETRY_SECONDS / 2)
-    group, _ = out.deliver([done(5, 1), done(6, 2)], 0.0, RETRY_SECONDS / 2)  # not tried again so soon
+    group, *_ = out.deliver([done(5, 1), done(6, 2)], 0.0, RETRY_SECONDS / 2)  # not tried again so soon
     assert numbers(group) == [6]
     assert out.due(RETRY_SECONDS)
     assert numbers(out.deliver([done(7, 2)], 0.0, RETRY_SECONDS)[0]) == [7]
     broken.error = None
-    group, totals = out.deliver([done(8, 2), done(9, 1)], 0.0, 2 * RETRY_SECONDS)
+    group, totals, written = out.deliver([done(8, 2), done(9, 1)], 0.0, 2 * RETRY_SECONDS)
     assert sorted(numbers(group)) == [1, 4, 5, 8, 9]
     assert broken.tasks == [1, 4, 5, 9]
     assert totals == {(1, "pages"): Totals(4), (2, "pages"): Totals(4)}
+    assert written == {1, 2}
     assert out.serving == {1, 2}
     assert (out.fell_out, out.came_back, out.stuck()) == (set(), {1}, {})
     assert not out.due(1e9)
@@ -148,7 +164,7 @@ def test_a_run_that_begins_while_its_sink_refuses_is_not_served_either() -> None
 def test_what_a_sink_can_never_take_is_buried_alone() -> None:
     picky = Notes(never=frozenset({2, 4}))
     out = outlet(picky=picky)
-    group, totals = out.deliver([done(number, 1) for number in range(1, 6)], 0.0, 0.0)
+    group, totals, written = out.deliver([done(number, 1) for number in range(1, 6)], 0.0, 0.0)
     assert [settled.outcome for settled in group if settled.task.seq in picky.never] == [
         Bury("never 2", stream="pages"),
         Bury("never 4", stream="pages"),
@@ -156,8 +172,42 @@ def test_what_a_sink_can_never_take_is_buried_alone() -> None:
     assert numbers(group) == [1, 2, 3, 4, 5]
     assert picky.tasks == [1, 3, 5]
     assert totals == {(1, "pages"): Totals(3)}
+    assert written == {1}
     assert out.records == 6
     assert out.serving == {1}
+
+
+def test_nothing_of_a_run_goes_on_whose_sink_is_gone() -> None:
+    """Not even tasks without records: a run that ended now would call itself complete."""
+    gone, fine = Notes(), Notes()
+    out = outlet(gone=gone, fine=fine)
+    out.deliver([done(1, 1)], 0.0, 0.0)
+    gone.gone = True
+    group, _, written = out.deliver(
+        [done(2, 1, Complete()), done(3, 2), done(4, 1), done(5, 1, Retry(1.0, "x"))], 0.0, 0.0
+    )
+    assert numbers(group) == [3]
+    assert written == {2}
+    assert out.replaced == [gone]
+    assert out.serving == {2}
+    new = Notes()
+    out.swap(gone, new)
+    group, _, written = out.deliver([], 0.0, RETRY_SECONDS)
+    assert sorted(numbers(group)) == [2, 4, 5]
+    assert (new.tasks, written, out.replaced, out.serving) == ([4], {1}, [], {1, 2})
+
+
+def test_what_waits_of_an_abandoned_run_is_dropped() -> None:
+    gone = Notes(gone=True)
+    out = outlet(gone=gone)
+    out.serve(2, Target(gone, "shop", "acme", sink_name="gone", sink_id=1), 0.0)
+    out.deliver([done(1, 1), done(2, 2)], 0.0, 0.0)
+    out.abandon([1])
+    new = Notes()
+    out.swap(gone, new)
+    group, *_ = out.deliver([], 0.0, RETRY_SECONDS)
+    assert numbers(group) == new.tasks == [2]
+    assert out.targets.keys() == out.serving == {2}
 
 
 def test_a_sink_hears_of_the_end_of_a_run() -> None:
@@ -178,7 +228,7 @@ def test_a_task_follows_where_the_sink_misses_something() -> None:
     out = outlet(one=notes)
     child = NewTask("shop.page", "page", 5, "{}")
     nothing = msgspec.structs.replace(COMPARED, after="p3")
-    group, _ = out.deliver(
+    group, *_ = out.deliver(
         [
             done(1, 1, Complete([Batch("pages", 2, b"[]", [])], [child], comparisons=[COMPARED])),
             done(2, 1, Complete(comparisons=[nothing, COMPARED])),
@@ -198,13 +248,15 @@ def test_a_task_follows_where_the_sink_misses_something() -> None:
 def test_what_follows_a_comparison_has_the_priority_of_its_import() -> None:
     out = Outlet()
     out.serve(1, Target(Notes(lost=["p2", "p3"]), "shop", "acme", 1, "one"), 101.0)
-    group, _ = out.deliver([done(1, 1, Complete(comparisons=[COMPARED]))], 0.0, 0.0)
+    group, *_ = out.deliver([done(1, 1, Complete(comparisons=[COMPARED]))], 0.0, 0.0)
     assert group[0].outcome == Complete(children=[msgspec.structs.replace(FOLLOWS, priority=1)])
 
 
 def test_a_comparison_waits_for_its_sink_and_is_made_when_that_takes_records_again() -> None:
     class Fails(Notes):
-        def write(self, deliveries: list[Delivery], now: float) -> dict[tuple[int, str], Totals]:
+        def write(
+            self, deliveries: list[Delivery], now: float, mark: Mark | None = None
+        ) -> dict[tuple[int, str], Totals]:
             self.tasks += [each.task for each in deliveries]
             return {}
 
@@ -215,7 +267,7 @@ def test_a_comparison_waits_for_its_sink_and_is_made_when_that_takes_records_aga
     assert out.stuck() == {1: "sinks.broken: is locked"}
     assert out.records == 0
     broken.error = None
-    group, _ = out.deliver([], 0.0, RETRY_SECONDS)
+    group, *_ = out.deliver([], 0.0, RETRY_SECONDS)
     assert [settled.outcome for settled in group] == [Complete(page.batches, [FOLLOWS])]
     assert (broken.tasks, out.records) == ([1, 1], 2)
 
@@ -224,7 +276,7 @@ def test_a_comparison_that_a_sink_refuses_is_buried_alone() -> None:
     out = outlet(one=Notes(never=frozenset({1}), lost=["p2", "p3"]))
     never = msgspec.structs.replace(COMPARED, stream="never")
     outcomes = [Complete(comparisons=[COMPARED]), Complete(comparisons=[never]), Complete(comparisons=[COMPARED])]
-    group, _ = out.deliver([done(number, 1, each) for number, each in enumerate(outcomes, start=1)], 0.0, 0.0)
+    group, *_ = out.deliver([done(number, 1, each) for number, each in enumerate(outcomes, start=1)], 0.0, 0.0)
     assert [settled.outcome for settled in group] == [
         Bury("never 1", stream="pages"),
         Bury("never such a stream", stream="never"),
@@ -235,5 +287,5 @@ def test_a_comparison_that_a_sink_refuses_is_buried_alone() -> None:
 def test_a_comparison_without_a_sink_is_a_dead_letter() -> None:
     out = Outlet()
     out.serve(1, Target(None, "shop", "acme"), 0.0)
-    group, _ = out.deliver([done(1, 1, Complete(comparisons=[COMPARED]))], 0.0, 0.0)
+    group, *_ = out.deliver([done(1, 1, Complete(comparisons=[COMPARED]))], 0.0, 0.0)
     assert group[0].outcome == Bury("it yields records of pages, but its import has no sink", stream="pages")

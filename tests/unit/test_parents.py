@@ -15,8 +15,9 @@ from crawlerd.core.task import IfNew, NewGather, NewTask, Task, parent_hash
 from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.maintenance import check
 from crawlerd.frontier.parents import PURGE_ROWS
-from crawlerd.frontier.schema import FILE_NAME, connect
+from crawlerd.frontier.schema import FILE_NAME
 from crawlerd.frontier.sqlite import Frontier
+from crawlerd.sink import SinkState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,8 +48,11 @@ def read(*parents: str, of: str = "orders", whole: bool = True) -> list[tuple[st
     return [(of, parent_hash(parent), whole) for parent in parents]
 
 
-def begin(frontier: Frontier, name: str = "shop", tasks: list[NewTask] | None = None, account: int = 1) -> int:
-    return frontier.start_run(name, account, [START] if tasks is None else tasks, full=False, now=NOW).run
+def begin(
+    frontier: Frontier, name: str = "shop", tasks: list[NewTask] | None = None, account: int = 1, sink: int = 0
+) -> int:
+    first = [START] if tasks is None else tasks
+    return frontier.start_run(name, account, first, full=False, now=NOW, sink=sink).run
 
 
 def settle(frontier: Frontier, run: int, outcome: Outcome, account: int = 1, *, kind: str = "shop.start") -> None:
@@ -72,8 +76,13 @@ def rows(frontier: Frontier, statement: str) -> list[tuple[Any, ...]]:
         return list(database.execute(statement))
 
 
-def remember(frontier: Frontier, *parents: str, name: str = "shop", account: int = 1) -> None:
-    settle(frontier, begin(frontier, name, account=account), Complete(parents=read(*parents)), account)
+def remember(frontier: Frontier, *parents: str, sink: int = 0) -> None:
+    settle(frontier, begin(frontier, sink=sink), Complete(parents=read(*parents)))
+
+
+def sink(frontier: Frontier, identity: str) -> int:
+    """The number of the one that is configured, and that says to be so."""
+    return frontier.attach("sinks.one", SinkState(identity, None, fresh=True), NOW).id
 
 
 def test_a_parent_is_read_in_full_until_its_list_was_read_to_the_end(frontier: Frontier) -> None:
@@ -98,18 +107,12 @@ def test_a_parent_that_could_not_be_read_whole_is_forgotten(frontier: Frontier) 
     assert asked(frontier, begin(frontier, tasks=[below("a")])) == ["since a"]
 
 
-def test_lists_imports_sinks_and_accounts_have_parents_of_their_own(frontier: Frontier, tmp_path: Path) -> None:
+def test_lists_imports_sinks_and_accounts_have_parents_of_their_own(frontier: Frontier) -> None:
     remember(frontier, "a")
     assert asked(frontier, begin(frontier, tasks=[below("a", "lines")])) == ["full a"]
     assert asked(frontier, begin(frontier, "other", [below("a")])) == ["full a"]
-    with closing(connect(tmp_path)) as database:  # as when the import has got another sink
-        database.execute("UPDATE run SET sink = 7; INSERT INTO sink(id, name) VALUES (7, 'sink')")
-    remember_in = begin(frontier)
-    assert asked(frontier, begin(frontier, tasks=[below("a")])) == ["since a"]  # its sink is 0, as before
-    with closing(connect(tmp_path)) as database:
-        database.execute("UPDATE run SET sink = 7 WHERE id = ?", (remember_in,))
-    settle(frontier, remember_in, Complete(children=[below("a")], parents=read("b")))
-    assert asked(frontier, remember_in) == ["full a"]
+    assert asked(frontier, begin(frontier, tasks=[below("a")], sink=sink(frontier, "x"))) == ["full a"]
+    assert asked(frontier, begin(frontier, tasks=[below("a")])) == ["since a"]
     # a task that the run has for another account, and one of that account's own run
     run = begin(frontier, tasks=[NewTask("shop.start", "start", 5, "{}", account="zenith")])
     settle(frontier, run, Complete(children=[below("a"), below("c")], parents=read("c")), account=2)
@@ -179,12 +182,16 @@ def test_they_outlive_a_restart(frontier: Frontier, tmp_path: Path) -> None:
 
 def test_what_was_read_into_a_sink_is_dropped_at_once_and_removed_in_slices(frontier: Frontier, tmp_path: Path) -> None:
     parents = [f"p{number}" for number in range(2 * PURGE_ROWS)]
-    remember(frontier, *parents)
-    with frontier._transaction():
-        frontier._parents.drop(0)
+    old, tasks = sink(frontier, "old"), [below("p1"), below("p2")]
+    remember(frontier, *parents, sink=old)
+    run = begin(frontier, tasks=tasks, sink=old)
+    assert asked(frontier, run) == ["since p1", "since p2"]
+    for _ in tasks:
+        settle(frontier, run, Complete(), kind="shop.orders")
+    new = sink(frontier, "new")  # in its place
     assert check(frontier.path) == []
-    assert asked(frontier, begin(frontier, tasks=[below("p1")])) == ["full p1"]
-    remember(frontier, "p1")
+    assert asked(frontier, begin(frontier, tasks=tasks, sink=new)) == ["full p1", "full p2"]
+    remember(frontier, "p1", sink=new)
     assert rows(frontier, "SELECT count(*) FROM parent") == [(PURGE_ROWS + 1,)]
     frontier.close()
     frontier.__init__(tmp_path, now=NOW)  # type: ignore[misc] # it goes on after a restart
@@ -193,7 +200,8 @@ def test_what_was_read_into_a_sink_is_dropped_at_once_and_removed_in_slices(fron
         frontier.commit([], now=NOW)
         left += rows(frontier, "SELECT (SELECT count(*) FROM parent), count(*) FROM scope")
     assert left == [(1, 2), (1, 1), (1, 1)]
-    assert asked(frontier, begin(frontier, tasks=[below("p1"), below("p2")])) == ["since p1", "full p2"]
+    assert not frontier.chores
+    assert asked(frontier, begin(frontier, tasks=tasks, sink=new)) == ["since p1", "full p2"]
 
 
 def test_a_parent_takes_fewer_than_60_bytes(tmp_path: Path) -> None:

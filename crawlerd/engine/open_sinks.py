@@ -1,0 +1,115 @@
+"""The sinks that are open, and the runs that begin again when a sink is not what the frontier believes."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from crawlerd.core.errors import SinkError, SyncFailed
+from crawlerd.sinks import open_sink
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from crawlerd.core.account import ImportSpec
+    from crawlerd.engine.clock import Clock
+    from crawlerd.engine.store import Store
+    from crawlerd.frontier.sqlite import Frontier
+    from crawlerd.settings import Settings
+    from crawlerd.sink import Sink
+
+log = logging.getLogger(__name__)
+
+
+class OpenSinks:
+    """Used on the store's thread, but for `close`."""
+
+    def __init__(self, settings: Settings, frontier: Frontier, clock: Clock) -> None:
+        self._settings, self._frontier, self._clock = settings, frontier, clock
+        self._sinks: dict[str, Sink] = {}
+        self._ids: dict[str, int] = {}  # the frontier's numbers of those that are open
+        self.store: Store
+        self.abandoned: set[int] = set()  # runs that begin again
+
+    @property
+    def by_name(self) -> Mapping[str, Sink]:
+        return self._sinks
+
+    def of(self, spec: ImportSpec, numbers: Mapping[str, int]) -> tuple[Sink | None, int]:
+        """An import's sink, and the frontier's number of it, or of who receives its deliveries. Its runs under way into
+        another one are abandoned. numbers: of the accounts, by name."""
+        if spec.sink is None:
+            sink, number = None, self._receiver(spec, numbers)
+        else:
+            sink = self._sinks.get(spec.sink) or self._open(spec.sink)
+            number = self._ids[spec.sink]
+        self._abandon(self._frontier.bind(spec.name, number, self._clock.now()))
+        return sink, number
+
+    def replaced(self, old: Sink) -> None:
+        """The file of an open sink is gone. Another one takes its place as soon as it can be opened."""
+        name = next(name for name, sink in self._sinks.items() if sink is old)
+        try:
+            new = self._open(name)
+        except SyncFailed:
+            raise
+        except SinkError as error:
+            log.error("%s", error)
+            return
+        self.store.swap_sink(old, new)
+        with suppress(SinkError):
+            old.close()
+
+    def close(self) -> SyncFailed | None:
+        """Closes all. An error that ends the process, if there was one."""
+        failed = None
+        for name, sink in self._sinks.items():
+            try:
+                sink.close()
+            except SyncFailed as error:
+                failed = error
+            except SinkError as error:
+                log.error("sinks.%s: %s", name, error)
+        return failed
+
+    def _open(self, name: str) -> Sink:
+        """Opens a sink. What the frontier believed of it, and does not hold, is dropped; runs into it begin again."""
+        try:
+            sink = open_sink(self._settings.sinks[name])
+        except SinkError as error:
+            error.args = (f"sinks.{name}: {error}",)
+            raise
+        try:
+            state = sink.state(self._frontier.mark.frontier)
+            attached = self._frontier.attach(f"sinks.{name}", state, self._clock.now())
+        except BaseException:
+            sink.close()
+            raise
+        if attached.news:
+            runs = f"; begun again: runs {', '.join(map(str, attached.abandoned))}" if attached.abandoned else ""
+            log.warning("%s: the next import reads all there is%s", attached.news, runs)
+        self._sinks[name], self._ids[name] = sink, attached.id
+        self._abandon(attached.abandoned)
+        return sink
+
+    def _receiver(self, spec: ImportSpec, numbers: Mapping[str, int]) -> int:
+        """What takes the place of a sink: who receives the import's deliveries."""
+        names = sorted(getattr(spec.options, "accounts", tuple)())
+        found: list[str | None] = [getattr(spec.options, "receiver", str)()]
+        for name in names:
+            account = self._settings.accounts[name]
+            source = self._settings.sources[account.source]
+            if source.guard is None:
+                found.append(account.base_url or source.base_url or "")
+            else:
+                found.append(self._frontier.identity(numbers[name]))
+        identity = None if None in found else " ".join(map(str, found)).strip()
+        attached = self._frontier.attach_receiver(spec.name, identity, self._clock.now())
+        self._abandon(attached.abandoned)
+        return attached.id
+
+    def _abandon(self, runs: Sequence[int]) -> None:
+        if runs:
+            self.abandoned.update(runs)
+            self.store.abandon(runs)

@@ -1,0 +1,144 @@
+"""What the frontier believes of the sinks that its records go to, and when it stops to believe it.
+
+Sync points, and all else that a run leaves to the next one, belong to an import and its sink. Both sides keep the
+number of the last group commit that wrote to the sink, so each can tell that the other one is an older copy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from crawlerd.core.errors import FrontierRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    import apsw
+
+    from crawlerd.sink import SinkState
+
+RESTORED = 1 << 32  # commits that a restored frontier leaps over, so that no sink's mark is newer than it
+
+
+class Attached(NamedTuple):
+    """A sink as the frontier knows it from now on."""
+
+    id: int
+    abandoned: list[int]  # runs that were under way into it, and begin again
+    news: str | None  # why nothing is believed of it; None when all of it is
+
+
+class Sinks:
+    """Used in the frontier's transactions."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+        self.frontier: str
+        self.frontier, self.commits = db.execute("SELECT id, commits FROM frontier").get
+
+    def attach(self, name: str, state: SinkState, now: float) -> Attached:
+        """Compares a sink that was opened with what is believed of it; what does not hold is dropped, and so are the
+        runs under way into it. FrontierRefused when the frontier is the one that is older.
+
+        name: as people know it, such as "sinks.warehouse".
+        """
+        if state.number is not None and state.number > self.commits + 1:
+            raise FrontierRefused(
+                f"this frontier is older than {name}: its last commit is {self.commits:,}, but the sink has one of "
+                f"{state.number:,}. An old copy was put in its place, or its -wal file was lost. Put the right file "
+                "back; or accept this one with `crawlerd frontier restore FILE`; or begin with `crawlerd frontier new`"
+            )
+        known = self._rows("SELECT id, number FROM sink WHERE identity = ?", state.identity)
+        others = self._rows("SELECT id FROM sink WHERE name = ? AND identity IS NOT ?", name, state.identity)
+        abandoned: list[int] = []
+        for (other,) in others:
+            abandoned += self.forget(other, now, f"{name} is another database now")
+            self._db.execute("DELETE FROM sink WHERE id = ?", (other,))
+        if known:
+            ((number, noted),) = known
+            news = None
+            if (state.number or 0) < noted:
+                news = f"{name} is an older copy: it lacks what was imported last"
+                if state.number is None:
+                    news = f"{name} is an older copy: it has nothing of what was imported"
+                abandoned += self.forget(number, now, news)
+            self._db.execute(
+                "UPDATE sink SET name = ?, number = ?, news = coalesce(?, news) WHERE id = ?",
+                (name, state.number or 0, news, number),
+            )
+            return Attached(number, abandoned, news)
+        news = f"{name} is another database than before" if others else None
+        adopts = not state.fresh and not others  # of a crawlerd that did not know its sinks yet
+        return Attached(self._add(name, state.identity, state.number or 0, news, adopts=adopts), abandoned, news)
+
+    def attach_receiver(self, import_name: str, identity: str | None, now: float) -> Attached:
+        """The same for who receives an import's deliveries. identity: None while it is not known."""
+        name = f"the receiver of import {import_name}"
+        text = None if identity is None else f"{import_name}: {identity}"
+        rows = self._rows("SELECT id, identity FROM sink WHERE name = ?", name)
+        if not rows:
+            return Attached(self._add(name, text, 0, None, adopts=True), [], None)
+        ((number, noted),) = rows
+        if text is None or noted == text:
+            return Attached(number, [], None)
+        news = None if noted is None else f"{name} is another one than before"
+        abandoned = self.forget(number, now, news) if news else []
+        self._db.execute("UPDATE sink SET identity = ?, news = ? WHERE id = ?", (text, news, number))
+        return Attached(number, abandoned, news)
+
+    def _add(self, name: str, identity: str | None, number: int, news: str | None, *, adopts: bool) -> int:
+        added: int = self._db.execute(
+            "INSERT INTO sink(name, identity, number, news, adopts) VALUES (?, ?, ?, ?, ?) RETURNING id",
+            (name, identity, number, news, adopts),
+        ).get
+        return added
+
+    def bind(self, import_name: str, sink: int, now: float) -> list[int]:
+        """Call when an import starts, with the sink that it has now. Returns its runs under way into another one,
+        which are abandoned."""
+        if self._db.execute("SELECT adopts FROM sink WHERE id = ?", (sink,)).get:
+            self._db.execute("UPDATE OR IGNORE cursor SET sink = ? WHERE import = ? AND sink = 0", (sink, import_name))
+            self._db.execute(
+                "UPDATE run SET sink = ? WHERE import = ? AND sink = 0 AND state <> 'completed'", (sink, import_name)
+            )
+        rows = self._rows("SELECT id FROM run WHERE state = 'running' AND import = ? AND sink <> ?", import_name, sink)
+        return self._abandon([run for (run,) in rows], now, "its import has another sink now")
+
+    def forget(self, sink: int, now: float, why: str) -> list[int]:
+        """Drops what was believed of a sink. Returns the runs that were under way into it, which are abandoned."""
+        for table in ("cursor",):
+            self._db.execute(f"DELETE FROM {table} WHERE sink = ?", (sink,))  # noqa: S608 - our own names
+        self._db.execute("UPDATE scope SET dropped = 1 WHERE sink = ? AND dropped = 0", (sink,))
+        self._db.execute("DELETE FROM staged WHERE run IN (SELECT id FROM run WHERE sink = ?)", (sink,))
+        rows = self._rows("SELECT id FROM run WHERE state = 'running' AND sink = ?", sink)
+        # Dead letters of ended runs come again with the next one; retried, their run would call itself complete.
+        self._db.execute(
+            "UPDATE run SET state = 'cancelled', ended_why = ?, again = 2 "
+            "WHERE state <> 'running' AND dead > 0 AND sink = ?",
+            (why, sink),
+        )
+        return self._abandon([run for (run,) in rows], now, why)
+
+    def _rows(self, query: str, *bindings: object) -> list[tuple[Any, ...]]:
+        return list(self._db.execute(query, bindings))
+
+    def _abandon(self, runs: list[int], now: float, why: str) -> list[int]:
+        """Ends runs at once; their tasks are removed in slices, see `Removal`."""
+        for run in runs:
+            self._db.execute(
+                "UPDATE run SET state = 'cancelled', ended_at = ?, ended_why = ?, again = 1 WHERE id = ?",
+                (now, why, run),
+            )
+            self._db.execute("DELETE FROM staged WHERE run = ?", (run,))
+        return runs
+
+    def news(self, sink: int) -> str | None:
+        """Why nothing was believed of a sink when that was last so."""
+        found: str | None = self._db.execute("SELECT news FROM sink WHERE id = ?", (sink,)).get
+        return found
+
+    def note(self, written: Collection[int]) -> None:
+        """Call in a commit before which these sinks were written, with its number as their mark."""
+        number = self.commits + 1
+        self._db.execute("UPDATE frontier SET commits = ?", (number,))
+        self._db.executemany("UPDATE sink SET number = ? WHERE id = ?", [(number, sink) for sink in written])
