@@ -88,6 +88,10 @@ def _print_status(found: Status) -> None:
         for run in found.runs[:20]
     ]
     _print_columns(rows)
+    doubts = {run.import_name: run.doubts for run in reversed(found.runs)}  # of each import's newest run
+    for name, each in doubts.items():
+        for doubt in each:
+            typer.echo(f"in doubt: {doubt.stream} of import {name}: {doubt.seen:,} seen, before {doubt.before:,}")
     _print_columns(
         [
             ("account", "source", "ready", "state"),

@@ -116,6 +116,20 @@ class ParentRead:
     whole: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Full:
+    """Said where a run begins: it reads these streams in full, or all, though nobody asked for that and there are sync
+    points. Without any sync point, a run is a full one anyway. A full run that sees far less than the last one is
+    doubted.
+
+    reason: for the run's report.
+    streams: none for all.
+    """
+
+    reason: str
+    streams: Sequence[str] = ()
+
+
 IfDead = Literal["run", "fail", "skip"]
 
 
@@ -163,4 +177,4 @@ class Sweep:
 
 
 Output = Record | TaskArgs | Cursor | Identity | Skip | ForAccount | ForPart | ForParent | ParentRead | Gather | Sweep
-FirstOutput = TaskArgs | ForAccount | ForPart | ForParent | Gather
+FirstOutput = TaskArgs | ForAccount | ForPart | ForParent | Gather | Full

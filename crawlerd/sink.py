@@ -98,6 +98,11 @@ class Sink(Protocol):
         `write`."""
         ...
 
+    def seen(self, delivery: Delivery, stream: str) -> int:
+        """How many keys of the stream the delivery's run has seen so far, of its account alone; else as
+        `Totals.seen`. SinkError as of `write`."""
+        ...
+
     def intact(self) -> bool:
         """Whether its file is still the one that was opened, in its place. Quick: asked before each group commit."""
         ...

@@ -21,6 +21,7 @@ from crawlerd.output import (
     ForAccount,
     ForParent,
     ForPart,
+    Full,
     Gather,
     Identity,
     Output,
@@ -45,6 +46,7 @@ __all__ = [
     "ForAccount",
     "ForParent",
     "ForPart",
+    "Full",
     "Gather",
     "Identity",
     "KeyInQuery",
@@ -296,12 +298,15 @@ class Source:
         """What a run begins with, as if a task had yielded it."""
         children: list[NewTask] = []
         gathers: list[NewGather] = []
+        full: list[tuple[str, list[str]]] = []
         for output in self._starts(plan):
             if isinstance(output, Gather):
                 gathers.append(self.new_gather(output, source_of))
+            elif isinstance(output, Full):
+                full.append((output.reason, list(output.streams)))
             else:
                 children.append(self.new_task(output, source_of))
-        return Complete(children=children, gathers=gathers)
+        return Complete(children=children, gathers=gathers, full=full)
 
     def new_task(self, args: TaskArgs | ForAccount | ForPart | ForParent, source_of: SourceOf = _nobody) -> NewTask:
         """`args` as the frontier takes it. KeyError when no handler is registered for its kind; Permanent when it is

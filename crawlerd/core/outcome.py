@@ -59,7 +59,8 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
     """The task is done. identity: who the credentials belong to, from a guard. sweeps: streams with the beginnings of
     keys, see `crawlerd.source.Sweep`. greatest: cursors of which a run keeps the greatest. comparisons: sweeps that
     tombstone nothing, but lead to a task. parents: list, hash of a parent, and whether that was read to the list's end,
-    see `crawlerd.source.ParentRead`."""
+    see `crawlerd.source.ParentRead`. full: of what a run begins with, see `crawlerd.source.Full`. counted: said by the
+    store: streams that were read in full, with what the run has seen of each, and whether a sweep was held back."""
 
     batches: list[Batch] = []
     children: list[NewTask] = []
@@ -71,6 +72,8 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
     greatest: list[tuple[str, str]] = []
     comparisons: list[Comparison] = []
     parents: list[tuple[str, str, bool]] = []
+    full: list[tuple[str, list[str]]] = []
+    counted: list[tuple[str, int, bool]] = []
 
 
 DONE = Complete()  # of the many tasks from which nothing comes, so that it can be known by its identity

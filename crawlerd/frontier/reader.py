@@ -34,9 +34,20 @@ class StreamReport(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
+class Doubt(msgspec.Struct, frozen=True):
+    """A stream that a full run has seen less than half of what the last one saw of."""
+
+    account: str
+    stream: str
+    seen: int
+    before: int
+
+
 class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
     """One run. started_at, ended_at: Unix seconds. ready includes the tasks that are leased at this moment; waiting are
-    those that follow a group of others. complete: it has ended, and nothing is dead, denied or skipped."""
+    those that follow a group of others. full: it reads all there is. full_reason: why, where nobody asked for that; or,
+    when only some streams are read in full, which and why. complete: it has ended, and nothing is dead, denied, skipped
+    or doubted."""
 
     id: int
     import_name: str
@@ -54,6 +65,8 @@ class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
     throttled: int
     records: int
     complete: bool
+    full_reason: str | None = None
+    doubts: list[Doubt] = []
 
 
 class AccountReport(msgspec.Struct, frozen=True):
@@ -100,6 +113,10 @@ SELECT run.id, run.import, account.name, run."full", run.state, run.started_at, 
        run.open - run.delayed - run.waiting, run.delayed, run.waiting, run.done, run.dead, run.retried, run.throttled,
        run.records,
        run.state = 'completed' AND NOT EXISTS (SELECT 1 FROM tally WHERE tally.run = run.id AND skipped > 0)
+       AND NOT EXISTS (SELECT 1 FROM doubt WHERE doubt.run = run.id),
+       run.why,
+       (SELECT json_group_array(json_array(account.name, stream, seen, before) ORDER BY account.name, stream)
+        FROM doubt JOIN account ON account.id = doubt.account WHERE doubt.run = run.id)
 FROM run JOIN account ON account.id = run.account
 """
 _DEAD = """
@@ -129,7 +146,7 @@ class FrontierReader:
             return list(self._db.execute(statement, bindings))
 
     def status(self) -> Status:
-        runs = [_struct(RunReport, row) for row in self._rows(f"{_RUN} ORDER BY run.id DESC LIMIT ?", SHOWN_RUNS)]
+        runs = [_run(row) for row in self._rows(f"{_RUN} ORDER BY run.id DESC LIMIT ?", SHOWN_RUNS)]
         ready, delayed, waiting, dead = self.totals()
         accounts = [
             AccountReport(*row)
@@ -153,7 +170,7 @@ class FrontierReader:
         """By number, each once."""
         listed = msgspec.json.encode(list(numbers)).decode()
         rows = self._rows(f"{_RUN} JOIN json_each(?) ON value = run.id ORDER BY run.id", listed)
-        return [_struct(RunReport, row) for row in rows]
+        return [_run(row) for row in rows]
 
     def run(self, number: int) -> RunReport:
         return self.runs([number])[0]
@@ -210,6 +227,11 @@ class FrontierReader:
     def dead_letter(self, number: int) -> DeadLetter | None:
         rows = self._rows(f"{_DEAD} WHERE dead.seq = ?", number)
         return _struct(DeadLetter, rows[0]) if rows else None
+
+
+def _run(row: Sequence[Any]) -> RunReport:
+    *facts, doubts = row
+    return _struct(RunReport, (*facts, [_struct(Doubt, each) for each in msgspec.json.decode(doubts)]))
 
 
 def _struct(kind: type[Shape], row: Sequence[Any]) -> Shape:

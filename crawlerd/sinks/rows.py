@@ -58,6 +58,8 @@ INSERT INTO _crawlerd_account VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET iden
 SWEPT = "account = ?1 AND id >= ?4 AND id < ?5 AND run <> ?3 AND imported_at < ?6 AND deleted_at IS NULL"
 _SWEEP = """UPDATE "{table}" SET imported_at = ?2, run = ?3, deleted_at = ?2, change = 'tombstoned' WHERE {swept}"""
 _MISSING = """SELECT id FROM "{table}" WHERE {swept} ORDER BY id LIMIT ?7"""
+_SEEN = """SELECT count(*) FROM "{table}"
+WHERE account = ? AND run = ? AND change IN ('new', 'changed', 'unchanged')"""
 _SPARE = """UPDATE "{table}" SET run = ?3, change = 'skipped'
 WHERE account = ?1 AND id = ?4 AND run <> ?3 AND deleted_at IS NULL"""
 
@@ -114,6 +116,19 @@ class RowSink:
                 first = max(prefix, f"{after}\0") if after else prefix
                 bounds = (*stamp, first, _behind(prefix), _text(delivery.started), MISSING_KEYS)
                 return [str(key) for (key,) in self._database.connection.execute(statement, bounds)]
+        except BaseException:
+            self._forget()
+            raise
+
+    def seen(self, delivery: Delivery, stream: str) -> int:
+        """See `Sink.seen`."""
+        try:
+            with self._database.transaction():
+                bindings = delivery.account, self._tallies.run(delivery)
+                seen: int = self._database.connection.execute(
+                    _SEEN.format(table=self._table(delivery, stream)), bindings
+                ).get
+                return seen
         except BaseException:
             self._forget()
             raise

@@ -543,6 +543,17 @@ def test_a_sweep_tombstones_what_was_said_to_be_missing(
         assert sorted(gone) == [("stripe_customers", "acme", key) for key in told]
 
 
+def test_what_a_run_has_seen_of_an_account_is_counted(sink: Sink) -> None:
+    sink.write([delivery([(key, {"n": 1}) for key in "abcde"])], 1.5)
+    mine = delivery([("a", {"n": 1}), ("b", {"n": 2}), ("c", None), ("f", {}), ("b", {"n": 2})], run=2, skipped=["d"])
+    others = delivery([(key, {}) for key in "xyz"], run=2, account="globex")
+    totals = sink.write([mine, others], 2.5)
+    assert sink.seen(mine, "customers") == 3
+    assert sink.seen(others, "customers") == 3
+    assert totals[2, "customers"].seen == 6
+    assert sink.seen(delivery([], run=3), "customers") == sink.seen(mine, "never_written") == 0
+
+
 def test_a_frontier_that_begins_anew_does_not_go_on_with_the_runs_of_the_last(kind: Kind, tmp_path: Path) -> None:
     rows: Rows = [("a", {"n": 1}), ("b", {"n": 1})]
     with closing(kind.open(tmp_path)) as sink:
