@@ -76,11 +76,14 @@ def import_(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Imports to run.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Run every configured import.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Import everything anew, not only what has changed.")] = False,
+    allow_shrink: Annotated[
+        bool, typer.Option("--allow-shrink", help="Accept that a full run sees far less than the last one.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
     """Run imports to their end in the foreground; an interrupted run is resumed.
 
-    Exit codes: 0 complete, 3 complete with dead letters, 1 failed, 130 interrupted.
+    Exit codes: 0 complete, 3 ended but not complete, 1 failed, 130 interrupted.
     """
     import json
 
@@ -102,7 +105,7 @@ def import_(
                 known = instead(name, settings.imports)
                 fail(f"there is no [imports.{name}] in {_config(context)}; {known}", EXIT_USAGE)
             log_to(console, settings.daemon.log_level if settings.daemon.log_level != "info" else "warning")
-            outcome = import_now(settings, chosen, full=full, console=console)
+            outcome = import_now(settings, chosen, full=full, allow_shrink=allow_shrink, console=console)
         if as_json:
             typer.echo(json.dumps(outcome.report))
         else:

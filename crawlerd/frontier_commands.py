@@ -89,8 +89,12 @@ def _print_status(found: Status) -> None:
     ]
     _print_columns(rows)
     for run in found.runs[:20]:
-        if run.ended_why:
-            typer.echo(f"run {run.id} was cancelled: {run.ended_why}")
+        if run.ended_reason:
+            typer.echo(f"run {run.id} was cancelled: {run.ended_reason}")
+    doubts = {run.import_name: run.doubts for run in reversed(found.runs)}  # of each import's newest run
+    for name, each in doubts.items():
+        for doubt in each:
+            typer.echo(f"in doubt: {doubt.stream} of import {name}: {doubt.seen:,} seen, before {doubt.before:,}")
     _print_columns(
         [
             ("account", "source", "ready", "state"),

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Literal, get_args
 
 import msgspec
 
+MISSING_KEYS = 1_000  # the most that one task is told of
+
 
 class TaskArgs:
     """Base of a task's arguments: a frozen dataclass of JSON values, with a durable `kind`.
@@ -102,6 +104,48 @@ class ForPart:
     args: TaskArgs
 
 
+@dataclass(frozen=True, slots=True)
+class ForParent:
+    """A task that reads the list below a parent: `since` when this import has read that list of this parent to its end
+    before, into the sink that it has now, and else `full`. Both count as one task, where they are of a unique kind.
+
+    list, parent: as of `ParentRead`. May stand in a Gather.
+    """
+
+    list: str
+    parent: str
+    since: TaskArgs
+    full: TaskArgs
+
+
+@dataclass(frozen=True, slots=True)
+class ParentRead:
+    """The list below a parent was read to its end; yield it with the last page. Remembered from run to run.
+
+    list: a name of the source's own for what is read below its parents, such as a stream's.
+    parent: what tells the parent from others of the account.
+    whole: False when something of it could not be read: it is read in full the next time.
+    """
+
+    list: str
+    parent: str
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """Said where a run begins: it reads these streams in full, or all, though nobody asked for that and there are sync
+    points. Without any sync point, a run is a full one anyway. A full run that sees far less than the last one is
+    doubted.
+
+    reason: for the run's report.
+    streams: none for all.
+    """
+
+    reason: str
+    streams: Sequence[str] = ()
+
+
 IfDead = Literal["run", "fail", "skip"]
 
 
@@ -116,7 +160,7 @@ class Gather:
     nothing tells of but those dead letters.
     """
 
-    tasks: Sequence[TaskArgs | ForAccount | ForPart]
+    tasks: Sequence[TaskArgs | ForAccount | ForPart | ForParent]
     then: TaskArgs | ForAccount | ForPart
     if_dead: IfDead = "run"
 
@@ -130,11 +174,36 @@ class Sweep:
     """Tombstones every record of the stream, of this account, that this run has not written (with keys that start with
     `prefix`), nor another run since it began. Takes effect after the records of the same task; yield it when all tasks
     that write the stream are done.
+
+    otherwise: with it nothing is tombstoned. When such records are missing, with keys behind `after`, this task follows
+    in the transaction that ends the one that yields it; when none are missing, it does not. Where its dataclass has a
+    field `missing: tuple[str, ...] = ()`, that is filled with the first MISSING_KEYS of their keys, in ascending order;
+    `unique`, `bucket` and the like are functions of its arguments without them. It may ask for each of them by itself,
+    or read the list a second time and then end with a plain Sweep.
     """
 
     stream: str
     prefix: str = ""
+    otherwise: TaskArgs | None = None
+    after: str = ""
+
+    def __post_init__(self) -> None:
+        if self.after and self.otherwise is None:
+            raise ValueError("a Sweep that tombstones takes no `after`")
 
 
-Output = Record | TaskArgs | Cursor | Marks | Identity | Skip | ForAccount | ForPart | Gather | Sweep
-FirstOutput = TaskArgs | ForAccount | ForPart | Gather
+Output = (
+    Record
+    | TaskArgs
+    | Cursor
+    | Marks
+    | Identity
+    | Skip
+    | ForAccount
+    | ForPart
+    | ForParent
+    | ParentRead
+    | Gather
+    | Sweep
+)
+FirstOutput = TaskArgs | ForAccount | ForPart | ForParent | Gather | Full

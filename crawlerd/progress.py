@@ -22,7 +22,7 @@ from crawlerd.frontier.reader import FrontierReader, RunReport
 from crawlerd.ratelimit.limiter import parse_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from rich.console import Console
 
@@ -42,7 +42,8 @@ log = logging.getLogger(__name__)
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How an import in the foreground ended. exit_code: 0 complete, 3 with dead letters, 1 failed, 130 interrupted."""
+    """How an import in the foreground ended. exit_code: 0 complete, 3 ended but not complete, 1 failed, 130
+    interrupted."""
 
     exit_code: int
     report: dict[str, Any]
@@ -69,7 +70,9 @@ def permitted(limits: LimitSpec) -> float | None:
     return min((item.amount / item.get_expiry() for item in parse_limits(limits.limits)), default=None)
 
 
-def import_now(settings: Settings, names: Sequence[str], *, full: bool, console: Console) -> Outcome:
+def import_now(
+    settings: Settings, names: Sequence[str], *, full: bool, allow_shrink: bool = False, console: Console
+) -> Outcome:
     """Runs the imports until they have ended, are paused, or a signal comes. console: for what people read.
 
     A disk or sink that holds up all of them for TROUBLE_SECONDS is an error; one that holds up some is in the report.
@@ -83,7 +86,7 @@ def import_now(settings: Settings, names: Sequence[str], *, full: bool, console:
         try:
             started: dict[str, Started] = {}
             not_started: dict[str, str] = {}
-            for name, result in engine.start_imports(names, full=full):
+            for name, result in engine.start_imports(names, full=full, allow_shrink=allow_shrink):
                 if isinstance(result, SinkError) and len(names) > 1:
                     not_started[name] = str(result)
                 elif isinstance(result, CrawlerdError):
@@ -240,6 +243,8 @@ def _outcome(
         state, code = "interrupted", 130
     elif "completed with dead letters" in states:
         state, code = "completed with dead letters", 3
+    elif not all(run.complete for each in reports.values() for run, _ in each):
+        state, code = "not complete", 3
     else:
         state, code = "completed", 0
     imports = {
@@ -275,10 +280,15 @@ def print_report(report: dict[str, Any], console: Console, *, streams: bool = Tr
             console.print(
                 f"{name}: run {run['id']} {run['state']} after {_duration(seconds)}: {run['records']:,} records, "
                 f"{run['done']:,} tasks, {run['retried']:,} retried, {run['throttled']:,} throttled, "
-                f"{run['dead']:,} dead{', complete' if run['complete'] else ''}",
+                f"{run['dead']:,} dead, {'complete' if run['complete'] else 'not complete'}",
                 highlight=False,
                 soft_wrap=True,
             )
+            if run["full"] or run["full_reason"]:
+                reason = f": {run['full_reason']}" if run["full_reason"] else ""
+                console.print(f"  {'full' if run['full'] else 'full in part'}{reason}", highlight=False, soft_wrap=True)
+            for doubt in run["doubts"]:
+                console.print(f"  {doubt_text(doubt)}", highlight=False, soft_wrap=True)
             if run["paused"]:
                 console.print(
                     f"  account {run['paused_account']} is paused: {run['paused']}", highlight=False, soft_wrap=True
@@ -303,6 +313,17 @@ def print_report(report: dict[str, Any], console: Console, *, streams: bool = Tr
         console.print(
             "some tasks are dead letters: see `crawlerd dead list`, then `crawlerd dead retry`", soft_wrap=True
         )
+    elif report["state"] == "not complete":
+        console.print("not complete: what was skipped or is doubted stands above", soft_wrap=True)
+
+
+def doubt_text(doubt: Mapping[str, Any]) -> str:
+    """What people are told of a doubt."""
+    return (
+        f"{doubt['stream']} of {doubt['account']}: in doubt: {doubt['seen']:,} seen, where the last full run had seen "
+        f"{doubt['before']:,}; a sweep tombstones none of it and its sync point stays, until a full run sees about as "
+        "little again, or `crawlerd import --allow-shrink` says that it is so"
+    )
 
 
 def log_to(console: Console, level: str) -> None:

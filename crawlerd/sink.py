@@ -8,8 +8,10 @@ import msgspec
 
 from crawlerd.core.errors import Refused, SinkError, SinkReplaced, StorageFailed, SyncFailed
 from crawlerd.core.outcome import Batch, Skipped
+from crawlerd.output import MISSING_KEYS
 
 __all__ = [
+    "MISSING_KEYS",
     "Batch",
     "Delivery",
     "Mark",
@@ -88,6 +90,17 @@ class Sink(Protocol):
         of them holds can never be written; SinkReplaced, from then on, when its file is not the one that was opened.
         now: Unix seconds.
         """
+        ...
+
+    def missing(self, delivery: Delivery, stream: str, prefix: str, after: str) -> list[str]:
+        """The first MISSING_KEYS keys, in ascending order of their UTF-8, that a sweep of the stream and prefix in this
+        delivery would tombstone, of those behind `after`. Called when the delivery was written. SinkError as of
+        `write`."""
+        ...
+
+    def seen(self, delivery: Delivery, stream: str) -> int:
+        """How many keys of the stream the delivery's run has seen so far, of its account alone; else as
+        `Totals.seen`. SinkError as of `write`."""
         ...
 
     def intact(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
@@ -12,17 +12,21 @@ import msgspec
 from crawlerd.core.aws import AwsOptions
 from crawlerd.core.credentials import Auth, ClientCredentials, KeyInQuery, Sending
 from crawlerd.core.errors import Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
-from crawlerd.core.outcome import Complete
-from crawlerd.core.task import DEFAULT_PRIORITY, PART, SEQUENTIAL_PRIORITY, NewGather, NewTask
+from crawlerd.core.outcome import Comparison, Complete
+from crawlerd.core.task import DEFAULT_PRIORITY, PART, SEQUENTIAL_PRIORITY, IfNew, NewGather, NewTask, parent_hash
 from crawlerd.output import (
+    MISSING_KEYS,
     Cursor,
     FirstOutput,
     ForAccount,
+    ForParent,
     ForPart,
+    Full,
     Gather,
     Identity,
     Marks,
     Output,
+    ParentRead,
     Record,
     Skip,
     Sweep,
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "MISSING_KEYS",
     "Api",
     "AwsApi",
     "ClientCredentials",
@@ -40,13 +45,16 @@ __all__ = [
     "Denied",
     "FirstOutput",
     "ForAccount",
+    "ForParent",
     "ForPart",
+    "Full",
     "Gather",
     "Identity",
     "KeyInQuery",
     "Marks",
     "NotFound",
     "Output",
+    "ParentRead",
     "Permanent",
     "Record",
     "Response",
@@ -298,18 +306,26 @@ class Source:
         """What a run begins with, as if a task had yielded it."""
         children: list[NewTask] = []
         gathers: list[NewGather] = []
+        full: list[tuple[str, list[str]]] = []
         for output in self._starts(plan):
             if isinstance(output, Gather):
                 gathers.append(self.new_gather(output, source_of))
+            elif isinstance(output, Full):
+                full.append((output.reason, list(output.streams)))
             else:
                 children.append(self.new_task(output, source_of))
-        return Complete(children=children, gathers=gathers)
+        return Complete(children=children, gathers=gathers, full=full)
 
-    def new_task(self, args: TaskArgs | ForAccount | ForPart, source_of: SourceOf = _nobody) -> NewTask:
+    def new_task(self, args: TaskArgs | ForAccount | ForPart | ForParent, source_of: SourceOf = _nobody) -> NewTask:
         """`args` as the frontier takes it. KeyError when no handler is registered for its kind; Permanent when it is
         for an account that is not configured, or whose source has no such kind."""
         if isinstance(args, ForPart):
             return msgspec.structs.replace(self.new_task(args.args), account=PART + args.part)
+        if isinstance(args, ForParent):
+            if not isinstance(args.since, TaskArgs) or not isinstance(args.full, TaskArgs):
+                raise TypeError("a ForParent is of two TaskArgs")
+            if_new = IfNew(args.list, parent_hash(args.parent), self.new_task(args.full))
+            return msgspec.structs.replace(self.new_task(args.since), if_new=if_new)
         if isinstance(args, ForAccount):
             source, name = source_of(args.account), args.args.kind
             if source is None:
@@ -334,6 +350,13 @@ class Source:
         """`gather` as the frontier takes it; raises as `new_task` does."""
         tasks = [self.new_task(args, source_of) for args in gather.tasks]
         return NewGather(tasks, self.new_task(gather.then, source_of), gather.if_dead)
+
+    def new_comparison(self, sweep: Sweep) -> Comparison:
+        """A sweep with an `otherwise`, as a sink and the frontier take it; raises as `new_task` does."""
+        if not isinstance(sweep.otherwise, TaskArgs):
+            raise TypeError(f"a Sweep's otherwise is TaskArgs, not {type(sweep.otherwise).__name__}")
+        fills = any(each.name == "missing" for each in fields(sweep.otherwise))  # type: ignore[arg-type] # a dataclass
+        return Comparison(sweep.stream, sweep.prefix, sweep.after, self.new_task(sweep.otherwise), fills)
 
     def perform(self, api: object, kind: str, payload: str) -> Iterator[Output]:
         """Runs the handler of one task. Permanent when the kind or its arguments are not (or no longer) known."""

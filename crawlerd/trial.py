@@ -13,7 +13,7 @@ from crawlerd.clients.http import HttpClient
 from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.problems import one_line
 from crawlerd.engine.attempt import UNSERIALISABLE
-from crawlerd.source import Cursor, Marks, Record, Response, RunPlan, Skip, TaskArgs
+from crawlerd.source import Cursor, ForParent, Marks, Record, Response, RunPlan, Skip, TaskArgs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,7 +50,8 @@ def try_page(source: Source, account: AccountSpec, stream: str) -> Trial:
             lines += [f"{here}: GET {page.shown}", *_answered(page, error)]
             if error is not None:
                 return Trial([one_line(line)[:WIDTH] for line in lines], good=False)
-            tasks = [each for each in outputs if isinstance(each, TaskArgs) and _would_ask(source, account, each).shown]
+            begun = (each.full if isinstance(each, ForParent) else each for each in outputs)
+            tasks = [each for each in begun if isinstance(each, TaskArgs) and _would_ask(source, account, each).shown]
             below = [each for each in tasks if source.kinds[each.kind].stream != here]
             if here == stream or not below:
                 aside = [skip for each in outputs if (skip := _aside(each))]

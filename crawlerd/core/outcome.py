@@ -44,9 +44,33 @@ class Marked(msgspec.Struct, frozen=True, array_like=True, gc=False):
     why: str
 
 
+class Comparison(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a run has written of a stream, compared with what the sink has: see `crawlerd.source.Sweep`.
+
+    then: follows when something is missing. fills: its arguments have a field `missing`.
+    """
+
+    stream: str
+    prefix: str
+    after: str
+    then: NewTask
+    fills: bool
+
+    def following(self, missing: list[str]) -> NewTask:
+        """What follows when these keys are missing."""
+        if not self.fills:
+            return self.then
+        arguments = msgspec.json.decode(self.then.payload, type=dict[str, msgspec.Raw])
+        arguments["missing"] = msgspec.Raw(msgspec.json.encode(missing))
+        return msgspec.structs.replace(self.then, payload=msgspec.json.encode(arguments).decode())
+
+
 class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=False):
     """The task is done. identity: who the credentials belong to, from a guard. sweeps: streams with the beginnings of
-    keys, see `crawlerd.source.Sweep`. greatest: cursors of which a run keeps the greatest."""
+    keys, see `crawlerd.source.Sweep`. greatest: cursors of which a run keeps the greatest. comparisons: sweeps that
+    tombstone nothing, but lead to a task. parents: list, hash of a parent, and whether that was read to the list's end,
+    see `crawlerd.source.ParentRead`. full: of what a run begins with, see `crawlerd.source.Full`. counted: said by the
+    store: streams that were read in full, with what the run has seen of each, and whether a sweep was held back."""
 
     batches: list[Batch] = []
     children: list[NewTask] = []
@@ -56,6 +80,10 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
     gathers: list[NewGather] = []
     sweeps: list[tuple[str, str]] = []
     greatest: list[tuple[str, str]] = []
+    comparisons: list[Comparison] = []
+    parents: list[tuple[str, str, bool]] = []
+    full: list[tuple[str, list[str]]] = []
+    counted: list[tuple[str, int, bool]] = []
     marked: list[Marked] = []
 
 

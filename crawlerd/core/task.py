@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -31,13 +31,28 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     group: int = 0
 
 
+class IfNew(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """`task` takes the place of another, of which this is part, unless the run's import has read the list of this
+    parent before. parent: its `parent_hash`."""
+
+    list: str
+    parent: str
+    task: NewTask
+
+
+def parent_hash(parent: str) -> str:
+    """32 hex digits."""
+    return hashlib.blake2b(parent.encode(), digest_size=16).hexdigest()
+
+
 class NewTask(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A task that a handler or the start of a run asks for.
 
     unique: in its run, at most one task of this kind and payload is ever made. A repeat is skipped, or, for a
     `sequential` kind, is a cursor that came twice: it becomes a dead letter that says so. account: the name of the
     account that it is for, "/<part>" for a part of that of the task that asks for it, "" for that itself. mark: if not
-    empty, what makes it the same task as another, in the place of kind and payload.
+    empty, what makes it the same task as another, in the place of kind and payload. if_new: see `IfNew`; whichever it
+    becomes, it counts as both.
     """
 
     kind: str
@@ -48,6 +63,25 @@ class NewTask(msgspec.Struct, frozen=True, array_like=True, gc=False):
     sequential: bool = False
     account: str = ""
     mark: str = ""
+    if_new: IfNew | None = None
+
+    def forms(self) -> tuple[NewTask, ...]:
+        """Itself, and what may take its place."""
+        return (self,) if self.if_new is None else (self, self.if_new.task)
+
+    def prioritised(self, priority: int) -> NewTask:
+        """With another priority, whichever it becomes."""
+        return self._changed(priority=priority)
+
+    def unsequential(self) -> NewTask:
+        """No cursor that repeats where it is asked for twice, whichever it becomes."""
+        return self._changed(sequential=False)
+
+    def _changed(self, **changes: Any) -> NewTask:
+        if self.if_new is not None:
+            task = msgspec.structs.replace(self.if_new.task, **changes)
+            changes["if_new"] = msgspec.structs.replace(self.if_new, task=task)
+        return msgspec.structs.replace(self, **changes)
 
     def key(self, account: int = 0) -> str:
         """32 hex digits: what makes it the same task as another of its run. account: the number of the one that it is

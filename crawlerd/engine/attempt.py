@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from crawlerd.core.outcome import DONE, Batch, Complete, Marked, Skipped, decide
+from crawlerd.core.task import parent_hash
 from crawlerd.source import (
     STREAM_NAME,
     Cursor,
     ForAccount,
+    ForParent,
     ForPart,
     Gather,
     Identity,
     Marks,
+    ParentRead,
     Permanent,
     Record,
     Skip,
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from crawlerd.core.account import AccountSpec
-    from crawlerd.core.outcome import Outcome
+    from crawlerd.core.outcome import Comparison, Outcome
     from crawlerd.core.task import NewGather, NewTask, Task
     from crawlerd.source import Output, RunPlan
 
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
 DATA = (dict, Mapping, type(None))  # dict first: it is quicker by far
 UNSERIALISABLE = "cannot be serialised"  # how the reason of such a record begins
+OUTPUTS = "Record, TaskArgs, ForAccount, ForPart, ForParent, ParentRead, Gather, Cursor, Skip, Marks, Identity or Sweep"
 LONGEST_KEY = 1000  # characters of a key that are kept of a record that is set aside
 
 _encode = msgspec.json.Encoder().encode
@@ -104,6 +108,8 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
     cursors: list[tuple[str, str]] = []
     greatest: list[tuple[str, str]] = []
     sweeps: list[tuple[str, str]] = []
+    comparisons: list[Comparison] = []
+    parents: list[tuple[str, str, bool]] = []
     skipped: list[Skipped] = []
     marked: list[Marked] = []
     identity = None
@@ -115,16 +121,14 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
                     kinds = type(key).__name__, type(data).__name__
                     raise TypeError(f"a Record's key is text and its data a mapping or None, not {kinds}")
                 records.setdefault(output.stream, []).append(pair)
-            case TaskArgs() | ForAccount() | ForPart():
-                child = source.new_task(output, source_of)
-                _text(child.bucket)
-                if child.sequential and child.kind != kind:  # asked for twice, it is no cursor that repeats
-                    child = msgspec.structs.replace(child, sequential=False)
-                children.append(child)
+            case TaskArgs() | ForAccount() | ForPart() | ForParent():
+                children.append(_child(source.new_task(output, source_of), kind))
+            case ParentRead():
+                parents.append((_text(output.list), parent_hash(output.parent), bool(output.whole)))
             case Gather():
                 gather = source.new_gather(output, source_of)
                 for child in (*gather.tasks, gather.then):
-                    _text(child.bucket)
+                    _texts(child)
                 gathers.append(gather)
             case Cursor():
                 (greatest if output.greatest else cursors).append((_text(output.stream), _text(output.value)))
@@ -136,19 +140,52 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
                 marked.append(Marked(_stream(output.stream), found, output.unread, _printable(output.why, 300)))
             case Identity():
                 identity = _text(output.value)
-            case Sweep():
+            case Sweep(otherwise=None):
                 sweeps.append((_stream(output.stream), _text(output.prefix)))
+            case Sweep():
+                comparison = source.new_comparison(output)
+                _stream(comparison.stream), _text(comparison.prefix), _text(comparison.after)
+                then = _child(comparison.then, kind)
+                comparisons.append(msgspec.structs.replace(comparison, then=then))
             case _:
-                kinds = "Record, TaskArgs, ForAccount, ForPart, Gather, Cursor, Skip, Marks, Identity or Sweep"
-                raise TypeError(f"a handler yields {kinds}, not {type(output).__name__}")
-    if not (records or children or gathers or cursors or greatest or sweeps or skipped or marked or identity):
+                raise TypeError(f"a handler yields {OUTPUTS}, not {type(output).__name__}")
+    notes = cursors or greatest or parents or marked
+    if not (records or children or gathers or notes or sweeps or comparisons or skipped or identity):
         return DONE
     batches: list[Batch] = []
     for stream, group in records.items():
         batch = _batch(stream, group, skipped)
         if batch.count:
             batches.append(batch)
-    return Complete(batches, children, cursors, skipped, identity, gathers, sweeps, greatest, marked)
+    return Complete(
+        batches,
+        children,
+        cursors,
+        skipped,
+        identity,
+        gathers,
+        sweeps,
+        greatest,
+        comparisons,
+        parents,
+        marked=marked,
+    )
+
+
+def _child(task: NewTask, kind: str) -> NewTask:
+    """A task that one of `kind` has led to."""
+    _texts(task)
+    if any(form.sequential and form.kind != kind for form in task.forms()):  # asked for twice, it is no cursor that
+        return task.unsequential()  # repeats
+    return task
+
+
+def _texts(task: NewTask) -> None:
+    """TypeError when it cannot be told to the main process."""
+    for form in task.forms():
+        _text(form.bucket)
+    if task.if_new is not None:
+        _text(task.if_new.list)
 
 
 def _text(value: str) -> str:

@@ -21,6 +21,7 @@ from crawlerd.engine.accounts import Accounts
 from crawlerd.engine.attempt import begin
 from crawlerd.engine.clock import Clock
 from crawlerd.engine.dispatcher import Dispatcher
+from crawlerd.engine.fullness import believed, fullness
 from crawlerd.engine.memory import give_back_large
 from crawlerd.engine.open_sinks import OpenSinks
 from crawlerd.engine.outlet import Target
@@ -190,22 +191,23 @@ class Engine:
         except (SyncFailed, FrontierRefused) as error:
             self._on_fatal(error)
 
-    def start_import(self, name: str, *, full: bool = False) -> Started:
+    def start_import(self, name: str, *, full: bool = False, allow_shrink: bool = False) -> Started:
         """Resumes what is unfinished of the import, else begins a new run; its credentials are checked first. Raises
         what kept it from starting."""
-        ((_, result),) = self.start_imports([name], full=full)
+        ((_, result),) = self.start_imports([name], full=full, allow_shrink=allow_shrink)
         if isinstance(result, CrawlerdError):
             raise result
         return result
 
     def start_imports(
-        self, names: Iterable[str], *, full: bool = False
+        self, names: Iterable[str], *, full: bool = False, allow_shrink: bool = False
     ) -> Iterator[tuple[str, Started | CrawlerdError]]:
-        """The same for many, each with what came of it; a slice of time after the other, since a question to the store
+        """The same for many, each with what came of it. allow_shrink: full runs that see far less than the last ones
+        are not doubted. They start a slice of time after the other, since a question to the store
         waits for the commit of what runs already."""
         waiting = deque(names)
         while waiting:
-            results = self.store.call(partial(self._start_some, waiting, full)).result()
+            results = self.store.call(partial(self._start_some, waiting, full, allow_shrink)).result()
             for name, result in results:
                 if isinstance(result, Started):
                     self._active[name] = len(result.runs)
@@ -214,13 +216,15 @@ class Engine:
                         log.info("import %s: run %d %s", name, run, "resumed" if result.resumed else "started")
             yield from results
 
-    def _start_some(self, waiting: deque[str], full: bool) -> list[tuple[str, Started | CrawlerdError]]:
+    def _start_some(
+        self, waiting: deque[str], full: bool, allow_shrink: bool
+    ) -> list[tuple[str, Started | CrawlerdError]]:
         until = time.monotonic() + START_SLICE
         results: list[tuple[str, Started | CrawlerdError]] = []
         while waiting and (not results or time.monotonic() < until):
             name = waiting.popleft()
             try:
-                results.append((name, self._start(name, full)))
+                results.append((name, self._start(name, full, allow_shrink)))
             except (SyncFailed, FrontierRefused) as error:  # nothing may go on as it is
                 self._on_fatal(error)
                 raise
@@ -228,7 +232,7 @@ class Engine:
                 results.append((name, error))
         return results
 
-    def _start(self, name: str, full: bool) -> Started:
+    def _start(self, name: str, full: bool, allow_shrink: bool) -> Started:
         spec = self.settings.imports[name]
         account = self.settings.accounts[spec.account]
         source = self.settings.sources[account.source]
@@ -236,9 +240,11 @@ class Engine:
         target = Target(sink, source.name, account.name, spec.priority, spec.sink, number)
         runs = self._frontier.running_runs(name)
         resumed = bool(runs)
+        if resumed and allow_shrink:
+            self._frontier.let_shrink(runs)
         if not runs:
-            cursors = self._frontier.cursors(name, number)
-            why = None if full or cursors else self._frontier.news(name, number)
+            doubted = self._frontier.doubted(name, number)
+            cursors = believed(self._frontier.cursors(name, number), doubted, spec.streams)
             plan = RunPlan(
                 spec.streams,
                 full,
@@ -250,18 +256,22 @@ class Engine:
                 account=account.name,
             )
             first = target.prioritised(begin(source, plan, self.accounts.source))
+            whole = fullness(plan, first.full, doubted, self._frontier.news(name, number))
             started = self._frontier.start_run(
                 name,
                 self.accounts.numbers[account.name],
                 first.children,
                 gathers=first.gathers,
-                full=full,
+                full=whole.full,
                 now=plan.started_at,
                 sink=number,
-                why=why,
+                why=whole.why,
+                streams=spec.streams,
+                whole=whole.streams if sink is not None else (),
+                shrink=allow_shrink,
             )
-            if why:
-                log.warning("import %s: run %d reads all there is: %s", name, started.run, why)
+            if whole.why:
+                log.info("import %s: run %d is full: %s", name, started.run, whole.why)
             if started.ended:
                 self._on_ended(started.ended)
             runs = [started.run]

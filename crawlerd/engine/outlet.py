@@ -10,11 +10,13 @@ import msgspec
 
 from crawlerd.core.errors import Refused, SinkError, SinkReplaced, SyncFailed
 from crawlerd.core.outcome import DONE, ERROR_LIMIT, Bury, Complete
+from crawlerd.engine.sweeping import sweep
 from crawlerd.sink import Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Container, Mapping
 
+    from crawlerd.core.doubt import Expected
     from crawlerd.core.outcome import Outcome
     from crawlerd.core.task import NewTask
     from crawlerd.frontier.contract import Settled
@@ -38,23 +40,27 @@ class Target(NamedTuple):
 
     def adapted(self, outcome: Complete) -> Complete | Bury:
         """A task's outcome as the run's import wants it."""
-        if self.sink is None and (outcome.batches or outcome.sweeps):  # a Skip is for the run's report alone
+        of_records = outcome.batches or outcome.sweeps or outcome.comparisons  # a Skip is for the run's report alone
+        if self.sink is None and of_records:
             streams = _streams(outcome)
             error = f"it yields records of {', '.join(dict.fromkeys(streams))}, but its import has no sink"
             return Bury(error[:ERROR_LIMIT], stream=streams[0])
         return self.prioritised(outcome)
 
     def prioritised(self, outcome: Complete) -> Complete:
-        if self.priority is None or not (outcome.children or outcome.gathers):
+        if self.priority is None or not (outcome.children or outcome.gathers or outcome.comparisons):
             return outcome
         gathers = [
             msgspec.structs.replace(each, tasks=self._each(each.tasks), then=self._each([each.then])[0])
             for each in outcome.gathers
         ]
-        return msgspec.structs.replace(outcome, children=self._each(outcome.children), gathers=gathers)
+        comparisons = [msgspec.structs.replace(each, then=self._each([each.then])[0]) for each in outcome.comparisons]
+        return msgspec.structs.replace(
+            outcome, children=self._each(outcome.children), gathers=gathers, comparisons=comparisons
+        )
 
     def _each(self, tasks: list[NewTask]) -> list[NewTask]:
-        return [msgspec.structs.replace(task, priority=self.priority) for task in tasks]
+        return tasks if self.priority is None else [task.prioritised(self.priority) for task in tasks]
 
 
 class Stuck:
@@ -69,13 +75,19 @@ class Stuck:
 class Outlet:
     """Used by the store's thread alone.
 
-    parts: names of the parts of accounts, by their numbers, under which they have records of their own. serving: runs
+    parts: names of the parts of accounts, by their numbers, under which they have records of their own. expected: see
+    `Frontier.expected`; without it, no sweep is held back. serving: runs
     whose sinks take records, so that their tasks may be leased. fell_out, came_back: runs that have left
     and joined these since they were last emptied. replaced: sinks whose files are gone, as the last `deliver` found;
     nothing of their runs goes on until `swap` brings another one.
     """
 
-    def __init__(self, parts: Mapping[int, str] | None = None) -> None:
+    def __init__(
+        self,
+        parts: Mapping[int, str] | None = None,
+        expected: Callable[[int, int, str], Expected | None] | None = None,
+    ) -> None:
+        self._expected = expected
         self._parts = {} if parts is None else parts
         self._sinks: Counter[Sink] = Counter()  # runs that go into each
         self.replaced: list[Sink] = []
@@ -204,20 +216,55 @@ class Outlet:
         self, sink: Sink, parcel: list[Settled], now: float, instead: dict[int, Settled | None], mark: Mark | None
     ) -> dict[tuple[int, str], Totals]:
         """What a sink can never take becomes a dead letter, alone."""
+        guards = {settled.task.seq: guard for settled in parcel if (guard := self._guard(settled))}
+        deliveries = [self._delivery(settled, guards.get(settled.task.seq, ())) for settled in parcel]
         try:
-            totals = sink.write([self._delivery(settled) for settled in parcel], now, mark)
+            totals = sink.write(deliveries, now, mark)
         except Refused:
             totals = {}
-            for settled in parcel:
+            for settled, delivery in zip(parcel, deliveries, strict=True):
                 try:
-                    totals |= sink.write([self._delivery(settled)], now, mark)
+                    totals |= sink.write([delivery], now, mark)
                 except Refused as error:
-                    bury = Bury(str(error)[:ERROR_LIMIT], stream=_streams(settled.outcome)[0])
-                    instead[settled.task.seq] = msgspec.structs.replace(settled, outcome=bury)
-        self.records += sum(_records(settled) for settled in parcel if settled.task.seq not in instead)
+                    instead[settled.task.seq] = _buried(settled, error)
+        for settled in parcel:
+            outcome, seq = settled.outcome, settled.task.seq
+            if not isinstance(outcome, Complete) or seq in instead:
+                continue
+            try:
+                if seq in guards:
+                    delivery = msgspec.structs.replace(self._delivery(settled), batches=[], skipped=[])
+                    counted, swept = sweep(sink, delivery, guards[seq], totals, now, mark)
+                    totals |= swept
+                    outcome = msgspec.structs.replace(outcome, counted=counted)
+                if outcome.comparisons:
+                    outcome = self._compared(sink, settled, outcome)
+            except Refused as error:
+                instead[seq] = _buried(settled, error)
+            else:
+                if outcome is not settled.outcome:
+                    instead[seq] = msgspec.structs.replace(settled, outcome=outcome)
+        self.records += sum(_records(instead.get(settled.task.seq) or settled) for settled in parcel)
         return totals
 
-    def _delivery(self, settled: Settled) -> Delivery:
+    def _compared(self, sink: Sink, settled: Settled, outcome: Complete) -> Complete:
+        """With the tasks that follow where records are missing."""
+        delivery = self._delivery(settled)
+        missing = [(each, sink.missing(delivery, each.stream, each.prefix, each.after)) for each in outcome.comparisons]
+        children = [*outcome.children, *(each.following(keys) for each, keys in missing if keys)]
+        return msgspec.structs.replace(outcome, children=children, comparisons=[])
+
+    def _guard(self, settled: Settled) -> dict[str, Expected]:
+        """The streams of its sweeps of which something is expected."""
+        outcome = settled.outcome
+        if self._expected is None or not isinstance(outcome, Complete) or not outcome.sweeps:
+            return {}
+        streams = dict.fromkeys(stream for stream, _ in outcome.sweeps)
+        found = {stream: self._expected(settled.task.run, settled.account, stream) for stream in streams}
+        return {stream: each for stream, each in found.items() if each and (each.guarded or not each.alone)}
+
+    def _delivery(self, settled: Settled, without: Container[str] = ()) -> Delivery:
+        """without: streams whose sweeps are left out."""
         task, outcome = settled.task, settled.outcome
         assert isinstance(outcome, Complete)  # noqa: S101 - only those have records
         target = self.targets[task.run]
@@ -228,7 +275,7 @@ class Outlet:
             self._started[task.run],
             task.seq,
             outcome.batches,
-            outcome.sweeps,
+            [each for each in outcome.sweeps if each[0] not in without] if without else outcome.sweeps,
             outcome.skipped,
         )
 
@@ -259,7 +306,15 @@ class Outlet:
 
 
 def _is_for_sink(outcome: Outcome) -> bool:
-    return isinstance(outcome, Complete) and bool(outcome.batches or outcome.sweeps or outcome.skipped)
+    if not isinstance(outcome, Complete):
+        return False
+    return bool(outcome.batches or outcome.sweeps or outcome.skipped or outcome.comparisons)
+
+
+def _buried(settled: Settled, error: Refused) -> Settled:
+    """What no sink can take."""
+    bury = Bury(str(error)[:ERROR_LIMIT], stream=_streams(settled.outcome)[0])
+    return msgspec.structs.replace(settled, outcome=bury)
 
 
 def _streams(outcome: Outcome) -> list[str]:
@@ -269,6 +324,7 @@ def _streams(outcome: Outcome) -> list[str]:
     return [
         *(batch.stream for batch in outcome.batches),
         *(stream for stream, _ in outcome.sweeps),
+        *(each.stream for each in outcome.comparisons),
         *(skipped.stream for skipped in outcome.skipped),
     ]
 

@@ -79,7 +79,7 @@ class Store:
         self._inbox: SimpleQueue[Outcomes | Ask | Sleep | tuple[int, int] | None] = SimpleQueue()
         self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._failed = False
-        self._outlet, self._on_replaced = Outlet(parts), on_replaced
+        self._outlet, self._on_replaced = Outlet(parts, frontier.expected), on_replaced
         self._fenced: set[int] = set()  # runs that were abandoned while tasks of theirs were leased
         self._shelves = Shelves(frontier, clock, self._outlet.serving)
         self._blocked: dict[int, float] = {}

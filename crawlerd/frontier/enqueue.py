@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from crawlerd.frontier.change import Change
     from crawlerd.frontier.groups import Execute
     from crawlerd.frontier.names import Names
+    from crawlerd.frontier.parents import Parents
 
 
 class Enqueuer:
     """Used in the frontier's transactions. A number that was given out in one that is rolled back is not used again."""
 
-    def __init__(self, db: apsw.Connection, names: Names, execute: Execute) -> None:
-        self._db, self._names, self._execute = db, names, execute
+    def __init__(self, db: apsw.Connection, names: Names, parents: Parents, execute: Execute) -> None:
+        self._db, self._names, self._parents, self._execute = db, names, parents, execute
         self._next_seq: int = db.execute("SELECT value FROM next_seq").get
 
     def open(
@@ -55,26 +56,27 @@ class Enqueuer:
         out."""
         if not tasks:
             return
-        keys = [(run, self._key(run, account, task)) if task.unique else None for run, account, task, _ in tasks]
+        keys = [self._keys(run, account, task) for run, account, task, _ in tasks]
         before = {
             (run, key)
             for run, key in self._execute(
                 "SELECT j.value->>0, j.value->>1 FROM json_each(?) AS j "
                 "JOIN seen ON seen.run = j.value->>0 AND seen.key = unhex(j.value->>1)",
-                (key for key in keys if key),
+                (key for its in keys for key in its),
             )
         }
-        fresh = []
-        for (run, account, task, group), key in zip(tasks, keys, strict=True):
+        fresh: list[tuple[int, str]] = []
+        for (run, account, task, group), its in zip(self._chosen(tasks), keys, strict=True):
             if task.account:
                 account = self._account_for(change, run, account, task)
             bucket, kind = self._names.bucket(account, task.bucket), self._names.kind(task.kind)
-            repeated = key in before
+            repeated = not before.isdisjoint(its)
+            if its:
+                new = [key for key in its if key not in before]
+                before.update(new)
+                fresh += new
             if repeated and not task.sequential:
                 continue
-            if key and not repeated:
-                before.add(key)
-                fresh.append(key)
             if repeated:
                 change.bury(
                     Task(self._next_seq, bucket, task.priority, run, task.kind, 0, task.payload, group=group),
@@ -100,6 +102,26 @@ class Enqueuer:
             change.borrowed.append((run, account))
         return account
 
-    def _key(self, run: int, account: int, task: NewTask) -> str:
+    def _chosen(self, tasks: Sequence[tuple[int, int, NewTask, int]]) -> Sequence[tuple[int, int, NewTask, int]]:
+        """The tasks with what takes the place of those whose parents are new."""
+        if all(task.if_new is None for _, _, task, _ in tasks):
+            return tasks
+        places = [
+            (run, account, task.if_new.list, task.if_new.parent) if task.if_new else None
+            for run, account, task, _ in tasks
+        ]
+        known = self._parents.known(place for place in places if place)
+        return [
+            (run, account, task.if_new.task if task.if_new and place not in known else task, group)
+            for (run, account, task, group), place in zip(tasks, places, strict=True)
+        ]
+
+    def _keys(self, run: int, account: int, task: NewTask) -> tuple[tuple[int, str], ...]:
+        """What makes it the same as another of its run; nothing when it may be made twice."""
+        if task.if_new is None and not task.unique:
+            return ()
         number = self._names.account(account, task)
-        return task.key(0 if number == self._names.owner(run) else number)
+        of = 0 if number == self._names.owner(run) else number
+        if task.if_new is None:
+            return ((run, task.key(of)),)
+        return tuple({(run, form.key(of)): None for form in task.forms() if form.unique})

@@ -179,6 +179,28 @@ INVARIANTS = (
         "{:,} keys of unique tasks are kept for run {}, which does not exist",
         "SELECT count(*), run FROM seen WHERE run NOT IN (SELECT id FROM run) GROUP BY run",
     ),
+    Invariant(
+        "{:,} streams are {} run {}, which does not exist",
+        "SELECT count(*), 'read in full by', run FROM whole WHERE run NOT IN (SELECT id FROM run) GROUP BY run "
+        "UNION ALL SELECT count(*), 'doubted of', run FROM doubt WHERE run NOT IN (SELECT id FROM run) GROUP BY run",
+    ),
+    Invariant(
+        "{:,} streams are noted as read in full by run {}, which is {}",
+        "SELECT count(*), run, state FROM whole JOIN run ON run.id = run WHERE state IN ('completed', 'cancelled') "
+        "GROUP BY run",
+    ),
+    Invariant(
+        "{:,} parents are noted in scope {}, which does not exist",
+        "SELECT count(*), scope FROM parent WHERE scope NOT IN (SELECT id FROM scope) GROUP BY scope",
+    ),
+    Invariant(
+        "{:,} parents in scope {} are noted by a hash that is not 16 bytes long",
+        "SELECT count(*), scope FROM parent WHERE length(hash) <> 16 GROUP BY scope",
+    ),
+    Invariant(
+        "scope {} is of sink {}, which does not exist",
+        "SELECT id, sink FROM scope WHERE dropped = 0 AND sink > 0 AND sink NOT IN (SELECT id FROM sink)",
+    ),
 )
 
 

@@ -30,6 +30,11 @@ class Names:
         self._buckets: dict[tuple[int, str], int] = {}
         self._owners: dict[int, int] = {}
         self._borrowers: dict[int, set[int]] = {}
+        self.forget_scopes()
+
+    def forget_scopes(self) -> None:
+        """After some were dropped."""
+        self._scopes: dict[tuple[int, str], int] = {}
 
     def end_run(self, run: int) -> None:
         """Nothing of the run is asked for any more."""
@@ -84,6 +89,19 @@ class Names:
             if len(self._owners) >= CACHE:
                 self._owners.clear()
             number = self._owners[run] = self._db.execute("SELECT account FROM run WHERE id = ?", (run,)).get
+        return number
+
+    def scope(self, run: int, of: str) -> int:
+        """A list below parents, as the run's import reads it into its sink."""
+        number = self._scopes.get((run, of))
+        if number is None:
+            if len(self._scopes) >= CACHE:
+                self._scopes.clear()
+            number = self._scopes[run, of] = self._db.execute(
+                "INSERT INTO scope(import, sink, list) SELECT import, sink, ?2 FROM run WHERE id = ?1 "
+                "ON CONFLICT (import, sink, list) WHERE dropped = 0 DO UPDATE SET list = excluded.list RETURNING id",
+                (run, of),
+            ).get
         return number
 
     def borrows(self, run: int, account: int) -> bool:

@@ -36,10 +36,20 @@ class StreamReport(msgspec.Struct, frozen=True):
     note: str | None = None
 
 
+class Doubt(msgspec.Struct, frozen=True):
+    """A stream that a full run has seen less than half of what the last one saw of."""
+
+    account: str
+    stream: str
+    seen: int
+    before: int
+
+
 class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
     """One run. started_at, ended_at: Unix seconds. ready includes the tasks that are leased at this moment; waiting are
-    those that follow a group of others. complete: it has ended, and nothing is dead, denied or skipped. why: the
-    reason of one that is full though nobody asked for that. ended_why: the reason of one that was cancelled."""
+    those that follow a group of others. full: it reads all there is. full_reason: why, where nobody asked for that; or,
+    when only some streams are read in full, which and why. complete: it has ended, and nothing is dead, denied, skipped
+    or doubted. ended_reason: why it was cancelled."""
 
     id: int
     import_name: str
@@ -57,8 +67,9 @@ class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
     throttled: int
     records: int
     complete: bool
-    why: str | None
-    ended_why: str | None
+    full_reason: str | None = None
+    ended_reason: str | None = None
+    doubts: list[Doubt] = []
 
 
 class AccountReport(msgspec.Struct, frozen=True):
@@ -104,8 +115,11 @@ _RUN = """
 SELECT run.id, run.import, account.name, run."full", run.state, run.started_at, run.ended_at,
        run.open - run.delayed - run.waiting, run.delayed, run.waiting, run.done, run.dead, run.retried, run.throttled,
        run.records,
-       run.state = 'completed' AND NOT EXISTS (SELECT 1 FROM tally WHERE tally.run = run.id AND skipped > 0),
-       run.why, run.ended_why
+       run.state = 'completed' AND NOT EXISTS (SELECT 1 FROM tally WHERE tally.run = run.id AND skipped > 0)
+       AND NOT EXISTS (SELECT 1 FROM doubt WHERE doubt.run = run.id),
+       run.why, run.ended_why,
+       (SELECT json_group_array(json_array(account.name, stream, seen, before) ORDER BY account.name, stream)
+        FROM doubt JOIN account ON account.id = doubt.account WHERE doubt.run = run.id)
 FROM run JOIN account ON account.id = run.account
 """
 _DEAD = """
@@ -135,7 +149,7 @@ class FrontierReader:
             return list(self._db.execute(statement, bindings))
 
     def status(self) -> Status:
-        runs = [_struct(RunReport, row) for row in self._rows(f"{_RUN} ORDER BY run.id DESC LIMIT ?", SHOWN_RUNS)]
+        runs = [_run(row) for row in self._rows(f"{_RUN} ORDER BY run.id DESC LIMIT ?", SHOWN_RUNS)]
         ready, delayed, waiting, dead = self.totals()
         accounts = [
             AccountReport(*row)
@@ -159,7 +173,7 @@ class FrontierReader:
         """By number, each once."""
         listed = msgspec.json.encode(list(numbers)).decode()
         rows = self._rows(f"{_RUN} JOIN json_each(?) ON value = run.id ORDER BY run.id", listed)
-        return [_struct(RunReport, row) for row in rows]
+        return [_run(row) for row in rows]
 
     def run(self, number: int) -> RunReport:
         return self.runs([number])[0]
@@ -230,6 +244,11 @@ def _note(marked: int, unmarked: int, why: str | None) -> str | None:
     if marked:
         return f"the time of change cannot be read in {unmarked:,} record{'s' * (unmarked != 1)}: {why}"
     return f"no mark: read in full each time, because the time of change cannot be read in any record: {why}"
+
+
+def _run(row: Sequence[Any]) -> RunReport:
+    *facts, doubts = row
+    return _struct(RunReport, (*facts, [_struct(Doubt, each) for each in msgspec.json.decode(doubts)]))
 
 
 def _struct(kind: type[Shape], row: Sequence[Any]) -> Shape:

@@ -212,6 +212,46 @@ ALTER TABLE synced RENAME TO cursor;
 ALTER TABLE tally ADD COLUMN marked INTEGER NOT NULL DEFAULT 0;    -- the next run can ask for changes only
 ALTER TABLE tally ADD COLUMN unmarked INTEGER NOT NULL DEFAULT 0;  -- records with no time that could be read
 ALTER TABLE tally ADD COLUMN unmarked_reason TEXT;
+CREATE TABLE scope(                                    -- a list below parents, as an import has read it into a sink
+    id INTEGER PRIMARY KEY,
+    import TEXT NOT NULL,
+    sink INTEGER NOT NULL,
+    list TEXT NOT NULL,
+    dropped INTEGER NOT NULL DEFAULT 0                 -- 1: nothing of it counts any more, and it goes, in slices
+) STRICT;
+CREATE UNIQUE INDEX scope_list ON scope(import, sink, list) WHERE dropped = 0;
+CREATE INDEX scope_dropped ON scope(id) WHERE dropped = 1;
+CREATE TABLE parent(                                   -- parents whose list was read to its end, by their hash
+    scope INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (scope, hash)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE run ADD COLUMN shrink INTEGER NOT NULL DEFAULT 0;      -- however little it sees is not doubted
+CREATE TABLE whole(                                    -- streams that a run reads in full, until it has ended clean
+    run INTEGER NOT NULL,
+    account INTEGER NOT NULL,
+    stream TEXT NOT NULL,
+    seen INTEGER,                                      -- records, when a sweep last counted them
+    held INTEGER NOT NULL,                             -- 1: a sweep was held back
+    PRIMARY KEY (run, account, stream)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE last_full(                                -- what the last full run has seen
+    import TEXT NOT NULL,
+    sink INTEGER NOT NULL,
+    account INTEGER NOT NULL,
+    stream TEXT NOT NULL,
+    seen INTEGER NOT NULL,                             -- records, of the last run that was not doubted
+    doubted INTEGER,                                   -- records, of the last run if it was
+    PRIMARY KEY (import, sink, account, stream)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE doubt(                                    -- what the report of a run says is doubted
+    run INTEGER NOT NULL,
+    account INTEGER NOT NULL,
+    stream TEXT NOT NULL,
+    seen INTEGER NOT NULL,
+    before INTEGER NOT NULL,
+    PRIMARY KEY (run, account, stream)
+) STRICT, WITHOUT ROWID;
 """,
 ]
 

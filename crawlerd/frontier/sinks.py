@@ -111,8 +111,9 @@ class Sinks:
 
     def forget(self, sink: int, now: float, why: str) -> list[int]:
         """Drops what was believed of a sink. Returns the runs that were under way into it, which are abandoned."""
-        for table in ("cursor",):
+        for table in ("cursor", "last_full"):
             self._db.execute(f"DELETE FROM {table} WHERE sink = ?", (sink,))  # noqa: S608 - our own names
+        self._db.execute("UPDATE scope SET dropped = 1 WHERE sink = ? AND dropped = 0", (sink,))
         self._db.execute("DELETE FROM staged WHERE run IN (SELECT id FROM run WHERE sink = ?)", (sink,))
         rows = self._rows("SELECT id FROM run WHERE state = 'running' AND sink = ?", sink)
         # Dead letters of ended runs come again with the next one; retried, their run would call itself complete.
@@ -134,6 +135,7 @@ class Sinks:
                 (now, why, run),
             )
             self._db.execute("DELETE FROM staged WHERE run = ?", (run,))
+            self._db.execute("DELETE FROM whole WHERE run = ?", (run,))
         return runs
 
     def news(self, import_name: str, sink: int) -> str | None:

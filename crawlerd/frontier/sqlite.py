@@ -9,16 +9,18 @@ import msgspec
 
 from crawlerd.core.errors import FrontierError, FrontierRefused
 from crawlerd.core.outcome import DONE, Complete
-from crawlerd.core.task import Task
 from crawlerd.frontier import groups
 from crawlerd.frontier.change import Change
-from crawlerd.frontier.contract import Bucket, Committed, Run, StartedRun
+from crawlerd.frontier.contract import Committed, Run, StartedRun
+from crawlerd.frontier.doubts import Doubts
 from crawlerd.frontier.enqueue import Enqueuer
 from crawlerd.frontier.names import Names
+from crawlerd.frontier.parents import Parents
 from crawlerd.frontier.quota import QuotaRows
 from crawlerd.frontier.removal import Removal
 from crawlerd.frontier.schema import FILE_NAME, MARK_NAME, connect, storage_errors, transaction
 from crawlerd.frontier.sinks import Attached, Sinks
+from crawlerd.frontier.waiting import Waiting
 from crawlerd.frontier.write import end_runs, write
 from crawlerd.sink import Mark
 
@@ -26,16 +28,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from crawlerd.core.doubt import Expected
     from crawlerd.core.task import NewGather, NewTask
     from crawlerd.frontier.contract import Settled
+    from crawlerd.frontier.parents import Place
     from crawlerd.sink import SinkState, Totals
 
-_tasks = msgspec.json.Decoder(list[Task]).decode
 MAX_DELAY = 86_400.0  # seconds; a due time further off than this means that the clock was set back
 PURGE_ROWS = 2_000  # rows of an ended run's `seen` that one commit drops, so that none stalls
 
 
-class Frontier:
+class Frontier(Waiting):
     """The only writer of the frontier database; used by one thread. Call with the state lock held.
 
     Every method that changes something is one durable transaction. Raises StorageFailed when the disk is full or
@@ -43,12 +46,14 @@ class Frontier:
     """
 
     def __init__(self, state_dir: Path, *, now: float) -> None:
-        self.path = state_dir / FILE_NAME
-        self._db = connect(self.path, mark=state_dir / MARK_NAME)
+        path = state_dir / FILE_NAME
+        super().__init__(connect(path, mark=state_dir / MARK_NAME), path)
         self.quota_rows = QuotaRows(self._db)
         with storage_errors(self.path, self._db):
             self._names = Names(self._db)
-            self._enqueuer = Enqueuer(self._db, self._names, self._execute)
+            self._parents = Parents(self._db, self._names, self._execute)
+            self._doubts = Doubts(self._db, self._execute)
+            self._enqueuer = Enqueuer(self._db, self._names, self._parents, self._execute)
             self._sinks = Sinks(self._db)
             self._removal = Removal(self._db, self.accounts)
         self._inode = self.path.stat().st_ino
@@ -75,10 +80,6 @@ class Frontier:
             self._names.forget()
             self._removal.rolled_back()
             raise
-
-    def _read(self, statement: str, *bindings: object) -> list[Any]:
-        with storage_errors(self.path, self._db):
-            return list(self._db.execute(statement, bindings))
 
     def close(self) -> None:
         """Checkpoints and closes; a crash instead loses nothing."""
@@ -142,15 +143,19 @@ class Frontier:
         now: float,
         sink: int = 0,
         why: str | None = None,
+        streams: Sequence[str] = (),
+        whole: Sequence[str] = (),
+        shrink: bool = False,
     ) -> StartedRun:
         """A new run with its first tasks and groups; without any it has ended at once. sink: see `attach`. why: why it
-        is full, where nobody asked for that."""
+        is full, where nobody asked for that. streams, whole, shrink: see `Doubts.begin`."""
         with self._transaction():
             run: int = self._db.execute(
                 'INSERT INTO run(import, account, "full", state, started_at, sink, why) VALUES (?, ?, ?, ?, ?, ?, ?) '
                 "RETURNING id",
                 (import_name, account, full, "running", now, sink, why),
             ).get
+            self._doubts.begin(run, streams, whole, shrink=shrink)
             change = Change(now)
             change.runs[run].open = 0
             members = self._enqueuer.open(change, [(run, account, gather, 0) for gather in gathers])
@@ -192,6 +197,25 @@ class Frontier:
         """The import's published cursors for a sink, by stream."""
         return dict(self._read("SELECT stream, value FROM cursor WHERE import = ? AND sink = ?", import_name, sink))
 
+    # doubts
+
+    def doubted(self, import_name: str, sink: int) -> set[str]:
+        """See `Doubts.standing`."""
+        with storage_errors(self.path, self._db):
+            return self._doubts.standing(import_name, sink)
+
+    def expected(self, run: int, account: int, stream: str) -> Expected | None:
+        """See `Doubts.expected`."""
+        with storage_errors(self.path, self._db):
+            return self._doubts.expected(run, account, stream)
+
+    def let_shrink(self, runs: Sequence[int]) -> None:
+        """However little these runs see from now on is accepted."""
+        with self._transaction():
+            self._execute(
+                "UPDATE run SET shrink = 1 WHERE id IN (SELECT value->>0 FROM json_each(?))", ((run,) for run in runs)
+            )
+
     # sinks; see `crawlerd.frontier.sinks`
 
     @property
@@ -220,6 +244,7 @@ class Frontier:
             return self._sinks.news(import_name, sink)
 
     def _abandoning(self, attached: Attached) -> Attached:
+        self._parents.find()
         if attached.news or attached.abandoned:
             self._removal.find()
             self._purging += attached.abandoned
@@ -228,56 +253,7 @@ class Frontier:
     @property
     def chores(self) -> bool:
         """There are rows of ended runs that commits remove, some with each."""
-        return bool(self._removal or self._purging)
-
-    # reading tasks
-
-    def ready_buckets(self, account: int | None) -> list[Bucket]:
-        """The account's buckets that have ready tasks, or all such."""
-        rows = "SELECT id, account, name, blocked_until FROM bucket WHERE ready > 0"
-        if account is None:
-            return [Bucket(*row) for row in self._read(rows)]
-        return [Bucket(*row) for row in self._read(f"{rows} AND account = ?", account)]
-
-    def sleeping_buckets(self, after: tuple[float, int], now: float, count: int) -> list[Bucket]:
-        """Up to `count` buckets with ready tasks that may be leased from now, behind (blocked_until, id)."""
-        return [
-            Bucket(*row)
-            for row in self._read(
-                "SELECT id, account, name, blocked_until FROM bucket WHERE ready > 0 "
-                "AND (blocked_until, id) > (?, ?) AND blocked_until <= ? ORDER BY blocked_until, id LIMIT ?",
-                *after,
-                now,
-                count,
-            )
-        ]
-
-    def next_unblocked(self, now: float) -> float | None:
-        """When the first of the blocked buckets with ready tasks may be leased from again, in Unix seconds."""
-        until: float | None = self._read(
-            "SELECT min(blocked_until) FROM bucket WHERE ready > 0 AND blocked_until > ?", now
-        )[0][0]
-        return until
-
-    def bucket(self, number: int) -> Bucket:
-        return Bucket(*self._read("SELECT id, account, name, blocked_until FROM bucket WHERE id = ?", number)[0])
-
-    def heads(self, bucket: int, after: tuple[int, int], count: int) -> list[Task]:
-        """The bucket's next `count` ready tasks behind the key (priority, seq)."""
-        (text,) = self._read(  # one row, for with each row the interpreter's lock is given up and fought for again
-            "SELECT json_group_array(json_array("
-            "seq, bucket, priority, run, (SELECT name FROM kind WHERE id = kind), attempt, payload, crashes, grp)) "
-            "FROM (SELECT * FROM ready WHERE bucket = ? AND (priority, seq) > (?, ?) ORDER BY priority, seq LIMIT ?)",
-            bucket,
-            *after,
-            count,
-        )[0]
-        return _tasks(text)
-
-    def next_due(self) -> float | None:
-        """When the first delayed task is due, in Unix seconds."""
-        due: float | None = self._read("SELECT min(due_at) FROM delayed")[0][0]
-        return due
+        return bool(self._removal or self._purging or self._parents)
 
     # changing tasks
 
@@ -303,6 +279,8 @@ class Frontier:
         change = Change(now, blocked=blocked or {}, learned=learned or {}, totals=totals or {})
         children: list[tuple[int, int, NewTask, int]] = []
         gathers: list[tuple[int, int, NewGather, int]] = []
+        parents: list[tuple[Place, bool]] = []
+        counted: list[tuple[int, int, str, int, bool]] = []
         for settled in group:
             task, outcome = settled.task, settled.outcome
             if outcome is DONE and not task.group:  # the many from which nothing comes, at half the cost
@@ -314,10 +292,16 @@ class Frontier:
                     children += [(task.run, settled.account, child, task.group) for child in outcome.children]
                 if outcome.gathers:
                     gathers += [(task.run, settled.account, gather, task.group) for gather in outcome.gathers]
+                if outcome.parents:
+                    parents += [((task.run, settled.account, of, hash), whole) for of, hash, whole in outcome.parents]
+                if outcome.counted:
+                    counted += [(task.run, settled.account, *each) for each in outcome.counted]
             else:
                 change.settle(task, self._names.kind(task.kind), outcome)
         with self._transaction():
             self._remove(change)
+            self._parents.note(parents)
+            self._doubts.count(counted)
             if gathers:  # what others wait for goes first
                 children = self._enqueuer.open(change, gathers) + children
             self._enqueuer.add(change, children)
@@ -396,3 +380,4 @@ class Frontier:
             )
             if not self._db.changes():
                 self._purging.pop(0)
+        self._parents.purge()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import apsw
 import msgspec
 
-from crawlerd.sink import Batch, Delivery, Refused, Totals
+from crawlerd.sink import MISSING_KEYS, Batch, Delivery, Refused, Totals
 from crawlerd.sinks.database import CHANGE, Database, Tallies
 from crawlerd.source import STREAM_NAME
 
@@ -61,6 +61,9 @@ INSERT INTO _crawlerd_account VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET iden
 # ?4 and ?5 what keys begin with and what sorts behind those, ?6 when the run began.
 SWEPT = "account = ?1 AND id >= ?4 AND id < ?5 AND run <> ?3 AND imported_at < ?6 AND deleted_at IS NULL"
 _SWEEP = """UPDATE "{table}" SET imported_at = ?2, run = ?3, deleted_at = ?2, change = 'tombstoned' WHERE {swept}"""
+_MISSING = """SELECT id FROM "{table}" WHERE {swept} ORDER BY id LIMIT ?7"""
+_SEEN = """SELECT count(*) FROM "{table}"
+WHERE account = ? AND run = ? AND change IN ('new', 'changed', 'unchanged')"""
 _SPARE = """UPDATE "{table}" SET run = ?3, change = 'skipped'
 WHERE account = ?1 AND id = ?4 AND run <> ?3 AND deleted_at IS NULL"""
 
@@ -104,6 +107,32 @@ class RowSink:
                         problem = f"a record is too large for {self._database.path}: {error}"
                         raise Refused(problem, delivery.task) from None
                 return self._tallies.totals(deliveries)
+        except BaseException:
+            self._forget()
+            raise
+
+    def missing(self, delivery: Delivery, stream: str, prefix: str, after: str) -> list[str]:
+        """See `Sink.missing`."""
+        try:
+            with self._database.transaction():
+                statement = _MISSING.format(table=self._table(delivery, stream), swept=SWEPT)
+                stamp = Stamp(delivery.account, "", self._tallies.run(delivery))
+                first = max(prefix, f"{after}\0") if after else prefix
+                bounds = (*stamp, first, _behind(prefix), _text(delivery.started), MISSING_KEYS)
+                return [str(key) for (key,) in self._database.connection.execute(statement, bounds)]
+        except BaseException:
+            self._forget()
+            raise
+
+    def seen(self, delivery: Delivery, stream: str) -> int:
+        """See `Sink.seen`."""
+        try:
+            with self._database.transaction():
+                bindings = delivery.account, self._tallies.run(delivery)
+                seen: int = self._database.connection.execute(
+                    _SEEN.format(table=self._table(delivery, stream)), bindings
+                ).get
+                return seen
         except BaseException:
             self._forget()
             raise

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from crawlerd.core.outcome import Complete
+from crawlerd.core.outcome import Comparison, Complete
 from crawlerd.core.task import PART, NewTask
 from crawlerd.engine.attempt import UNSERIALISABLE, begin
-from crawlerd.source import Permanent
+from crawlerd.source import MISSING_KEYS, Permanent
 from crawlerd.testing.worker import said
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from crawlerd.source import RunPlan
     from crawlerd.testing.worker import Worker
 
@@ -57,10 +59,20 @@ class Item:
 
 class Crawl:
     """A run, as the frontier and a sink would see it. rows: what the sink has. killed: each task is performed twice;
-    what the first time has written stays in the sink, and no one else has heard of it."""
+    what the first time has written stays in the sink, and no one else has heard of it. parents: part of the account,
+    list and hash of those that were read to the list's end."""
 
-    def __init__(self, worker: Worker, plan: RunPlan, rows: Rows, *, killed: bool = False) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        plan: RunPlan,
+        rows: Rows,
+        parents: Iterable[tuple[str, str, str]] = (),
+        *,
+        killed: bool = False,
+    ) -> None:
         self.worker, self.rows, self.cursors = worker, rows, dict(plan.cursors)
+        self.parents = set(parents)
         self.asked: dict[str, Item] = {}  # the first task of each kind that has got an answer, and is done
         self._plan, self._killed = plan, killed
         self._written: Rows = {}
@@ -125,7 +137,15 @@ class Crawl:
                 self.worker.problem(f"{kind} {item.task.payload}: performed twice, it is not the same: {what}")
                 return None
             self._write(item, again)
-        return outcome
+        missing = [(each, self._missing(item, each)) for each in outcome.comparisons]
+        children = [*outcome.children, *(each.following(keys) for each, keys in missing if keys)]
+        return msgspec.structs.replace(outcome, children=children)
+
+    def _missing(self, item: Item, comparison: Comparison) -> list[str]:
+        """What a sink would say is missing."""
+        place = item.part, comparison.stream, comparison.prefix
+        keys = (each[2] for each in self.rows.keys() - self._written.keys() if _covers(place, each))
+        return sorted(key for key in keys if key > comparison.after)[:MISSING_KEYS]
 
     def _write(self, item: Item, outcome: Complete) -> None:
         for batch in outcome.batches:
@@ -153,6 +173,8 @@ class Crawl:
         self.cursors |= dict(outcome.cursors)
         for stream, value in outcome.greatest:
             self.cursors[stream] = max(self.cursors.get(stream, ""), value)
+        for of, parent, whole in outcome.parents:
+            (self.parents.add if whole else self.parents.discard)((item.part, of, parent))
         for child in outcome.children:
             self._add(child, item, item.group)
         for gather in outcome.gathers:
@@ -165,14 +187,17 @@ class Crawl:
 
     def _add(self, task: NewTask, before: Item, group: Group | None, *, always: bool = False) -> None:
         part = task.account.removeprefix(PART) if task.account else before.part
+        keys = {(part, form.key()) for form in task.forms()}
+        if task.if_new and (part, task.if_new.list, task.if_new.parent) not in self.parents:
+            task = task.if_new.task
         item = Item(task, part, before, group)
-        if item.key in self._known:
+        if not keys.isdisjoint(self._known):
             if task.unique and not task.sequential and not always:
                 return
             if (task.sequential and not always) or item.is_its_own_ancestor():
                 self.worker.problem(f"{task.kind}: paging comes back to where it was: {task.payload}")
                 return
-        self._known.add(item.key)
+        self._known |= keys
         if group is not None:
             group.open += 1
         self._queue.append(item)

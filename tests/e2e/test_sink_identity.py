@@ -182,9 +182,9 @@ def test_imports_that_share_a_sink_begin_again_together_and_their_tasks_go(
     assert len(here.select("SELECT id FROM big_items", path=here.sink_path)) == 30
     status = json.loads(here.run("status", "--json").stdout)
     (cancelled,) = [each for each in status["runs"] if each["state"] == "cancelled"]
-    assert "sinks.sink is another database" in cancelled["ended_why"]
+    assert "sinks.sink is another database" in cancelled["ended_reason"]
     (begun,) = [each for each in status["runs"] if each["import"] == "b" and each["state"] == "completed"]
-    assert "sinks.sink is another database" in begun["why"]
+    assert "sinks.sink is another database" in begun["full_reason"]
 
 
 @pytest.mark.parametrize("sink", SINKS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -83,7 +84,7 @@ def test_a_run_tells_what_it_has_done_to_each_stream(shelf: Installation) -> Non
         "skipped": 0, "dead": 0, "denied": False, "reason": None, "note": None,
     }  # fmt: skip
     put(shelf, a="1", b="2", e="1", d="!")
-    second = run(shelf)
+    second = run(shelf, code=3)
     assert not second["complete"]
     things = second["streams"]["things"]
     assert [things[key] for key in ("seen", "new", "changed", "unchanged", "tombstoned")] == [3, 1, 1, 1, 1]
@@ -101,6 +102,74 @@ def test_a_run_tells_what_it_has_done_to_each_stream(shelf: Installation) -> Non
     printed = shelf.run("import", "--full", "shelf")
     assert "things: 4 records, 4 seen, 0 new, 0 changed, 4 unchanged, 0 tombstoned (1 dead, denied: " in printed.stdout
     shelf.assert_conserved()
+
+
+def test_what_is_skipped_is_no_complete_import(shelf: Installation) -> None:
+    put(shelf, a="1", b="!")
+    done = shelf.run("import", "shelf")
+    assert done.code == 3
+    assert re.search(r"1 records, .* 0 dead, not complete", done.stdout)
+    assert "not complete: what was skipped or is doubted stands above" in done.stdout
+    report = shelf.run("import", "shelf", "--json")
+    assert (report.code, report.json["state"]) == (3, "not complete")
+    put(shelf, a="1", b="1")
+    done = shelf.run("import", "shelf")
+    assert done.code == 0
+    assert re.search(r" 0 dead, complete\n", done.stdout)
+
+
+def test_a_run_says_that_it_is_full_and_why(shelf: Installation) -> None:
+    put(shelf, a="1")
+    done = shelf.run("import", "shelf")
+    assert "  full: there is no sync point yet\n" in done.stdout
+    asked = run(shelf)
+    assert (asked["full"], asked["full_reason"]) == (True, None)
+    report = shelf.run("import", "shelf", "--json").json["imports"]["shelf"][0]
+    assert (report["full"], report["full_reason"]) == (True, "there is no sync point yet")
+
+
+def number(**more: str) -> dict[str, str]:
+    return {f"k{each:03}": "1" for each in range(100)} | more
+
+
+def test_a_full_run_that_sees_far_less_than_the_last_one_is_doubted_until_it_is_seen_again(shelf: Installation) -> None:
+    there = "SELECT count(*) FROM shelf_things WHERE deleted_at IS NULL"
+    everything = number()
+    few = dict(list(everything.items())[:30])
+    put(shelf, **everything)
+    assert run(shelf)["complete"]
+    put(shelf, **few)
+    doubted = run(shelf, code=3)
+    assert not doubted["complete"]
+    assert doubted["state"] == "completed"
+    assert doubted["doubts"] == [{"account": "shelf", "stream": "things", "seen": 30, "before": 100}]
+    assert doubted["streams"]["things"]["tombstoned"] == 0
+    assert shelf.select(there, path=shelf.sink_path) == [(100,)]
+    assert "in doubt: things of import shelf: 30 seen, before 100" in shelf.run("status").stdout
+    put(shelf, **everything)
+    assert run(shelf)["complete"]  # it was a mistake of the API
+    put(shelf, **few)
+    done = shelf.run("import", "shelf")
+    assert done.code == 3
+    assert "  things of shelf: in doubt: 30 seen, where the last full run had seen 100; " in done.stdout
+    accepted = run(shelf)
+    assert accepted["complete"]
+    assert accepted["streams"]["things"]["tombstoned"] == 70
+    assert shelf.select(there, path=shelf.sink_path) == [(30,)]
+    assert "doubt" not in shelf.run("status").stdout
+    shelf.assert_conserved()
+
+
+def test_a_shrinking_that_is_known_may_be_allowed(shelf: Installation) -> None:
+    put(shelf, **number())
+    run(shelf)
+    put(shelf, a="1")
+    assert run(shelf, code=3)["doubts"]
+    done = shelf.run("import", "shelf", "--allow-shrink", "--json")
+    assert done.code == 0
+    (report,) = done.json["imports"]["shelf"]
+    assert report["full_reason"] == "the last full run has left a doubt about things"
+    assert (report["doubts"], report["streams"]["things"]["tombstoned"]) == ([], 100)
 
 
 @pytest.mark.parametrize(

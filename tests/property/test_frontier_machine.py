@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -31,7 +32,7 @@ from crawlerd.core.outcome import (
     Retry,
     Skipped,
 )
-from crawlerd.core.task import NewGather, NewTask, Task
+from crawlerd.core.task import IfNew, NewGather, NewTask, Task, parent_hash
 from crawlerd.frontier.change import FEW, Counts
 from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.maintenance import check
@@ -46,7 +47,17 @@ BUCKETS = ("charges", "customers")
 START = 1_000_000.0
 MEMORY = "/dev/shm"  # noqa: S108 - a private directory in it; thousands of commits need not wait for a disk here
 
-NEW_TASK = st.builds(
+LISTS = ("orders", "lines")
+HASHES = tuple(map(parent_hash, "ab"))
+
+
+def below(kind: str, since: int, full: int, of: str, parent: str) -> NewTask:
+    """What reads the list of a parent; both forms may be what plain tasks are as well."""
+    forms = [NewTask(f"s.{kind}", BUCKETS[0], 5, f'{{"page":{page}}}', kind != "plain") for page in (since, full)]
+    return msgspec.structs.replace(forms[0], if_new=IfNew(of, parent, forms[1]))
+
+
+PLAIN_TASK = st.builds(
     lambda kind, bucket, priority, page, account: NewTask(
         f"s.{kind}", bucket, priority, f'{{"page":{page}}}', kind != "plain", kind == "sequential", account
     ),
@@ -56,6 +67,16 @@ NEW_TASK = st.builds(
     st.integers(0, 5),  # few, so that unique ones come twice
     st.sampled_from(["", "", *ACCOUNTS]),
 )
+BELOW = st.builds(
+    below,
+    st.sampled_from(["plain", "unique"]),
+    st.integers(0, 5),
+    st.integers(0, 5),
+    st.sampled_from(LISTS),
+    st.sampled_from(HASHES),
+)
+NEW_TASK = PLAIN_TASK | PLAIN_TASK | BELOW
+READ = st.lists(st.tuples(st.sampled_from(LISTS), st.sampled_from(HASHES), st.booleans()), max_size=2)
 NEW_TASKS = st.lists(NEW_TASK, min_size=1, max_size=4)
 GATHERS = st.lists(
     st.builds(NewGather, st.lists(NEW_TASK, max_size=3), NEW_TASK, st.sampled_from(["run", "fail"])), max_size=2
@@ -75,6 +96,7 @@ OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
         ),
         st.none(),
         st.just([]) | GATHERS,
+        parents=st.just([]) | READ,
     ),
     st.builds(Complete),
     st.builds(Retry, st.sampled_from([0.0, 1.0, 60.0]), st.just("reset")),
@@ -145,6 +167,7 @@ class FrontierMachine(RuleBasedStateMachine):
         self.borrowed: set[tuple[int, int]] = set()
         self.runs: dict[int, KnownRun] = {}
         self.cursors: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        self.parents: set[tuple[str, str, str, str]] = set()  # import, account, list, hash
         self.paused: dict[str, str] = {}
         self.blocked: dict[int, float] = {}
         self.next_seq = 1
@@ -237,6 +260,10 @@ class FrontierMachine(RuleBasedStateMachine):
             for settled in group
             if isinstance(settled.outcome, Complete)
         ]
+        for task, account, outcome in completed:
+            for of, parent, whole in outcome.parents:
+                place = self.runs[task.run].name, account, of, parent
+                (self.parents.add if whole else self.parents.discard)(place)
         members = [
             (task, account, gather.tasks, self.open(task.run, account, gather, task.group))
             for task, account, outcome in completed
@@ -467,6 +494,17 @@ class FrontierMachine(RuleBasedStateMachine):
         assert dict(self.rows("SELECT name, paused FROM account WHERE paused IS NOT NULL")) == self.paused
 
     @invariant()
+    def parents_are_remembered_by_the_import_that_has_read_them(self) -> None:
+        known = set()
+        for name, of, key in self.rows("SELECT import, list, lower(hex(hash)) FROM parent JOIN scope ON id = scope"):
+            known.add((name, of, key))
+        expected = set()
+        for name, account, of, key in self.parents:
+            other = f"{key}\0{self.accounts[account]}"
+            expected.add((name, of, key if account == IMPORTS[name] else parent_hash(other)))
+        assert known == expected
+
+    @invariant()
     def the_reader_says_so_too(self) -> None:
         reader = FrontierReader.open(self.folder)
         assert reader is not None
@@ -539,13 +577,15 @@ class FrontierMachine(RuleBasedStateMachine):
 
     def add(self, number: int, account: str, new: NewTask, group: int) -> int:
         """The seq that the task got, 0 for none."""
-        run, account = self.runs[number], new.account or account
-        key = new.key(0 if account == IMPORTS[run.name] else self.accounts[account])
-        repeated = new.unique and key in run.seen
+        run, asking, account = self.runs[number], account, new.account or account
+        of = 0 if account == IMPORTS[run.name] else self.accounts[account]
+        keys = {form.key(of) for form in new.forms() if form.unique}
+        repeated = bool(keys & run.seen)
+        run.seen |= keys
+        if new.if_new and (run.name, asking, new.if_new.list, new.if_new.parent) not in self.parents:
+            new = new.if_new.task
         if repeated and not new.sequential:
             return 0
-        if new.unique:
-            run.seen.add(key)
         known = self.known(number, account, new, "ready", group)
         task = known.task
         if repeated:

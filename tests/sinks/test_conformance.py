@@ -23,7 +23,7 @@ from crawlerd.core.account import AccountSpec, SinkSpec, SinkType
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import Task
 from crawlerd.engine.attempt import attempt
-from crawlerd.sink import Batch, Delivery, Mark, Refused, Sink, SinkReplaced, SinkState, Skipped, Totals
+from crawlerd.sink import MISSING_KEYS, Batch, Delivery, Mark, Refused, Sink, SinkReplaced, SinkState, Skipped, Totals
 from crawlerd.sinks import database_of, open_sink
 from crawlerd.source import Record, Source, TaskArgs
 
@@ -471,6 +471,90 @@ def test_a_sweep_spares_what_another_run_writes_meanwhile_and_what_was_set_aside
 
 def test_a_sweep_of_what_was_never_written_says_zero(sink: Sink) -> None:
     assert sink.write([delivery([], sweeps=[""])], 1.0) == {(1, "customers"): Totals()}
+
+
+def missing(sink: Sink, run: int, prefix: str = "", after: str = "", account: str = "acme") -> list[str]:
+    return sink.missing(delivery([], run=run, account=account), "customers", prefix, after)
+
+
+def test_what_a_run_has_not_written_is_missing_in_the_order_of_keys(
+    sink: Sink, contents: Callable[[], Contents]
+) -> None:
+    keys = ["b/2", "a", "b", "b/1", "c", "b/\U0010ffff", "b/\ue000", ""]
+    sink.write([delivery([(key, {"n": 1}) for key in keys]), delivery([("d", {}), ("e", {})], account="globex")], 1.5)
+    last = delivery([("a", {"n": 1}), ("c", None)], run=2, skipped=["b"])
+    sink.write([last], 2.5)
+    before = contents()
+    assert sink.missing(last, "customers", "", "") == ["", "b/1", "b/2", "b/\ue000", "b/\U0010ffff"]
+    assert missing(sink, 2, "b/") == ["b/1", "b/2", "b/\ue000", "b/\U0010ffff"]
+    assert missing(sink, 2, "b/", after="b/2") == missing(sink, 2, after="b/2") == ["b/\ue000", "b/\U0010ffff"]
+    assert missing(sink, 2, "b/", after="a") == missing(sink, 2, "b/")
+    assert missing(sink, 2, "x") == missing(sink, 2, after="c") == missing(sink, 2, account="nobody") == []
+    assert sink.missing(delivery([], run=2), "never_written", "", "") == []
+    assert contents() == before  # it tombstones nothing
+    sink.write([delivery([], run=2, sweeps=[""])], 3.0)
+    assert missing(sink, 2) == []
+
+
+def test_what_is_missing_is_told_up_to_a_limit_and_from_there_on(sink: Sink) -> None:
+    keys = [f"k{number:05}" for number in range(2 * MISSING_KEYS + 5)]
+    sink.write([delivery([(key, {}) for key in keys])], 1.5)
+    sink.write([delivery([("k00000", {})], run=2)], 2.5)
+    found: list[list[str]] = [missing(sink, 2)]
+    while len(found[-1]) == MISSING_KEYS:
+        found.append(missing(sink, 2, after=found[-1][-1]))
+    assert [len(each) for each in found] == [MISSING_KEYS, MISSING_KEYS, 4]
+    assert [key for each in found for key in each] == keys[1:]
+
+
+def test_what_another_run_has_written_meanwhile_is_not_missing(sink: Sink) -> None:
+    sink.write([delivery([("a", {}), ("b", {})])], 1.5)
+    sink.write([delivery([("a", {})], run=3)], 3.5)
+    assert missing(sink, 2) == ["b"]
+
+
+def test_what_is_missing_is_the_same_after_a_crash(kind: Kind, tmp_path: Path) -> None:
+    """Between the sink and the frontier: the delivery comes again, and the same question with it."""
+    with closing(kind.open(tmp_path)) as sink:
+        sink.write([delivery([("a", {}), ("b", {})])], 1.5)
+        sink.write([delivery([("a", {})], run=2)], 2.5)
+        assert missing(sink, 2) == ["b"]
+    with closing(kind.open(tmp_path)) as sink:
+        sink.write([delivery([("a", {})], run=2)], 3.5)
+        assert missing(sink, 2) == ["b"]
+
+
+@pytest.mark.parametrize("name", ["sqlite", "jsonl", "persist-queue"])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(parcels=st.lists(PARCELS, max_size=3), prefix=KEYS | st.just(""), after=KEYS | st.just(""))
+def test_a_sweep_tombstones_what_was_said_to_be_missing(
+    name: str, tmp_path_factory: pytest.TempPathFactory, parcels: list[list[Delivery]], prefix: str, after: str
+) -> None:
+    with closing(SINKS[name].open(directory := tmp_path_factory.mktemp("sink"))) as sink:
+        for number, parcel in enumerate(parcels, start=1):
+            its = [msgspec.structs.replace(each, run=number % 2, started=float(number)) for each in parcel]
+            sink.write(its, number + 0.5)
+        last = delivery([], run=9)
+        sink.write([last], 9.0)
+        told = sink.missing(last, "customers", prefix, "")
+        assert sink.missing(last, "customers", prefix, after) == [key for key in told if key > after or not after]
+        sink.ended(9)
+        before = there(SINKS[name].read(directory))
+        sink.write([delivery([], run=9, sweeps=[prefix])], 10.0)
+        sink.ended(9)
+        gone = before.keys() - there(SINKS[name].read(directory)).keys()
+        assert sorted(gone) == [("stripe_customers", "acme", key) for key in told]
+
+
+def test_what_a_run_has_seen_of_an_account_is_counted(sink: Sink) -> None:
+    sink.write([delivery([(key, {"n": 1}) for key in "abcde"])], 1.5)
+    mine = delivery([("a", {"n": 1}), ("b", {"n": 2}), ("c", None), ("f", {}), ("b", {"n": 2})], run=2, skipped=["d"])
+    others = delivery([(key, {}) for key in "xyz"], run=2, account="globex")
+    totals = sink.write([mine, others], 2.5)
+    assert sink.seen(mine, "customers") == 3
+    assert sink.seen(others, "customers") == 3
+    assert totals[2, "customers"].seen == 6
+    assert sink.seen(delivery([], run=3), "customers") == sink.seen(mine, "never_written") == 0
 
 
 def test_a_frontier_that_begins_anew_does_not_go_on_with_the_runs_of_the_last(kind: Kind, tmp_path: Path) -> None:

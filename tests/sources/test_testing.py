@@ -21,9 +21,11 @@ from crawlerd.demo.server import Fault, running
 from crawlerd.source import (
     Api,
     Cursor,
+    ForParent,
     Gather,
     Identity,
     Output,
+    ParentRead,
     Record,
     Response,
     RunPlan,
@@ -399,3 +401,75 @@ def test_aws() -> None:
         options = {"endpoint_url": proxy.url}
         found = check(aws_contacts, secret="AKID:key", streams=["alternate_contacts"], options=options)
     assert {key: row.get("EmailAddress") for key, row in found["alternate_contacts"].items()} == org.truth["contacts"]
+
+
+def test_what_a_later_run_does_not_find_is_asked_for_by_itself_and_by_its_keys_alone() -> None:
+    """A list that has lost most of its objects on the second run, though they live."""
+
+    @dataclass(frozen=True)
+    class Compare(TaskArgs, kind="shop.compare"):
+        after: str = ""
+
+    @dataclass(frozen=True)
+    class Lost(TaskArgs, kind="shop.lost"):
+        missing: tuple[str, ...] = ()
+
+    def lossy(wrong: bool) -> Source:
+        source = shop(right)
+        lost: list[tuple[str, ...]] = []
+
+        @source.starts
+        def first(plan: RunPlan) -> Iterator[Output]:
+            yield Gather([Page(20 if plan.cursors else 0)], Compare())
+
+        @source.handles(Compare, cost=0)
+        def compare(api: Api, args: Compare) -> Iterator[Output]:
+            yield Cursor("items", "1")
+            yield Sweep("items", "i1", otherwise=Lost(), after="i14")
+
+        @source.handles(Lost, cost=0)
+        def ask(api: Api, args: Lost) -> Iterator[Output]:
+            lost.append(args.missing)
+            yield from (Record("items", key, None) for key in args.missing if wrong)
+
+        found = check(source)
+        assert found == EVERYTHING
+        assert lost == [("i15", "i16", "i17", "i18", "i19")]
+        return source
+
+    lossy(wrong=False)
+    with pytest.raises(AssertionError, match="after the next run, 5 records are missing, such as items i15"):
+        lossy(wrong=True)
+
+
+def test_a_list_below_a_parent_is_read_in_full_until_it_was_read_to_its_end() -> None:
+    @dataclass(frozen=True)
+    class Below(TaskArgs, kind="shop.below"):
+        first: int
+        last: int
+
+    def by_shelves(whole: bool) -> tuple[Source, list[Below]]:
+        source = shop(right)
+        seen: list[Below] = []
+
+        @source.starts
+        def first(plan: RunPlan) -> Iterator[Output]:
+            for shelf in (0, 5, 10, 15, 20):
+                yield ForParent("shelves", str(shelf), since=Below(shelf, shelf), full=Below(shelf, shelf + 5))
+
+        @source.handles(Below, unique=True)
+        def below(api: Api, args: Below) -> Iterator[Output]:
+            seen.append(args)
+            page = api.get("/items", {"from": args.first})
+            yield from list(records(page))[: args.last - args.first]
+            yield ParentRead("shelves", str(args.first), whole=whole or args.first == 0)
+
+        return source, seen
+
+    source, seen = by_shelves(whole=True)
+    assert check(source) == EVERYTHING
+    assert seen[:5] == [Below(shelf, shelf + 5) for shelf in (0, 5, 10, 15, 20)]
+    assert seen[-5:] == [Below(shelf, shelf) for shelf in (0, 5, 10, 15, 20)]
+    source, seen = by_shelves(whole=False)
+    assert check(source) == EVERYTHING
+    assert seen[-5:] == [Below(0, 0), *(Below(shelf, shelf + 5) for shelf in (5, 10, 15, 20))]

@@ -10,8 +10,20 @@ import msgspec
 import pytest
 
 from crawlerd.core.account import AccountSpec
-from crawlerd.core.outcome import Batch, Bury, Complete, Defer, Outcome, Pause, Result, Retry, RetryPolicy, Skipped
-from crawlerd.core.task import NewGather, NewTask, Task
+from crawlerd.core.outcome import (
+    Batch,
+    Bury,
+    Comparison,
+    Complete,
+    Defer,
+    Outcome,
+    Pause,
+    Result,
+    Retry,
+    RetryPolicy,
+    Skipped,
+)
+from crawlerd.core.task import IfNew, NewGather, NewTask, Task, parent_hash
 from crawlerd.engine.attempt import attempt, begin
 from crawlerd.engine.wire import HEADER, Done, frame, from_worker
 from crawlerd.source import (
@@ -19,14 +31,17 @@ from crawlerd.source import (
     Cursor,
     Denied,
     ForAccount,
+    ForParent,
     Gather,
     Identity,
+    ParentRead,
     Permanent,
     Record,
     Response,
     RunPlan,
     Skip,
     Source,
+    Sweep,
     TaskArgs,
     Throttled,
     Transient,
@@ -200,6 +215,105 @@ def test_a_group_knows_three_ways_with_dead_letters() -> None:
         Gather([], Page(1), if_dead="stop")
 
 
+# lists below parents
+
+
+def test_a_list_below_a_parent_is_read_from_its_mark_or_in_full() -> None:
+    source = Source("shop")
+    source.handles(Page, sequential=True, bucket=lambda args: f"shelf {args.number}")(lambda api, args: iter(()))
+
+    @source.handles(Other)
+    def parents(api: Api, args: Other) -> Iterator[Any]:
+        yield ForParent("orders", "\u00fc 1", since=Page(1, "x"), full=Page(2))
+        yield Gather([ForParent("orders", "2", since=Page(3), full=Page(4))], then=Page(5))
+        yield ParentRead("orders", "\u00fc 1")
+        yield ParentRead("orders", "2", whole=False)
+
+    outcome = attempt(source, ACCOUNT, Shelf(), Task(1, 1, 5, 1, "shop.other", 0, "{}"), jitter=0.5)
+    message = from_worker.decode(frame(Done([Result(1, outcome)]))[HEADER.size :])
+    assert message == Done([Result(1, outcome)])
+    assert isinstance(outcome, Complete)
+    (child,), (gather,) = outcome.children, outcome.gathers
+    assert (child.payload, child.bucket, child.sequential) == ('{"number":1,"after":"x"}', "shelf 1", False)
+    full = NewTask("shop.pages", "shelf 2", 3, '{"number":2,"after":null}', unique=True)
+    assert child.if_new == IfNew("orders", "afd0cc660d7e85d5b50e2d7b6035ab03", full)
+    assert [form.payload[10] for form in gather.tasks[0].forms()] == ["3", "4"]
+    assert outcome.parents == [("orders", child.if_new.parent, True), ("orders", parent_hash("2"), False)]
+    hurried = child.prioritised(0)
+    assert [(form.priority, form.sequential) for form in hurried.forms()] == [(0, False)] * 2
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        ForParent("orders", "1", since=Page(1), full=Unhandled()),
+        ForParent(7, "1", since=Page(1), full=Page(2)),
+        ForParent("orders", 7, since=Page(1), full=Page(2)),
+        ForParent("orders", "1", since=ForAccount("client", Store("x")), full=Page(1)),
+        ParentRead("orders", None),
+        ParentRead(7, "1"),
+        ParentRead("orders", "\ud800"),
+    ],
+)
+def test_a_parent_that_cannot_be_told_is_a_mistake_of_the_handler(output: Any) -> None:
+    outcome = run(lambda api, args: iter([output]))
+    assert isinstance(outcome, Bury)
+    assert outcome.error.startswith("unexpected ")
+
+
+# sweeps
+
+
+@dataclass(frozen=True)
+class Lost(TaskArgs, kind="shop.lost"):
+    round: int
+    missing: tuple[str, ...] = ()
+    last: bool = True
+
+
+def test_a_sweep_tombstones_or_leads_to_a_task_that_is_told_what_is_missing() -> None:
+    source = Source("shop")
+    source.handles(Lost, sequential=True)(lambda api, args: iter(()))
+    source.handles(Other)(lambda api, args: iter(()))
+
+    @source.handles(Page)
+    def page(api: Api, args: Page) -> Iterator[Any]:
+        yield Sweep("names", "a")
+        yield Sweep("names", "b", otherwise=Lost(1), after="bc")
+        yield Sweep("prices", otherwise=Other())
+
+    task = Task(1, 1, 5, 1, "shop.pages", 0, '{"number":1}')
+    outcome = attempt(source, ACCOUNT, Shelf(), task, jitter=0.5)
+    assert isinstance(outcome, Complete)
+    message = from_worker.decode(frame(Done([Result(1, outcome)]))[HEADER.size :])
+    assert message == Done([Result(1, outcome)])
+    lost = NewTask("shop.lost", "lost", 3, '{"round":1,"missing":[],"last":true}', unique=True)
+    assert outcome.sweeps == [("names", "a")]
+    assert outcome.comparisons == [
+        Comparison("names", "b", "bc", lost, fills=True),
+        Comparison("prices", "", "", NewTask("shop.other", "other", 5, "{}"), fills=False),
+    ]
+    told = '{"round":1,"missing":["x","\u00fc"],"last":true}'
+    assert outcome.comparisons[0].following(["x", "\u00fc"]) == msgspec.structs.replace(lost, payload=told)
+    assert outcome.comparisons[1].following(["x"]) is outcome.comparisons[1].then
+
+
+@pytest.mark.parametrize(
+    ("output", "problem"),
+    [
+        (lambda: Sweep("names", otherwise=Unhandled()), "unexpected KeyError: 'shop.unhandled'"),
+        (lambda: Sweep("names", otherwise="x"), "unexpected TypeError: a Sweep's otherwise is TaskArgs, not str"),
+        (lambda: Sweep("Names", otherwise=Page(1)), "unexpected ValueError: 'Names' is not a stream name"),
+        (lambda: Sweep("names", otherwise=Page(1), after=1), "unexpected TypeError: "),
+        (lambda: Sweep("names", after="x"), "unexpected ValueError: a Sweep that tombstones takes no `after`"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_a_dead_letter_that_says_why(output: Callable[[], Any], problem: str) -> None:
+    outcome = run(lambda api, args: (output() for _ in range(1)))
+    assert isinstance(outcome, Bury)
+    assert outcome.error.startswith(problem)
+
+
 # what a run begins with
 
 
@@ -343,8 +457,8 @@ def test_what_is_no_output_is_a_mistake_of_the_handler(output: object) -> None:
     outcome = run(lambda api, args: iter([Record("names", "a", {}), output]))
     name = type(output).__name__
     assert outcome == Bury(
-        "unexpected TypeError: a handler yields Record, TaskArgs, ForAccount, ForPart, Gather, Cursor, Skip, "
-        f"Marks, Identity or Sweep, not {name}"
+        "unexpected TypeError: a handler yields Record, TaskArgs, ForAccount, ForPart, ForParent, ParentRead, Gather, "
+        f"Cursor, Skip, Marks, Identity or Sweep, not {name}"
     )
 
 

@@ -204,6 +204,21 @@ DAMAGE = [
     ),
     ("DELETE FROM borrowed", ["1 dead tasks of run 5 are in bucket 5, which is another account's"]),
     ("INSERT INTO borrowed VALUES (77, 1)", ["1 accounts are noted for run 77, which does not exist"]),
+    ("INSERT INTO whole VALUES (77, 1, 'pages', 0, 0)", ["1 streams are read in full by run 77, which does not exist"]),
+    ("INSERT INTO doubt VALUES (77, 1, 'pages', 0, 9)", ["1 streams are doubted of run 77, which does not exist"]),
+    (
+        "INSERT INTO whole VALUES (1, 1, 'pages', 0, 0)",
+        ["1 streams are noted as read in full by run 1, which is completed"],
+    ),
+    ("INSERT INTO parent VALUES (77, zeroblob(16))", ["1 parents are noted in scope 77, which does not exist"]),
+    (
+        "INSERT INTO scope VALUES (1, 'shop', 0, 'pages', 0); INSERT INTO parent VALUES (1, x'00'), (1, x'01')",
+        ["2 parents in scope 1 are noted by a hash that is not 16 bytes long"],
+    ),
+    (
+        "INSERT INTO scope VALUES (1, 'shop', 7, 'pages', 0), (2, 'shop', 7, 'pages', 1)",
+        ["scope 1 is of sink 7, which does not exist"],
+    ),
 ]
 
 

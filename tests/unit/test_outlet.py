@@ -6,8 +6,10 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from crawlerd.core.outcome import Batch, Bury, Complete, Outcome, Retry, Skipped
-from crawlerd.core.task import Task
+import msgspec
+
+from crawlerd.core.outcome import Batch, Bury, Comparison, Complete, Outcome, Retry, Skipped
+from crawlerd.core.task import NewTask, Task
 from crawlerd.engine.outlet import RETRY_SECONDS, Outlet, Target
 from crawlerd.frontier.contract import Settled
 from crawlerd.sink import Delivery, Mark, Refused, SinkError, SinkReplaced, SinkState, Totals
@@ -24,6 +26,7 @@ class Notes:
 
     error: str | None = None
     never: frozenset[int] = frozenset()
+    lost: list[str] = field(default_factory=list)
     tasks: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
     gone: bool = False
@@ -47,6 +50,14 @@ class Notes:
                 raise Refused(f"never {each.task}", each.task)
         self.tasks += [each.task for each in deliveries]
         return {(each.run, batch.stream): Totals(len(self.tasks)) for each in deliveries for batch in each.batches}
+
+    def missing(self, delivery: Delivery, stream: str, prefix: str, after: str) -> list[str]:
+        if self.error:
+            raise SinkError(self.error)
+        assert delivery.task in self.tasks  # it was written
+        if stream == "never":
+            raise Refused("never such a stream", delivery.task)
+        return [key for key in self.lost if key.startswith(prefix) and key > after]
 
     def ended(self, run: int) -> None:
         self.ends.append(run)
@@ -206,3 +217,75 @@ def test_a_sink_hears_of_the_end_of_a_run() -> None:
     out.end(1)
     assert notes.ends == [1]
     assert out.serving == set()
+
+
+COMPARED = Comparison("pages", "p", "p1", NewTask("shop.lost", "lost", 5, '{"missing":[],"n":1}'), fills=True)
+FOLLOWS = NewTask("shop.lost", "lost", 5, '{"missing":["p2","p3"],"n":1}')
+
+
+def test_a_task_follows_where_the_sink_misses_something() -> None:
+    notes = Notes(lost=["o", "p1", "p2", "p3"])
+    out = outlet(one=notes)
+    child = NewTask("shop.page", "page", 5, "{}")
+    nothing = msgspec.structs.replace(COMPARED, after="p3")
+    group, *_ = out.deliver(
+        [
+            done(1, 1, Complete([Batch("pages", 2, b"[]", [])], [child], comparisons=[COMPARED])),
+            done(2, 1, Complete(comparisons=[nothing, COMPARED])),
+            done(3, 1, Complete(comparisons=[nothing])),
+        ],
+        0.0,
+        0.0,
+    )
+    assert [settled.outcome for settled in group] == [
+        Complete([Batch("pages", 2, b"[]", [])], [child, FOLLOWS]),
+        Complete(children=[FOLLOWS]),
+        Complete(),
+    ]
+    assert out.records == 2
+
+
+def test_what_follows_a_comparison_has_the_priority_of_its_import() -> None:
+    out = Outlet()
+    out.serve(1, Target(Notes(lost=["p2", "p3"]), "shop", "acme", 1, "one"), 101.0)
+    group, *_ = out.deliver([done(1, 1, Complete(comparisons=[COMPARED]))], 0.0, 0.0)
+    assert group[0].outcome == Complete(children=[msgspec.structs.replace(FOLLOWS, priority=1)])
+
+
+def test_a_comparison_waits_for_its_sink_and_is_made_when_that_takes_records_again() -> None:
+    class Fails(Notes):
+        def write(
+            self, deliveries: list[Delivery], now: float, mark: Mark | None = None
+        ) -> dict[tuple[int, str], Totals]:
+            self.tasks += [each.task for each in deliveries]
+            return {}
+
+    broken = Fails(error="is locked", lost=["p2", "p3"])  # it takes records, and then cannot be read
+    out = outlet(broken=broken)
+    page = Complete([Batch("pages", 2, b"[]", [])], comparisons=[COMPARED])
+    assert out.deliver([done(1, 1, page)], 0.0, 0.0)[0] == []
+    assert out.stuck() == {1: "sinks.broken: is locked"}
+    assert out.records == 0
+    broken.error = None
+    group, *_ = out.deliver([], 0.0, RETRY_SECONDS)
+    assert [settled.outcome for settled in group] == [Complete(page.batches, [FOLLOWS])]
+    assert (broken.tasks, out.records) == ([1, 1], 2)
+
+
+def test_a_comparison_that_a_sink_refuses_is_buried_alone() -> None:
+    out = outlet(one=Notes(never=frozenset({1}), lost=["p2", "p3"]))
+    never = msgspec.structs.replace(COMPARED, stream="never")
+    outcomes = [Complete(comparisons=[COMPARED]), Complete(comparisons=[never]), Complete(comparisons=[COMPARED])]
+    group, *_ = out.deliver([done(number, 1, each) for number, each in enumerate(outcomes, start=1)], 0.0, 0.0)
+    assert [settled.outcome for settled in group] == [
+        Bury("never 1", stream="pages"),
+        Bury("never such a stream", stream="never"),
+        Complete(children=[FOLLOWS]),
+    ]
+
+
+def test_a_comparison_without_a_sink_is_a_dead_letter() -> None:
+    out = Outlet()
+    out.serve(1, Target(None, "shop", "acme"), 0.0)
+    group, *_ = out.deliver([done(1, 1, Complete(comparisons=[COMPARED]))], 0.0, 0.0)
+    assert group[0].outcome == Bury("it yields records of pages, but its import has no sink", stream="pages")

@@ -1,0 +1,49 @@
+"""Whether a new run is a full one, and why it is where nobody asked for that: pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from crawlerd.source import RunPlan
+
+NAMED = 5  # streams that a reason names, before they are only counted
+
+
+class Fullness(NamedTuple):
+    """full: of all streams. why: None where it was asked for. streams: those that are read in full."""
+
+    full: bool
+    why: str | None
+    streams: Sequence[str]
+
+
+def believed(cursors: Mapping[str, str], doubted: Collection[str], streams: Collection[str]) -> dict[str, str]:
+    """The sync points that a new run of these streams may begin from. Those of what is doubted do not count, nor those
+    that belong to no stream by their name, which is "<stream>" or "<stream>:…"."""
+    if not doubted:
+        return dict(cursors)
+    good = set(streams).difference(doubted)
+    return {name: value for name, value in cursors.items() if name.partition(":")[0] in good}
+
+
+def fullness(
+    plan: RunPlan, said: Sequence[tuple[str, Sequence[str]]], doubted: Collection[str], news: str | None
+) -> Fullness:
+    """said: reasons of the source, with the streams, none for all. news: why nothing is believed of the sink."""
+    if plan.full:
+        return Fullness(True, None, plan.streams)
+    reasons = [f"the last full run has left a doubt about {_named(sorted(doubted))}"] if doubted else []
+    reasons += [news] if news and not plan.cursors else []
+    reasons += [f"{_named(streams)}: {reason}" if streams else reason for reason, streams in said]
+    full = not plan.cursors or any(not streams for _, streams in said)
+    if full and not reasons:
+        reasons = ["there is no sync point yet"]
+    streams = plan.streams if full else [stream for _, streams in said for stream in streams]
+    return Fullness(full, "; ".join(reasons) or None, streams)
+
+
+def _named(streams: Sequence[str]) -> str:
+    return ", ".join(streams) if len(streams) <= NAMED else f"{len(streams)} streams"
