@@ -223,7 +223,7 @@ def memory(accounts: int) -> None:
 
 
 def _buckets() -> list[str]:
-    from crawlerd.sources.aws_org import aws_org
+    from crawlerd.sources.aws.organization import aws_org
 
     return list(aws_org.by_bucket)
 

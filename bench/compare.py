@@ -40,7 +40,7 @@ def note():
         json.dump({"main": spent(resource.RUSAGE_SELF), "workers": spent(resource.RUSAGE_CHILDREN)}, file)
 atexit.register(note)
 sys.argv[:2] = ["crawlerd"]
-from crawlerd.cli import main
+from crawlerd.cli.main import main
 main()
 """
 CONFIG = """

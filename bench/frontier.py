@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,6 +26,8 @@ from rig import CHUNK, HERE, Fsync, about, install_source, table
 from steady_source import Step, steady
 
 import crawlerd.engine.engine as engine_module
+from crawlerd.config.load import Settings
+from crawlerd.config.load import load as load_with
 from crawlerd.core.account import AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import Task
@@ -32,10 +35,12 @@ from crawlerd.engine.engine import Engine
 from crawlerd.engine.queues import Choice
 from crawlerd.engine.workbench import Workbench
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.reader import FrontierReader
-from crawlerd.frontier.sqlite import Frontier
+from crawlerd.frontier.sqlite.frontier import Frontier
+from crawlerd.frontier.sqlite.reader import FrontierReader
 from crawlerd.ratelimit.window import Stamp
-from crawlerd.settings import Settings, load
+from crawlerd.sources import registry
+
+load = partial(load_with, registry=registry)
 
 PROCESSES, THREADS = 2, 16
 STARTERS = 64  # imports that are asked for at once: one alone would wait for a commit of the running ones each time

@@ -55,10 +55,11 @@ COSTS = {"free": 0, "1 ms": 1000, "as the disk has it": None}
 
 def crawlerd_part(tasks: int) -> None:
     """In a process of its own, in a prepared directory: empties the queue and writes down what that took."""
+    from crawlerd.config.load import load as load_with
     from crawlerd.engine.engine import Engine
-    from crawlerd.settings import load
+    from crawlerd.sources import registry
 
-    settings = load(Path("crawlerd.toml"))
+    settings = load_with(Path("crawlerd.toml"), registry=registry)
     with Engine(settings) as engine:
         for name in settings.imports:
             engine.start_import(name)

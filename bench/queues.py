@@ -24,7 +24,7 @@ from rig import CHUNK, Fsync, about, table
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import NewTask
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.sqlite import Frontier
+from crawlerd.frontier.sqlite.frontier import Frontier
 
 PRIORITY = 5
 COSTS = {"free": 0, "1 ms": 1000, "as the disk has it": None}

@@ -18,8 +18,8 @@ import psutil
 
 from crawlerd.core.outcome import Complete
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.reader import FrontierReader
-from crawlerd.frontier.sqlite import Frontier
+from crawlerd.frontier.sqlite.frontier import Frontier
+from crawlerd.frontier.sqlite.reader import FrontierReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

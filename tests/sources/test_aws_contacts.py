@@ -12,7 +12,7 @@ from installation import until
 from crawlerd.clients.aws import AwsClient
 from crawlerd.core.account import AccountSpec
 from crawlerd.source import Denied, Identity, Output, Permanent, Record, TaskArgs
-from crawlerd.sources.aws_contacts import AlternateContact, ContactInformation, PrimaryEmail, aws_contacts
+from crawlerd.sources.aws.contacts import AlternateContact, ContactInformation, PrimaryEmail, aws_contacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

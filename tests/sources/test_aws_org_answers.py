@@ -11,9 +11,9 @@ from botocore.stub import Stubber
 from crawlerd.clients.aws import AwsClient
 from crawlerd.core.account import AccountSpec
 from crawlerd.source import Gather, Output, Record, RunPlan, TaskArgs, Transient
-from crawlerd.sources import aws_org as source
-from crawlerd.sources.aws_org import aws_org
-from crawlerd.sources.aws_tree import dot, text, trees
+from crawlerd.sources.aws import organization as source
+from crawlerd.sources.aws.organization import aws_org
+from crawlerd.sources.aws.tree import dot, text, trees
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from crawlerd.core.account import AccountSpec
 from crawlerd.core.errors import CrawlerdError, Denied, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.source import Cursor, ForAccount, Gather, Identity, Output, Record, RunPlan, Skip, Sweep, TaskArgs
 from crawlerd.sources.http import Delivery, Post
-from crawlerd.sources.mailchimp import Job, Lists, MailchimpImport, Members, Swept, Synced, mailchimp
+from crawlerd.sources.mailchimp.members import Job, Lists, MailchimpImport, Members, Swept, Synced, mailchimp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from mailchimp_api import Audience
 
 from crawlerd.source import Cursor, ForAccount, Gather, Record, RunPlan, Sweep
 from crawlerd.sources.http import Delivery, Post
-from crawlerd.sources.mailchimp import MailchimpImport, mailchimp
+from crawlerd.sources.mailchimp.members import MailchimpImport, mailchimp
 
 if TYPE_CHECKING:
     from datetime import datetime

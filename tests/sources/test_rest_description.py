@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
 
+from crawlerd.config.load import load as load_with
 from crawlerd.core.errors import ConfigurationError
-from crawlerd.settings import load
+from crawlerd.sources import registry
 from crawlerd.sources.rest import Options, describe, make
 from crawlerd.sources.rest.description import read
 from crawlerd.sources.rest.schema import schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+load = partial(load_with, registry=registry)
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "config/sources").glob("*.toml"))

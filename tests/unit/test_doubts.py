@@ -15,13 +15,13 @@ from crawlerd.core.doubt import FEWEST, Expected
 from crawlerd.core.outcome import Batch, Bury, Complete, Outcome, Skipped
 from crawlerd.core.task import NewTask
 from crawlerd.engine.fullness import Fullness, believed, fullness
-from crawlerd.engine.outlet import RETRY_SECONDS, Outlet, Target
+from crawlerd.engine.sink_writer import RETRY_SECONDS, Outlet, Target
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.maintenance import check
-from crawlerd.frontier.reader import Doubt, FrontierReader
-from crawlerd.frontier.sqlite import Frontier
+from crawlerd.frontier.sqlite.frontier import Frontier
+from crawlerd.frontier.sqlite.maintenance import check
+from crawlerd.frontier.sqlite.reader import Doubt, FrontierReader
 from crawlerd.sink import SinkState, StorageFailed, Totals
-from crawlerd.sinks.sqlite import SqliteSink
+from crawlerd.sinks.sqlite.sink import SqliteSink
 from crawlerd.source import Full, RunPlan, Source, TaskArgs
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from crawlerd.core.leniency import parsed
+from crawlerd.core.lenient_json import parsed
 from crawlerd.source import Permanent, Throttled, Transient, Unauthorized
 from crawlerd.sources.rest.expressions import look
 

@@ -18,9 +18,9 @@ from pydantic import (
     model_validator,
 )
 
+from crawlerd.config.problems import Table, instead, one_line, problem
 from crawlerd.core import notation
 from crawlerd.core.errors import ConfigurationError
-from crawlerd.core.problems import Table, instead, one_line, problem
 from crawlerd.source import STREAM_NAME
 from crawlerd.sources.rest import texts
 from crawlerd.sources.rest.expressions import Scalar, fields

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from crawlerd.core.problems import Table
+from crawlerd.config.problems import Table
 from crawlerd.core.urls import joined, of_header, on_host_of
 from crawlerd.source import Permanent
 from crawlerd.sources.rest.expressions import Scalar, checked_path, look
