@@ -17,7 +17,8 @@ from crawlerd.core.errors import FrontierRefused
 from crawlerd.core.outcome import Batch, Complete
 from crawlerd.core.task import NewTask
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.sqlite.frontier import Frontier, removal
+from crawlerd.frontier.sqlite import removal
+from crawlerd.frontier.sqlite.frontier import Frontier
 from crawlerd.frontier.sqlite.maintenance import check
 from crawlerd.frontier.sqlite.restore import restore
 from crawlerd.frontier.sqlite.schema import FILE_NAME

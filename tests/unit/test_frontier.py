@@ -13,8 +13,9 @@ from crawlerd.core.errors import FrontierError, FrontierTooNew
 from crawlerd.core.outcome import Batch, Bury, Complete, Crash, Defer, Outcome, Pause, Retry, Skipped
 from crawlerd.core.task import NewTask, Task
 from crawlerd.frontier.contract import Bucket, Run, Settled
-from crawlerd.frontier.sqlite.frontier import MAX_DELAY, Frontier, names
-from crawlerd.frontier.sqlite.frontier import frontier as sqlite
+from crawlerd.frontier.sqlite import frontier as sqlite
+from crawlerd.frontier.sqlite import names
+from crawlerd.frontier.sqlite.frontier import MAX_DELAY, Frontier
 from crawlerd.frontier.sqlite.schema import CACHE_KIB, FILE_NAME, MIGRATIONS, WAL_PAGES, connect
 from crawlerd.sink import Totals
 

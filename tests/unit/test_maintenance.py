@@ -17,7 +17,8 @@ from crawlerd.core.outcome import Batch, Bury, Complete, Outcome, Retry
 from crawlerd.core.task import NewGather, NewTask
 from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.lock import StateLock
-from crawlerd.frontier.sqlite.frontier import Frontier, maintenance
+from crawlerd.frontier.sqlite import maintenance
+from crawlerd.frontier.sqlite.frontier import Frontier
 from crawlerd.frontier.sqlite.maintenance import EXAMPLES, INVARIANTS, backup, check, vacuum
 from crawlerd.frontier.sqlite.schema import FILE_NAME, MARK_NAME, MIGRATIONS
 

@@ -11,7 +11,8 @@ import pytest
 from crawlerd.core.outcome import Bury, Complete, Retry
 from crawlerd.core.task import NewGather, NewTask
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.sqlite.frontier import Frontier, removal
+from crawlerd.frontier.sqlite import removal
+from crawlerd.frontier.sqlite.frontier import Frontier
 from crawlerd.frontier.sqlite.maintenance import check
 from crawlerd.frontier.sqlite.schema import FILE_NAME, MIGRATIONS
 from crawlerd.sink import SinkState
