@@ -394,6 +394,8 @@ def test_parts_of_an_account_are_counted_and_doubted_by_themselves(rig: Rig) -> 
         (False, {}, [], (), "new sink", Fullness(True, "new sink", ["a", "b"])),
         (False, {"a": "1"}, [], (), "new sink", Fullness(False, None, [])),
         (False, {"a": "1"}, [("too old", ["b"])], (), None, Fullness(False, "b: too old", ["b"])),
+        (False, {"a": "1"}, [("old", ["b"]), ("new", ["a"])], (), None, Fullness(True, "b: old; a: new", ["a", "b"])),
+        (False, {"a": "1"}, [("old", ["b", "a"])], (), None, Fullness(True, "old", ["a", "b"])),
         (False, {"a": "1"}, [("too old", [])], (), None, Fullness(True, "too old", ["a", "b"])),
         (
             False,
