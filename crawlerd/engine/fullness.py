@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import hashlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -45,6 +48,12 @@ def fullness(
         reasons = ["there is no sync point yet"]
     streams = plan.streams if full else list(named)
     return Fullness(full, "; ".join(reasons) or None, streams)
+
+
+def setup(*options: Any) -> str:
+    """A digest of what an import is told to read."""
+    plain = [msgspec.to_builtins(each, enc_hook=repr) for each in options]
+    return hashlib.blake2b(msgspec.json.encode(plain, order="deterministic"), digest_size=16).hexdigest()
 
 
 def _named(streams: Sequence[str]) -> str:
