@@ -14,6 +14,7 @@ import typer
 from crawlerd import __version__
 from crawlerd.exits import EXIT_FAILED, EXIT_USAGE, exit_codes, fail
 from crawlerd.frontier_commands import dead, frontier, status
+from crawlerd.sink_commands import sink
 from crawlerd.source_commands import new, source
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.add_typer(dead, name="dead")
 app.add_typer(frontier, name="frontier")
 app.add_typer(source, name="source")
+app.add_typer(sink, name="sink")
 app.add_typer(new, name="new")
 show = typer.Typer(help="What was imported.", no_args_is_help=True)
 app.add_typer(show, name="show")

@@ -80,6 +80,7 @@ def run(settings: Settings) -> None:
             raise
         try:
             log.info("pid %d; http://%s/metrics; %d imports", os.getpid(), admin.address, len(settings.imports))
+            engine.open_sinks()
             notify("READY=1")
             _serve(engine, wake, signals)
             notify("STOPPING=1")

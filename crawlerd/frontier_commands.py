@@ -88,6 +88,9 @@ def _print_status(found: Status) -> None:
         for run in found.runs[:20]
     ]
     _print_columns(rows)
+    for run in found.runs[:20]:
+        if run.ended_reason:
+            typer.echo(f"run {run.id} was cancelled: {run.ended_reason}")
     doubts = {run.import_name: run.doubts for run in reversed(found.runs)}  # of each import's newest run
     for name, each in doubts.items():
         for doubt in each:
@@ -247,6 +250,39 @@ def frontier_vacuum(context: typer.Context) -> None:
     with exit_codes():
         before, after = vacuum(_state_dir(context))
         typer.echo(f"{before / 1e6:,.1f} MB before, {after / 1e6:,.1f} MB after")
+
+
+@frontier.command(name="restore")
+def frontier_restore(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup, or another copy of a frontier.")],
+) -> None:
+    """Put a copy of FILE in the frontier's place; not while a daemon runs.
+
+    What was done after FILE was made is done again; records reach the sinks once all the same. What quotas were
+    charged since is forgotten.
+    """
+    from crawlerd.frontier.restore import restore
+
+    with exit_codes():
+        aside = restore(_state_dir(context), file)
+        typer.echo(f"restored from {file}" + (f"; what was there is {aside} now" if aside else ""))
+
+
+@frontier.command(name="new")
+def frontier_new(
+    context: typer.Context,
+    force: Annotated[bool, typer.Option("--force", help="Also when there is a usable one.")] = False,
+) -> None:
+    """Let the next start begin with an empty frontier; not while a daemon runs.
+
+    What was imported stays in the sinks; the next run of each import is a full one.
+    """
+    from crawlerd.frontier.restore import begin_new
+
+    with exit_codes():
+        aside = begin_new(_state_dir(context), force=force)
+        typer.echo("the next start begins a new frontier" + (f"; what was there is {aside} now" if aside else ""))
 
 
 @frontier.command(name="backup")

@@ -58,6 +58,22 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True)
+class Marks:
+    """How many records of a page have a time (or number) by which the next run can ask for changes only, so that the
+    run's report can say why a stream is read in full each time. Nothing is set aside for the lack of one.
+
+    read, unread: records with one that can be read, and without. why: of one that has none. kept: the stream has a
+    cursor of an earlier run, from which it goes on.
+    """
+
+    stream: str
+    read: int
+    unread: int
+    why: str = ""
+    kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Who the credentials belong to; another value than the account's first one pauses the account."""
 
@@ -176,5 +192,18 @@ class Sweep:
             raise ValueError("a Sweep that tombstones takes no `after`")
 
 
-Output = Record | TaskArgs | Cursor | Identity | Skip | ForAccount | ForPart | ForParent | ParentRead | Gather | Sweep
+Output = (
+    Record
+    | TaskArgs
+    | Cursor
+    | Marks
+    | Identity
+    | Skip
+    | ForAccount
+    | ForPart
+    | ForParent
+    | ParentRead
+    | Gather
+    | Sweep
+)
 FirstOutput = TaskArgs | ForAccount | ForPart | ForParent | Gather | Full

@@ -299,6 +299,7 @@ def print_report(report: dict[str, Any], console: Console, *, streams: bool = Tr
                 notes = [f"{facts[key]:,} {key}" for key in ("skipped", "dead") if facts[key]]
                 notes += ["denied"] if facts["denied"] else []
                 tail = f" ({', '.join(notes)}: {facts['reason']})" if notes else ""
+                tail += f"; {facts['note']}" if facts["note"] else ""
                 done = ", ".join(f"{facts[key]:,} {key}" for key in COUNTS)
                 repeats = facts["records"] - facts["seen"] - facts["tombstoned"]
                 if repeats > facts["seen"]:

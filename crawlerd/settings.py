@@ -85,7 +85,9 @@ def _load(document: dict[str, Any], path: Path, machine: _Machine) -> Settings:
         try:
             accounts[name] = _account(name, account, sources[name])
         except ValueError as error:
-            problems.append(f"{path}: accounts.{name}.base_url: {error}")
+            own = account.base_url != sources[name].base_url and "{" in account.base_url
+            where = "variables" if sources[name].sending and not own else "base_url"
+            problems.append(f"{path}: accounts.{name}.{where}: {error}")
     frontier = os.path.realpath(folder / config.daemon.state_dir / FILE_NAME)
     problems += [
         f"{path}: sinks.{name}.path: is the frontier's own database; take another file"
@@ -290,12 +292,15 @@ def _daemon(config: Config, folder: Path) -> Daemon:
 
 
 def _account(name: str, account: Account, source: Source) -> AccountSpec:
-    """ValueError when the source knows no base URL for it."""
+    """ValueError when the source knows no base URL for it, or its options do not fit."""
     secret = intern(account.api_key.get_secret_value())
+    url = source.address(account.base_url, secret) if source.address and secret else intern(account.base_url)
+    if source.sending:
+        url = source.sending(url, account.options).base_url
     return AccountSpec(
         name=name,
         source=source.name,
-        base_url=source.address(account.base_url, secret) if source.address and secret else intern(account.base_url),
+        base_url=url,
         secret=secret,
         request_seconds=account.request_timeout,
         max_body_bytes=account.max_body_mb * MIB,

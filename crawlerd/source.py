@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import msgspec
 
 from crawlerd.core.aws import AwsOptions
-from crawlerd.core.credentials import ClientCredentials, KeyInQuery
+from crawlerd.core.credentials import Auth, ClientCredentials, KeyInQuery, Sending
 from crawlerd.core.errors import Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.outcome import Comparison, Complete
 from crawlerd.core.task import DEFAULT_PRIORITY, PART, SEQUENTIAL_PRIORITY, IfNew, NewGather, NewTask, parent_hash
@@ -24,6 +24,7 @@ from crawlerd.output import (
     Full,
     Gather,
     Identity,
+    Marks,
     Output,
     ParentRead,
     Record,
@@ -50,6 +51,7 @@ __all__ = [
     "Gather",
     "Identity",
     "KeyInQuery",
+    "Marks",
     "NotFound",
     "Output",
     "ParentRead",
@@ -57,6 +59,7 @@ __all__ = [
     "Record",
     "Response",
     "RunPlan",
+    "Sending",
     "Skip",
     "Source",
     "SourceFamily",
@@ -145,7 +148,6 @@ class RunPlan:
 Handler = Callable[[Any, Any], Iterator[Output]]
 Starts = Callable[[RunPlan], Iterable[FirstOutput]]
 SourceOf = Callable[[str], "Source | None"]
-Auth = Callable[[str], Mapping[str, str]] | KeyInQuery | ClientCredentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +184,16 @@ class Source:
     overrides them for the ones it names. bucket_concurrency: most requests at once of the buckets it names. auth:
     (credential) -> headers, or another way to send it. key_optional: an account may do without one; `auth`
     gets "" then. mode: (credential) -> what it tells without being secret, for a guard.
-    headers: sent with every request. classify: maps a response to an error where the usual mapping of status codes does
+    headers: sent with every request. sending: (base URL, the account's options) -> what takes the place of base_url,
+    headers and auth, where they depend on the options; ValueError when the options do not fit.
+    classify: maps a response to an error where the usual mapping of status codes does
     not fit; None means "as usual". options: a msgspec.Struct or dataclass whose fields are the keys that an account of
-    this source may set beside the usual ones. import_options: the same for an import. It may have two methods:
-    `accounts()` names the other accounts that the import uses, which must be configured; `needs_sink()` says whether
-    the import must name a sink, which it must without this method. part_header: carries the name of a part of the
-    account, see `ForPart`. A Throttled without `retry_after` gets that of the response's header.
+    this source may set beside the usual ones. import_options: the same for an import. It may have three
+    methods: `accounts()` names the other accounts that the import uses, which must be configured; `needs_sink()` says
+    whether the import must name a sink, which it must without this method; `receiver()` tells where at those accounts
+    deliveries go: another answer than before makes the next run a full one.
+    part_header: carries the name of a part of the account, see `ForPart`. A Throttled without `retry_after` gets that
+    of the response's header.
     client: what handlers get, an `Api` or, for "aws", an `AwsApi`; its accounts have the options of
     `crawlerd.core.aws.AwsOptions`. optional: streams that `["*"]` leaves out: an import must name them.
     """
@@ -210,6 +216,7 @@ class Source:
         key_optional: bool = False,
         mode: Callable[[str], str] | None = None,
         headers: Mapping[str, str] | None = None,
+        sending: Callable[[str, Mapping[str, Any]], Sending] | None = None,
         classify: Classifier | None = None,
         options: type | None = None,
         import_options: type | None = None,
@@ -230,6 +237,7 @@ class Source:
         self.key_optional = key_optional
         self.mode = mode
         self.headers = dict(headers or {})
+        self.sending = sending
         self.classify = classify
         self.options = AwsOptions if client == "aws" and options is None else options
         self.import_options = import_options

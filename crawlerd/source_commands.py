@@ -102,6 +102,8 @@ def _without_account(
     try:
         made = make(describe(options, Path()))
         url = made.base_url if base_url is None else notation.base_url(base_url)
+        if url and made.sending:
+            url = made.sending(url, {"variables": options.variables}).base_url
     except ValueError as error:
         fail(error, EXIT_CONFIG)
     if url is None:

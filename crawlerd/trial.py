@@ -13,7 +13,7 @@ from crawlerd.clients.http import HttpClient
 from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.problems import one_line
 from crawlerd.engine.attempt import UNSERIALISABLE
-from crawlerd.source import Cursor, ForParent, Record, Response, RunPlan, Skip, TaskArgs
+from crawlerd.source import Cursor, ForParent, Marks, Record, Response, RunPlan, Skip, TaskArgs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,7 +58,8 @@ def try_page(source: Source, account: AccountSpec, stream: str) -> Trial:
                 lines += _understood(outputs, aside)
                 follows, refused = _following(source, account, api, outputs, tasks)
                 lines += follows
-                good = here == stream and not aside and not refused
+                unmarked = any(isinstance(each, Marks) and not each.read for each in outputs)
+                good = here == stream and not aside and not refused and not unmarked
                 if here != stream:
                     lines.append(f"  no record leads further down to {stream}")
                 return Trial([one_line(line)[:WIDTH] for line in lines], good)
@@ -138,11 +139,16 @@ def _understood(outputs: list[Output], aside: list[Skip]) -> Iterator[str]:
         more = f" and {len(fields) - SHOWN_FIELDS} more" if len(fields) > SHOWN_FIELDS else ""
         yield f"  keys: {', '.join(each.key for each in records[:SHOWN])}{', …' if len(records) > SHOWN else ''}"
         yield f"  fields: {', '.join(map(str, fields[:SHOWN_FIELDS]))}{more}"
-    for each in aside[:SHOWN]:
-        yield f"  set aside: {each.key}: {each.reason}"
-    for cursor in outputs:
-        if isinstance(cursor, Cursor):
-            yield f"  the latest change is of {cursor.value}"
+    for skip in aside[:SHOWN]:
+        yield f"  set aside: {skip.key}: {skip.reason}"
+    for each in outputs:
+        if isinstance(each, Marks):
+            others = f"; it cannot be read in the others: {each.why}" if each.unread else ""
+            yield f"  the time of change can be read in {each.read:,} of {each.read + each.unread:,} records{others}"
+            if not each.read and not each.kept:
+                yield "  no mark: each run would read all of it"
+        if isinstance(each, Cursor):
+            yield f"  the latest change is of {each.value}"
 
 
 def _following(

@@ -22,15 +22,17 @@ class Deadline:
     """The time of one request, on the monotonic clock.
 
     sent_at: when the request left, 0.0 as long as no connection was made. expired: the time was up before the end,
-    and whatever was read is not to be trusted: an end of file may be our own doing.
+    and whatever was read is not to be trusted: an end of file may be our own doing. target: the path and query that
+    are asked for, as they are to be sent; "" for as urllib3 writes them.
     """
 
-    __slots__ = ("_sock", "at", "expired", "sent_at")
+    __slots__ = ("_sock", "at", "expired", "sent_at", "target")
 
     def __init__(self, seconds: float) -> None:
         self.at = time.monotonic() + seconds
         self.expired = False
         self.sent_at = 0.0
+        self.target = ""
         self._sock: socket.socket | None = None
 
     def remaining(self) -> float:
@@ -127,7 +129,8 @@ class _Connection(HTTPConnection):
         if self.sock is None:
             self.connect()
         _current.deadline.begins(self.sock)
-        super().request(method, url, *args, **options)
+        # urllib3 encodes a target once more, and so changes what a signature may be over.
+        super().request(method, _current.deadline.target or url, *args, **options)
 
 
 class _SecureConnection(_Connection, HTTPSConnection):

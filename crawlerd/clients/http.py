@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, quote_plus, urlsplit, urlunsplit
+from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
 import requests
 import urllib3.exceptions
@@ -20,7 +20,8 @@ from crawlerd.clients.oauth2 import MAX_TOKEN_BYTES, Token, Tokens, token_of, to
 from crawlerd.clients.status import error_for, excerpt, failure_error, retry_after
 from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.leniency import parsed
-from crawlerd.source import ClientCredentials, KeyInQuery, Response
+from crawlerd.core.urls import target
+from crawlerd.source import ClientCredentials, KeyInQuery, Response, Sending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -72,6 +73,7 @@ class HttpClient:
         self._deadlines.start(deadline)
         try:
             prepare(prepared)
+            deadline.target = target(prepared.url or "")
             raw = self._adapter.send(prepared, stream=True, timeout=None).raw  # `deadline` is the only clock
             body = read_body(raw, max_body_bytes)
         except CrawlerdError as error:
@@ -106,7 +108,11 @@ class HttpApi:
         self._client = client
         self._source = source
         self._account = account
-        self._base = (account.base_url or source.base_url or "").rstrip("/")
+        url = account.base_url or source.base_url or ""
+        self._sending = (
+            source.sending(url, account.options) if source.sending else Sending(url, source.headers, source.auth)
+        )
+        self._base = self._sending.base_url.rstrip("/")
         self._token: Token | None = None
         self._used = False
 
@@ -126,7 +132,7 @@ class HttpApi:
 
     @cached_property
     def _auth(self) -> Mapping[str, str]:
-        match self._source.auth:
+        match self._sending.auth:
             case None | KeyInQuery():
                 return {}
             case ClientCredentials():
@@ -167,10 +173,14 @@ class HttpApi:
 
         def prepare(request: PreparedRequest) -> None:
             request.prepare_method(method)
-            request.prepare_url(self.url(path), params)
+            url = self.url(path)
+            if path.startswith("/") or params:
+                request.prepare_url(url, params)
+            else:  # a link of the API's own stays as it is, byte for byte
+                request.url = url
             asked.append(request.url or "")
-            if isinstance(self._source.auth, KeyInQuery):
-                request.prepare_url(request.url, {self._source.auth.name: self._account.secret})
+            if isinstance(self._sending.auth, KeyInQuery):
+                request.url = _with_parameter(request.url or "", self._sending.auth.name, self._account.secret)
             request.prepare_headers(self._headers(headers or {}))
             request.prepare_body(None, None, json)
 
@@ -197,7 +207,7 @@ class HttpApi:
         """Any complete response, or why there is none. The account's time is for the token and the request together."""
         seconds = self._account.request_seconds
         until = time.monotonic() + seconds
-        grant = self._source.auth
+        grant = self._sending.auth
         if isinstance(grant, ClientCredentials):
             found = self._client.tokens.current(self._account, lambda: self._new_token(grant, seconds), seconds)
             if not isinstance(found, Token):
@@ -227,19 +237,19 @@ class HttpApi:
         """What is asked for: a path below the base URL, or a full URL of the same origin. Permanent for any other."""
         if path.startswith("/"):
             return self._base + path
-        if not self._origin or _origin(path) != self._origin:
+        half = any("\ud800" <= each <= "\udfff" for each in path)  # of a character, which no URL holds
+        if not self._origin or _origin(path) != self._origin or half:
             raise Permanent(
                 f"not a path, and not a URL of {self._origin or 'any base URL'}: {excerpt(self._redacted(path), 80)}"
             )
-        target = urlsplit(path)
         # Put together again from our own origin: two parsers may disagree about where a URL's host ends.
-        return self._origin + urlunsplit(("", "", target.path or "/", target.query, ""))
+        return self._origin + target(path)
 
     def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         if not all(value.isascii() and value.isprintable() for value in self._auth.values()):
             raise Unauthorized("the credential has characters that no header can carry")
         part = {self._source.part_header: self._account.part} if self._account.part else {}
-        return {**USUAL_HEADERS, **self._source.headers, **headers, **part, **self._auth}
+        return {**USUAL_HEADERS, **self._sending.headers, **headers, **part, **self._auth}
 
     def _judged(self, response: Response, classify: Classifier | None) -> Exception | None:
         """The error that a response stands for; None when it is a good one."""
@@ -261,11 +271,17 @@ class HttpApi:
         """`text` without the secret, plain, as in a URL, or as the auth headers carry it."""
         secret = self._account.secret
         words = {word for value in self._auth.values() for word in value.split() if len(word) >= SHORTEST_SECRET_WORD}
-        parts = {secret, secret.partition(":")[2] if isinstance(self._source.auth, ClientCredentials) else ""}
+        parts = {secret, secret.partition(":")[2] if isinstance(self._sending.auth, ClientCredentials) else ""}
         words |= {form for part in parts for form in (part, quote(part), quote(part, safe=""), quote_plus(part))}
         for word in sorted(words - {""}, key=len, reverse=True):
             text = text.replace(word, "***")
         return text
+
+
+def _with_parameter(url: str, name: str, value: str) -> str:
+    """The URL with one more parameter; all else stays as it is."""
+    url = url.partition("#")[0]
+    return f"{url}{'&' if '?' in url else '?'}{urlencode({name: value})}"
 
 
 def read_body(raw: urllib3.BaseHTTPResponse, most: int) -> bytes:

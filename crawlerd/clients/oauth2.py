@@ -12,7 +12,7 @@ from urllib.parse import quote_plus
 import msgspec
 
 from crawlerd.clients.status import error_for
-from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.core.errors import CrawlerdError, Throttled, Transient, Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,8 +87,10 @@ def _is_over(future: Future[Token | CrawlerdError]) -> bool:
 
 
 class _Granted(msgspec.Struct):
+    """token_type is left out: it is sent as a bearer token, whatever it is called ("User Access Token" at eBay,
+    "BearerToken" at Apigee). An API that wants it otherwise refuses it."""
+
     access_token: str
-    token_type: str = "bearer"  # noqa: S105 - the name of a type
     expires_in: float | str | None = None
 
 
@@ -122,8 +124,6 @@ def token_of(response: Response, now: float) -> Token | CrawlerdError:
         seconds = None if granted.expires_in is None else float(granted.expires_in)
     except (ValueError, RecursionError):
         return Transient("no access token: the answer is not a token in JSON")
-    if granted.token_type.lower() != "bearer":
-        return Permanent("no access token that can be used: it is not a bearer token")
     if not granted.access_token.isascii() or not granted.access_token.isprintable() or " " in granted.access_token:
         return Transient("no access token: the answer has characters that no header can carry")
     if seconds is None:

@@ -1,12 +1,9 @@
-"""How an account's credential is sent, where it is not simply a header."""
+"""How an account's credential is sent, where it is not simply a header, and what goes with it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +25,15 @@ class ClientCredentials:
     scope: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
     in_body: bool = False
+
+
+Auth = Callable[[str], Mapping[str, str]] | KeyInQuery | ClientCredentials
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What an account's requests are sent with. auth: (credential) -> headers, or another way; None for none."""
+
+    base_url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    auth: Auth | None = None

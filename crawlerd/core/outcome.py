@@ -34,6 +34,16 @@ class Skipped(msgspec.Struct, frozen=True, array_like=True, gc=False):
     reason: str
 
 
+class Marked(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """How many records of a page have a mark; see `crawlerd.source.Marks`. found: there is one, of this run or an
+    earlier one."""
+
+    stream: str
+    found: bool
+    unread: int
+    why: str
+
+
 class Comparison(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a run has written of a stream, compared with what the sink has: see `crawlerd.source.Sweep`.
 
@@ -74,6 +84,7 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
     parents: list[tuple[str, str, bool]] = []
     full: list[tuple[str, list[str]]] = []
     counted: list[tuple[str, int, bool]] = []
+    marked: list[Marked] = []
 
 
 DONE = Complete()  # of the many tasks from which nothing comes, so that it can be known by its identity

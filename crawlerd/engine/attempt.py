@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from crawlerd.core.outcome import DONE, Batch, Complete, Skipped, decide
+from crawlerd.core.outcome import DONE, Batch, Complete, Marked, Skipped, decide
 from crawlerd.core.task import parent_hash
 from crawlerd.source import (
     STREAM_NAME,
@@ -17,6 +17,7 @@ from crawlerd.source import (
     ForPart,
     Gather,
     Identity,
+    Marks,
     ParentRead,
     Permanent,
     Record,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 DATA = (dict, Mapping, type(None))  # dict first: it is quicker by far
 UNSERIALISABLE = "cannot be serialised"  # how the reason of such a record begins
-OUTPUTS = "Record, TaskArgs, ForAccount, ForPart, ForParent, ParentRead, Gather, Cursor, Skip, Identity or Sweep"
+OUTPUTS = "Record, TaskArgs, ForAccount, ForPart, ForParent, ParentRead, Gather, Cursor, Skip, Marks, Identity or Sweep"
 LONGEST_KEY = 1000  # characters of a key that are kept of a record that is set aside
 
 _encode = msgspec.json.Encoder().encode
@@ -110,6 +111,7 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
     comparisons: list[Comparison] = []
     parents: list[tuple[str, str, bool]] = []
     skipped: list[Skipped] = []
+    marked: list[Marked] = []
     identity = None
     for output in outputs:
         match output:
@@ -133,6 +135,9 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
             case Skip():
                 key, reason = _printable(output.key, LONGEST_KEY), _printable(output.reason, 300)
                 skipped.append(Skipped(_stream(output.stream), key, reason))
+            case Marks():
+                found = output.kept or output.read > 0
+                marked.append(Marked(_stream(output.stream), found, output.unread, _printable(output.why, 300)))
             case Identity():
                 identity = _text(output.value)
             case Sweep(otherwise=None):
@@ -144,15 +149,27 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
                 comparisons.append(msgspec.structs.replace(comparison, then=then))
             case _:
                 raise TypeError(f"a handler yields {OUTPUTS}, not {type(output).__name__}")
-    marks = cursors or greatest or parents
-    if not (records or children or gathers or marks or sweeps or comparisons or skipped or identity):
+    notes = cursors or greatest or parents or marked
+    if not (records or children or gathers or notes or sweeps or comparisons or skipped or identity):
         return DONE
     batches: list[Batch] = []
     for stream, group in records.items():
         batch = _batch(stream, group, skipped)
         if batch.count:
             batches.append(batch)
-    return Complete(batches, children, cursors, skipped, identity, gathers, sweeps, greatest, comparisons, parents)
+    return Complete(
+        batches,
+        children,
+        cursors,
+        skipped,
+        identity,
+        gathers,
+        sweeps,
+        greatest,
+        comparisons,
+        parents,
+        marked=marked,
+    )
 
 
 def _child(task: NewTask, kind: str) -> NewTask:

@@ -184,6 +184,13 @@ class Engine:
 
     # runs
 
+    def open_sinks(self) -> None:
+        """See `OpenSinks.open_all`. FrontierRefused when the frontier is older than one of them."""
+        try:
+            self.store.call(self._sinks.open_all).result()
+        except (SyncFailed, FrontierRefused) as error:
+            self._on_fatal(error)
+
     def start_import(self, name: str, *, full: bool = False, allow_shrink: bool = False) -> Started:
         """Resumes what is unfinished of the import, else begins a new run; its credentials are checked first. Raises
         what kept it from starting."""
@@ -249,7 +256,7 @@ class Engine:
                 account=account.name,
             )
             first = target.prioritised(begin(source, plan, self.accounts.source))
-            whole = fullness(plan, first.full, doubted, self._frontier.news(number))
+            whole = fullness(plan, first.full, doubted, self._frontier.news(name, number))
             started = self._frontier.start_run(
                 name,
                 self.accounts.numbers[account.name],

@@ -39,13 +39,26 @@ class OpenSinks:
     def of(self, spec: ImportSpec, numbers: Mapping[str, int]) -> tuple[Sink | None, int]:
         """An import's sink, and the frontier's number of it, or of who receives its deliveries. Its runs under way into
         another one are abandoned. numbers: of the accounts, by name."""
-        if spec.sink is None:
-            sink, number = None, self._receiver(spec, numbers)
-        else:
+        names = sorted(getattr(spec.options, "accounts", tuple)())
+        sink, number = None, 0
+        if names or spec.sink is None:
+            number = self._receiver(spec, names, numbers)
+        if spec.sink is not None:
             sink = self._sinks.get(spec.sink) or self._open(spec.sink)
             number = self._ids[spec.sink]
         self._abandon(self._frontier.bind(spec.name, number, self._clock.now()))
         return sink, number
+
+    def open_all(self) -> None:
+        """Opens those that imports use, so that what is wrong with one is said at the start and not when it is needed.
+        What cannot be opened is left for then."""
+        for name in dict.fromkeys(spec.sink for spec in self._settings.imports.values() if spec.sink):
+            try:
+                self._sinks.get(name) or self._open(name)
+            except SyncFailed:
+                raise
+            except SinkError as error:
+                log.error("%s; trying again when an import wants it", error)
 
     def replaced(self, old: Sink) -> None:
         """The file of an open sink is gone. Another one takes its place as soon as it can be opened."""
@@ -93,9 +106,8 @@ class OpenSinks:
         self._abandon(attached.abandoned)
         return sink
 
-    def _receiver(self, spec: ImportSpec, numbers: Mapping[str, int]) -> int:
-        """What takes the place of a sink: who receives the import's deliveries."""
-        names = sorted(getattr(spec.options, "accounts", tuple)())
+    def _receiver(self, spec: ImportSpec, names: Sequence[str], numbers: Mapping[str, int]) -> int:
+        """The frontier's number of who receives an import's deliveries, or of nobody. names: of the accounts."""
         found: list[str | None] = [getattr(spec.options, "receiver", str)()]
         for name in names:
             account = self._settings.accounts[name]

@@ -61,6 +61,12 @@ class Tally:
     records: int = 0
     skipped: int = 0
     skip_reason: str | None = None
+    marked: bool = False
+    unmarked: int = 0
+    unmarked_reason: str | None = None
+
+    def row(self) -> tuple[object, ...]:
+        return self.records, self.skipped, self.skip_reason, self.marked, self.unmarked, self.unmarked_reason
 
 
 @dataclass(slots=True)
@@ -155,6 +161,12 @@ class Change:
                 tally = self.tallies[run, skipped.stream]
                 tally.skipped += 1
                 tally.skip_reason = f"{skipped.key}: {skipped.reason}"
+        if outcome.marked:
+            for marked in outcome.marked:
+                tally = self.tallies[run, marked.stream]
+                tally.marked |= marked.found
+                tally.unmarked += marked.unread
+                tally.unmarked_reason = marked.why or tally.unmarked_reason
         if outcome.cursors:
             self.staged += [(run, of, value) for of, value in outcome.cursors]
         if outcome.greatest:

@@ -24,9 +24,11 @@ STEP_PAGES = 4_096  # copied and made durable at once: 16 MiB, so that a commit 
 LOG_GROWTH = 1 << 30  # bytes that the writer's log may grow by while a backup reads
 READER_WAIT = 10_000  # milliseconds that vacuum waits for readers at its end
 
+# Nothing is said of the groups of a run that was abandoned, whose tasks are being removed in slices: `removed`.
 # `task` is every task; `pile` counts those of one run, bucket, kind, place and group, so that two passes over the tasks
 # are enough. Both sort on disk: the memory needed does not grow with the queue.
 SCAN = """
+CREATE TEMP VIEW removed AS SELECT id FROM run WHERE state = 'cancelled' AND again > 0;
 CREATE TEMP VIEW task AS
     SELECT seq, run, bucket, kind, grp, 'ready' AS place FROM ready UNION ALL
     SELECT seq, run, bucket, kind, grp, 'delayed' FROM delayed UNION ALL
@@ -93,17 +95,18 @@ INVARIANTS = (
         "group {} counts {:,} open tasks, but there are {:,}",
         "SELECT id, open, "
         "(SELECT coalesce(sum(tasks), 0) FROM pile WHERE grp = gather.id AND place <> 'dead') AS counted "
-        "FROM gather WHERE open <> counted",
+        "FROM gather WHERE open <> counted AND run NOT IN removed",
     ),
     Invariant(
         "group {} counts {:,} dead tasks, but there are {:,}",
         "SELECT id, dead, "
         "(SELECT coalesce(sum(tasks), 0) FROM pile WHERE grp = gather.id AND place = 'dead') AS counted "
-        "FROM gather WHERE dead <> counted",
+        "FROM gather WHERE dead <> counted AND run NOT IN removed",
     ),
     Invariant(
         "group {} has nothing open, but the task that waits for that is not {}",
-        "SELECT id, CASE if_dead WHEN 'fail' THEN 'dead' ELSE 'ready' END FROM gather WHERE open = 0 AND "
+        "SELECT id, CASE if_dead WHEN 'fail' THEN 'dead' ELSE 'ready' END FROM gather "
+        "WHERE open = 0 AND run NOT IN removed AND "
         "(if_dead <> 'fail' OR dead = 0 OR NOT EXISTS (SELECT 1 FROM dead WHERE seq = gather.id AND grp = parent))",
     ),
     Invariant(
@@ -117,7 +120,7 @@ INVARIANTS = (
     ),
     Invariant(
         "run {} is {}, with {:,} open tasks",
-        "SELECT id, state, open FROM run WHERE (state = 'running') <> (open > 0)",
+        "SELECT id, state, open FROM run WHERE (state = 'running') <> (open > 0) AND id NOT IN removed",
     ),
     Invariant(
         "run {} is {}, with {} time of its end",
@@ -149,6 +152,7 @@ INVARIANTS = (
         "{:,} {} tasks of run {} are in group {}, which {}",
         "SELECT sum(tasks), place, pile.run, grp, coalesce('is of run ' || gather.run, 'does not exist') "
         "FROM pile LEFT JOIN gather ON gather.id = grp WHERE grp > 0 AND pile.run IS NOT gather.run "
+        "AND pile.run NOT IN removed "
         "GROUP BY pile.run, grp, place",
     ),
     Invariant(
@@ -207,7 +211,7 @@ def check(path: Path, *, full: bool = False) -> list[str]:
     full: compares every index with its table as well. FrontierError when it is no frontier or cannot be read at all.
     """
     with _reading(path) as database:
-        damage = _damage(database, full=full)
+        damage = damage_of(database, full=full)
         if damage:
             return [f"the file is damaged: {line}" for line in damage]
         database.execute("BEGIN")
@@ -215,7 +219,7 @@ def check(path: Path, *, full: bool = False) -> list[str]:
         return [line for invariant in INVARIANTS for line in _broken(database, invariant)]
 
 
-def _damage(database: apsw.Connection, *, full: bool) -> list[str]:
+def damage_of(database: apsw.Connection, *, full: bool) -> list[str]:
     """What SQLite finds itself, which may be too much for it to get to the end."""
     lines: list[str] = []
     try:
@@ -243,7 +247,7 @@ def vacuum(state_dir: Path) -> tuple[int, int]:
     meanwhile: nothing has changed then.
     """
     path = state_dir / FILE_NAME
-    _reader(path, older=True).close()  # there is one, and nothing is made where there is none
+    open_readable(path, older=True).close()  # there is one, and nothing is made where there is none
     with (
         StateLock(state_dir),
         closing(connect(path, mark=state_dir / MARK_NAME)) as database,
@@ -278,12 +282,12 @@ def backup(state_dir: Path, target: Path, *, force: bool = False) -> int:
     """
     asked, target = target, target.resolve()
     part = target.with_name(f"{target.name}.part")
-    with closing(_reader(state_dir / FILE_NAME, older=True)) as source:
+    with closing(open_readable(state_dir / FILE_NAME, older=True)) as source:
         _refuse_what_is_there(asked, target, state_dir, force=force)
         try:
-            with _partial(part) as fd:
+            with open_partial(part) as fd:
                 with storage_errors(state_dir / FILE_NAME, source):
-                    _copy(source, part, fd)
+                    copy_database(source, part, fd)
                 os.fsync(fd)
                 _refuse_what_is_there(asked, target, state_dir, force=force)
                 part.replace(target)
@@ -295,7 +299,7 @@ def backup(state_dir: Path, target: Path, *, force: bool = False) -> int:
             raise FrontierError(f"cannot write {part}: {error.strerror}") from None
 
 
-def _copy(source: apsw.Connection, part: Path, fd: int) -> None:
+def copy_database(source: apsw.Connection, part: Path, fd: int) -> None:
     """One snapshot of the source. Without one, SQLite begins anew at each commit of another process; VACUUM INTO
     takes one too, but for longer."""
     log = source.filename_wal
@@ -330,7 +334,7 @@ def _refuse_what_is_there(asked: Path, target: Path, state_dir: Path, *, force: 
 
 
 @contextmanager
-def _partial(path: Path) -> Iterator[int]:
+def open_partial(path: Path) -> Iterator[int]:
     """An empty file for one backup at a time, as a descriptor; removed unless it has got another name meanwhile."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
@@ -351,7 +355,8 @@ def _partial(path: Path) -> Iterator[int]:
         os.close(fd)
 
 
-def _reader(path: Path, *, older: bool = False) -> apsw.Connection:
+def open_readable(path: Path, *, older: bool = False) -> apsw.Connection:
+    """As `connect_reader`; FrontierError when there is none."""
     database = connect_reader(path, older=older)
     if database is None:
         raise FrontierError(f"there is no frontier in {path}")
@@ -360,7 +365,7 @@ def _reader(path: Path, *, older: bool = False) -> apsw.Connection:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[apsw.Connection]:
-    with closing(_reader(path)) as database, storage_errors(path, database):
+    with closing(open_readable(path)) as database, storage_errors(path, database):
         try:
             yield database
         except apsw.SQLError as error:

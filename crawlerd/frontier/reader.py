@@ -20,7 +20,8 @@ SHOWN_RUNS = 50  # newest runs in a status
 
 class StreamReport(msgspec.Struct, frozen=True):
     """One stream of one run. records: delivered to the sink, with repeats and tombstones; the five below it: see
-    `crawlerd.sink.Totals`. reason: of what was skipped, denied or is dead, one for all."""
+    `crawlerd.sink.Totals`. reason: of what was skipped, denied or is dead, one for all; else `note`. note: why the next
+    run reads all of it, or of which records the time of change could not be read."""
 
     records: int = 0
     seen: int = 0
@@ -32,6 +33,7 @@ class StreamReport(msgspec.Struct, frozen=True):
     dead: int = 0
     denied: bool = False
     reason: str | None = None
+    note: str | None = None
 
 
 class Doubt(msgspec.Struct, frozen=True):
@@ -47,7 +49,7 @@ class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
     """One run. started_at, ended_at: Unix seconds. ready includes the tasks that are leased at this moment; waiting are
     those that follow a group of others. full: it reads all there is. full_reason: why, where nobody asked for that; or,
     when only some streams are read in full, which and why. complete: it has ended, and nothing is dead, denied, skipped
-    or doubted."""
+    or doubted. ended_reason: why it was cancelled."""
 
     id: int
     import_name: str
@@ -66,6 +68,7 @@ class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
     records: int
     complete: bool
     full_reason: str | None = None
+    ended_reason: str | None = None
     doubts: list[Doubt] = []
 
 
@@ -114,7 +117,7 @@ SELECT run.id, run.import, account.name, run."full", run.state, run.started_at, 
        run.records,
        run.state = 'completed' AND NOT EXISTS (SELECT 1 FROM tally WHERE tally.run = run.id AND skipped > 0)
        AND NOT EXISTS (SELECT 1 FROM doubt WHERE doubt.run = run.id),
-       run.why,
+       run.why, run.ended_why,
        (SELECT json_group_array(json_array(account.name, stream, seen, before) ORDER BY account.name, stream)
         FROM doubt JOIN account ON account.id = doubt.account WHERE doubt.run = run.id)
 FROM run JOIN account ON account.id = run.account
@@ -203,15 +206,20 @@ class FrontierReader:
         """The report of a run, by stream: those that are wanted, and all of which something came."""
         rows = self._rows(
             "SELECT stream, sum(records), sum(seen), sum(new), sum(changed), sum(unchanged), sum(tombstoned), "
-            "sum(skipped), sum(dead), max(denied), max(reason) FROM ("
+            "sum(skipped), sum(dead), max(denied), max(reason), max(marked), sum(unmarked), max(unmarked_reason) FROM ("
             " SELECT stream, records, seen, new, changed, unchanged, tombstoned, skipped, 0 AS dead, 0 AS denied,"
-            " skip_reason AS reason FROM tally WHERE run = ?1"
-            " UNION ALL SELECT stream, 0, 0, 0, 0, 0, 0, 0, count(*), max(denied), max(error) FROM dead"
+            " skip_reason AS reason, marked, unmarked, unmarked_reason FROM tally WHERE run = ?1"
+            " UNION ALL SELECT stream, 0, 0, 0, 0, 0, 0, 0, count(*), max(denied), max(error), 0, 0, NULL FROM dead"
             " WHERE run = ?1 GROUP BY stream"
             ") GROUP BY stream ORDER BY stream",
             run,
         )
-        found = {row[0]: _struct(StreamReport, row[1:]) for row in rows}
+        found = {}
+        for stream, *facts, reason, marked, unmarked, why in rows:
+            note = _note(marked, unmarked, why)
+            if not any((*facts, note)):  # a list that was read for those below it alone
+                continue
+            found[stream] = _struct(StreamReport, [*facts, reason or note, note])
         return {stream: found.get(stream, StreamReport()) for stream in sorted({*wanted, *found})}
 
     def dead_letters(self, *, import_name: str | None = None, after: int = 0, limit: int = 100) -> list[DeadLetter]:
@@ -227,6 +235,15 @@ class FrontierReader:
     def dead_letter(self, number: int) -> DeadLetter | None:
         rows = self._rows(f"{_DEAD} WHERE dead.seq = ?", number)
         return _struct(DeadLetter, rows[0]) if rows else None
+
+
+def _note(marked: int, unmarked: int, why: str | None) -> str | None:
+    """What a stream's report says of marks: times, or numbers, of the last change."""
+    if not unmarked:
+        return None
+    if marked:
+        return f"the time of change cannot be read in {unmarked:,} record{'s' * (unmarked != 1)}: {why}"
+    return f"no mark: read in full each time, because the time of change cannot be read in any record: {why}"
 
 
 def _run(row: Sequence[Any]) -> RunReport:

@@ -209,6 +209,9 @@ CREATE TABLE synced(                                   -- sync points: `cursor` 
 INSERT INTO synced SELECT import, 0, stream, value FROM cursor;
 DROP TABLE cursor;
 ALTER TABLE synced RENAME TO cursor;
+ALTER TABLE tally ADD COLUMN marked INTEGER NOT NULL DEFAULT 0;    -- the next run can ask for changes only
+ALTER TABLE tally ADD COLUMN unmarked INTEGER NOT NULL DEFAULT 0;  -- records with no time that could be read
+ALTER TABLE tally ADD COLUMN unmarked_reason TEXT;
 CREATE TABLE scope(                                    -- a list below parents, as an import has read it into a sink
     id INTEGER PRIMARY KEY,
     import TEXT NOT NULL,

@@ -73,7 +73,7 @@ class Sinks:
 
     def attach_receiver(self, import_name: str, identity: str | None, now: float) -> Attached:
         """The same for who receives an import's deliveries. identity: None while it is not known."""
-        name = f"the receiver of import {import_name}"
+        name = _receiver(import_name)
         text = None if identity is None else f"{import_name}: {identity}"
         rows = self._rows("SELECT id, identity FROM sink WHERE name = ?", name)
         if not rows:
@@ -82,7 +82,12 @@ class Sinks:
         if text is None or noted == text:
             return Attached(number, [], None)
         news = None if noted is None else f"{name} is another one than before"
-        abandoned = self.forget(number, now, news) if news else []
+        abandoned: list[int] = []
+        if news:
+            abandoned = self.forget(number, now, news)
+            self._db.execute("DELETE FROM cursor WHERE import = ?", (import_name,))  # it may have a sink as well
+            rows = self._rows("SELECT id FROM run WHERE state = 'running' AND import = ?", import_name)
+            abandoned += self._abandon([run for (run,) in rows], now, news)
         self._db.execute("UPDATE sink SET identity = ?, news = ? WHERE id = ?", (text, news, number))
         return Attached(number, abandoned, news)
 
@@ -133,9 +138,11 @@ class Sinks:
             self._db.execute("DELETE FROM whole WHERE run = ?", (run,))
         return runs
 
-    def news(self, sink: int) -> str | None:
-        """Why nothing was believed of a sink when that was last so."""
-        found: str | None = self._db.execute("SELECT news FROM sink WHERE id = ?", (sink,)).get
+    def news(self, import_name: str, sink: int) -> str | None:
+        """Why nothing was believed of a sink, or of the receiver of an import's deliveries, when that was last so."""
+        found: str | None = self._db.execute(
+            "SELECT max(news) FROM sink WHERE id = ? OR name = ?", (sink, _receiver(import_name))
+        ).get
         return found
 
     def note(self, written: Collection[int]) -> None:
@@ -143,3 +150,7 @@ class Sinks:
         number = self.commits + 1
         self._db.execute("UPDATE frontier SET commits = ?", (number,))
         self._db.executemany("UPDATE sink SET number = ? WHERE id = ?", [(number, sink) for sink in written])
+
+
+def _receiver(import_name: str) -> str:
+    return f"the receiver of import {import_name}"

@@ -239,10 +239,10 @@ class Frontier(Waiting):
         with self._transaction():
             return self._abandoning(Attached(sink, self._sinks.bind(import_name, sink, now), None)).abandoned
 
-    def news(self, sink: int) -> str | None:
+    def news(self, import_name: str, sink: int) -> str | None:
         """See `Sinks.news`."""
         with storage_errors(self.path, self._db):
-            return self._sinks.news(sink)
+            return self._sinks.news(import_name, sink)
 
     def _abandoning(self, attached: Attached) -> Attached:
         self._parents.find()

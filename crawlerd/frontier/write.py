@@ -64,12 +64,14 @@ def write(change: Change, execute: Execute) -> list[tuple[int, int]]:
         ((run, *counts.row()) for run, counts in change.runs.items()),
     )
     execute(
-        "INSERT INTO tally(run, stream, records, skipped, skip_reason) "
-        "SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?) "
-        "WHERE true ON CONFLICT DO UPDATE SET "
+        "INSERT INTO tally(run, stream, records, skipped, skip_reason, marked, unmarked, unmarked_reason) "
+        "SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7 "
+        "FROM json_each(?) WHERE true ON CONFLICT DO UPDATE SET "
         "records = records + excluded.records, skipped = skipped + excluded.skipped, "
-        "skip_reason = coalesce(excluded.skip_reason, skip_reason)",
-        ([*key, tally.records, tally.skipped, tally.skip_reason] for key, tally in change.tallies.items()),
+        "skip_reason = coalesce(excluded.skip_reason, skip_reason), marked = max(marked, excluded.marked), "
+        "unmarked = unmarked + excluded.unmarked, "
+        "unmarked_reason = coalesce(excluded.unmarked_reason, unmarked_reason)",
+        ((*key, *tally.row()) for key, tally in change.tallies.items()),
     )
     execute(
         "UPDATE bucket SET blocked_until = j.value->>1 FROM json_each(?) AS j WHERE bucket.id = j.value->>0",

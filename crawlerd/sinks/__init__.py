@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from crawlerd.core.account import SinkSpec
     from crawlerd.sink import Sink
 
@@ -26,5 +28,18 @@ def open_sink(spec: SinkSpec) -> Sink:
             from crawlerd.sinks.queue import QueueSink
 
             return QueueSink(spec.path)
+        case _:
+            assert_never(spec.type)
+
+
+def database_of(spec: SinkSpec) -> Path:
+    """The SQLite database of a sink: all of it, or its memory of what it has handed on."""
+    match spec.type:
+        case "sqlite":
+            return spec.path
+        case "jsonl":
+            return spec.path / ".crawlerd.db"
+        case "persist-queue":
+            return spec.path / "data.db"
         case _:
             assert_never(spec.type)

@@ -99,7 +99,8 @@ class Database:
         """Opens or creates the database; its directory must exist. SinkError when it cannot be used."""
         self.path = path.absolute()
         self._marked: dict[str, int] = {}  # the last mark of each frontier that is durable
-        self._replaced = False
+        self._replaced = self._closed = False
+        self._sync_failed: SyncFailed | None = None
         self._open(BUSY_SECONDS)
 
     def _open(self, patience: float) -> None:
@@ -124,16 +125,21 @@ class Database:
                     connection.execute(f"BEGIN IMMEDIATE; {_IDENTITY} COMMIT")
                 self.identity: str = connection.execute("SELECT identity FROM _crawlerd_sink").get
                 self._files = self._files_now()
-            self._failed = False
+            self._failed = self._closed = False
         except SinkError:
             connection.close()
+            self._closed = True
             raise
 
     def close(self) -> None:
         """SinkError when the WAL cannot be moved into the database; what was written stays durable in the WAL."""
-        if self._replaced:
+        if self._replaced or self._closed:
             return
         try:
+            if self._sync_failed:  # nothing is done now that could look like success; the next start goes on
+                self._wal.rest()
+                self.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+                return
             with self._failures_named():
                 self._wal.checkpoint()
         finally:
@@ -142,7 +148,9 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Durable at its end, or nothing is written. Not apsw's own, which keeps the GIL, and so stops the process,
-        while it waits for a lock or for the disk. SinkError for all that SQLite finds wrong."""
+        while it waits for a lock or for the disk. SinkError for all that SQLite finds wrong; a SyncFailed again."""
+        if self._sync_failed:
+            raise self._sync_failed
         if self._failed:  # a disk that was full, or a table that another program has dropped: open it again
             self._reopen()
         elif not self.intact():
@@ -199,6 +207,7 @@ class Database:
             self._give_up()
         self._wal.rest()
         self.connection.close(True)
+        self._closed = True
         if not self.path.exists():  # or the next line would make another one
             self._give_up()
         self._open(BUSY_AGAIN_SECONDS)
@@ -210,9 +219,10 @@ class Database:
         """Closes it without a checkpoint, which could write into files of others."""
         if not self._replaced:
             self._replaced, self._failed = True, False
-            self._wal.rest()
-            self.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-            self.connection.close(True)
+            if not self._closed:
+                self._wal.rest()
+                self.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+                self.connection.close(True)
         raise SinkReplaced(f"{self.path} was deleted, moved or replaced while it was in use")
 
     def _look_for_damage(self) -> None:
@@ -237,7 +247,10 @@ class Database:
             yield
         except apsw.Error as error:
             self._failed = True
-            raise _failure(self.path, error, self.connection.system_errno) from error
+            failure = _failure(self.path, error, self.connection.system_errno)
+            if isinstance(failure, SyncFailed):
+                self._sync_failed = failure
+            raise failure from error
 
 
 class Tallies:

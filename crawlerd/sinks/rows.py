@@ -34,6 +34,10 @@ _TABLE = """CREATE TABLE IF NOT EXISTS "{table}" (
   PRIMARY KEY (account, id),
   CHECK (data IS NOT NULL OR deleted_at IS NOT NULL)
 )"""
+# counted: all that was ever in the table is in the totals of runs, so that `check` may compare.
+_STREAM = """CREATE TABLE IF NOT EXISTS _crawlerd_stream(
+  name TEXT PRIMARY KEY, stream TEXT NOT NULL, counted INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO _crawlerd_stream VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET counted = counted AND NOT excluded.counted"""
 # ?1 account, ?2 now, ?3 run. The last WHERE makes a repeated delivery write nothing at all.
 _UPSERT = f"""INSERT INTO "{{table}}" (account, id, data, imported_at, run, deleted_at, change) {{rows}}
 ON CONFLICT (account, id) DO UPDATE SET
@@ -183,17 +187,19 @@ class RowSink:
                 raise Refused(f"{source[:80]!r} and {stream[:80]!r} cannot name a table in {path}", delivery.task)
             if table.endswith("_view"):
                 raise Refused(f"{table} would share the name of a view in {path}; rename the stream", delivery.task)
-            self._open(table)
+            self._open(table, stream)
             self._tallies.count(table, stream)
             self._tables[table] = source, stream
         elif known != (source, stream):
             raise Refused(f"two streams would share the table {table} in {path}; rename one", delivery.task)
         return table
 
-    def _open(self, table: str) -> None:
+    def _open(self, table: str, stream: str) -> None:
         """Makes or upgrades it."""
         execute = self._database.connection.execute
+        known = execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (table,)).get
         execute(_TABLE.format(table=table))
+        execute(_STREAM, (table, stream, known is None))
         if not execute("SELECT 1 FROM pragma_table_info(?) WHERE name = 'change'", (table,)).fetchall():
             execute(f'ALTER TABLE "{table}" ADD COLUMN change TEXT')
 

@@ -82,6 +82,27 @@ def test_the_next_run_delivers_what_has_changed(install: Callable[..., Installat
         assert not here.sink_path.exists()
 
 
+@pytest.mark.parametrize("sink", [True, False])
+@pytest.mark.parametrize("way", ["path", "host"])
+def test_another_receiver_gets_everything(install: Callable[..., Installation], sink: bool, way: str) -> None:
+    with Mailchimp({"a": 150}) as api, Receiver() as receiver, Receiver() as other:
+        here = news(install, api, receiver, lists=["a"], streams=["members"], sink=sink)
+        assert here.run("import", "--all").code == 0
+        if way == "host":
+            here.config["accounts"]["crm"]["base_url"] = other.url
+        else:
+            here.config["imports"]["news"]["deliver"]["path"] += "/again"
+        done = here.run("import", "--all")
+        assert done.code == 0
+        assert "the receiver of import news is another one than before" in done.stdout
+        got = other if way == "host" else receiver
+        assert got.held.keys() == {key for key, _ in versions(api)}
+        assert len(got.attempts) == (1 if way == "host" else 2)  # batches of up to 500
+        again = here.run("import", "--all")
+        assert "is another one than before" not in again.stdout
+        assert len(got.attempts) == (1 if way == "host" else 2)
+
+
 def test_deletions_show_in_the_next_sweep(install: Callable[..., Installation]) -> None:
     with Mailchimp({"a": 1200, "b": 30, "c": 5}) as api:
         here = news(install, api, sweep="1h")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import random
 import signal
+from base64 import b64decode
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import pytest
 from installation import QUICK, Installation, until
@@ -189,6 +191,71 @@ def test_an_edited_description_does_not_disturb_a_run(rest_api: RestApi, install
     assert here.imported("a", "files", "tree") == expected["files"]
 
 
+# ---- fields of the account
+
+EVERYWHERE = """
+name = "things"
+variables = ["tenant", "region"]
+headers = { X-Tenant = "id {variables.tenant}", X-Json = '{"id": {}}' }
+[auth]
+type = "oauth2"
+token_url = "/{variables.tenant}/token"
+scope = "all {variables.region}"
+parameters = { audience = "api:{variables.tenant}", claims = '{"id":{"x":"{variables.region}"}}' }
+[endpoints.items]
+path = "/items"
+"""
+
+
+def test_fields_are_filled_in_wherever_they_stand(rest_api: RestApi, install: Callable[..., Installation]) -> None:
+    def script(request: Request) -> Answer:
+        if request.method == "POST":
+            return Answer({"access_token": "0123456789", "token_type": "Application Access Token"})
+        return Answer([{"id": request.path}])
+
+    rest_api.script = script
+    here = installed(
+        install, EVERYWHERE, f"{rest_api.url}/{{variables.region}}/v1", api_key={"env": "CLIENT"}, attempts=1,
+        variables={"tenant": "ten 1", "region": "e/u"},
+    )  # fmt: skip
+    here.environment["CLIENT"] = "client:s3cr3t+value"
+    done = here.run("import", "--all", "--json")
+    assert done.code == 0, done
+    assert set(here.imported("a", "items", "things")) == {"/e%2Fu/v1/items"}
+    (token, *_) = rest_api.asked("/e%2Fu/v1/ten%201/token")
+    assert dict(parse_qsl(token.body.decode())) == {
+        "grant_type": "client_credentials",
+        "scope": "all e/u",
+        "audience": "api:ten 1",
+        "claims": '{"id":{"x":"e/u"}}',
+    }
+    (asked,) = rest_api.asked("/e%2Fu/v1/items")
+    assert (asked.headers["x-tenant"], asked.headers["x-json"]) == ("id ten 1", '{"id": {}}')
+    assert asked.headers["authorization"] == "Bearer 0123456789"
+    shown = here.run(
+        "source", "test", "source.toml", "items", "--base-url", f"{rest_api.url}/{{variables.region}}", "--key-env",
+        "CLIENT", "--variable", "tenant=t", "--variable", "region=r",
+    )  # fmt: skip
+    assert shown.code == 0, shown
+    assert rest_api.asked("/r/items")[0].headers["x-tenant"] == "id t"
+
+
+def test_the_user_of_basic_auth_may_be_a_variable(rest_api: RestApi, install: Callable[..., Installation]) -> None:
+    description = """
+name = "things"
+variables = ["sid"]
+auth = { type = "basic", user = "{variables.sid}" }
+[endpoints.items]
+path = "/items"
+"""
+    rest_api.script = lambda request: Answer([{"id": request.headers["authorization"]}])
+    here = installed(install, description, rest_api.url, api_key={"env": "KEY"}, variables={"sid": "AC{variables.sid}"})
+    here.environment["KEY"] = "{variables.sid}"  # neither a variable nor the key is looked at for fields
+    assert here.run("import", "--all").code == 0
+    (sent,) = here.imported("a", "items", "things")
+    assert b64decode(sent.removeprefix("Basic ")) == b"AC{variables.sid}:{variables.sid}"
+
+
 # ---- incremental
 
 CHANGES = """
@@ -251,6 +318,66 @@ path = "/all/orders/{parent.id}/lines"
     here.config["imports"]["a"]["streams"] = ["orders", "lines"]
     assert here.run("import", "--all").code == 0
     assert set(here.imported("a", "lines", "shop")) == {f"{number}-line" for number in range(5)}
+
+
+UNREADABLE = """
+name = "log"
+[endpoints.american]
+path = "/all/american"
+incremental = { field = "updated_at", parameter = "changed_after" }
+[endpoints.mistyped]
+path = "/all/american"
+incremental = { field = "updatedAt" }
+[endpoints.some]
+path = "/all/some"
+incremental = { field = "updated_at", parameter = "changed_after", format = "unix" }
+[endpoints.none]
+path = "/all/none"
+incremental = { field = "updated_at", parameter = "changed_after" }
+"""
+
+
+def test_times_that_cannot_be_read_are_told(rest_api: RestApi, install: Callable[..., Installation]) -> None:
+    rest_api.lists["/american"] = [{"id": number, "updated_at": "10/02/2025 12:00"} for number in range(3)]
+    times = [None, "Thu, 09 Oct 2025 08:53:20 GMT", "1759999999.5"]
+    rest_api.lists["/some"] = [{"id": number, "updated_at": time} for number, time in enumerate(times)]
+    rest_api.lists["/none"] = []
+    here = installed(install, UNREADABLE, rest_api.url)
+    no_mark = "no mark: read in full each time, because the time of change cannot be read in any record: "
+    told = {
+        "american": f'{no_mark}"updated_at" is "10/02/2025 12:00", which may have day or month first',
+        "mistyped": f'{no_mark}"updatedAt" is missing or null',
+        "some": 'the time of change cannot be read in 1 record: "updated_at" is missing or null',
+        "none": None,
+    }
+    for _ in range(2):
+        done = here.run("import", "--all", "--json")
+        assert done.code == 0, done
+        assert report(done)["complete"]
+        assert {stream: facts["reason"] for stream, facts in report(done)["streams"].items()} == told
+    assert [each.query.get("changed_after") for each in rest_api.asked("/all/some")] == [None, "1759999700"]
+    assert (
+        f"american: 3 records, 3 seen, 0 new, 0 changed, 3 unchanged, 0 tombstoned; {no_mark}"
+        in here.run("import", "a").stdout
+    )
+    rest_api.lists["/some"] = [{"id": 7, "updated_at": None}]  # what it has been asked for since its mark
+    assert "in 1 record:" in report(here.run("import", "--all", "--json"))["streams"]["some"]["note"]
+
+
+def test_a_trial_counts_the_times_that_can_be_read(rest_api: RestApi, install: Callable[..., Installation]) -> None:
+    times = ["2025-10-09 08:53:20 UTC", "soon", 1760000000123]
+    rest_api.lists["/some"] = [{"id": number, "updated_at": time} for number, time in enumerate(times)]
+    rest_api.lists["/american"] = rest_api.lists["/some"][1:2]
+    here = installed(install, UNREADABLE, rest_api.url)
+    shown = here.run("source", "test", "source.toml", "some")
+    why = '"updated_at" is "soon", which is not a time that can be read'
+    assert f"the time of change can be read in 2 of 3 records; it cannot be read in the others: {why}" in shown.stdout
+    assert "the latest change is of 2025-10-09T08:53:20.123000Z" in shown.stdout
+    assert shown.code == 0
+    shown = here.run("source", "test", "source.toml", "american")
+    assert "the time of change can be read in 0 of 1 records" in shown.stdout
+    assert "no mark: each run would read all of it" in shown.stdout
+    assert shown.code == 1
 
 
 # ---- what is odd in responses
@@ -363,7 +490,7 @@ def test_the_report_has_streams_of_which_nothing_came(rest_api: RestApi, install
         "dead": 0,
     }
     for stream in ("e0", "below"):
-        assert report(done)["streams"][stream] == {**nothing, "denied": False, "reason": None}
+        assert report(done)["streams"][stream] == {**nothing, "denied": False, "reason": None, "note": None}
     assert "  below: 0 records, 0 seen" in here.run("import", "--all").stdout
 
 
@@ -633,6 +760,39 @@ def test_a_key_in_the_query_is_kept_out_of_everything(rest_api: RestApi, install
     assert shown.code == 0
     assert "next page: GET" in shown.stdout
     assert "sekret" not in shown.stdout + shown.stderr
+
+
+@pytest.mark.parametrize("auth", ["bearer", "oauth2"])
+def test_credentials_that_a_200_refuses_pause_the_account(
+    auth: str, rest_api: RestApi, install: Callable[..., Installation]
+) -> None:
+    description = f"""
+name = "things"
+auth = {{ type = "{auth}"{', token_url = "/oauth/token"' if auth == "oauth2" else ""} }}
+errors = [{{ status = 200, body = "!ok && error", action = "pause" }}]
+[endpoints.items]
+path = "/items"
+records = "items"
+"""
+    refused = Answer({"ok": False, "error": "invalid_auth: s3cr3t+value"})
+    good = Answer({"ok": True, "items": [{"id": 1}]})
+    answers = [refused]
+
+    def script(request: Request) -> Answer:
+        return Answer({"access_token": "0123456789"}) if request.method == "POST" else answers[-1]
+
+    rest_api.script = script
+    here = installed(install, description, rest_api.url, api_key={"env": "CLIENT"})
+    here.environment["CLIENT"] = "client:s3cr3t+value"
+    done = here.run("import", "--all", "--json")
+    assert done.code == 1
+    assert "by the description: pause, !ok && error: invalid_auth: " in report(done)["paused"]
+    assert report(done)["dead"] == report(done)["retried"] == 0
+    if auth == "oauth2":
+        assert "s3cr3t" not in done.stdout + done.stderr
+    answers.append(good)
+    assert here.run("import", "--all").code == 0
+    assert set(here.imported("a", "items", "things")) == {"1"}
 
 
 # ---- tombstones

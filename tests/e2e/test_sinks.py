@@ -81,7 +81,7 @@ def test_a_run_tells_what_it_has_done_to_each_stream(shelf: Installation) -> Non
     assert first["complete"]
     assert first["streams"]["things"] == {
         "records": 4, "seen": 4, "new": 4, "changed": 0, "unchanged": 0, "tombstoned": 0,
-        "skipped": 0, "dead": 0, "denied": False, "reason": None,
+        "skipped": 0, "dead": 0, "denied": False, "reason": None, "note": None,
     }  # fmt: skip
     put(shelf, a="1", b="2", e="1", d="!")
     second = run(shelf, code=3)

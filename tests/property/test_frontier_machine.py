@@ -640,12 +640,15 @@ class FrontierMachine(RuleBasedStateMachine):
         for number in ended:
             run = self.runs[number]
             run.ended_at = self.now
-            if run.counts["dead"]:
+            letters = [k for k in self.tasks.values() if k.task.run == number and k.where == "dead"]
+            lost = {letter.stream for letter in letters}  # of a run of which only denied things are dead
+            newest = number == max(n for n, other in self.runs.items() if other.name == run.name)
+            if newest and all(letter.denied for letter in letters):
+                self.cursors[run.name].update({of: at for of, at in run.staged.items() if of not in lost})
+            if letters:
                 run.state = "completed with dead letters" if run.counts["done"] else "failed"
                 continue
             run.state = "completed"
-            if number == max(n for n, other in self.runs.items() if other.name == run.name):
-                self.cursors[run.name].update(run.staged)
             run.staged.clear()
         return ended
 

@@ -8,7 +8,7 @@ import math
 import random
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,8 @@ from crawlerd.core.account import AccountSpec, SinkSpec, SinkType
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import Task
 from crawlerd.engine.attempt import attempt
-from crawlerd.sink import MISSING_KEYS, Batch, Delivery, Refused, Sink, Skipped, Totals
-from crawlerd.sinks import open_sink
+from crawlerd.sink import MISSING_KEYS, Batch, Delivery, Mark, Refused, Sink, SinkReplaced, SinkState, Skipped, Totals
+from crawlerd.sinks import database_of, open_sink
 from crawlerd.source import Record, Source, TaskArgs
 
 if TYPE_CHECKING:
@@ -42,8 +42,11 @@ class Kind:
     read: Callable[[Path], Contents]
     options: dict[str, Any] = field(default_factory=dict)
 
+    def spec(self, directory: Path) -> SinkSpec:
+        return SinkSpec(name="sink", type=self.type, path=directory / "sink", **self.options)
+
     def open(self, directory: Path) -> Sink:
-        return open_sink(SinkSpec(name="sink", type=self.type, path=directory / "sink", **self.options))
+        return open_sink(self.spec(directory))
 
 
 def read_rows(directory: Path) -> Contents:
@@ -648,3 +651,85 @@ def write_until_killed(name: str, directory: Path, start: int) -> None:
 
 if __name__ == "__main__":
     write_until_killed(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+
+
+# who a sink is
+
+
+def test_a_sink_has_an_identity_that_it_keeps_and_no_other_has(kind: Kind, tmp_path: Path) -> None:
+    with closing(kind.open(tmp_path)) as sink:
+        state = sink.state("f1")
+        assert state.number is None
+        assert state.fresh
+    with closing(kind.open(tmp_path)) as sink:
+        assert sink.state("f1") == state
+    (tmp_path / "other").mkdir()
+    with closing(kind.open(tmp_path / "other")) as other:
+        assert other.state("f1").identity != state.identity
+
+
+def test_the_mark_is_there_with_the_records_or_not_at_all(kind: Kind, tmp_path: Path) -> None:
+    good = Delivery("s", "acme", 1, 0.0, 1, [Batch("items", 1, b'[["a",{"n":1}]]', ["n"])])
+    with closing(kind.open(tmp_path)) as sink:
+        sink.write([good], 0.0, Mark("f1", 7))
+        assert sink.state("f1") == SinkState(sink.state("f1").identity, 7, fresh=False)
+        assert sink.state("f2").number is None
+        with pytest.raises(Refused):
+            sink.write([good, Delivery("no name", "acme", 1, 0.0, 2, good.batches)], 0.0, Mark("f1", 8))
+        assert sink.state("f1").number == 7
+        sink.write([], 0.0, Mark("f2", 3))
+    with closing(kind.open(tmp_path)) as sink:
+        assert (sink.state("f1").number, sink.state("f2").number) == (7, 3)
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+@pytest.mark.parametrize("way", ["deleted", "another", "moved"])
+def test_a_sink_whose_file_goes_while_it_is_open_says_so_for_good(
+    kind: Kind, tmp_path: Path, suffix: str, way: str
+) -> None:
+    good = Delivery("s", "acme", 1, 0.0, 1, [Batch("items", 1, b'[["a",{"n":1}]]', ["n"])])
+    path = database_of(kind.spec(tmp_path))
+    file = path.with_name(path.name + suffix)
+    with suppress(SinkReplaced), closing(kind.open(tmp_path)) as sink:  # lines that wait are gone with the file
+        sink.write([good], 0.0, Mark("f1", 1))
+        assert sink.intact()
+        if way == "moved":
+            file.rename(tmp_path / "moved")
+        else:
+            file.unlink()
+        if way == "another":
+            file.write_bytes(b"")
+        assert not sink.intact()
+        for _ in range(2):
+            with pytest.raises(SinkReplaced, match="deleted, moved or replaced while it was in use"):
+                sink.write([good], 0.0, Mark("f1", 2))
+    if way == "moved" and not suffix:
+        assert not path.exists()
+
+
+def test_a_clean_opening_leaves_no_log_unmoved(kind: Kind, tmp_path: Path) -> None:
+    """What an earlier process left in the log may be in the page cache alone."""
+    script = (
+        "import json, os, sys\n"
+        "from pathlib import Path\n"
+        "from crawlerd.core.account import SinkSpec\n"
+        "from crawlerd.sinks import open_sink\n"
+        "from crawlerd.sink import Batch, Delivery, Mark\n"
+        "spec = json.loads(sys.argv[1])\n"
+        "sink = open_sink(SinkSpec(**spec | {'path': Path(spec['path'])}))\n"
+        "sink.write([Delivery('s', 'acme', 1, 0.0, 1, [Batch('items', 1, b'[[\"a\",{}]]', [])])], 0.0, Mark('f', 1))\n"
+        "os._exit(0)\n"
+    )
+    facts = {"name": "sink", "type": kind.type, "path": str(kind.spec(tmp_path).path), **kind.options}
+    spec = msgspec.json.encode(facts).decode()
+    subprocess.run([sys.executable, "-c", script, spec], check=True)
+    path = database_of(kind.spec(tmp_path))
+    log = path.with_name(f"{path.name}-wal")
+    assert log.stat().st_size
+    with closing(kind.open(tmp_path)) as sink:
+        copy = tmp_path / "copy"
+        copy.write_bytes(path.read_bytes())  # without its log
+        assert sink.state("f").number == 1
+    with closing(apsw.Connection(str(copy), flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)) as db:
+        db.pragma("journal_mode")
+        assert db.execute("SELECT number FROM _crawlerd_frontier").get == 1

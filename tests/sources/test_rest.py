@@ -15,7 +15,7 @@ from responses.matchers import header_matcher, query_param_matcher
 
 from crawlerd.clients.http import HttpClient
 from crawlerd.core.account import AccountSpec
-from crawlerd.core.errors import Permanent, Throttled, Transient
+from crawlerd.core.errors import Permanent, Throttled, Transient, Unauthorized
 from crawlerd.source import Cursor, Output, Record, RunPlan, Skip, Source, TaskArgs
 from crawlerd.sources.rest import make
 from crawlerd.sources.rest.description import Incremental
@@ -154,6 +154,50 @@ def test_a_next_url_may_be_relative_to_the_page(client: HttpClient) -> None:
         assert [each["at"] for each in tasks(perform(client, source, start(source)))] == [full]
 
 
+SIGNED = "/v2/items?b=%2f%2F&a=x+y%20z&a=1&a&sig=a%2bb%3d&k=[1]"
+
+IN_QUERY = "{ type = 'query', name = 'key' }"
+
+
+@responses.activate
+@pytest.mark.parametrize("paginator", ['{ type = "next_url", url = "next" }', '{ type = "link_header" }'])
+@pytest.mark.parametrize(
+    ("auth", "link", "kept"),
+    [
+        ("{ type = 'none' }", SIGNED, SIGNED),
+        (IN_QUERY, SIGNED, SIGNED),
+        (IN_QUERY, SIGNED.replace("?", "?k%65y=s3cret&"), SIGNED),
+        (IN_QUERY, SIGNED.replace("&a&", "&a&key=s3cret&key=&"), SIGNED),
+        (IN_QUERY, f"{SIGNED}&key=s3cret", SIGNED),
+        (IN_QUERY, f"{SIGNED}&keys=1&Key=2", f"{SIGNED}&keys=1&Key=2"),
+        (IN_QUERY, "/v2/items?key=s3cret", "/v2/items"),
+    ],
+)
+def test_a_link_keeps_its_bytes_but_for_the_key(
+    paginator: str, auth: str, link: str, kept: str, client: HttpClient
+) -> None:
+    source = declared(f'auth = {auth}\npaginator = {paginator}\n[endpoints.items]\npath = "/items"\nrecords = "items"')
+    responses.get(f"{API}/items", json={"items": [], "next": link}, headers={"Link": f"<{link}>; rel=next"})
+    (following,) = perform(client, source, start(source), "s3cret")
+    assert json.loads(source.new_task(following).payload)["at"] == f"https://api.example{kept}"  # type: ignore[arg-type]
+
+
+@responses.activate
+def test_another_host_is_followed_only_where_it_is_said_to_be_our_own(client: HttpClient) -> None:
+    inner = "http://10.0.0.7:8080/v2/items?page=2&a=%2f"
+    for paginator in ('type = "next_url", url = "next"', 'type = "link_header"'):
+        responses.get(f"{API}/items", json={"items": [], "next": inner}, headers={"Link": f"<{inner}>; rel=next"})
+        for host, at in (("same", inner), ("own", f"{API}/items?page=2&a=%2f")):
+            source = declared(
+                f'paginator = {{ {paginator}, host = "{host}" }}\n[endpoints.items]\npath = "/items"\nrecords = "items"'
+            )
+            (following,) = perform(client, source, start(source))
+            assert tasks([following])[0]["at"] == at
+            if host == "same":
+                with pytest.raises(Permanent, match="not a URL of"):
+                    perform(client, source, following)
+
+
 # ---- parents
 
 TREE = """
@@ -270,6 +314,8 @@ errors = [
   { status = [400, 404], body = "code == 'busy'", action = "retry" },
   { status = 400, body = "starts_with(code, 'x')", action = "dead" },
   { status = 404, action = "skip" },
+  { status = 200, body = "error", action = "pause" },
+  { status = 200, header = "X-Key", equals = "expired", action = "pause" },
 ]
 """
 
@@ -286,6 +332,8 @@ errors = [
         (400, {}, '{"code": "x1"}', (Permanent, None)),
         (400, {}, '{"code": 7}', (Permanent, None)),
         (404, {}, "<html>", None),
+        (200, {}, '{"ok": false, "error": "invalid_auth"}', (Unauthorized, None)),
+        (200, {"X-Key": "expired"}, "[]", (Unauthorized, None)),
     ],
 )
 def test_the_first_rule_that_fits_counts(
@@ -359,7 +407,9 @@ def test_a_full_run_sends_the_declared_start_and_keeps_the_latest(client: HttpCl
         ("iso", "yesterday", None),
         ("number", 7, 0),
         ("number", 5000, 1400),
-        ("number", "7", None),
+        ("number", "5000", 1400),
+        ("number", "", None),
+        ("number", "7.5", None),
         ("number", -1, None),
         ("number", 2**70, None),
     ],

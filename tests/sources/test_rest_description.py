@@ -82,6 +82,67 @@ WRONG = [
     ("", 'errors = [{ status = 404, action = "ignore" }]', 'errors[0].action: must be "skip", "empty", "retry"'),
     ("", 'errors = [{ status = 404, action = "skip", wait_header = "X" }]', 'are for action = "throttle"'),
     ("", 'errors = [{ status = 404, action = "skip", equals = "X" }]', "equals needs header"),
+    ("", 'base_url = "https://{variables.zone}.shop.example"', 'base_url: there is no variable "zone"; declare it'),
+    (
+        "",
+        'base_url = "https://{region}.shop.example"',
+        'base_url: "{region}" would be sent as it stands; write {variab',
+    ),
+    ("", 'base_url = "http://{variables.region}"', "base_url: must begin with https://"),
+    ("", 'headers = { X = "{variable.region}" }', 'headers.X: "{variable.region}" would be sent as it stands; a field'),
+    (
+        "",
+        'headers = { X = "{parents.id}" }',
+        'headers.X: "{parents.id}" would be sent as it stands; a parent\'s fields',
+    ),
+    ("", 'headers = { X = "{parent id}" }', 'headers.X: "{parent id}" would be sent as it stands'),
+    ("", 'headers = { X = "{since}" }', 'headers.X: "{since}" would be sent as it stands'),
+    (
+        "",
+        'auth = { type = "oauth2", token_url = "/{tenant}/t" }',
+        'auth.token_url: "{tenant}" would be sent as it stands',
+    ),
+    (
+        "",
+        'auth = { type = "oauth2", token_url = "https://{variables.x}.example/t" }',
+        "auth.token_url: there is no var",
+    ),
+    ("", 'auth = { type = "oauth2", token_url = "/t", scope = "{region}" }', 'auth.scope: "{region}" would be sent'),
+    (
+        "",
+        'auth = { type = "oauth2", token_url = "/t", parameters = { a = "{{variables.region}}" } }',
+        'auth.parameters.a: "{{variables.region}" would be sent as it stands',
+    ),
+    (
+        "",
+        'auth = { type = "oauth2", token_url = "/t", parameters = { "{variables.region}" = "a" } }',
+        '"{variables.region}" would be sent as it stands; no field is filled in here',
+    ),
+    ("", 'auth = { type = "basic", user = "{region}" }', 'auth.user: "{region}" would be sent as it stands'),
+    ("", 'auth = { type = "header", name = "X", prefix = "{variables.x} " }', "auth.prefix: there is no variable"),
+    ("", 'auth = { type = "query", name = "{variables.region}" }', 'auth.name: "{variables.region}" would be sent'),
+    ("", 'parameters = { "{variables.region}" = 1 }', '"{variables.region}" would be sent as it stands; no field'),
+    ("", 'parameters = { a = "{{variables.region}}" }', '"{{variables.region}}" would be sent as {variables.region}'),
+    (
+        "",
+        'paginator = { type = "offset", size_parameter = "{variables.region}" }',
+        'paginator: "{variables.region}" would be sent as it stands',
+    ),
+    (
+        "orders",
+        'paginator = { type = "cursor_in_header", header = "X", send_header = "{since}" }',
+        'endpoints.orders.paginator: "{since}" would be sent as it stands',
+    ),
+    (
+        "orders",
+        'incremental = { field = "at", parameter = "{since}" }',
+        'endpoints.orders.incremental.parameter: "{since}" would be sent as it stands',
+    ),
+    (
+        "orders",
+        'incremental = { field = "at", parameter = "a", start = "{variables.region}" }',
+        'endpoints.orders.incremental.start: "{variables.region}" would be sent as it stands',
+    ),
     ("orders", 'path = "orders"', 'endpoints.orders.path: must begin with "/"'),
     ("orders", 'path = "/orders?a=1"', 'endpoints.orders.path: must begin with "/"'),
     ("orders", 'path = "/{id}"', "endpoints.orders.path: braces hold a field, {parent.id} or {variables.name}"),
@@ -231,6 +292,42 @@ def test_a_wrong_description_is_told_once_and_with_all_else(folder: Path) -> Non
 )
 def test_an_account_that_is_wrong_is_told(old: str, new: str, problem: str, folder: Path) -> None:
     assert any(problem in each for each in config_problems(folder, old, new))
+
+
+def test_variables_fill_in_the_base_url(folder: Path) -> None:
+    (folder / "shop.toml").write_text(with_("", 'base_url = "https://{variables.region}.shop.example"'))
+    accounts = load(folder / "crawlerd.toml").accounts
+    assert [accounts[name].base_url for name in ("eu", "us")] == [
+        f"https://{name}.shop.example" for name in ("eu", "us")
+    ]
+    assert config_problems(folder, '{ region = "eu" }', '{ region = "eu.evil.example/" }') == [
+        'crawlerd.toml: accounts.eu.variables: "region" is "eu.evil.example/", which no host can have in its name'
+    ]
+
+
+def test_an_account_s_own_base_url_is_filled_in_too(folder: Path) -> None:
+    own = 'variables = { region = "eu" }\nbase_url = "https://own.example/'
+    (folder / "crawlerd.toml").write_text(
+        CONFIG.replace('variables = { region = "eu" }', own + '{variables.region}/"', 1)
+    )
+    assert load(folder / "crawlerd.toml").accounts["eu"].base_url == "https://own.example/eu"
+    assert config_problems(folder, 'variables = { region = "eu" }', own + '{region}"') == [
+        'crawlerd.toml: accounts.eu.base_url: "{region}" would be sent as it stands; write {variables.region}'
+    ]
+
+
+@pytest.mark.parametrize(
+    "where",
+    ['headers = { X = "{variables.region}" }', 'auth = { type = "header", name = "X", prefix = "{variables.region}" }'],
+)
+def test_a_variable_that_no_header_can_carry_is_told(where: str, folder: Path) -> None:
+    (folder / "shop.toml").write_text(with_("", where))
+    key = 'api_key = { file = "key" }\nvariables = { region = "'
+    (folder / "key").write_text("k")
+    text = CONFIG.replace('variables = { region = "', key)
+    (folder / "crawlerd.toml").write_text(text.replace('"eu" }', '"ä" }', 1))
+    with pytest.raises(ConfigurationError, match=r'accounts\.eu\.variables: make the header "ä'):
+        load(folder / "crawlerd.toml")
 
 
 def test_two_descriptions_of_one_name_are_refused(folder: Path) -> None:

@@ -31,7 +31,7 @@ from crawlerd import __version__
 from crawlerd.clients.http import HttpApi, HttpClient
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
-from crawlerd.source import Api, Response, Source
+from crawlerd.source import Api, KeyInQuery, Response, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -240,6 +240,36 @@ def test_follows_a_full_url_of_its_own_origin(client: HttpClient, serve: Serve) 
     server = serve(answer(b"{}"))
     api_of(client, server.url + "/3.0").get(f"http://127.0.0.1:{server.port}/3.0/next?page=2", {"count": 5})
     assert server.requests[0].startswith("GET /3.0/next?page=2&count=5 ")
+
+
+LINKS = [
+    "/v1/a%2fb%2Fc/%7Euser?sig=a%2bb%2F%3d&b=1&a=2&a=1&a&=&&q=x+y%20z&e=%e4",
+    "/p?page[number]=2&f='x'(1)*;v=1,2:3@4!$&t={a}|b^c`d",
+    "/a/../b/./c//d?next=http://other/?x=1",
+    "//double?x",
+    "/p?",
+    "?x=1",
+    "",
+]
+
+
+@pytest.mark.parametrize("link", LINKS)
+@pytest.mark.parametrize("auth", [PLAIN.auth, KeyInQuery("key")], ids=["header", "query"])
+def test_a_link_is_sent_byte_for_byte(client: HttpClient, serve: Serve, link: str, auth: Any) -> None:
+    server = serve(answer(b"{}"))
+    source = Source("links", auth=auth)
+    api = client.open(source, AccountSpec(name="a", source="links", base_url=f"{server.url}/base", secret=SECRET))
+    response = api.request("GET", f"{server.url}{link}#fragment", params={})
+    whole = link if link.startswith("/") else f"/{link}"
+    assert response.url == server.url + whole
+    key = f"{'&' if '?' in link else '?'}key=sk_test_a%2Fb%2Bc%3D12345" if isinstance(auth, KeyInQuery) else ""
+    assert server.requests[0].partition(" HTTP/1.1")[0] == f"GET {whole}{key}"
+
+
+def test_what_no_request_can_carry_is_encoded(client: HttpClient, serve: Serve) -> None:
+    server = serve(answer(b"{}"))
+    api_of(client, server.url).get(f'{server.url}/ä b?q="<é>\\&n=1')
+    assert server.requests[0].startswith("GET /%C3%A4%20b?q=%22%3C%C3%A9%3E%5C&n=1 HTTP/1.1")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from crawlerd.core.leniency import parsed
-from crawlerd.source import Permanent, Throttled, Transient
+from crawlerd.source import Permanent, Throttled, Transient, Unauthorized
 from crawlerd.sources.rest.expressions import look
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from crawlerd.source import Response
     from crawlerd.sources.rest.description import ErrorRule
 
+SHOWN = 200  # characters of what a rule found
 LONGEST_WAIT = 86_400.0  # seconds
 UNIX_TIME_FROM = 1e9  # what a header says: below, seconds to wait; above, a time
 
@@ -55,7 +56,23 @@ def judged(rules: Iterable[ErrorRule], response: Response) -> Exception | None:
             return Transient(told)
         case "throttle":
             return Throttled(told, retry_after=_wait(rule, response), scope=rule.scope)
+        case "pause":
+            return Unauthorized(f"{told}{_because(rule, response)}")
     return Permanent(told)
+
+
+def _because(rule: ErrorRule, response: Response) -> str:
+    """What the rule has found: all that people see of the answer while the account is paused. It is never cut, since
+    half a secret would not be known as one."""
+    found: Any = None
+    if rule.body is not None:
+        found = look(rule.body, msgspec.json.decode(response.body))
+    elif rule.header is not None:
+        found = response.headers.get(rule.header.lower())
+    where = rule.body or rule.header
+    if not where:
+        return ""
+    return f", {where}: {found}" if isinstance(found, str) and len(found) <= SHOWN else f", {where}"
 
 
 def _fits(rule: ErrorRule, response: Response) -> bool:

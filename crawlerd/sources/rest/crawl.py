@@ -5,17 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 import types
-from base64 import b64encode
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from crawlerd.core.urls import without
 from crawlerd.source import (
     Api,
-    ClientCredentials,
     Cursor,
     Gather,
-    KeyInQuery,
     Output,
     Permanent,
     Record,
@@ -27,15 +24,14 @@ from crawlerd.source import (
     TaskArgs,
 )
 from crawlerd.sources.rest.answers import NoPage, decoded, judged
-from crawlerd.sources.rest.description import Basic, Bearer, Description, KeyHeader, KeyParameter, OAuth2
+from crawlerd.sources.rest.description import Description, KeyParameter
 from crawlerd.sources.rest.expressions import Scalar, Unfit, fill, kind_of, look, plain, text
-from crawlerd.sources.rest.incremental import bound, mark, parameter
+from crawlerd.sources.rest.incremental import PageMarks, bound, parameter
 from crawlerd.sources.rest.paginators import Answer, Offset, PageNumber
+from crawlerd.sources.rest.sending import kind_of_auth, sending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-    from crawlerd.source import Auth
 
 ABOVE, BELOW = 3, 5  # priority of lists: most of those below others end on their first page, and drain the queue
 
@@ -96,8 +92,8 @@ def make(document: dict[str, Any]) -> Source:
         bucket_concurrency={
             name: each.concurrency for name, each in description.endpoints.items() if each.concurrency is not None
         },
-        auth=_auth(description),
-        headers=description.headers,
+        auth=kind_of_auth(description),
+        sending=sending(description),
     )
     for each in lists.values():
         each.register(source)
@@ -108,25 +104,6 @@ def make(document: dict[str, Any]) -> Source:
             yield from lists[name].first_page(plan)
 
     return source
-
-
-def _auth(description: Description) -> Auth | None:
-    match description.auth:
-        case Bearer():
-            return lambda key: {"Authorization": f"Bearer {key}"}
-        case Basic(user=user):
-            return lambda key: {"Authorization": _basic(key if user is None else f"{user}:{key}")}
-        case KeyHeader(name=name, prefix=prefix):
-            return lambda key: {name: prefix + key}
-        case KeyParameter(name=name):
-            return KeyInQuery(name)
-        case OAuth2() as oauth2:
-            return ClientCredentials(oauth2.token_url, oauth2.scope, oauth2.parameters, oauth2.client == "body")
-    return None
-
-
-def _basic(credentials: str) -> str:
-    return f"Basic {b64encode(credentials.encode()).decode()}"
 
 
 class List:
@@ -244,6 +221,7 @@ class List:
             raise Permanent(self._no_records(body, found))
         below = [(each, start) for each in self.below if (start := each._start(args))]
         keys: dict[str, Any] = {}
+        marks = PageMarks(self._spec.incremental, latest=args.started)
         older = False
         newest = ""
         missed = 0
@@ -259,7 +237,7 @@ class List:
                     yield Skip(self.name, key, f"the primary key {self._key_name()} repeats within a page")
                 continue
             keys[key] = record
-            at = self._mark(record, args)
+            at = marks.of(record)
             if self._is_older(at, args):
                 older = True
                 continue
@@ -272,6 +250,7 @@ class List:
                 yield output
         if missed:
             yield self._unread(f"{missed} of the records of {self._shown(args)} could not be used: see what is skipped")
+        yield from marks.told(self.name, kept=self.name in args.since)
         if newest:
             yield Cursor(self._cursor(args.wanted), newest, greatest=True)
         if not older:
@@ -296,10 +275,7 @@ class List:
         """A next page's URL that repeats the key must not lie in the frontier; the client adds it to each request."""
         if not isinstance(self._auth, KeyParameter) or not isinstance(at, str) or "?" not in at:
             return at
-        name = self._auth.name
-        parts = urlsplit(at)
-        query = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] != name]
-        return urlunsplit(parts._replace(query=urlencode(query)))
+        return without(self._auth.name, at)
 
     def tombstones(self, api: Api, args: Tombstones) -> Iterator[Output]:
         for stream in args.streams:
@@ -336,10 +312,6 @@ class List:
 
     def _key_name(self) -> str:
         return ", ".join(f'"{each}"' for each in self._spec.primary_key)
-
-    def _mark(self, record: Mapping[str, Any], args: Page) -> str | None:
-        rule = self._spec.incremental
-        return mark(rule, look(rule.field, record), latest=args.started) if rule else None
 
     def _is_older(self, at: str | None, args: Page) -> bool:
         """A list that cannot be asked for changes gives the latest first."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -22,6 +22,7 @@ from crawlerd.core import notation
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.core.problems import Table, instead, one_line, problem
 from crawlerd.source import STREAM_NAME
+from crawlerd.sources.rest import texts
 from crawlerd.sources.rest.expressions import Scalar, fields
 from crawlerd.sources.rest.paginators import NoPages, Paginator, Path
 
@@ -61,10 +62,35 @@ def _own_header(value: str) -> str:
     return _header_name(value)
 
 
-def _header_value(value: str) -> str:
-    if not value.isascii() or not value.isprintable():
-        raise ValueError("must be printable ASCII characters")
-    return value
+def _variables(info: ValidationInfo[Any]) -> Collection[str]:
+    """The names that are declared."""
+    variables = (info.context or {}).get("variables", ())
+    return [each for each in variables if isinstance(each, str)] if isinstance(variables, list) else ()
+
+
+def _text(value: str, info: ValidationInfo[Any]) -> str:
+    return texts.checked(value, _variables(info))
+
+
+def _header_text(value: str, info: ValidationInfo[Any]) -> str:
+    return texts.checked(texts.checked_header(value), _variables(info))
+
+
+def _base_url(value: str, info: ValidationInfo[Any]) -> str:
+    return texts.checked_url(value, _variables(info))
+
+
+def _name(value: str, info: ValidationInfo[Any]) -> str:
+    """What names a parameter, or stands for itself."""
+    return texts.fixed(value, _variables(info))
+
+
+def _names(paginator: Any, info: ValidationInfo[Any]) -> Any:
+    """The same of all parameters and headers that a paginator sends."""
+    for key, value in paginator:
+        if isinstance(value, str) and key.endswith(("parameter", "header")):
+            _name(value, info)
+    return paginator
 
 
 def _parameter(value: object, info: ValidationInfo[Any]) -> Any:
@@ -85,8 +111,7 @@ def _template(value: str, info: ValidationInfo[Any]) -> str:
             raise ValueError(f'"{{{name}}}" needs parent = "…": the endpoint whose records have it')
         if first == "parent" and "name" in info.data:  # of the whole description
             raise ValueError(f'"{{{name}}}" belongs into the parameters of an endpoint that has a parent')
-        variables = info.context.get("variables", ())
-        if first == "variables" and isinstance(variables, list) and rest not in variables:
+        if first == "variables" and rest not in _variables(info):
             raise ValueError(f'there is no variable "{rest}"; declare it: variables = ["{rest}"]')
     return value
 
@@ -113,7 +138,12 @@ Parameter = Annotated[
     BeforeValidator(_parameter),
     WithJsonSchema({"anyOf": [*_SCALARS, {"type": "array", "items": {"anyOf": _SCALARS}}]}),
 ]
-Headers = dict[Annotated[str, AfterValidator(_own_header)], Annotated[str, AfterValidator(_header_value)]]
+Text = Annotated[str, AfterValidator(_text)]
+HeaderText = Annotated[str, AfterValidator(_header_text)]
+Name = Annotated[str, AfterValidator(_name)]
+Headers = dict[Annotated[str, AfterValidator(_own_header)], HeaderText]
+Parameters = dict[Name, Parameter]
+AnyPaginator = Annotated[Paginator, AfterValidator(_names)]
 Concurrency = Annotated[int, Field(ge=1, le=10_000)]
 
 
@@ -133,7 +163,7 @@ class Basic(Table):
     """HTTP Basic: the account's key is `user:password`, or the password alone where `user` is given."""
 
     type: Literal["basic"]
-    user: str | None = Field(default=None, description="The user; without it the key is user:password.")
+    user: Text | None = Field(default=None, description="The user; without it the key is user:password.")
 
 
 class KeyHeader(Table):
@@ -143,16 +173,14 @@ class KeyHeader(Table):
     name: Annotated[str, AfterValidator(_header_name)] = Field(
         examples=["X-Api-Key"], description="Name of the header."
     )
-    prefix: Annotated[str, AfterValidator(_header_value)] = Field(
-        default="", description='Before the key, as "Token ".'
-    )
+    prefix: HeaderText = Field(default="", description='Before the key, as "Token ".')
 
 
 class KeyParameter(Table):
     """A parameter of the query. It is never stored, logged or shown."""
 
     type: Literal["query"]
-    name: str = Field(min_length=1, examples=["api_key"], description="Name of the parameter.")
+    name: Name = Field(min_length=1, examples=["api_key"], description="Name of the parameter.")
 
 
 class OAuth2(Table):
@@ -160,14 +188,18 @@ class OAuth2(Table):
 
     type: Literal["oauth2"]
     token_url: str = Field(examples=["/oauth/token"], description="A full URL, or a path below the base URL.")
-    scope: str = Field(default="", description="Scopes, separated by spaces.")
-    parameters: dict[str, str] = Field(default_factory=dict, description='More fields of the form, such as "audience".')
+    scope: Text = Field(default="", description="Scopes, separated by spaces.")
+    parameters: dict[Name, Text] = Field(
+        default_factory=dict, description='More fields of the form, such as "audience".'
+    )
     client: Literal["basic", "body"] = Field(default="basic", description="Where id and secret are sent.")
 
     @field_validator("token_url")
     @classmethod
-    def _address(cls, value: str) -> str:
-        return value if re.fullmatch(r"/[!-~]*", value) else notation.base_url(value)
+    def _address(cls, value: str, info: ValidationInfo[Any]) -> str:
+        if re.fullmatch(r"/[!-~]*", value):
+            return texts.checked(value, _variables(info), url=True)
+        return texts.checked_url(value, _variables(info))
 
 
 Auth = Annotated[NoAuth | Bearer | Basic | KeyHeader | KeyParameter | OAuth2, Field(discriminator="type")]
@@ -184,10 +216,11 @@ class ErrorRule(Table):
     header: str | None = Field(default=None, min_length=1, description="Only when the response has this header …")
     equals: str | None = Field(default=None, description="… with this value.")
     body: Path | None = Field(default=None, description="Only when this JMESPath finds something true in the body.")
-    action: Literal["skip", "empty", "retry", "throttle", "dead"] = Field(
+    action: Literal["skip", "empty", "retry", "throttle", "dead", "pause"] = Field(
         examples=["skip"],
         description="skip: set the page aside, and say so in the report. empty: a page without records. retry: with "
-        "backoff. throttle: slow down, and costs no attempt. dead: a dead letter.",
+        "backoff. throttle: slow down, and costs no attempt. dead: a dead letter. pause: the credentials are refused, "
+        "and the account is paused.",
     )
     wait_header: str | None = Field(
         default=None, min_length=1, description="throttle: the header that says until when (Unix time) or how long (s)."
@@ -209,7 +242,7 @@ class Incremental(Table):
     """Later runs ask only for what has changed."""
 
     field: Path = Field(examples=["updated_at"], description="JMESPath of the time of change in a record.")
-    parameter: str | None = Field(
+    parameter: Name | None = Field(
         default=None,
         min_length=1,
         description="Query parameter that takes the time from which on changes are wanted. Without it, the list must "
@@ -224,7 +257,7 @@ class Incremental(Table):
         validate_default=True,
         description='So much is asked for again, as clocks and pages are not exact: "5m", or 0 for a number.',
     )
-    start: str | None = Field(
+    start: Name | None = Field(
         default=None, description="What the parameter is in a full run; without it, it is left out."
     )
 
@@ -237,9 +270,7 @@ class Endpoint(Table):
         examples=["/v1/customers"],
         description="Below the base URL. {parent.id} is a field of the parent's record, {variables.org} the account's.",
     )
-    parameters: dict[str, Parameter] = Field(
-        default_factory=dict, description="Of the query. The same fields as in path."
-    )
+    parameters: Parameters = Field(default_factory=dict, description="Of the query. The same fields as in path.")
     records: Path = Field(default="@", description='JMESPath of the list of records in the body; "@": the body itself.')
     primary_key: Annotated[list[Path], BeforeValidator(_several), Field(min_length=1), WithJsonSchema(_ONE_OR_MORE)] = (
         Field(
@@ -249,7 +280,7 @@ class Endpoint(Table):
     from_parent: dict[str, Path] = Field(
         default_factory=dict, description="Fields that the record gets: name = JMESPath in the parent's record."
     )
-    paginator: Paginator | None = Field(default=None, description="Instead of the description's.")
+    paginator: AnyPaginator | None = Field(default=None, description="Instead of the description's.")
     incremental: Incremental | None = None
     tombstones: bool = Field(
         default=False, description="The list is complete: what a full run does not find any more is marked as deleted."
@@ -309,7 +340,7 @@ class Description(Table):
     """A REST API, for `source = "rest"`."""
 
     name: StreamName = Field(examples=["github"], description="Its tables in the sink are NAME_STREAM.")
-    base_url: Annotated[str, AfterValidator(notation.base_url)] | None = Field(
+    base_url: Annotated[str, AfterValidator(_base_url)] | None = Field(
         default=None, description="Address of the API; without it, each account has its own."
     )
     variables: list[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]] = Field(
@@ -317,8 +348,10 @@ class Description(Table):
     )
     auth: Auth = Field(default_factory=lambda: NoAuth(type="none"), description="How the account's key is sent.")
     headers: Headers = Field(default_factory=dict, description="Sent with every request.")
-    parameters: dict[str, Parameter] = Field(default_factory=dict, description="Of the query of every request.")
-    paginator: Paginator = Field(default_factory=lambda: NoPages(type="none"), description="Of endpoints without one.")
+    parameters: Parameters = Field(default_factory=dict, description="Of the query of every request.")
+    paginator: AnyPaginator = Field(
+        default_factory=lambda: NoPages(type="none"), description="Of endpoints without one."
+    )
     limits: Limits = Field(default=(), description='Of an account: "5000/hour", several, or "auto".')
     bucket_limits: Limits = Field(default=(), description="Of each endpoint.")
     concurrency: Concurrency | None = Field(default=None, description="Most requests of an account at once.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 Scalar = str | int | float | bool
 LONGEST = 1000  # characters of a key, and of a parent's field
+
+
+_DOUBLED = re.compile(r"\{\s*(?:parent|variables)\.[\w.]+\s*\}")  # with {{ and }}, as other languages have it
 
 
 class Unfit(Exception):
@@ -70,6 +74,9 @@ def fields(template: str) -> list[str]:
     if any(spec or conversion for _, _, spec, conversion in parts) or not all(map(_is_field, names)):
         problem = "braces hold a field, {parent.id} or {variables.name}; write {{ and }} for the characters themselves"
         raise ValueError(problem)
+    literals = "".join(literal + "\0" * (name is not None) for literal, name, _, _ in parts)
+    if doubled := _DOUBLED.search(literals):
+        raise ValueError(f'"{{{doubled[0]}}}" would be sent as {doubled[0]}; write it with single braces')
     return names
 
 

@@ -2,14 +2,50 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from crawlerd.source import Marks
+from crawlerd.sources.rest import times
+from crawlerd.sources.rest.expressions import kind_of, look
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from crawlerd.sources.rest.description import Incremental
     from crawlerd.sources.rest.expressions import Scalar
 
-MILLISECONDS_FROM = 1e11  # a Unix time above this is in milliseconds: as seconds, it would be the year 5138
+
+class PageMarks:
+    """The marks of a page's records, and how many have none that can be read.
+
+    rule: None for a list that is not incremental. latest: see `mark`.
+    """
+
+    def __init__(self, rule: Incremental | None, *, latest: float) -> None:
+        self._rule, self._latest = rule, latest
+        self._read = self._unread = 0
+        self._why = ""
+
+    def of(self, record: Mapping[str, Any]) -> str | None:
+        """A record's mark, which counts."""
+        if self._rule is None:
+            return None
+        value = look(self._rule.field, record)
+        found = mark(self._rule, value, latest=self._latest)
+        if found is not None:
+            self._read += 1
+            return found
+        if not self._unread:
+            self._why = f'"{self._rule.field}" {unreadable(self._rule, value)}'
+        self._unread += 1
+        return None
+
+    def told(self, stream: str, *, kept: bool) -> Iterator[Marks]:
+        """For the run's report. kept: the list has a mark of an earlier run."""
+        if self._read or self._unread:
+            yield Marks(stream, self._read, self._unread, self._why, kept=kept)
 
 
 def mark(rule: Incremental, value: Any, *, latest: float) -> str | None:
@@ -19,19 +55,19 @@ def mark(rule: Incremental, value: Any, *, latest: float) -> str | None:
     a record from the future does not hide what changes until then.
     """
     if rule.format == "number":
+        if isinstance(value, str) and re.fullmatch("[0-9]{1,20}", value):
+            value = int(value)
         whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**20
         return f"{value:020d}" if whole else None
-    try:
-        if isinstance(value, str):
-            at = datetime.fromisoformat(value)
-            at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            at = datetime.fromtimestamp(value / 1000 if value > MILLISECONDS_FROM else value, UTC)
-        else:
-            return None
-    except (ValueError, OverflowError, OSError):
-        return None
-    return _text(min(at, datetime.fromtimestamp(latest, UTC)))
+    at = times.read(value)
+    return None if at is None else _text(min(at, datetime.fromtimestamp(latest, UTC)))
+
+
+def unreadable(rule: Incremental, value: Any) -> str:
+    """Why `mark` makes nothing of a value, for people: "is …"."""
+    if rule.format != "number":
+        return times.unreadable(value)
+    return "is missing or null" if value is None else f"is {kind_of(value)}, not a whole number of at most 20 digits"
 
 
 def bound(rule: Incremental, cursor: str) -> str:
@@ -51,9 +87,9 @@ def parameter(rule: Incremental, since: str) -> Scalar:
     at = datetime.fromisoformat(since)
     match rule.format:
         case "unix":
-            return int(at.timestamp())
+            return times.microseconds(at) // 1_000_000
         case "unix_ms":
-            return int(at.timestamp() * 1000)
+            return times.microseconds(at) // 1000
         case "date":
             return since[:10]
     return f"{since[:19]}Z"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import urljoin
 
 from pydantic import AfterValidator, Field, model_validator
 
 from crawlerd.core.problems import Table
+from crawlerd.core.urls import joined, of_header, on_host_of
 from crawlerd.source import Permanent
 from crawlerd.sources.rest.expressions import Scalar, checked_path, look
 
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 Path = Annotated[str, AfterValidator(checked_path)]
 Position = str | int | float
+Host = Literal["same", "own"]
+HOST: Host = Field(
+    default="same",
+    description="own: the account's scheme, host and port take the place of the URL's, which may be those of a server "
+    "inside. same: a URL of another host is a dead letter.",
+)
 
 _LINK = re.compile(r"<([^>]*)>([^<]*)")
 _REL = re.compile(r';\s*rel\s*=\s*"?([^";,]*)', re.IGNORECASE)
@@ -161,6 +167,7 @@ class LinkHeader(Table):
 
     type: Literal["link_header"]
     rel: str = Field(default="next", min_length=1, description="Relation of the next page.")
+    host: Host = HOST
 
     def ask(self, at: Position | None) -> Ask:
         return Ask(url=None if at is None else str(at))
@@ -169,7 +176,7 @@ class LinkHeader(Table):
         for url, facts in _LINK.findall(answer.response.headers.get("link", "")):
             rel = _REL.search(facts)
             if rel and self.rel.lower() in rel[1].lower().split():  # RFC 8288, 2.1.1
-                return _url(answer, url)
+                return _url(answer, of_header(url), self.host)
         return None
 
 
@@ -178,6 +185,7 @@ class NextUrl(Table):
 
     type: Literal["next_url"]
     url: Path = Field(examples=["links.next"], description="JMESPath of the next page's URL in the body.")
+    host: Host = HOST
 
     def ask(self, at: Position | None) -> Ask:
         return Ask(url=None if at is None else str(at))
@@ -188,7 +196,7 @@ class NextUrl(Table):
             return None
         if not isinstance(found, str):
             raise Permanent(f'"{self.url}" finds no URL but {type(found).__name__}')
-        return _url(answer, found)
+        return _url(answer, found, self.host)
 
 
 Paginator = Annotated[
@@ -196,12 +204,10 @@ Paginator = Annotated[
 ]
 
 
-def _url(answer: Answer, found: str) -> str:
-    """In full. One that cannot be read stays as it is, and the client refuses it."""
-    try:
-        return urljoin(answer.response.url, found)
-    except ValueError:
-        return found
+def _url(answer: Answer, found: str, host: Host) -> str:
+    """In full. One of another host stays as it is, and the client refuses it, unless its host is not what counts."""
+    url = joined(answer.response.url, found)
+    return on_host_of(answer.response.url, url) if host == "own" else url
 
 
 def _position(cursor: Any, expression: str) -> Position | None:

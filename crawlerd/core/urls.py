@@ -1,0 +1,80 @@
+"""URLs byte for byte: a server's own links may be signed, or read by code that tells `+` from `%20`. Pure."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, unquote_plus
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
+_UNSENDABLE = re.compile(r'[^!-~]|["<>\\]')  # in a request's first line
+
+
+def target(url: str) -> str:
+    """Path and query of a full URL, as a request names them: nothing is changed but what cannot be sent. ValueError
+    for half a character."""
+    rest = url[_authority_end(url) :].partition("#")[0]
+    rest = _UNSENDABLE.sub(lambda found: quote(found[0], safe=""), rest)
+    return rest if rest.startswith("/") else f"/{rest}"
+
+
+def joined(page: str, link: str) -> str:
+    """A link in full, that the answer to `page` has. What it says itself stays as it is."""
+    link = link.strip().partition("#")[0]
+    base = page.partition("#")[0]
+    if _SCHEME.match(link):
+        return link
+    if link.startswith("//"):
+        return base.partition("//")[0] + link
+    if link.startswith("/"):
+        return base[: _authority_end(base)] + link
+    before, _, _ = base.partition("?")
+    if link.startswith("?") or not link:
+        return before + link if link else base
+    path, mark, query = link.partition("?")
+    end = _authority_end(before)
+    return before[:end] + _resolved(f"{before[end:].rpartition('/')[0]}/{path}") + mark + query
+
+
+def on_host_of(page: str, link: str) -> str:
+    """A full URL with the scheme, host and port of another; itself when it is not of HTTP."""
+    if not re.match("https?://", link, re.IGNORECASE):
+        return link
+    return page[: _authority_end(page)] + target(link)
+
+
+def without(parameter: str, url: str) -> str:
+    """The URL without a parameter of its query, however its name is encoded; the others stay as they are."""
+    before, mark, query = url.partition("?")
+    query, hash, fragment = query.partition("#")
+    pairs = query.split("&")
+    kept = [pair for pair in pairs if unquote_plus(pair.partition("=")[0]) != parameter]
+    if len(kept) == len(pairs):
+        return url
+    return before + (mark + "&".join(kept) if kept else "") + hash + fragment
+
+
+def of_header(link: str) -> str:
+    """A link as a header has it, whose bytes are read as Latin-1: what is not ASCII is encoded, byte by byte."""
+    return re.sub("[^\x00-\x7f]", lambda found: quote(found[0].encode("latin-1", "replace")), link)
+
+
+def _resolved(path: str) -> str:
+    """Without "." and ".." (RFC 3986, 5.2.4)."""
+    segments = path.split("/")
+    if "." not in segments and ".." not in segments:
+        return path
+    kept: list[str] = []
+    for segment in segments[1:]:
+        if segment == "..":
+            kept = kept[:-1]
+        elif segment != ".":
+            kept.append(segment)
+    if segments[-1] in (".", ".."):
+        kept.append("")
+    return "/" + "/".join(kept)
+
+
+def _authority_end(url: str) -> int:
+    found = _AUTHORITY.match(url)
+    return found.end() if found else 0

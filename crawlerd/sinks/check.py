@@ -1,0 +1,78 @@
+"""Whether a sink's database is sound: its file, its rows against the totals of the runs, its views."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import apsw
+
+from crawlerd.sink import SinkError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BUSY_MILLISECONDS = 10_000
+SHOWN = 10  # lines of one kind of damage
+
+# Of each stream whose tables have been counted from their first row on: what is there, and what runs have added.
+_COUNTS = """
+SELECT stream, (SELECT coalesce(sum(new - tombstoned), 0) FROM _crawlerd_tally AS t WHERE t.stream = s.stream),
+       json_group_array(name)
+FROM _crawlerd_stream AS s GROUP BY stream HAVING min(counted) = 1"""
+
+
+def check(path: Path) -> list[str]:
+    """What is wrong with a sink's database, a line each. Changes nothing; works while it is written.
+
+    SinkError when it cannot be read at all.
+    """
+    try:
+        with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as database:
+            database.set_busy_timeout(BUSY_MILLISECONDS)
+            damage = [line for line in _integrity(database) if line != "ok"]
+            if damage:
+                return [f"the file is damaged: {line}" for line in damage[:SHOWN]]
+            database.execute("BEGIN")  # one moment for all that is compared
+            return [*_rows(database), *_views(database)]
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        return [f"the file is damaged: {error}"]
+    except apsw.Error as error:
+        raise SinkError(f"cannot read {path}: {error}") from None
+
+
+def _integrity(database: apsw.Connection) -> Iterator[str]:
+    for (text,) in database.execute("PRAGMA integrity_check"):
+        yield from str(text).splitlines()
+
+
+def _rows(database: apsw.Connection) -> Iterator[str]:
+    tables = {name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    if not {"_crawlerd_stream", "_crawlerd_tally"} <= tables:
+        return
+    for (name,) in _all(database, "SELECT name FROM _crawlerd_stream"):
+        if name not in tables:
+            yield f"the table {name} is missing"
+    for stream, expected, listed in _all(database, _COUNTS):
+        names = [name for (name,) in _all(database, "SELECT value FROM json_each(?)", listed)]
+        if not tables.issuperset(names):
+            continue
+        counts = (_all(database, f'SELECT count(*) FROM "{name}" WHERE deleted_at IS NULL') for name in names)  # noqa: S608 - names of ours
+        found = sum(count for ((count,),) in counts)
+        if found != expected:
+            yield f"{stream}: {found:,} records are there, but the runs have left {expected:,}"
+
+
+def _views(database: apsw.Connection) -> Iterator[str]:
+    for (name,) in _all(database, "SELECT name FROM sqlite_schema WHERE type = 'view'"):
+        if not str(name).endswith("_view"):
+            continue
+        try:
+            _all(database, f'SELECT * FROM "{name}" LIMIT 100')  # noqa: S608 - a name of the schema
+        except apsw.SQLError as error:
+            yield f"the view {name} cannot be read: {error}"
+
+
+def _all(database: apsw.Connection, statement: str, *bindings: Any) -> list[tuple[Any, ...]]:
+    return list(database.execute(statement, bindings))

@@ -1,0 +1,130 @@
+"""Texts that every request of an account is sent with, and the fields in them: {variables.NAME}. Pure.
+
+Other braces are text, unless what they hold is nearly a field: that is a mistake, and is refused, so that no field is
+ever sent as it stands. (Paths and parameters are templates with more fields, see `expressions`.)
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from crawlerd.core import notation
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+SHOWN = 40  # characters of a text in a message
+FIELD = re.compile(r"\{variables\.([A-Za-z_][A-Za-z0-9_]*)\}")
+_BRACES = re.compile(r"\{[{\s$]*([A-Za-z_][A-Za-z0-9_-]*)")
+OURS = ("variables", "parent", "since")
+# What else people call such a field, or expect there to be.
+ALIKE = {
+    "var",
+    "vars",
+    "env",
+    "config",
+    "options",
+    "account",
+    "accounts",
+    "apikey",
+    "key",
+    "secret",
+    "token",
+    "baseurl",
+}
+ALIKE |= {"record", "until", "now", "today", "cursor", "page", "offset", "limit"}
+NEAR = 0.75  # of `difflib`: "parents", "varaibles" and "sinse" are, "print" and "single" are not
+
+
+def checked(text: str, variables: Collection[str], *, url: bool = False) -> str:
+    """Itself. ValueError when it has a field that no account can fill in, or nearly one. url: any name in braces is
+    one, since a URL has no braces of its own."""
+    for found in _BRACES.finditer(text):
+        exact = FIELD.match(text, found.start())
+        if exact and exact[1] not in variables:
+            raise ValueError(f'there is no variable "{exact[1]}"; declare it: variables = ["{exact[1]}"]')
+        if not exact and (url or _nearly(found[1], variables)):
+            shown = text[found.start() : text.find("}", found.start()) + 1 or None].strip()[:SHOWN]
+            raise ValueError(f'"{shown}" would be sent as it stands; {_instead(found[1], variables)}')
+    return text
+
+
+def fixed(text: str, variables: Collection[str]) -> str:
+    """Itself. ValueError when it has a field, or nearly one: a text in which none is filled in."""
+    if found := FIELD.search(checked(text, variables)):
+        raise ValueError(f'"{found[0]}" would be sent as it stands; no field is filled in here')
+    return text
+
+
+def checked_url(text: str, variables: Collection[str]) -> str:
+    """Without the last slash. ValueError as of `checked`, and as of `notation.base_url`."""
+    notation.base_url(FIELD.sub("1", checked(text, variables, url=True)))
+    return text.rstrip("/")
+
+
+def checked_header(value: str) -> str:
+    """ValueError when no header can carry it."""
+    if not value.isascii() or not value.isprintable():
+        raise ValueError("must be printable ASCII characters")
+    return value
+
+
+def filled(text: str, variables: Mapping[str, str]) -> str:
+    return FIELD.sub(lambda found: variables[found[1]], text)
+
+
+def filled_header(text: str, variables: Mapping[str, str]) -> str:
+    """ValueError when a variable holds what no header can carry."""
+    value = filled(text, variables)
+    if value != text and value.strip() != value:
+        raise ValueError(f'make the header "{value[:SHOWN]}", which begins or ends with a space')
+    try:
+        return checked_header(value)
+    except ValueError as error:
+        raise ValueError(f'make the header "{value[:SHOWN]}", which {error}') from None
+
+
+def filled_path(text: str, variables: Mapping[str, str]) -> str:
+    """Each variable is one segment of a path, or a part of one. ValueError when it would lead elsewhere."""
+    path = FIELD.sub(lambda found: quote(variables[found[1]], safe=""), text)
+    if path != text and any(segment in (".", "..") for segment in path.split("/")):
+        raise ValueError(f"make the path {path[:SHOWN]}, which leads elsewhere")
+    return path
+
+
+def filled_url(text: str, variables: Mapping[str, str]) -> str:
+    """A full URL; ValueError when a variable makes none of it, or one that may not be used."""
+    if "{" not in text:
+        return text
+    scheme, _, rest = text.partition("://")
+    host, slash, path = rest.partition("/")
+    for name in FIELD.findall(host):
+        if not re.fullmatch("[A-Za-z0-9._-]+", variables[name]):
+            raise ValueError(f'"{name}" is "{variables[name][:SHOWN]}", which no host can have in its name')
+    return notation.base_url(f"{scheme}://{filled(host, variables)}{filled_path(slash + path, variables)}")
+
+
+def _nearly(word: str, variables: Collection[str]) -> bool:
+    words = {_letters(word), re.split("[^a-z]", word.lower())[0]}
+    names = [*OURS, *map(_letters, variables)]
+    return any(
+        each in ALIKE or each.startswith(OURS) or difflib.get_close_matches(each, names, n=1, cutoff=NEAR)
+        for each in words
+    )
+
+
+def _letters(name: str) -> str:
+    return re.sub("[^a-z0-9]", "", name.lower())
+
+
+def _instead(word: str, variables: Collection[str]) -> str:
+    for name in variables:
+        if _letters(word) == _letters(name):
+            return f"write {{variables.{name}}}"
+    if _letters(word).startswith("parent"):
+        return "a parent's fields belong into path and parameters of an endpoint that has one"
+    example = next(iter(variables), "NAME")
+    return f"a field is {{variables.{example}}}, and {'declared' if variables else 'none is declared'} in variables"
