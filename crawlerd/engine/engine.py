@@ -21,7 +21,7 @@ from crawlerd.engine.accounts import Accounts
 from crawlerd.engine.attempt import begin
 from crawlerd.engine.clock import Clock
 from crawlerd.engine.dispatcher import Dispatcher
-from crawlerd.engine.fullness import believed, fullness
+from crawlerd.engine.fullness import believed, fullness, setup
 from crawlerd.engine.memory import give_back_large
 from crawlerd.engine.open_sinks import OpenSinks
 from crawlerd.engine.pool import Pool
@@ -268,6 +268,7 @@ class Engine:
                 why=whole.why,
                 streams=spec.streams,
                 whole=whole.streams if sink is not None else (),
+                setup=setup(spec.options, account.options, self.settings.descriptions.get(source.name)),
                 shrink=allow_shrink,
             )
             if whole.why:

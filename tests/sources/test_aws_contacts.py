@@ -83,6 +83,29 @@ def test_every_contact_and_every_missing_one(
         assert last - first > 0.9
 
 
+def test_contacts_of_an_account_that_the_list_leaves_out_stay(
+    org: Organization, proxy: AwsProxy, install: Callable[..., Installation]
+) -> None:
+    here = settle(install, proxy, quicker=8)
+    assert here.run("import", "org").code == 0
+    hidden, left = list(org.truth["accounts"])[-2:]
+
+    def leave_out(request: Request, answer: dict[str, Any]) -> dict[str, Any]:
+        if request.operation == "ListAccounts":
+            answer["Accounts"] = [each for each in answer["Accounts"] if each["Id"] not in (hidden, left)]
+        return answer
+
+    proxy.changed = leave_out
+    proxy.fault = lambda request: (
+        Fault(400, "AccountNotFoundException") if request.body.get("AccountId") == left else None
+    )
+    assert here.run("import", "org").code == 0
+    rows = here.select(
+        "SELECT id FROM aws_contacts_alternate_contacts WHERE deleted_at IS NOT NULL", path=here.sink_path
+    )
+    assert {key.partition(":")[0] for (key,) in rows} == {left}
+
+
 @pytest.mark.alone
 def test_what_is_optional_comes_when_it_is_named(
     org: Organization, proxy: AwsProxy, install: Callable[..., Installation]

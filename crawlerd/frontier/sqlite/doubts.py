@@ -53,6 +53,10 @@ FROM json_each(?) AS j JOIN run ON run.id = j.value->>0
 JOIN last_full ON last_full.import = run.import AND last_full.sink = run.sink AND last_full.doubted IS NOT NULL
 WHERE true ON CONFLICT DO NOTHING
 """
+_SETUP = """
+INSERT INTO setup SELECT import, ?2 FROM run WHERE id = ?1
+ON CONFLICT DO UPDATE SET digest = excluded.digest WHERE digest <> excluded.digest RETURNING 1
+"""
 _ACCEPT = """
 UPDATE last_full SET seen = doubted, doubted = NULL
 WHERE (import, sink) IN (SELECT import, sink FROM run WHERE id = ?1) AND doubted IS NOT NULL
@@ -71,9 +75,12 @@ class Doubts:
     def __init__(self, db: apsw.Connection, execute: Execute) -> None:
         self._db, self._execute = db, execute
 
-    def begin(self, run: int, streams: Sequence[str], whole: Sequence[str], *, shrink: bool) -> None:
-        """Call for a new run. streams: all that it reads. whole: those that it reads in full. shrink: as little as it
-        sees is accepted, and so is what was doubted before."""
+    def begin(self, run: int, streams: Sequence[str], whole: Sequence[str], *, setup: str, shrink: bool) -> None:
+        """Call for a new run. streams: all that it reads. whole: those that it reads in full. setup: what its import is
+        told to read, as a digest; with another one than before, nothing is expected. shrink: as little as it sees is
+        accepted, and so is what was doubted before."""
+        if list(self._db.execute(_SETUP, (run, setup))):
+            self._db.execute("DELETE FROM last_full WHERE import = (SELECT import FROM run WHERE id = ?)", (run,))
         self._execute(
             "INSERT INTO whole SELECT run.id, run.account, j.value->>1, NULL, 0 FROM json_each(?) AS j "
             "JOIN run ON run.id = j.value->>0 WHERE run.sink > 0",

@@ -145,17 +145,18 @@ class Frontier(Waiting):
         why: str | None = None,
         streams: Sequence[str] = (),
         whole: Sequence[str] = (),
+        setup: str = "",
         shrink: bool = False,
     ) -> StartedRun:
         """A new run with its first tasks and groups; without any it has ended at once. sink: see `attach`. why: why it
-        is full, where nobody asked for that. streams, whole, shrink: see `Doubts.begin`."""
+        is full, where nobody asked for that. streams, whole, setup, shrink: see `Doubts.begin`."""
         with self._transaction():
             run: int = self._db.execute(
                 'INSERT INTO run(import, account, "full", state, started_at, sink, why) VALUES (?, ?, ?, ?, ?, ?, ?) '
                 "RETURNING id",
                 (import_name, account, full, "running", now, sink, why),
             ).get
-            self._doubts.begin(run, streams, whole, shrink=shrink)
+            self._doubts.begin(run, streams, whole, setup=setup, shrink=shrink)
             change = Change(now)
             change.runs[run].open = 0
             members = self._enqueuer.open(change, [(run, account, gather, 0) for gather in gathers])

@@ -236,6 +236,10 @@ CREATE TABLE whole(                                    -- streams that a run rea
     held INTEGER NOT NULL,                             -- 1: a sweep was held back
     PRIMARY KEY (run, account, stream)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE setup(                                    -- what an import was told to read, as a digest
+    import TEXT NOT NULL PRIMARY KEY,
+    digest TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE last_full(                                -- what the last full run has seen
     import TEXT NOT NULL,
     sink INTEGER NOT NULL,

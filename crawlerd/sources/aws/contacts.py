@@ -5,11 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crawlerd.source import AwsApi, Denied, Gather, NotFound, Output, Record, RunPlan, Source, TaskArgs, Transient
-from crawlerd.sources.aws.pages import LIST_ACCOUNTS_LIMIT, Objects, Page, guards, lists, management, state, sweeps
+from crawlerd.source import AwsApi, Denied, Full, Gather, NotFound, Output, Record, RunPlan, Source, TaskArgs, Transient
+from crawlerd.sources.aws.pages import (
+    DESCRIBE_ACCOUNT_LIMIT,
+    LIST_ACCOUNTS_LIMIT,
+    WHY_FULL,
+    Ask,
+    Objects,
+    Page,
+    guards,
+    lists,
+    management,
+    parents,
+    state,
+    sweeps,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 TYPES = ("BILLING", "OPERATIONS", "SECURITY")
 
@@ -19,6 +32,7 @@ aws_contacts = Source(
     streams=["alternate_contacts"],
     optional=["contact_information", "primary_emails"],
     by_bucket={  # https://docs.aws.amazon.com/accounts/latest/reference/quotas.html; their bursts are left to others
+        "describe_account": [DESCRIBE_ACCOUNT_LIMIT],
         "get_alternate_contact": ["10/second"],
         "get_contact_information": ["10/second"],
         "get_primary_email": ["3/second"],
@@ -27,7 +41,6 @@ aws_contacts = Source(
     concurrency="auto",
 )
 guards(aws_contacts)
-whole = sweeps(aws_contacts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +97,24 @@ class PrimaryEmail(OfAccount, kind="aws_contacts.primary_email"):
     pass
 
 
+@dataclass(frozen=True, kw_only=True)
+class MissingAccount(TaskArgs, kind="aws_contacts.missing_account"):
+    """That the list has not named, though an earlier run has found it. streams: of which something is missing."""
+
+    account: str
+    streams: tuple[str, ...]
+
+
+def _asks(stream: str) -> Ask:
+    return lambda keys: [MissingAccount(account=each, streams=(stream,)) for each in parents(keys)]
+
+
+whole = sweeps(aws_contacts, {stream: _asks(stream) for stream in (*aws_contacts.streams, *aws_contacts.optional)})
+
+
 @aws_contacts.starts
-def first_page(plan: RunPlan) -> Iterable[Gather]:
+def first_page(plan: RunPlan) -> Iterable[Gather | Full]:
+    yield Full(WHY_FULL)
     streams = tuple(plan.streams)
     yield whole([Accounts(streams=streams)], streams)
 
@@ -93,20 +122,37 @@ def first_page(plan: RunPlan) -> Iterable[Gather]:
 @lists(aws_contacts, Accounts, "list_accounts", items="Accounts", stream="alternate_contacts")
 def accounts(args: Accounts, objects: Objects) -> Iterator[Output]:
     for each in objects:
-        facts = {
-            "account": each["Id"],
-            "name": each.get("Name") or "",
-            "state": state(each),
-            "email": each.get("Email") or "",
-            "management": management(each),
-        }
-        if "alternate_contacts" in args.streams:
-            for contact in TYPES:
-                yield AlternateContact(**facts, type=contact)
-        if "contact_information" in args.streams:
-            yield ContactInformation(**facts)
-        if "primary_emails" in args.streams:
-            yield PrimaryEmail(**facts)
+        yield from _of(each, args.streams)
+
+
+@aws_contacts.handles(MissingAccount, stream="alternate_contacts", bucket="describe_account")
+def missing_account(api: AwsApi, args: MissingAccount) -> Iterator[Output]:
+    try:
+        answer = api.call("organizations", "describe_account", AccountId=args.account)
+    except NotFound:
+        return
+    account = answer.get("Account")
+    if not isinstance(account, dict):
+        raise Transient("wrong body: no Account")
+    yield from _of(account, args.streams)
+
+
+def _of(account: dict[str, Any], streams: Sequence[str]) -> Iterator[Output]:
+    """What is asked about an account."""
+    facts = {
+        "account": account["Id"],
+        "name": account.get("Name") or "",
+        "state": state(account),
+        "email": account.get("Email") or "",
+        "management": management(account),
+    }
+    if "alternate_contacts" in streams:
+        for contact in TYPES:
+            yield AlternateContact(**facts, type=contact)
+    if "contact_information" in streams:
+        yield ContactInformation(**facts)
+    if "primary_emails" in streams:
+        yield PrimaryEmail(**facts)
 
 
 @aws_contacts.handles(AlternateContact, stream="alternate_contacts", bucket="get_alternate_contact", unique=True)

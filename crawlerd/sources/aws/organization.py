@@ -5,8 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crawlerd.source import AwsApi, Gather, NotFound, Output, Record, RunPlan, Source, TaskArgs, Transient
-from crawlerd.sources.aws.pages import LIST_ACCOUNTS_LIMIT, PAGE, Objects, Page, guards, lists, state, sweeps
+from crawlerd.source import AwsApi, Full, Gather, NotFound, Output, Record, RunPlan, Source, TaskArgs, Transient
+from crawlerd.sources.aws.pages import (
+    DESCRIBE_ACCOUNT_LIMIT,
+    LIST_ACCOUNTS_LIMIT,
+    PAGE,
+    WHY_FULL,
+    Objects,
+    Page,
+    guards,
+    lists,
+    parents,
+    state,
+    sweeps,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,6 +36,7 @@ aws_org = Source(
         "policy_targets",
     ],
     by_bucket={  # https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html
+        "describe_account": [DESCRIBE_ACCOUNT_LIMIT],
         "describe_organization": ["1/second burst 2"],
         "describe_organizational_unit": ["2/second burst 2"],
         "describe_policy": ["2/second burst 2"],
@@ -39,7 +52,6 @@ aws_org = Source(
     concurrency="auto",
 )
 guards(aws_org)
-whole = sweeps(aws_org)
 
 # The order of the work. Tags take one request an object, so nearly all of the time: all accounts are listed at once,
 # for their tags to begin, and tags go before what they do not wait for. The tree is listed meanwhile, as a group, and
@@ -147,8 +159,33 @@ class LostAccount(Parent, kind="aws_org.lost_account"):
     pass
 
 
+@dataclass(frozen=True, kw_only=True)
+class MissingAccount(TaskArgs, kind="aws_org.missing_account"):
+    """That no list has named, though an earlier run has found it."""
+
+    account: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MissingUnit(TaskArgs, kind="aws_org.missing_unit"):
+    unit: str
+
+
+whole = sweeps(
+    aws_org,
+    {
+        "organizational_units": lambda keys: [MissingUnit(unit=key) for key in keys],
+        "accounts": lambda keys: [MissingAccount(account=key) for key in keys],
+        "tags": lambda keys: [Tags(resource=each, again=True) for each in parents(keys)],
+        "policies": lambda keys: [Policy(policy=key) for key in keys],
+        "policy_targets": lambda keys: [Targets(policy=each, again=True) for each in parents(keys)],
+    },
+)
+
+
 @aws_org.starts
-def first_tasks(plan: RunPlan) -> Iterable[Gather]:
+def first_tasks(plan: RunPlan) -> Iterable[Gather | Full]:
+    yield Full(WHY_FULL)
     streams = tuple(plan.streams)
     tasks: list[TaskArgs] = []
     if "organizations" in streams:
@@ -263,6 +300,25 @@ def unit_in_tree(api: AwsApi, args: UnitInTree) -> Iterator[Output]:
     yield from _below(args.unit, args.streams)
     if "tags" in args.streams:
         yield UnitTags(resource=args.unit, streams=args.streams)
+
+
+@aws_org.handles(MissingAccount, stream="accounts", bucket="describe_account")
+def missing_account(api: AwsApi, args: MissingAccount) -> Iterator[Output]:
+    try:
+        answer = api.call("organizations", "describe_account", AccountId=args.account)
+    except NotFound:
+        return
+    found = _described(answer, "Account")
+    yield Parent(stream="accounts", object={**found, "state": state(found)}, streams=())
+
+
+@aws_org.handles(MissingUnit, stream="organizational_units", bucket="describe_organizational_unit")
+def missing_unit(api: AwsApi, args: MissingUnit) -> Iterator[Output]:
+    try:
+        answer = api.call("organizations", "describe_organizational_unit", OrganizationalUnitId=args.unit)
+    except NotFound:
+        return
+    yield Parent(stream="organizational_units", object=_described(answer, "OrganizationalUnit"), streams=())
 
 
 @aws_org.handles(

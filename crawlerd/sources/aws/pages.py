@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import new_class
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from crawlerd.source import (
+    MISSING_KEYS,
     AwsApi,
     Denied,
     Gather,
@@ -21,20 +23,24 @@ from crawlerd.source import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Mapping
 
 PAGE = 20  # objects, the most that a list of AWS Organizations gives at once
 # Rate and burst an account (https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html).
 # Of the burst of 12, one is left for the check of credentials, which no bucket counts.
 LIST_ACCOUNTS_LIMIT = "8/second burst 11"
+DESCRIBE_ACCOUNT_LIMIT = "20/second burst 30"
+WHY_FULL = "AWS tells of no changes, so each run reads all there is"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page(TaskArgs, kind="aws.page"):
-    """One page of a list; token: where it begins, None for the first. streams: those that the run wants."""
+    """One page of a list; token: where it begins, None for the first. streams: those that the run wants. again: of a
+    list that is read a second time in the run, since something of it is missing."""
 
     streams: tuple[str, ...] = ()
     token: str | None = None
+    again: bool = False
 
     def parameters(self) -> dict[str, Any]:
         """Of the request, beside the token."""
@@ -96,21 +102,62 @@ def guards(source: Source) -> None:
                 raise Permanent("these credentials' AWS account is in no organization")
 
 
-def sweeps(source: Source) -> Callable[[Sequence[TaskArgs], tuple[str, ...]], Gather]:
+Ask = Callable[[Sequence[str]], Iterable[TaskArgs]]
+
+
+def sweeps(source: Source, asks: Mapping[str, Ask]) -> Callable[[Sequence[TaskArgs], tuple[str, ...]], Gather]:
     """Returns what makes the whole of a run, tasks and streams, a group: when it is over with nothing denied or dead,
-    what the streams had before and the run has not found is gone."""
+    what the streams had before, and the run has not found, is asked for by itself; what is not found so either is gone.
+
+    asks: by stream, from missing keys to the tasks that ask for them, and yield records of what lives. A stream that
+    has none is read by one request.
+    """
 
     @dataclass(frozen=True)
     class Gone(TaskArgs, kind=f"{source.name}.gone"):
         streams: tuple[str, ...]
 
+    @dataclass(frozen=True)
+    class Swept(TaskArgs, kind=f"{source.name}.swept"):
+        streams: tuple[str, ...]
+
+    @dataclass(frozen=True)
+    class Compared(TaskArgs, kind=f"{source.name}.compared"):
+        stream: str
+
+    @dataclass(frozen=True)
+    class Missing(TaskArgs, kind=f"{source.name}.missing"):
+        stream: str
+        missing: tuple[str, ...] = ()
+
     @source.handles(Gone, cost=0)
     def gone(api: AwsApi, args: Gone) -> Iterator[Output]:
-        """No request."""
+        """No request, nor do the following make one."""
+        yield Gather(
+            [Compared(stream) for stream in args.streams if stream in asks], then=Swept(args.streams), if_dead="fail"
+        )
+
+    @source.handles(Compared, bucket="gone", cost=0)
+    def compared(api: AwsApi, args: Compared) -> Iterator[Output]:
+        yield Sweep(args.stream, otherwise=Missing(args.stream))
+
+    @source.handles(Missing, bucket="gone", cost=0)
+    def missing(api: AwsApi, args: Missing) -> Iterator[Output]:
+        yield from asks[args.stream](args.missing)
+        if len(args.missing) == MISSING_KEYS:
+            yield Sweep(args.stream, otherwise=Missing(args.stream), after=args.missing[-1])
+
+    @source.handles(Swept, bucket="gone", cost=0)
+    def swept(api: AwsApi, args: Swept) -> Iterator[Output]:
         for stream in args.streams:
             yield Sweep(stream)
 
     return lambda tasks, streams: Gather(tasks, then=Gone(streams), if_dead="fail")
+
+
+def parents(keys: Sequence[str]) -> list[str]:
+    """What the keys of records below other objects begin with, each once."""
+    return list(dict.fromkeys(key.partition(":")[0] for key in keys))
 
 
 def state(account: dict[str, Any]) -> str:

@@ -17,8 +17,10 @@ from crawlerd.source import (
     Api,
     Cursor,
     ForAccount,
+    Full,
     Gather,
     Identity,
+    NotFound,
     Output,
     Permanent,
     Record,
@@ -31,6 +33,7 @@ from crawlerd.source import (
     Throttled,
 )
 from crawlerd.sources.http import Delivery, Item, deliveries, item
+from crawlerd.sources.mailchimp.missing import Comparing, registers
 from crawlerd.sources.mailchimp.pages import PAGE, Objects, behind, is_last, page_of, seconds, tail_of, time_text
 
 if TYPE_CHECKING:
@@ -84,13 +87,16 @@ def _address(base_url: str, key: str) -> str:
 
 
 def _classify(response: Response) -> Exception | None:
-    """At high volume, refusals come from in front of the API, as 429 or 403 without JSON."""
-    if response.status not in (403, 429):
+    """At high volume, refusals come from in front of the API, as 429 or 403 without JSON. What the API itself does not
+    find is not there."""
+    if response.status not in (403, 404, 410, 429):
         return None
     try:
         said = msgspec.json.decode(response.body)
     except (ValueError, RecursionError):
         said = None
+    if response.status in (404, 410):
+        return NotFound(f"HTTP {response.status}: {said.get('detail')}"[:200]) if isinstance(said, dict) else None
     if not isinstance(said, dict):
         return Throttled(f"HTTP {response.status} without JSON: too many requests", scope="account")
     if response.status == 429:
@@ -321,6 +327,9 @@ def sweep(api: Api, args: Swept) -> Iterator[Output]:
     yield Cursor("sweep", str(args.started))
 
 
+registers(mailchimp, Swept)
+
+
 @mailchimp.starts
 def first_pages(plan: RunPlan) -> Iterable[FirstOutput]:
     """All is read by the first run and every `sweep` after that, so that deletions show; else what has changed."""
@@ -339,7 +348,9 @@ def first_pages(plan: RunPlan) -> Iterable[FirstOutput]:
     if whole and plan.has_sink:
         streams = [("lists", each) for each in only or ("",) if of_lists]
         streams += [("members", f"{each}/" if each else "") for each in only or ("",) if of_members]
-        yield Gather(tasks, then=Swept(tuple(streams), plan.started_at), if_dead="fail")
+        if "sweep" in plan.cursors:
+            yield Full(f"the last run that read all was more than {options.sweep} ago")
+        yield Gather(tasks, then=Comparing(tuple(streams), plan.started_at), if_dead="fail")
     else:
         yield from tasks
 
