@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from crawlerd.source import Response
     from crawlerd.sources.rest.description import ErrorRule
 
+TOKEN_REFUSED = (400, 404, 410, 422)
 LONGEST_WAIT = 86_400.0  # seconds
 UNIX_TIME_FROM = 1e9  # what a header says: below, seconds to wait; above, a time
 
@@ -56,6 +57,11 @@ def judged(rules: Iterable[ErrorRule], response: Response) -> Exception | None:
         case "throttle":
             return Throttled(told, retry_after=_wait(rule, response), scope=rule.scope)
     return Permanent(told)
+
+
+def spent(response: Response, error: Exception | None) -> bool:
+    """Whether a page's token may have come to its end. error: what the rules make of the response."""
+    return response.status in TOKEN_REFUSED and (error is None or isinstance(error, Permanent))
 
 
 def _fits(rule: ErrorRule, response: Response) -> bool:
