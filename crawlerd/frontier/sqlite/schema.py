@@ -222,11 +222,8 @@ CREATE TABLE scope(                                    -- a list below parents, 
 ) STRICT;
 CREATE UNIQUE INDEX scope_list ON scope(import, sink, list) WHERE dropped = 0;
 CREATE INDEX scope_dropped ON scope(id) WHERE dropped = 1;
-CREATE TABLE parent(                                   -- parents whose list was read to its end, by their hash
-    scope INTEGER NOT NULL,
-    hash BLOB NOT NULL,
-    PRIMARY KEY (scope, hash)
-) STRICT, WITHOUT ROWID;
+-- parents whose list was read to its end, by their hash
+CREATE TABLE parent(scope INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (scope, hash)) STRICT, WITHOUT ROWID;
 ALTER TABLE run ADD COLUMN shrink INTEGER NOT NULL DEFAULT 0;      -- however little it sees is not doubted
 CREATE TABLE whole(                                    -- streams that a run reads in full, until it has ended clean
     run INTEGER NOT NULL,
@@ -236,10 +233,8 @@ CREATE TABLE whole(                                    -- streams that a run rea
     held INTEGER NOT NULL,                             -- 1: a sweep was held back
     PRIMARY KEY (run, account, stream)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE setup(                                    -- what an import was told to read, as a digest
-    import TEXT NOT NULL PRIMARY KEY,
-    digest TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
+-- what an import was told to read, as a digest
+CREATE TABLE setup(import TEXT NOT NULL PRIMARY KEY, digest TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE last_full(                                -- what the last full run has seen
     import TEXT NOT NULL,
     sink INTEGER NOT NULL,
