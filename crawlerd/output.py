@@ -58,6 +58,14 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What the run's report says of a stream though nothing of it is missing, such as that it was not compared."""
+
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Who the credentials belong to; another value than the account's first one pauses the account."""
 
@@ -162,5 +170,7 @@ class Sweep:
             raise ValueError("a Sweep that tombstones takes no `after`")
 
 
-Output = Record | TaskArgs | Cursor | Identity | Skip | ForAccount | ForPart | ForParent | ParentRead | Gather | Sweep
+Output = (
+    Record | TaskArgs | Cursor | Identity | Skip | Note | ForAccount | ForPart | ForParent | ParentRead | Gather | Sweep
+)
 FirstOutput = TaskArgs | ForAccount | ForPart | ForParent | Gather

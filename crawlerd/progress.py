@@ -283,6 +283,8 @@ def print_report(report: dict[str, Any], console: Console, *, streams: bool = Tr
                 notes = [f"{facts[key]:,} {key}" for key in ("skipped", "dead") if facts[key]]
                 notes += ["denied"] if facts["denied"] else []
                 tail = f" ({', '.join(notes)}: {facts['reason']})" if notes else ""
+                if facts["reason"] and not notes and not facts.get("note"):
+                    tail = f" ({facts['reason']})"
                 done = ", ".join(f"{facts[key]:,} {key}" for key in COUNTS)
                 repeats = facts["records"] - facts["seen"] - facts["tombstoned"]
                 if repeats > facts["seen"]:

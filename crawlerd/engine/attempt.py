@@ -17,6 +17,7 @@ from crawlerd.source import (
     ForPart,
     Gather,
     Identity,
+    Note,
     ParentRead,
     Permanent,
     Record,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 DATA = (dict, Mapping, type(None))  # dict first: it is quicker by far
 UNSERIALISABLE = "cannot be serialised"  # how the reason of such a record begins
-OUTPUTS = "Record, TaskArgs, ForAccount, ForPart, ForParent, ParentRead, Gather, Cursor, Skip, Identity or Sweep"
+OUTPUTS = "Record, TaskArgs, ForAccount, ForPart, ForParent, ParentRead, Gather, Cursor, Skip, Note, Identity or Sweep"
 LONGEST_KEY = 1000  # characters of a key that are kept of a record that is set aside
 
 _encode = msgspec.json.Encoder().encode
@@ -133,6 +134,8 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
             case Skip():
                 key, reason = _printable(output.key, LONGEST_KEY), _printable(output.reason, 300)
                 skipped.append(Skipped(_stream(output.stream), key, reason))
+            case Note():
+                skipped.append(Skipped(_stream(output.stream), "", _printable(output.text, 300), note=True))
             case Identity():
                 identity = _text(output.value)
             case Sweep(otherwise=None):
