@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import resource
 import time
 from dataclasses import replace
@@ -10,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, quote_plus, urlsplit, urlunsplit
 
+import msgspec
 import requests
 import urllib3.exceptions
 from requests.models import PreparedRequest
@@ -20,13 +22,14 @@ from crawlerd.clients.oauth2 import MAX_TOKEN_BYTES, Token, Tokens, token_of, to
 from crawlerd.clients.status import error_for, excerpt, failure_error, retry_after
 from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.leniency import parsed
+from crawlerd.core.objects import listing
 from crawlerd.source import ClientCredentials, KeyInQuery, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from crawlerd.core.account import AccountSpec
-    from crawlerd.source import Classifier, Source
+    from crawlerd.source import Classifier, Listing, Source
 
 CHUNK = 64 * 1024  # bytes read, and at most decoded, at once
 USUAL_HEADERS = {
@@ -36,6 +39,8 @@ USUAL_HEADERS = {
 }
 MOST_HOSTS = 256  # whose connections a process keeps open
 SHORTEST_SECRET_WORD = 8  # characters: a shorter word of an auth header is no credential
+
+_DIGITS = re.compile(r"/[^/]*\d[^/]*")  # parts of a path that are ids: the lists below them have objects of a kind
 
 
 class Exchange(NamedTuple):
@@ -138,12 +143,33 @@ class HttpApi:
         """The parsed JSON of one GET, however odd its records (see `parsed`); raises as `request` does, and Transient
         when the body is not JSON."""
         response = self.request("GET", path, params=params)
-        try:
-            return parsed(response.body)
-        except (ValueError, RecursionError):  # the latter: nested too deeply
-            kind = excerpt(self._redacted(response.headers.get("content-type", "no content type")), 60)
-            text = excerpt(self._redacted(response.body.decode(errors="replace")), 80)
-        raise Transient(f"HTTP {response.status}, {kind}, is not JSON: {text}")
+        with contextlib.suppress(ValueError, RecursionError):
+            return parsed(response.utf8())
+        raise self._not_json(response)
+
+    def listing(
+        self,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        at: str = "",
+        wanted: Sequence[str] = ("id",),
+        also: Sequence[str] = (),
+    ) -> Listing:
+        """See `crawlerd.source.Api`."""
+        response = self.request("GET", path, params=params)
+        kind = f"{self._source.name} {at} {_DIGITS.sub('', path.partition('?')[0])}"
+        with contextlib.suppress(ValueError, RecursionError):
+            found = listing(response.utf8(), at, kind=kind, wanted=tuple(wanted), also=tuple(also))
+            if found is None:
+                raise Transient(f"wrong body: no list{f' {at!r}' if at else ''} of objects")
+            return found
+        raise self._not_json(response)
+
+    def _not_json(self, response: Response) -> Transient:
+        kind = excerpt(self._redacted(response.headers.get("content-type", "no content type")), 60)
+        text = excerpt(self._redacted(response.body.decode(errors="replace")), 80)
+        return Transient(f"HTTP {response.status}, {kind}, is not JSON: {text}")
 
     def request(
         self,
@@ -172,7 +198,11 @@ class HttpApi:
             if isinstance(self._source.auth, KeyInQuery):
                 request.prepare_url(request.url, {self._source.auth.name: self._account.secret})
             request.prepare_headers(self._headers(headers or {}))
-            request.prepare_body(None, None, json)
+            if isinstance(json, msgspec.Raw):
+                request.headers["Content-Type"] = "application/json"
+                request.prepare_body(bytes(json), None)
+            else:
+                request.prepare_body(None, None, json)
 
         asked: list[str] = []
         answer = self._authorised(prepare)
@@ -255,7 +285,11 @@ class HttpApi:
         if 200 <= response.status < 300:
             return response
         headers = {name: self._redacted(value) for name, value in response.headers.items()}
-        return replace(response, headers=headers, body=self._redacted(response.body.decode(errors="replace")).encode())
+        if "content-type" in headers:
+            headers["content-type"] = headers["content-type"].partition(";")[0]  # the body will be in UTF-8
+        return replace(
+            response, headers=headers, body=self._redacted(response.utf8().decode(errors="replace")).encode()
+        )
 
     def _redacted(self, text: str) -> str:
         """`text` without the secret, plain, as in a URL, or as the auth headers carry it."""

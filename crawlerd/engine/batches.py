@@ -1,0 +1,136 @@
+"""What a task yields of one stream, serialised: unusable records are set aside, each alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from crawlerd.core.jsontext import DEEPEST, is_spaced, nesting, usable
+from crawlerd.core.leniency import encoded
+from crawlerd.core.objects import JsonObject
+from crawlerd.core.outcome import DEEP, Batch, Skipped
+
+if TYPE_CHECKING:
+    from crawlerd.source import Record, Records
+
+UNSERIALISABLE = "cannot be serialised"  # how the reason of such a record begins
+LONGEST_KEY = 1000  # characters of a key that are kept of a record that is set aside
+
+DATA = (dict, Mapping, type(None), bytes, msgspec.Raw)  # dict first: it is quicker by far
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class Rows:
+    """The records of one stream, in the order in which they were yielded."""
+
+    def __init__(self) -> None:
+        self._keys: list[str] = []
+        self._data: list[bytes | None] = []
+        self._fields: set[str] = set()
+        self._made: list[int] = []  # places of those that were serialised here
+        self._skipped: list[tuple[str, str]] = []
+
+    def add(self, record: Record) -> None:
+        key, data = record.key, record.data
+        if not isinstance(key, str) or not isinstance(data, DATA):
+            kinds = type(key).__name__, type(data).__name__
+            raise TypeError(f"a Record's key is text and its data a mapping, JSON as bytes, or None, not {kinds}")
+        try:
+            key.encode()
+            text = None if data is None else self._text(data)
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            self._skipped.append((key, f"{UNSERIALISABLE}: {error}"))
+            return
+        self._keys.append(key)
+        self._data.append(text)
+
+    def _text(self, data: Mapping[str, Any] | msgspec.Raw | bytes) -> bytes:
+        if isinstance(data, JsonObject):
+            self._fields.update(data)
+            return data.text
+        if isinstance(data, bytes | msgspec.Raw):
+            text = usable(bytes(data))
+            self._fields.update(_members(text))
+            return text
+        text = encoded(data)
+        self._made.append(len(self._keys))
+        self._fields.update(map(str, data))
+        return text
+
+    def add_all(self, records: Records) -> None:
+        keys, objects = records.keys, records.objects
+        if len(keys) != len(objects):
+            raise ValueError(f"Records with {len(keys)} keys for {len(objects)} objects")
+        odd = {place: f"{UNSERIALISABLE}: {problem}" for place, problem in objects.problems.items()}
+        for place, key in enumerate(keys):
+            if type(key) is not str or not key or not (key.isascii() or _is_utf8(key)):
+                odd.setdefault(place, f"has no key but {_shown(key)}")
+        for place, reason in sorted(odd.items()):
+            key = keys[place]
+            self._skipped.append((key if isinstance(key, str) and key else f"{records.place} #{place}", reason))
+        if odd:
+            objects = objects.select([place for place in range(len(objects)) if place not in odd])
+            keys = [key for place, key in enumerate(keys) if place not in odd]
+        if objects:
+            self._keys.extend(keys)  # type: ignore[arg-type] # all others were set aside
+            self._data.extend(objects)
+            self._fields |= objects.fields()
+
+    def batch(self, stream: str, skipped: list[Skipped]) -> Batch:
+        """All that can be imported; the others are appended to `skipped`."""
+        if self._made:
+            self._check()
+        skipped.extend(skip(stream, key, reason) for key, reason in self._skipped)
+        data = self._data
+        deep = [
+            place
+            for place, text in enumerate(data)
+            if text is not None and len(text) > 2 * DEEP and nesting(text, DEEP) > DEEP
+        ]
+        size = sum(map(len, filter(None, data)))
+        return Batch(stream, len(data), self._keys, data, sorted(self._fields), deep, size)
+
+    def _check(self) -> None:
+        """What was serialised may hold a msgspec.Raw, which may hold anything, and be nested too deeply."""
+        texts = [self._data[place] or b"" for place in self._made]
+        joined = b"[" + b",".join(texts) + b"]"
+        try:
+            joined.decode()
+            good = len(_elements(joined)) == len(texts) and not is_spaced(joined)
+        except (ValueError, RecursionError):
+            good = False
+        if good and not any(len(text) > 2 * DEEPEST and nesting(text) > DEEPEST for text in texts):
+            return
+        odd = set()
+        for place, text in zip(self._made, texts, strict=True):
+            try:
+                self._data[place] = usable(text)
+            except ValueError as error:
+                odd.add(place)
+                self._skipped.append((self._keys[place], f"{UNSERIALISABLE}: {error}"))
+        self._keys = [key for place, key in enumerate(self._keys) if place not in odd]
+        self._data = [text for place, text in enumerate(self._data) if place not in odd]
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        return bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _shown(key: object) -> str:
+    return "null" if key is None else repr(key)[:80]
+
+
+def skip(stream: str, key: str, reason: str) -> Skipped:
+    """Bounded, and in characters that any text can hold."""
+    return Skipped(stream, _printable(key, LONGEST_KEY), _printable(reason, 300))
+
+
+def _printable(text: str, limit: int) -> str:
+    return str(text)[:limit].encode(errors="backslashreplace").decode()[:limit]
