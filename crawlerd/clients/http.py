@@ -7,9 +7,9 @@ import re
 import resource
 import time
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, quote_plus, urlsplit, urlunsplit
+from urllib.parse import quote, quote_plus, urlencode, urlsplit, urlunsplit
 
 import msgspec
 import requests
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from crawlerd.source import Classifier, Listing, Source
 
 CHUNK = 64 * 1024  # bytes read, and at most decoded, at once
+PLAIN_CHUNK = 1 << 20  # of a body that is not compressed; it is not larger than what the server says
 USUAL_HEADERS = {
     "User-Agent": f"crawlerd/{__version__}",
     "Accept": "application/json",
@@ -40,6 +41,7 @@ USUAL_HEADERS = {
 MOST_HOSTS = 256  # whose connections a process keeps open
 SHORTEST_SECRET_WORD = 8  # characters: a shorter word of an auth header is no credential
 
+_PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+")  # of a URL, which is what it means
 _DIGITS = re.compile(r"/[^/]*\d[^/]*")  # parts of a path that are ids: the lists below them have objects of a kind
 
 
@@ -122,7 +124,7 @@ class HttpApi:
 
     @cached_property
     def _origin(self) -> str:
-        return _origin(self._base)
+        return _origin_of_base(self._base)
 
     @cached_property
     def mode(self) -> str:
@@ -193,7 +195,7 @@ class HttpApi:
 
         def prepare(request: PreparedRequest) -> None:
             request.prepare_method(method)
-            request.prepare_url(self.url(path), params)
+            prepare_url(request, self.url(path), query_of(params) if params else "")
             asked.append(request.url or "")
             if isinstance(self._source.auth, KeyInQuery):
                 request.prepare_url(request.url, {self._source.auth.name: self._account.secret})
@@ -302,13 +304,40 @@ class HttpApi:
         return text
 
 
+def query_of(params: Mapping[str, Any]) -> str:
+    """The query as `requests` makes it: lists stand several times, and None not at all. It would ask in between
+    whether the parameters are a file, which took it a twentieth of a page."""
+    pairs = []
+    for name, value in params.items():
+        several = value if not isinstance(value, str | bytes) and hasattr(value, "__iter__") else (value,)
+        pairs += [(name, each) for each in several if each is not None]
+    return urlencode(pairs)
+
+
+def prepare_url(request: PreparedRequest, url: str, query: str) -> None:
+    """As `requests` does it. A URL in which it has nothing to change or to refuse is not taken apart."""
+    base, slash, path = url.partition("://")[2].partition("/")
+    if _PLAIN_PATH.fullmatch(slash + path) and _is_plain_host(url[: len(url) - len(slash + path)], base):
+        request.url = f"{url}?{query}" if query else url
+    else:
+        request.prepare_url(url, query)
+
+
+@lru_cache(maxsize=1000)
+def _is_plain_host(origin: str, host: str) -> bool:
+    request = PreparedRequest()
+    request.prepare_url(f"{origin}/x", None)
+    return bool(host) and request.url == f"{origin}/x"
+
+
 def read_body(raw: urllib3.BaseHTTPResponse, most: int) -> bytes:
     """The decoded body; Permanent when it has more than `most` bytes. Closes the connection unless the whole of it was
     read."""
     chunks = []
     size = 0
+    at_once = CHUNK if "content-encoding" in raw.headers else PLAIN_CHUNK
     with contextlib.closing(raw):
-        for chunk in raw.stream(CHUNK, decode_content=True):
+        for chunk in raw.stream(at_once, decode_content=True):
             size += len(chunk)
             if size > most:
                 raise Permanent(f"the response is larger than {most} bytes")
@@ -320,6 +349,11 @@ def most_hosts(connections: int) -> int:
     """How many hosts' connections may be kept open within half of the process's limit of open files."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(1, MOST_HOSTS if files == resource.RLIM_INFINITY else min(MOST_HOSTS, files // 2 // connections))
+
+
+@lru_cache(maxsize=1000)
+def _origin_of_base(url: str) -> str:
+    return _origin(url)
 
 
 def _origin(url: str) -> str:

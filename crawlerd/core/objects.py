@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import msgspec
@@ -43,8 +44,11 @@ class Objects(Sequence[bytes]):
         kind: str = "",
         wanted: tuple[str, ...] = (),
         problems: Mapping[int, str] | None = None,
+        within: tuple[bytes, str] | None = None,
     ) -> None:
-        self._texts, self._kind, self._wanted = texts, kind, wanted
+        """within: a body that holds them all, and nothing else in the list of that name ("": it is the list)."""
+        self.texts, self._kind, self._wanted = texts, kind, wanted
+        self._within = within
         self.problems: Mapping[int, str] = problems or {}
         self._names: tuple[str, ...] = ()
         self._shapes: list[Any] | None = None  # one for each, of a type that knows `_names` and `_wanted`; or else …
@@ -63,19 +67,19 @@ class Objects(Sequence[bytes]):
         return cls(kept, kind, wanted, problems)
 
     def __len__(self) -> int:
-        return len(self._texts)
+        return len(self.texts)
 
     @overload
     def __getitem__(self, place: int) -> bytes: ...
     @overload
     def __getitem__(self, place: slice) -> Objects: ...
     def __getitem__(self, place: int | slice) -> bytes | Objects:
-        return self._texts[place] if isinstance(place, int) else self.select(range(len(self))[place])
+        return self.texts[place] if isinstance(place, int) else self.select(range(len(self))[place])
 
     def select(self, places: Sequence[int]) -> Objects:
         """Those at some places."""
         problems = {new: self.problems[old] for new, old in enumerate(places) if old in self.problems}
-        part = Objects([self._texts[each] for each in places], self._kind, self._wanted, problems)
+        part = Objects([self.texts[each] for each in places], self._kind, self._wanted, problems)
         part._names = self._names
         part._shapes = None if self._shapes is None else [self._shapes[each] for each in places]
         part._views = None if self._views is None else [self._views[each] for each in places]
@@ -87,41 +91,50 @@ class Objects(Sequence[bytes]):
         if self._shapes is None:
             return [each.get(name) for each in self._views or ()]
         field = f"w{self._wanted.index(name)}"
-        return [None if (value := getattr(each, field)) is UNSET else value for each in self._shapes]
+        values = list(map(attrgetter(field), self._shapes))
+        return [None if each is UNSET else each for each in values] if UNSET in values else values
 
     def fields(self) -> set[str]:
         """The names of the top-level fields of all that can be imported."""
         self._read()
         if self._shapes is None:
             return {name for place, each in enumerate(self._views or ()) if place not in self.problems for name in each}
-        columns = (*zip(_attributes("w", self._wanted), self._wanted, strict=True),)
-        columns += (*zip(_attributes("f", self._names), self._names, strict=True),)
-        return {name for field, name in columns if any(getattr(each, field) is not UNSET for each in self._shapes)}
+        found: set[str] = set()
+        for prefix, names in (("w", self._wanted), ("f", self._names)):
+            for field, name in zip(_attributes(prefix, names), names, strict=True):
+                if self._shapes and (
+                    getattr(self._shapes[0], field) is not UNSET
+                    or any(value is not UNSET for value in map(attrgetter(field), self._shapes))
+                ):
+                    found.add(name)
+        return found
 
     def _read(self) -> None:
         if self._shapes is None and self._views is None:
             if not self.problems:
                 self._shapes = self._together()
             if self._shapes is None:
-                self._views = [_view(text) for text in self._texts]
+                self._views = [_view(text) for text in self.texts]
 
     def _together(self) -> list[Any] | None:
         """All in one go, once more where a field is met for the first time. None when that cannot be."""
-        joined = b"[" + b",".join(self._texts) + b"]"
+        body, at = self._within or (b"[" + b",".join(self.texts) + b"]", "")
         for _ in range(2):
             self._names = _others(_known.get(self._kind, ()), self._wanted)
             try:
-                return _reader(self._names, self._wanted)(joined)
+                found = _reader(self._names, self._wanted, at)(body)
             except msgspec.ValidationError:
-                if not self._learn(joined):
+                if not self._learn():
                     return None
+            else:
+                return found.list if at else found  # type: ignore[no-any-return]
         return None
 
-    def _learn(self, joined: bytes) -> bool:
+    def _learn(self) -> bool:
         """Notes the names of all fields. False when there are too many, or some that no type can have."""
         met = dict.fromkeys(_known.get(self._kind, ()))
-        for each in _members(joined):
-            met.update(dict.fromkeys(each))
+        for text in self.texts:
+            met.update(dict.fromkeys(_members(text)))
         if len(met) > MOST_NAMES or not all(map(_can_be_named, met)):
             return False
         if len(_known) >= MOST_KINDS:
@@ -138,7 +151,7 @@ def _view(text: bytes) -> dict[str, Any]:
     return view if isinstance(view, dict) else {}
 
 
-_members = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def _can_be_named(name: str) -> bool:
@@ -156,14 +169,14 @@ def _attributes(prefix: str, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=500)
-def _reader(names: tuple[str, ...], wanted: tuple[str, ...]) -> Callable[[bytes], list[Any]]:
+def _reader(names: tuple[str, ...], wanted: tuple[str, ...], at: str) -> Callable[[bytes], Any]:
     """Reads objects that have no other fields; ValidationError when one has. So msgspec itself finds a new field, for
     a fraction of what it costs to look at all names."""
     fields = dict(zip(_attributes("f", names), names, strict=True))
     fields |= zip(_attributes("w", wanted), wanted, strict=True)
     types = [(field, Any if field.startswith("w") else msgspec.Raw, UNSET) for field in fields]
     shape = msgspec.defstruct("Shape", types, rename=fields, forbid_unknown_fields=True, gc=False)
-    return msgspec.json.Decoder(list[shape]).decode  # type: ignore[valid-type]
+    return _list_reader(at, (), shape)
 
 
 class Listing(NamedTuple):
@@ -182,26 +195,29 @@ def listing(
     Python values, None where they are missing. None when there is no such list; ValueError when it is no JSON.
     """
     try:
-        if not body.isascii():
-            body.decode()
         if is_spaced(body):
             body = compact(body)
         found: Any = _list_reader(at, also)(body)
+        texts = list(map(bytes, found.list if at else found))
+        for text in texts:
+            if not text.isascii():
+                text.decode()
     except (ValueError, RecursionError):
         return _odd_listing(body, at, kind, wanted, also)
-    texts = list(map(bytes, found.list if at else found))
     others = {name: getattr(found, each, None) for each, name in zip(_attributes("a", also), also, strict=True)}
-    if any(text[0] != OPEN or (len(text) > 2 * DEEPEST and nesting(text) > DEEPEST) for text in texts):
+    if {text[0] for text in texts} - {OPEN} or (
+        max(map(len, texts), default=0) > 2 * DEEPEST and any(nesting(text) > DEEPEST for text in texts)
+    ):
         return Listing(Objects.of(texts, kind, wanted), others)
-    return Listing(Objects(texts, kind, wanted), others)
+    return Listing(Objects(texts, kind, wanted, within=(body, at)), others)
 
 
 @lru_cache(maxsize=500)
-def _list_reader(at: str, also: tuple[str, ...]) -> Callable[[bytes], Any]:
+def _list_reader(at: str, also: tuple[str, ...], element: type = msgspec.Raw) -> Callable[[bytes], Any]:
     if not at:
-        return msgspec.json.Decoder(list[msgspec.Raw]).decode
+        return msgspec.json.Decoder(list[element]).decode  # type: ignore[valid-type]
     names = {"list": at, **dict(zip(_attributes("a", also), also, strict=True))}
-    types: list[Any] = [("list", list[msgspec.Raw]), *((each, Any, None) for each in _attributes("a", also))]
+    types: list[Any] = [("list", list[element]), *((each, Any, None) for each in _attributes("a", also))]  # type: ignore[valid-type]
     return msgspec.json.Decoder(msgspec.defstruct("Body", types, rename=names)).decode
 
 

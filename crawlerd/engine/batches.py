@@ -13,6 +13,9 @@ from crawlerd.core.objects import JsonObject
 from crawlerd.core.outcome import DEEP, Batch, Skipped
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crawlerd.core.objects import Objects
     from crawlerd.source import Record, Records
 
 UNSERIALISABLE = "cannot be serialised"  # how the reason of such a record begins
@@ -65,34 +68,36 @@ class Rows:
         keys, objects = records.keys, records.objects
         if len(keys) != len(objects):
             raise ValueError(f"Records with {len(keys)} keys for {len(objects)} objects")
-        odd = {place: f"{UNSERIALISABLE}: {problem}" for place, problem in objects.problems.items()}
-        for place, key in enumerate(keys):
-            if type(key) is not str or not key or not (key.isascii() or _is_utf8(key)):
-                odd.setdefault(place, f"has no key but {_shown(key)}")
-        for place, reason in sorted(odd.items()):
-            key = keys[place]
-            self._skipped.append((key if isinstance(key, str) and key else f"{records.place} #{place}", reason))
-        if odd:
-            objects = objects.select([place for place in range(len(objects)) if place not in odd])
-            keys = [key for place, key in enumerate(keys) if place not in odd]
+        if objects.problems or not _are_keys(keys):
+            keys, objects = self._set_aside(records)
         if objects:
             self._keys.extend(keys)  # type: ignore[arg-type] # all others were set aside
-            self._data.extend(objects)
+            self._data.extend(objects.texts)
             self._fields |= objects.fields()
+
+    def _set_aside(self, records: Records) -> tuple[Sequence[object], Objects]:
+        """What is left when those are that have no key or cannot be imported."""
+        odd = {place: f"{UNSERIALISABLE}: {problem}" for place, problem in records.objects.problems.items()}
+        for place, key in enumerate(records.keys):
+            if not _are_keys([key]):
+                odd.setdefault(place, f"has no key but {_shown(key)}")
+            if place in odd:
+                name = key if isinstance(key, str) and key else f"{records.place} #{place}"
+                self._skipped.append((name, odd[place]))
+        left = [place for place in range(len(records.objects)) if place not in odd]
+        return [records.keys[place] for place in left], records.objects.select(left)
 
     def batch(self, stream: str, skipped: list[Skipped]) -> Batch:
         """All that can be imported; the others are appended to `skipped`."""
         if self._made:
             self._check()
         skipped.extend(skip(stream, key, reason) for key, reason in self._skipped)
-        data = self._data
-        deep = [
-            place
-            for place, text in enumerate(data)
-            if text is not None and len(text) > 2 * DEEP and nesting(text, DEEP) > DEEP
-        ]
-        size = sum(map(len, filter(None, data)))
-        return Batch(stream, len(data), self._keys, data, sorted(self._fields), deep, size)
+        texts = list(filter(None, self._data))
+        deep: list[int] = []
+        if texts and max(map(len, texts)) > 2 * DEEP:
+            deep = [place for place, text in enumerate(self._data) if text and nesting(text, DEEP) > DEEP]
+        size = sum(map(len, texts))
+        return Batch(stream, len(self._data), self._keys, self._data, sorted(self._fields), deep, size)
 
     def _check(self) -> None:
         """What was serialised may hold a msgspec.Raw, which may hold anything, and be nested too deeply."""
@@ -116,11 +121,12 @@ class Rows:
         self._data = [text for place, text in enumerate(self._data) if place not in odd]
 
 
-def _is_utf8(text: str) -> bool:
+def _are_keys(keys: Sequence[object]) -> bool:
+    """Whether all are text, and none is empty."""
     try:
-        return bool(text.encode())
-    except UnicodeEncodeError:
-        return False
+        return all(keys) and bool("".join(keys).encode())  # type: ignore[arg-type] # a TypeError for all others
+    except (TypeError, UnicodeEncodeError):
+        return not keys
 
 
 def _shown(key: object) -> str:
