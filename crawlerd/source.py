@@ -111,11 +111,12 @@ class Api(Protocol):
         path: str,
         params: Mapping[str, Any] | None = None,
         *,
-        at: str = "",
+        at: str | None = "",
         wanted: Sequence[str] = ("id",),
         also: Sequence[str] = (),
     ) -> Listing:
-        """Like `get`, for a response that is a list of objects, or an object with that list as its member `at`.
+        """Like `get`, for a response that is a list of objects, or an object with that list as its member `at`, or,
+        with None, one object.
 
         The objects are not parsed, and become records as the API wrote them, see Records. wanted: their fields that
         the handler looks at, by `listing.objects.column(name)`. also: other members of the response, by

@@ -154,7 +154,7 @@ class HttpApi:
         path: str,
         params: Mapping[str, Any] | None = None,
         *,
-        at: str = "",
+        at: str | None = "",
         wanted: Sequence[str] = ("id",),
         also: Sequence[str] = (),
     ) -> Listing:
@@ -162,7 +162,7 @@ class HttpApi:
         response = self.request("GET", path, params=params)
         kind = f"{self._source.name} {at} {_DIGITS.sub('', path.partition('?')[0])}"
         with contextlib.suppress(ValueError, RecursionError):
-            found = listing(response.utf8(), at, kind=kind, wanted=tuple(wanted), also=tuple(also))
+            found = listing(response.utf8(), at, kind=kind, wanted=wanted, also=also)
             if found is None:
                 raise Transient(f"wrong body: no list{f' {at!r}' if at else ''} of objects")
             return found

@@ -26,11 +26,20 @@ class ExactFloat(float):
     __slots__ = ("text",)
     text: str
 
+    def __str__(self) -> str:
+        return self.text
+
 
 class ExactInt(int):
     """A whole number of more digits than Python reads or writes; `text` is how the API wrote it."""
 
     text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+ExactFloat.__name__, ExactInt.__name__ = "float", "int"  # by which JMESPath knows numbers
 
 
 def number(text: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
@@ -94,6 +95,16 @@ class Objects(Sequence[bytes]):
         values = list(map(attrgetter(field), self._shapes))
         return [None if each is UNSET else each for each in values] if UNSET in values else values
 
+    def raw(self, name: str) -> list[bytes | None]:
+        """The text of a top-level field of each, None where it is missing. It is none of `wanted`."""
+        self._read()
+        if self._shapes is not None and self._names:
+            if name not in self._names:
+                return [None] * len(self)
+            values = map(attrgetter(f"f{self._names.index(name)}"), self._shapes)
+            return [None if each is UNSET else bytes(each) for each in values]
+        return [_raw_member(text, name) for text in self.texts]
+
     def fields(self) -> set[str]:
         """The names of the top-level fields of all that can be imported."""
         self._read()
@@ -143,6 +154,16 @@ class Objects(Sequence[bytes]):
         return True
 
 
+def _raw_member(text: bytes, name: str) -> bytes | None:
+    """Whatever else is in the object, in a text without insignificant whitespace."""
+    found = None
+    for key, value in members(text) or ():
+        with suppress(ValueError):
+            if parsed(key) == name:
+                found = value
+    return found
+
+
 def _view(text: bytes) -> dict[str, Any]:
     try:
         view = parsed(text)
@@ -187,13 +208,18 @@ class Listing(NamedTuple):
 
 
 def listing(
-    body: bytes, at: str, *, kind: str = "", wanted: tuple[str, ...] = (), also: tuple[str, ...] = ()
+    body: bytes, at: str | None, *, kind: str = "", wanted: Sequence[str] = (), also: Sequence[str] = ()
 ) -> Listing | None:
-    """The objects of the list `at` of a JSON object, or of the list that the body is where that is "".
+    """The objects of the list `at` of a JSON object, or of the list that the body is where that is "", or the one
+    object that it is where that is None.
 
     body: in UTF-8. wanted: fields of which `Objects.column` is asked. also: names of members beside the list, as
     Python values, None where they are missing. None when there is no such list; ValueError when it is no JSON.
     """
+    wanted, also = tuple(wanted), tuple(also)
+    if at is None:
+        one = listing(b"[" + body + b"]", "", kind=kind, wanted=wanted)
+        return one if one is not None and len(one.objects) == 1 and body.lstrip()[:1] == b"{" else None
     try:
         if is_spaced(body):
             body = compact(body)

@@ -28,7 +28,8 @@ from crawlerd.source import (
 )
 from crawlerd.sources.rest.answers import NoPage, decoded, judged
 from crawlerd.sources.rest.description import Basic, Bearer, Description, KeyHeader, KeyParameter, OAuth2
-from crawlerd.sources.rest.expressions import Scalar, Unfit, fill, kind_of, look, plain, text
+from crawlerd.sources.rest.exact import set_aside, texts_of, with_text
+from crawlerd.sources.rest.expressions import Unfit, fill, kind_of, look, plain, text
 from crawlerd.sources.rest.incremental import bound, mark, parameter
 from crawlerd.sources.rest.paginators import Answer, Offset, PageNumber
 
@@ -52,7 +53,7 @@ class Page(TaskArgs, kind="rest.page"):
     started: float
     swept: tuple[str, ...] = ()
     since: dict[str, str] = field(default_factory=dict)
-    parent: dict[str, Scalar | None] = field(default_factory=dict)
+    parent: dict[str, Any] = field(default_factory=dict)
     at: str | int | float | None = None
     before: str = ""
 
@@ -242,6 +243,7 @@ class List:
         found = look(self._spec.records, body)
         if not isinstance(found, list):
             raise Permanent(self._no_records(body, found))
+        texts = texts_of(self._spec.records, response.utf8(), body, found)
         below = [(each, start) for each in self.below if (start := each._start(args))]
         keys: dict[str, Any] = {}
         older = False
@@ -254,8 +256,10 @@ class List:
                 yield Skip(self.name, f"{self._shown(args)} #{number}", str(key))
                 missed += bool(args.swept)
                 continue
+            problem = texts.problems.get(number)
+            record = with_text(item, texts[number], self._from_parent(args)) if problem is None else record
             if key in keys:
-                if keys[key] != record:
+                if getattr(keys[key], "text", None) != getattr(record, "text", b""):
                     yield Skip(self.name, key, f"the primary key {self._key_name()} repeats within a page")
                 continue
             keys[key] = record
@@ -265,7 +269,7 @@ class List:
                 continue
             newest = max(newest, at or "")
             if self.name in args.wanted:
-                yield Record(self.name, key, record)
+                yield set_aside(self.name, key, problem) if problem else Record(self.name, key, record)
             for each, start in below:
                 output = each._below(record, key, start)
                 missed += bool(start.swept and isinstance(output, Skip))
@@ -313,7 +317,10 @@ class List:
     def _with_parent(self, item: Any, args: Page) -> Any:
         if not isinstance(item, dict) or not self._spec.from_parent:
             return item
-        return {**item, **{name: args.parent.get(path) for name, path in self._spec.from_parent.items()}}
+        return {**item, **self._from_parent(args)}
+
+    def _from_parent(self, args: Page) -> dict[str, Any]:
+        return {name: args.parent.get(path) for name, path in self._spec.from_parent.items()}
 
     def _key(self, record: Any) -> str | Unfit:
         """The record's key, of one or several fields; Unfit when it has none."""
