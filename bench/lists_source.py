@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from crawlerd.source import Api, Output, Record, RunPlan, Source, TaskArgs
+from crawlerd.source import Api, Output, Records, RunPlan, Source, TaskArgs
 
 LIMIT = 100
 STREAMS = ("customers", "charges", "payment_intents", "balance_transactions", "events", "payment_methods")
@@ -27,17 +27,22 @@ class Below(TaskArgs, kind="lists.below"):
 
 @lists.handles(Page, bucket=lambda args: args.stream, sequential=True)
 def page(api: Api, args: Page) -> Iterator[Output]:
-    found = api.get(f"/v1/{args.stream}", {"limit": LIMIT, "starting_after": args.after})
-    for each in found["data"]:
-        yield Below(each["id"]) if args.children else Record(args.stream, each["id"], each)
-    if found["has_more"]:
-        yield Page(args.stream, args.children, found["data"][-1]["id"])
+    path, params = f"/v1/{args.stream}", {"limit": LIMIT, "starting_after": args.after}
+    found, also = api.listing(path, params, at="data", also=("has_more",))
+    keys = found.column("id")
+    if args.children:
+        yield from map(Below, keys)
+    else:
+        yield Records(args.stream, keys, found, path)
+    if also["has_more"]:
+        yield Page(args.stream, args.children, keys[-1])
 
 
 @lists.handles(Below, bucket="payment_methods")
 def below(api: Api, args: Below) -> Iterator[Output]:
-    for each in api.get(f"/v1/customers/{args.customer}/payment_methods", {"limit": LIMIT})["data"]:
-        yield Record("payment_methods", each["id"], each)
+    path = f"/v1/customers/{args.customer}/payment_methods"
+    found = api.listing(path, {"limit": LIMIT}, at="data").objects
+    yield Records("payment_methods", found.column("id"), found, path)
 
 
 @lists.starts

@@ -96,6 +96,17 @@ class _Api(NamedTuple):
         response.raise_for_status()
         return msgspec.json.decode(response.content)
 
+    def listing(self, path: str, params: dict[str, Any], *, at: str, also: tuple[str, ...] = ()) -> Any:
+        page = self.get(path, params)
+        return Plain(page[at]), page
+
+
+class Plain(list[dict[str, Any]]):
+    """Objects as a script has them."""
+
+    def column(self, name: str) -> list[Any]:
+        return [each[name] for each in self]
+
 
 def spent(process: psutil.Process) -> float:
     times = process.cpu_times()

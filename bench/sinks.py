@@ -38,7 +38,10 @@ def customer(number: int, run: int) -> tuple[str, dict[str, Any]]:
 
 def deliveries(numbers: list[int], run: int) -> list[Delivery]:
     pages = [[customer(number, run) for number in numbers[at : at + PAGE]] for at in range(0, len(numbers), PAGE)]
-    batches = [Batch("customers", len(page), msgspec.json.encode(page), FIELDS) for page in pages]
+    batches = [
+        Batch("customers", len(page), [key for key, _ in page], [msgspec.json.encode(each) for _, each in page], FIELDS)
+        for page in pages
+    ]
     return [Delivery("stripe", "acme", run, 10.0 * run, task, [batch]) for task, batch in enumerate(batches)]
 
 

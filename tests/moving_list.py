@@ -229,7 +229,9 @@ class Run:
 
     def _write(self, outcome: Complete) -> None:
         for batch in outcome.batches:
-            for key, data in json.loads(batch.rows):
+            for key, data in (
+                (key, json.loads(text or b"null")) for key, text in zip(batch.keys, batch.data, strict=True)
+            ):
                 self.written.add(key)
                 if data is None:
                     self.sink.rows.pop(key, None)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from crawlerd.core.objects import Objects
 from crawlerd.source import Api, Cursor, ForParent, Output, ParentRead, Permanent, Record, Response, Skip, TaskArgs
 from crawlerd.sources.rest import reading
 from crawlerd.sources.rest.answers import NoPage, decoded, judged, spent
 from crawlerd.sources.rest.asking import Asking
+from crawlerd.sources.rest.exact import set_aside, texts_of, with_text
 from crawlerd.sources.rest.expressions import Scalar, Unfit, look, plain, text
 from crawlerd.sources.rest.incremental import PageMarks, mark_of
 from crawlerd.sources.rest.numbered import Again, Next, Step
@@ -56,6 +58,14 @@ class Unread(TaskArgs, kind="rest.unread"):
     """A dead letter to be: something of a list could not be read, so that nothing of it may be taken for deleted."""
 
     reason: str
+
+
+class Exact(NamedTuple):
+    """A record of a page."""
+
+    number: int  # on the page
+    record: Any
+    problem: str | None  # why it cannot be imported
 
 
 @dataclass(frozen=True)
@@ -147,7 +157,9 @@ class Pages:
             self._paginator, self.spec.incremental, page, place, since, self._asking.without_key
         )
         yield from noted.told(self.name, kept=self.name in args.since)
-        yield from self._taken(args, place, [(number, records[number], marks[number]) for number in chosen])
+        texts = texts_of(self.spec.records, response.utf8(), body, found) if found else Objects([])
+        exact = [self._exact(number, found[number], records[number], texts, args) for number in chosen]
+        yield from self._taken(args, place, [(each, marks[each.number]) for each in exact])
         yield from self._following(args, place, step)
 
     def _has_token(self, args: Page) -> bool:
@@ -161,7 +173,14 @@ class Pages:
             yield Skip(self.name, self._asking.shown(args), str(none))
         yield from self._parent_read(args, whole=False)
 
-    def _taken(self, args: Page, place: Place, records: list[tuple[int, Any, str | None]]) -> Iterator[Output]:
+    def _exact(self, number: int, item: Any, record: Any, texts: Objects, args: Page) -> Exact:
+        """A record with the text that the API wrote."""
+        problem = texts.problems.get(number)
+        if problem is None and isinstance(item, dict):
+            record = with_text(item, texts[number], self.records.from_parent(args.parent))
+        return Exact(number, record, problem)
+
+    def _taken(self, args: Page, place: Place, records: list[tuple[Exact, str | None]]) -> Iterator[Output]:
         """The records that a page has brought, and the first pages of the lists below them."""
         below = [(each, start) for each in self.below if (start := each.start(args))]
         oldest = self._oldest(args, place)
@@ -169,14 +188,14 @@ class Pages:
         keys: dict[str, Any] = {}
         newest = ""
         missed = parents = 0
-        for number, record, mark in records:
+        for (number, record, problem), mark in records:
             key = self.records.key(record)
             if isinstance(key, Unfit) or not isinstance(record, dict):
                 yield Skip(self.name, f"{shown} #{number}", str(key))
                 missed += bool(args.swept)
                 continue
             if key in keys:
-                if keys[key] != record:
+                if getattr(keys[key], "text", None) != getattr(record, "text", b""):
                     yield Skip(self.name, key, f"the primary key {self.records.key_name()} repeats within a page")
                 continue
             keys[key] = record
@@ -185,7 +204,7 @@ class Pages:
             newest = max(newest, mark or "")
             parents += 1
             if self.name in args.wanted:
-                yield Record(self.name, key, record)
+                yield set_aside(self.name, key, problem) if problem else Record(self.name, key, record)
             for each, start in below:
                 output = each.first(record, key, start)
                 missed += bool(start.swept and isinstance(output, Skip))

@@ -84,7 +84,11 @@ class Records:
         """With the fields of its parent that it gets."""
         if not isinstance(item, dict) or not self._spec.from_parent:
             return item
-        return {**item, **{name: parent.get(path) for name, path in self._spec.from_parent.items()}}
+        return {**item, **self.from_parent(parent)}
+
+    def from_parent(self, parent: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields that a record gets from its parent."""
+        return {name: parent.get(path) for name, path in self._spec.from_parent.items()}
 
     def key(self, record: Any) -> str | Unfit:
         """The record's key, of one or several fields; Unfit when it has none."""
