@@ -68,6 +68,11 @@ class Kinds:
     unread: type[Unread]
 
 
+def _as_it_comes(place: Place) -> Place:
+    """The list from its beginning, by nothing but what the API says of the next page."""
+    return Place(again=place.again, reached=place.reached, whole=True)
+
+
 class Pages:
     """Performs an endpoint's pages. below: those of the endpoints whose parent it is."""
 
@@ -124,7 +129,10 @@ class Pages:
                 "GET", request.path, params=request.parameters, headers=request.headers, classify=classify
             )
         except Permanent as error:
-            if lost and place.again < MOST_AGAIN:
+            made = place.counting is not None and not place.exact  # a URL that the API has not made, and may refuse
+            if made and not place.whole:
+                yield self.kinds.next(**{**vars(args), "at": None, "place": _as_it_comes(place)})
+            elif lost and place.again < MOST_AGAIN:
                 yield from self._again(args, place, str(error))
             elif isinstance(error, NoPage):
                 yield from self._without_page(args, error)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from crawlerd.sources.rest.counted import Counting
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -34,6 +36,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     doubt: it seems that it does not; this page shows.
     back, moves: how far, and how often, the list was gone back in to find the tail.
     total: what the first page said of the list's length, where pages do not overlap.
+    counting: how the URLs of the list's pages count, if they do.
     reached: the mark up to which a list in ascending order was read.
     then: the mark from which to go on. Of a list with the latest change first, the latest on its first page.
     front, behind: digest of what is not older than that one; what is older has begun.
@@ -53,6 +56,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     back: int = 0
     moves: int = 0
     total: int | None = None
+    counting: Counting | None = None
     reached: str = ""
     then: str = ""
     top: str = ""
@@ -172,7 +176,7 @@ class Known:
 
 def tail_length(count: int) -> int:
     """How many records the next page has in common with one of so many; never all, or nothing would go on."""
-    return max(0, min(count - 1, MOST_TAIL, max(count // 10, min(count // 2, 10))))
+    return min(count // 2, MOST_TAIL, max(LEAST_TAIL, count // 10))
 
 
 def window(read: int, most: int, tail: int) -> tuple[int, int] | None:
