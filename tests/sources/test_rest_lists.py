@@ -231,12 +231,12 @@ def test_a_tail_is_never_all(count: int) -> None:
 @settings(max_examples=15)
 @given(st.integers(0, 5000), st.integers(1, 3))
 def test_what_is_known_of_a_list_has_a_bound_and_forgets_none_of_what_it_chose(count: int, pages: int) -> None:
-    came = Came(list(range(count)), str)
+    came = Came(list(range(count)), lambda: [str(each) for each in range(count)])
     known = ""
     for _ in range(pages):
         known, repeated = came.noted(known, 0)
     assert repeated == (pages > 1 and count > 0)
-    assert len(Known(known)._entries) <= MOST_KNOWN
+    assert len(Known(known)) <= MOST_KNOWN
     assert len(known) < 20_000
 
 

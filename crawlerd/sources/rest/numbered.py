@@ -42,8 +42,8 @@ def following(
     ordered: what changes moves within the list, so a record that comes twice is no wonder. more: whether the answer
     says that there is another page. Permanent when the API gives the same page again.
     """
-    digest = came.digest() if len(came) or not answer.count else ""
-    same = bool(answer.count) and digest == place.before and not place.exact
+    digest = "" if place.exact else came.digest()
+    same = bool(answer.count) and digest != "" and digest == place.before
     place = replace(place, most=max(place.most, answer.count), before=digest)
     if isinstance(paginator, PageNumber):
         pages = _Pages(paginator, answer, place, came, more)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from crawlerd.sources.rest.comparing import Comparing
     from crawlerd.sources.rest.description import Description
 
+NOTHING: tuple[list[Any], list[Any]] = ([], [])  # of a response without content
 MOST_AGAIN = 3  # times that a list is begun again in a run
 
 
@@ -140,12 +141,13 @@ class Pages:
                 raise
             return
         body = None if response.status == 204 else decoded(response)
-        found, came = ([], []) if response.status == 204 else taken(self.spec.records, body)
+        found, came = NOTHING if response.status == 204 else taken(self.spec.records, body)
         records = [self.records.with_parent(item, args.parent) for item in found]
+        keys = [self.records.key(each) for each in records]
         marks = [self.records.mark(each) if isinstance(each, dict) else None for each in records]
         page = reading.Page(
             Answer(args.at, len(came), body, response),
-            self.records.came(came, args.parent),
+            self.records.came(came, args.parent, keys if came is found else None),
             marks,
             request.parameters,
         )
@@ -153,7 +155,9 @@ class Pages:
         step, chosen = reading.read(
             self._paginator, self.spec.incremental, page, place, since, self._asking.without_key
         )
-        yield from self._taken(args, place, [(number, records[number], marks[number]) for number in chosen])
+        yield from self._taken(
+            args, place, [(number, records[number], keys[number], marks[number]) for number in chosen]
+        )
         yield from self._following(args, place, step)
 
     def _has_token(self, args: Page) -> bool:
@@ -167,25 +171,26 @@ class Pages:
             yield Skip(self.name, self._asking.shown(args), str(none))
         yield from self._parent_read(args, whole=False)
 
-    def _taken(self, args: Page, place: Place, records: list[tuple[int, Any, str | None]]) -> Iterator[Output]:
+    def _taken(
+        self, args: Page, place: Place, records: list[tuple[int, Any, str | Unfit, str | None]]
+    ) -> Iterator[Output]:
         """The records that a page has brought, and the first pages of the lists below them."""
         below = [(each, start) for each in self.below if (start := each.start(args))]
         oldest = self._oldest(args, place)
         shown = self._asking.shown(args)
-        keys: dict[str, Any] = {}
+        seen: dict[str, Any] = {}
         newest = ""
         missed = parents = 0
-        for number, record, mark in records:
-            key = self.records.key(record)
+        for number, record, key, mark in records:
             if isinstance(key, Unfit) or not isinstance(record, dict):
                 yield Skip(self.name, f"{shown} #{number}", str(key))
                 missed += bool(args.swept)
                 continue
-            if key in keys:
-                if keys[key] != record:
+            if key in seen:
+                if seen[key] != record:
                     yield Skip(self.name, key, f"the primary key {self.records.key_name()} repeats within a page")
                 continue
-            keys[key] = record
+            seen[key] = record
             if mark and mark < oldest:
                 continue
             newest = max(newest, mark or "")
