@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from crawlerd.core.leniency import parsed
+from crawlerd.core.lenient_json import parsed
 from crawlerd.sink import SinkError
 from crawlerd.source import STREAM_NAME
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from crawlerd.sources.rest.comparing import Comparing
     from crawlerd.sources.rest.description import Description
 
+NOTHING: tuple[list[Any], list[Any]] = ([], [])  # of a response without content
 MOST_AGAIN = 3  # times that a list is begun again in a run
 
 
@@ -65,6 +66,8 @@ class Exact(NamedTuple):
 
     number: int  # on the page
     record: Any
+    key: str | Unfit
+    mark: str | None
     problem: str | None  # why it cannot be imported
 
 
@@ -76,6 +79,11 @@ class Kinds:
     first: type[Page]
     next: type[Page]
     unread: type[Unread]
+
+
+def _as_it_comes(place: Place) -> Place:
+    """The list from its beginning, by nothing but what the API says of the next page."""
+    return Place(again=place.again, reached=place.reached, whole=True)
 
 
 class Pages:
@@ -134,7 +142,10 @@ class Pages:
                 "GET", request.path, params=request.parameters, headers=request.headers, classify=classify
             )
         except Permanent as error:
-            if lost and place.again < MOST_AGAIN:
+            made = place.counting is not None and not place.exact  # a URL that the API has not made, and may refuse
+            if made and not place.whole:
+                yield self.kinds.next(**{**vars(args), "at": None, "place": _as_it_comes(place)})
+            elif lost and place.again < MOST_AGAIN:
                 yield from self._again(args, place, str(error))
             elif isinstance(error, NoPage):
                 yield from self._without_page(args, error)
@@ -142,13 +153,14 @@ class Pages:
                 raise
             return
         body = None if response.status == 204 else decoded(response)
-        found, came = ([], []) if response.status == 204 else taken(self.spec.records, body)
+        found, came = NOTHING if response.status == 204 else taken(self.spec.records, body)
         records = [self.records.with_parent(item, args.parent) for item in found]
+        keys = [self.records.key(each) for each in records]
         noted = PageMarks(self.spec.incremental, latest=FAR_FUTURE)
         marks = [noted.of(each) if isinstance(each, dict) else None for each in records]
         page = reading.Page(
             Answer(args.at, len(came), body, response),
-            self.records.came(came, args.parent),
+            self.records.came(came, args.parent, keys if came is found else None),
             marks,
             request.parameters,
         )
@@ -158,8 +170,11 @@ class Pages:
         )
         yield from noted.told(self.name, kept=self.name in args.since)
         texts = texts_of(self.spec.records, response.utf8(), body, found) if found else Objects([])
-        exact = [self._exact(number, found[number], records[number], texts, args) for number in chosen]
-        yield from self._taken(args, place, [(each, marks[each.number]) for each in exact])
+        yield from self._taken(
+            args,
+            place,
+            [self._exact(n, found[n], records[n], texts, args, keys[n], marks[n]) for n in chosen],
+        )
         yield from self._following(args, place, step)
 
     def _has_token(self, args: Page) -> bool:
@@ -173,32 +188,33 @@ class Pages:
             yield Skip(self.name, self._asking.shown(args), str(none))
         yield from self._parent_read(args, whole=False)
 
-    def _exact(self, number: int, item: Any, record: Any, texts: Objects, args: Page) -> Exact:
+    def _exact(
+        self, number: int, item: Any, record: Any, texts: Objects, args: Page, key: str | Unfit, mark: str | None
+    ) -> Exact:
         """A record with the text that the API wrote."""
         problem = texts.problems.get(number)
         if problem is None and isinstance(item, dict):
             record = with_text(item, texts[number], self.records.from_parent(args.parent))
-        return Exact(number, record, problem)
+        return Exact(number, record, key, mark, problem)
 
-    def _taken(self, args: Page, place: Place, records: list[tuple[Exact, str | None]]) -> Iterator[Output]:
+    def _taken(self, args: Page, place: Place, records: list[Exact]) -> Iterator[Output]:
         """The records that a page has brought, and the first pages of the lists below them."""
         below = [(each, start) for each in self.below if (start := each.start(args))]
         oldest = self._oldest(args, place)
         shown = self._asking.shown(args)
-        keys: dict[str, Any] = {}
+        seen: dict[str, Any] = {}
         newest = ""
         missed = parents = 0
-        for (number, record, problem), mark in records:
-            key = self.records.key(record)
+        for number, record, key, mark, problem in records:
             if isinstance(key, Unfit) or not isinstance(record, dict):
                 yield Skip(self.name, f"{shown} #{number}", str(key))
                 missed += bool(args.swept)
                 continue
-            if key in keys:
-                if getattr(keys[key], "text", None) != getattr(record, "text", b""):
+            if key in seen:
+                if getattr(seen[key], "text", None) != getattr(record, "text", b""):
                     yield Skip(self.name, key, f"the primary key {self.records.key_name()} repeats within a page")
                 continue
-            keys[key] = record
+            seen[key] = record
             if mark and mark < oldest:
                 continue
             newest = max(newest, mark or "")
