@@ -1,5 +1,5 @@
 """`python -m crawlerd` is the `crawlerd` command."""
 
-from crawlerd.cli import main
+from crawlerd.cli.main import main
 
 main()

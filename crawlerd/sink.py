@@ -8,7 +8,7 @@ import msgspec
 
 from crawlerd.core.errors import Refused, SinkError, SinkReplaced, StorageFailed, SyncFailed
 from crawlerd.core.outcome import Batch, Skipped
-from crawlerd.output import MISSING_KEYS
+from crawlerd.core.output import MISSING_KEYS
 
 __all__ = [
     "MISSING_KEYS",

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
+from crawlerd.core.auth import Auth, ClientCredentials, KeyInQuery, Sending
 from crawlerd.core.aws import AwsOptions
-from crawlerd.core.credentials import Auth, ClientCredentials, KeyInQuery, Sending
 from crawlerd.core.errors import Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.outcome import Comparison, Complete
-from crawlerd.core.task import DEFAULT_PRIORITY, PART, SEQUENTIAL_PRIORITY, IfNew, NewGather, NewTask, parent_hash
-from crawlerd.output import (
+from crawlerd.core.output import (
     MISSING_KEYS,
     Cursor,
     FirstOutput,
@@ -25,6 +24,7 @@ from crawlerd.output import (
     Gather,
     Identity,
     Marks,
+    Note,
     Output,
     ParentRead,
     Record,
@@ -32,6 +32,7 @@ from crawlerd.output import (
     Sweep,
     TaskArgs,
 )
+from crawlerd.core.task import DEFAULT_PRIORITY, PART, SEQUENTIAL_PRIORITY, IfNew, NewGather, NewTask, parent_hash
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +54,7 @@ __all__ = [
     "KeyInQuery",
     "Marks",
     "NotFound",
+    "Note",
     "Output",
     "ParentRead",
     "Permanent",

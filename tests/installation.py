@@ -267,7 +267,7 @@ class Installation:
         for name, value in self.constants.items():
             module, _, attribute = name.partition(":")
             lines.append(f"importlib.import_module({module!r}).{attribute} = {value!r}")
-        return [*self.under, sys.executable, "-c", "\n".join([*lines, "from crawlerd.cli import main", "main()"])]
+        return [*self.under, sys.executable, "-c", "\n".join([*lines, "from crawlerd.cli.main import main", "main()"])]
 
     def close(self) -> None:
         for each in self._started:

@@ -106,6 +106,7 @@ class Mailchimp(LocalServer):
         self.requests: list[str] = []
         self.under_way = self.most_at_once = self.refused = 0
         self.edited: set[str] = set()
+        self.hidden: set[str] = set()  # members that lists leave out
         self._random = random.Random(seed)
 
     def everything(self) -> dict[str, dict[str, Any]]:
@@ -167,6 +168,12 @@ class Mailchimp(LocalServer):
             case ["3.0", "lists"]:
                 found: list[dict[str, Any]] = [{"id": name, "name": name.upper()} for name in self.audiences]
                 return json({"lists": found[skip : skip + count], "total_items": len(found)})
+            case ["3.0", "lists", name] if name in self.audiences:
+                return json({"id": name, "name": name.upper()})
+            case ["3.0", "lists", name, "members", key] if name in self.audiences:
+                found = [each for each in self.audiences[name].everything().values() if each["id"] == key]
+                if found:
+                    return json(found[0])
             case ["3.0", "lists", name, "members"] if name in self.audiences:
                 assert (query["sort_field"], query["sort_dir"]) == ("last_changed", "ASC")
                 audience = self.audiences[name]
@@ -174,6 +181,7 @@ class Mailchimp(LocalServer):
                 since = query.get("since_last_changed")
                 at = None if since is None else int(datetime.fromisoformat(since).timestamp())
                 members, total = audience.page(at, skip, count, inclusive=self.inclusive)
+                members = [each for each in members if each["id"] not in self.hidden]
                 total = len(audience.revisions) if self.counts_all else total
                 return json({"members": members, "total_items": total, "list_id": name})
         return problem(404, "The requested resource could not be found.")

@@ -22,8 +22,9 @@ from bench.rig.process import install_source, module
 from bench.rig.queued import fill
 from bench.rig.report import about, parsed, table
 from bench.sources.noop import Nothing, noop
+from crawlerd.config.load import load
 from crawlerd.engine.engine import Engine
-from crawlerd.settings import load
+from crawlerd.sources import registry
 
 HUEY = """
 from huey import SqliteHuey
@@ -44,7 +45,7 @@ HUEY_WORKERS = [("thread", 1), ("thread", 4), ("process", 1), ("process", 2)]
 
 def crawlerd_part(tasks: int) -> None:
     """In a process of its own, in a prepared directory: empties the queue and writes down what that took."""
-    settings = load(Path("crawlerd.toml"))
+    settings = load(Path("crawlerd.toml"), registry=registry)
     with Engine(settings) as engine:
         for name in settings.imports:
             engine.start_import(name)

@@ -32,7 +32,7 @@ from crawlerd.core.task import NewTask, Task
 from crawlerd.demo.server import Server, running
 from crawlerd.engine.attempt import attempt
 from crawlerd.sink import Delivery
-from crawlerd.sinks.sqlite import SqliteSink
+from crawlerd.sinks.sqlite.sink import SqliteSink
 from crawlerd.source import RunPlan
 
 if TYPE_CHECKING:

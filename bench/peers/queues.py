@@ -26,7 +26,7 @@ from bench.rig.report import about, parsed, spread, table
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import NewTask
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.sqlite import Frontier
+from crawlerd.frontier.sqlite.frontier import Frontier
 
 PRIORITY = 5
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from crawlerd.core.account import SinkSpec
 from crawlerd.core.outcome import Complete
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.reader import FrontierReader
-from crawlerd.frontier.sqlite import Frontier
+from crawlerd.frontier.sqlite.frontier import Frontier
+from crawlerd.frontier.sqlite.reader import FrontierReader
 from crawlerd.sinks import open_sink
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from bench.rig.queued import CHUNK, attached, queued
 from bench.sources.steady import Step, steady
 from crawlerd.core.outcome import Complete
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.sqlite import Frontier
+from crawlerd.frontier.sqlite.frontier import Frontier
 
 DAY = 86_000.0  # seconds that a throttled account waits
 Found = dict[str, float]

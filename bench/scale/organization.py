@@ -12,7 +12,7 @@ from bench.rig.aws import organization_installation, watched
 from bench.rig.meters import Peaks
 from bench.rig.report import about, parsed, table
 from bench.rig.testbed import AwsProxy, Request
-from crawlerd.sources.aws_org import aws_org
+from crawlerd.sources.aws.organization import aws_org
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

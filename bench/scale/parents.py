@@ -12,8 +12,8 @@ from bench.rig.report import about, parsed, table
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import IfNew, NewTask, parent_hash
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.schema import FILE_NAME
-from crawlerd.frontier.sqlite import Frontier
+from crawlerd.frontier.sqlite.frontier import Frontier
+from crawlerd.frontier.sqlite.schema import FILE_NAME
 
 GROUP = 1_000
 

@@ -18,11 +18,12 @@ from bench.rig.meters import MIB
 from bench.rig.process import part_asked
 from bench.scale.filling import DAY, Found, shares
 from bench.sources.steady import steady
+from crawlerd.config.load import Settings, load
 from crawlerd.core.account import AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
 from crawlerd.core.task import Task
 from crawlerd.engine.engine import Engine
 from crawlerd.engine.workbench import Workbench
-from crawlerd.settings import Settings, load
+from crawlerd.sources import registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +85,7 @@ def run(
         return float(process.memory_info().rss) / MIB
 
     found = {"rss bare": resident()}
-    settings = load(place / "crawlerd.toml") if toml else settings_of(place, accounts)
+    settings = load(place / "crawlerd.toml", registry=registry) if toml else settings_of(place, accounts)
     found |= {"s settings": time.monotonic() - spawned, "rss settings": resident()}
     start = time.monotonic()
     engine = Engine(settings)

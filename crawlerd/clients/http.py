@@ -19,7 +19,7 @@ from crawlerd.clients.deadline import Deadline, DeadlineAdapter, Deadlines
 from crawlerd.clients.oauth2 import MAX_TOKEN_BYTES, Token, Tokens, token_of, token_request
 from crawlerd.clients.status import error_for, excerpt, failure_error, retry_after
 from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
-from crawlerd.core.leniency import parsed
+from crawlerd.core.lenient_json import parsed
 from crawlerd.core.urls import target
 from crawlerd.source import ClientCredentials, KeyInQuery, Response, Sending
 

@@ -9,6 +9,7 @@ import msgspec
 
 from crawlerd.core.outcome import RetryPolicy
 
+FRONTIER_FILE = "frontier.db"  # in the state directory
 SinkType = Literal["sqlite", "jsonl", "persist-queue"]
 
 

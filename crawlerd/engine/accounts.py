@@ -14,13 +14,13 @@ from crawlerd.core.task import PART
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from crawlerd.config.load import Settings
     from crawlerd.core.account import LimitSpec
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.dispatcher import Dispatcher
     from crawlerd.engine.store import Store
     from crawlerd.engine.wake import Wake
-    from crawlerd.frontier.sqlite import Frontier
-    from crawlerd.settings import Settings
+    from crawlerd.frontier.sqlite.frontier import Frontier
     from crawlerd.sink import Sink
     from crawlerd.source import Source
 

@@ -15,7 +15,7 @@ import msgspec
 
 from crawlerd.core.outcome import DONE, Complete, Crash, Outcome
 from crawlerd.core.task import Handout, Task
-from crawlerd.engine.judge import Judge
+from crawlerd.engine.feedback import Judge
 from crawlerd.engine.pool import Pool, WorkerProcess
 from crawlerd.engine.queues import Choice, Guard
 from crawlerd.frontier.contract import Settled

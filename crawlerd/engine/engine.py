@@ -21,17 +21,17 @@ from crawlerd.engine.accounts import Accounts
 from crawlerd.engine.attempt import begin
 from crawlerd.engine.clock import Clock
 from crawlerd.engine.dispatcher import Dispatcher
-from crawlerd.engine.fullness import believed, fullness
+from crawlerd.engine.fullness import believed, fullness, setup
 from crawlerd.engine.memory import give_back_large
 from crawlerd.engine.open_sinks import OpenSinks
-from crawlerd.engine.outlet import Target
 from crawlerd.engine.pool import Pool
+from crawlerd.engine.sink_writer import Target
 from crawlerd.engine.store import Store
 from crawlerd.engine.wake import Wake
 from crawlerd.engine.wire import Setup
 from crawlerd.engine.workbench import Workbench
 from crawlerd.frontier.lock import StateLock
-from crawlerd.frontier.sqlite import Frontier
+from crawlerd.frontier.sqlite.frontier import Frontier
 from crawlerd.ratelimit.adaptive import Learned
 from crawlerd.ratelimit.shared import SharedLimits
 from crawlerd.source import RunPlan
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Self
 
+    from crawlerd.config.load import Settings
     from crawlerd.core.account import ImportSpec
-    from crawlerd.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -268,6 +268,7 @@ class Engine:
                 why=whole.why,
                 streams=spec.streams,
                 whole=whole.streams if sink is not None else (),
+                setup=setup(spec.options, account.options, self.settings.descriptions.get(source.name)),
                 shrink=allow_shrink,
             )
             if whole.why:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import hashlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -37,12 +40,20 @@ def fullness(
         return Fullness(True, None, plan.streams)
     reasons = [f"the last full run has left a doubt about {_named(sorted(doubted))}"] if doubted else []
     reasons += [news] if news and not plan.cursors else []
-    reasons += [f"{_named(streams)}: {reason}" if streams else reason for reason, streams in said]
-    full = not plan.cursors or any(not streams for _, streams in said)
+    everything = set(plan.streams)
+    reasons += [reason if everything <= set(of or everything) else f"{_named(of)}: {reason}" for reason, of in said]
+    named = dict.fromkeys(stream for _, of in said for stream in of or plan.streams)
+    full = not plan.cursors or everything <= named.keys()
     if full and not reasons:
         reasons = ["there is no sync point yet"]
-    streams = plan.streams if full else [stream for _, streams in said for stream in streams]
+    streams = plan.streams if full else list(named)
     return Fullness(full, "; ".join(reasons) or None, streams)
+
+
+def setup(*options: Any) -> str:
+    """A digest of what an import is told to read."""
+    plain = [msgspec.to_builtins(each, enc_hook=repr) for each in options]
+    return hashlib.blake2b(msgspec.json.encode(plain, order="deterministic"), digest_size=16).hexdigest()
 
 
 def _named(streams: Sequence[str]) -> str:

@@ -12,11 +12,11 @@ from crawlerd.sinks import open_sink
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from crawlerd.config.load import Settings
     from crawlerd.core.account import ImportSpec
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.store import Store
-    from crawlerd.frontier.sqlite import Frontier
-    from crawlerd.settings import Settings
+    from crawlerd.frontier.sqlite.frontier import Frontier
     from crawlerd.sink import Sink
 
 log = logging.getLogger(__name__)

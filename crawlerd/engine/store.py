@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from crawlerd.core.errors import CrawlerdError, FrontierError, StorageFailed, SyncFailed
 from crawlerd.core.outcome import DONE, Complete
-from crawlerd.engine.outlet import Outlet, Target
-from crawlerd.engine.shelves import HeadsReceiver, Shelves, Sleep
+from crawlerd.engine.prefetch import HeadsReceiver, Shelves, Sleep
+from crawlerd.engine.sink_writer import Outlet, Target
 from crawlerd.ratelimit.quota import Ask, DurableWindows, Grant, grant
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
     from crawlerd.frontier.contract import Committed, Settled
-    from crawlerd.frontier.sqlite import Frontier
+    from crawlerd.frontier.sqlite.frontier import Frontier
     from crawlerd.ratelimit.adaptive import Learned
     from crawlerd.sink import Sink
 

@@ -24,7 +24,7 @@ from crawlerd.core.task import PART
 from crawlerd.engine.attempt import NoRequest, attempt
 from crawlerd.engine.memory import give_back_large
 from crawlerd.engine.wire import READ_BYTES, Done, Frames, Ping, Pong, Setup, Work, frame, to_worker
-from crawlerd.sources import load_source
+from crawlerd.sources.registry import load_source
 
 if TYPE_CHECKING:
     from crawlerd.core.account import AccountSpec

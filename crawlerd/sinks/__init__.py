@@ -15,7 +15,7 @@ def open_sink(spec: SinkSpec) -> Sink:
     """The sink that is configured so. SinkError when it cannot be used. Imports only what its type needs."""
     match spec.type:
         case "sqlite":
-            from crawlerd.sinks.sqlite import SqliteSink
+            from crawlerd.sinks.sqlite.sink import SqliteSink
 
             return SqliteSink(spec.path)
         case "jsonl":
@@ -25,7 +25,7 @@ def open_sink(spec: SinkSpec) -> Sink:
                 spec.path, rotate_bytes=spec.rotate_bytes, rotate_seconds=spec.rotate_seconds, compress=spec.compress
             )
         case "persist-queue":
-            from crawlerd.sinks.queue import QueueSink
+            from crawlerd.sinks.persist_queue import QueueSink
 
             return QueueSink(spec.path)
         case _:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from crawlerd.sink import Batch
-from crawlerd.sinks.rows import SWEPT, RowSink, depth
+from crawlerd.sinks.sqlite.rows import SWEPT, RowSink, depth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crawlerd.sink import Delivery
-    from crawlerd.sinks.rows import Bounds, Stamp
+    from crawlerd.sinks.sqlite.rows import Bounds, Stamp
 
 DEEPEST = 500  # levels of nesting, from which on data is handed on as text: the usual readers of JSON fail at 1,000
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from crawlerd.sink import SinkError, SyncFailed
 from crawlerd.sinks.changes import ChangeSink
-from crawlerd.sinks.database import file_failure
+from crawlerd.sinks.sqlite.database import file_failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

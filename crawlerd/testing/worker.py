@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from crawlerd.clients.http import HttpApi, HttpClient
+from crawlerd.config.problems import one_line
 from crawlerd.core.outcome import Bury, Complete, Defer, Pause, Retry
-from crawlerd.core.problems import one_line
 from crawlerd.core.task import Task
 from crawlerd.engine.attempt import NoRequest, attempt
 from crawlerd.source import Record, Response

@@ -15,11 +15,11 @@ import pytest
 from crawlerd.core.errors import FrontierLocked, StorageFailed
 from crawlerd.core.outcome import Batch, Bury, Complete, Outcome, Retry
 from crawlerd.core.task import NewTask
-from crawlerd.frontier import maintenance
 from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.lock import StateLock
-from crawlerd.frontier.schema import FILE_NAME
-from crawlerd.frontier.sqlite import Frontier
+from crawlerd.frontier.sqlite import maintenance
+from crawlerd.frontier.sqlite.frontier import Frontier
+from crawlerd.frontier.sqlite.schema import FILE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ from crawlerd.core.outcome import Batch, Bury, Complete, Crash, Retry
 from crawlerd.core.task import NewGather, NewTask
 from crawlerd.frontier.lock import StateLock
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.sqlite import Frontier
+from crawlerd.frontier.sqlite.frontier import Frontier
 
 folder, draw = Path(sys.argv[1]), random.Random(int(sys.argv[2]))
 lock = StateLock(folder)

@@ -229,7 +229,7 @@ def test_a_full_disk_ends_an_import_that_goes_on_later(
         here = install(
             url=relay.url,
             account={**QUICK, "limits": ["30/second"]},
-            constants={"crawlerd.progress:TROUBLE_SECONDS": 1.0},
+            constants={"crawlerd.cli.imports:TROUBLE_SECONDS": 1.0},
         )
         put_on(here, what, small_disk)
         importing = here.start("import", "a1", "--json")

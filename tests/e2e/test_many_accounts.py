@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ACCOUNTS, CUSTOMERS = 9, 40
 CROWDED = {
-    "crawlerd.engine.shelves:AWAKE_BUCKETS": 6,  # an account has some thirty
+    "crawlerd.engine.prefetch:AWAKE_BUCKETS": 6,  # an account has some thirty
     "crawlerd.engine.workbench:TURN_SECONDS": 0.3,
     "crawlerd.engine.workbench:SLEEP_SECONDS": 0.2,
     "crawlerd.engine.dispatcher:TIDY_SOON": 0.05,

@@ -13,7 +13,7 @@ import pytest
 from installation import QUICK
 from rest_api import Answer, Request, RestApi
 
-from crawlerd.scaffold import files
+from crawlerd.authoring.scaffold import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable

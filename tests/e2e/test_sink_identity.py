@@ -143,8 +143,8 @@ def test_a_lost_log_of_a_sink_is_noticed_after_kill_9(api: RestApi, install: Cal
     for file in files(database(here))[1:]:
         file.unlink()
     daemon = here.start("run")
-    daemon.says("import a: run [0-9]+ reads all there is: sinks.sink is an")
-    until(lambda: here.select("SELECT 1 FROM run WHERE why IS NOT NULL AND state = 'completed'"))
+    daemon.says("import a: run [0-9]+ is full: sinks.sink is an")
+    until(lambda: here.select("SELECT 1 FROM run WHERE why LIKE 'sinks.sink is an%' AND state = 'completed'"))
     assert len(known(here)) == 20
     daemon.send(signal.SIGTERM)
     assert daemon.finish().code == 0

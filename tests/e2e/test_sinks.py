@@ -14,7 +14,7 @@ from installation import NO_LIMITS, QUICK, Installation, fetch, until
 from relay import Relay
 
 from crawlerd.demo.objects import STREAMS, count, expected
-from crawlerd.sinks.sqlite import SqliteSink
+from crawlerd.sinks.sqlite.sink import SqliteSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from crawlerd.demo.server import Server
 
-PATIENCE = {"crawlerd.progress:TROUBLE_SECONDS": 0.5, "crawlerd.sinks.database:BUSY_SECONDS": 0.05}
+PATIENCE = {"crawlerd.cli.imports:TROUBLE_SECONDS": 0.5, "crawlerd.sinks.sqlite.database:BUSY_SECONDS": 0.05}
 
 # Its objects are the lines of a file: a key, and what it has; "!" cannot be serialised, "?" is not there.
 SHELF = """

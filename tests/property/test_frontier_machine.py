@@ -35,10 +35,10 @@ from crawlerd.core.outcome import (
 from crawlerd.core.task import IfNew, NewGather, NewTask, Task, parent_hash
 from crawlerd.frontier.change import FEW, Counts
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.maintenance import check
-from crawlerd.frontier.reader import FrontierReader
-from crawlerd.frontier.schema import FILE_NAME
-from crawlerd.frontier.sqlite import Frontier
+from crawlerd.frontier.sqlite.frontier import Frontier
+from crawlerd.frontier.sqlite.maintenance import check
+from crawlerd.frontier.sqlite.reader import FrontierReader
+from crawlerd.frontier.sqlite.schema import FILE_NAME
 
 COUNTERS = tuple(Counts.__dataclass_fields__)
 ACCOUNTS = ("acme", "zenith")

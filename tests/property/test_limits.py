@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from limits.strategies import MovingWindowRateLimiter
 
-from crawlerd.frontier.quota import QuotaRows
-from crawlerd.frontier.schema import MIGRATIONS
+from crawlerd.frontier.sqlite.quota_rows import QuotaRows
+from crawlerd.frontier.sqlite.schema import MIGRATIONS
 from crawlerd.ratelimit.adaptive import LATENESS
 from crawlerd.ratelimit.limiter import EFFICIENCY, Limiter, parse_limits
 from crawlerd.ratelimit.quota import Ask, DurableWindows, grant

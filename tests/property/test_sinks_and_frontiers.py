@@ -16,14 +16,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from crawlerd.core.errors import FrontierRefused
 from crawlerd.core.outcome import Batch, Complete
 from crawlerd.core.task import NewTask
-from crawlerd.frontier import removal
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.maintenance import check
-from crawlerd.frontier.restore import restore
-from crawlerd.frontier.schema import FILE_NAME
-from crawlerd.frontier.sqlite import Frontier
+from crawlerd.frontier.sqlite import removal
+from crawlerd.frontier.sqlite.frontier import Frontier
+from crawlerd.frontier.sqlite.maintenance import check
+from crawlerd.frontier.sqlite.restore import restore
+from crawlerd.frontier.sqlite.schema import FILE_NAME
 from crawlerd.sink import Delivery
-from crawlerd.sinks.sqlite import SqliteSink
+from crawlerd.sinks.sqlite.sink import SqliteSink
 
 if TYPE_CHECKING:
     from crawlerd.core.task import Task

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from crawlerd.sink import Batch, Delivery, SinkError
-from crawlerd.sinks.queue import QueueSink
+from crawlerd.sinks.persist_queue import QueueSink
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,8 +18,8 @@ import pytest
 from installation import until
 
 from crawlerd.sink import Batch, Delivery, SinkError, StorageFailed, SyncFailed, Totals
-from crawlerd.sinks import database, wal
-from crawlerd.sinks.sqlite import SqliteSink
+from crawlerd.sinks.sqlite import database, wal
+from crawlerd.sinks.sqlite.sink import SqliteSink
 
 Query = Callable[..., list[tuple[Any, ...]]]
 

@@ -80,9 +80,10 @@ def answering(*parts: bytes, pause: float = 0.0) -> Iterator[str]:
 
 
 def test_the_main_process_needs_no_boto3() -> None:
-    code = "import sys, crawlerd.settings, crawlerd.sources.aws_org, crawlerd.sources.aws_contacts; print(*sys.modules)"
+    aws = "crawlerd.sources.aws.organization, crawlerd.sources.aws.contacts"
+    code = f"import sys, crawlerd.config.load, {aws}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert "crawlerd.sources.aws_org" in loaded
+    assert "crawlerd.sources.aws.organization" in loaded
     assert not {"boto3", "botocore", "requests"} & set(loaded)
 
 

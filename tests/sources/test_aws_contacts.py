@@ -12,7 +12,7 @@ from installation import until
 from crawlerd.clients.aws import AwsClient
 from crawlerd.core.account import AccountSpec
 from crawlerd.source import Denied, Identity, Output, Permanent, Record, TaskArgs
-from crawlerd.sources.aws_contacts import AlternateContact, ContactInformation, PrimaryEmail, aws_contacts
+from crawlerd.sources.aws.contacts import AlternateContact, ContactInformation, PrimaryEmail, aws_contacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,6 +81,29 @@ def test_every_contact_and_every_missing_one(
     assert 0.95 * 20 < rate < 20
     for first, last in zip(times, times[20:], strict=False):  # smoothed: no second has more than the rate
         assert last - first > 0.9
+
+
+def test_contacts_of_an_account_that_the_list_leaves_out_stay(
+    org: Organization, proxy: AwsProxy, install: Callable[..., Installation]
+) -> None:
+    here = settle(install, proxy, quicker=8)
+    assert here.run("import", "org").code == 0
+    hidden, left = list(org.truth["accounts"])[-2:]
+
+    def leave_out(request: Request, answer: dict[str, Any]) -> dict[str, Any]:
+        if request.operation == "ListAccounts":
+            answer["Accounts"] = [each for each in answer["Accounts"] if each["Id"] not in (hidden, left)]
+        return answer
+
+    proxy.changed = leave_out
+    proxy.fault = lambda request: (
+        Fault(400, "AccountNotFoundException") if request.body.get("AccountId") == left else None
+    )
+    assert here.run("import", "org").code == 0
+    rows = here.select(
+        "SELECT id FROM aws_contacts_alternate_contacts WHERE deleted_at IS NOT NULL", path=here.sink_path
+    )
+    assert {key.partition(":")[0] for (key,) in rows} == {left}
 
 
 @pytest.mark.alone

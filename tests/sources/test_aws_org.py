@@ -237,6 +237,44 @@ def test_what_is_gone_is_tombstoned_by_the_next_run_that_finds_all(install: Call
         assert left not in here.run("show", "tree").stdout
 
 
+def test_what_a_list_leaves_out_is_asked_for_by_itself(install: Callable[..., Installation]) -> None:
+    """Lists of AWS may lag behind what they are asked about for seconds."""
+    with organization(24, 3, 2) as org, AwsProxy(org.address, limits={}) as proxy:
+        here = settle(install, proxy, quicker=QUICKER)
+        assert here.run("import", "org").code == 0
+        assert_exact(here, org.truth)
+        root = org.truth["root"]
+        account = next(key for key, parent in org.truth["accounts"].items() if parent != root)
+        unit = next(key for key, parent in org.truth["units"].items() if parent == root)
+        policy = next(iter(org.truth["targets"]))
+        left = next(
+            key for key, parent in org.truth["accounts"].items() if parent not in (root, unit) and key != account
+        )
+        org.client().remove_account_from_organization(AccountId=left)
+        hidden = {account, unit, policy}
+
+        def leave_out(request: Request, answer: dict[str, Any]) -> dict[str, Any]:
+            for name, objects in answer.items():
+                if request.operation != "ListParents" and isinstance(objects, list):
+                    answer[name] = [each for each in objects if each.get("Id") not in hidden]
+            return answer
+
+        proxy.changed = leave_out
+        before = len(proxy.seen)
+        assert here.run("import", "org").code == 0
+        asked = {request.operation for request in proxy.seen[before:]}
+        proxy.changed = None
+        assert {account, unit, policy} <= {key for stream in STREAMS for key in living(here, stream)}
+        assert all(left in key for key in gone(here)), gone(here)
+        assert left in gone(here)
+        assert {"DescribeAccount", "DescribeOrganizationalUnit", "DescribePolicy"} <= asked
+
+
+def living(here: Installation, stream: str) -> set[str]:
+    rows = here.select(f"SELECT id FROM aws_org_{stream} WHERE deleted_at IS NULL", path=here.sink_path)
+    return {key for (key,) in rows}
+
+
 def gone(here: Installation) -> set[str]:
     return {
         key

@@ -10,10 +10,10 @@ from botocore.stub import Stubber
 
 from crawlerd.clients.aws import AwsClient
 from crawlerd.core.account import AccountSpec
-from crawlerd.source import Gather, Output, Record, RunPlan, TaskArgs, Transient
-from crawlerd.sources import aws_org as source
-from crawlerd.sources.aws_org import aws_org
-from crawlerd.sources.aws_tree import dot, text, trees
+from crawlerd.source import MISSING_KEYS, Gather, Output, Record, RunPlan, Sweep, TaskArgs, Transient
+from crawlerd.sources.aws import organization as source
+from crawlerd.sources.aws.organization import aws_org
+from crawlerd.sources.aws.tree import dot, text, trees
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -204,3 +204,35 @@ def test_what_hangs_nowhere_is_shown_all_the_same() -> None:
     found = trees(rows(accounts=[{"Id": "1", "Name": "a", "parent_id": "ou-gone"}, {"Id": "2", "Name": "b"}]))
     assert [line for tree in found for line in text(tree)] == ["2 b", "ou-gone (not imported)", "└── 1 a"]
     assert json.loads(json.dumps([tree.id for tree in found])) == ["2", "ou-gone"]
+
+
+def test_what_is_missing_is_asked_for_by_itself(client: AwsClient) -> None:
+    def asks(stream: str, *keys: str) -> list[Output]:
+        kind = aws_org.kinds["aws_org.missing"]
+        args = kind.decode(json.dumps({"stream": stream, "missing": keys}))
+        return list(kind.handler(None, args))
+
+    assert asks("accounts", "1", "2") == [source.MissingAccount(account="1"), source.MissingAccount(account="2")]
+    assert asks("tags", "1:a", "1:b:c", "r:a") == [source.Tags(resource=each, again=True) for each in "1r"]
+    assert asks("policy_targets", "p:1", "p:2") == [source.Targets(policy="p", again=True)]
+    assert asks("policies", "p") == [source.Policy(policy="p")]
+    many = asks("organizational_units", *(f"ou-{number:04}" for number in range(MISSING_KEYS)))
+    assert many[:-1] == [source.MissingUnit(unit=f"ou-{number:04}") for number in range(MISSING_KEYS)]
+    assert isinstance(many[-1], Sweep)
+    assert (many[-1].stream, many[-1].after) == ("organizational_units", "ou-0999")
+    first = aws_org.new_task(source.Tags(resource="r", streams=()))
+    assert first.key() != aws_org.new_task(source.Tags(resource="r", again=True)).key()
+
+    unit = {"Id": "ou-1", "Name": "x"}
+    with stub(client) as stubbed:
+        stubbed.add_response("describe_account", {"Account": {"Id": "1", "Status": "ACTIVE"}}, {"AccountId": "1"})
+        (parent,) = perform(client, source.MissingAccount(account="1"))
+        stubbed.add_client_error("describe_account", "AccountNotFoundException")
+        assert perform(client, source.MissingAccount(account="2")) == []
+        stubbed.add_response("describe_organizational_unit", {"OrganizationalUnit": unit})
+        (above,) = perform(client, source.MissingUnit(unit="ou-1"))
+        stubbed.add_client_error("describe_organizational_unit", "OrganizationalUnitNotFoundException")
+        assert perform(client, source.MissingUnit(unit="ou-2")) == []
+    account = {"Id": "1", "Status": "ACTIVE", "state": "ACTIVE"}
+    assert parent == source.Parent(stream="accounts", object=account, streams=())
+    assert above == source.Parent(stream="organizational_units", object=unit, streams=())

@@ -13,10 +13,24 @@ from responses.matchers import header_matcher, query_param_matcher
 
 from crawlerd.clients.http import HttpClient
 from crawlerd.core.account import AccountSpec
-from crawlerd.core.errors import CrawlerdError, Denied, Permanent, Throttled, Transient, Unauthorized
-from crawlerd.source import Cursor, ForAccount, Gather, Identity, Output, Record, RunPlan, Skip, Sweep, TaskArgs
+from crawlerd.core.errors import CrawlerdError, Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.source import (
+    MISSING_KEYS,
+    Cursor,
+    ForAccount,
+    Full,
+    Gather,
+    Identity,
+    Output,
+    Record,
+    RunPlan,
+    Skip,
+    Sweep,
+    TaskArgs,
+)
 from crawlerd.sources.http import Delivery, Post
-from crawlerd.sources.mailchimp import Job, Lists, MailchimpImport, Members, Swept, Synced, mailchimp
+from crawlerd.sources.mailchimp.members import Job, Lists, MailchimpImport, Members, Swept, Synced, mailchimp
+from crawlerd.sources.mailchimp.missing import Compared, Comparing, Missing, MissingList, MissingMember
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +126,7 @@ def test_the_first_run_reads_all_and_sweeps() -> None:
     assert gather.if_dead == "fail"
     (lists,) = gather.tasks
     assert lists == Lists(True, (), Job(STARTED, records=True, whole=True), {})
-    assert gather.then == Swept((("lists", ""), ("members", "")), UNIX)
+    assert gather.then == Comparing((("lists", ""), ("members", "")), UNIX)
 
 
 def test_a_sweep_keeps_to_the_lists_that_are_read() -> None:
@@ -134,9 +148,10 @@ def test_the_next_run_begins_a_minute_before_the_last_change_that_was_read() -> 
     assert (a.list, a.phase, a.since, a.newest) == ("a", "first", "2025-12-31T11:59:00+00:00", synced.since)
     assert a.delivered == ((1767182370.0, "lately"), (1767182400.0, "late"))
     assert (b.list, b.since, b.delivered) == ("b", "", ())
-    (again,) = starts(MailchimpImport(deliver=Delivery("crm", "/x")), full=True, cursors=cursors)
+    *_, again = starts(MailchimpImport(deliver=Delivery("crm", "/x")), full=True, cursors=cursors)
     assert again.tasks[0].job.again
-    (swept,) = starts(MailchimpImport(sweep="30m"), cursors=cursors)
+    (why, swept) = starts(MailchimpImport(sweep="30m"), cursors=cursors)
+    assert why == Full("the last run that read all was more than 30m ago")
     assert isinstance(swept, Gather)
 
 
@@ -150,6 +165,39 @@ def test_without_a_sink_nothing_is_swept() -> None:
 def test_a_sweep_makes_no_request(client: HttpClient) -> None:
     outputs = perform(client, Swept((("lists", ""), ("members", "a/")), UNIX))
     assert outputs == [Sweep("lists", ""), Sweep("members", "a/"), Cursor("sweep", str(UNIX))]
+
+
+def test_what_was_not_found_is_asked_for_before_it_is_swept(client: HttpClient) -> None:
+    prefixes = (("lists", ""), ("members", "a/"))
+    (group,) = perform(client, Comparing(prefixes, UNIX))
+    assert group == Gather([Compared(*each) for each in prefixes], then=Swept(prefixes, UNIX), if_dead="fail")
+    assert perform(client, group.tasks[1]) == [Sweep("members", "a/", otherwise=Missing("members", "a/"))]
+    assert perform(client, Missing("lists", "", ("a", "b"))) == [MissingList("a"), MissingList("b")]
+    few = ("a/1", "a/2", "b/3")
+    assert perform(client, Missing("members", "", few)) == [MissingList("a", ("1", "2")), MissingList("b", ("3",))]
+    many = tuple(f"a/{number:04}" for number in range(MISSING_KEYS))
+    *_, last = perform(client, Missing("members", "a/", many))
+    assert last == Sweep("members", "a/", otherwise=Missing("members", "a/"), after="a/0999")
+
+
+@responses.activate
+def test_what_mailchimp_still_has_lives(client: HttpClient) -> None:
+    responses.get(f"{API}/lists/a", json={"id": "a", "name": "A"})
+    responses.get(f"{API}/lists/b", status=404, json={"status": 404})
+    responses.get(f"{API}/lists/a/members/1", json={"id": "1", "status": "cleaned"})
+    responses.get(f"{API}/lists/a/members/2", json={"id": "2", "status": "archived"})
+    responses.get(f"{API}/lists/a/members/3", status=404, json={"status": 404})
+    responses.get(f"{API}/lists/a/members/4", status=400, json={"status": 400})
+    responses.get(f"{API}/lists/a/members/5", json={"id": "1"})
+    assert perform(client, MissingList("a")) == [Record("lists", "a", {"id": "a", "name": "A"})]
+    assert perform(client, MissingList("a", ("1", "2"))) == [MissingMember("a", "1"), MissingMember("a", "2")]
+    assert perform(client, MissingList("b")) == perform(client, MissingList("b", ("1",))) == []
+    assert perform(client, MissingMember("a", "1")) == [Record("members", "a/1", {"id": "1", "status": "cleaned"})]
+    assert perform(client, MissingMember("a", "2")) == perform(client, MissingMember("a", "3")) == []
+    with pytest.raises(Permanent):
+        perform(client, MissingMember("a", "4"))
+    with pytest.raises(Transient):
+        perform(client, MissingMember("a", "5"))
 
 
 # ---- whose key it is
@@ -307,7 +355,7 @@ def test_another_order_than_asked_for_is_permanent(client: HttpClient) -> None:
         (429, '{"detail": "You have exceeded the limit of 10 simultaneous connections."}', Throttled, "10 simultan"),
         (403, '{"title": "Forbidden", "detail": "You may not"}', Denied, "You may not"),
         (401, '{"title": "API Key Invalid", "detail": "Your API key may be invalid"}', Unauthorized, "may be invalid"),
-        (404, '{"detail": "The requested resource could not be found."}', Permanent, "could not be found"),
+        (404, '{"detail": "The requested resource could not be found."}', NotFound, "could not be found"),
         (500, '{"detail": "An unexpected internal error"}', Transient, "internal error"),
     ],
 )

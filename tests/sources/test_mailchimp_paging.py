@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from mailchimp_api import Audience
 
-from crawlerd.source import Cursor, ForAccount, Gather, Record, RunPlan, Sweep
+from crawlerd.source import MISSING_KEYS, Cursor, ForAccount, Full, Gather, NotFound, Record, RunPlan, Sweep
 from crawlerd.sources.http import Delivery, Post
-from crawlerd.sources.mailchimp import MailchimpImport, mailchimp
+from crawlerd.sources.mailchimp.members import MailchimpImport, mailchimp
+from crawlerd.sources.mailchimp.missing import Missing
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -42,6 +44,14 @@ class World:
     def get(self, path: str, params: dict[str, Any]) -> Any:
         self.now += self.dice.choice((0.0, 0.1, 1.0, 30.0))
         self.change(self.dice.randrange(self.churn + 1), self.dice.randrange(self.churn // 4 + 1))
+        match path.split("/"):
+            case [_, "lists", name]:
+                return {"id": name}
+            case [_, "lists", name, "members", key]:
+                found = self.audience.everything().get(f"{name}/{key}")
+                if found is None:
+                    raise NotFound("gone")
+                return found
         since = params["since_last_changed"]
         at = None if since is None else int(datetime.fromisoformat(since).timestamp())
         most = min(params["count"], self.behaviour["most"])
@@ -75,6 +85,12 @@ class World:
                         self.seen.add(output.key)
                     case Cursor():
                         staged[output.stream] = output.value
+                    case Full():
+                        pass
+                    case Sweep(otherwise=Missing() as task):
+                        missing = tuple(sorted(key for key in self.sink if key not in self.seen and key > output.after))
+                        if missing:
+                            add(replace(task, missing=missing[:MISSING_KEYS]), inside)
                     case Sweep():
                         for key in [key for key in self.sink if key not in self.seen]:
                             assert key.startswith(output.prefix)

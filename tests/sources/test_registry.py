@@ -9,7 +9,7 @@ import pytest
 
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.source import Source
-from crawlerd.sources import load_source, source_names
+from crawlerd.sources.registry import load_source, source_names
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -283,8 +283,11 @@ def test_an_offset_list_that_ends_before_its_total_is_not_taken_for_whole(client
         '[endpoints.items]\npath = "/items"\nrecords = "items"\npaginator = { type = "offset", total = "total" }'
     )
     responses.get(f"{API}/items", json={"items": [], "total": "3"})
-    with pytest.raises(Permanent, match="ends after 0 records, and is said to have 3"):
-        perform(client, source, start(source))
+    task = start(source)
+    for _ in range(3):
+        (task,) = perform(client, source, task)  # the list from its beginning
+    with pytest.raises(Permanent, match="ends after 0 records, and is said to have 3; so it was each of 4 times"):
+        perform(client, source, task)
 
 
 @responses.activate

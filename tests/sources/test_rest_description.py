@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
 
+from crawlerd.config.load import load as load_with
 from crawlerd.core.errors import ConfigurationError
-from crawlerd.settings import load
+from crawlerd.sources import registry
 from crawlerd.sources.rest import Options, describe, make
 from crawlerd.sources.rest.description import read
 from crawlerd.sources.rest.schema import schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+load = partial(load_with, registry=registry)
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "config/sources").glob("*.toml"))
@@ -166,6 +170,17 @@ WRONG = [
         'incremental = { field = "at", format = "number", overlap = "5m" }',
         "endpoints.orders.incremental.overlap: must be a whole number",
     ),
+    (
+        "orders",
+        'incremental = { field = "at", order = "ascending" }',
+        'endpoints.orders.incremental.order: "ascending" needs parameter',
+    ),
+    ("orders", 'item = "/orders/{id}"', "endpoints.orders.item: must begin with"),
+    ("orders", 'item = "/orders"', "endpoints.orders.item: asks the same for each record; use {key}"),
+    ("orders", 'item = "/{variables.zone}/{key}"', 'endpoints.orders.item: there is no variable "zone"'),
+    ("orders", 'item = "/orders/{key.no}"', 'endpoints.orders.item: "{key.no}" is not of the primary key; known: id'),
+    ("orders", 'item = "/orders/{key}"', "endpoints.orders.item: is for lists with tombstones = true"),
+    ("orders", 'paginator = { type = "offset", first = 2 }', "endpoints.orders.paginator.first: must be 1 or less"),
     ("orders", "cost = 0", "endpoints.orders.cost: must be 1 or more"),
     ("orders", "tombstones = 1", "endpoints.orders.tombstones: must be true or false, not a number"),
     ("lines", 'parent = "order"', 'endpoints.lines.parent: there is no [endpoints.order]; did you mean "orders"?'),

@@ -17,21 +17,36 @@ from crawlerd.clients.http import HttpClient
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.errors import CrawlerdError, Denied, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.demo.objects import STREAMS, expected
-from crawlerd.source import Cursor, Gather, Identity, Output, Record, RunPlan, Sweep, TaskArgs
+from crawlerd.source import (
+    MISSING_KEYS,
+    Cursor,
+    Gather,
+    Identity,
+    Output,
+    Record,
+    RunPlan,
+    Sweep,
+    TaskArgs,
+)
 from crawlerd.sources.stripe import stripe
 from crawlerd.sources.stripe.answers import CursorGone
-from crawlerd.sources.stripe.catalogue import BELOW, LISTS
+from crawlerd.sources.stripe.catalogue import BELOW, LISTS, one
 from crawlerd.sources.stripe.changes import (
     AGAIN,
     LOOKBACK,
+    MISSING,
     OVERLAP,
     SKEW,
     SWEEPS,
     Begin,
     CatchUp,
+    Compare,
+    Compared,
     Events,
     Load,
     Mark,
+    Missing,
+    SecondLook,
 )
 from crawlerd.sources.stripe.pages import PAGES, PAGES_BELOW, RESTARTS, VERSION, Page
 from crawlerd.sources.stripe.runs import DAY
@@ -447,6 +462,23 @@ def test_another_version_of_the_api_is_a_full_load_that_says_so(caplog: pytest.L
     assert f"read with version 2020-08-27 of the API, and this is {VERSION}" in caplog.text
 
 
+def test_a_run_says_what_it_reads_in_full_and_why() -> None:
+    mark, late = Mark(int(NOW) - 500, NOW - 100), Mark(int(NOW) - 500, NOW - 30 * DAY)
+
+    def full(*streams: str, asked: bool = False, **marks: Mark) -> list[tuple[str, list[str]]]:
+        return stripe.first(plan(*streams, full=asked, cursors=marks), lambda _: None).full
+
+    assert (
+        full("charges", "refunds") == full("charges", asked=True, charges=mark) == full("charges", charges=mark) == []
+    )
+    assert full("charges", "refunds", charges=mark) == [("there is no sync point of it yet", ["refunds"])]
+    assert full("charges", "shipping_rates", charges=mark, shipping_rates=mark) == [
+        ("Stripe tells of no changes", ["shipping_rates"])
+    ]
+    ((why, streams),) = full("charges", "refunds", charges=late, refunds=mark)
+    assert (why[:38], streams) == ("the last one ended clean 30 days ago, ", ["charges"])
+
+
 @responses.activate
 def test_the_newest_event_is_noted_before_anything_is_read(client: HttpClient) -> None:
     responses.get(f"{API}/v1/events", json=listed("evt_1", created=77), match=[query_param_matcher({"limit": "1"})])
@@ -463,13 +495,67 @@ def test_the_newest_event_is_noted_before_anything_is_read(client: HttpClient) -
 def whole(stream: str, *streams: str) -> Gather:
     """A list that is read in full."""
     wanted = streams or (stream,)
-    return Gather([PAGES[stream](wanted)], SWEEPS[stream](wanted), if_dead="skip")
+    return Gather([PAGES[stream](wanted)], Compare(stream, wanted), if_dead="skip")
 
 
 def test_what_a_list_does_not_have_any_more_ends_with_it(client: HttpClient) -> None:
     streams = ("customers", "payment_methods")
     assert perform(client, SWEEPS["customers"](streams)) == [Sweep("customers"), Sweep("payment_methods")]
     assert perform(client, SWEEPS["events"](("events",))) == []  # Stripe forgets them after 30 days
+
+
+def test_what_a_list_does_not_have_is_asked_for_again_before_it_counts_as_gone(client: HttpClient) -> None:
+    streams = ("customers", "payment_methods", "customer_tax_ids", "customer_balance_transactions")
+    (group,) = perform(client, Compare("customers", streams))
+    assert group == Gather(
+        [Compared("customers", each, streams) for each in streams], SWEEPS["customers"](streams), if_dead="skip"
+    )
+    by_id, of_parent, below, other = (output for task in group.tasks for output in perform(client, task))
+    assert by_id == Sweep("customers", otherwise=Missing("customers"))
+    assert of_parent == Sweep("payment_methods", otherwise=Missing("payment_methods"))
+    look = SecondLook("customers", ("customer_tax_ids", "customer_balance_transactions"))
+    assert (below, other) == (Sweep(streams[2], otherwise=look), Sweep(streams[3], otherwise=look))
+    assert stripe.new_task(look).unique  # one for both
+    (page,) = perform(client, look)
+    assert page == PAGES["customers"](look.streams, look=1)
+    assert stripe.new_task(page).key() != stripe.new_task(PAGES["customers"](look.streams)).key()
+    (events,) = perform(client, Compare("events", ("events",)))
+    assert events == Gather([], SWEEPS["events"](("events",)), if_dead="skip")
+
+    keys = tuple(f"cus_{number:04}" for number in range(MISSING_KEYS))
+    outputs = perform(client, Missing("customers", keys))
+    assert outputs[:-1] == [MISSING["customers"](("customers",), key) for key in keys]
+    assert outputs[-1] == Sweep("customers", otherwise=Missing("customers"), after="cus_0999")
+    assert perform(client, Missing("customers", keys[:1])) == [MISSING["customers"](("customers",), "cus_0000")]
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("stream", "status", "body", "lives"),
+    [
+        ("charges", 200, {"id": "x_1", "amount": 1}, True),
+        ("charges", 404, {"error": {"code": "resource_missing", "param": "id"}}, False),
+        ("customers", 200, {"id": "x_1", "deleted": True}, False),
+        ("payment_methods", 200, {"id": "x_1", "customer": None}, False),
+        ("payment_methods", 200, {"id": "x_1", "customer": "cus_1"}, True),
+        ("accounts", 403, {"error": {"code": "account_invalid"}}, False),
+    ],
+)
+def test_what_is_missing_lives_when_stripe_has_it(
+    client: HttpClient, stream: str, status: int, body: Any, lives: bool
+) -> None:
+    path = one(stream).format(id="x_1")
+    responses.get(f"{API}{path}", status=status, json=body)
+    outputs = perform(client, MISSING[stream]((stream,), "x_1"))
+    assert outputs == ([Record(stream, "x_1", body)] if lives else [])
+
+
+@responses.activate
+@pytest.mark.parametrize(("status", "code"), [(403, "account_invalid"), (403, None), (400, None)])
+def test_any_other_answer_proves_nothing(client: HttpClient, status: int, code: str | None) -> None:
+    responses.get(f"{API}/v1/charges/ch_1", status=status, json={"error": {"code": code, "message": "no"}})
+    with pytest.raises(Permanent):
+        perform(client, MISSING["charges"](("charges",), "ch_1"))
 
 
 @responses.activate

@@ -35,8 +35,8 @@ from crawlerd.source import (
     TaskArgs,
     Transient,
 )
-from crawlerd.sources.aws_contacts import aws_contacts
-from crawlerd.sources.mailchimp import MailchimpImport, mailchimp
+from crawlerd.sources.aws.contacts import aws_contacts
+from crawlerd.sources.mailchimp.members import MailchimpImport, mailchimp
 from crawlerd.sources.rest import make
 from crawlerd.sources.stripe import stripe
 from crawlerd.sources.stripe.pages import Connect

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from crawlerd.config.facts import SourceFacts
+from crawlerd.config.file import TABLES, Config, parse
 from crawlerd.core import notation
-from crawlerd.core.config import TABLES, Config, parse
 from crawlerd.core.errors import ConfigurationError
-from crawlerd.core.facts import SourceFacts
-from crawlerd.sources import load, source_names
+from crawlerd.sources.registry import load, source_names
 
 REFERENCE_PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
 SECRET = "sk_live_4eC39HqLyjWDarjtT1zdp7dc"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -11,15 +12,19 @@ import pytest
 from msgspec.structs import fields
 from typer.main import get_command
 
-from crawlerd import cli, exits
-from crawlerd.metrics import EngineCollector
-from crawlerd.settings import load
+from crawlerd.cli import exits
+from crawlerd.cli import main as cli
+from crawlerd.config.load import load as load_with
+from crawlerd.service.metrics import EngineCollector
+from crawlerd.sources import registry
 from crawlerd.sources.http import Delivery
-from crawlerd.sources.mailchimp import MailchimpImport
+from crawlerd.sources.mailchimp.members import MailchimpImport
 from crawlerd.sources.s3_batch import BatchImport, Process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+load = partial(load_with, registry=registry)
 
 REFERENCE = (Path(__file__).parents[2] / "docs/reference.md").read_text()
 

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from crawlerd.core.doubt import FEWEST, Expected
 from crawlerd.core.outcome import Batch, Bury, Complete, Outcome, Skipped
 from crawlerd.core.task import NewTask
-from crawlerd.engine.fullness import Fullness, believed, fullness
-from crawlerd.engine.outlet import RETRY_SECONDS, Outlet, Target
+from crawlerd.engine.fullness import Fullness, believed, fullness, setup
+from crawlerd.engine.sink_writer import RETRY_SECONDS, Outlet, Target
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.maintenance import check
-from crawlerd.frontier.reader import Doubt, FrontierReader
-from crawlerd.frontier.sqlite import Frontier
+from crawlerd.frontier.sqlite.frontier import Frontier
+from crawlerd.frontier.sqlite.maintenance import check
+from crawlerd.frontier.sqlite.reader import Doubt, FrontierReader
 from crawlerd.sink import SinkState, StorageFailed, Totals
-from crawlerd.sinks.sqlite import SqliteSink
+from crawlerd.sinks.sqlite.sink import SqliteSink
 from crawlerd.source import Full, RunPlan, Source, TaskArgs
 
 if TYPE_CHECKING:
@@ -52,11 +52,12 @@ def run(
     shrink: bool = False,
     sink: int = 1,
     name: str = "shop",
+    setup: str = "",
 ) -> int:
     """A run that sees so many things, and a part."""
     task = NewTask("shop.page", "pages", 5, "{}")
     started = frontier.start_run(
-        name, 1, [task], full=True, now=NOW, sink=sink, streams=streams, whole=whole, shrink=shrink
+        name, 1, [task], full=True, now=NOW, sink=sink, streams=streams, whole=whole, setup=setup, shrink=shrink
     )
     usual = Complete([Batch("things", 1, b"[]", [])], cursors=[(each, str(started.run)) for each in cursors])
     finish(frontier, started.run, outcome or usual, {"things": seen, "parts": 1})
@@ -180,6 +181,14 @@ def test_imports_and_sinks_are_kept_apart(frontier: Frontier) -> None:
     assert frontier.doubted("shop", 1) == set()
     with closing(apsw.Connection(str(frontier.path), flags=apsw.SQLITE_OPEN_READONLY)) as database:
         assert set(database.execute("SELECT sink FROM last_full")) == {(other,)}
+
+
+def test_an_import_that_is_told_to_read_other_things_is_not_doubted(frontier: Frontier) -> None:
+    run(frontier, 100, setup="all")
+    run(frontier, 100, name="other", setup="all")
+    assert doubts(frontier, run(frontier, 10, setup="some")) == []
+    assert doubts(frontier, run(frontier, 10, name="other", setup="all")) == [("things", 10, 100)]
+    assert setup({"a": 1, "b": [2]}, None) == setup({"b": [2], "a": 1}, None) != setup({"a": 1, "b": [3]}, None)
 
 
 def test_a_shrinking_that_is_allowed_is_accepted_with_what_was_doubted_before(frontier: Frontier) -> None:
@@ -394,6 +403,8 @@ def test_parts_of_an_account_are_counted_and_doubted_by_themselves(rig: Rig) -> 
         (False, {}, [], (), "new sink", Fullness(True, "new sink", ["a", "b"])),
         (False, {"a": "1"}, [], (), "new sink", Fullness(False, None, [])),
         (False, {"a": "1"}, [("too old", ["b"])], (), None, Fullness(False, "b: too old", ["b"])),
+        (False, {"a": "1"}, [("old", ["b"]), ("new", ["a"])], (), None, Fullness(True, "b: old; a: new", ["a", "b"])),
+        (False, {"a": "1"}, [("old", ["b", "a"])], (), None, Fullness(True, "old", ["a", "b"])),
         (False, {"a": "1"}, [("too old", [])], (), None, Fullness(True, "too old", ["a", "b"])),
         (
             False,

@@ -12,10 +12,11 @@ import pytest
 from crawlerd.core.errors import FrontierError, FrontierTooNew
 from crawlerd.core.outcome import Batch, Bury, Complete, Crash, Defer, Outcome, Pause, Retry, Skipped
 from crawlerd.core.task import NewTask, Task
-from crawlerd.frontier import names, sqlite
 from crawlerd.frontier.contract import Bucket, Run, Settled
-from crawlerd.frontier.schema import CACHE_KIB, FILE_NAME, MIGRATIONS, WAL_PAGES, connect
-from crawlerd.frontier.sqlite import MAX_DELAY, Frontier
+from crawlerd.frontier.sqlite import frontier as sqlite
+from crawlerd.frontier.sqlite import names
+from crawlerd.frontier.sqlite.frontier import MAX_DELAY, Frontier
+from crawlerd.frontier.sqlite.schema import CACHE_KIB, FILE_NAME, MIGRATIONS, WAL_PAGES, connect
 from crawlerd.sink import Totals
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import CRASHES, Bury, Complete, Crash, Outcome, Retry
 from crawlerd.core.task import NewGather, NewTask, Task
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.maintenance import backup, check
-from crawlerd.frontier.reader import FrontierReader
-from crawlerd.frontier.schema import FILE_NAME, MIGRATIONS
-from crawlerd.frontier.sqlite import Frontier
+from crawlerd.frontier.sqlite.frontier import Frontier
+from crawlerd.frontier.sqlite.maintenance import backup, check
+from crawlerd.frontier.sqlite.reader import FrontierReader
+from crawlerd.frontier.sqlite.schema import FILE_NAME, MIGRATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

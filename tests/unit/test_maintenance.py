@@ -15,12 +15,12 @@ import pytest
 from crawlerd.core.errors import FrontierError, FrontierLocked, FrontierTooNew, StorageFailed
 from crawlerd.core.outcome import Batch, Bury, Complete, Outcome, Retry
 from crawlerd.core.task import NewGather, NewTask
-from crawlerd.frontier import maintenance
 from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.lock import StateLock
-from crawlerd.frontier.maintenance import EXAMPLES, INVARIANTS, backup, check, vacuum
-from crawlerd.frontier.schema import FILE_NAME, MARK_NAME, MIGRATIONS
-from crawlerd.frontier.sqlite import Frontier
+from crawlerd.frontier.sqlite import maintenance
+from crawlerd.frontier.sqlite.frontier import Frontier
+from crawlerd.frontier.sqlite.maintenance import EXAMPLES, INVARIANTS, backup, check, vacuum
+from crawlerd.frontier.sqlite.schema import FILE_NAME, MARK_NAME, MIGRATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -402,7 +402,7 @@ def test_where_a_backup_may_not_be(name: str, why: str, force: bool, frontier: F
 HELD = """
 import os, sys
 from pathlib import Path
-from crawlerd.frontier import maintenance
+from crawlerd.frontier.sqlite import maintenance
 function, number = sys.argv[3], int(sys.argv[4])
 real = getattr(os, function)
 def held(*arguments):

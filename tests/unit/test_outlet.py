@@ -10,7 +10,7 @@ import msgspec
 
 from crawlerd.core.outcome import Batch, Bury, Comparison, Complete, Outcome, Retry, Skipped
 from crawlerd.core.task import NewTask, Task
-from crawlerd.engine.outlet import RETRY_SECONDS, Outlet, Target
+from crawlerd.engine.sink_writer import RETRY_SECONDS, Outlet, Target
 from crawlerd.frontier.contract import Settled
 from crawlerd.sink import Delivery, Mark, Refused, SinkError, SinkReplaced, SinkState, Totals
 

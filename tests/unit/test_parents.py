@@ -13,10 +13,10 @@ from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import Batch, Bury, Complete, Outcome
 from crawlerd.core.task import IfNew, NewGather, NewTask, Task, parent_hash
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.maintenance import check
-from crawlerd.frontier.parents import PURGE_ROWS
-from crawlerd.frontier.schema import FILE_NAME
-from crawlerd.frontier.sqlite import Frontier
+from crawlerd.frontier.sqlite.frontier import Frontier
+from crawlerd.frontier.sqlite.maintenance import check
+from crawlerd.frontier.sqlite.parents import PURGE_ROWS
+from crawlerd.frontier.sqlite.schema import FILE_NAME
 from crawlerd.sink import SinkState
 
 if TYPE_CHECKING:

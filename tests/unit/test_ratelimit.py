@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from limits.strategies import MovingWindowRateLimiter
 
-from crawlerd.frontier.sqlite import Frontier
+from crawlerd.frontier.sqlite.frontier import Frontier
 from crawlerd.ratelimit.adaptive import LATENESS, AdaptiveLaw, Learned
 from crawlerd.ratelimit.limiter import EFFICIENCY, THROTTLED_FIRST, THROTTLED_MOST, Limiter, parse_limits
 from crawlerd.ratelimit.quota import GRANULARITY, KEPT, Ask, DurableWindows, Grant, grant

@@ -14,9 +14,9 @@ from crawlerd.core.errors import FrontierError, FrontierTooNew
 from crawlerd.core.outcome import Batch, Bury, Complete, Defer, Outcome, Retry, Skipped
 from crawlerd.core.task import NewTask
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.reader import AccountReport, DeadLetter, FrontierReader, RunReport, StreamReport
-from crawlerd.frontier.schema import FILE_NAME, MIGRATIONS
-from crawlerd.frontier.sqlite import Frontier
+from crawlerd.frontier.sqlite.frontier import Frontier
+from crawlerd.frontier.sqlite.reader import AccountReport, DeadLetter, FrontierReader, RunReport, StreamReport
+from crawlerd.frontier.sqlite.schema import FILE_NAME, MIGRATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,11 +10,11 @@ import pytest
 
 from crawlerd.core.outcome import Bury, Complete, Retry
 from crawlerd.core.task import NewGather, NewTask
-from crawlerd.frontier import removal
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.maintenance import check
-from crawlerd.frontier.schema import FILE_NAME, MIGRATIONS
-from crawlerd.frontier.sqlite import Frontier
+from crawlerd.frontier.sqlite import removal
+from crawlerd.frontier.sqlite.frontier import Frontier
+from crawlerd.frontier.sqlite.maintenance import check
+from crawlerd.frontier.sqlite.schema import FILE_NAME, MIGRATIONS
 from crawlerd.sink import SinkState
 
 if TYPE_CHECKING:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from crawlerd.config.load import Settings
+from crawlerd.config.load import load as load_with
 from crawlerd.core.errors import ConfigurationError
-from crawlerd.settings import Settings, load
+from crawlerd.sources import registry
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+load = partial(load_with, registry=registry)
 
 TOML = """
 [daemon]

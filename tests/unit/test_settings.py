@@ -9,19 +9,24 @@ import subprocess
 import sys
 import textwrap
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from crawlerd.config.file import TABLES
+from crawlerd.config.load import Settings, state_dir
+from crawlerd.config.load import load as load_with
 from crawlerd.core.account import ImportSpec, LimitSpec
-from crawlerd.core.config import TABLES
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.core.outcome import RetryPolicy
-from crawlerd.settings import Settings, load, state_dir
-from crawlerd.sources import load as load_entry
-from crawlerd.sources import load_source, source_names
+from crawlerd.sources import registry
+from crawlerd.sources.registry import load as load_entry
+from crawlerd.sources.registry import load_source, source_names
 from crawlerd.sources.stripe.pages import Connect
+
+load = partial(load_with, registry=registry)
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "crawlerd.example.toml"
 SECRET = "sk_live_4eC39HqLyjWDarjtT1zdp7dc"
@@ -370,7 +375,7 @@ def test_the_state_directory_alone_is_cheap_and_needs_nothing_else_in_the_file_t
     code = """
         import sys
         from pathlib import Path
-        from crawlerd.settings import state_dir
+        from crawlerd.config.load import state_dir
 
         print(state_dir(Path(sys.argv[1])))
         print(*sys.modules)
@@ -380,7 +385,7 @@ def test_the_state_directory_alone_is_cheap_and_needs_nothing_else_in_the_file_t
     )
     folder, loaded = run.stdout.splitlines()
     assert folder == str(file.parent / "var")
-    heavy = {"pydantic", "limits", "requests", "importlib.metadata", "crawlerd.sources", "crawlerd.core.config"}
+    heavy = {"pydantic", "limits", "requests", "importlib.metadata", "crawlerd.sources", "crawlerd.config.file"}
     assert not heavy & set(loaded.split())
 
 

@@ -10,11 +10,11 @@ import pytest
 
 from crawlerd.core.outcome import Complete, Crash, Retry
 from crawlerd.core.task import NewTask, Task
-from crawlerd.engine import shelves
+from crawlerd.engine import prefetch as shelves
 from crawlerd.engine.clock import Clock
-from crawlerd.engine.shelves import Shelves
+from crawlerd.engine.prefetch import Shelves
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.sqlite import Frontier
+from crawlerd.frontier.sqlite.frontier import Frontier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from crawlerd.core.config import Daemon
+from crawlerd.config.file import Daemon
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "systemd" / "crawlerd.service"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from crawlerd.config.problems import instead
 from crawlerd.core.errors import ConfigurationError
-from crawlerd.core.problems import instead
 from crawlerd.source import Source, SourceFamily
 
 if TYPE_CHECKING:

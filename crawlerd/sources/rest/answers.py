@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from crawlerd.core.leniency import parsed
+from crawlerd.core.lenient_json import parsed
 from crawlerd.source import Permanent, Throttled, Transient, Unauthorized
 from crawlerd.sources.rest.expressions import look
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from crawlerd.sources.rest.description import ErrorRule
 
 SHOWN = 200  # characters of what a rule found
+TOKEN_REFUSED = (400, 404, 410, 422)
 LONGEST_WAIT = 86_400.0  # seconds
 UNIX_TIME_FROM = 1e9  # what a header says: below, seconds to wait; above, a time
 
@@ -73,6 +74,11 @@ def _because(rule: ErrorRule, response: Response) -> str:
     if not where:
         return ""
     return f", {where}: {found}" if isinstance(found, str) and len(found) <= SHOWN else f", {where}"
+
+
+def spent(response: Response, error: Exception | None) -> bool:
+    """Whether a page's token may have come to its end. error: what the rules make of the response."""
+    return response.status in TOKEN_REFUSED and (error is None or isinstance(error, Permanent))
 
 
 def _fits(rule: ErrorRule, response: Response) -> bool:

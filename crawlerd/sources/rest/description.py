@@ -18,9 +18,9 @@ from pydantic import (
     model_validator,
 )
 
+from crawlerd.config.problems import Table, instead, one_line, problem
 from crawlerd.core import notation
 from crawlerd.core.errors import ConfigurationError
-from crawlerd.core.problems import Table, instead, one_line, problem
 from crawlerd.source import STREAM_NAME
 from crawlerd.sources.rest import texts
 from crawlerd.sources.rest.expressions import Scalar, fields
@@ -128,6 +128,7 @@ def _several(value: object) -> object:
     return value if isinstance(value, list) else [value]
 
 
+ITEM_FIELD = re.compile(r"\{(key(?:\.[A-Za-z_]\w*)?|variables\.[A-Za-z_]\w*)\}", re.ASCII)
 _ONE_OR_MORE = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
 _SCALARS = [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]
 
@@ -246,7 +247,14 @@ class Incremental(Table):
         default=None,
         min_length=1,
         description="Query parameter that takes the time from which on changes are wanted. Without it, the list must "
-        "have the latest change first: paging stops at the first record that is older.",
+        "have the latest change first: paging stops at the first page that has nothing newer.",
+    )
+    order: Literal["ascending", "descending"] | None = Field(
+        default=None,
+        validate_default=True,
+        description="How the API sorts the list by the field. ascending, with parameter: the list is read on from the "
+        "last time that was read, so that nothing that changes meanwhile is lost. descending: what comes to its front "
+        "meanwhile is read at the end; so it is without parameter.",
     )
     format: Literal["iso", "date", "unix", "unix_ms", "number"] = Field(
         default="iso",
@@ -260,6 +268,15 @@ class Incremental(Table):
     start: Name | None = Field(
         default=None, description="What the parameter is in a full run; without it, it is left out."
     )
+
+    @field_validator("order")
+    @classmethod
+    def _readable(cls, order: str | None, info: ValidationInfo[Any]) -> str | None:
+        if "parameter" not in info.data or info.data["parameter"] is not None:
+            return order
+        if order == "ascending":
+            raise ValueError('"ascending" needs parameter; without it, a list must have the latest change first')
+        return "descending"
 
 
 class Endpoint(Table):
@@ -284,6 +301,12 @@ class Endpoint(Table):
     incremental: Incremental | None = None
     tombstones: bool = Field(
         default=False, description="The list is complete: what a full run does not find any more is marked as deleted."
+    )
+    item: str | None = Field(
+        default=None,
+        examples=["/v1/customers/{key}"],
+        description="With tombstones: path of one record. What a list does not have any more is asked for by itself, "
+        "and is deleted when the answer is 404 or 410. {key} is its primary key, {key.NAME} one of several.",
     )
     limits: Limits | None = Field(default=None, description="Limits of this endpoint, instead of bucket_limits.")
     cost: int = Field(default=1, ge=1, le=10_000, description="How many requests one counts as, against every limit.")
@@ -313,6 +336,29 @@ class Endpoint(Table):
         _template(value, info)
         if not re.fullmatch(r"/[!-~]*", value) or re.search("[?#]", value):
             raise ValueError('must begin with "/", without spaces; the query belongs into parameters')
+        return value
+
+    @field_validator("item")
+    @classmethod
+    def _names_the_key(cls, value: str | None, info: ValidationInfo[Any]) -> str | None:
+        if value is None:
+            return None
+        names = ITEM_FIELD.findall(value)
+        if not re.fullmatch(r"/[!-~]*", value) or re.search("[?#{}]", ITEM_FIELD.sub("", value)):
+            raise ValueError(
+                'must begin with "/", without query; its braces hold {key}, {key.NAME} or {variables.NAME}'
+            )
+        keys = info.data.get("primary_key", ())
+        for name in names:
+            first, _, rest = name.partition(".")
+            if first == "variables":
+                _template(f"{{{name}}}", info)
+            elif rest and rest not in keys:
+                raise ValueError(f'"{{{name}}}" is not of the primary key; {instead(rest, keys)}')
+        if not any(name.partition(".")[0] == "key" for name in names):
+            raise ValueError("asks the same for each record; use {key}")
+        if info.data.get("tombstones") is False:
+            raise ValueError("is for lists with tombstones = true")
         return value
 
     @field_validator("from_parent")
@@ -361,3 +407,9 @@ class Description(Table):
     def children(self, name: str | None) -> Iterator[str]:
         """The endpoints right below one; those without parent for None."""
         return (each for each, endpoint in self.endpoints.items() if endpoint.parent == name)
+
+    def top(self, name: str) -> str:
+        """The endpoint without parent above one; itself when it has none."""
+        while (parent := self.endpoints[name].parent) is not None:
+            name = parent
+        return name

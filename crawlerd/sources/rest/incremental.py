@@ -80,6 +80,16 @@ def bound(rule: Incremental, cursor: str) -> str:
         return cursor
 
 
+def known_up_to(rule: Incremental, since: str) -> str:
+    """The cursor that `bound` made `since` of, or an earlier one."""
+    if rule.format == "number":
+        return f"{int(since) + int(rule.overlap):020d}" if int(since) else since
+    try:
+        return _text(datetime.fromisoformat(since) + timedelta(seconds=rule.overlap))
+    except OverflowError:
+        return since
+
+
 def parameter(rule: Incremental, since: str) -> Scalar:
     """A mark as the API wants it."""
     if rule.format == "number":
@@ -93,6 +103,11 @@ def parameter(rule: Incremental, since: str) -> Scalar:
         case "date":
             return since[:10]
     return f"{since[:19]}Z"
+
+
+def mark_of(at: datetime) -> str:
+    """A time, in UTC, as a mark."""
+    return _text(at)
 
 
 def _text(at: datetime) -> str:

@@ -1,4 +1,4 @@
-"""How lists are paged: what asks for a page, and where the next one starts."""
+"""How lists are paged: what a page is asked with, and what its answer says of the next one. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from crawlerd.core.problems import Table
+from crawlerd.config.problems import Table
 from crawlerd.core.urls import joined, of_header, on_host_of
 from crawlerd.source import Permanent
 from crawlerd.sources.rest.expressions import Scalar, checked_path, look
@@ -27,6 +27,8 @@ HOST: Host = Field(
     "inside. same: a URL of another host is a dead letter.",
 )
 
+LONGEST_TOKEN = 65_536  # characters
+
 _LINK = re.compile(r"<([^>]*)>([^<]*)")
 _REL = re.compile(r';\s*rel\s*=\s*"?([^";,]*)', re.IGNORECASE)
 
@@ -42,7 +44,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A page. at: where it started, None for the first. count: what its list holds."""
+    """A page. at: where it started, None for the first. count: what its list holds, before any filter."""
 
     at: Position | None
     count: int
@@ -55,7 +57,7 @@ class NoPages(Table):
 
     type: Literal["none"]
 
-    def ask(self, at: Position | None) -> Ask:
+    def ask(self, at: Position | None, size: int = 0) -> Ask:
         return Ask()
 
     def after(self, answer: Answer) -> Position | None:
@@ -75,7 +77,7 @@ class CursorInBody(Table):
         default=None, description='JMESPath of what is false on the last page, such as "has_more".'
     )
 
-    def ask(self, at: Position | None) -> Ask:
+    def ask(self, at: Position | None, size: int = 0) -> Ask:
         return Ask() if at is None else Ask({self.parameter: at})
 
     def after(self, answer: Answer) -> Position | None:
@@ -101,65 +103,100 @@ class CursorInHeader(Table):
             raise ValueError("needs exactly one of parameter and send_header: where the cursor goes")
         return self
 
-    def ask(self, at: Position | None) -> Ask:
+    def ask(self, at: Position | None, size: int = 0) -> Ask:
         if at is None:
             return Ask()
         return Ask({self.parameter: at}) if self.parameter else Ask(headers={str(self.send_header): str(at)})
 
     def after(self, answer: Answer) -> Position | None:
-        return answer.response.headers.get(self.header.lower()) or None
+        cursor = answer.response.headers.get(self.header.lower()) or None
+        return _position(cursor, self.header)
 
 
-class Offset(Table):
-    """A parameter counts the records that were read so far."""
+class Numbered(Table):
+    """What is paged by numbers that the client counts. Unless something says where the list ends, it ends with the
+    first empty page."""
 
-    type: Literal["offset"]
-    parameter: str = Field(default="offset", min_length=1, description="Query parameter of the offset.")
-    size_parameter: str = Field(default="limit", min_length=1, description="Query parameter of the page's size.")
-    size: int = Field(default=100, ge=1, le=100_000, description="Records asked for at once.")
-    total: Path | None = Field(default=None, description="JMESPath of the number of all records in the body.")
-    total_header: str | None = Field(default=None, description="Response header with that number.")
-    short_page_ends: bool = Field(default=False, description="See page_number.")
-
-    def ask(self, at: Position | None) -> Ask:
-        return Ask({self.parameter: at or 0, self.size_parameter: self.size})
-
-    def after(self, answer: Answer) -> Position | None:
-        read = int(answer.at or 0) + answer.count  # and not `size`: servers cap it
-        total = _number(answer, self.total, self.total_header)
-        if total is not None and read < total and not answer.count:
-            raise Permanent(f"the list ends after {read} records, and is said to have {total}")
-        if total is not None:
-            return read if read < total else None
-        return read if answer.count >= (self.size if self.short_page_ends else 1) else None
-
-
-class PageNumber(Table):
-    """A parameter numbers the pages. Unless something tells how many there are, the last one is the first empty one."""
-
-    type: Literal["page_number"]
-    parameter: str = Field(default="page", min_length=1, description="Query parameter of the page's number.")
-    first: int = Field(default=1, ge=0, le=1, description="Number of the first page.")
-    size_parameter: str = Field(default="per_page", description='Query parameter of the page\'s size, "" for none.')
-    size: int = Field(default=100, ge=1, le=100_000, description="Records asked for at once.")
-    total_pages: Path | None = Field(default=None, description="JMESPath of the number of all pages in the body.")
-    total_pages_header: str | None = Field(default=None, description="Response header with that number.")
     short_page_ends: bool = Field(
         default=False,
         description="A page with fewer records than asked for is the last one: saves a request for each list. Only "
         "where the API never gives fewer otherwise.",
     )
+    more: Path | None = Field(
+        default=None, description='JMESPath of what is false on the last page, such as "has_more".'
+    )
+    more_link: str | None = Field(
+        default=None,
+        min_length=1,
+        examples=["next"],
+        description="Relation that the Link header has while there is another page.",
+    )
+    overlap: bool = Field(
+        default=True,
+        description="Pages have records in common, which shows what moved between them. false: the API takes no such "
+        "places in the list.",
+    )
 
-    def ask(self, at: Position | None) -> Ask:
+    def goes_on(self, answer: Answer) -> bool | None:
+        """Whether the answer says that there is another page; None when it does not say."""
+        if self.more is not None:
+            return bool(look(self.more, answer.body))
+        if self.more_link is not None:
+            return link(answer, self.more_link) is not None
+        return None
+
+
+class Offset(Numbered):
+    """A parameter counts the records that were read so far."""
+
+    type: Literal["offset"]
+    parameter: str = Field(default="offset", min_length=1, description="Query parameter of the offset.")
+    first: int = Field(default=0, ge=0, le=1, description="Offset of the first record.")
+    size_parameter: str = Field(default="limit", min_length=1, description="Query parameter of the page's size.")
+    size: int = Field(default=100, ge=1, le=100_000, description="Records asked for at once.")
+    total: Path | None = Field(default=None, description="JMESPath of the number of all records in the body.")
+    total_header: str | None = Field(default=None, description="Response header with that number.")
+
+    def ask(self, at: Position | None, size: int = 0) -> Ask:
+        return Ask({self.parameter: self.first if at is None else at, self.size_parameter: size or self.size})
+
+    def start(self, at: Position | None, size: int) -> int:
+        """How many records come before the page."""
+        return 0 if at is None else int(at) - self.first
+
+    def at(self, start: int) -> int:
+        return start + self.first
+
+    def all(self, answer: Answer) -> int | None:
+        """How many records the list is said to have."""
+        return _number(answer, self.total, self.total_header)
+
+
+class PageNumber(Numbered):
+    """A parameter numbers the pages."""
+
+    type: Literal["page_number"]
+    parameter: str = Field(default="page", min_length=1, description="Query parameter of the page's number.")
+    first: int = Field(default=1, ge=0, le=1, description="Number of the first page.")
+    size_parameter: str = Field(
+        default="per_page",
+        description='Query parameter of the page\'s size, "" for none. It varies, so that pages overlap.',
+    )
+    size: int = Field(default=100, ge=1, le=100_000, description="Records asked for at once, at most.")
+    total_pages: Path | None = Field(default=None, description="JMESPath of the number of all pages in the body.")
+    total_pages_header: str | None = Field(default=None, description="Response header with that number.")
+
+    def ask(self, at: Position | None, size: int = 0) -> Ask:
         asked: dict[str, Scalar] = {self.parameter: self.first if at is None else at}
-        return Ask(asked | {self.size_parameter: self.size} if self.size_parameter else asked)
+        return Ask(asked | {self.size_parameter: size or self.size} if self.size_parameter else asked)
 
-    def after(self, answer: Answer) -> Position | None:
-        following = (self.first if answer.at is None else int(answer.at)) + 1
-        pages = _number(answer, self.total_pages, self.total_pages_header)
-        if pages is not None:
-            return following if following - self.first < pages else None
-        return following if answer.count >= (self.size if self.short_page_ends else 1) else None
+    def start(self, at: Position | None, size: int) -> int:
+        """How many records come before the page."""
+        return 0 if at is None else (int(at) - self.first) * size
+
+    def all(self, answer: Answer) -> int | None:
+        """How many pages of this size the list is said to have."""
+        return _number(answer, self.total_pages, self.total_pages_header)
 
 
 class LinkHeader(Table):
@@ -169,15 +206,11 @@ class LinkHeader(Table):
     rel: str = Field(default="next", min_length=1, description="Relation of the next page.")
     host: Host = HOST
 
-    def ask(self, at: Position | None) -> Ask:
+    def ask(self, at: Position | None, size: int = 0) -> Ask:
         return Ask(url=None if at is None else str(at))
 
     def after(self, answer: Answer) -> Position | None:
-        for url, facts in _LINK.findall(answer.response.headers.get("link", "")):
-            rel = _REL.search(facts)
-            if rel and self.rel.lower() in rel[1].lower().split():  # RFC 8288, 2.1.1
-                return _url(answer, of_header(url), self.host)
-        return None
+        return link(answer, self.rel, self.host)
 
 
 class NextUrl(Table):
@@ -187,7 +220,7 @@ class NextUrl(Table):
     url: Path = Field(examples=["links.next"], description="JMESPath of the next page's URL in the body.")
     host: Host = HOST
 
-    def ask(self, at: Position | None) -> Ask:
+    def ask(self, at: Position | None, size: int = 0) -> Ask:
         return Ask(url=None if at is None else str(at))
 
     def after(self, answer: Answer) -> Position | None:
@@ -204,17 +237,31 @@ Paginator = Annotated[
 ]
 
 
+def link(answer: Answer, rel: str, host: Host = HOST) -> str | None:
+    """The URL of this relation in the `Link` header."""
+    for url, facts in _LINK.findall(answer.response.headers.get("link", "")):
+        found = _REL.search(facts)
+        if found and rel.lower() in found[1].lower().split():  # RFC 8288, 2.1.1
+            return _url(answer, of_header(url), host)
+    return None
+
+
 def _url(answer: Answer, found: str, host: Host) -> str:
     """In full. One of another host stays as it is, and the client refuses it, unless its host is not what counts."""
     url = joined(answer.response.url, found)
-    return on_host_of(answer.response.url, url) if host == "own" else url
+    url = on_host_of(answer.response.url, url) if host == "own" else url
+    return str(_position(url, "the next page's URL"))
 
 
-def _position(cursor: Any, expression: str) -> Position | None:
+def _position(cursor: Any, name: str) -> Position | None:
     if cursor is None or cursor == "" or cursor is False:
         return None
     if isinstance(cursor, bool) or not isinstance(cursor, str | int | float):
-        raise Permanent(f'"{expression}" finds no cursor but {type(cursor).__name__}')
+        raise Permanent(f'"{name}" finds no cursor but {type(cursor).__name__}')
+    if isinstance(cursor, str) and len(cursor) > LONGEST_TOKEN:
+        raise Permanent(f'"{name}" has {len(cursor):,} characters, more than a cursor may have ({LONGEST_TOKEN:,})')
+    if isinstance(cursor, str) and not cursor.isascii() and any("\ud800" <= each <= "\udfff" for each in cursor):
+        raise Permanent(f'"{name}" holds half a character')
     return cursor
 
 

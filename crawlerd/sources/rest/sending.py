@@ -12,7 +12,7 @@ from crawlerd.sources.rest.texts import checked, filled, filled_header, filled_p
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from crawlerd.core.credentials import Auth
+    from crawlerd.core.auth import Auth
     from crawlerd.sources.rest.description import Description
 
 

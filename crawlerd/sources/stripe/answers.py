@@ -21,6 +21,10 @@ class Gone(Permanent):
     """The object that the path names does not exist (any more)."""
 
 
+class NoAccess(Denied):
+    """The account that the path or the header names is not, or no longer, connected."""
+
+
 class _Problem(msgspec.Struct):
     code: str | None = None
     param: str | None = None
@@ -44,13 +48,15 @@ def classify(response: Response) -> Exception | None:
             scope="account" if reason.startswith("global-") else "bucket",
             concurrency=reason.endswith("-concurrency"),
         )
-    if response.status not in (400, 404, 429):
+    if response.status not in (400, 403, 404, 429):
         return None
     try:
         problem = msgspec.json.decode(response.body, type=_ErrorBody).error
     except (ValueError, RecursionError):
         return None
     said = f"HTTP {response.status}: {problem.message}"
+    if response.status == 403:
+        return NoAccess(said) if problem.code == "account_invalid" else None
     if problem.code == "lock_timeout":
         return Transient("HTTP 429: another request holds the object (lock_timeout)")
     if problem.code == "resource_missing" and response.status != 429:

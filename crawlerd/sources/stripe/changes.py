@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from crawlerd.source import Api, Cursor, Gather, Output, Permanent, Record, Sweep, TaskArgs
-from crawlerd.sources.stripe.answers import CursorGone, Gone, created, id_of, listed
-from crawlerd.sources.stripe.catalogue import BELOW, LISTS, OF_OBJECT, STREAMS, below, one
+from crawlerd.source import MISSING_KEYS, Api, Cursor, Gather, Output, Permanent, Record, Sweep, TaskArgs
+from crawlerd.sources.stripe.answers import CursorGone, Gone, NoAccess, created, id_of, listed
+from crawlerd.sources.stripe.catalogue import BELOW, LISTS, OF_OBJECT, STREAMS, Listing, below, one
 from crawlerd.sources.stripe.pages import PAGE, PAGES, VERSION, Page, expansions, once_more, outputs, stripe
 
 if TYPE_CHECKING:
@@ -135,15 +135,80 @@ def _lists(streams: Iterable[str], gte: int | None = None) -> Iterator[Page]:
 def _groups(streams: Iterable[str]) -> Iterator[Gather]:
     """Each list in full, and then an end of whatever it does not have any more."""
     for page in _lists(streams):
-        yield Gather([page], SWEEPS[page.kind.rpartition(".")[2]](page.streams), if_dead="skip")
+        yield Gather([page], Compare(page.kind.rpartition(".")[2], page.streams), if_dead="skip")
 
 
 def _growth(follow: tuple[str, ...], since: int) -> Iterator[Output]:
     """What no event tells of: the newest part of lists that only grow, and the whole of others."""
-    growing = {stream for stream, listing in LISTS.items() if listing.grows}
-    parents = {stream: BELOW[stream].parent if stream in BELOW else stream for stream in follow}
-    yield from _lists((stream for stream in follow if parents[stream] in growing), gte=since)
-    yield from _groups(stream for stream in follow if parents[stream] not in growing and not _has_events(stream))
+    yield from _lists((stream for stream in follow if _listing(stream).grows), gte=since)
+    yield from _groups(stream for stream in follow if is_silent(stream))
+
+
+def _listing(stream: str) -> Listing:
+    """Its own, or that of its parents."""
+    return LISTS[BELOW[stream].parent if stream in BELOW else stream]
+
+
+def is_silent(stream: str) -> bool:
+    """Whether a stream is read in full each time."""
+    return not _listing(stream).grows and not _has_events(stream)
+
+
+@dataclass(frozen=True)
+class Compare(TaskArgs, kind="stripe.compare"):
+    """A list was read to its end: what it did not have is asked for again, before it counts as gone. list: its stream.
+    streams: the list's own, and those below it."""
+
+    list: str
+    streams: tuple[str, ...]
+
+
+@stripe.handles(Compare, stream="events", cost=0)
+def compare(api: Api, args: Compare) -> Iterator[Output]:
+    compared = [Compared(args.list, each, args.streams) for each in args.streams if each not in FORGOTTEN]
+    yield Gather(compared, then=SWEEPS[args.list](args.streams), if_dead="skip")
+
+
+@dataclass(frozen=True)
+class Compared(TaskArgs, kind="stripe.compared"):
+    list: str
+    stream: str
+    streams: tuple[str, ...]
+
+
+@stripe.handles(Compared, stream="events", cost=0)
+def compared(api: Api, args: Compared) -> Iterator[Output]:
+    """Objects that can be read by their ids are; else their list, with those above them, is read a second time."""
+    if args.stream in MISSING:
+        yield Sweep(args.stream, otherwise=Missing(args.stream))
+    else:
+        below = tuple(each for each in args.streams if each not in MISSING and each not in FORGOTTEN)
+        yield Sweep(args.stream, otherwise=SecondLook(args.list, below))
+
+
+@dataclass(frozen=True)
+class Missing(TaskArgs, kind="stripe.missing"):
+    stream: str
+    missing: tuple[str, ...] = ()
+
+
+@stripe.handles(Missing, stream="events", cost=0)
+def missing(api: Api, args: Missing) -> Iterator[Output]:
+    for key in args.missing:
+        yield MISSING[args.stream]((args.stream,), key)
+    if len(args.missing) == MISSING_KEYS:
+        yield Sweep(args.stream, otherwise=Missing(args.stream), after=args.missing[-1])
+
+
+@dataclass(frozen=True)
+class SecondLook(TaskArgs, kind="stripe.second_look"):
+    list: str
+    streams: tuple[str, ...]
+
+
+@stripe.handles(SecondLook, stream="events", unique=True, cost=0)
+def second_look(api: Api, args: SecondLook) -> Iterator[Output]:
+    yield PAGES[args.list](args.streams, look=1)
 
 
 @dataclass(frozen=True)
@@ -252,18 +317,42 @@ def _register(stream: str) -> type[Again]:
 
     @stripe.handles(One, stream=stream, unique=True)
     def again(api: Api, args: One) -> Iterator[Output]:
-        path = one(stream).format(id=quote(args.id, safe=""), parent=quote(args.parent or "", safe=""))
-        try:
-            item = api.get(path, {"expand[]": expansions(stream, args.streams)})
-            gone = id_of(item) != args.id or item.get("deleted") is True or _disowned(stream, item)
-        except Gone:
-            gone = True
-        if not gone:
+        item = _read(api, stream, args)
+        if item is not None:
             yield from outputs(stream, item, args.streams, again=True)
         elif stream in args.streams:
             yield Record(stream, args.id, None)
 
     return One
+
+
+def _register_missing(stream: str) -> type[Again]:
+    class One(Again, kind=f"stripe.{stream}.missing"):
+        """That the list of the run did not have; if it is gone, the sweep says so."""
+
+    @stripe.handles(One, stream=stream)
+    def missing(api: Api, args: One) -> Iterator[Output]:
+        try:
+            item = _read(api, stream, args)
+        except NoAccess:
+            if stream != "accounts":  # of one that is no longer connected, Stripe tells no more than that
+                raise
+            item = None
+        if item is not None:
+            yield from outputs(stream, item, args.streams, again=True)
+
+    return One
+
+
+def _read(api: Api, stream: str, args: Again) -> dict[str, Any] | None:
+    """The object as it is now; None when it is gone."""
+    path = one(stream).format(id=quote(args.id, safe=""), parent=quote(args.parent or "", safe=""))
+    try:
+        item: dict[str, Any] = api.get(path, {"expand[]": expansions(stream, args.streams)})
+    except Gone:
+        return None
+    gone = id_of(item) != args.id or item.get("deleted") is True or _disowned(stream, item)
+    return None if gone else item
 
 
 def _disowned(stream: str, item: dict[str, Any]) -> bool:
@@ -273,3 +362,8 @@ def _disowned(stream: str, item: dict[str, Any]) -> bool:
 
 
 AGAIN = {stream: _register(stream) for stream in STREAMS if stream not in BELOW or BELOW[stream].one}
+MISSING = {  # where the id is enough
+    stream: _register_missing(stream)
+    for stream in STREAMS
+    if stream not in BELOW or (BELOW[stream].one and "{parent}" not in BELOW[stream].one)
+}

@@ -59,7 +59,8 @@ def account(api: Api, args: Account) -> Iterator[Output]:
 class Page(TaskArgs, kind="stripe.page"):
     """One page of a list. streams: those to be imported of it: the list's own, and those below it.
 
-    gte, lte: first and last second of its window. line: what is known of the list; None when it is not to be cut.
+    gte, lte: first and last second of its window. line: what is known of the list; None when it is not to be cut. look:
+    1 when the list is read a second time in the run, since something of it is missing.
     restarts: how often the list was begun again at lte, which makes it another task than the one that began there.
     """
 
@@ -69,16 +70,18 @@ class Page(TaskArgs, kind="stripe.page"):
     starting_after: str | None = None
     line: Line | None = NEW
     restarts: int = 0
+    look: int = 0
 
 
 @dataclass(frozen=True)
 class PageBelow(TaskArgs, kind="stripe.page_below"):
-    """One page of the list below a parent. again: of one that was read again since it has changed."""
+    """One page of the list below a parent. again: of one that was read again since it has changed. look: as of Page."""
 
     parent: str
     starting_after: str | None = None
     restarts: int = 0
     again: bool = False
+    look: int = 0
 
 
 def _register(stream: str, listing: Listing) -> type[Page]:
@@ -105,7 +108,7 @@ def _register(stream: str, listing: Listing) -> type[Page]:
                 yield replace(args, gte=None, lte=None, line=None)
             return
         for each in objects:
-            yield from outputs(stream, each, args.streams)
+            yield from outputs(stream, each, args.streams, look=args.look)
         cursor = _cursor(objects, more, args.starting_after, listing.path)
         if cursor:
             yield from _onward(listing, args, objects, cursor)
@@ -167,7 +170,9 @@ def _register_below(stream: str, listing: Below) -> type[PageBelow]:
     return ListPage
 
 
-def outputs(stream: str, item: dict[str, Any], streams: Sequence[str], *, again: bool = False) -> Iterator[Output]:
+def outputs(
+    stream: str, item: dict[str, Any], streams: Sequence[str], *, again: bool = False, look: int = 0
+) -> Iterator[Output]:
     """What one object of a list gives: its record, and what lies below it, as far as it is among `streams`.
 
     An object carries the first objects of some of its lists; only the others take requests. What it carries because we
@@ -188,9 +193,9 @@ def outputs(stream: str, item: dict[str, Any], streams: Sequence[str], *, again:
                 yield Record(child, each["id"], each)
             if more:
                 cursor = objects[-1]["id"] if objects else None
-                yield PAGES_BELOW[child](item["id"], starting_after=cursor, again=again)
+                yield PAGES_BELOW[child](item["id"], starting_after=cursor, again=again, look=look)
         elif not listing.unless_null or item.get(listing.unless_null, "") is not None:
-            yield PAGES_BELOW[child](item["id"], again=again)
+            yield PAGES_BELOW[child](item["id"], again=again, look=look)
 
 
 def expansions(stream: str, streams: Sequence[str], prefix: str = "") -> list[str]:

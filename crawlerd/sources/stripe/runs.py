@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from crawlerd.source import Api, Cursor, ForPart, Gather, Output, RunPlan, TaskArgs
+from crawlerd.source import Api, Cursor, ForPart, Full, Gather, Output, RunPlan, TaskArgs
 from crawlerd.sources.stripe.answers import CursorGone, created, listed
 from crawlerd.sources.stripe.catalogue import LISTS
-from crawlerd.sources.stripe.changes import LOOKBACK, SKEW, Begin, Mark
+from crawlerd.sources.stripe.changes import LOOKBACK, SKEW, Begin, Mark, is_silent
 from crawlerd.sources.stripe.pages import PAGE, VERSION, once_more, stripe
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 @stripe.starts
-def first_tasks(plan: RunPlan) -> Iterable[TaskArgs]:
+def first_tasks(plan: RunPlan) -> Iterable[TaskArgs | Full]:
     """Streams that were loaded before are followed; the others, and all when too much time has passed, are loaded."""
     marks: dict[str, Mark] = {}
     for stream in plan.streams if not plan.full else ():
@@ -38,11 +38,18 @@ def first_tasks(plan: RunPlan) -> Iterable[TaskArgs]:
         days = (plan.started_at - min(marks[stream].noted for stream in late)) / DAY
         why = f"the last one ended clean {days:.0f} days ago, and events go back 28 days only"
         log.warning("stripe: a full load of %s: %s", ", ".join(late), why)
+        yield Full(why, late)
     other = [stream for stream, mark in marks.items() if mark.version != VERSION]
     if other:
         why = f"it was read with version {marks[other[0]].version} of the API, and this is {VERSION}"
         log.warning("stripe: a full load of %s: %s", ", ".join(other), why)
+        yield Full(why, other)
     fresh = {stream: mark for stream, mark in marks.items() if stream not in {*late, *other}}
+    if marks:
+        if new := [stream for stream in plan.streams if stream not in marks]:
+            yield Full("there is no sync point of it yet", new)
+        if silent := [stream for stream in fresh if is_silent(stream)]:
+            yield Full("Stripe tells of no changes", silent)
     if not plan.streams:
         return
     if plan.account_options.get("connected_accounts") or (plan.options and plan.options.connected_accounts):

@@ -1,0 +1,181 @@
+"""One page of a source, asked for and explained: what it was taken for, and what would be asked next."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
+
+import msgspec
+
+from crawlerd.clients.http import HttpClient
+from crawlerd.config.problems import one_line
+from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.engine.attempt import UNSERIALISABLE
+from crawlerd.source import Cursor, ForParent, Marks, Record, Response, RunPlan, Skip, TaskArgs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from crawlerd.clients.http import HttpApi
+    from crawlerd.core.account import AccountSpec
+    from crawlerd.source import Api, Output, Source
+
+SHOWN = 5  # of keys, records that are set aside, kinds of tasks
+SHOWN_FIELDS = 30
+WIDTH = 300  # characters of a line
+
+
+class Trial(NamedTuple):
+    """lines: for people, without secrets. good: the page was understood, and nothing in it set aside."""
+
+    lines: list[str]
+    good: bool
+
+
+def try_page(source: Source, account: AccountSpec, stream: str) -> Trial:
+    """Fetches the first page of a stream; for one below others, also theirs, and goes on below their first record."""
+    client = HttpClient(connections=1)
+    lines: list[str] = []
+    try:
+        first = source.first(RunPlan((stream,), full=True, started_at=time.time()), lambda _: None)
+        (task,) = [*first.children, *(task for gather in first.gathers for task in gather.tasks)]
+        kind, payload = task.kind, task.payload
+        while True:
+            here = source.kinds[kind].stream
+            api = client.open(source, account)
+            page = _Asked(api)
+            outputs, error = _perform(source, page, kind, payload)
+            lines += [f"{here}: GET {page.shown}", *_answered(page, error)]
+            if error is not None:
+                return Trial([one_line(line)[:WIDTH] for line in lines], good=False)
+            begun = (each.full if isinstance(each, ForParent) else each for each in outputs)
+            tasks = [each for each in begun if isinstance(each, TaskArgs) and _would_ask(source, account, each).shown]
+            below = [each for each in tasks if source.kinds[each.kind].stream != here]
+            if here == stream or not below:
+                aside = [skip for each in outputs if (skip := _aside(each))]
+                lines += _understood(outputs, aside)
+                follows, refused = _following(source, account, api, outputs, tasks)
+                lines += follows
+                unmarked = any(isinstance(each, Marks) and not each.read for each in outputs)
+                good = here == stream and not aside and not refused and not unmarked
+                if here != stream:
+                    lines.append(f"  no record leads further down to {stream}")
+                return Trial([one_line(line)[:WIDTH] for line in lines], good)
+            lines.append(f"  leads to {len(below):,} lists below; going on with the first")
+            kind, payload = below[0].kind, msgspec.json.encode(below[0]).decode()
+    finally:
+        client.close()
+
+
+class _Asked:
+    """An Api that notes what is asked of it. Without one to pass it on to, nothing is sent."""
+
+    def __init__(self, api: Api | None, options: Mapping[str, Any] | None = None) -> None:
+        self._api = api
+        self.mode = ""
+        self.options = api.options if api else options or {}
+        self.path = self.shown = ""
+        self.response: Response | None = None
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        return msgspec.json.decode(self.request("GET", path, params=params).body)
+
+    def request(self, method: str, path: str, **options: Any) -> Response:
+        query = urlencode(options.get("params") or {}, doseq=True)
+        headers = "".join(f", {name}: {value}" for name, value in (options.get("headers") or {}).items())
+        self.path = path
+        self.shown = (f"{path}?{query}" if query else path) + headers
+        if self._api is None:
+            raise Permanent("nothing is sent")
+        self.response = self._api.request(method, path, **options)
+        return self.response
+
+
+def _perform(source: Source, api: Any, kind: str, payload: str) -> tuple[list[Output], CrawlerdError | None]:
+    try:
+        return list(source.perform(api, kind, payload)), None
+    except CrawlerdError as error:
+        return [], error
+
+
+def _answered(page: _Asked, error: CrawlerdError | None) -> Iterator[str]:
+    if page.response is not None:
+        kind = page.response.headers.get("content-type", "no content type")
+        yield f"  HTTP {page.response.status}, {len(page.response.body):,} bytes, {kind}"
+    match error:
+        case None:
+            return
+        case Unauthorized():
+            meaning = "the account would be paused"
+        case Throttled(retry_after=seconds):
+            meaning = f"it would be asked again after {seconds:g} s" if seconds else "it would be asked again, slower"
+        case Transient():
+            meaning = "it would be tried again"
+        case _:
+            meaning = "it would be a dead letter"
+    yield f"  {error}"
+    yield f"  {meaning}"
+
+
+def _aside(output: Output) -> Skip | None:
+    """Why a record would not be imported."""
+    if isinstance(output, Skip):
+        return output
+    if isinstance(output, Record):
+        try:
+            msgspec.json.encode((output.key, output.data))
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            return Skip(output.stream, output.key, f"{UNSERIALISABLE}: {error}")
+    return None
+
+
+def _understood(outputs: list[Output], aside: list[Skip]) -> Iterator[str]:
+    records = [each for each in outputs if isinstance(each, Record) and not _aside(each)]
+    yield f"  {len(records):,} records, {len(aside):,} set aside"
+    if records:
+        fields = list(dict.fromkeys(name for each in records for name in each.data or ()))
+        more = f" and {len(fields) - SHOWN_FIELDS} more" if len(fields) > SHOWN_FIELDS else ""
+        yield f"  keys: {', '.join(each.key for each in records[:SHOWN])}{', …' if len(records) > SHOWN else ''}"
+        yield f"  fields: {', '.join(map(str, fields[:SHOWN_FIELDS]))}{more}"
+    for skip in aside[:SHOWN]:
+        yield f"  set aside: {skip.key}: {skip.reason}"
+    for each in outputs:
+        if isinstance(each, Marks):
+            others = f"; it cannot be read in the others: {each.why}" if each.unread else ""
+            yield f"  the time of change can be read in {each.read:,} of {each.read + each.unread:,} records{others}"
+            if not each.read and not each.kept:
+                yield "  no mark: each run would read all of it"
+        if isinstance(each, Cursor):
+            yield f"  the latest change is of {each.value}"
+
+
+def _following(
+    source: Source, account: AccountSpec, api: HttpApi, outputs: list[Output], tasks: list[TaskArgs]
+) -> tuple[list[str], bool]:
+    """What would be asked next, and whether that is something that is never asked for."""
+    here = {each.stream for each in outputs if isinstance(each, Record)}
+    next_pages = [
+        each for each in tasks if source.kinds[each.kind].stream in here or source.kinds[each.kind].sequential
+    ]
+    lines, refused = ["  no next page"], False
+    if next_pages:
+        asked = _would_ask(source, account, next_pages[0])
+        lines = [f"  next page: GET {asked.shown}"]
+        try:
+            api.url(asked.path)
+        except Permanent as error:
+            lines, refused = [*lines, f"  it would be a dead letter: {error}"], True
+    below = [each for each in tasks if each not in next_pages]
+    for stream, count in Counter(source.kinds[each.kind].stream for each in below).items():
+        first = next(each for each in below if source.kinds[each.kind].stream == stream)
+        lines.append(f"  below: {count:,} of {stream}, the first: GET {_would_ask(source, account, first).shown}")
+    return lines, refused
+
+
+def _would_ask(source: Source, account: AccountSpec, task: TaskArgs) -> _Asked:
+    """What a task would ask for: "" when it makes no request."""
+    asked = _Asked(None, account.options)
+    _perform(source, asked, task.kind, msgspec.json.encode(task).decode())
+    return asked

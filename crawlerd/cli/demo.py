@@ -1,0 +1,132 @@
+"""`crawlerd demo`: a whole import from the local API, watched, measured at the server, and checked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import apsw
+
+from crawlerd.cli.context import read_settings
+from crawlerd.cli.imports import Outcome, import_now, print_report
+from crawlerd.core.errors import CrawlerdError
+from crawlerd.demo.objects import STREAMS, expected
+from crawlerd.demo.server import running
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from crawlerd.demo.server import Server, Stats
+
+FOLDER = Path("crawlerd-demo")
+ACCOUNTS, CUSTOMERS, RATE = 4, 600, 25
+FAULTS = 0.01
+KILL_SECONDS = 60.0  # the import that is to be killed must have come half-way by then
+
+
+def demo(console: Console, *, kill: bool) -> int:
+    """Runs the demo in ./crawlerd-demo, anew each time. Returns the exit code."""
+    if FOLDER.exists() and not (FOLDER / "crawlerd.toml").exists():
+        raise CrawlerdError(f"{FOLDER.absolute()} exists and is not a demo's: run it in another folder")
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir()
+    with running(
+        accounts=ACCOUNTS, customers=CUSTOMERS, rate=RATE, latency=0.05, faults=str(FAULTS), drip_seconds=2
+    ) as server:
+        console.print(
+            f"A local API in the shape of Stripe's listens on {server.url}: {ACCOUNTS} accounts, {RATE} requests/s "
+            f"each (more gets 429), 50 ms latency, {FAULTS:.0%} faults (500s, resets, truncated and wrong bodies).",
+            highlight=False,
+            soft_wrap=True,
+        )
+        config = _configure(server)
+        if kill:
+            _import_and_kill(config, server, console)
+        outcome = import_now(read_settings(config), [f"shop-{n}" for n in _numbers()], full=False, console=console)
+        stats = server.stats()
+    print_report(outcome.report, console, streams=False)
+    return _summarise(outcome, stats, console)
+
+
+def _numbers() -> range:
+    return range(1, ACCOUNTS + 1)
+
+
+def _configure(server: Server) -> Path:
+    keys = FOLDER / "keys"
+    keys.mkdir(mode=0o700)
+    tables = ['[daemon]\nstate_dir = "state"\n\n[sinks.warehouse]\ntype = "sqlite"\npath = "warehouse.db"\n']
+    for number in _numbers():
+        (keys / f"shop-{number}").write_text(server.key(number))
+        tables.append(
+            f'[accounts.shop-{number}]\nsource = "stripe"\nbase_url = "{server.url}"\n'
+            f'api_key = {{ file = "keys/shop-{number}" }}\nlimits = ["{RATE}/second"]\n\n'
+            f'[imports.shop-{number}]\naccount = "shop-{number}"\nsink = "warehouse"\n'
+            f"streams = {json.dumps(list(STREAMS))}\n"
+        )
+    config = FOLDER / "crawlerd.toml"
+    config.write_text("\n".join(tables))
+    return config
+
+
+def _import_and_kill(config: Path, server: Server, console: Console) -> None:
+    """Starts the import as a process of its own, and kills it (SIGKILL) when half of the requests have been served."""
+    half = ACCOUNTS * _requests() // 2
+    command = [sys.executable, "-m", "crawlerd", "-c", str(config), "import", "--all"]
+    console.print("starting the import as a process of its own …")
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:  # noqa: S603 - our own interpreter and module
+        deadline = time.monotonic() + KILL_SECONDS
+        while (served := _served(server.stats())) < half and process.poll() is None and time.monotonic() < deadline:
+            try:
+                process.wait(0.1)
+            except subprocess.TimeoutExpired:
+                continue
+        process.send_signal(signal.SIGKILL)
+    console.print(f"killed it (SIGKILL) after {served:,} served requests; resuming:", highlight=False)
+
+
+def _served(stats: Stats) -> int:
+    return sum(account.served for account in stats.accounts.values())
+
+
+def _requests() -> int:
+    """About how many requests an account takes: a page a hundred objects, and one a customer."""
+    return CUSTOMERS + sum(-(-stream.count(CUSTOMERS) // 100) for stream in STREAMS.values() if not stream.parent)
+
+
+def _summarise(outcome: Outcome, stats: Stats, console: Console) -> int:
+    database = FOLDER / "warehouse.db"
+    missing = extra = total = 0
+    with closing(apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)) as warehouse:
+        for stream in STREAMS:
+            want = {(f"shop-{n}", key) for n in _numbers() for key, _ in expected(n, stream, CUSTOMERS)}
+            have: set[tuple[str, str]] = set()
+            if warehouse.table_exists("main", f"stripe_{stream}"):
+                have = set(warehouse.execute(f'SELECT account, id FROM "stripe_{stream}"'))  # noqa: S608 - our own names
+            total, missing, extra = total + len(have), missing + len(want - have), extra + len(have - want)
+    seconds = [account.last - account.first for account in stats.accounts.values() if account.last and account.first]
+    requests = [account.requests for account in stats.accounts.values()]
+    share = sum(requests) / sum(RATE * each for each in seconds) if all(seconds) else 0.0
+    throttled = sum(sum(account.throttled.values()) for account in stats.accounts.values())
+    queries = (
+        "SELECT email, name FROM stripe_customers_view LIMIT 5",
+        "SELECT account, currency, sum(amount) FROM stripe_charges_view GROUP BY 1, 2",
+    )
+    console.print(
+        f"\nimported: {total:,} records, {missing} missing, {extra} too many\n"
+        f"rate, as the server saw it: {share:.1%} of what is permitted from each account's first request to its last, "
+        f"{throttled} requests answered 429 of {sum(requests):,}\n"
+        f"database: {database.absolute()}\nconfiguration: {(FOLDER / 'crawlerd.toml').absolute()}\n\ntry:",
+        *(f'\n  sqlite3 {database} "{query}"' for query in queries),
+        highlight=False,
+        soft_wrap=True,
+        sep="",
+    )
+    return outcome.exit_code or int(bool(missing or extra))

@@ -1,0 +1,53 @@
+"""`crawlerd sink …`: what can be asked of the sinks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from crawlerd.cli.context import config_path, read_settings
+from crawlerd.cli.exits import EXIT_FAILED, exit_codes, fail
+
+sink = typer.Typer(help="Where records go.", no_args_is_help=True)
+
+
+@sink.callback()
+def group() -> None:
+    """Where records go."""
+
+
+@sink.command(name="check")
+def sink_check(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One sink; all without it.")] = None,
+) -> None:
+    """Check that a sink's database is sound, holds what its runs have brought, and that its views can be read.
+
+    Exit codes: 0 all of it holds, 1 what does not is printed.
+    """
+    from crawlerd.core.errors import SinkError
+    from crawlerd.sinks import database_of
+    from crawlerd.sinks.sqlite.check import check
+
+    with exit_codes():
+        sinks = read_settings(config_path(context), secrets=False).sinks
+        if name is not None and name not in sinks:
+            fail(f"there is no sink {name!r}; there are: {', '.join(sorted(sinks))}", EXIT_FAILED)
+        broken = False
+        for each in sinks.values() if name is None else [sinks[name]]:
+            path = database_of(each)
+            if not path.exists():
+                typer.echo(f"sinks.{each.name}: {path} does not exist; nothing was imported yet, or it was moved")
+                broken |= name is not None
+                continue
+            try:
+                found = check(path)
+            except SinkError as error:
+                found = [str(error)]
+            for line in found:
+                typer.echo(f"sinks.{each.name}: {line}")
+            if not found:
+                typer.echo(f"sinks.{each.name}: {path} is sound")
+            broken |= bool(found)
+        raise typer.Exit(EXIT_FAILED if broken else 0)

@@ -1,0 +1,115 @@
+"""`crawlerd source …`: sources that TOML files describe. `crawlerd new …`: what begins a source in Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crawlerd.cli.exits import EXIT_CONFIG, EXIT_FAILED, EXIT_USAGE, exit_codes, fail
+
+if TYPE_CHECKING:
+    from crawlerd.core.account import AccountSpec
+    from crawlerd.source import Source
+
+source = typer.Typer(help="Sources that TOML files describe.", no_args_is_help=True)
+new = typer.Typer(help="Begin something of your own.", no_args_is_help=True)
+
+
+@source.command(name="test")
+def source_test(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The description.")],
+    endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="One of its endpoints.")],
+    account: Annotated[str | None, typer.Option(help="Account of the configuration to ask for.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Without an account: address of the API.")] = None,
+    key_env: Annotated[str | None, typer.Option(help="Without an account: variable that holds the key.")] = None,
+    variable: Annotated[list[str] | None, typer.Option(help="Without an account: NAME=VALUE.")] = None,
+) -> None:
+    """Fetch one page of an endpoint, and show what was understood and what would be asked next.
+
+    Asks for the account that the configuration file has for the description, unless another is named or none is there.
+    """
+    from crawlerd.authoring.trial import try_page
+    from crawlerd.config.problems import instead
+
+    with exit_codes():
+        own = _account_of(context.find_root().params["config"], file, account) if not (base_url or key_env) else None
+        made, spec = own or _without_account(file, base_url, key_env, variable or [])
+        if endpoint not in made.streams:
+            fail(f"there is no [endpoints.{endpoint}] in {file}; {instead(endpoint, made.streams)}", EXIT_USAGE)
+        trial = try_page(made, spec, endpoint)
+        typer.echo("\n".join(trial.lines))
+        raise typer.Exit(0 if trial.good else EXIT_FAILED)
+
+
+@source.command(name="schema")
+def source_schema() -> None:
+    """Print the JSON schema of descriptions, for editors."""
+    from crawlerd.sources.rest.schema import schema
+
+    typer.echo(schema(), nl=False)
+
+
+@new.command(name="source")
+def new_source(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the source, as accounts will say it.")],
+) -> None:
+    """Write a package with a source in Python that works, and its test, into the folder crawlerd-NAME."""
+    from crawlerd.authoring.scaffold import new_source
+
+    with exit_codes():
+        try:
+            folder = new_source(name, Path())
+        except ValueError as error:
+            fail(error, EXIT_USAGE)
+        typer.echo(f"{folder} is ready; try it: cd {folder} && pip install -e '.[test]' && pytest")
+
+
+def _account_of(config: Path, file: Path, name: str | None) -> tuple[Source, AccountSpec] | None:
+    """The account that is named, or the first one that uses the file, if there is a configuration."""
+    from crawlerd.cli.context import read_settings as load
+
+    if name is None and not config.exists():
+        return None
+    settings = load(config)
+    uses = {
+        each.name: (settings.sources[each.source], each)
+        for each in settings.accounts.values()
+        if (config.absolute().parent / str(each.options.get("description", ""))).resolve() == file.resolve()
+    }
+    if name is None:
+        return next(iter(uses.values()), None)
+    if name not in uses:
+        fail(f"there is no [accounts.{name}] in {config} with this description", EXIT_USAGE)
+    return uses[name]
+
+
+def _without_account(
+    file: Path, base_url: str | None, key_env: str | None, variables: list[str]
+) -> tuple[Source, AccountSpec]:
+    import os
+
+    from crawlerd.core import notation
+    from crawlerd.core.account import AccountSpec
+    from crawlerd.sources.rest import Options, describe, make
+
+    try:
+        options = Options(str(file.absolute()), dict(each.split("=", 1) for each in variables))
+    except ValueError:
+        fail("--variable takes NAME=VALUE", EXIT_USAGE)
+    try:
+        made = make(describe(options, Path()))
+        url = made.base_url if base_url is None else notation.base_url(base_url)
+        if url and made.sending:
+            url = made.sending(url, {"variables": options.variables}).base_url
+    except ValueError as error:
+        fail(error, EXIT_CONFIG)
+    if url is None:
+        fail(f"{file} has no base_url; say --base-url", EXIT_USAGE)
+    secret = os.environ.get(key_env, "") if key_env else ""
+    if made.auth and not secret:
+        fail(f"{file} needs a key; say --key-env NAME of the environment variable that holds it", EXIT_USAGE)
+    facts = {"description": options.description, "variables": options.variables}
+    return made, AccountSpec(name="test", source=made.name, base_url=url, secret=secret, options=facts)

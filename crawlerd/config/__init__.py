@@ -1,0 +1,1 @@
+"""From the configuration file to what the daemon runs on."""

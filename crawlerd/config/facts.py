@@ -1,0 +1,123 @@
+"""What the checks of a configuration ask: of the machine, of the sources, and of the document around a value."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import msgspec
+
+from crawlerd.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from crawlerd.config.problems import Location
+
+
+class SourceFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the checks need to know of a source. needs_key: its requests carry credentials. buckets: the names that
+    `bucket_limits` may use, None when they depend on the data. options, import_options: see `Source`. family: it is
+    none yet, and an account's options say which of a family; only `options` is known."""
+
+    streams: Collection[str] = ()
+    base_url: str | None = None
+    needs_key: bool = True
+    buckets: Collection[str] | None = None
+    options: type | None = None
+    family: bool = False
+    import_options: type | None = None
+
+
+class Machine(Protocol):
+    """What the checks ask of the machine; a ValueError says in plain words what is wrong."""
+
+    def source(self, name: str) -> SourceFacts: ...
+
+    def described(self, name: str, options: Any) -> SourceFacts:
+        """Of the family's source that an account's options describe. Raises ConfigurationError with problems that are
+        in other files."""
+        ...
+
+    def secret(self, kind: Literal["env", "file", "credential"], name: str) -> str:
+        """The secret itself."""
+        ...
+
+
+class Asked:
+    """The validation context: what a check looks at besides its own value. current: the facts of the account that is
+    being checked. elsewhere: problems in other files, in order, none twice."""
+
+    def __init__(self, document: Mapping[str, Any], machine: Machine) -> None:
+        self.document, self.machine = document, machine
+        self.current: SourceFacts | None = None
+        self.elsewhere: dict[str, None] = {}
+
+    def import_facts(self, table: object) -> SourceFacts | None:
+        """Of the source of an import table's account."""
+        name = table.get("account") if isinstance(table, dict) else None
+        return self.facts(self.table("accounts").get(name)) if isinstance(name, str) else None
+
+    def entry(self, account: object) -> SourceFacts | None:
+        """Of an account table's entry point; None when that is wrong, which is reported where it stands."""
+        name = account.get("source") if isinstance(account, dict) else None
+        try:
+            return self.machine.source(name) if isinstance(name, str) else None
+        except ValueError:
+            return None
+
+    def facts(self, account: object) -> SourceFacts | None:
+        """Of an account table's source; None when that is wrong."""
+        facts = self.entry(account)
+        if facts is None or not facts.family or facts.options is None or not isinstance(account, dict):
+            return facts
+        try:
+            name, (options, _) = account["source"], split_options(account, facts.options)
+            return self.described(name, decoded_options(options, facts.options, name))
+        except (ValueError, ConfigurationError):
+            return None
+
+    def described(self, name: str, options: Any) -> SourceFacts:
+        try:
+            return self.machine.described(name, options)
+        except ValueError as error:
+            raise ValueError(f"an option of the source {name} is wrong: {error}") from None
+
+    def own_keys(self, location: Location) -> list[str]:
+        """What a table may have beside the usual keys."""
+        match location:
+            case "accounts", str(name), *_:
+                facts = self.entry(self.table("accounts").get(name))
+                return option_names(facts.options) if facts else []
+            case "imports", str(name), *_:
+                facts = self.import_facts(self.table("imports").get(name))
+                return option_names(facts.import_options) if facts else []
+        return []
+
+    def table(self, kind: str) -> Mapping[str, Any]:
+        """The tables of a kind by name, valid or not: accounts, sinks or imports."""
+        tables = self.document.get(kind)
+        return tables if isinstance(tables, dict) else {}
+
+
+@cache  # thousands of accounts may be of one source
+def option_names(options: type | None) -> list[str]:
+    if options is None:
+        return []
+    shape = msgspec.inspect.type_info(options)
+    if not isinstance(shape, msgspec.inspect.StructType | msgspec.inspect.DataclassType):
+        raise TypeError(f"a source's options must be a msgspec.Struct or a dataclass, not {options}")
+    return [field.encode_name for field in shape.fields]
+
+
+def split_options(table: Mapping[str, Any], options: type) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A table's keys that the source declares, and the others."""
+    keys = option_names(options)
+    return {key: table[key] for key in keys if key in table}, {k: v for k, v in table.items() if k not in keys}
+
+
+def decoded_options(given: Mapping[str, Any], options: type, source: str) -> Any:
+    try:
+        return msgspec.convert(given, options)
+    except msgspec.ValidationError as error:
+        problem = f"an option of the source {source} is wrong: {error}"
+        raise ValueError(problem.replace("`", '"').replace("$.", "")) from None

@@ -1,0 +1,294 @@
+"""The configuration file as its author writes it: every key, its default, and what can be wrong with it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails
+
+from crawlerd.config.facts import Asked, Machine, decoded_options, split_options
+from crawlerd.config.problems import Table, instead, key_path, one_line, problem
+from crawlerd.core import notation
+from crawlerd.core.account import SinkType
+from crawlerd.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+REFERENCE = 'api_key = { env = "ACME_STRIPE_KEY" } or { file = "/a/path" } or { credential = "name" }'
+
+
+def parse(document: Mapping[str, Any], file: str, machine: Machine) -> Config:
+    """The configuration in a parsed TOML document, with every secret looked up.
+
+    Raises ConfigurationError with all problems at once, each `file: key: what is wrong and what to write`. No
+    problem quotes a value that could be a secret.
+    """
+    asked = Asked(document, machine)
+    try:
+        config = Config.model_validate(document, context=asked)
+        problems = list(_contradictions(config))
+    except ValidationError as error:
+        problems = [problem(each, Config, asked.own_keys) for each in error.errors(include_url=False)]
+    problems = [*(one_line(f"{file}: {each}") for each in problems), *asked.elsewhere]
+    if problems:
+        raise ConfigurationError(problems)
+    return config
+
+
+def _bucket_limits(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {"default": notation.limits(value)}
+
+
+def _bucket(name: str, info: ValidationInfo[Any]) -> str:
+    facts = info.context.current
+    if facts and facts.buckets is not None and name not in (known := [*facts.buckets, "default"]):
+        raise ValueError(f"is not a bucket of {info.data['source']}; {instead(name, known)}")
+    return name
+
+
+def _stream(name: str, info: ValidationInfo[Any]) -> str:
+    account = info.context.table("accounts").get(info.data.get("account"))
+    facts = info.context.facts(account)
+    if account and facts and name not in (known := [*facts.streams, "*"]):
+        raise ValueError(f'"{name}" is not a stream of {account["source"]}; {instead(name, known)}')
+    return name
+
+
+Bucket = Annotated[str, AfterValidator(_bucket)]
+Duration = Annotated[float, BeforeValidator(notation.duration)]
+PathText = Annotated[str, AfterValidator(notation.path_text)]
+Limits = Annotated[tuple[str, ...], BeforeValidator(notation.limits)]
+Name = Annotated[str, AfterValidator(notation.name)]
+
+
+class Daemon(Table):
+    """`[daemon]`. Durations in seconds."""
+
+    state_dir: PathText = Field(examples=["/var/lib/crawlerd"])
+    listen: Annotated[tuple[str, int], BeforeValidator(notation.listen)] = Field(
+        default="127.0.0.1:9464", validate_default=True
+    )
+    worker_processes: int = Field(default=0, ge=0, le=256)
+    threads_per_process: int = Field(default=16, ge=1, le=1000)
+    drain_seconds: float = Field(default=30.0, ge=0)
+    visibility_timeout: Duration = Field(default="5m", validate_default=True)
+    max_worker_memory_mb: int = Field(default=1024, ge=64, le=1_048_576)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    limiter_storage: Annotated[str, AfterValidator(notation.redis_address)] = ""
+
+
+class Account(Table):
+    """`[accounts.NAME]`. None: as the source has it."""
+
+    source: str = Field(examples=["stripe"])
+    base_url: str = Field(default=None, validate_default=True)
+    api_key: SecretStr = Field(default=None, validate_default=True, validation_alias=AliasChoices("api_key", "token"))
+    limits: Limits | None = None
+    bucket_limits: Annotated[dict[Bucket, Limits], BeforeValidator(_bucket_limits)] | None = None
+    concurrency: Annotated[int | Literal["auto"] | None, BeforeValidator(notation.concurrency)] = None
+    smooth: bool = True
+    weight: float = Field(default=1.0, gt=0)
+    request_timeout: Duration = Field(default="60s", validate_default=True)
+    max_body_mb: int = Field(default=64, ge=1, le=1024)
+    attempts: int = Field(default=8, ge=1, le=1000)
+    retry_base: Duration = Field(default="500ms", validate_default=True)
+    retry_cap: Duration = Field(default="5m", validate_default=True)
+    _options: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys that the source declares, beside those above."""
+        return self._options
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _set_options(
+        cls, table: Any, validate: ModelWrapValidatorHandler[Account], info: ValidationInfo[Any]
+    ) -> Account:
+        asked = info.context
+        asked.current = entry = asked.entry(table)
+        if entry is None or entry.options is None:
+            return validate(table)
+        options, usual = split_options(table, entry.options)
+        if entry.family:
+            asked.current = None  # as long as it is not known, it asks for nothing
+        problem = None
+        try:
+            decoded = decoded_options(options, entry.options, table["source"])
+            if entry.family:
+                asked.current = asked.described(table["source"], decoded)
+        except ConfigurationError as error:
+            asked.elsewhere.update(dict.fromkeys(error.problems))
+        except ValueError as error:
+            problem = error
+        account = validate(usual)
+        if problem is not None:
+            raise problem
+        account._options.update(options)
+        return account
+
+    @field_validator("source")
+    @classmethod
+    def _known(cls, name: str, info: ValidationInfo[Any]) -> str:
+        info.context.machine.source(name)
+        return name
+
+    @field_validator("base_url", mode="before")
+    @classmethod
+    def _address(cls, value: object, info: ValidationInfo[Any]) -> object:
+        facts = info.context.current
+        if facts is not None and facts.base_url == "" and value is not None:
+            raise ValueError(f"is not what {info.data['source']} goes by; write endpoint_url")
+        if isinstance(value, str):
+            return notation.base_url(value)
+        if value is not None or facts is None:
+            return value if value is not None else ""
+        if facts.base_url is None:
+            raise ValueError(f'is missing, and {info.data["source"]} has no default; write base_url = "https://…"')
+        return facts.base_url
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _secret(cls, value: object, info: ValidationInfo[Any]) -> SecretStr:
+        facts = info.context.current
+        if value is None:
+            if facts and facts.needs_key:
+                raise ValueError(f"is missing; write {REFERENCE}")
+            return SecretStr("")
+        if isinstance(value, str):
+            raise ValueError(f"must not be the key itself, which would lie open in this file; write {REFERENCE}")
+        match value:
+            case {"env": str(name), **rest} if not rest:
+                # Upper case only: a key put here by mistake must not be quoted as the name of a variable.
+                if not re.fullmatch("[A-Z_][A-Z0-9_]*", name):
+                    raise ValueError('env must name an environment variable in upper case, such as "ACME_STRIPE_KEY"')
+                return SecretStr(info.context.machine.secret("env", name))
+            case {"file": str(name), **rest} if not rest:
+                return SecretStr(info.context.machine.secret("file", notation.path_text(name)))
+            case {"credential": str(name), **rest} if not rest:
+                if not re.fullmatch("[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+                    raise ValueError("credential must be a name as in LoadCredential=NAME:PATH of the systemd unit")
+                return SecretStr(info.context.machine.secret("credential", name))
+        raise ValueError(f"must name exactly one place to take the key from; write {REFERENCE}")
+
+
+class Sink(Table):
+    """`[sinks.NAME]`. The keys below `path` are for `jsonl` alone."""
+
+    type: SinkType = Field(examples=["sqlite"])
+    path: PathText = Field(examples=["/var/lib/crawlerd/warehouse.db"])
+    rotate_mb: int = Field(default=64, ge=1, le=10_240)
+    rotate_every: Duration = Field(default="10m", validate_default=True)
+    gzip: bool = False
+
+
+class Import(Table):
+    """`[imports.NAME]`. schedule: seconds, None for on demand. priority: None for auto."""
+
+    account: str = Field(examples=["acme"])
+    sink: str | None = Field(examples=["warehouse"])
+    streams: tuple[Annotated[str, AfterValidator(_stream)], ...] = Field(examples=[["*"]])
+    schedule: Duration | None = None
+    priority: Annotated[int | None, BeforeValidator(notation.priority)] = Field(default="auto", validate_default=True)
+    _options: Any = PrivateAttr(default=None)
+
+    @property
+    def options(self) -> Any:
+        """The keys that the source declares, beside those above, as its `import_options`."""
+        return self._options
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _set_options(cls, table: Any, validate: ModelWrapValidatorHandler[Import], info: ValidationInfo[Any]) -> Import:
+        facts = info.context.import_facts(table)
+        if facts is None or facts.import_options is None:
+            return validate(table)
+        accounts = info.context.table("accounts")
+        given, usual = split_options(table, facts.import_options)
+        options: Any = None
+        problem = None
+        try:
+            options = decoded_options(given, facts.import_options, accounts[table["account"]]["source"])
+        except ValueError as error:
+            problem = error
+        if problem or (hasattr(options, "needs_sink") and not options.needs_sink()):
+            usual.setdefault("sink", None)
+        if not facts.streams and not facts.family:
+            usual.setdefault("streams", ["*"])
+        checked = validate(usual)
+        if problem:
+            raise problem
+        unknown = [name for name in options.accounts() if name not in accounts] if hasattr(options, "accounts") else []
+        if unknown:
+            raise ValidationError.from_exception_data(
+                "Import", [_no_account(name, given, accounts) for name in dict.fromkeys(unknown)]
+            )
+        checked._options = options
+        return checked
+
+    @field_validator("account", "sink")
+    @classmethod
+    def _configured(cls, name: str | None, info: ValidationInfo[Any]) -> str | None:
+        tables = info.context.table(f"{info.field_name}s")
+        if name is not None and name not in tables:
+            raise ValueError(f"there is no [{info.field_name}s.{name}]; {instead(name, tables)}")
+        return name
+
+    @field_validator("streams", mode="before")
+    @classmethod
+    def _list(cls, value: object) -> tuple[Any, ...]:
+        if not isinstance(value, list) or not value:
+            raise ValueError('must be a list of stream names, such as ["customers"], or ["*"] for all')
+        return tuple(value)
+
+
+class Config(Table):
+    """The whole file."""
+
+    daemon: Daemon = Field(default_factory=dict, validate_default=True)
+    accounts: dict[Name, Account] = Field(default_factory=dict)
+    sinks: dict[Name, Sink] = Field(default_factory=dict)
+    imports: dict[Name, Import] = Field(default_factory=dict)
+
+
+TABLES: Mapping[str, type[Table]] = {"daemon": Daemon, "accounts": Account, "sinks": Sink, "imports": Import}
+
+
+def _no_account(name: str, given: Mapping[str, Any], accounts: Collection[str]) -> InitErrorDetails:
+    """A problem of the option that names an account which is not configured."""
+    key = [key for key, value in given.items() if json.dumps(name) in json.dumps(value, default=str)]
+    problem = ValueError(f"there is no [accounts.{name}]; {instead(name, accounts)}")
+    return InitErrorDetails(type="value_error", loc=tuple(key[:1]), input=name, ctx={"error": problem})
+
+
+def _contradictions(config: Config) -> Iterator[str]:
+    """What no single value shows."""
+    for name, sink in config.sinks.items():
+        for key in sorted(sink.model_fields_set - {"type", "path"} if sink.type != "jsonl" else ()):
+            yield f'{key_path(("sinks", name, key))}: is for sinks of the type "jsonl"; this one is "{sink.type}"'
+        for other, its in config.sinks.items():
+            if other < name and its.path == sink.path and {its.type, sink.type} != {"sqlite"}:
+                yield f"{key_path(('sinks', name, 'path'))}: is the path of sinks.{other} as well; use one for both"
+    for name, account in config.accounts.items():
+        if account.request_timeout >= config.daemon.visibility_timeout:
+            key = key_path(("accounts", name, "request_timeout"))
+            why = "or a slow request is given to a second worker"
+            yield f"{key}: must be shorter than daemon.visibility_timeout, {why}"
+        if account.retry_base > account.retry_cap:
+            yield f"{key_path(('accounts', name, 'retry_base'))}: must not be longer than retry_cap"

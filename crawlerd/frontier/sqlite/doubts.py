@@ -1,0 +1,135 @@
+"""Full runs that have seen too little: what each saw last, by import, sink, account and stream, and what is doubted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from crawlerd.core.doubt import Expected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import apsw
+
+    from crawlerd.frontier.sqlite.groups import Execute
+
+# Records of parts are their own accounts'; those of other accounts that a run has tasks for are the run's account's.
+_PARTS = (
+    "EXISTS (SELECT 1 FROM borrowed JOIN account ON account.id = borrowed.account "
+    "WHERE borrowed.run = run.id AND instr(account.name, '/'))"
+)
+_EXPECTED = f"""
+SELECT iif(run.shrink, 0, coalesce(last_full.seen, 0)), last_full.doubted, NOT {_PARTS} FROM run
+JOIN whole ON whole.run = run.id AND whole.account = run.account AND whole.stream = ?3
+LEFT JOIN last_full ON last_full.import = run.import AND last_full.sink = run.sink AND last_full.account = ?2
+    AND last_full.stream = whole.stream
+WHERE run.id = ?1
+"""  # noqa: S608 - our own text
+# Where a run has records of parts, only its sweeps tell whose they are.
+_SEEN = f"""
+SELECT run.id, run.import, run.sink, whole.account, whole.stream,
+    iif({_PARTS}, whole.seen, coalesce(tally.seen, 0)), whole.held,
+    iif(run.shrink, 0, coalesce(last_full.seen, 0)), last_full.doubted
+FROM json_each(?) AS j JOIN run ON run.id = j.value->>0 JOIN whole ON whole.run = run.id
+LEFT JOIN tally ON tally.run = run.id AND tally.stream = whole.stream
+LEFT JOIN last_full ON last_full.import = run.import AND last_full.sink = run.sink
+    AND last_full.account = whole.account AND last_full.stream = whole.stream
+WHERE NOT EXISTS (
+    SELECT 1 FROM dead WHERE dead.run = run.id AND (NOT denied OR dead.stream = whole.stream)
+)
+"""  # noqa: S608 - our own text
+_LEARN = """
+INSERT INTO last_full SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5 FROM json_each(?)
+WHERE true ON CONFLICT DO UPDATE SET seen = excluded.seen, doubted = excluded.doubted
+"""
+_DOUBT = """
+INSERT INTO doubt SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?)
+"""
+_STANDING = """
+INSERT INTO doubt SELECT run.id, last_full.account, last_full.stream, last_full.doubted, last_full.seen
+FROM json_each(?) AS j JOIN run ON run.id = j.value->>0
+JOIN last_full ON last_full.import = run.import AND last_full.sink = run.sink AND last_full.doubted IS NOT NULL
+WHERE true ON CONFLICT DO NOTHING
+"""
+_SETUP = """
+INSERT INTO setup SELECT import, ?2 FROM run WHERE id = ?1
+ON CONFLICT DO UPDATE SET digest = excluded.digest WHERE digest <> excluded.digest RETURNING 1
+"""
+_ACCEPT = """
+UPDATE last_full SET seen = doubted, doubted = NULL
+WHERE (import, sink) IN (SELECT import, sink FROM run WHERE id = ?1) AND doubted IS NOT NULL
+"""
+# Of what nobody reads any more.
+_DROP = """
+UPDATE last_full SET doubted = NULL
+WHERE (import, sink) IN (SELECT import, sink FROM run WHERE id = ?1) AND doubted IS NOT NULL
+AND stream NOT IN (SELECT value FROM json_each(?2))
+"""
+
+
+class Doubts:
+    """Used in the frontier's transactions."""
+
+    def __init__(self, db: apsw.Connection, execute: Execute) -> None:
+        self._db, self._execute = db, execute
+
+    def begin(self, run: int, streams: Sequence[str], whole: Sequence[str], *, setup: str, shrink: bool) -> None:
+        """Call for a new run. streams: all that it reads. whole: those that it reads in full. setup: what its import is
+        told to read, as a digest; with another one than before, nothing is expected. shrink: as little as it sees is
+        accepted, and so is what was doubted before."""
+        if list(self._db.execute(_SETUP, (run, setup))):
+            self._db.execute("DELETE FROM last_full WHERE import = (SELECT import FROM run WHERE id = ?)", (run,))
+        self._execute(
+            "INSERT INTO whole SELECT run.id, run.account, j.value->>1, NULL, 0 FROM json_each(?) AS j "
+            "JOIN run ON run.id = j.value->>0 WHERE run.sink > 0",
+            ((run, stream) for stream in dict.fromkeys(whole)),
+        )
+        if shrink:
+            self._db.execute("UPDATE run SET shrink = 1 WHERE id = ?", (run,))
+            self._db.execute(_ACCEPT, (run,))
+        self._db.execute(_DROP, (run, msgspec.json.encode(list(streams)).decode()))
+
+    def expected(self, run: int, account: int, stream: str) -> Expected | None:
+        """Of a stream that the run reads in full; None for others."""
+        for before, doubted, alone in self._db.execute(_EXPECTED, (run, account, stream)):
+            return Expected(before, doubted, bool(alone))
+        return None
+
+    def count(self, rows: Iterable[tuple[int, int, str, int, bool]]) -> None:
+        """(run, account, stream, records seen so far, whether a sweep was held back)."""
+        self._execute(
+            "INSERT INTO whole SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?) "
+            "WHERE true ON CONFLICT DO UPDATE SET seen = excluded.seen, held = max(held, excluded.held)",
+            rows,
+        )
+
+    def standing(self, import_name: str, sink: int) -> set[str]:
+        """The streams of an import that are doubted."""
+        rows = self._db.execute(
+            "SELECT DISTINCT stream FROM last_full WHERE import = ? AND sink = ? AND doubted IS NOT NULL",
+            (import_name, sink),
+        )
+        return {stream for (stream,) in rows}
+
+
+def judge(ended: Sequence[tuple[int, str]], execute: Execute) -> None:
+    """Notes what runs that have ended, with their states, have seen of what they read in full, and what is doubted of
+    it. Nothing is noted of streams that have not come to a clean end."""
+    learned: list[tuple[object, ...]] = []
+    doubts: list[tuple[object, ...]] = []
+    for run, name, sink, account, stream, seen, held, before, doubted in execute(_SEEN, ended):
+        if seen is None:
+            continue
+        if held or Expected(before, doubted).doubts(seen):
+            doubts.append((run, account, stream, seen, before))
+            learned.append((name, sink, account, stream, before, seen))
+        elif seen or before:
+            learned.append((name, sink, account, stream, seen, None))
+    execute("DELETE FROM doubt WHERE run IN (SELECT value->>0 FROM json_each(?))", ended)
+    execute(_LEARN, learned)
+    execute(_DOUBT, doubts)
+    execute(_STANDING, ended)
+    completed = ((run,) for run, state in ended if state == "completed")
+    execute("DELETE FROM whole WHERE run IN (SELECT value->>0 FROM json_each(?))", completed)

@@ -1,0 +1,127 @@
+"""How tasks and groups come into the frontier: their numbers, and what was asked for in the same run before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crawlerd.core.outcome import Bury
+from crawlerd.core.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import apsw
+
+    from crawlerd.core.task import NewGather, NewTask
+    from crawlerd.frontier.change import Change
+    from crawlerd.frontier.sqlite.groups import Execute
+    from crawlerd.frontier.sqlite.names import Names
+    from crawlerd.frontier.sqlite.parents import Parents
+
+
+class Enqueuer:
+    """Used in the frontier's transactions. A number that was given out in one that is rolled back is not used again."""
+
+    def __init__(self, db: apsw.Connection, names: Names, parents: Parents, execute: Execute) -> None:
+        self._db, self._names, self._parents, self._execute = db, names, parents, execute
+        self._next_seq: int = db.execute("SELECT value FROM next_seq").get
+
+    def open(
+        self, change: Change, gathers: Sequence[tuple[int, int, NewGather, int]]
+    ) -> list[tuple[int, int, NewTask, int]]:
+        """New groups of (run, account, …, the group they are inside of). Returns their tasks, which are to be added."""
+        rows, members = [], []
+        for run, account, gather, parent in gathers:
+            then = gather.then
+            bucket = self._names.bucket(self._account_for(change, run, account, then), then.bucket)
+            kind = self._names.kind(then.kind)
+            rows.append((self._next_seq, run, parent, gather.if_dead, bucket, then.priority, kind, then.payload))
+            members += [(run, account, task, self._next_seq) for task in gather.tasks]
+            change.runs[run].open += 1
+            change.runs[run].waiting += 1
+            change.groups[self._next_seq].open += 0  # it may have ended already
+            if parent:
+                change.groups[parent].open += 1
+            self._next_seq += 1
+        self._execute(
+            "INSERT INTO gather(id, run, parent, if_dead, bucket, priority, kind, payload) SELECT value->>0, "
+            "value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7 FROM json_each(?)",
+            rows,
+        )
+        self._db.execute("UPDATE next_seq SET value = ?", (self._next_seq,))
+        return members
+
+    def add(self, change: Change, tasks: Sequence[tuple[int, int, NewTask, int]]) -> None:
+        """New tasks of (run, account, …, group); one that must be unique in its run and was there before is left
+        out."""
+        if not tasks:
+            return
+        keys = [self._keys(run, account, task) for run, account, task, _ in tasks]
+        before = {
+            (run, key)
+            for run, key in self._execute(
+                "SELECT j.value->>0, j.value->>1 FROM json_each(?) AS j "
+                "JOIN seen ON seen.run = j.value->>0 AND seen.key = unhex(j.value->>1)",
+                (key for its in keys for key in its),
+            )
+        }
+        fresh: list[tuple[int, str]] = []
+        for (run, account, task, group), its in zip(self._chosen(tasks), keys, strict=True):
+            if task.account:
+                account = self._account_for(change, run, account, task)
+            bucket, kind = self._names.bucket(account, task.bucket), self._names.kind(task.kind)
+            repeated = not before.isdisjoint(its)
+            if its:
+                new = [key for key in its if key not in before]
+                before.update(new)
+                fresh += new
+            if repeated and not task.sequential:
+                continue
+            if repeated:
+                change.bury(
+                    Task(self._next_seq, bucket, task.priority, run, task.kind, 0, task.payload, group=group),
+                    kind,
+                    Bury(
+                        "the API's cursor repeated: this very page was already asked for in this run",
+                        stream=task.bucket,
+                    ),
+                )
+            else:
+                change.make_ready(bucket, task.priority, self._next_seq, run, kind, 0, task.payload, group)
+                change.runs[run].open += 1
+                if group:
+                    change.groups[group].open += 1
+            self._next_seq += 1
+        self._execute("INSERT INTO seen SELECT value->>0, unhex(value->>1) FROM json_each(?)", fresh)
+        self._db.execute("UPDATE next_seq SET value = ?", (self._next_seq,))
+
+    def _account_for(self, change: Change, run: int, account: int, task: NewTask) -> int:
+        """The account that a new task of a run is for, which is noted when it is not the run's own."""
+        account = self._names.account(account, task)
+        if task.account and self._names.borrows(run, account):
+            change.borrowed.append((run, account))
+        return account
+
+    def _chosen(self, tasks: Sequence[tuple[int, int, NewTask, int]]) -> Sequence[tuple[int, int, NewTask, int]]:
+        """The tasks with what takes the place of those whose parents are new."""
+        if all(task.if_new is None for _, _, task, _ in tasks):
+            return tasks
+        places = [
+            (run, account, task.if_new.list, task.if_new.parent) if task.if_new else None
+            for run, account, task, _ in tasks
+        ]
+        known = self._parents.known(place for place in places if place)
+        return [
+            (run, account, task.if_new.task if task.if_new and place not in known else task, group)
+            for (run, account, task, group), place in zip(tasks, places, strict=True)
+        ]
+
+    def _keys(self, run: int, account: int, task: NewTask) -> tuple[tuple[int, str], ...]:
+        """What makes it the same as another of its run; nothing when it may be made twice."""
+        if task.if_new is None and not task.unique:
+            return ()
+        number = self._names.account(account, task)
+        of = 0 if number == self._names.owner(run) else number
+        if task.if_new is None:
+            return ((run, task.key(of)),)
+        return tuple({(run, form.key(of)): None for form in task.forms() if form.unique})

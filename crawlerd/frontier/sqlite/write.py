@@ -1,0 +1,118 @@
+"""A change written out, a statement for each table, each once for the whole group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crawlerd.frontier.sqlite import doubts, groups
+
+if TYPE_CHECKING:
+    from crawlerd.frontier.change import Change
+    from crawlerd.frontier.sqlite.groups import Execute
+
+# A cursor belongs to the stream that its name begins with, up to a colon; one that belongs to none may be of any.
+# Nothing is published that may be of what is doubted.
+PUBLISH = """
+INSERT INTO cursor SELECT run.import, run.sink, staged.stream, staged.value FROM json_each(?) AS j
+JOIN run ON run.id = j.value->>0 JOIN staged ON staged.run = run.id
+WHERE run.id = (SELECT max(id) FROM run AS r WHERE r.import = run.import)
+AND NOT EXISTS (SELECT 1 FROM dead WHERE dead.run = run.id AND (NOT denied OR dead.stream = staged.stream))
+AND NOT EXISTS (
+    SELECT 1 FROM doubt JOIN (SELECT substr(staged.stream, 1, instr(staged.stream || ':', ':') - 1) AS its)
+    WHERE doubt.run = run.id
+    AND (doubt.stream = its OR NOT EXISTS (SELECT 1 FROM tally WHERE tally.run = run.id AND tally.stream = its))
+)
+ON CONFLICT DO UPDATE SET value = excluded.value
+"""
+
+
+def write(change: Change, execute: Execute) -> list[tuple[int, int]]:
+    """Returns (run, account) where a run has got its first tasks for an account that is not its own."""
+    change.count()
+    if change.groups:
+        groups.settle(change, execute)
+    groups.bury(change, execute)
+    execute(
+        "INSERT INTO ready(bucket, priority, seq, run, kind, attempt, crashes, payload) SELECT value->>0, "
+        "value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6 FROM json_each(?)",
+        sorted(change.ready),
+    )
+    execute(
+        "INSERT INTO ready SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6, "
+        "value->>7 FROM json_each(?)",
+        sorted(change.grouped),
+    )
+    execute(
+        "INSERT INTO delayed SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, "
+        "value->>6, value->>7, value->>8, value->>9 FROM json_each(?)",
+        change.delayed,
+    )
+    execute(
+        "UPDATE ready SET crashes = crashes + 1 WHERE (bucket, priority, seq) IN "
+        "(SELECT value->>0, value->>1, value->>2 FROM json_each(?))",
+        change.crashed,
+    )
+    execute(
+        "UPDATE bucket SET ready = ready + j.value->>1 FROM json_each(?) AS j WHERE bucket.id = j.value->>0",
+        ((bucket, delta) for bucket, delta in change.buckets.items() if delta),
+    )
+    execute(
+        "UPDATE run SET open = open + j.value->>1, delayed = delayed + j.value->>2, "
+        "waiting = waiting + j.value->>3, done = done + j.value->>4, dead = dead + j.value->>5, "
+        "retried = retried + j.value->>6, throttled = throttled + j.value->>7, records = records + j.value->>8 "
+        "FROM json_each(?) AS j WHERE run.id = j.value->>0",
+        ((run, *counts.row()) for run, counts in change.runs.items()),
+    )
+    execute(
+        "INSERT INTO tally(run, stream, records, skipped, skip_reason, marked, unmarked, unmarked_reason) "
+        "SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7 "
+        "FROM json_each(?) WHERE true ON CONFLICT DO UPDATE SET "
+        "records = records + excluded.records, skipped = skipped + excluded.skipped, "
+        "skip_reason = coalesce(excluded.skip_reason, skip_reason), marked = max(marked, excluded.marked), "
+        "unmarked = unmarked + excluded.unmarked, "
+        "unmarked_reason = coalesce(excluded.unmarked_reason, unmarked_reason)",
+        ((*key, *tally.row()) for key, tally in change.tallies.items()),
+    )
+    execute(
+        "UPDATE bucket SET blocked_until = j.value->>1 FROM json_each(?) AS j WHERE bucket.id = j.value->>0",
+        change.blocked.items(),
+    )
+    execute(
+        "INSERT INTO learned SELECT value->>0, value->1 FROM json_each(?) WHERE true "
+        "ON CONFLICT DO UPDATE SET value = excluded.value",
+        change.learned.items(),
+    )
+    execute(
+        "INSERT INTO tally(run, stream, seen, new, changed, unchanged, tombstoned) "
+        "SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 "
+        "FROM json_each(?) WHERE true ON CONFLICT DO UPDATE SET seen = excluded.seen, new = excluded.new, "
+        "changed = excluded.changed, unchanged = excluded.unchanged, tombstoned = excluded.tombstoned",
+        ((*key, *each) for key, each in change.totals.items()),
+    )
+    stage = "INSERT INTO staged SELECT value->>0, value->>1, value->>2 FROM json_each(?) WHERE true "
+    execute(stage + "ON CONFLICT DO UPDATE SET value = excluded.value", change.staged)
+    execute(stage + "ON CONFLICT DO UPDATE SET value = max(value, excluded.value)", change.greatest)
+    return execute(
+        "INSERT INTO borrowed SELECT value->>0, value->>1 FROM json_each(?) WHERE true ON CONFLICT DO NOTHING "
+        "RETURNING run, account",
+        change.borrowed,
+    )
+
+
+def end_runs(change: Change, execute: Execute) -> list[int]:
+    """Ends the runs that have nothing open any more. A clean end publishes the run's cursors, unless the import has
+    been run anew since. It is clean as well where all dead letters were denied, but for their streams."""
+    ended = execute(
+        "UPDATE run SET ended_at = j.value->>1, state = CASE WHEN dead = 0 THEN 'completed' "
+        "WHEN done = 0 THEN 'failed' ELSE 'completed with dead letters' END "
+        "FROM json_each(?) AS j WHERE run.id = j.value->>0 AND open = 0 AND state = 'running' "
+        "RETURNING run.id, state",
+        ((run, change.now) for run in change.runs),
+    )
+    doubts.judge(ended, execute)
+    execute(PUBLISH, ended)
+    execute(
+        "DELETE FROM staged WHERE run IN (SELECT value->>0 FROM json_each(?))",
+        ((run,) for run, state in ended if state == "completed"),
+    )
+    return [run for run, _ in ended]

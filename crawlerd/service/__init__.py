@@ -1,0 +1,1 @@
+"""The daemon: signals, health, metrics, and how others reach it."""

@@ -1,0 +1,1 @@
+"""Sinks that keep what they know in SQLite."""

@@ -1,0 +1,1 @@
+"""AWS Organizations and the contacts of its accounts."""

@@ -1,0 +1,369 @@
+"""Mailchimp Marketing: lists and their members, and the delivery of members to another API."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
+
+import msgspec
+
+from crawlerd.core.schedule import parse_duration
+from crawlerd.source import (
+    Api,
+    Cursor,
+    ForAccount,
+    Full,
+    Gather,
+    Identity,
+    NotFound,
+    Output,
+    Permanent,
+    Record,
+    Response,
+    RunPlan,
+    Skip,
+    Source,
+    Sweep,
+    TaskArgs,
+    Throttled,
+)
+from crawlerd.sources.http import Delivery, Item, deliveries, item
+from crawlerd.sources.mailchimp.missing import Comparing, registers
+from crawlerd.sources.mailchimp.pages import PAGE, Objects, behind, is_last, page_of, seconds, tail_of, time_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from crawlerd.source import FirstOutput
+
+OVERLAP_SECONDS = 60.0  # read again before the last change that was read: changes may show late
+REMEMBERED = 10_000  # versions of a list that were delivered lately, so that the overlap does not deliver them again
+
+Phase = Literal["whole", "first", "before", "after"]
+
+
+class MailchimpImport(msgspec.Struct, frozen=True):
+    """lists: ids, or "*". sweep: how often a run reads everything, to find what was deleted. deliver: to whom members
+    go, beside the sink or instead of it."""
+
+    lists: tuple[str, ...] | str = "*"
+    sweep: str = "1d"
+    deliver: Delivery | None = None
+
+    def __post_init__(self) -> None:
+        if not self.wanted:
+            raise ValueError('lists must name lists by their ids, or be ["*"]')
+        parse_duration(self.sweep)
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Ids of lists, none twice; ("*",) for all."""
+        named = re.split(r"[\s,;]+", self.lists.strip()) if isinstance(self.lists, str) else self.lists
+        return ("*",) if "*" in named else tuple(dict.fromkeys(each for each in named if each))
+
+    def accounts(self) -> Iterator[str]:
+        if self.deliver:
+            yield self.deliver.account
+
+    def receiver(self) -> str:
+        return self.deliver.path if self.deliver else ""
+
+    def needs_sink(self) -> bool:
+        return self.deliver is None
+
+
+def _address(base_url: str, key: str) -> str:
+    """The key's last part names the data centre; a base URL without it is another server's."""
+    found = re.fullmatch(r".+-([a-z]{2,8}[0-9]{1,5})", key)
+    if "//DC." in base_url and not found:
+        raise ValueError('is missing, and the key does not end in a data centre, such as "-us21"')
+    base_url = base_url.replace("//DC.", f"//{found[1]}." if found else "")
+    return base_url if base_url.endswith("/3.0") else f"{base_url}/3.0"
+
+
+def _classify(response: Response) -> Exception | None:
+    """At high volume, refusals come from in front of the API, as 429 or 403 without JSON. What the API itself does not
+    find is not there."""
+    if response.status not in (403, 404, 410, 429):
+        return None
+    try:
+        said = msgspec.json.decode(response.body)
+    except (ValueError, RecursionError):
+        said = None
+    if response.status in (404, 410):
+        return NotFound(f"HTTP {response.status}: {said.get('detail')}"[:200]) if isinstance(said, dict) else None
+    if not isinstance(said, dict):
+        return Throttled(f"HTTP {response.status} without JSON: too many requests", scope="account")
+    if response.status == 429:
+        detail = str(said.get("detail", ""))[:200]
+        return Throttled(f"HTTP 429: {detail}", scope="account", concurrency="simultaneous" in detail)
+    return None
+
+
+mailchimp = Source(
+    "mailchimp",
+    base_url="https://DC.api.mailchimp.com/3.0",
+    address=_address,
+    streams=["lists", "members"],
+    concurrency=10,
+    auth=lambda key: {"Authorization": f"Basic {b64encode(f'crawlerd:{key}'.encode()).decode()}"},
+    classify=_classify,
+    import_options=MailchimpImport,
+)
+
+
+@dataclass(frozen=True)
+class Account(TaskArgs, kind="mailchimp.account"):
+    """Whose key it is."""
+
+
+@mailchimp.guards(Account())
+def account(api: Api, args: Account) -> Iterator[Output]:
+    try:
+        body = api.get("/", {"fields": "account_id"})
+    except Permanent:  # a key that may not see this may still read lists
+        return
+    if isinstance(body, dict) and isinstance(name := body.get("account_id"), str) and name:
+        yield Identity(name)
+
+
+class Synced(msgspec.Struct, frozen=True):
+    """How far a list's members have come: the value of a cursor.
+
+    since: the last change that was read of those before the run began. delivered: versions that were delivered, with
+    the times of their changes (Unix seconds), as far as the next run will read them again.
+    """
+
+    since: str = ""
+    delivered: tuple[tuple[float, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run does with the members of each list. started: when the run began, as the API writes times. records:
+    for the sink. whole: reads all and not only what has changed. again: delivers all, delivered before or not."""
+
+    started: str
+    records: bool
+    deliver: Delivery | None = None
+    whole: bool = False
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class Members(TaskArgs, kind="mailchimp.members"):
+    """One page of a list's members, by the time of their last change.
+
+    Offsets lose rows while a list changes, since what is edited moves to the end. So a page asks for what changed since
+    `since`, a time up to which all was read; its own last time is read again by the next page, because it may be
+    incomplete. Only where a page does not reach beyond one time, `skip` counts within it, and begins at the `tail` of
+    what was read: as long as one of those is found, none was lost between.
+
+    phase: with a delivery, a member that changes during the run is delivered twice, and the later version must arrive
+    later. So what changed `before` the run began is delivered as it comes, and what changed `after` that when all those
+    deliveries have ended, page by page. The `first` page knows whether there is more; without a delivery there is one
+    phase for the `whole`. newest: the last change read of those before the run. deliver_from, delivered: no version
+    that changed earlier, or that was delivered, is delivered again.
+    """
+
+    list: str
+    job: Job
+    phase: Phase = "whole"
+    since: str = ""
+    skip: int = 0
+    tail: tuple[str, ...] = ()
+    newest: str = ""
+    deliver_from: str = ""
+    delivered: tuple[tuple[float, str], ...] = ()
+
+
+def _first_page(key: str, job: Job, synced: Synced) -> Members:
+    overlap = time_text(seconds(synced.since) - OVERLAP_SECONDS) if synced.since else ""
+    return Members(
+        key,
+        job,
+        phase="first" if job.deliver else "whole",
+        since="" if job.whole else overlap,
+        newest="" if job.whole else synced.since,
+        deliver_from="" if job.again else overlap,
+        delivered=() if job.again else synced.delivered,
+    )
+
+
+@mailchimp.handles(Members, sequential=True)
+def members(api: Api, args: Members) -> Iterator[Output]:
+    path = f"/lists/{quote(args.list, safe='')}/members"
+    page, total = page_of(api, path, "members", "last_changed", args.skip, args.since)
+    times = [seconds(each.get("last_changed")) for each in page]
+    if any(later < earlier for earlier, later in pairwise(times)):
+        raise Permanent(f"{path} does not come in the order of last_changed, which was asked for")
+    unread = behind(args.tail, page)
+    if unread is None and args.skip:  # more was edited or deleted since the last page than the tail is long
+        yield replace(args, skip=max(0, args.skip - PAGE // 2))
+        return
+    done = bisect_right(times, seconds(args.since)) if args.since else 0  # whether `since` is inclusive or not
+    last, following = len(page), None
+    if not is_last(page, args.skip, total):
+        cut = bisect_left(times, times[-1])
+        if cut > done:
+            last, following = cut, replace(args, since=page[cut - 1]["last_changed"], skip=0, tail=())
+        else:
+            tail = tail_of(page)
+            following = replace(args, skip=args.skip + len(page) - len(tail), tail=tail)
+    unread = max(unread or 0, done)
+    yield from _take(args, page[unread:last], times[unread:last], following)
+
+
+def _take(args: Members, page: Objects, times: list[float], following: Members | None) -> Iterator[Output]:
+    """What becomes of the members that a page has brought, and what follows it."""
+    job = args.job
+    begun = bisect_left(times, seconds(job.started))  # from here on they have changed since the run began
+    late = begun < len(times)
+    newest = args.newest
+    if args.phase != "after":
+        newest = page[begun - 1]["last_changed"] if begun else newest or (job.started if late else "")
+    if args.phase == "after":
+        page, times = page[begun:], times[begun:]
+    elif args.phase != "whole" and late:
+        page, times, following = page[:begun], times[:begun], None
+    if job.records:
+        for each in page:
+            yield Record("members", f"{args.list}/{each['id']}", each)  # an address has the same id in each list
+    posts, delivered, odd = _deliveries(args, page, times)
+    if not job.records:  # else it is the record that cannot be imported, which the run tells
+        yield from odd
+    least = seconds(newest) - OVERLAP_SECONDS if newest else 0.0
+    synced = Synced(newest, tuple(each for each in delivered if each[0] >= least)[-REMEMBERED:])
+    if following is None and newest:
+        stream = "late" if args.phase == "after" else "members"
+        yield Cursor(f"{stream}:{args.list}", msgspec.json.encode(synced).decode())
+    if following is not None:
+        phase: Phase = "before" if args.phase == "first" else args.phase
+        following = replace(following, phase=phase, newest=newest, delivered=synced.delivered)
+    tasks: list[TaskArgs | ForAccount] = [*posts, *([following] if following else [])]
+    if args.phase == "first" and (following or late):
+        since = time_text(seconds(job.started) - 1)
+        then = replace(args, phase="after", since=since, skip=0, tail=(), newest=newest)
+        yield Gather(tasks, then=then)
+    elif args.phase == "after" and following and posts:
+        yield Gather(posts, then=following)
+    else:
+        yield from tasks
+
+
+def _deliveries(
+    args: Members, page: Objects, times: list[float]
+) -> tuple[list[ForAccount], list[tuple[float, str]], list[Skip]]:
+    """The deliveries of a page, the versions that were delivered with them or were before, and what no JSON holds."""
+    deliver, delivered = args.job.deliver, list(args.delivered)
+    if deliver is None:
+        return [], delivered, []
+    since = seconds(args.deliver_from) if args.deliver_from else 0.0
+    first = bisect_left(times, since)
+    known = {version for _, version in delivered}
+    items: list[Item] = []
+    odd: list[Skip] = []
+    for each, at in zip(page[first:], times[first:], strict=True):
+        key = f"{args.list}/{each['id']}"
+        try:
+            one = item(deliver, key, each["last_changed"], each)
+        except (ValueError, TypeError) as error:
+            odd.append(Skip("members", key, f"cannot be delivered: {error}"))
+            continue
+        if one.version not in known:
+            items.append(one)
+            delivered.append((at, one.version))
+    return list(deliveries(deliver, items, seconds(args.job.started))), delivered, odd
+
+
+@dataclass(frozen=True)
+class Lists(TaskArgs, kind="mailchimp.lists"):
+    """One page of the account's lists. records: they are for the sink. only: ids of those that are, () for all.
+    job: what to do with their members, None for nothing. synced: how far those have come, by list."""
+
+    records: bool
+    only: tuple[str, ...]
+    job: Job | None
+    synced: dict[str, Synced]
+    skip: int = 0
+    tail: tuple[str, ...] = ()
+
+
+@mailchimp.handles(Lists, sequential=True)
+def lists(api: Api, args: Lists) -> Iterator[Output]:
+    page, total = page_of(api, "/lists", "lists", "date_created", args.skip)
+    unread = behind(args.tail, page)
+    if unread is None and args.skip:
+        yield replace(args, skip=max(0, args.skip - PAGE // 2))
+        return
+    for each in page[unread or 0 :]:
+        key = each["id"]
+        if args.records and (not args.only or key in args.only):
+            yield Record("lists", key, each)
+        if args.job:
+            yield _first_page(key, args.job, args.synced.get(key, Synced()))
+    if not is_last(page, args.skip, total):
+        tail = tail_of(page)
+        yield replace(args, skip=args.skip + len(page) - len(tail), tail=tail)
+
+
+@dataclass(frozen=True)
+class Swept(TaskArgs, kind="mailchimp.sweep"):
+    """All was read: what the sink has beside it is gone. prefixes: of the streams' keys. started: Unix seconds."""
+
+    prefixes: tuple[tuple[str, str], ...]
+    started: float
+
+
+@mailchimp.handles(Swept, cost=0)
+def sweep(api: Api, args: Swept) -> Iterator[Output]:
+    for stream, prefix in args.prefixes:
+        yield Sweep(stream, prefix)
+    yield Cursor("sweep", str(args.started))
+
+
+registers(mailchimp, Swept)
+
+
+@mailchimp.starts
+def first_pages(plan: RunPlan) -> Iterable[FirstOutput]:
+    """All is read by the first run and every `sweep` after that, so that deletions show; else what has changed."""
+    options = plan.options or MailchimpImport()
+    only = () if options.wanted == ("*",) else options.wanted
+    due = plan.started_at - float(plan.cursors.get("sweep", "-inf")) >= parse_duration(options.sweep)
+    whole = plan.full or (due and plan.has_sink)
+    job = Job(time_text(plan.started_at), plan.has_sink, options.deliver, whole, again=plan.full)
+    of_lists, of_members = "lists" in plan.streams and plan.has_sink, "members" in plan.streams
+    synced = _synced(plan.cursors)
+    tasks: list[TaskArgs] = []
+    if of_lists or (of_members and not only):
+        tasks.append(Lists(of_lists, only, job if of_members and not only else None, synced if not only else {}))
+    if of_members:
+        tasks += [_first_page(key, job, synced.get(key, Synced())) for key in only]
+    if whole and plan.has_sink:
+        streams = [("lists", each) for each in only or ("",) if of_lists]
+        streams += [("members", f"{each}/" if each else "") for each in only or ("",) if of_members]
+        if "sweep" in plan.cursors:
+            yield Full(f"the last run that read all was more than {options.sweep} ago")
+        yield Gather(tasks, then=Comparing(tuple(streams), plan.started_at), if_dead="fail")
+    else:
+        yield from tasks
+
+
+def _synced(cursors: Mapping[str, str]) -> dict[str, Synced]:
+    """What earlier runs have published, by list."""
+    found = {}
+    for name, value in cursors.items():
+        stream, _, key = name.partition(":")
+        if stream == "members":
+            synced = msgspec.json.decode(value, type=Synced)
+            late = msgspec.json.decode(cursors.get(f"late:{key}", "{}"), type=Synced)
+            since = seconds(synced.since) - OVERLAP_SECONDS
+            delivered = [each for each in {*synced.delivered, *late.delivered} if each[0] >= since]
+            found[key] = Synced(synced.since, tuple(sorted(delivered)))
+    return found

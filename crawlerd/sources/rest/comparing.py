@@ -1,0 +1,217 @@
+"""What a run has not found of a stream: whether it is gone, or was only missed.
+
+A list that comes in several responses may move between them, so that a record that lives is on none. So nothing is
+taken for deleted on the word of one such reading: what is missing is asked for by itself, where the description says
+how, or the lists are read once more, and what neither reading has found is gone. A stream that came in one response
+needs no second.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from crawlerd.source import MISSING_KEYS, Api, Gather, Note, NotFound, Output, Record, Response, Sweep, TaskArgs
+from crawlerd.sources.rest.answers import NoPage, decoded, judged
+from crawlerd.sources.rest.description import ITEM_FIELD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from crawlerd.source import Source
+    from crawlerd.sources.rest.pages import Page, Pages
+
+GONE = (404, 410)
+
+
+@dataclass(frozen=True)
+class Tombstones(TaskArgs, kind="rest.tombstones"):
+    """All of these streams was read. started: Unix seconds of the run's start. Makes no request, like all that follow
+    but Item."""
+
+    streams: tuple[str, ...]
+    started: float = 0.0
+
+
+@dataclass(frozen=True)
+class Once(TaskArgs, kind="rest.once"):
+    """Whether something is missing of a stream, if it came in one response."""
+
+    stream: str
+
+
+@dataclass(frozen=True)
+class Several(TaskArgs, kind="rest.several"):
+    """Takes the place of a Gone: this reading does not prove what is gone. reason: why no reading does."""
+
+    stream: str
+    second: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Gone(TaskArgs, kind="rest.gone"):
+    """What is missing of a stream is gone, unless there was a Several before. second: after the second reading."""
+
+    stream: str
+    second: bool = False
+
+
+@dataclass(frozen=True)
+class Missed(TaskArgs, kind="rest.missed"):
+    """What the first reading has not found of these streams. after: a key, up to which it was looked for."""
+
+    streams: tuple[str, ...]
+    started: float
+    after: str = ""
+
+
+@dataclass(frozen=True)
+class ByItself(TaskArgs, kind="rest.by_itself"):
+    """Asks for each record that is missing."""
+
+    stream: str
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Item(TaskArgs, kind="rest.item"):
+    """Asks for one record."""
+
+    stream: str
+    key: str
+
+
+@dataclass(frozen=True)
+class ReadAgain(TaskArgs, kind="rest.read_again"):
+    """Reads a stream, and the lists above it, once more."""
+
+    stream: str
+    started: float
+
+
+@dataclass(frozen=True)
+class Second(TaskArgs, kind="rest.second"):
+    """What both readings have not found is gone."""
+
+    stream: str
+
+
+class Comparing:
+    """The kinds of tasks that compare the streams of a description. pages: by endpoint. top: the endpoint without
+    parent above each."""
+
+    def __init__(self, name: str, pages: Mapping[str, Pages], top: Mapping[str, str]) -> None:
+        self._pages, self._top = pages, top
+        made: dict[type[TaskArgs], Any] = {}
+        for each in (Once, Several, Gone, Missed, ByItself, Item, ReadAgain, Second):
+            kind = f"{name}.{each.kind.removeprefix('rest.')}"
+            made[each] = types.new_class(each.__name__, (each,), {"kind": kind})
+        self._once, self._several, self._gone = made[Once], made[Several], made[Gone]
+        self._missed, self._by_itself, self._item = made[Missed], made[ByItself], made[Item]
+        self._read_again, self._second = made[ReadAgain], made[Second]
+
+    def register(self, source: Source) -> None:
+        free: dict[str, Any] = {"bucket": "tombstones", "cost": 0}
+        source.handles(self._once, **free)(self.once)
+        # Of a Several and a Gone of one stream and reading, only what comes first is made.
+        source.handles(self._several, unique=_reading, **free)(self.several)
+        source.handles(self._gone, unique=_reading, **free)(self.gone)
+        source.handles(self._missed, **free)(self.missed)
+        source.handles(self._by_itself, **free)(self.by_itself)
+        source.handles(self._item, unique=True, bucket=lambda args: args.stream)(self.item)
+        source.handles(self._read_again, unique=True, **free)(self.read_again)
+        source.handles(self._second, **free)(self.second)
+
+    # said by the pages
+
+    def paged(self, args: Page) -> Iterator[Output]:
+        """A list has a second page: it and those below it come in several responses."""
+        if args.at is None and not args.second:
+            for stream in args.swept:
+                yield self._several(stream)
+
+    def spread(self, args: Page, below: Sequence[Pages]) -> Iterator[Output]:
+        """Several parents have lists below them, and a record may move from one to another."""
+        for each in (each for pages in below for each in pages.tree()):
+            if each.name in args.swept and not args.second and not each.belongs():
+                yield self._several(each.name)
+
+    def moved(self, args: Page, reason: str) -> Iterator[Output]:
+        """The second reading does not come to an end; the first one did."""
+        for stream in args.swept:
+            yield self._several(stream, second=True, reason=reason)
+
+    # what is done at the end
+
+    def tombstones(self, api: Api, args: Tombstones) -> Iterator[Output]:
+        checks = [self._once(stream) for stream in args.streams]
+        yield Gather(checks, then=self._missed(args.streams, args.started))
+
+    def once(self, api: Api, args: Once) -> Iterator[Output]:
+        yield Sweep(args.stream, otherwise=self._gone(args.stream))
+
+    def several(self, api: Api, args: Several) -> Iterator[Output]:
+        if args.reason:
+            yield Note(args.stream, f"not compared: {args.reason}")
+
+    def gone(self, api: Api, args: Gone) -> Iterator[Output]:
+        yield Sweep(args.stream)
+
+    def missed(self, api: Api, args: Missed) -> Iterator[Output]:
+        for stream in args.streams:
+            if self._pages[stream].spec.item is None:
+                yield Sweep(stream, otherwise=self._read_again(stream, args.started))
+            else:
+                yield Sweep(stream, otherwise=self._by_itself(stream), after=args.after)
+
+    def by_itself(self, api: Api, args: ByItself) -> Iterator[Output]:
+        for key in args.missing:
+            yield self._item(args.stream, key)
+        if len(args.missing) == MISSING_KEYS:
+            yield self._missed((args.stream,), 0.0, args.missing[-1])
+
+    def item(self, api: Api, args: Item) -> Iterator[Output]:
+        """Writes the record if it is there, in the form that the list gives it."""
+        pages = self._pages[args.stream]
+
+        def classify(response: Response) -> Exception | None:
+            if response.status in GONE:
+                return NotFound(f"HTTP {response.status}")
+            if 300 <= response.status < 400:
+                return NoPage(f"HTTP {response.status}", skipped=False)
+            return judged(pages.rules, response)
+
+        try:
+            response = api.request("GET", self.path(args, api.options.get("variables", {})), classify=classify)
+        except NotFound:
+            yield Record(args.stream, args.key, None)
+            return
+        except NoPage:  # it is elsewhere, or what the description says: no proof
+            return
+        record = decoded(response)
+        if not pages.spec.from_parent and pages.records.key(record) == args.key:
+            yield Record(args.stream, args.key, record)
+
+    def path(self, args: Item, variables: Mapping[str, str]) -> str:
+        spec = self._pages[args.stream].spec
+        values = {"key": args.key, **{f"variables.{name}": value for name, value in variables.items()}}
+        if len(spec.primary_key) > 1:
+            parts = [re.sub("%(25|2F)", lambda found: chr(int(found[1], 16)), each) for each in args.key.split("/")]
+            values |= {f"key.{path}": part for path, part in zip(spec.primary_key, parts, strict=False)}
+        return ITEM_FIELD.sub(lambda found: quote(values[found[1]], safe=""), spec.item or "")
+
+    def read_again(self, api: Api, args: ReadAgain) -> Iterator[Output]:
+        top = self._pages[self._top[args.stream]]
+        first = top.kinds.first((args.stream,), args.started, (args.stream,), second=True)
+        yield Gather([first], then=self._second(args.stream), if_dead="fail")
+
+    def second(self, api: Api, args: Second) -> Iterator[Output]:
+        yield Sweep(args.stream, otherwise=self._gone(args.stream, second=True))
+
+
+def _reading(args: Several | Gone) -> str:
+    return f"which reading says what is gone: {args.stream} {args.second}"

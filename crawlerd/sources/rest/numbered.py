@@ -1,0 +1,182 @@
+"""The next page of a list whose pages or records the client counts, while the list changes under it. Pure.
+
+A deletion before the place that was reached moves all that follows one place forward, and the next page would miss
+one. So pages overlap: the next one begins with the last records of the one before. As long as one of those is on it,
+none was lost between them; where none is, the list is gone back in, and at last begun again.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from crawlerd.source import Permanent
+from crawlerd.sources.rest.paginators import Answer, Offset, PageNumber
+from crawlerd.sources.rest.places import LEAST_TAIL, MOST_TAIL, Came, Place, tail_length, window
+
+MOST_MOVES = 12  # times that a list is gone back in before it is begun again
+
+
+class Next(NamedTuple):
+    """at: what the next page is asked with. place: what it has to know."""
+
+    at: str | int | float | None
+    place: Place
+
+
+class Again(NamedTuple):
+    """The list has moved so that a record may be missing. reason: by what one knows."""
+
+    reason: str
+
+
+Step = Next | Again | None
+
+
+def following(paginator: Offset | PageNumber, answer: Answer, place: Place, came: Came, *, ordered: bool) -> Step:
+    """What follows a page; None when it was the last one.
+
+    ordered: what changes moves within the list, so a record that comes twice is no wonder. Permanent when the API gives
+    the same page again.
+    """
+    digest = came.digest() if len(came) or not answer.count else ""
+    same = bool(answer.count) and digest == place.before and not place.exact
+    place = replace(place, most=max(place.most, answer.count), before=digest)
+    if isinstance(paginator, PageNumber):
+        pages = _Pages(paginator, answer, place, came)
+        if place.doubt and same:  # whatever size it is asked for
+            return pages.as_they_are(int(answer.at or 0) + 1)
+        if same:
+            raise _repeated(paginator, answer)
+        step = pages.following()
+    else:
+        step = _after_offset(paginator, answer, place, came, same=same)
+    first = came.after(place.tail)
+    if ordered or first is None or isinstance(step, Again) or (step is None and not place.known):
+        return step
+    known, repeated = came.noted(place.known, first)
+    if repeated and (place.tail or paginator.all(answer) is not None):  # else what came in front may have moved it
+        return Again("a record came twice: the list keeps no order")
+    return step and Next(step.at, replace(step.place, known=known))
+
+
+def _repeated(paginator: Offset | PageNumber, answer: Answer) -> Permanent:
+    return Permanent(
+        f"the page that starts at {answer.at} has the same records as the one before: the API does not know "
+        f'the parameter "{paginator.parameter}", or repeats its last page (say how many there are)'
+    )
+
+
+def _after_offset(paginator: Offset, answer: Answer, place: Place, came: Came, *, same: bool) -> Step:
+    count, start = answer.count, paginator.start(answer.at, paginator.size)
+    if same:
+        if not place.tail:
+            raise _repeated(paginator, answer)
+        end = start + len(place.tail)
+        if place.doubt or len(place.tail) == 1:  # it takes whole pages only, or none but the first
+            return Next(paginator.at(end), replace(place, tail=(), whole=True, doubt=False))
+        return Next(paginator.at(end - 1), replace(place, tail=place.tail[-1:], doubt=True))
+    if came.after(place.tail) is None:
+        return _back(place, start) or Next(paginator.at(max(0, start - _distance(place))), _gone_back(place))
+    end, total, more = start + count, paginator.all(answer), paginator.goes_on(answer)
+    if place.whole or not paginator.overlap:
+        if place.total is not None and total is not None and total != place.total:
+            return Again(f"it had {place.total:,} records, and then {total:,}")
+        place = replace(place, total=total)
+    if total is not None:
+        if end >= total:
+            return None
+        if not count:
+            return Again(f"the list ends after {end} records, and is said to have {total}")
+    elif more is not None:
+        if not more:
+            return None
+        if not count:
+            return Again("an empty page came before the last one")
+    elif not count or (paginator.short_page_ends and count < paginator.size):
+        return None
+    elif place.tail and came.after(place.tail) == count < place.most:
+        return None  # nothing but the tail
+    length = tail_length(count) if paginator.overlap and not place.whole else 0
+    exact = place.exact or bool(place.tail)
+    return Next(paginator.at(end - length), replace(place, tail=came.tail(length), back=0, exact=exact, doubt=False))
+
+
+class _Pages:
+    """What follows a numbered page. Numbers only fit pages of one size, so pages overlap by asking for others."""
+
+    def __init__(self, paginator: PageNumber, answer: Answer, place: Place, came: Came) -> None:
+        self._paginator, self._answer, self._place, self._came = paginator, answer, place, came
+        self._size = place.size or paginator.size
+        self._number = paginator.first if answer.at is None else int(answer.at)
+        self._start = paginator.start(answer.at, self._size)
+        self._whole = place.whole or not paginator.overlap or not paginator.size_parameter
+
+    def as_they_are(self, number: int) -> Next:
+        """The page of this number, as the API cuts them."""
+        return Next(number, replace(self._place, tail=(), whole=True, doubt=False, back=0))
+
+    def following(self) -> Step:
+        count, place = self._answer.count, self._place
+        if place.tail and self._came.after(place.tail) is None:
+            return self._without_tail()
+        pages, more = self._paginator.all(self._answer), self._paginator.goes_on(self._answer)
+        if self._whole:
+            if place.total is not None and pages is not None and pages != place.total:
+                return Again(f"it had {place.total:,} pages, and then {pages:,}")
+            self._place = place = replace(place, total=pages)
+        if pages is not None:
+            more = self._number - self._paginator.first + 1 < pages
+        if more is False or (more is None and self._paginator.short_page_ends and count < self._size):
+            return None
+        if not count:
+            return Again(f"page {self._number} is empty, and is said not to be the last one") if more else None
+        if self._whole or count > self._size or self._has_own_sizes():
+            return self.as_they_are(self._number + 1)
+        if count == self._size:
+            return self._overlapping(self._start + count)
+        # Fewer than asked for: the end, unless the API leaves records out of its pages, or has a size of its own.
+        return self.as_they_are(self._number + 1)
+
+    def _has_own_sizes(self) -> bool:
+        """The tail was not on the page that would have it, if the API took sizes, and stands where it stood."""
+        place, count = self._place, self._answer.count
+        return bool(place.back) and not place.exact and self._came.after(place.tail) == count == self._size
+
+    def _overlapping(self, read: int) -> Step:
+        most = self._paginator.size
+        found = window(read, most, max(LEAST_TAIL, most // 10))
+        if found is None:  # pages of so few records have a bound at the same place, whatever their size
+            return Next(read // most + self._paginator.first, replace(self._place, size=0, tail=(), back=0))
+        number, size = found
+        tail = self._came.tail(min(read % size, MOST_TAIL))
+        exact = self._place.exact or self._size != most
+        place = replace(self._place, size=0 if size == most else size, tail=tail, back=0, exact=exact)
+        return Next(number + self._paginator.first, place)
+
+    def _without_tail(self) -> Step:
+        place, most = self._place, self._paginator.size
+        if self._answer.count > self._size:  # it has a size of its own
+            return self.as_they_are(self._number + 1)
+        if not place.exact and not place.doubt and self._size != most:
+            return Next(self._number, replace(place, size=0, doubt=True))
+        target = max(0, self._start - _distance(place))
+        return _back(place, self._start) or Next(
+            target // most + self._paginator.first, replace(_gone_back(place), size=0, doubt=False)
+        )
+
+
+def _distance(place: Place) -> int:
+    return max(2 * place.back, place.most // 2, 1)
+
+
+def _gone_back(place: Place) -> Place:
+    return replace(place, back=_distance(place), moves=place.moves + 1)
+
+
+def _back(place: Place, start: int) -> Again | None:
+    """Why it is no use to go back."""
+    if start == 0 or place.moves >= MOST_MOVES:
+        return Again("the records that were read last are not found again")
+    return None

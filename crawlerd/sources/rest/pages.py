@@ -1,0 +1,270 @@
+"""One page of a list: its request, the records in its answer, and what follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from crawlerd.source import Api, Cursor, ForParent, Output, ParentRead, Permanent, Record, Response, Skip, TaskArgs
+from crawlerd.sources.rest import reading
+from crawlerd.sources.rest.answers import NoPage, decoded, judged, spent
+from crawlerd.sources.rest.asking import Asking
+from crawlerd.sources.rest.expressions import Scalar, Unfit, look, plain, text
+from crawlerd.sources.rest.incremental import PageMarks, mark_of
+from crawlerd.sources.rest.numbered import Again, Next, Step
+from crawlerd.sources.rest.paginators import Answer, Offset, PageNumber
+from crawlerd.sources.rest.places import START, Place
+from crawlerd.sources.rest.records import FAR_FUTURE, Records, taken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from crawlerd.sources.rest.comparing import Comparing
+    from crawlerd.sources.rest.description import Description
+
+MOST_AGAIN = 3  # times that a list is begun again in a run
+
+
+@dataclass(frozen=True)
+class Page(TaskArgs, kind="rest.page"):
+    """One page of a list.
+
+    wanted: the streams to be imported of it and below it.
+    started: Unix seconds of the run's start.
+    swept: the streams whose records are compared as a whole at the end.
+    since: of the streams that are incremental in this run, the mark from which on.
+    parent: the parent's fields that are used. of: its key, where it is noted that its list was read.
+    at: where the page starts, None for the first.
+    place: what it knows of the pages before it.
+    second: the list is read once more, since records were missing.
+    """
+
+    wanted: tuple[str, ...]
+    started: float
+    swept: tuple[str, ...] = ()
+    since: dict[str, str] = field(default_factory=dict)
+    parent: dict[str, Scalar | None] = field(default_factory=dict)
+    of: str = ""
+    at: str | int | float | None = None
+    place: Place | None = None
+    second: bool = False
+
+
+@dataclass(frozen=True)
+class Unread(TaskArgs, kind="rest.unread"):
+    """A dead letter to be: something of a list could not be read, so that nothing of it may be taken for deleted."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """An endpoint's kinds of tasks. A parent that is found twice asks for the first page twice, which is nothing to
+    tell; any other page that is asked for twice is a cursor that leads round in a circle."""
+
+    first: type[Page]
+    next: type[Page]
+    unread: type[Unread]
+
+
+class Pages:
+    """Performs an endpoint's pages. below: those of the endpoints whose parent it is."""
+
+    def __init__(self, description: Description, name: str, kinds: Kinds, comparing: Comparing) -> None:
+        self.name = name
+        self.below: list[Pages] = []
+        self.kinds = kinds
+        self.spec = description.endpoints[name]
+        self.records = Records(self.spec)
+        self.rules = [*self.spec.errors, *description.errors]
+        self._asking = Asking(description, name)
+        self._comparing = comparing
+        self._paginator = self.spec.paginator or description.paginator
+        expressions = [each.removeprefix("parent.") for each in self.spec.asked_fields() if each.startswith("parent.")]
+        self._asked = sorted(set(expressions))  # of the parent's record, and needed
+        self._given = sorted(set(self.spec.from_parent.values()))
+
+    def streams(self) -> Iterator[str]:
+        """Its own, and those below it."""
+        return (each.name for each in self.tree())
+
+    def tree(self) -> Iterator[Pages]:
+        """Itself, and those below it."""
+        yield self
+        for each in self.below:
+            yield from each.tree()
+
+    def belongs(self) -> bool:
+        """Whether a record's key says which parent it belongs to: it cannot move to another."""
+        return not set(self.spec.primary_key).isdisjoint(self.spec.from_parent)
+
+    def cursor(self, wanted: tuple[str, ...]) -> str:
+        """The name of its cursor. Where streams below it come and go, each choice of them has one of its own: a stream
+        that is new to an import must be read from the beginning."""
+        here = [each for each in self.streams() if each in wanted]
+        return self.name if here == [self.name] else f"{self.name}:{','.join(here)}"
+
+    def page(self, api: Api, args: Page) -> Iterator[Output]:
+        place = args.place or START
+        try:
+            request = self._asking.request(args, place, api.options.get("variables", {}))
+        except Unfit as error:
+            raise Permanent(f"cannot be asked for: {error}") from None
+        lost = False
+
+        def classify(response: Response) -> Exception | None:
+            nonlocal lost
+            error = judged(self.rules, response)
+            lost = self._has_token(args) and spent(response, error)
+            return error
+
+        try:
+            response = api.request(
+                "GET", request.path, params=request.parameters, headers=request.headers, classify=classify
+            )
+        except Permanent as error:
+            if lost and place.again < MOST_AGAIN:
+                yield from self._again(args, place, str(error))
+            elif isinstance(error, NoPage):
+                yield from self._without_page(args, error)
+            else:
+                raise
+            return
+        body = None if response.status == 204 else decoded(response)
+        found, came = ([], []) if response.status == 204 else taken(self.spec.records, body)
+        records = [self.records.with_parent(item, args.parent) for item in found]
+        noted = PageMarks(self.spec.incremental, latest=FAR_FUTURE)
+        marks = [noted.of(each) if isinstance(each, dict) else None for each in records]
+        page = reading.Page(
+            Answer(args.at, len(came), body, response),
+            self.records.came(came, args.parent),
+            marks,
+            request.parameters,
+        )
+        since = args.since.get(self.name)
+        step, chosen = reading.read(
+            self._paginator, self.spec.incremental, page, place, since, self._asking.without_key
+        )
+        yield from noted.told(self.name, kept=self.name in args.since)
+        yield from self._taken(args, place, [(number, records[number], marks[number]) for number in chosen])
+        yield from self._following(args, place, step)
+
+    def _has_token(self, args: Page) -> bool:
+        return args.at is not None and not isinstance(self._paginator, Offset | PageNumber)
+
+    def _without_page(self, args: Page, none: NoPage) -> Iterator[Output]:
+        """A response that stands for a page without records."""
+        if none.skipped and args.swept:
+            raise Permanent(f"{none}; without this page, what is on it would be taken for deleted") from None
+        if none.skipped:
+            yield Skip(self.name, self._asking.shown(args), str(none))
+        yield from self._parent_read(args, whole=False)
+
+    def _taken(self, args: Page, place: Place, records: list[tuple[int, Any, str | None]]) -> Iterator[Output]:
+        """The records that a page has brought, and the first pages of the lists below them."""
+        below = [(each, start) for each in self.below if (start := each.start(args))]
+        oldest = self._oldest(args, place)
+        shown = self._asking.shown(args)
+        keys: dict[str, Any] = {}
+        newest = ""
+        missed = parents = 0
+        for number, record, mark in records:
+            key = self.records.key(record)
+            if isinstance(key, Unfit) or not isinstance(record, dict):
+                yield Skip(self.name, f"{shown} #{number}", str(key))
+                missed += bool(args.swept)
+                continue
+            if key in keys:
+                if keys[key] != record:
+                    yield Skip(self.name, key, f"the primary key {self.records.key_name()} repeats within a page")
+                continue
+            keys[key] = record
+            if mark and mark < oldest:
+                continue
+            newest = max(newest, mark or "")
+            parents += 1
+            if self.name in args.wanted:
+                yield Record(self.name, key, record)
+            for each, start in below:
+                output = each.first(record, key, start)
+                missed += bool(start.swept and isinstance(output, Skip))
+                yield output
+        if missed:
+            yield self.kinds.unread(f"{missed} of the records of {shown} could not be used: see what is skipped")
+        if newest and not args.second:
+            # What changes after the run's start is asked for again, and a record from the future hides nothing.
+            latest = mark_of(datetime.fromtimestamp(args.started, UTC))
+            capped = newest if self._is_number() else min(newest, latest)
+            yield Cursor(self.cursor(args.wanted), capped, greatest=True)
+        if parents > 1:
+            yield from self._comparing.spread(args, [each for each, _ in below])
+
+    def _is_number(self) -> bool:
+        rule = self.spec.incremental
+        return rule is not None and rule.format == "number"
+
+    def _oldest(self, args: Page, place: Place) -> str:
+        """The mark of the first record that counts, in a list with the latest change first."""
+        rule = self.spec.incremental
+        if rule is None or rule.order != "descending":
+            return ""
+        return place.top if place.closing else args.since.get(self.name, "")
+
+    def _following(self, args: Page, place: Place, step: Step) -> Iterator[Output]:
+        match step:
+            case None:
+                yield from self._parent_read(args)
+            case Next(at, following):
+                yield from self._comparing.paged(args)
+                yield self.kinds.next(**{**vars(args), "at": at, "place": following})
+            case Again(reason):
+                yield from self._again(args, place, f"the list moved while it was read: {reason}")
+
+    def _again(self, args: Page, place: Place, reason: str) -> Iterator[Output]:
+        """The list from its beginning."""
+        if place.again >= MOST_AGAIN:
+            said = f"{reason}; so it was each of {MOST_AGAIN + 1} times that it was read"
+            if not args.second:
+                raise Permanent(said)
+            yield from self._comparing.moved(args, said)
+            return
+        yield from self._comparing.paged(args)
+        following = Place(again=place.again + 1, reached=place.reached)
+        yield self.kinds.next(**{**vars(args), "at": None, "place": following})
+
+    def _parent_read(self, args: Page, *, whole: bool = True) -> Iterator[Output]:
+        if args.of and not args.second:
+            yield ParentRead(self.cursor(args.wanted), args.of, whole)
+
+    # below a record
+
+    def start(self, above: Page) -> Page | None:
+        """Its first page below a record of a page above, as yet without the record's fields; None when it is not
+        wanted."""
+        names = set(self.streams())
+        wanted = tuple(each for each in above.wanted if each in names)
+        if not wanted:
+            return None
+        swept = tuple(each for each in above.swept if each in names)
+        since = {name: known for name, known in above.since.items() if name in names}
+        return self.kinds.first(wanted, above.started, swept, since, second=above.second)
+
+    def first(self, record: Mapping[str, Any], key: str, start: Page) -> Output:
+        """`start` with the fields of a parent's record, or why there is none. A parent whose list was never read to its
+        end has it read from the beginning."""
+        values: dict[str, Any] = {}
+        try:
+            for path in self._asked:
+                text(values.setdefault(path, look(path, record)), path)
+            for path in self._given:
+                plain(values.setdefault(path, look(path, record)), path)
+        except (Unfit, Permanent) as error:
+            return Skip(self.name, key, f"cannot be asked for below this record of its parent: {error}")
+        if self.spec.incremental is None:
+            return replace(start, parent=values)
+        page = replace(start, parent=values, of=key)
+        if self.name not in start.since:
+            return page
+        since = {name: mark for name, mark in start.since.items() if name != self.name}
+        return ForParent(self.cursor(start.wanted), key, since=page, full=replace(page, since=since))

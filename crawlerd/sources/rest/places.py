@@ -1,0 +1,187 @@
+"""Where a list is being read: how its next page is joined to what was read, though it changes meanwhile. Pure."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from functools import cached_property
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+KEY_BYTES, VERSION_BYTES = 6, 3
+KEY_LENGTH = 8  # characters of KEY_BYTES in base64
+LEAST_TAIL = 3  # records of a tail that are told by their keys alone; by so few, an edit in a list cannot be missed
+MOST_TAIL = 100  # records that a page has in common with the one before
+MOST_KNOWN = 1024  # records of a list that are remembered: all of a small one, an even choice of a large one
+SIZES_TRIED = 256
+
+
+class Place(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a page of a list has to know of those before it.
+
+    again: how often the list was begun again.
+    size: records asked for, where that is not what the description says.
+    tail: the last records that were read; one of them must be on this page, or the list has moved.
+    known: records that were read, see `Known`.
+    before: digest of the page before; one that comes twice shows a parameter that the API does not know.
+    most: the most records that a page had.
+    whole: pages are taken as the API cuts them, because it does not cut them otherwise.
+    exact: a page has overlapped with the one before, so the API cuts pages as it is asked to.
+    doubt: it seems that it does not; this page shows.
+    back, moves: how far, and how often, the list was gone back in to find the tail.
+    total: what the first page said of the list's length, where pages do not overlap.
+    reached: the mark up to which a list in ascending order was read.
+    then: the mark from which to go on. Of a list with the latest change first, the latest on its first page.
+    front, behind: digest of what is not older than that one; what is older has begun.
+    closing: how often the front of such a list was read again, for what has come there meanwhile.
+    top, last: what `then` and `front` were the time before; now all that is not older than `top` is read.
+    """
+
+    again: int = 0
+    size: int = 0
+    tail: tuple[str, ...] = ()
+    known: str = ""
+    before: str = ""
+    most: int = 0
+    whole: bool = False
+    exact: bool = False
+    doubt: bool = False
+    back: int = 0
+    moves: int = 0
+    total: int | None = None
+    reached: str = ""
+    then: str = ""
+    top: str = ""
+    front: str = ""
+    behind: bool = False
+    closing: int = 0
+    last: str = ""
+
+
+START = Place()
+
+
+class Came:
+    """The records that a page brought, before any filter, as short digests.
+
+    items: what they hold. identity: of one of them, its key, or what else tells it apart.
+    """
+
+    def __init__(self, items: Sequence[Any], identity: Callable[[Any], str]) -> None:
+        self._items, self._identity = items, identity
+
+    @cached_property
+    def _keys(self) -> list[bytes]:
+        """Not needed where an API says itself what the next page is."""
+        texts = (self._identity(each).encode(errors="surrogatepass") for each in self._items)
+        return [blake2b(text, digest_size=KEY_BYTES).digest() for text in texts]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def digest(self) -> str:
+        """Of the keys, in their order."""
+        return blake2b(b"".join(self._keys), digest_size=KEY_BYTES).hexdigest()
+
+    def entry(self, number: int) -> str:
+        """The key and what the record holds: what is edited may stand elsewhere."""
+        return b64encode(self._keys[number] + self._version(number)).decode()
+
+    def chained(self, digest: str, numbers: Iterable[int]) -> str:
+        """A digest of what came before and of these."""
+        for number in numbers:
+            digest = blake2b(f"{digest}{self.entry(number)}".encode(), digest_size=KEY_BYTES).hexdigest()
+        return digest
+
+    def tail(self, length: int) -> tuple[str, ...]:
+        return tuple(self.entry(number) for number in range(max(0, len(self) - length), len(self)))
+
+    def after(self, tail: Sequence[str]) -> int | None:
+        """Where the page goes on after the tail; None when the tail is not on it.
+
+        A record of the tail is found again when nothing in it has changed. Where each answer differs in something (a
+        counter, a time), it is enough that all of the tail are there, next to each other and in their order.
+        """
+        if not tail:
+            return 0
+        whole = set(tail)
+        wanted = [each[:KEY_LENGTH] for each in tail]
+        keys = [b64encode(each).decode() for each in self._keys]
+        found = [number for number, key in enumerate(keys) if key in wanted]
+        if exact := [number for number in found if self.entry(number) in whole]:
+            return exact[-1] + 1
+        if len(tail) >= LEAST_TAIL:
+            starts = (number for number in found if keys[number : number + len(wanted)] == wanted)
+            return next((number + len(wanted) for number in starts), None)
+        return None
+
+    def old(self, tail: Sequence[str]) -> set[int]:
+        """Those of the tail, unchanged: they were read."""
+        if not tail:
+            return set()
+        whole, wanted = set(tail), {b64decode(each[:KEY_LENGTH]) for each in tail}
+        return {n for n, key in enumerate(self._keys) if key in wanted and self.entry(n) in whole}
+
+    def noted(self, known: str, first: int) -> tuple[str, bool]:
+        """`known` with what is new from `first` on, and whether one of those was known before, as it is now: then the
+        order of the list changes by itself, and another record has taken a place that was read."""
+        records = Known(known)
+        repeated = [records.add(self._keys[n], self._version, n) for n in range(first, len(self))]
+        return records.text(), any(repeated)
+
+    def _version(self, number: int) -> bytes:
+        item = self._items[number]
+        try:
+            text = msgspec.json.encode(item)
+        except (ValueError, TypeError, OverflowError, RecursionError):  # what no JSON can hold
+            text = repr(item).encode(errors="backslashreplace")
+        return blake2b(text, digest_size=VERSION_BYTES).digest()
+
+
+class Known:
+    """Records of a list: of a large one those whose keys begin with so many zero bits, so that there is a bound."""
+
+    def __init__(self, text: str) -> None:
+        bits, _, entries = text.partition(":")
+        self._bits = int(bits or 0)
+        size = KEY_BYTES + VERSION_BYTES
+        raw = b64decode(entries)
+        self._entries = {raw[n : n + KEY_BYTES]: raw[n + KEY_BYTES : n + size] for n in range(0, len(raw), size)}
+
+    def text(self) -> str:
+        return f"{self._bits}:{b64encode(b''.join(key + version for key, version in self._entries.items())).decode()}"
+
+    def add(self, key: bytes, version: Callable[[int], bytes], number: int) -> bool:
+        """Whether it was there with this version."""
+        if not self._is_chosen(key):
+            return False
+        now, before = version(number), self._entries.get(key)
+        self._entries[key] = now
+        while len(self._entries) > MOST_KNOWN:
+            self._bits += 1
+            self._entries = {key: each for key, each in self._entries.items() if self._is_chosen(key)}
+        return before == now
+
+    def _is_chosen(self, key: bytes) -> bool:
+        return int.from_bytes(key, "big") >> (8 * KEY_BYTES - self._bits) == 0 if self._bits else True
+
+
+def tail_length(count: int) -> int:
+    """How many records the next page has in common with one of so many; never all, or nothing would go on."""
+    return max(0, min(count - 1, MOST_TAIL, max(count // 10, min(count // 2, 10))))
+
+
+def window(read: int, most: int, tail: int) -> tuple[int, int] | None:
+    """The page, numbered from 0, and its size, of at most `most` records: one that begins before the first `read`
+    records of the list end, by `tail` of them if possible, and goes on as far as can be. None when there is none."""
+    best, found = (0, 0), None
+    for size in range(most, max(0, most - SIZES_TRIED, most // 2 - 1), -1):
+        common = read % size
+        merit = min(common, tail), size - common
+        if common and merit > best:
+            best, found = merit, (read // size, size)
+    return found

@@ -1,0 +1,173 @@
+"""What comes after a page of a list, and which of its records are taken from it. Pure.
+
+A list in ascending order of the time of change is read by that time: what was changed moves to its end, so each page
+asks for what has changed since the last time of which all was read. Only where a page has one time alone, the next page
+is asked for. A list with the latest change first is read to its end, and then its front again, up to the time that
+stood there first: what has changed meanwhile has come there.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec.structs import replace
+
+from crawlerd.source import Permanent, Transient
+from crawlerd.sources.rest import numbered
+from crawlerd.sources.rest.incremental import known_up_to, parameter
+from crawlerd.sources.rest.numbered import Again, Next, Step
+from crawlerd.sources.rest.paginators import CursorInBody, CursorInHeader, Offset, PageNumber
+from crawlerd.sources.rest.places import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from crawlerd.sources.rest.description import Incremental
+    from crawlerd.sources.rest.paginators import Answer, Paginator
+    from crawlerd.sources.rest.places import Came
+
+ATTEMPTS = 3  # at a page whose records are not in order: one may have been changed while the answer was made
+MOST_CLOSINGS = 3  # times that the front of a list is read again
+_SIZE = re.compile("limit|size|per_?page|count|top|max|rows|take", re.IGNORECASE)
+
+
+class Read(NamedTuple):
+    """step: what comes after the page, None when it was the list's last one. taken: numbers of the records of it that
+    count; the others were read, or will be."""
+
+    step: Step
+    taken: Sequence[int]
+
+
+class Page(NamedTuple):
+    """came: before any filter. marks: of the records after it. parameters: what it was asked with."""
+
+    answer: Answer
+    came: Came
+    marks: Sequence[str | None]
+    parameters: Mapping[str, Any]
+
+
+def read(
+    paginator: Paginator,
+    rule: Incremental | None,
+    page: Page,
+    place: Place,
+    since: str | None,
+    without_key: Callable[[Any], Any],
+) -> Read:
+    """since: the mark from which on changes are wanted; None for all."""
+    if isinstance(paginator, Offset | PageNumber):
+        ordered = rule is not None and rule.order is not None
+        step = numbered.following(paginator, page.answer, place, page.came, ordered=ordered)
+    else:
+        step = _after_cursor(paginator, page, place, without_key)
+    everything: Sequence[int] = range(len(page.marks))
+    if len(page.came) == len(page.marks) and (old := page.came.old(place.tail)):
+        everything = [number for number in everything if number not in old]
+    if rule is None or rule.order is None:
+        return Read(step, everything)
+    if rule.order == "ascending":
+        return _ascending(paginator, rule, page, place, step)
+    return Read(_descending(rule, page, place, step, since, everything), everything)
+
+
+def _after_cursor(paginator: Any, page: Page, place: Place, without_key: Callable[[Any], Any]) -> Step:
+    """What follows a page that says itself what does."""
+    answer = page.answer
+    at = without_key(paginator.after(answer))
+    if at is None:
+        return None
+    most = max(place.most, answer.count)
+    if at != answer.at:
+        return Next(at, replace(place, most=most))
+    if not answer.count:
+        return None
+    if not isinstance(paginator, CursorInBody | CursorInHeader):
+        raise Permanent(f"the page leads to itself: {str(at)[:100]}")
+    # A cursor that is made of the last record, and takes what is not before it, gives that record again at the end.
+    sizes = [int(value) for name, value in page.parameters.items() if _SIZE.search(name) and str(value).isdecimal()]
+    if answer.count == 1 or answer.count < max(most, *sizes, 0):
+        return None
+    raise Permanent(
+        f"the cursor {str(at)[:100]} leads to itself, and the page is full: there may be more records of this cursor "
+        "than a page holds; ask for larger pages, and say their size in the parameters"
+    )
+
+
+def _ascending(paginator: Paginator, rule: Incremental, page: Page, place: Place, step: Step) -> Read:
+    marks = _filled(page.marks)
+    if any(later < earlier for earlier, later in pairwise(marks)):
+        said = f'the list does not come in ascending order of "{rule.field}", as its description says'
+        raise Transient(said, attempts=ATTEMPTS)
+    taken = [number for number, mark in enumerate(page.marks) if not mark or mark > place.reached]
+    if place.then and page.answer.count:  # the page before was not the last one, though it was short
+        return Read(Next(None, Place(again=place.again, reached=place.then, whole=True)), taken)
+    if not isinstance(step, Next) or step.place.moves > place.moves or step.place.doubt:
+        return Read(step, taken)  # not all before this page was read
+    cut = _last_time(rule, marks)
+    if not cut or (place.reached and parameter(rule, marks[cut - 1]) == parameter(rule, place.reached)):
+        return Read(step, taken)
+    if isinstance(paginator, PageNumber) and step.place.whole and not place.whole and page.answer.at is None:
+        return Read(Next(step.at, replace(step.place, then=marks[cut - 1])), taken)  # perhaps it is the last one
+    following = Place(again=place.again, reached=marks[cut - 1], whole=place.whole)
+    return Read(Next(None, following), taken)
+
+
+def _filled(marks: Sequence[str | None]) -> list[str]:
+    """A record that does not say when it changed stands behind one that does."""
+    filled = []
+    last = ""
+    for mark in marks:
+        last = mark or last
+        filled.append(last)
+    return filled
+
+
+def _last_time(rule: Incremental, marks: Sequence[str]) -> int:
+    """Where the last of the times begins that the API can be asked for; 0 when there is no other before it."""
+    if not marks or not marks[-1]:
+        return 0
+    last = parameter(rule, marks[-1])
+    first = len(marks)
+    while first and marks[first - 1] and parameter(rule, marks[first - 1]) == last:
+        first -= 1
+    return first if first and marks[first - 1] else 0
+
+
+def _has_nothing_newer(rule: Incremental, marks: Sequence[str], since: str) -> bool:
+    """One record that is older does not end a list: some are pinned to its front. One page without a newer one does, if
+    it reaches as far back as is to be read again."""
+    return max(marks) < since or (marks[-1] < since and max(marks) <= known_up_to(rule, since))
+
+
+def _descending(
+    rule: Incremental, page: Page, place: Place, step: Step, since: str | None, taken: Sequence[int]
+) -> Step:
+    if isinstance(step, Again):
+        return step
+    marks = [mark for mark in page.marks if mark]
+    first = page.answer.at is None
+    top = max([*marks, place.top]) if first else place.then
+    front = place.front
+    if not place.behind:
+        front = page.came.chained(front, [number for number in taken if (page.marks[number] or "") >= top > ""])
+    now = {"then": top, "front": front, "behind": place.behind or bool(marks and marks[-1] < top)}
+    if not place.closing:
+        if step is not None and not (since and marks and _has_nothing_newer(rule, marks, since)):
+            return Next(step.at, replace(step.place, **now))
+        return None if first or not top else Next(None, _closing(place, top, front))
+    if step is not None and not (marks and marks[-1] < place.top):
+        return Next(step.at, replace(step.place, **now))
+    if first or front == place.last:
+        return None
+    if place.closing == MOST_CLOSINGS:
+        return Again("so much comes to its front that it is never read to the end")
+    return Next(None, _closing(place, top, front))
+
+
+def _closing(place: Place, top: str, front: str) -> Place:
+    """The front is read again until it comes in one response, or is what it was before."""
+    return Place(again=place.again, whole=place.whole, top=top, last=front, closing=place.closing + 1)

@@ -1,0 +1,122 @@
+"""The records in a response: where its list is, their keys, and when they changed."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import jmespath
+import msgspec
+from jmespath.exceptions import JMESPathError
+from jmespath.visitor import TreeInterpreter
+
+from crawlerd.source import Permanent
+from crawlerd.sources.rest.expressions import Unfit, kind_of, look, text
+from crawlerd.sources.rest.places import Came
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from crawlerd.sources.rest.description import Endpoint
+
+FAR_FUTURE = 253402300799.0  # Unix seconds of the last time that a datetime holds
+
+
+def taken(expression: str, body: Any) -> tuple[list[Any], Sequence[Any]]:
+    """The list of records in a body, and what it was before a filter in the expression chose from it. Permanent when
+    there is no list."""
+    found = look(expression, body)
+    if not isinstance(found, list):
+        keys = f" with {', '.join(map(str, list(body)[:20]))}" if isinstance(body, dict) else ""
+        there = f"not a list, in the response: {kind_of(body)}{keys}"
+        raise Permanent(f'records = "{expression}" finds {kind_of(found)}, {there}'[:300])
+    whole = _before_filter(expression)
+    if whole is None:
+        return found, found
+    try:
+        came = TreeInterpreter().visit(whole, body)
+    except JMESPathError:
+        came = None
+    return found, came if isinstance(came, list) else found
+
+
+@lru_cache(maxsize=256)
+def _before_filter(expression: str) -> Any:
+    """The expression without what chooses and shapes; None when it does not choose."""
+    if "?" not in expression:
+        return None
+    tree = jmespath.compile(expression).parsed
+    whole = _whole(tree)
+    return None if whole == tree else whole
+
+
+def _whole(node: Any) -> Any:
+    children = node["children"]
+    match node["type"]:
+        case "filter_projection" | "projection":
+            return _whole(children[0])
+        case "pipe" if _chooses(children[0]):
+            return _whole(children[0])
+        case "pipe":
+            return {**node, "children": [children[0], _whole(children[1])]}
+        case "subexpression" | "index_expression" | "flatten" | "or_expression" if children:
+            return {**node, "children": [_whole(children[0]), *children[1:]]}
+        case "value_projection":
+            return {**node, "children": [children[0], _whole(children[1])]}
+        case "function_expression":
+            chosen = next((each for each in children if each["type"] != "expref" and _chooses(each)), None)
+            return node if chosen is None else _whole(chosen)
+    return node
+
+
+def _chooses(node: Any) -> bool:
+    return node["type"] == "filter_projection" or any(map(_chooses, node["children"]))
+
+
+class Records:
+    """What an endpoint says of its records."""
+
+    def __init__(self, spec: Endpoint) -> None:
+        self._spec = spec
+
+    def with_parent(self, item: Any, parent: Mapping[str, Any]) -> Any:
+        """With the fields of its parent that it gets."""
+        if not isinstance(item, dict) or not self._spec.from_parent:
+            return item
+        return {**item, **{name: parent.get(path) for name, path in self._spec.from_parent.items()}}
+
+    def key(self, record: Any) -> str | Unfit:
+        """The record's key, of one or several fields; Unfit when it has none."""
+        if not isinstance(record, dict):
+            return Unfit(f"is no object but {kind_of(record)}")
+        parts = []
+        try:
+            for path in self._spec.primary_key:
+                value = look(path, record)
+                if isinstance(value, bool | float):
+                    raise Unfit(f'"{path}" is {value}')
+                parts.append(text(value, path))
+        except Unfit as error:
+            return Unfit(f"has no primary key: {error}")
+        except Permanent as error:
+            return Unfit(str(error))
+        if len(parts) == 1:
+            return parts[0]
+        return "/".join(re.sub("[%/]", lambda found: f"%{ord(found[0]):02X}", part) for part in parts)
+
+    def key_name(self) -> str:
+        return ", ".join(f'"{each}"' for each in self._spec.primary_key)
+
+    def came(self, items: Sequence[Any], parent: Mapping[str, Any]) -> Came:
+        """What a page brought, before any filter."""
+        return Came(items, lambda item: self._identity(item, parent))
+
+    def _identity(self, item: Any, parent: Mapping[str, Any]) -> str:
+        key = self.key(self.with_parent(item, parent))
+        if isinstance(key, str):
+            return key
+        try:
+            return msgspec.json.encode(item).decode()
+        except (ValueError, TypeError, OverflowError, RecursionError):
+            return repr(item)
