@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=10)
     parser.add_argument("--rate", type=int, default=25, help="a second and account, enforced by the server")
     parser.add_argument("--latency", type=float, default=0.05)
-    parser.add_argument("--customers", type=int, default=1000, help="of each account: so many requests and a few more")
+    parser.add_argument("--customers", type=int, default=1000, help="of each account: one request each, and a few more")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--each", action="store_true", help="a line for each account")
     args = parsed(parser, accounts=2, customers=20)

@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("--warm-up", type=int, default=60, help="seconds that are left out")
     parser.add_argument("--seed", type=int, default=100)
     parser.add_argument("--only", default="abcdef", help="scenarios, by the first letters of their titles")
-    parser.add_argument("--repeat", type=int, default=1, help="each so many times at once, with other seeds")
+    parser.add_argument("--repeat", type=int, default=1, help="of each scenario at once, each with another seed")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     args = parsed(parser, seconds=2, only="ad", warm_up=1)
     if args.serve:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 class Noise(Scenario):
     """shares, limits: (from when on, share of all requests that is throttled at random; starts a second that are
-    permitted beside that). told: starts a second that the law never exceeds."""
+    permitted in addition). told: starts a second that the law never exceeds."""
 
     seconds, nominal, warm_up = 900, 1, 180
     shares: ClassVar[tuple[tuple[float, float], ...]] = ((0, 0.0),)

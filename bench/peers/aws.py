@@ -1,7 +1,7 @@
 """An organization's tree and contacts: crawlerd and the script that users write, under AWS' documented limits.
 
-Each program crawls an organization in turn, against fresh token buckets, as the server counts. The server is moto's
-behind the tests' throttling proxy; the script is a thread pool over boto3 with adaptive retries.
+Each program crawls an organization in turn, against fresh token buckets, as the server counts. The server is moto's,
+with the tests' throttling proxy before it; the script is a thread pool over boto3 with adaptive retries.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Durable no-op tasks a second: crawlerd's whole engine beside Huey's SqliteHuey consumer, at three costs of fsync."""
+"""Durable no-op tasks a second: crawlerd's whole engine and Huey's SqliteHuey consumer, at three costs of fsync."""
 
 from __future__ import annotations
 

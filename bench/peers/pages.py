@@ -1,4 +1,4 @@
-"""Pages of 100 records a second into the SQLite sink: `crawlerd import` beside the same handlers on a thread pool."""
+"""Pages of 100 records a second into the SQLite sink: `crawlerd import`, and the same handlers on a thread pool."""
 
 from __future__ import annotations
 

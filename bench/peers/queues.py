@@ -1,4 +1,4 @@
-"""Enqueue, lease and acknowledge, in one thread: the frontier itself beside persist-queue, Huey and litequeue."""
+"""Enqueue, lease and acknowledge, in one thread: the frontier itself, persist-queue, Huey and litequeue."""
 
 from __future__ import annotations
 
