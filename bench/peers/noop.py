@@ -138,7 +138,7 @@ def main() -> None:
     parser.add_argument("--under", type=str.split, default=[], help="a profiler to run crawlerd under")
     parser.set_defaults(huey_workers=HUEY_WORKERS)
     parser.add_argument("--part", action="store_true", help=argparse.SUPPRESS)
-    args = parsed(parser, tasks=2_000, accounts=2, rounds=1, seconds=0.1, cost=["free"], huey_workers=[("thread", 1)])
+    args = parsed(parser, tasks=2_000, accounts=2, rounds=1, seconds=0.3, cost=["free"], huey_workers=[("thread", 1)])
     if args.part:
         crawlerd_part(args.tasks)
         return

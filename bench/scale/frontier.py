@@ -166,7 +166,7 @@ def main() -> None:
     parser.add_argument("--warm", type=int, default=10_000, help="tasks that are performed before those measured")
     parser.add_argument("--leases", type=int, default=200_000, help="that are timed alone")
     parser.add_argument("--place", type=Path, default=Path(), help="a directory with a few free GB")
-    args = parsed(parser, sizes=[400], accounts=[100], seconds=0.2, rounds=1, warm=50, leases=200)
+    args = parsed(parser, sizes=[400], accounts=[100], seconds=0.4, rounds=1, warm=50, leases=200)
     print(about("apsw"), "\n")
     with tempfile.TemporaryDirectory(dir=args.place) as name:
         bench = Bench(Path(name).resolve(), args)
