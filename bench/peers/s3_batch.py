@@ -1,8 +1,7 @@
-"""A batch of records in S3: crawlerd beside the script that users write, against local servers, in one run.
+"""A batch of records in S3: crawlerd and the script that users write, against local servers, in one run.
 
-`python bench/s3_batch.py [--records N] [--rounds N]` takes the times of each whole command, from its start to its end.
-`python bench/s3_batch.py large --mb N` shows what an object of N MB takes of memory.
-The servers are moto's, which counts (`batch_server.py`), and an HTTP service that doubles prices.
+It takes the times of each whole command, from its start to its end. The servers are moto's, which counts, and an HTTP
+service that doubles prices.
 """
 
 from __future__ import annotations
@@ -16,48 +15,21 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import boto3
-import psutil
 import requests
-from batch_server import record
 from botocore.config import Config
-from rig import HERE, Others, about, table
 
-sys.path.insert(0, str(HERE.parent / "tests"))
-from aws_proxy import Organization
-from batches import Pricing, Store, assert_exact, doubled, records, settle
-from installation import Installation, Running
+from bench.rig.aws import CHUNK, batch_installation, batch_server
+from bench.rig.meters import Others
+from bench.rig.process import environment, module
+from bench.rig.report import about, parsed, table
+from bench.rig.testbed import Pricing, Store, assert_exact, doubled, records
 
-CHUNK = 100
 THREADS = 16  # of the script
-MB = 1_000_000
-
-
-class Server(Organization):
-    """The counting server."""
-
-    def seen(self) -> dict[str, Any]:
-        with urlopen(f"http://{self.address}/.seen") as answer:
-            found: dict[str, Any] = json.load(answer)
-            return found
-
-
-@contextmanager
-def serving(*arguments: str) -> Iterator[Server]:
-    command = [sys.executable, str(HERE / "batch_server.py"), *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield Server(process.stdout.readline().strip(), {})
-        finally:
-            process.kill()
 
 
 # the script
@@ -110,25 +82,17 @@ def script(url: str, bucket: str, status: str, items: str, service: str) -> None
 # what is measured
 
 
-def installed(folder: Path, store: Store, pricing: Pricing, processes: int) -> Installation:
-    here = settle(
-        lambda **options: Installation(folder, daemon={"worker_processes": processes}, **options), store, chunk=CHUNK
-    )
-    pricing.serve(here)
-    return here
-
-
 def compare(count: int, rounds: int) -> None:
     print(about("boto3", "moto"))
     others = Others()
     rows: list[list[object]] = []
-    with serving() as server, Pricing(lambda asked: (200, doubled(asked))).running() as pricing:
+    with batch_server() as server, Pricing(lambda asked: (200, doubled(asked))).running() as pricing:
         for number in range(rounds):
             for program in ("script", "crawlerd"):
                 store = Store(server, f"{program}-{number}")
                 store.put("b1", {"records": records(count)})
                 with tempfile.TemporaryDirectory() as folder:
-                    here = installed(Path(folder) / "here", store, pricing, 2)
+                    here = batch_installation(Path(folder) / "here", store, pricing)
                     before = server.seen()["cpu"]
                     pricing.seen.clear()
                     began = time.time()
@@ -137,8 +101,8 @@ def compare(count: int, rounds: int) -> None:
                         assert done.code == 0, done.stdout + done.stderr
                     else:
                         names = (store.url, store.bucket, store.status, store.items, f"{pricing.url}/price")
-                        command = [sys.executable, __file__, "script", *names]
-                        subprocess.run(command, env=here.environment, check=True)
+                        command = module("bench.peers.s3_batch", "--script", *names)
+                        subprocess.run(command, env=environment(base=here.environment), check=True)
                     seconds = time.time() - began
                 found = server.seen()
                 check(store, program, count)
@@ -174,85 +138,16 @@ def check(store: Store, program: str, count: int) -> None:
     assert [{name: each[name] for name in ("request", "response")} for each in store.gathered("b1")] == expected
 
 
-# memory
-
-
-class Peaks:
-    """Resident memory at its most, MB, of a main process and of its largest worker, seen from outside."""
-
-    def __init__(self) -> None:
-        self.main = self.worker = 0.0
-
-    def sample(self, running: Running) -> None:
-        with suppress(psutil.NoSuchProcess):
-            self.main = max(self.main, psutil.Process(running.pid).memory_info().rss / MB)
-            self.worker = max([self.worker, *(each.memory_info().rss / MB for each in running.workers())])
-
-
-def large(sizes: list[int], size: int) -> None:
-    print(about("boto3", "moto"))
-    others = Others()
-    rows: list[list[object]] = []
-    for mb in sizes:
-        count, peaks = mb * MB // size, Peaks()
-        with (
-            serving(str(count), str(size)) as server,
-            Pricing(lambda asked: (200, [{"total": int(each["price"]) * 2} for each in asked])).running() as pricing,
-            tempfile.TemporaryDirectory() as folder,
-        ):
-            store = Store(server, "large")
-            store.put("large", b"only its name and ETag: the server knows the rest")
-            here = installed(Path(folder) / "here", store, pricing, 2)
-            server.seen()
-            began = time.monotonic()
-            running = here.start("import", "prices")
-            disk = 0.0
-            while running.running:
-                peaks.sample(running)
-                disk = max(disk, sum(each.stat().st_size for each in (here.folder / "var").glob("frontier.db*")) / MB)
-                with suppress(subprocess.TimeoutExpired):
-                    running.process.wait(0.1)
-            done = running.finish()
-            assert done.code == 0, done.stdout + done.stderr
-            seconds = time.monotonic() - began
-            check_large(store, count, size)
-            seen = len(server.seen()["seen"])
-            rows.append(
-                [f"{mb:,}", f"{count:,}", f"{seconds:.0f}", seen, *(round(x) for x in (peaks.main, peaks.worker, disk))]
-            )
-    header = ["object, MB", "records", "s", "AWS requests", "main process, MB", "largest worker, MB", "frontier, MB"]
-    print(f"\n{table(header, rows)}\n\n{others}")
-
-
-def check_large(store: Store, count: int, size: int) -> None:
-    """Line by line: nor can this program hold the file."""
-    body = store.s3.get_object(Bucket=store.bucket, Key="out/large.json.gz")["Body"]
-    with gzip.open(body) as lines:
-        assert next(lines) == b'{"batchId":"large","records":[\n'
-        for number in range(count):
-            found = json.loads(next(lines).rstrip(b",\n").removesuffix(b"]}"))
-            asked = record(number, size)
-            assert found == {"index": number, "request": asked, "response": {"total": int(asked["price"]) * 2}}, number
-        assert not lines.read(10).strip(b"]}\n")
-    state = store.state("large")
-    assert (state["state"], state["taskCount"], state["done"], state["failed"]) == ("done", count, count, 0)
-
-
 def main() -> None:
-    if sys.argv[1:2] == ["script"]:
-        script(*sys.argv[2:])
-        return
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["compare", "large"], default="compare")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=10_001)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--mb", type=int, nargs="+", default=[200])
-    parser.add_argument("--bytes", type=int, default=2_000, help="of a record of the large object")
-    arguments = parser.parse_args()
-    if arguments.what == "large":
-        large(arguments.mb, arguments.bytes)
+    parser.add_argument("--script", nargs=5, help=argparse.SUPPRESS)
+    args = parsed(parser, records=150, rounds=1)
+    if args.script:
+        script(*args.script)
     else:
-        compare(arguments.records, arguments.rounds)
+        compare(args.records, args.rounds)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Durable no-op tasks a second: crawlerd's whole engine beside Huey's SqliteHuey consumer, at three costs of fsync."""
+"""Durable no-op tasks a second: crawlerd's whole engine and Huey's SqliteHuey consumer, at three costs of fsync."""
 
 from __future__ import annotations
 
@@ -15,26 +15,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from rig import HERE, CpuMeter, Fsync, Others, about, fill, install_source, table
+from bench.rig.fsync import COSTS, Fsync
+from bench.rig.installation import Installation
+from bench.rig.meters import CpuMeter, Others
+from bench.rig.process import install_source, module
+from bench.rig.queued import fill
+from bench.rig.report import about, parsed, table
+from bench.sources.noop import Nothing, noop
+from crawlerd.config.load import load
+from crawlerd.engine.engine import Engine
+from crawlerd.sources import registry
 
-CONFIG = """
-[daemon]
-state_dir = "var"
-listen = "127.0.0.1:0"
-worker_processes = {processes}
-threads_per_process = {threads}
-[sinks.none]
-type = "sqlite"
-path = "var/none.db"
-"""
-ACCOUNT = """
-[accounts.{name}]
-source = "noop"
-[imports.{name}]
-account = "{name}"
-sink = "none"
-streams = ["nothing"]
-"""
 HUEY = """
 from huey import SqliteHuey
 app = SqliteHuey(filename="huey.db", results={results}, fsync=True)
@@ -48,18 +39,13 @@ rows = [(app.storage.name, app.serialize_task(nothing.s(number))) for number in 
 with app.storage.db(commit=True) as cursor:
     cursor.executemany("insert into task (queue, data, priority) values (?, ?, 0)", rows)
 """
-HUEY_WORKERS = [("thread", 1), ("thread", 4), ("process", 1), ("process", 2)]
 HUEY_RATE = 25_000  # tasks a second that it does not reach
-COSTS = {"free": 0, "1 ms": 1000, "as the disk has it": None}
+HUEY_WORKERS = [("thread", 1), ("thread", 4), ("process", 1), ("process", 2)]
 
 
 def crawlerd_part(tasks: int) -> None:
     """In a process of its own, in a prepared directory: empties the queue and writes down what that took."""
-    from crawlerd.config.load import load as load_with
-    from crawlerd.engine.engine import Engine
-    from crawlerd.sources import registry
-
-    settings = load_with(Path("crawlerd.toml"), registry=registry)
+    settings = load(Path("crawlerd.toml"), registry=registry)
     with Engine(settings) as engine:
         for name in settings.imports:
             engine.start_import(name)
@@ -81,20 +67,23 @@ def crawlerd_part(tasks: int) -> None:
 
 def crawlerd(folder: Path, args: argparse.Namespace, environment: dict[str, str]) -> dict[str, float]:
     """Fills a queue, then measures a process that empties it. The rate counts from first lease to last commit."""
-    from noop_source import Nothing, noop
-
     place = folder / "crawlerd"
     shutil.rmtree(place, ignore_errors=True)
     each = args.tasks // args.accounts
-    names = [f"a{number}" for number in range(args.accounts)]
-    queue = {name: (noop.new_task(Nothing(number)) for number in range(each)) for name in names}
-    queued = fill(place / "var", "noop", queue)
-    accounts = "".join(ACCOUNT.format(name=name) for name in names)
-    config = CONFIG.format(processes=args.processes, threads=args.threads) + accounts
-    (place / "crawlerd.toml").write_text(config)
-    command = [sys.executable, __file__, "--part", "--tasks", str(queued)]
-    path = os.pathsep.join([str(folder / "sources"), str(HERE), environment.get("PYTHONPATH", "")])
-    subprocess.run([*args.under, *command], cwd=place, env={**environment, "PYTHONPATH": path}, check=True)
+    here = Installation(
+        place,
+        sources=folder / "sources",
+        base=environment,
+        worker_processes=args.processes,
+        threads_per_process=args.threads,
+    )
+    queue = {f"a{number}": (noop.new_task(Nothing(at)) for at in range(each)) for number in range(args.accounts)}
+    for name in queue:
+        here.add(name, "noop", ["nothing"])
+    here.write()
+    queued = fill(here, "noop", queue)
+    command = module("bench.peers.noop", "--part", "--tasks", str(queued))
+    subprocess.run([*args.under, *command], cwd=place, env=here.environment, check=True)
     found: dict[str, float] = json.loads((place / "found.json").read_text())
     return found
 
@@ -147,8 +136,9 @@ def main() -> None:
     parser.add_argument("--cost", choices=COSTS, action="append", help="of fsync; all by default")
     parser.add_argument("--no-peer", action="store_true")
     parser.add_argument("--under", type=str.split, default=[], help="a profiler to run crawlerd under")
+    parser.set_defaults(huey_workers=HUEY_WORKERS)
     parser.add_argument("--part", action="store_true", help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = parsed(parser, tasks=2_000, accounts=2, rounds=1, seconds=0.3, cost=["free"], huey_workers=[("thread", 1)])
     if args.part:
         crawlerd_part(args.tasks)
         return
@@ -157,16 +147,11 @@ def main() -> None:
     rates, spent = [], []
     with tempfile.TemporaryDirectory(dir=".") as name:
         folder = Path(name).resolve()
-        (folder / "sources").mkdir()
-        install_source(folder / "sources", "noop", "noop_source:noop")
+        install_source(folder / "sources", "noop")
         fsync = Fsync(folder)
         for cost in args.cost or COSTS:
             environment = fsync.environment(COSTS[cost])
-            peers = (
-                {}
-                if args.no_peer
-                else {kept: quickest(folder, environment, args.seconds, kept) for kept in (True, False)}
-            )
+            peers = {kept: quickest(folder, environment, args, kept) for kept in (True, False) if not args.no_peer}
             ours: list[dict[str, float]] = []
             theirs: dict[bool, list[float]] = {kept: [] for kept in peers}
             before, syncs = 0, 0
@@ -201,10 +186,13 @@ def main() -> None:
     print(f"\n{others}")
 
 
-def quickest(folder: Path, environment: dict[str, str], seconds: float, results: bool) -> tuple[str, int]:
+def quickest(folder: Path, environment: dict[str, str], args: argparse.Namespace, kept: bool) -> tuple[str, int]:
     """The workers with which Huey is quickest."""
+    settings: list[tuple[str, int]] = args.huey_workers
+    if len(settings) == 1:
+        return settings[0]
     tried = {
-        workers: huey(folder, environment, seconds / 3, results=results, workers=workers) for workers in HUEY_WORKERS
+        workers: huey(folder, environment, args.seconds / 3, results=kept, workers=workers) for workers in settings
     }
     return max(tried, key=tried.__getitem__)
 

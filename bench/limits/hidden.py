@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import random
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -15,31 +13,16 @@ from pathlib import Path
 
 import msgspec
 import requests
-from adaptive import ASKED, DSays, Figures, Scenario, converged, figures, mean, worst
 from aiohttp import web
-from rig import HERE, Others, about, install_source, table
+
+from bench.limits.scenarios import ASKED, DSays, Scenario
+from bench.limits.simulation import Figures, converged, figures, mean, worst
+from bench.rig.installation import Installation, crawlerd
+from bench.rig.meters import Others
+from bench.rig.process import environment, install_source, module
+from bench.rig.report import about, parsed, table
 
 SCENARIOS: list[type[Scenario]] = [*ASKED, DSays]
-CONFIG = """
-[daemon]
-state_dir = "var"
-listen = "127.0.0.1:0"
-worker_processes = 2
-threads_per_process = 48
-[sinks.none]
-type = "sqlite"
-path = "none.db"
-"""
-ACCOUNT = """
-[accounts.s{number}]
-source = "asking"
-base_url = "{url}/{number}"
-limits = "auto"
-[imports.s{number}]
-account = "s{number}"
-streams = ["nothing"]
-sink = "none"
-"""
 Counts = tuple[dict[int, int], dict[int, int]]  # accepted and throttled, by second since the server began
 
 
@@ -111,12 +94,13 @@ async def serve(asked: Asked) -> None:
 
 def crawl(url: str, place: Path, count: int, seconds: float) -> None:
     """The daemon, on its own limits alone, for so long. count: of scenarios."""
-    accounts = "".join(ACCOUNT.format(number=number, url=url) for number in range(count))
-    (place / "crawlerd.toml").write_text(CONFIG + accounts)
-    install_source(place, "asking", "asking_source:asking")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(place), str(HERE)])}
+    install_source(place, "asking")
+    here = Installation(place, sources=place, worker_processes=2, threads_per_process=48)
+    for number in range(count):
+        here.add(f"s{number}", "asking", ["nothing"], base_url=f"{url}/{number}", limits="auto")
+    here.write()
     with subprocess.Popen(
-        [sys.executable, "-m", "crawlerd", "import", "--all"], cwd=place, env=environment, stdout=subprocess.DEVNULL
+        crawlerd("import", "--all"), cwd=place, env=here.environment, stdout=subprocess.DEVNULL
     ) as process:
         time.sleep(seconds)
         process.terminate()
@@ -125,22 +109,23 @@ def crawl(url: str, place: Path, count: int, seconds: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=900)
+    parser.add_argument("--warm-up", type=int, default=60, help="seconds that are left out")
     parser.add_argument("--seed", type=int, default=100)
     parser.add_argument("--only", default="abcdef", help="scenarios, by the first letters of their titles")
-    parser.add_argument("--repeat", type=int, default=1, help="each so many times at once, with other seeds")
+    parser.add_argument("--repeat", type=int, default=1, help="of each scenario at once, each with another seed")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = parsed(parser, seconds=2, only="ad", warm_up=1)
     if args.serve:
         asyncio.run(serve(msgspec.json.decode(args.serve, type=Asked)))
         return
     asked = Asked(args.seed, args.only, args.repeat)
     print(about("requests"), "\n")
     load = Others()
-    command = [sys.executable, __file__, "--serve", msgspec.json.encode(asked).decode()]
+    command = module("bench.limits.hidden", "--serve", msgspec.json.encode(asked).decode())
     scenarios = asked.scenarios()
     with (
         tempfile.TemporaryDirectory(dir=".") as name,
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
+        subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as server,
     ):
         try:
             assert server.stdout is not None
@@ -154,6 +139,7 @@ def main() -> None:
     found: dict[str, list[Figures]] = {}
     for scenario, (accepted, throttled) in zip(scenarios, counts, strict=True):
         seconds = range(args.seconds)
+        scenario.warm_up = args.warm_up
         each = figures(
             scenario, [accepted.get(s, 0) for s in seconds], [throttled.get(s, 0) for s in seconds], args.seconds
         )

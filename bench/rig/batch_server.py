@@ -1,6 +1,6 @@
-"""A process of moto's server that counts: `python batch_server.py [RECORDS BYTES]`, for `s3_batch.py`.
+"""A process of moto's server that counts: `python -m bench.rig.batch_server [RECORDS BYTES]`.
 
-It says its address on stdout. `GET /.seen` answers what it has seen, and forgets it; `GET /.cpu` its CPU seconds.
+It says its address on stdout. `GET /.seen` answers what it has seen, and its CPU seconds, and forgets the former.
 With RECORDS, the object `in/large.json` and the items of any batch "large" are its own: a formula and a file take the
 place of moto's memory, which could not hold them.
 """
@@ -37,7 +37,7 @@ def record(number: int, size: int) -> dict[str, Any]:
 
 
 class Counting:
-    """Tells of each request when it came, how long it took, and whether it was throttled."""
+    """Notes of each request when it came, how long it took, and whether it was throttled."""
 
     def __init__(self, app: Callable[[Environ, Start], Iterable[bytes]]) -> None:
         self._app = app
@@ -116,7 +116,7 @@ class Large:
         return [data]
 
     def _page(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """Items from `:from` on, or behind all of them, up to a page."""
+        """Items from `:from` on, or those after all of them, up to a page."""
         values = asked["ExpressionAttributeValues"]
         first = int((values.get(":from") or values[":count"])["N"])
         last = int(values[":to"]["N"]) if ":to" in values else 1 << 60
@@ -142,7 +142,7 @@ def _answer(start_response: Start, value: Any) -> Iterable[bytes]:
 
 
 class Handler(MotoRequestHandler):
-    """Says nothing of each request."""
+    """Logs nothing."""
 
     protocol_version = "HTTP/1.1"
 

@@ -1,4 +1,4 @@
-"""The source of `compare.py`: written against the public interface alone, so that any version of crawlerd can load it.
+"""The source of `bench/compare.py`, against the public interface alone, so that any version of crawlerd can load it.
 
 BENCH_COUNT: tasks, or pages of a chain. BENCH_RUN: of the same import, 1 or 2; a tenth of the records differs.
 """

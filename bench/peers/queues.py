@@ -1,12 +1,10 @@
-"""Enqueue, lease and acknowledge, in one thread: the frontier itself beside persist-queue, Huey and litequeue."""
+"""Enqueue, lease and acknowledge, in one thread: the frontier itself, persist-queue, Huey and litequeue."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -14,24 +12,38 @@ from collections.abc import Callable
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import persistqueue
 from huey.storage import SqliteStorage
 from litequeue import LiteQueue
 from persistqueue.serializers import json as json_serializer
-from rig import CHUNK, Fsync, about, table
 
+from bench.rig.fsync import COSTS, Fsync, fsyncs
+from bench.rig.process import answered, environment, module
+from bench.rig.queued import CHUNK
+from bench.rig.report import about, parsed, spread, table
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import NewTask
 from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.sqlite.frontier import Frontier
 
 PRIORITY = 5
-COSTS = {"free": 0, "1 ms": 1000, "as the disk has it": None}
+
+
+class Found(NamedTuple):
+    """Of one round. put, take: a second. fsyncs: a task that was taken. mode: journal and synchronous, as SQLite has
+    them. crash: what becomes of a task that was leased and not acknowledged."""
+
+    put: float
+    take: float
+    fsyncs: float
+    mode: str
+    crash: str
 
 
 class Queue(ABC):
-    """One queue, in the directory `place`. crash: what becomes of a task that was leased and not acknowledged."""
+    """One queue, in the directory `place`. crash: see `Found`."""
 
     crash: str
 
@@ -96,7 +108,7 @@ class AckQueue(Queue):
     crash = "given again at the next start"
 
     def __init__(self, place: Path, *, clear: bool) -> None:
-        self._queue = persistqueue.SQLiteAckQueue(str(place), serializer=json_serializer)
+        self._queue: Any = persistqueue.SQLiteAckQueue(str(place), serializer=json_serializer)
         self._clear, self._acked = clear, 0
 
     def fill(self, payloads: list[str]) -> None:
@@ -125,7 +137,7 @@ class PriorityQueue(Queue):
     crash = "lost"
 
     def __init__(self, place: Path) -> None:
-        self._queue = persistqueue.PriorityQueue(str(place), serializer=json_serializer)
+        self._queue: Any = persistqueue.PriorityQueue(str(place), serializer=json_serializer)
 
     def fill(self, payloads: list[str]) -> None:
         rows = [(json_serializer.dumps(payload), time.time(), PRIORITY) for payload in payloads]
@@ -172,7 +184,7 @@ class HueyStorage(Queue):
 class LiteQueueFull(Queue):
     """litequeue, whose own synchronous = NORMAL loses acknowledged transactions at a power cut: set to FULL."""
 
-    crash = "locked for ever, but for list_locked"
+    crash = "locked, until list_locked finds it"
 
     def __init__(self, place: Path) -> None:
         self._queue = LiteQueue(place / "lite.db", sqlite_cache_size_bytes=8_000)  # KiB, whatever its name says
@@ -206,7 +218,7 @@ QUEUES: dict[str, Callable[[Path], Queue]] = {
 }
 
 
-def measure(name: str, place: Path, queued: int, seconds: float, fsyncs: Path) -> dict[str, object]:
+def measure(name: str, place: Path, queued: int, seconds: float, counter: Path) -> Found:
     """In a process of its own: rates at about `queued` tasks, and fsyncs of each task that was taken."""
     queue = QUEUES[name](place)
     queue.fill([payload(number) for number in range(queued)])
@@ -219,12 +231,12 @@ def measure(name: str, place: Path, queued: int, seconds: float, fsyncs: Path) -
         return done / (now - start), done
 
     put, _ = rate(lambda: queue.put(payload(next(numbers))))
-    before = fsyncs.read_bytes()
+    before = fsyncs(counter)
     take, done = rate(queue.take)
-    spent = int.from_bytes(fsyncs.read_bytes(), sys.byteorder) - int.from_bytes(before, sys.byteorder)
+    spent = fsyncs(counter) - before
     modes = {0: "off", 1: "normal", 2: "full"}
     mode = f"{queue.pragma('journal_mode')}, {modes[int(str(queue.pragma('synchronous')))]}"
-    return {"put": put, "take": take, "fsyncs": spent / done, "mode": mode, "crash": queue.crash}
+    return Found(put, take, spent / done, mode, queue.crash)
 
 
 def payload(number: int) -> str:
@@ -238,10 +250,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cost", choices=COSTS, action="append", help="of fsync; all by default")
     parser.add_argument("--part", nargs=5, help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = parsed(parser, sizes=[2_000], seconds=0.05, rounds=1, cost=["free"])
     if args.part:
-        name, place, queued, seconds, fsyncs = args.part
-        print(json.dumps(measure(name, Path(place), int(queued), float(seconds), Path(fsyncs))))
+        name, place, queued, seconds, counter = args.part
+        print(json.dumps(measure(name, Path(place), int(queued), float(seconds), Path(counter))))
         return
     print(about("persist-queue", "huey", "litequeue"), "\n")
     rows = []
@@ -249,7 +261,7 @@ def main() -> None:
         fsync = Fsync(Path(folder).resolve())
         for cost in args.cost or COSTS:
             for queued in args.sizes:
-                found: dict[str, list[dict[str, object]]] = {name: [] for name in QUEUES}
+                found: dict[str, list[Found]] = {name: [] for name in QUEUES}
                 for _ in range(args.rounds):
                     for name, all_ in found.items():
                         all_.append(part(fsync, COSTS[cost], name, queued, args.seconds))
@@ -260,7 +272,6 @@ def main() -> None:
         "",
         "put/s",
         "taken/s",
-        "range",
         "fsyncs a task",
         "journal, synchronous",
         "after a crash",
@@ -268,31 +279,24 @@ def main() -> None:
     print(table(header, rows))
 
 
-def part(fsync: Fsync, cost: int | None, name: str, queued: int, seconds: float) -> dict[str, object]:
-    environment = fsync.environment(cost)
+def part(fsync: Fsync, cost: int | None, name: str, queued: int, seconds: float) -> Found:
     with tempfile.TemporaryDirectory(dir=".") as place:
-        arguments = [name, str(Path(place).resolve()), str(queued), str(seconds), environment["FSYNC_COUNTER"]]
-        command = [sys.executable, __file__, "--part", *arguments]
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
-    found: dict[str, object] = json.loads(done.stdout)
-    return found
+        arguments = [name, str(Path(place).resolve()), str(queued), str(seconds), str(fsync.counter)]
+        command = module("bench.peers.queues", "--part", *arguments)
+        return answered(command, environment(base=fsync.environment(cost)), Found)
 
 
-def row(cost: str, queued: int, name: str, found: list[dict[str, object]]) -> tuple[str, ...]:
-    def all_(key: str) -> list[float]:
-        return [float(str(each[key])) for each in found]
-
-    take = all_("take")
+def row(cost: str, queued: int, name: str, found: list[Found]) -> tuple[str, ...]:
+    take = [each.take for each in found]
     return (
         cost,
         f"{queued:,}",
         name,
-        f"{statistics.median(all_('put')):,.0f}",
-        f"{statistics.median(take):,.0f}",
-        f"{min(take):,.0f}-{max(take):,.0f}",
-        f"{statistics.median(all_('fsyncs')):.3f}",
-        str(found[0]["mode"]),
-        str(found[0]["crash"]),
+        f"{statistics.median(each.put for each in found):,.0f}",
+        spread(take, ",.0f"),
+        f"{statistics.median(each.fsyncs for each in found):.3f}",
+        found[0].mode,
+        found[0].crash,
     )
 
 

@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.rig.report import about, parsed, table
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import IfNew, NewTask, parent_hash
 from crawlerd.frontier.contract import Settled
@@ -20,7 +21,8 @@ GROUP = 1_000
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parents", type=int, default=1_000_000)
-    count: int = parser.parse_args().parents
+    count: int = parsed(parser, parents=2_000).parents
+    print(about(), "\n")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         frontier = Frontier(path, now=0.0)
@@ -35,17 +37,18 @@ def main() -> None:
             read = [("orders", parent_hash(f"{number}/{each}"), True) for each in range(GROUP)]
             frontier.commit([Settled(task, account, Complete(parents=read))], now=0.0)
         noted = (time.process_time() - started) / count
-        for words, task, new in (("known", tasks[-2], False), ("new", tasks[-1], True)):
+        look_ups = []
+        for task, new in ((tasks[-2], False), (tasks[-1], True)):
             children = [_below(f"{each * groups // GROUP}/{each}{'x' * new}") for each in range(GROUP)]
             started = time.process_time()
             frontier.commit([Settled(task, account, Complete(children=children))], now=0.0)
-            print(f"look-up and task of a {words} parent: {(time.process_time() - started) / GROUP * 1e6:.1f} us")
+            look_ups.append(f"{(time.process_time() - started) / GROUP * 1e6:.1f}")
         frontier.close()
         size = (path / FILE_NAME).stat().st_size - before
-        print(
-            f"{count:,} parents: {size / 1e6:.1f} MB, {size / count:.1f} bytes each; noted in {noted * 1e6:.1f} us of "
-            f"CPU each; memory grew by {(_memory() - memory) / 1024:.1f} MB"
-        )
+        grown = (_memory() - memory) / 1024
+    header = ["parents", "MB", "bytes each", "µs to note one", "µs to ask for a known one", "a new one", "memory, MB"]
+    row = [f"{count:,}", f"{size / 1e6:.1f}", f"{size / count:.1f}", f"{noted * 1e6:.1f}", *look_ups, f"{grown:.1f}"]
+    print(table(header, [row]))
 
 
 def _below(parent: str) -> NewTask:

@@ -1,14 +1,12 @@
-"""Pages of 100 records a second into the SQLite sink: `crawlerd import` beside the same handlers on a thread pool."""
+"""Pages of 100 records a second into the SQLite sink: `crawlerd import`, and the same handlers on a thread pool."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,10 +18,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import psutil
 import requests
-from lists_source import lists
 from requests.adapters import HTTPAdapter
-from rig import HERE, Others, about, install_source, table
 
+from bench.rig.installation import Installation, crawlerd
+from bench.rig.meters import Others, cpu_seconds
+from bench.rig.process import install_source
+from bench.rig.report import about, parsed, table
+from bench.sources.lists import lists
 from crawlerd.clients.http import HttpClient
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.outcome import Complete
@@ -40,28 +41,6 @@ if TYPE_CHECKING:
 STREAMS = ["customers", "charges", "payment_intents", "balance_transactions", "events"]
 CUSTOMERS = 500  # of each account: 40 pages, all of them full
 PAGES = 40
-CONFIG = """
-[daemon]
-state_dir = "var"
-listen = "127.0.0.1:0"
-worker_processes = {processes}
-threads_per_process = {threads}
-[sinks.warehouse]
-type = "sqlite"
-path = "var/warehouse.db"
-"""
-ACCOUNT = """
-[accounts.a{number}]
-source = "lists"
-base_url = "{url}"
-api_key = {{ env = "KEY_{number}" }}
-limits = []
-bucket_limits = []
-[imports.a{number}]
-account = "a{number}"
-sink = "warehouse"
-streams = {streams}
-"""
 
 
 class Found(NamedTuple):
@@ -108,16 +87,11 @@ class Plain(list[dict[str, Any]]):
         return [each[name] for each in self]
 
 
-def spent(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
 def spent_by(process: subprocess.Popen[bytes]) -> dict[int, float]:
     """CPU seconds of a process and its children, by id; nothing when it ends meanwhile."""
     try:
         main = psutil.Process(process.pid)
-        return {each.pid: spent(each) for each in (main, *main.children())}
+        return {each.pid: cpu_seconds(each) for each in (main, *main.children())}
     except psutil.Error:
         return {}
 
@@ -136,7 +110,7 @@ def threads_import(server: Server, accounts: int, threads: int, client: Any, pat
     ]
     done: SimpleQueue[tuple[str, Complete]] = SimpleQueue()
     server.reset()
-    before = spent(psutil.Process(server.pid)), time.process_time()
+    before = cpu_seconds(psutil.Process(server.pid)), time.process_time()
     with ThreadPoolExecutor(threads) as pool:
 
         def perform(spec: AccountSpec, task: NewTask) -> None:
@@ -160,24 +134,23 @@ def threads_import(server: Server, accounts: int, threads: int, client: Any, pat
             left -= len(group)
         end = time.monotonic()
         sink.close()
-    after = spent(psutil.Process(server.pid)), time.process_time()
+    after = cpu_seconds(psutil.Process(server.pid)), time.process_time()
     return Found(end - first_request(server), after[0] - before[0], after[1] - before[1], 0.0)
 
 
 def crawlerd_import(server: Server, accounts: int, processes: int, threads: int, place: Path) -> Found:
     """The installed command, in processes of its own."""
     shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
-    numbers = range(1, accounts + 1)
-    tables = "".join(ACCOUNT.format(number=n, url=server.url, streams=json.dumps(STREAMS)) for n in numbers)
-    (place / "crawlerd.toml").write_text(CONFIG.format(processes=processes, threads=threads) + tables)
+    here = Installation(place, sources=place.parent, worker_processes=processes, threads_per_process=threads)
+    for number in range(1, accounts + 1):
+        key = Server.key(number)
+        here.add(f"a{number}", "lists", STREAMS, key=key, base_url=server.url, limits=[], bucket_limits=[])
+    here.write()
     server.reset()
-    server_before = spent(psutil.Process(server.pid))
-    path = os.pathsep.join([str(place.parent), str(HERE), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path, **{f"KEY_{n}": Server.key(n) for n in numbers}}
-    command = [sys.executable, "-m", "crawlerd", "import", "--all", "--json"]
+    server_before = cpu_seconds(psutil.Process(server.pid))
     with (place / "report.json").open("wb") as report:
-        process = subprocess.Popen(command, cwd=place, env=environment, stdout=report)
+        command = crawlerd("import", "--all", "--json")
+        process = subprocess.Popen(command, cwd=place, env=here.environment, stdout=report)
     while not any(seen.requests for seen in server.stats().accounts.values()):
         time.sleep(0.01)
     before = spent_by(process)
@@ -190,7 +163,7 @@ def crawlerd_import(server: Server, accounts: int, processes: int, threads: int,
     assert sum(run["records"] for run in runs) == accounts * PAGES * 100
     end = max(run["ended_at"] for run in runs) - time.time() + time.monotonic()
     main = latest.pop(process.pid) - before.pop(process.pid)
-    server_spent = spent(psutil.Process(server.pid)) - server_before
+    server_spent = cpu_seconds(psutil.Process(server.pid)) - server_before
     return Found(end - first_request(server), server_spent, main, sum(latest.values()) - sum(before.values()))
 
 
@@ -201,7 +174,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=16, help="of each of crawlerd's worker processes")
     parser.add_argument("--peer-threads", type=int, nargs="*", default=[8, 32])
     parser.add_argument("--rounds", type=int, default=3)
-    args = parser.parse_args()
+    args = parsed(parser, accounts=2, peer_threads=[2], rounds=1)
     pages = args.accounts * PAGES
     print(about("requests"), "\n")
     others = Others()
@@ -210,7 +183,7 @@ def main() -> None:
         running(accounts=args.accounts, customers=CUSTOMERS, rate=0, cache_mb=4000) as server,
     ):
         folder = Path(name).resolve()
-        install_source(folder, "lists", "lists_source:lists")
+        install_source(folder, "lists")
 
         def peer(threads: int, client: type[HttpClient] | type[Session]) -> Found:
             for old in folder.glob("peer.db*"):

@@ -14,9 +14,10 @@ import pycurl
 from requests.adapters import BaseAdapter
 from requests.models import PreparedRequest
 from requests.models import Response as Answer
-from rig import Others, about, table
 from urllib3 import HTTPHeaderDict, HTTPResponse
 
+from bench.rig.meters import Others
+from bench.rig.report import about, parsed, table
 from crawlerd.clients.deadline import Deadline
 from crawlerd.clients.http import HttpClient, read_body
 from crawlerd.core.account import AccountSpec
@@ -46,8 +47,9 @@ class CurlAdapter(BaseAdapter):
         self._curl.setopt(pycurl.TIMEOUT_MS, DEADLINE)
         self._curl.setopt(pycurl.PROXY, "")
 
-    def send(self, request: PreparedRequest, *_: Any, **__: Any) -> Answer:  # type: ignore[override]  # ignores options
-        curl, body, lines = self._curl, bytearray(), []
+    def send(self, request: PreparedRequest, *_: Any, **__: Any) -> Answer:
+        curl, body = self._curl, bytearray()
+        lines: list[bytes] = []
         curl.setopt(pycurl.URL, request.url)
         curl.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" for name, value in request.headers.items()])
         curl.setopt(pycurl.WRITEFUNCTION, body.extend)
@@ -55,7 +57,7 @@ class CurlAdapter(BaseAdapter):
         curl.perform()
         headers = HTTPHeaderDict()
         for line in lines[1:-1]:
-            name, _, value = line.decode("latin-1").partition(":")
+            name, value = line.decode("latin-1").split(":", 1)
             headers.add(name, value.strip())
         answer = Answer()
         answer.status_code = curl.getinfo(pycurl.RESPONSE_CODE)
@@ -144,7 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--times", type=int, default=25, help="of each a round")
-    args = parser.parse_args()
+    args = parsed(parser, rounds=1, times=1)
     print(about("requests", "urllib3", "msgspec"), pycurl.version, "\n")
     others = Others()
     with running(accounts=1, customers=500, rate=0) as server:

@@ -1,29 +1,24 @@
-"""An organization's tree and contacts: crawlerd beside the script that users write, under AWS' documented limits.
+"""An organization's tree and contacts: crawlerd and the script that users write, under AWS' documented limits.
 
-`python bench/aws.py` crawls an organization of 120 accounts with each program in turn, each against fresh token
-buckets, as the server counts. `python bench/aws.py memory ACCOUNTS` shows what a large one takes, without limits.
-The server is moto's behind the tests' throttling proxy; the script is a thread pool over boto3 with adaptive retries.
+Each program crawls an organization in turn, against fresh token buckets, as the server counts. The server is moto's,
+with the tests' throttling proxy before it; the script is a thread pool over boto3 with adaptive retries.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import argparse
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-import psutil
 from botocore.config import Config
-from rig import Others, about, table
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from aws_proxy import DOCUMENTED, AwsProxy, Organization, Request, organization
-from installation import Installation
+from bench.rig.aws import organization_installation
+from bench.rig.meters import Others
+from bench.rig.report import about, parsed, table
+from bench.rig.testbed import DOCUMENTED, AwsProxy, Organization, organization
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -101,18 +96,10 @@ class Script:
             return len(list(pool.map(lambda pair: contact(*pair), asked)))
 
 
-def installation(folder: Path, source: str, proxy: AwsProxy, **account: Any) -> Installation:
-    here = Installation(folder, accounts=0, daemon={"worker_processes": 2})
-    here.environment |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
-    here.config["accounts"]["org"] = {"source": source, "endpoint_url": proxy.url, **account}
-    here.config["imports"]["org"] = {"account": "org", "sink": "sink", "streams": ["*"]}
-    return here
-
-
 def crawled(source: str) -> Callable[[AwsProxy], None]:
     def run(proxy: AwsProxy) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            done = installation(Path(folder) / "here", source, proxy).run("import", "org", seconds=600)
+            done = organization_installation(Path(folder) / "here", source, proxy).run("import", "org", seconds=600)
             assert done.code == 0, done.stderr
 
     return run
@@ -138,98 +125,24 @@ def measured(org: Organization, run: Callable[[AwsProxy], object]) -> list[str]:
         ]
 
 
-def compare() -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--accounts", type=int, default=120)
+    parser.add_argument("--units", type=int, default=12)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 4, 8], help="of the script")
+    args = parsed(parser, accounts=2, units=1, threads=[2])
     print(about("boto3", "moto"))
     others = Others()
     header = ["program", "seconds", "over the limits", "requests", "throttled", "most at once"]
-    with organization(120, 12, 3) as org:
+    with organization(args.accounts, args.units, 3) as org:
         for what, source in (("tree", "aws_org"), ("contacts", "aws_contacts")):
             rows: list[Sequence[object]] = []
-            for threads in (1, 4, 8):
+            for threads in args.threads:
                 rows.append([f"script, {threads} threads", *measured(org, scripted(what, threads))])
             rows.append(["crawlerd", *measured(org, crawled(source))])
-            print(f"\n{what} of 120 accounts\n\n{table(header, rows)}", flush=True)
+            print(f"\n{what} of {args.accounts} accounts\n\n{table(header, rows)}", flush=True)
     print(f"\n{others}")
 
 
-class Formula:
-    """An organization of any size by a formula, answered without moto, which would take an hour for 10,000 accounts."""
-
-    def __init__(self, accounts: int) -> None:
-        self._accounts = accounts
-        self._units = max(1, accounts // 20)
-
-    def _account(self, number: int) -> dict[str, Any]:
-        key = f"{number:012}"
-        return {
-            "Id": key,
-            "Arn": f"arn:aws:organizations::{0:012}:account/o-1/{key}",
-            "Email": f"a{number}@example.com",
-            "Name": f"account {number}",
-            "Status": "ACTIVE",
-        }
-
-    def __call__(self, request: Request) -> dict[str, Any]:
-        query, start = request.body, int(request.body.get("NextToken", 0))
-        match request.operation:
-            case "DescribeOrganization":
-                return {"Organization": {"Id": "o-1"}}
-            case "ListRoots":
-                return {"Roots": [{"Id": "r-1", "Arn": "arn:aws:organizations::0:root/o-1/r-1", "PolicyTypes": []}]}
-            case "ListAccounts":
-                return self._page("Accounts", range(self._accounts), start, query["MaxResults"], self._account)
-            case "ListAccountsForParent":
-                below = range(self._accounts)
-                unit = 0 if query["ParentId"] == "r-1" else int(query["ParentId"].removeprefix("ou-"))
-                return self._page("Accounts", below[unit :: self._units + 1], start, 20, self._account)
-            case "ListOrganizationalUnitsForParent":
-                below = range(1, self._units + 1) if query["ParentId"] == "r-1" else range(0)
-                return self._page("OrganizationalUnits", below, start, 20, lambda unit: {"Id": f"ou-{unit}"})
-            case "ListTagsForResource":
-                return {"Tags": [{"Key": "team", "Value": query["ResourceId"]}]}
-        raise ValueError(request.operation)
-
-    @staticmethod
-    def _page(
-        items: str, numbers: range, start: int, size: int, made: Callable[[int], dict[str, Any]]
-    ) -> dict[str, Any]:
-        page: dict[str, Any] = {items: [made(number) for number in numbers[start : start + size]]}
-        return page | ({"NextToken": str(start + size)} if start + size < len(numbers) else {})
-
-
-def memory(accounts: int) -> None:
-    """Resident memory of the main process and of the largest worker, at its most."""
-    print(about("boto3"))
-    rows: list[Sequence[object]] = []
-    for count in (120, accounts):
-        with AwsProxy("", limits={}) as proxy, tempfile.TemporaryDirectory() as folder:
-            proxy.own = Formula(count)
-            buckets = dict.fromkeys(_buckets(), "1000/second burst 90")
-            here = installation(Path(folder) / "here", "aws_org", proxy, bucket_limits=buckets, concurrency=16)
-            running = here.start("import", "org")
-            began, peak_main, peak_worker = time.monotonic(), 0, 0
-            while running.running:
-                with suppress(psutil.NoSuchProcess):
-                    peak_main = max(peak_main, psutil.Process(running.pid).memory_info().rss)
-                    peak_worker = max([peak_worker, *(each.memory_info().rss for each in running.workers())])
-                with suppress(subprocess.TimeoutExpired):
-                    running.process.wait(0.2)
-            assert running.finish().code == 0
-            found = here.imported("org", "accounts", "aws_org")
-            assert len(found) == len(here.imported("org", "tags", "aws_org")) - max(1, count // 20) - 1 == count
-            seconds = time.monotonic() - began
-            rows.append([f"{count:,}", f"{len(proxy.seen):,}", f"{seconds:.0f}", peak_main >> 20, peak_worker >> 20])
-    print(table(["accounts", "requests", "seconds", "main, MiB", "worker, MiB"], rows))
-
-
-def _buckets() -> list[str]:
-    from crawlerd.sources.aws.organization import aws_org
-
-    return list(aws_org.by_bucket)
-
-
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["memory"]:
-        memory(int(sys.argv[2]))
-    else:
-        compare()
+    main()

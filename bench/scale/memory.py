@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -16,8 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
-from rig import Others, about, fill, table
 
+from bench.rig.installation import Installation, crawlerd
+from bench.rig.meters import MIB, Others, frontier_bytes
+from bench.rig.queued import fill
+from bench.rig.report import about, parsed, spread, table
 from crawlerd.demo.objects import id_of
 from crawlerd.demo.server import Server, running
 from crawlerd.sources.stripe.pages import PAGES_BELOW, stripe
@@ -28,35 +29,18 @@ if TYPE_CHECKING:
     from crawlerd.core.task import NewTask
 
 ACCOUNTS = 10
-CONFIG = """
-[daemon]
-state_dir = "var"
-listen = "127.0.0.1:0"
-[sinks.warehouse]
-type = "sqlite"
-path = "var/warehouse.db"
-"""
-ACCOUNT = """
-[accounts.a{number}]
-source = "stripe"
-base_url = "{url}"
-api_key = {{ env = "KEY_{number}" }}
-limits = ["100/second"]
-bucket_limits = "100/second"
-[imports.a{number}]
-account = "a{number}"
-sink = "warehouse"
-streams = ["payment_methods"]
-"""
 
 
-def prepare(place: Path, server: Server, tasks: int) -> int:
-    """A state directory with queued tasks of interrupted imports. Returns how many."""
+def prepare(place: Path, server: Server, tasks: int) -> tuple[Installation, int]:
+    """An installation with queued tasks of interrupted imports, and how many."""
     shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
+    here = Installation(place)
     numbers = range(1, ACCOUNTS + 1)
-    (place / "crawlerd.toml").write_text(CONFIG + "".join(ACCOUNT.format(number=n, url=server.url) for n in numbers))
-    return fill(place / "var", "stripe", {f"a{n}": children(n, tasks // ACCOUNTS) for n in numbers})
+    for number in numbers:
+        account = {"base_url": server.url, "limits": ["100/second"], "bucket_limits": "100/second"}
+        here.add(f"a{number}", "stripe", ["payment_methods"], key=Server.key(number), **account)
+    here.write()
+    return here, fill(here, "stripe", {f"a{n}": children(n, tasks // ACCOUNTS) for n in numbers})
 
 
 def children(account: int, count: int) -> Iterator[NewTask]:
@@ -65,11 +49,9 @@ def children(account: int, count: int) -> Iterator[NewTask]:
 
 
 @contextmanager
-def daemon(place: Path) -> Iterator[psutil.Process]:
+def daemon(here: Installation) -> Iterator[psutil.Process]:
     """`crawlerd run`, ended by kill -9."""
-    environment = {**os.environ, **{f"KEY_{n}": Server.key(n) for n in range(1, ACCOUNTS + 1)}}
-    command = [sys.executable, "-m", "crawlerd", "run"]
-    with subprocess.Popen(command, cwd=place, env=environment, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(crawlerd("run"), cwd=here.place, env=here.environment, stderr=subprocess.DEVNULL) as process:
         main = psutil.Process(process.pid)
         try:
             yield main
@@ -96,24 +78,24 @@ def wait_for_requests(server: Server, count: int, endpoint: str = "") -> float:
     return time.monotonic()
 
 
-def memory(place: Path, server: Server, seconds: float) -> tuple[float, int]:
+def memory(here: Installation, server: Server, seconds: float) -> tuple[float, int]:
     """MiB that the main process has at most, from its first tasks on, and the requests made meanwhile."""
     server.reset()
-    with daemon(place) as main:
+    with daemon(here) as main:
         wait_for_requests(server, 2 * ACCOUNTS)
         most, end = 0, time.monotonic() + seconds
         while time.monotonic() < end:
             most = max(most, main.memory_info().rss)
             time.sleep(0.05)
-    return most / 2**20, requests(server)
+    return most / MIB, requests(server)
 
 
-def restart(place: Path, server: Server) -> tuple[float, float]:
+def restart(here: Installation, server: Server) -> tuple[float, float]:
     """Seconds from the start of the process to its first request, which checks an account's key, and to the first one
     of a task. Then the process is killed."""
     server.reset()
     start = time.monotonic()
-    with daemon(place):
+    with daemon(here):
         task = wait_for_requests(server, 1, "payment_methods")
     first = min(each.first for each in server.stats().accounts.values() if each.first is not None)
     return first - start, task - start
@@ -127,10 +109,10 @@ def wall(command: list[str], place: Path) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tasks", type=int, nargs=2, default=[20_000, 1_000_000])
+    parser.add_argument("--tasks", type=int, nargs="+", default=[20_000, 1_000_000])
     parser.add_argument("--seconds", type=float, default=8.0, help="of running, for the memory")
     parser.add_argument("--rounds", type=int, default=5, help="of restarts and of status")
-    args = parser.parse_args()
+    args = parsed(parser, tasks=[3_000], seconds=0.2, rounds=1)
     print(about(), "\n")
     others = Others()
     rows = []
@@ -142,24 +124,21 @@ def main() -> None:
     ):
         place = Path(name).resolve() / "crawlerd"
         for tasks in args.tasks:
-            queued = prepare(place, server, tasks)
-            most, made = memory(place, server, args.seconds)
-            starts = [restart(place, server) for _ in range(args.rounds)]
+            here, queued = prepare(place, server, tasks)
+            most, made = memory(here, server, args.seconds)
+            starts = [restart(here, server) for _ in range(args.rounds)]
             stopped = [wall(status, place) for _ in range(args.rounds)]
-            with daemon(place):
+            with daemon(here):
                 wait_for_requests(server, 1)
                 running_too = [wall(status, place) for _ in range(args.rounds)]
             bare = [wall([sys.executable, "-c", "pass"], place) for _ in range(args.rounds)]
             rows.append(
                 (
                     f"{queued:,}",
-                    f"{sum(each.stat().st_size for each in (place / 'var').glob('frontier.db*')) / 2**20:,.0f}",
+                    f"{frontier_bytes(here.state_dir) / MIB:,.0f}",
                     f"{most:.1f}",
                     f"{made / args.seconds:,.0f}",
-                    *(
-                        f"{statistics.median(all_):.2f} ({min(all_):.2f}-{max(all_):.2f})"
-                        for all_ in (*zip(*starts, strict=True), stopped, running_too, bare)
-                    ),
+                    *(spread(all_, ".2f") for all_ in (*zip(*starts, strict=True), stopped, running_too, bare)),
                 )
             )
     header = ("queued", "frontier MiB", "main process MiB", "requests/s", "s to the first request")

@@ -1,92 +1,38 @@
-"""How evenly and how closely limits are kept, by arrivals at the server: `crawlerd import` and a script beside it."""
+"""How evenly and how closely limits are kept, by arrivals at the server: `crawlerd import` and a script."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
-import os
 import random
-import re
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 import requests
-from aiohttp import web
 from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
-from rig import about, table
 
-from crawlerd.demo import api
+from bench.rig.installation import Installation
+from bench.rig.installation import crawlerd as command_of
+from bench.rig.process import environment, module
+from bench.rig.recording import arrivals, recording
+from bench.rig.report import about, parsed, spread, table
 from crawlerd.demo.objects import id_of
-from crawlerd.demo.server import Options, Server
+from crawlerd.demo.server import Server
 
-CONFIG = """
-[daemon]
-state_dir = "var"
-listen = "127.0.0.1:0"
-worker_processes = 2
-[sinks.warehouse]
-type = "sqlite"
-path = "var/warehouse.db"
-[accounts.a]
-source = "stripe"
-base_url = "{url}"
-api_key = {{ env = "KEY" }}
-limits = {limits}
-bucket_limits = []
-smooth = {smooth}
-[imports.a]
-account = "a"
-sink = "warehouse"
-streams = ["payment_methods"]
-"""
 CLOSE = 0.020  # seconds that a gap between two requests may differ from the interval
 LATENCY = 0.05
 THREADS = 16  # of the peer
-
-
-class Recording(api.LocalApi):
-    """Also notes when each request arrived, in monotonic seconds."""
-
-    def __init__(self, options: Options) -> None:
-        super().__init__(options)
-        self.arrivals: list[float] = []
-
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.raw_path == "/_arrivals":
-            return web.json_response(self.arrivals)
-        if request.raw_path.startswith("/v1/"):
-            self.arrivals.append(time.monotonic())
-        return await super().handle(request)
-
-
-@contextmanager
-def recording(*, rate: int, customers: int) -> Iterator[Server]:
-    """The local API in a process of its own, with one account. rate: that it enforces, 0 for none."""
-    options = {"accounts": 1, "customers": customers, "rate": rate, "latency": LATENCY, "parent": os.getpid()}
-    command = [sys.executable, __file__, "--server", json.dumps(options)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            found = re.fullmatch(r"listening on (\S+)\n", process.stdout.readline())
-            assert found is not None
-            yield Server(found[1], process.pid)
-        finally:
-            process.terminate()
 
 
 class Seen(NamedTuple):
@@ -118,8 +64,8 @@ class Seen(NamedTuple):
 
 
 def seen(server: Server) -> Seen:
-    arrivals = requests.get(f"{server.url}/_arrivals", timeout=10).json()
-    return Seen(arrivals, sum(sum(each.throttled.values()) for each in server.stats().accounts.values()))
+    throttled = sum(sum(each.throttled.values()) for each in server.stats().accounts.values())
+    return Seen([at for at, _ in arrivals(server)], throttled)
 
 
 class Program(NamedTuple):
@@ -130,13 +76,15 @@ class Program(NamedTuple):
 
 
 def crawlerd(smooth: bool, server: Server, place: Path, limits: Sequence[str], _: int) -> list[str]:
-    settings = {"limits": json.dumps(limits), "smooth": json.dumps(smooth)}
-    (place / "crawlerd.toml").write_text(CONFIG.format(url=server.url, **settings))
-    return [sys.executable, "-m", "crawlerd", "import", "--all", "--json"]
+    here = Installation(place, worker_processes=2)
+    account = {"base_url": server.url, "limits": list(limits), "bucket_limits": [], "smooth": smooth}
+    here.add("a", "stripe", ["payment_methods"], key=Server.key(1), **account)
+    here.write()
+    return command_of("import", "--all", "--json")
 
 
 def script(server: Server, _: Path, limits: Sequence[str], customers: int) -> list[str]:
-    return [sys.executable, __file__, "--script", server.url, str(customers), *limits]
+    return module("bench.limits.rate", "--script", server.url, str(customers), *limits)
 
 
 def run_script(url: str, limits: Sequence[str], customers: int) -> None:
@@ -163,18 +111,22 @@ CRAWLERD = Program("crawlerd", partial(crawlerd, True))
 BURSTING = Program("crawlerd, smooth = false", partial(crawlerd, False))
 SCRIPT = Program("script", script)
 PROGRAMS = (CRAWLERD, BURSTING, SCRIPT)
+QUOTAS = [["10/second"], ["50/second", "300/minute"]]
 
 
 def run(program: Program, limits: Sequence[str], customers: int, *, rate: int, lives: Sequence[float] = ()) -> Seen:
     """rate: that the server enforces. lives: seconds after which the program is killed, and started again but for the
     last time. Without them it runs to its end."""
-    with tempfile.TemporaryDirectory(dir=".") as name, recording(rate=rate, customers=customers) as server:
+    with (
+        tempfile.TemporaryDirectory(dir=".") as name,
+        recording(accounts=1, customers=customers, rate=rate, latency=LATENCY) as server,
+    ):
         place = Path(name).resolve()
         command = program.command(server, place, limits, customers)
-        environment = {**os.environ, "KEY": Server.key(1)}
-        for seconds in lives or [None]:
+        variables = {**environment(), "KEY_A": Server.key(1)}
+        for seconds in lives or (None,):
             with subprocess.Popen(
-                command, cwd=place, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                command, cwd=place, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             ) as process:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(seconds)
@@ -184,16 +136,11 @@ def run(program: Program, limits: Sequence[str], customers: int, *, rate: int, l
         return seen(server)
 
 
-def spread(values: Sequence[float], form: str) -> str:
-    """Median (least-most)."""
-    return f"{statistics.median(values):{form}} ({min(values):{form}}-{max(values):{form}})"
-
-
-def even(rounds: int) -> str:
+def even(programs: Sequence[Program], seconds: float, rounds: int) -> str:
     """10/s under light load: the gaps between arrivals."""
     rows = []
-    for program in PROGRAMS:
-        found = [run(program, ["10/second"], 200, rate=0) for _ in range(rounds)]
+    for program in programs:
+        found = [run(program, ["10/second"], int(10 * seconds), rate=0) for _ in range(rounds)]
         rows.append(
             (
                 program.name,
@@ -208,11 +155,11 @@ def even(rounds: int) -> str:
     return table(header, rows)
 
 
-def held(rates: Sequence[int], seconds: float, rounds: int) -> str:
+def held(programs: Sequence[Program], rates: Sequence[int], seconds: float, rounds: int) -> str:
     """The share of the permitted rate, against a server that enforces it."""
     rows = []
     for rate in rates:
-        for program in PROGRAMS:
+        for program in programs:
             found = [run(program, [f"{rate}/second"], int(rate * seconds), rate=rate) for _ in range(rounds)]
             rows.append(
                 (
@@ -227,18 +174,20 @@ def held(rates: Sequence[int], seconds: float, rounds: int) -> str:
     return table(("limit", "", "requests", "share of the rate", "most in 1 s", "429s"), rows)
 
 
-def killed(quota_seconds: float, rounds: int) -> str:
+def killed(
+    programs: Sequence[Program], kills: int, quotas: Sequence[Sequence[str]], seconds: float, rounds: int
+) -> str:
     """kill -9 in mid-import: what the server saw over all lives."""
     draw = random.Random(1)
     rows = []
-    for limits in (["10/second"], ["50/second", "300/minute"]):
-        for program in PROGRAMS:
+    for limits in quotas:
+        for program in programs:
             found = []
             for _ in range(rounds):
-                lives = [draw.uniform(1.5, 3.5) for _ in range(5)]
+                spans = [draw.uniform(1.5, 3.5) for _ in range(kills)]
                 if "minute" in limits[-1]:
-                    lives.append(quota_seconds - sum(lives))
-                found.append(run(program, limits, 2000, rate=0, lives=lives))
+                    spans.append(seconds - sum(spans))
+                found.append(run(program, limits, 2000, rate=0, lives=spans))
             rows.append(
                 (
                     ", ".join(limits),
@@ -255,25 +204,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rates", type=int, nargs="*", default=[10, 25, 100, 500])
     parser.add_argument("--seconds", type=float, default=15.0, help="that each import of the held rates lasts")
+    parser.add_argument("--even-seconds", type=float, default=20.0, help="that each import of the even starts lasts")
+    parser.add_argument("--kills", type=int, default=5, help="of each program")
     parser.add_argument("--quota-seconds", type=float, default=80.0, help="that a quota is watched for")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--server", help=argparse.SUPPRESS)
     parser.add_argument("--script", nargs="+", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.server:
-        vars(api)["LocalApi"] = Recording
-        asyncio.run(api.serve(msgspec.json.decode(args.server, type=Options)))
-    elif args.script:
+    parser.set_defaults(programs=PROGRAMS, quotas=QUOTAS)
+    args = parsed(
+        parser,
+        rates=[100],
+        seconds=0.5,
+        even_seconds=1.0,
+        kills=1,
+        quota_seconds=4.0,
+        rounds=1,
+        programs=[CRAWLERD, SCRIPT],
+        quotas=QUOTAS[1:],
+    )
+    if args.script:
         url, customers, *limits = args.script
         run_script(url, limits, int(customers))
     else:
         print(about("limits", "requests"), "\n")
         print("Even starts, by arrival at the server\n")
-        print(even(args.rounds), "\n", flush=True)
+        print(even(args.programs, args.even_seconds, args.rounds), "\n", flush=True)
         print("Held rate, of a server that enforces it\n")
-        print(held(args.rates, args.seconds, args.rounds), "\n", flush=True)
-        print("Killed with SIGKILL five times and started again\n")
-        print(killed(args.quota_seconds, args.rounds))
+        print(held(args.programs, args.rates, args.seconds, args.rounds), "\n", flush=True)
+        print("Killed with SIGKILL and started again\n")
+        print(killed(args.programs, args.kills, args.quotas, args.quota_seconds, args.rounds))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,8 @@
-"""How much of a permitted rate is used, and with how many 429s: `crawlerd import` beside a script with `limits`."""
+"""How much of a permitted rate is used, and with how many 429s: `crawlerd import` and a script with `limits`."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -16,10 +12,13 @@ from pathlib import Path
 from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
-from lists_source import lists
-from pages import Session
-from rig import HERE, Others, about, install_source, table
 
+from bench.peers.pages import Session
+from bench.rig.installation import Installation
+from bench.rig.meters import Others
+from bench.rig.process import install_source
+from bench.rig.report import about, parsed, table
+from bench.sources.lists import lists
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.outcome import Complete, Defer
 from crawlerd.core.task import NewTask, Task
@@ -27,39 +26,18 @@ from crawlerd.demo.server import AccountStats, Server, running
 from crawlerd.engine.attempt import attempt
 from crawlerd.source import RunPlan
 
-CONFIG = """
-[daemon]
-state_dir = "var"
-listen = "127.0.0.1:0"
-[sinks.warehouse]
-type = "sqlite"
-path = "var/warehouse.db"
-"""
-ACCOUNT = """
-[accounts.a{number}]
-source = "lists"
-base_url = "{url}"
-api_key = {{ env = "KEY_{number}" }}
-limits = ["{rate}/second"]
-bucket_limits = "{rate}/second"
-[imports.a{number}]
-account = "a{number}"
-sink = "warehouse"
-streams = ["payment_methods"]
-"""
 THREADS = 10  # of the script, for each account
 
 
 def crawlerd(server: Server, args: argparse.Namespace, place: Path) -> dict[int, AccountStats]:
-    numbers = range(1, args.accounts + 1)
-    tables = "".join(ACCOUNT.format(number=n, url=server.url, rate=args.rate) for n in numbers)
-    (place / "crawlerd.toml").write_text(CONFIG + tables)
-    install_source(place.resolve(), "lists", "lists_source:lists")
-    path = os.pathsep.join([str(place.resolve()), str(HERE), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path, **{f"KEY_{n}": Server.key(n) for n in numbers}}
-    command = [sys.executable, "-m", "crawlerd", "import", "--all", "--json"]
-    done = subprocess.run(command, cwd=place, env=environment, stdout=subprocess.PIPE, check=True)
-    assert json.loads(done.stdout)["state"] == "completed"
+    install_source(place, "lists")
+    here = Installation(place, sources=place)
+    for number in range(1, args.accounts + 1):
+        limit = f"{args.rate}/second"
+        account = {"base_url": server.url, "limits": [limit], "bucket_limits": limit}
+        here.add(f"a{number}", "lists", ["payment_methods"], key=Server.key(number), **account)
+    here.write()
+    here.import_all()
     return server.stats().accounts
 
 
@@ -136,10 +114,10 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=10)
     parser.add_argument("--rate", type=int, default=25, help="a second and account, enforced by the server")
     parser.add_argument("--latency", type=float, default=0.05)
-    parser.add_argument("--customers", type=int, default=1000, help="of each account: so many requests and a few more")
+    parser.add_argument("--customers", type=int, default=1000, help="of each account: one request each, and a few more")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--each", action="store_true", help="a line for each account")
-    args = parser.parse_args()
+    args = parsed(parser, accounts=2, customers=20)
     print(about("limits"), "\n")
     others = Others()
     lines: list[tuple[str, ...]] = []
@@ -151,7 +129,7 @@ def main() -> None:
                     accounts=args.accounts, customers=args.customers, rate=args.rate, latency=args.latency
                 ) as server,
             ):
-                found = crawlerd(server, args, Path(name)) if system == "crawlerd" else script(server, args)
+                found = crawlerd(server, args, Path(name).resolve()) if system == "crawlerd" else script(server, args)
             lines += rows(system, found, args.rate, each=args.each)
     header = ("", "", "requests", "seconds", "least share", "mean share", "429s", "most in 1 s")
     print(table(header, lines))

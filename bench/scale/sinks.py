@@ -1,4 +1,4 @@
-"""How many records a second each sink takes, and what sweeping costs: `python bench/sinks.py [--records 200000]`."""
+"""How many records a second each sink takes, and what sweeping costs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any, get_args
 
 import msgspec
 
+from bench.rig.meters import Others
+from bench.rig.report import about, parsed, table
 from crawlerd.core.account import SinkSpec, SinkType
 from crawlerd.sink import Batch, Delivery
 from crawlerd.sinks import open_sink
@@ -49,8 +51,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=200_000)
     parser.add_argument("--folder", type=Path, help="on the disk to be measured")
-    options = parser.parse_args()
-    print("| sink | keys | run | records/s | records/s of CPU | sweep, s |\n|---|---|---|---:|---:|---:|")
+    options = parsed(parser, records=2_000)
+    print(about("persist-queue"), "\n")
+    others = Others()
+    rows = []
     for kind in get_args(SinkType):
         for order in ("ascending", "random"):
             numbers = list(range(options.records))
@@ -70,9 +74,11 @@ def main() -> None:
                         [Delivery("stripe", "acme", run, 10.0 * run, 0, [], [("customers", "")])], 10.0 * run + 2
                     )
                     sweep = time.perf_counter() - began
-                    rates = f"{options.records / wall:,.0f} | {options.records / cpu:,.0f}"
-                    print(f"| {kind} | {order} | {what} | {rates} | {sweep:.2f} |")
+                    rates = [f"{options.records / spent:,.0f}" for spent in (wall, cpu)]
+                    rows.append([kind, order, what, *rates, f"{sweep:.2f}"])
                 sink.close()
+    print(table(["sink", "keys", "run", "records/s", "records/s of CPU", "sweep, s"], rows))
+    print(f"\n{others}")
 
 
 if __name__ == "__main__":
