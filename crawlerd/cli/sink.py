@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from crawlerd.cli.context import config_path, read_settings
-from crawlerd.cli.exits import EXIT_FAILED, exit_codes, fail
+from crawlerd.cli.exits import ExitCode, exit_codes, fail
 
 sink = typer.Typer(help="Where records go.", no_args_is_help=True)
 
@@ -33,7 +33,7 @@ def sink_check(
     with exit_codes():
         sinks = read_settings(config_path(context), secrets=False).sinks
         if name is not None and name not in sinks:
-            fail(f"there is no sink {name!r}; there are: {', '.join(sorted(sinks))}", EXIT_FAILED)
+            fail(f"there is no sink {name!r}; there are: {', '.join(sorted(sinks))}", ExitCode.FAILED)
         broken = False
         for each in sinks.values() if name is None else [sinks[name]]:
             path = database_of(each)
@@ -50,4 +50,4 @@ def sink_check(
             if not found:
                 typer.echo(f"sinks.{each.name}: {path} is sound")
             broken |= bool(found)
-        raise typer.Exit(EXIT_FAILED if broken else 0)
+        raise typer.Exit(ExitCode.FAILED if broken else ExitCode.DONE)
