@@ -22,7 +22,7 @@ def show_tree(
     """Draw the tree of an AWS organization, from the sink."""
     import msgspec
 
-    from crawlerd.sinks.sqlite.reader import objects
+    from crawlerd.sinks import objects_in
     from crawlerd.sources.aws.tree import STREAMS, dot, text, trees
 
     if as_json and as_dot:
@@ -36,7 +36,7 @@ def show_tree(
         sink = settings.sinks.get(chosen.sink or "")
         if sink is None or sink.type != "sqlite":
             fail(f"{chosen.name} has no sink of the type sqlite to show a tree from", ExitCode.FAILED)
-        found = trees({stream: objects(sink.path, "aws_org", stream, chosen.account) for stream in STREAMS})
+        found = trees({stream: objects_in(sink, "aws_org", stream, chosen.account) for stream in STREAMS})
         if not found:
             fail(f"nothing of {chosen.name} has been imported yet", ExitCode.FAILED)
         for tree in found:

@@ -27,8 +27,7 @@ def sink_check(
     Exit codes: 0 all of it holds, 1 what does not is printed.
     """
     from crawlerd.core.errors import SinkError
-    from crawlerd.sinks import database_of
-    from crawlerd.sinks.sqlite.check import check
+    from crawlerd.sinks import check_sink, database_of
 
     with exit_codes():
         sinks = read_settings(config_path(context), secrets=False).sinks
@@ -42,7 +41,7 @@ def sink_check(
                 broken |= name is not None
                 continue
             try:
-                found = check(path)
+                found = check_sink(each)
             except SinkError as error:
                 found = [str(error)]
             for line in found:
