@@ -13,7 +13,7 @@ from crawlerd.core.task import PART
 from crawlerd.frontier.sqlite.reader import FrontierReader
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping, Sequence, Set
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
 
     from rich.console import Console
 
@@ -119,49 +119,55 @@ def _streams(engine: Engine, name: str) -> Sequence[str]:
     return spec.streams if spec.sink is not None else ()
 
 
-def print_report(report: dict[str, Any], console: Console, *, streams: bool = True) -> None:
+def print_report(report: Mapping[str, Any], console: Console, *, streams: bool = True) -> None:
     """The report for people, by stream if wanted."""
+    lines: list[str] = []
     for name, runs in report["imports"].items():
         for run in runs:
-            seconds = (run["ended_at"] or time.time()) - run["started_at"]
-            console.print(
-                f"{name}: run {run['id']} {run['state']} after {duration(seconds)}: {run['records']:,} records, "
-                f"{run['done']:,} tasks, {run['retried']:,} retried, {run['throttled']:,} throttled, "
-                f"{run['dead']:,} dead, {'complete' if run['complete'] else 'not complete'}",
-                highlight=False,
-                soft_wrap=True,
-            )
-            if run["full"] or run["full_reason"]:
-                reason = f": {run['full_reason']}" if run["full_reason"] else ""
-                console.print(f"  {'full' if run['full'] else 'full in part'}{reason}", highlight=False, soft_wrap=True)
-            for doubt in run["doubts"]:
-                console.print(f"  {doubt_text(doubt)}", highlight=False, soft_wrap=True)
-            if run["paused"]:
-                console.print(
-                    f"  account {run['paused_account']} is paused: {run['paused']}", highlight=False, soft_wrap=True
-                )
-            if run["held_up"]:
-                console.print(f"  held up by {run['held_up']}", highlight=False, soft_wrap=True)
-            for stream, facts in run["streams"].items() if streams else ():
-                notes = [f"{facts[key]:,} {key}" for key in ("skipped", "dead") if facts[key]]
-                notes += ["denied"] if facts["denied"] else []
-                tail = f" ({', '.join(notes)}: {facts['reason']})" if notes else ""
-                tail += f"; {facts['note']}" if facts["note"] else ""
-                done = ", ".join(f"{facts[key]:,} {key}" for key in COUNTS)
-                repeats = facts["records"] - facts["seen"] - facts["tombstoned"]
-                if repeats > facts["seen"]:
-                    tail += f"; {repeats:,} came under a key that had come before: is it unique?"
-                console.print(f"  {stream}: {done}{tail}", highlight=False, soft_wrap=True)
-    for name, reason in report["not_started"].items():
-        console.print(f"{name}: not started: {reason}", highlight=False, soft_wrap=True)
-    if report["state"] == "interrupted":
-        console.print("interrupted; nothing is lost: the same command resumes it", soft_wrap=True)
-    elif report["state"] == "completed with dead letters":
-        console.print(
-            "some tasks are dead letters: see `crawlerd dead list`, then `crawlerd dead retry`", soft_wrap=True
-        )
-    elif report["state"] == "not complete":
-        console.print("not complete: what was skipped or is doubted stands above", soft_wrap=True)
+            lines += _run_lines(name, run)
+            lines += (_stream_line(stream, facts) for stream, facts in run["streams"].items() if streams)
+    lines += (f"{name}: not started: {reason}" for name, reason in report["not_started"].items())
+    match report["state"]:
+        case "interrupted":
+            lines.append("interrupted; nothing is lost: the same command resumes it")
+        case "completed with dead letters":
+            lines.append("some tasks are dead letters: see `crawlerd dead list`, then `crawlerd dead retry`")
+        case "not complete":
+            lines.append("not complete: what was skipped or is doubted stands above")
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _run_lines(name: str, run: Mapping[str, Any]) -> Iterator[str]:
+    """name: of its import."""
+    seconds = (run["ended_at"] or time.time()) - run["started_at"]
+    yield (
+        f"{name}: run {run['id']} {run['state']} after {duration(seconds)}: {run['records']:,} records, "
+        f"{run['done']:,} tasks, {run['retried']:,} retried, {run['throttled']:,} throttled, "
+        f"{run['dead']:,} dead, {'complete' if run['complete'] else 'not complete'}"
+    )
+    if run["full"] or run["full_reason"]:
+        reason = f": {run['full_reason']}" if run["full_reason"] else ""
+        yield f"  {'full' if run['full'] else 'full in part'}{reason}"
+    for doubt in run["doubts"]:
+        yield f"  {doubt_text(doubt)}"
+    if run["paused"]:
+        yield f"  account {run['paused_account']} is paused: {run['paused']}"
+    if run["held_up"]:
+        yield f"  held up by {run['held_up']}"
+
+
+def _stream_line(stream: str, facts: Mapping[str, Any]) -> str:
+    notes = [f"{facts[key]:,} {key}" for key in ("skipped", "dead") if facts[key]]
+    notes += ["denied"] if facts["denied"] else []
+    tail = f" ({', '.join(notes)}: {facts['reason']})" if notes else ""
+    tail += f"; {facts['note']}" if facts["note"] else ""
+    if facts["reason"] and not notes and not facts["note"]:
+        tail = f" ({facts['reason']})"
+    repeats = facts["records"] - facts["seen"] - facts["tombstoned"]
+    if repeats > facts["seen"]:
+        tail += f"; {repeats:,} came under a key that had come before: is it unique?"
+    return f"  {stream}: {', '.join(f'{facts[key]:,} {key}' for key in COUNTS)}{tail}"
 
 
 def doubt_text(doubt: Mapping[str, Any]) -> str:
