@@ -22,8 +22,8 @@ dead = typer.Typer(help="Dead letters: tasks that are not retried by themselves.
 def dead_list(
     context: typer.Context,
     import_name: Annotated[str | None, typer.Option("--import", help="Only those of one import.")] = None,
-    limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 100,
-    after: Annotated[int, typer.Option(help="Only those behind this id.")] = 0,
+    limit: Annotated[int, typer.Option(help="Maximum number to list.", min=1)] = 100,
+    after: Annotated[int, typer.Option(help="Start after this id.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
 ) -> None:
     """List dead letters with their reasons."""
@@ -74,7 +74,7 @@ def dead_retry(
 ) -> None:
     """Make dead letters ready again, with all their attempts."""
     if bool(numbers) == everything:
-        fail("name the dead letters to retry, or say --all", ExitCode.USAGE)
+        fail("specify the dead letters to retry, or use --all", ExitCode.USAGE)
     with exit_codes():
         folder = state_directory(context)
         groups = _all_dead(folder) if everything else [_known_dead(folder, numbers or ())]

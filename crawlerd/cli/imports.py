@@ -36,9 +36,9 @@ def import_(
     context: typer.Context,
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Imports to run.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Run every configured import.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="Import everything anew, not only what has changed.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Import everything, not only what has changed.")] = False,
     allow_shrink: Annotated[
-        bool, typer.Option("--allow-shrink", help="Accept that a full run sees far less than the last one.")
+        bool, typer.Option("--allow-shrink", help="Accept that a full run sees far fewer records than the last one.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
@@ -58,7 +58,7 @@ def import_(
             chosen = list(settings.imports) if everything else list(dict.fromkeys(names or ()))
             if not chosen:
                 known = ", ".join(settings.imports) or "none is configured"
-                fail(f"name the imports to run, or say --all ({known})", ExitCode.USAGE)
+                fail(f"specify the imports to run, or use --all ({known})", ExitCode.USAGE)
             for name in [each for each in chosen if each not in settings.imports]:
                 known = instead(name, settings.imports)
                 fail(f"there is no [imports.{name}] in {config_path(context)}; {known}", ExitCode.USAGE)

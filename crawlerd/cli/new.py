@@ -1,4 +1,4 @@
-"""`crawlerd new …`: what a source in Python begins with."""
+"""`crawlerd new …`: creates a package with a source in Python."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import typer
 
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 
-new = typer.Typer(help="Begin something of your own.", no_args_is_help=True)
+new = typer.Typer(help="Create a new source package.", no_args_is_help=True)
 
 
 @new.command(name="source")
 def new_source(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the source, as accounts will say it.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the source, as accounts will give it.")],
 ) -> None:
-    """Write a package with a source in Python that works, and its test, into the folder crawlerd-NAME."""
+    """Create the folder crawlerd-NAME: a package with a working source in Python, and its test."""
     from crawlerd.authoring.scaffold import new_source
 
     with exit_codes():

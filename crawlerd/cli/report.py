@@ -50,7 +50,7 @@ def outcome(
     finally:
         reader.close()
     every = [run for each in reports.values() for run, _ in each]
-    state, code = _conclusion(
+    state, code = conclusion(
         {state_of(engine, run, held) for run in every},
         started=not not_started,
         cut_off=bool(cut_off),
@@ -74,7 +74,7 @@ def outcome(
     return Outcome(code, {"state": state, "imports": imports, "not_started": left_out})
 
 
-def _conclusion(states: Set[str], *, started: bool, cut_off: bool, complete: bool) -> tuple[str, ExitCode]:
+def conclusion(states: Set[str], *, started: bool, cut_off: bool, complete: bool) -> tuple[str, ExitCode]:
     """The state of the whole, and its exit code.
 
     states: of the runs.
@@ -135,7 +135,7 @@ def print_report(report: Mapping[str, Any], console: Console, *, streams: bool =
         case "not complete":
             lines.append("not complete: what was skipped or is doubted stands above")
     for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
+        console.out(line, highlight=False)  # as it is: reasons quote what APIs say, which may look like markup
 
 
 def _run_lines(name: str, run: Mapping[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`crawlerd sink …`: what can be asked of the sinks."""
+"""`crawlerd sink …`: checks sinks."""
 
 from __future__ import annotations
 

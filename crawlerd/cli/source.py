@@ -29,7 +29,7 @@ def source_test(
 ) -> None:
     """Fetch one page of an endpoint, and show what was understood and what would be asked next.
 
-    Asks for the account that the configuration file has for the description, unless another is named or none is there.
+    Uses the first configured account with this description, unless you give --account or there is no configuration.
     """
     from crawlerd.authoring.trial import try_page
     from crawlerd.config.problems import instead
