@@ -34,9 +34,8 @@ from crawlerd.core.task import Task
 from crawlerd.engine.engine import Engine
 from crawlerd.engine.queues import Choice
 from crawlerd.engine.workbench import Workbench
+from crawlerd.frontier import open_frontier, open_reader
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.sqlite.frontier import Frontier
-from crawlerd.frontier.sqlite.reader import FrontierReader
 from crawlerd.ratelimit.window import Stamp
 from crawlerd.sources import registry
 
@@ -82,7 +81,7 @@ def shares(tasks: int, accounts: int) -> dict[str, int]:
 
 def seed(place: Path, tasks: int, accounts: int) -> Found:
     """Accounts, each with one task of an interrupted run as far as it gets any."""
-    frontier = Frontier(place, now=time.time())
+    frontier = open_frontier(place, now=time.time())
     for name, share in shares(tasks, accounts).items():
         account = frontier.account(name, "steady")
         if share:
@@ -95,7 +94,7 @@ def seed(place: Path, tasks: int, accounts: int) -> Found:
 def enqueue(place: Path, tasks: int, accounts: int) -> Found:
     """The seeds become the queue, as children of completed tasks: transactions of about 10,000, every second one of the
     first account, the others in random order."""
-    frontier = Frontier(place, now=time.time())
+    frontier = open_frontier(place, now=time.time())
     wanted = list(shares(tasks, accounts).values())
     small = [number for number in range(1, accounts) if wanted[number] > 1]
     random.Random(1).shuffle(small)
@@ -123,7 +122,7 @@ def enqueue(place: Path, tasks: int, accounts: int) -> Found:
     start = time.monotonic()
     frontier.close()
     seconds += time.monotonic() - start
-    reader = FrontierReader.open(place)
+    reader = open_reader(place)
     assert reader is not None
     assert reader.totals() == (tasks, 0, 0, 0), reader.totals()
     reader.close()
@@ -137,7 +136,7 @@ def enqueue(place: Path, tasks: int, accounts: int) -> Found:
 
 def throttle(place: Path, accounts: int) -> Found:
     """All accounts but the first and every tenth wait for a Retry-After of a day."""
-    frontier = Frontier(place, now=time.time())
+    frontier = open_frontier(place, now=time.time())
     numbers = (number for number in range(1, accounts + 1) if (number - 1) % 10)
     buckets = [bucket.id for number in numbers for bucket in frontier.ready_buckets(number)]
     frontier.commit([], now=time.time(), blocked=dict.fromkeys(buckets, time.time() + DAY))

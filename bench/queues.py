@@ -23,8 +23,8 @@ from rig import CHUNK, Fsync, about, table
 
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import NewTask
+from crawlerd.frontier import open_frontier
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.sqlite.frontier import Frontier
 
 PRIORITY = 5
 COSTS = {"free": 0, "1 ms": 1000, "as the disk has it": None}
@@ -60,7 +60,7 @@ class CrawlerdFrontier(Queue):
     crash = "leased again"
 
     def __init__(self, place: Path, group: int) -> None:
-        self._frontier, self._group = Frontier(place, now=time.time()), group
+        self._frontier, self._group = open_frontier(place, now=time.time()), group
         self._account = self._frontier.account("a", "noop")
 
     def _commit(self, settled: list[Settled]) -> None:

@@ -17,9 +17,8 @@ import apsw
 import psutil
 
 from crawlerd.core.outcome import Complete
+from crawlerd.frontier import open_frontier, open_reader
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.sqlite.frontier import Frontier
-from crawlerd.frontier.sqlite.reader import FrontierReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -68,7 +67,7 @@ def fill(state_dir: Path, source: str, tasks: Mapping[str, Iterable[NewTask]]) -
     Returns how many are queued.
     """
     state_dir.mkdir(parents=True, exist_ok=True)
-    frontier = Frontier(state_dir, now=time.time())
+    frontier = open_frontier(state_dir, now=time.time())
     for name, wanted in tasks.items():
         account = frontier.account(name, source)
         rest = iter(wanted)
@@ -78,7 +77,7 @@ def fill(state_dir: Path, source: str, tasks: Mapping[str, Iterable[NewTask]]) -
             (parent,) = frontier.heads(bucket, (-1, -1), 1)
             frontier.commit([Settled(parent, account, Complete(children=chunk))], now=time.time())
     frontier.close()
-    reader = FrontierReader.open(state_dir)
+    reader = open_reader(state_dir)
     assert reader is not None
     ready, *_ = reader.totals()
     reader.close()

@@ -15,7 +15,7 @@ from crawlerd.cli.exits import EXIT_FAILED, EXIT_USAGE, exit_codes, fail
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from crawlerd.frontier.sqlite.reader import AccountReport, Status
+    from crawlerd.frontier.reports import AccountReport, Status
 
 dead = typer.Typer(help="Dead letters: tasks that are not retried by themselves.", no_args_is_help=True)
 frontier = typer.Typer(help="The database of runs and tasks.", no_args_is_help=True)
@@ -28,14 +28,14 @@ def status(
     import msgspec
 
     from crawlerd.frontier.lock import lock_holder
-    from crawlerd.frontier.sqlite.reader import Status
+    from crawlerd.frontier.reports import Status
 
     with exit_codes():
         folder = state_directory(context)
         pid = lock_holder(folder)
         with reader_of(folder) as reader:
             found = reader.status() if reader else None
-            streams = {run.id: reader.streams(run.id) for run in found.runs} if reader and found and as_json else {}
+            streams = reader.streams_many(run.id for run in found.runs) if reader and found and as_json else {}
         if as_json:
             nothing = Status(ready=0, delayed=0, waiting=0, dead=0, runs=[], accounts=[])
             report: dict[str, Any] = msgspec.to_builtins(found or nothing)
@@ -166,7 +166,7 @@ def dead_retry(
 def _known_dead(folder: Path, numbers: Sequence[int]) -> list[int]:
     """Those of the numbers that are dead letters'; the others are named."""
     with reader_of(folder) as reader:
-        known = [number for number in dict.fromkeys(numbers) if reader and reader.dead_letter(number)]
+        known = reader.known_dead(numbers) if reader else []
     for number in set(numbers).difference(known):
         typer.echo(f"crawlerd: there is no dead letter {number}", err=True)
     return known
@@ -191,10 +191,10 @@ def _retry(folder: Path, numbers: list[int]) -> int:
         from crawlerd.service.http import ask_daemon
 
         return ask_daemon(folder, numbers)
-    from crawlerd.frontier.sqlite.frontier import Frontier
+    from crawlerd.frontier import open_frontier
 
     with StateLock(folder):
-        frontier = Frontier(folder, now=time.time())
+        frontier = open_frontier(folder, now=time.time())
         try:
             count, imports = frontier.retry_dead(numbers)
         finally:
@@ -214,20 +214,18 @@ def frontier_check(
 
     Exit codes: 0 all of it holds, 1 what does not is printed.
     """
-    from crawlerd.frontier.sqlite.maintenance import check
-    from crawlerd.frontier.sqlite.schema import FILE_NAME
+    from crawlerd.frontier import check, check_file
 
     with exit_codes():
-        path = file or state_directory(context) / FILE_NAME
-        broken = check(path, full=full)
-        typer.echo("\n".join(broken) or f"{path}: every invariant holds")
+        name, broken = check_file(file, full=full) if file else check(state_directory(context), full=full)
+        typer.echo("\n".join(broken) or f"{name}: every invariant holds")
         raise typer.Exit(EXIT_FAILED if broken else 0)
 
 
 @frontier.command(name="vacuum")
 def frontier_vacuum(context: typer.Context) -> None:
     """Give the space of tasks that are done back to the disk; not while a daemon runs."""
-    from crawlerd.frontier.sqlite.maintenance import vacuum
+    from crawlerd.frontier import vacuum
 
     with exit_codes():
         before, after = vacuum(state_directory(context))
@@ -244,7 +242,7 @@ def frontier_restore(
     What was done after FILE was made is done again; records reach the sinks once all the same. What quotas were
     charged since is forgotten.
     """
-    from crawlerd.frontier.sqlite.restore import restore
+    from crawlerd.frontier import restore
 
     with exit_codes():
         aside = restore(state_directory(context), file)
@@ -260,7 +258,7 @@ def frontier_new(
 
     What was imported stays in the sinks; the next run of each import is a full one.
     """
-    from crawlerd.frontier.sqlite.restore import begin_new
+    from crawlerd.frontier import begin_new
 
     with exit_codes():
         aside = begin_new(state_directory(context), force=force)
@@ -274,7 +272,7 @@ def frontier_backup(
     force: Annotated[bool, typer.Option("--force", help="Replace the file when there is one.")] = False,
 ) -> None:
     """Copy the frontier as it is at this moment into a file, whether the daemon runs or not."""
-    from crawlerd.frontier.sqlite.maintenance import backup
+    from crawlerd.frontier import backup
 
     with exit_codes():
         size = backup(state_directory(context), file, force=force)

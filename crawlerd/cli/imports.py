@@ -17,7 +17,7 @@ from crawlerd.core.errors import CrawlerdError, SinkError, StorageFailed
 from crawlerd.core.task import PART
 from crawlerd.engine.engine import Engine
 from crawlerd.engine.wake import Wake
-from crawlerd.frontier.sqlite.reader import FrontierReader, RunReport
+from crawlerd.frontier import open_reader
 from crawlerd.ratelimit.limiter import parse_limits
 from crawlerd.service.daemon import Signals, stop
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from crawlerd.config.load import Settings
     from crawlerd.core.account import LimitSpec
     from crawlerd.engine.engine import Started
+    from crawlerd.frontier.contract import FrontierReader
+    from crawlerd.frontier.reports import RunReport
 
 DRAW_SECONDS = 0.25
 LINE_SECONDS = 30.0
@@ -117,7 +119,7 @@ def _tell_resumed(names: Sequence[str], console: Console) -> None:
 
 def _watch(engine: Engine, started: dict[str, Started], signals: Signals, wake: Wake, console: Console) -> None:
     """started: by import; one whose run was abandoned meanwhile is started again, and replaced there."""
-    reader = FrontierReader.open(engine.settings.daemon.state_dir)
+    reader = open_reader(engine.settings.daemon.state_dir)
     assert reader is not None  # noqa: S101 - the engine has it open
     runs = {run for each in started.values() for run in each.runs}
     meter, left, held, trouble_since = Meter(), set(runs), dict[int, str](), None
@@ -226,7 +228,7 @@ def _outcome(
     engine: Engine, started: dict[str, list[int]], not_started: dict[str, str], cut_off: Sequence[str]
 ) -> Outcome:
     """cut_off: what a signal kept from starting."""
-    reader = FrontierReader.open(engine.settings.daemon.state_dir)
+    reader = open_reader(engine.settings.daemon.state_dir)
     assert reader is not None  # noqa: S101 - it was open a moment ago
     try:
         reports = {

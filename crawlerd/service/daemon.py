@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from crawlerd.core.errors import FrontierError, SinkError
 from crawlerd.engine.engine import Engine
 from crawlerd.engine.wake import Wake
-from crawlerd.frontier.sqlite.reader import FrontierReader
+from crawlerd.frontier import open_reader
 from crawlerd.service.http import Admin, health
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _serve(engine: Engine, wake: Wake, signals: Signals) -> None:
 
 
 def _log_end(engine: Engine, number: int) -> None:
-    reader = FrontierReader.open(engine.settings.daemon.state_dir)
+    reader = open_reader(engine.settings.daemon.state_dir)
     assert reader is not None  # noqa: S101 - the engine has it open
     try:
         run = reader.run(number)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from crawlerd.core.errors import CrawlerdError, FrontierError
-from crawlerd.frontier.sqlite.reader import FrontierReader
+from crawlerd.frontier import open_reader
 from crawlerd.service.metrics import exposition
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crawlerd.engine.engine import Engine
-    from crawlerd.frontier.sqlite.reader import Status
+    from crawlerd.frontier.reports import Status
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +185,7 @@ def ask_daemon(state_dir: Path, numbers: list[int]) -> int:
 
 def read_status(state_dir: Path) -> Status | None:
     """The state of the frontier, whether a daemon runs or not; None when there is none yet."""
-    reader = FrontierReader.open(state_dir)
+    reader = open_reader(state_dir)
     if reader is None:
         return None
     try:
