@@ -27,11 +27,13 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Skipped(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A record that is set aside, or could not be serialised; its page goes on."""
+    """A record that is set aside, or could not be serialised; its page goes on. note: nothing was, the reason alone is
+    for the report."""
 
     stream: str
     key: str
     reason: str
+    note: bool = False
 
 
 class Marked(msgspec.Struct, frozen=True, array_like=True, gc=False):

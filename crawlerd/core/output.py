@@ -74,6 +74,14 @@ class Marks:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What the run's report says of a stream though nothing of it is missing, such as that it was not compared."""
+
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Who the credentials belong to; another value than the account's first one pauses the account."""
 
@@ -199,6 +207,7 @@ Output = (
     | Marks
     | Identity
     | Skip
+    | Note
     | ForAccount
     | ForPart
     | ForParent

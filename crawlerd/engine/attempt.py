@@ -18,6 +18,7 @@ from crawlerd.source import (
     Gather,
     Identity,
     Marks,
+    Note,
     ParentRead,
     Permanent,
     Record,
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
 
 DATA = (dict, Mapping, type(None))  # dict first: it is quicker by far
 UNSERIALISABLE = "cannot be serialised"  # how the reason of such a record begins
-OUTPUTS = "Record, TaskArgs, ForAccount, ForPart, ForParent, ParentRead, Gather, Cursor, Skip, Marks, Identity or Sweep"
+OUTPUTS = (
+    "Record, TaskArgs, ForAccount, ForPart, ForParent, ParentRead, Gather, Cursor, Skip, Note, Marks, Identity or Sweep"
+)
 LONGEST_KEY = 1000  # characters of a key that are kept of a record that is set aside
 
 _encode = msgspec.json.Encoder().encode
@@ -138,6 +141,8 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
             case Marks():
                 found = output.kept or output.read > 0
                 marked.append(Marked(_stream(output.stream), found, output.unread, _printable(output.why, 300)))
+            case Note():
+                skipped.append(Skipped(_stream(output.stream), "", _printable(output.text, 300), note=True))
             case Identity():
                 identity = _text(output.value)
             case Sweep(otherwise=None):

@@ -890,6 +890,42 @@ def test_nothing_is_taken_for_deleted_where_something_was_not_read(
     assert alive(here, "books") == {"a1", "b1"}
 
 
+def test_a_list_that_moves_too_much_to_be_compared_is_complete_and_says_so(
+    rest_api: RestApi, install: Callable[..., Installation]
+) -> None:
+    """Its first reading came to its end, so nothing is missing."""
+    description = """
+name = "library"
+[endpoints.books]
+path = "/offset/books"
+records = "items"
+paginator = { type = "offset", total = "total", size = 10 }
+tombstones = true
+"""
+    rest_api.lists["/books"] = objects(25)
+    here = installed(install, description, rest_api.url)
+    assert here.run("import", "--all").code == 0
+    rest_api.lists["/books"] = objects(15)
+    before = len(rest_api.requests)
+
+    def script(request: Request) -> Answer | None:
+        return Answer({"items": [], "total": 15}) if len(rest_api.requests) > before + 2 else None
+
+    rest_api.script = script
+    done = here.run("import", "--all", "--json")
+    assert done.code == 0, done
+    facts = report(done)["streams"]["books"]
+    assert report(done)["complete"]
+    assert (facts["tombstoned"], facts["skipped"]) == (0, 0)
+    assert facts["reason"].startswith("not compared: the list moved while it was read: ")
+    assert len(alive(here, "books")) == 25
+    before = len(rest_api.requests)
+    assert "(not compared: the list moved" in here.run("import", "--all").stdout
+    rest_api.script = lambda _: None
+    assert here.run("import", "--all").code == 0
+    assert len(alive(here, "books")) == 15
+
+
 def test_a_sweep_that_is_killed_ends_exact(rest_api: RestApi, install: Callable[..., Installation]) -> None:
     library(rest_api, shelves="abcdefgh", books=dict.fromkeys("abcdefgh", "123456789"))
     rest_api.lists["/loans"], rest_api.lists["/notes"] = [], []

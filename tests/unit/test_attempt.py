@@ -458,7 +458,7 @@ def test_what_is_no_output_is_a_mistake_of_the_handler(output: object) -> None:
     name = type(output).__name__
     assert outcome == Bury(
         "unexpected TypeError: a handler yields Record, TaskArgs, ForAccount, ForPart, ForParent, ParentRead, Gather, "
-        f"Cursor, Skip, Marks, Identity or Sweep, not {name}"
+        f"Cursor, Skip, Note, Marks, Identity or Sweep, not {name}"
     )
 
 

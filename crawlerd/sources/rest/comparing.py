@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from crawlerd.source import MISSING_KEYS, Api, Gather, NotFound, Output, Record, Response, Sweep, TaskArgs
+from crawlerd.source import MISSING_KEYS, Api, Gather, Note, NotFound, Output, Record, Response, Sweep, TaskArgs
 from crawlerd.sources.rest.answers import NoPage, decoded, judged
 from crawlerd.sources.rest.description import ITEM_FIELD
 
@@ -45,7 +45,7 @@ class Once(TaskArgs, kind="rest.once"):
 
 @dataclass(frozen=True)
 class Several(TaskArgs, kind="rest.several"):
-    """Takes the place of a Gone: tombstones are not for this reading to say. reason: why it is none's word at all."""
+    """Takes the place of a Gone: this reading does not prove what is gone. reason: why no reading does."""
 
     stream: str
     second: bool = False
@@ -155,7 +155,8 @@ class Comparing:
         yield Sweep(args.stream, otherwise=self._gone(args.stream))
 
     def several(self, api: Api, args: Several) -> Iterator[Output]:
-        yield from ()
+        if args.reason:
+            yield Note(args.stream, f"not compared: {args.reason}")
 
     def gone(self, api: Api, args: Gone) -> Iterator[Output]:
         yield Sweep(args.stream)

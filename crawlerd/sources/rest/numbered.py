@@ -132,12 +132,17 @@ class _Pages:
             return None
         if not count:
             return Again(f"page {self._number} is empty, and is said not to be the last one") if more else None
-        if self._whole or count > self._size:
+        if self._whole or count > self._size or self._has_own_sizes():
             return self.as_they_are(self._number + 1)
         if count == self._size:
             return self._overlapping(self._start + count)
         # Fewer than asked for: the end, unless the API leaves records out of its pages, or has a size of its own.
         return self.as_they_are(self._number + 1)
+
+    def _has_own_sizes(self) -> bool:
+        """The tail was not on the page that would have it, if the API took sizes, and stands where it stood."""
+        place, count = self._place, self._answer.count
+        return bool(place.back) and not place.exact and self._came.after(place.tail) == count == self._size
 
     def _overlapping(self, read: int) -> Step:
         most = self._paginator.size
