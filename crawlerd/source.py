@@ -11,7 +11,10 @@ import msgspec
 
 from crawlerd.core.auth import Auth, ClientCredentials, KeyInQuery, Sending
 from crawlerd.core.aws import AwsOptions
+from crawlerd.core.charset import utf8
 from crawlerd.core.errors import Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.core.lenient_json import encoded, number
+from crawlerd.core.objects import Listing, Objects
 from crawlerd.core.outcome import Comparison, Complete
 from crawlerd.core.output import (
     MISSING_KEYS,
@@ -28,6 +31,7 @@ from crawlerd.core.output import (
     Output,
     ParentRead,
     Record,
+    Records,
     Skip,
     Sweep,
     TaskArgs,
@@ -52,13 +56,16 @@ __all__ = [
     "Gather",
     "Identity",
     "KeyInQuery",
+    "Listing",
     "Marks",
     "NotFound",
     "Note",
+    "Objects",
     "Output",
     "ParentRead",
     "Permanent",
     "Record",
+    "Records",
     "Response",
     "RunPlan",
     "Sending",
@@ -85,6 +92,10 @@ class Response:
     body: bytes
     url: str = ""
 
+    def utf8(self) -> bytes:
+        """The body of a JSON text in UTF-8, whatever charset the response declares."""
+        return utf8(self.body, self.headers.get("content-type", ""))
+
 
 Classifier = Callable[[Response], Exception | None]
 
@@ -103,7 +114,27 @@ class Api(Protocol):
         ...
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
-        """The parsed JSON of one GET; raises Transient, Throttled, Permanent, Denied or Unauthorized."""
+        """The parsed JSON of one GET; raises Transient, Throttled, Permanent, Denied or Unauthorized.
+
+        Numbers that Python would round are of subclasses of float and int which a Record writes as the API did."""
+        ...
+
+    def listing(
+        self,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        at: str | None = "",
+        wanted: Sequence[str] = ("id",),
+        also: Sequence[str] = (),
+    ) -> Listing:
+        """Like `get`, for a response that is a list of objects, or an object with that list as its member `at`, or,
+        with None, one object.
+
+        The objects are not parsed, and become records as the API wrote them, see Records. wanted: their fields that
+        the handler looks at, by `listing.objects.column(name)`. also: other members of the response, by
+        `listing.also[name]`. Transient when there is no such list.
+        """
         ...
 
     def request(
@@ -116,8 +147,8 @@ class Api(Protocol):
         headers: Mapping[str, str] | None = None,
         classify: Classifier | None = None,
     ) -> Response:
-        """Like `get`, with any method, a JSON body and headers; returns the response, not yet parsed. classify: takes
-        the place of the source's own."""
+        """Like `get`, with any method, a JSON body and headers; returns the response, not yet parsed. json: what
+        becomes JSON, or a msgspec.Raw of what is. classify: takes the place of the source's own."""
         ...
 
 
@@ -275,7 +306,7 @@ class Source:
         def register(handler: Handler) -> Handler:
             what = stream or args.kind.rpartition(".")[2]
             self.kinds[args.kind] = Kind(
-                decode=msgspec.json.Decoder(args).decode,
+                decode=msgspec.json.Decoder(args, float_hook=number).decode,
                 handler=handler,
                 stream=what,
                 bucket=bucket or what,
@@ -342,7 +373,7 @@ class Source:
             kind=args.kind,
             bucket=kind.bucket if isinstance(kind.bucket, str) else kind.bucket(args),
             priority=kind.priority,
-            payload=msgspec.json.encode(args).decode(),
+            payload=encoded(args).decode(),
             unique=bool(kind.unique),
             mark=kind.unique(args) if callable(kind.unique) else "",
             sequential=kind.sequential,

@@ -132,9 +132,9 @@ class Server(Answers):
         answered: dict[str, str] = {}
         if self.way == "none":
             size = len(rows)
-        if self.way in ("offset", "number", "numbered_link"):
-            if self.way == "offset":
-                start = int(query["offset"]) - self.first
+        if self.way in ("offset", "number", "numbered_link", "numbered_url"):
+            if self.way in ("offset", "numbered_url"):
+                start = int(query.get("offset", self.first)) - self.first
             else:
                 start = (int(query.get("page", 1)) - 1) * size
         else:  # a cursor stands for what was given last
@@ -150,8 +150,12 @@ class Server(Answers):
         if start + size < len(rows):
             body["more"] = True
             token = json.dumps(self.rows.place(found[-1])) if found else ""
-            following = {"page": int(query.get("page", 1)) + 1} if self.way == "numbered_link" else {"after": token}
-            kept = {name: value for name, value in query.items() if name not in ("page", "after")}
+            following: dict[str, Any] = {"after": token}
+            if self.way == "numbered_link":
+                following = {"page": int(query.get("page", 1)) + 1}
+            elif self.way == "numbered_url":
+                following = {"offset": self.first + start + size}
+            kept = {name: value for name, value in query.items() if name not in ("page", "after", "offset")}
             url = f"{API}{path}?{urlencode(kept | following)}"
             body |= {"next": token, "url": url}
             answered = {"x-next": token, "link": f'<{url}>; rel="next"'}
@@ -229,7 +233,9 @@ class Run:
 
     def _write(self, outcome: Complete) -> None:
         for batch in outcome.batches:
-            for key, data in json.loads(batch.rows):
+            for key, data in (
+                (key, json.loads(text or b"null")) for key, text in zip(batch.keys, batch.data, strict=True)
+            ):
                 self.written.add(key)
                 if data is None:
                     self.sink.rows.pop(key, None)

@@ -408,11 +408,11 @@ def endpoints(count: int) -> str:
 
 
 ODD_RECORDS: list[tuple[bytes, set[str], str]] = [
-    (b'[{"id": "a", "n": NaN}, {"id": "b"}]', {"b"}, "NumberOutOfRange"),
-    (b'[{"id": "a", "n": [1e999]}, {"id": "b"}]', {"b"}, "NumberOutOfRange"),
-    (rb'[{"id": "a", "n": "\ud800"}, {"id": "b"}]', {"b"}, "surrogates"),
+    (b'[{"id": "a", "n": NaN}, {"id": "b"}]', {"b"}, "no JSON holds"),
+    (b"[" * 100_000 + b"]" * 100_000, set(), "is no object but a list"),
+    (rb'[{"id": "a", "n": "\ud800"}, {"id": "b"}]', {"b"}, "no valid JSON"),
     (rb'[{"id": "\ud800"}, {"id": "b"}]', {"b"}, "half a character"),
-    (b'[{"id": "a", "n": "\xff"}, {"id": "b"}]', {"b"}, "surrogates"),
+    (b'[{"id": "a", "n": "\xff"}, {"id": "b"}]', {"b"}, "no valid UTF-8"),
     (b'[{"id": null}, {"id": "b"}]', {"b"}, "missing or null"),
     (b'[{}, {"id": ""}, {"id": {}}, {"id": true}, {"id": 1.5}, null, [], 7, {"id": "b"}]', {"b"}, "is no object but 7"),
     (b'[{"id": "a", "n": 1}, {"id": "a", "n": 2}, {"id": "b"}]', {"a", "b"}, 'primary key "id" repeats'),
@@ -439,7 +439,6 @@ def test_an_odd_record_is_set_aside_alone(rest_api: RestApi, install: Callable[.
 ODD_PAGES = [
     (b'{"items": [{"id": "a"}]}', 'records = "@" finds an object, not a list, in the response: an object with items'),
     (b"null", "finds nothing, not a list"),
-    (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
     (b'[{"id": "a"', "is not JSON"),
     (b"<html>", "is not JSON"),
 ]

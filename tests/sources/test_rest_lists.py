@@ -7,10 +7,11 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from moving_list import API, Answers, Run, Sink
 
+from crawlerd.sources.rest import counted
 from crawlerd.sources.rest.places import MOST_KNOWN, Came, Known, tail_length, window
 from crawlerd.sources.rest.records import taken
 
@@ -227,14 +228,15 @@ def test_a_tail_is_never_all(count: int) -> None:
     assert 0 <= tail_length(count) < max(count, 1)
 
 
+@settings(max_examples=15)
 @given(st.integers(0, 5000), st.integers(1, 3))
 def test_what_is_known_of_a_list_has_a_bound_and_forgets_none_of_what_it_chose(count: int, pages: int) -> None:
-    came = Came(list(range(count)), str)
+    came = Came(list(range(count)), lambda: [str(each) for each in range(count)])
     known = ""
     for _ in range(pages):
         known, repeated = came.noted(known, 0)
     assert repeated == (pages > 1 and count > 0)
-    assert len(Known(known)._entries) <= MOST_KNOWN
+    assert len(Known(known)) <= MOST_KNOWN
     assert len(known) < 20_000
 
 
@@ -689,3 +691,94 @@ def test_records_without_a_time_are_read_where_they_stand() -> None:
     toml += 'incremental = { field = "at", parameter = "since", order = "ascending" }'
     run, _ = imported(toml, answer)
     assert (run.dead, keys(run)) == ([], set(range(100)))
+
+
+# ---- links that count
+
+
+LINKS = ITEMS + 'paginator = { type = "link_header" }\nparameters = { limit = 10, q = "a b" }\n'
+
+
+def linked(rows: list[int], parameter: str, *, signed: bool = False, always: bool = False) -> Any:
+    """Links by the number of a page, by an offset, or by the last id."""
+
+    def answer(path: str, query: dict[str, str], headers: Any) -> Any:
+        size = int(query["limit"])
+        if signed and parameter in query and query["sign"] != f"{query[parameter]}.{size}":
+            return 403, {}, {}
+        at = int(query.get(parameter, 1 if parameter == "page" else 0))
+        if parameter == "from":
+            found = [row for row in rows if row > at][:size]
+            following, more = (found or [at])[-1], bool(found) and found[-1] < rows[-1]
+        else:
+            start = (at - 1) * size if parameter == "page" else at
+            found = rows[start : start + size]
+            following, more = (at + 1 if parameter == "page" else at + len(found)), start + size < len(rows)
+        url = f"{API}/items?limit={size}&q=a%20b&{parameter}={following}&sign={following}.{size}"
+        return 200, {"link": f'<{url}>; rel="next"'} if more or always else {}, {"data": ids(found)}
+
+    return answer
+
+
+@pytest.mark.parametrize("parameter", ["page", "offset"])
+def test_pages_overlap_where_links_count(parameter: str) -> None:
+    rows = list(range(1, 96))
+    inner = linked(rows, parameter)
+
+    def answer(path: str, query: dict[str, str], headers: Any) -> Any:
+        found = inner(path, query, headers)
+        if len(rows) > 90:
+            del rows[0]
+        return found
+
+    run, server = imported(LINKS, answer)
+    assert (run.dead, set(rows) - keys(run)) == ([], set())
+    assert all(each["q"] == "a b" for each in queries(server))
+    assert len(server.requests) < 20
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 95, 900])
+@pytest.mark.parametrize("parameter", ["page", "offset", "from"])
+@pytest.mark.parametrize("signed", [False, True])
+def test_links_that_do_not_bear_another_number_are_followed_as_they_are(
+    count: int, parameter: str, signed: bool
+) -> None:
+    """Some are signed, and some hold an id, which counts as an offset does until one is missing."""
+    rows = [number for number in range(1, count + 1) if number < 40 or number % 3 == 0]
+    run, server = imported(LINKS, linked(rows, parameter, signed=signed))
+    assert (run.dead, keys(run)) == ([], set(rows))
+    assert len(server.requests) < 6 + 2 * len(rows) / 10
+
+
+def test_tokens_that_begin_as_numbers_of_pages_do_are_followed_as_they_are() -> None:
+    following = {"": 2, "2": 7, "7": 31, "31": None}
+
+    def answer(path: str, query: dict[str, str], headers: Any) -> Any:
+        token = query.get("page", "")
+        if token not in following:
+            return 404, {}, {}
+        at, size = [*following].index(token) * 10, int(query["limit"])
+        url = f"{API}/items?limit=10&page={following[token]}"
+        link = {} if following[token] is None else {"link": f'<{url}>; rel="next"'}
+        return 200, link, {"data": ids(range(at, at + size))}
+
+    run, _ = imported(LINKS, answer)
+    assert (run.dead, keys(run)) == ([], set(range(40)))
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 95])
+def test_an_offset_that_is_always_named_ends_with_nothing_new(count: int) -> None:
+    rows = list(range(count))
+    run, _ = imported(LINKS, linked(rows, "offset", always=True))
+    assert (run.dead, keys(run)) == ([], set(rows))
+
+
+def test_a_link_keeps_all_but_its_numbers() -> None:
+    first = {"limit": 10}
+    url = f"{API}/items?a=%2f+~&page%5Bnumber%5D=2&limit=10&z#f"
+    counting = counted.counting(first, url, 10)
+    assert counting is not None
+    assert counting.number(url) == 2
+    assert counting.url(url, 7, 9) == f"{API}/items?a=%2f+~&page%5Bnumber%5D=7&limit=9&z#f"
+    for other in ("?page=3&limit=10", "?page=2", "?cursor=10&limit=10", "?offset=12", "?offset=x&limit=10"):
+        assert counted.counting(first, f"{API}/items{other}", 10) is None, other

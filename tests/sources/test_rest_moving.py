@@ -32,6 +32,8 @@ WAYS = {
     ),
     "header": ("cursor", 'paginator = { type = "cursor_in_header", header = "X-Next", send_header = "X-After" }'),
     "link": ("cursor", 'paginator = { type = "link_header" }'),
+    "counted link": ("numbered_link", 'paginator = { type = "link_header" }\nparameters = { limit = SIZE }'),
+    "counted url": ("numbered_url", 'paginator = { type = "next_url", url = "url" }\nparameters = { limit = SIZE }'),
     "url": ("cursor", 'paginator = { type = "next_url", url = "url" }'),
 }
 RULES = {
@@ -93,7 +95,7 @@ def test_nothing_that_lives_is_lost(
     first: int,
     seed: int,
 ) -> None:
-    if way.startswith("number"):
+    if way.startswith(("number", "counted")):
         size = max(size, 10)  # smaller pages have bounds that no other size crosses
     churn = min(churn, size)  # else more comes than can be read
     rows = Moving(random.Random(seed), ORDERS.get(rule, "updated"), count, churn, spread, steps)

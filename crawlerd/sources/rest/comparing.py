@@ -17,6 +17,7 @@ from urllib.parse import quote
 from crawlerd.source import MISSING_KEYS, Api, Gather, Note, NotFound, Output, Record, Response, Sweep, TaskArgs
 from crawlerd.sources.rest.answers import NoPage, decoded, judged
 from crawlerd.sources.rest.description import ITEM_FIELD
+from crawlerd.sources.rest.exact import set_aside, texts_of, with_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -194,7 +195,13 @@ class Comparing:
             return
         record = decoded(response)
         if not pages.spec.from_parent and pages.records.key(record) == args.key:
-            yield Record(args.stream, args.key, record)
+            texts = texts_of("[@]", response.utf8(), record, [record])
+            problem = texts.problems.get(0)
+            yield (
+                set_aside(args.stream, args.key, problem)
+                if problem
+                else Record(args.stream, args.key, with_text(record, texts[0]))
+            )
 
     def path(self, args: Item, variables: Mapping[str, str]) -> str:
         spec = self._pages[args.stream].spec
