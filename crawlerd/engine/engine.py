@@ -30,8 +30,8 @@ from crawlerd.engine.store import Store
 from crawlerd.engine.wake import Wake
 from crawlerd.engine.wire import Setup
 from crawlerd.engine.workbench import Workbench
+from crawlerd.frontier import open_frontier
 from crawlerd.frontier.lock import StateLock
-from crawlerd.frontier.sqlite.frontier import Frontier
 from crawlerd.ratelimit.adaptive import Learned
 from crawlerd.ratelimit.shared import SharedLimits
 from crawlerd.source import RunPlan
@@ -87,7 +87,7 @@ class Engine:
         )
         try:
             pool.fill(time.monotonic())  # they come up while the frontier is opened
-            self._frontier = Frontier(state_dir, now=self.clock.now())
+            self._frontier = open_frontier(state_dir, now=self.clock.now())
         except BaseException:
             pool.close()
             self._lock.close()

@@ -8,14 +8,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from crawlerd.core.outcome import Defer, Pause
+from crawlerd.frontier.contract import FIRST, Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
-    from crawlerd.frontier.contract import Bucket, Committed, Settled
-    from crawlerd.frontier.sqlite.frontier import Frontier
+    from crawlerd.frontier.contract import Bucket, Committed, Frontier, Settled
 
 AWAKE_BUCKETS = 4_096  # in memory; beyond these, others stay on disk until those that are awake do not fill the workers
 PUSHED_HEADS = 4  # sent along, unasked, when tasks arrive in a bucket that had none or that are more urgent
@@ -50,7 +50,7 @@ class Shelf:
     def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket
         self.held: set[int] = set()
-        self.cursor = (-1, -1)
+        self.cursor = FIRST
         self.dry = True
         self.skipped = False
 
@@ -76,8 +76,12 @@ class Shelves:
 
     def arrived(self, committed: Committed) -> None:
         """Tells the dispatcher of buckets that got ready tasks."""
+        unknown = [number for number in committed.arrived if number not in self._shelves]
+        for bucket in self._frontier.buckets(unknown) if unknown else ():
+            self._admit(bucket)
+        pushed: list[tuple[Shelf, int]] = []
         for number, first in committed.arrived.items():
-            shelf = self._shelves.get(number) or self._admit(self._frontier.bucket(number))
+            shelf = self._shelves.get(number)
             if shelf is None:
                 continue
             urgent = first <= shelf.cursor
@@ -90,7 +94,8 @@ class Shelves:
             elif shelf.dry and not urgent and number in committed.fresh:
                 self._hand_on(shelf, committed.fresh[number])
             elif shelf.dry or urgent:
-                self._send(number, shelf, PUSHED_HEADS)
+                pushed.append((shelf, PUSHED_HEADS))
+        self._send(pushed)
 
     def offer(self, account: int | None) -> None:
         """Tells the dispatcher of the account's (or all) buckets that have ready tasks, when more runs are served."""
@@ -99,7 +104,7 @@ class Shelves:
             if shelf is None:
                 continue
             if shelf.skipped:
-                shelf.cursor, shelf.skipped = (-1, -1), False
+                shelf.cursor, shelf.skipped = FIRST, False
             shelf.dry = False
             self.dispatcher.heads(bucket, [], more=True)
 
@@ -127,23 +132,24 @@ class Shelves:
                 shelf.held.discard(task.seq)
                 shelf.skipped = True
 
-    def refill(self, number: int, count: int) -> None:
-        """Sends the dispatcher `count` more tasks of a bucket."""
-        self._send(number, self._shelves.get(number) or self._rouse(self._frontier.bucket(number)), count)
+    def refill(self, wanted: Mapping[int, int]) -> None:
+        """Sends the dispatcher more tasks of buckets. wanted: how many, by bucket."""
+        unknown = [number for number in wanted if number not in self._shelves]
+        for bucket in self._frontier.buckets(unknown) if unknown else ():
+            self._rouse(bucket)
+        self._send([(self._shelves[number], count) for number, count in wanted.items()])
 
     def wake(self, count: int) -> None:
         """Wakes the next of the sleeping buckets. When a round through all of them has found nothing, it waits for the
         first of the blocked ones."""
         buckets = self._frontier.sleeping_buckets(self._round, self._clock.now(), count)
-        for bucket in buckets:
-            if bucket.id in self._shelves:
-                continue
-            shelf = self._rouse(bucket)
-            self._send(bucket.id, shelf, PUSHED_HEADS)
+        roused = [self._rouse(bucket) for bucket in buckets if bucket.id not in self._shelves]
+        self._send([(shelf, PUSHED_HEADS) for shelf in roused])
+        for shelf in roused:
             if shelf.held:
                 self._woken += 1
             else:  # its runs are not served
-                self._forget(bucket.id, shelf)
+                self._forget(shelf.bucket.id, shelf)
         if len(buckets) == count:
             self._round = buckets[-1].blocked_until, buckets[-1].id
         else:
@@ -163,18 +169,19 @@ class Shelves:
         """Call behind a commit, so that whatever was settled before is gone. A bucket of which more is in memory than
         the dispatcher said stays awake. Returns until when, in Unix seconds, those that fell asleep are blocked."""
         blocked: dict[int, float] = {}
-        for bucket, heads, until in self.drowsy:
-            shelf = self._shelves.get(bucket)
+        drowsy, self.drowsy = self.drowsy, []
+        buckets = self._frontier.buckets([each.bucket for each in drowsy]) if drowsy else []
+        for bucket, (number, heads, until) in zip(buckets, drowsy, strict=True):
+            shelf = self._shelves.get(number)
             agreed = shelf is not None and shelf.held.issubset(heads)
             if shelf is not None and agreed:
-                self._forget(bucket, shelf)
+                self._forget(number, shelf)
                 if until is None:
                     self.sleeping = True
                 else:
-                    blocked[bucket] = until
+                    blocked[number] = until
                     self.opens_at = min(self.opens_at, self._clock.monotonic(until))
-            self.dispatcher.asleep(self._frontier.bucket(bucket), agreed=agreed)
-        self.drowsy = []
+            self.dispatcher.asleep(bucket, agreed=agreed)
         return blocked
 
     def _admit(self, bucket: Bucket) -> Shelf | None:
@@ -204,20 +211,32 @@ class Shelves:
         shelf.held.update([task.seq for task in served])
         self.dispatcher.heads(shelf.bucket, served, more=False)
 
-    def _send(self, number: int, shelf: Shelf, count: int) -> None:
-        tasks: list[Task] = []
-        shelf.dry = False
-        while len(tasks) < count and not shelf.dry:
-            rows = self._frontier.heads(number, shelf.cursor, max(count, LEAST_READ))
-            shelf.dry = len(rows) < max(count, LEAST_READ)
-            served = [task for task in rows if task.run in self._serving]
-            shelf.skipped |= len(served) < len(rows)
-            tasks += [task for task in served if task.seq not in shelf.held]
-            last = rows[-1] if rows else None
-            if len(tasks) > count:
-                del tasks[count:]
-                shelf.dry, last = False, tasks[-1]
-            if last is not None:
-                shelf.cursor = (last.priority, last.seq)
-        shelf.held.update([task.seq for task in tasks])
-        self.dispatcher.heads(shelf.bucket, tasks, more=not shelf.dry)
+    def _send(self, wanted: Sequence[tuple[Shelf, int]]) -> None:
+        """Sends the dispatcher up to so many tasks of each shelf's bucket. Those that are not served do not count, so
+        some buckets may have to be read on."""
+        found: list[list[Task]] = [[] for _ in wanted]
+        for shelf, _ in wanted:
+            shelf.dry = False
+        going_on = [(shelf, count, tasks) for (shelf, count), tasks in zip(wanted, found, strict=True)]
+        while going_on:
+            asked = [Wanted(shelf.bucket.id, shelf.cursor, max(count, LEAST_READ)) for shelf, count, _ in going_on]
+            read = self._frontier.heads_many(asked) if len(asked) > 1 else [self._frontier.heads(*asked[0])]
+            for (shelf, count, tasks), rows in zip(going_on, read, strict=True):
+                self._take(shelf, count, tasks, rows)
+            going_on = [each for each in going_on if len(each[2]) < each[1] and not each[0].dry]
+        for (shelf, _), tasks in zip(wanted, found, strict=True):
+            shelf.held.update([task.seq for task in tasks])
+            self.dispatcher.heads(shelf.bucket, tasks, more=not shelf.dry)
+
+    def _take(self, shelf: Shelf, count: int, tasks: list[Task], rows: list[Task]) -> None:
+        """Of rows that were read, adds to `tasks` what may be given out, up to `count` in all."""
+        shelf.dry = len(rows) < max(count, LEAST_READ)
+        served = [task for task in rows if task.run in self._serving]
+        shelf.skipped |= len(served) < len(rows)
+        tasks += [task for task in served if task.seq not in shelf.held]
+        last = rows[-1] if rows else None
+        if len(tasks) > count:
+            del tasks[count:]
+            shelf.dry, last = False, tasks[-1]
+        if last is not None:
+            shelf.cursor = (last.priority, last.seq)

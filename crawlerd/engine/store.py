@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
     from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
-    from crawlerd.frontier.contract import Committed, Settled
-    from crawlerd.frontier.sqlite.frontier import Frontier
+    from crawlerd.frontier.contract import Committed, Frontier, Settled
     from crawlerd.ratelimit.adaptive import Learned
     from crawlerd.sink import Sink
 
@@ -85,6 +84,7 @@ class Store:
         self._blocked: dict[int, float] = {}
         self._windows = DurableWindows(frontier.quota_rows)
         self._asks: list[Ask] = []
+        self._wanted: Counter[int] = Counter()  # heads, by bucket
         self._learned: dict[str, Learned] = {}
         self._received = self._settled = 0
         self._received_bytes = self._settled_bytes = 0
@@ -236,13 +236,15 @@ class Store:
         """Outcomes up to the size of a group, or until its time is over, with the bytes of their records; False behind
         the last. Questions are answered meanwhile."""
         group: list[Settled] = []
-        size = 0
+        size, going_on = 0, True
         due = self._frontier.next_due()
         wait = BEAT_SECONDS if due is None else min(BEAT_SECONDS, max(0.0, due - self._clock.now()))
         wait = min(wait, max(0.0, self._shelves.opens_at - time.monotonic()))
         if self._frontier.chores:
             wait = min(wait, GROUP_SECONDS)
         while len(group) < GROUP_TASKS:
+            if self._wanted and self._inbox.empty():
+                self._refill()
             try:
                 item = self._inbox.get(timeout=wait)
             except Empty:
@@ -260,15 +262,22 @@ class Store:
                 case (0, count) if count:
                     self._shelves.wake(count)
                 case (bucket, count) if count:
-                    self._shelves.refill(bucket, count)
+                    self._wanted[bucket] += count
                 case _:
-                    return group, size, False
+                    going_on = False
+                    break
             if group or self._asks:
                 wait = self._committed_at + GROUP_SECONDS - time.monotonic()
                 if wait <= 0 and self._inbox.empty():
                     break
                 wait = max(wait, 0.0)
-        return group, size, True
+        self._refill()
+        return group, size, going_on
+
+    def _refill(self) -> None:
+        wanted, self._wanted = self._wanted, Counter()
+        if wanted:
+            self._shelves.refill(wanted)
 
     def _answer_calls(self) -> None:
         while self._calls:

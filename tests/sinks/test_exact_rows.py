@@ -18,8 +18,8 @@ from crawlerd.core.objects import Objects
 from crawlerd.engine.batches import Rows
 from crawlerd.sink import Delivery, Totals
 from crawlerd.sinks.jsonl import JsonlSink
-from crawlerd.sinks.queue import QueueSink
-from crawlerd.sinks.sqlite import SqliteSink
+from crawlerd.sinks.persist_queue import QueueSink
+from crawlerd.sinks.sqlite.sink import SqliteSink
 from crawlerd.source import Records
 
 KINDS: dict[str, Any] = {

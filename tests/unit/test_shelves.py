@@ -13,8 +13,8 @@ from crawlerd.core.task import NewTask, Task
 from crawlerd.engine import prefetch as shelves
 from crawlerd.engine.clock import Clock
 from crawlerd.engine.prefetch import Shelves
+from crawlerd.frontier import open_frontier
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.sqlite.frontier import Frontier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,7 +47,7 @@ class Crawl:
 
     def __init__(self, place: Path) -> None:
         self.clock = Clock()
-        self.frontier = Frontier(place, now=self.clock.now())
+        self.frontier = open_frontier(place, now=self.clock.now())
         self.receiver, self.serving, self.made, self.done = Receiver(), set[int](), 0, 0
         self.shelves = Shelves(self.frontier, self.clock, self.serving)
         self.shelves.dispatcher = self.receiver
@@ -72,7 +72,7 @@ class Crawl:
 
     def refill(self, bucket: int, count: int) -> None:
         self.receiver.more.discard(bucket)
-        self.shelves.refill(bucket, count)
+        self.shelves.refill({bucket: count})
 
     def complete(self, task: Task, *children: NewTask) -> Settled:
         return Settled(task, self.account, Complete(children=list(children)))
