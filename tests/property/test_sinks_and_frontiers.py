@@ -87,7 +87,7 @@ class Machine(RuleBasedStateMachine):
             started = frontier.run(task.run).started_at
             number = task.payload
             last = task.kind == "shop.mark"
-            batches = [] if last else [Batch("items", 1, f'[["{number}",{{"n":{number}}}]]'.encode(), ["n"])]
+            batches = [] if last else [Batch("items", 1, [number], [f'{{"n":{number}}}'.encode()], ["n"])]
             outcome = Complete(batches, cursors=[("items", number)] if last else [])
             if batches:
                 sink.write([Delivery("shop", "acme", task.run, started, task.seq, batches)], self.now, frontier.mark)
