@@ -32,7 +32,7 @@ from crawlerd.core.account import AccountSpec, Daemon, ImportSpec, LimitSpec, Si
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import Task
 from crawlerd.engine.engine import Engine
-from crawlerd.engine.queues import Choice
+from crawlerd.engine.queues import Pick
 from crawlerd.engine.workbench import Workbench
 from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.sqlite.frontier import Frontier
@@ -152,15 +152,15 @@ class TimedWorkbench(Workbench):
     took: ClassVar[list[float]] = []
     _share = 0.0
 
-    def choose(self, now: float, most: int) -> Choice | None:
+    def choose(self, now: float, most: int) -> Pick | None:
         start = self.clock()
-        choice = super().choose(now, most)
+        pick = super().choose(now, most)
         self._share = self.clock() - start
-        return choice
+        return pick
 
-    def charge(self, choice: Choice, now: float) -> Stamp:
+    def charge(self, pick: Pick, now: float) -> Stamp:
         start = self.clock()
-        stamp = super().charge(choice, now)
+        stamp = super().charge(pick, now)
         self.took.append(self._share + self.clock() - start)
         return stamp
 
@@ -251,12 +251,12 @@ def lease(accounts: int, limited: bool, throttled: bool) -> Found:
     for warm in (True, False):
         bench.took.clear()
         while len(bench.took) < (LEASES // 10 if warm else LEASES):
-            choice = bench.choose(now, 1)
-            if choice is not None:
-                bench.charge(choice, now)
-                bench.finish(choice, now)
+            pick = bench.choose(now, 1)
+            if pick is not None:
+                bench.charge(pick, now)
+                bench.finish(pick, now)
             answer()
-            now = max(now, bench.next_at()) if choice is None else now + 1 / LEASES_A_SECOND
+            now = max(now, bench.next_at()) if pick is None else now + 1 / LEASES_A_SECOND
             assert now < math.inf
     return bench.percentiles()
 

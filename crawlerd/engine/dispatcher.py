@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, get_args
 import msgspec
 
 from crawlerd.core.outcome import DONE, Complete, Crash, Outcome
-from crawlerd.core.task import Handout, Task
-from crawlerd.engine.feedback import Judge
+from crawlerd.core.task import LeaseBatch, Task
+from crawlerd.engine.feedback import Feedback
 from crawlerd.engine.pool import Pool, WorkerProcess
-from crawlerd.engine.queues import Choice, Guard
+from crawlerd.engine.queues import Guard, Pick
 from crawlerd.frontier.contract import Settled
 from crawlerd.ratelimit.window import Stamp
 
@@ -46,13 +46,13 @@ class Leased(msgspec.Struct, frozen=True):
     """What was given to a worker at once. token: the first task's, each next one's is one more. deadline: monotonic."""
 
     token: int
-    choice: Choice
+    pick: Pick
     stamp: Stamp
     worker: WorkerProcess
     deadline: float
 
     def task(self, token: int) -> Task:
-        return self.choice.tasks[token - self.token]
+        return self.pick.tasks[token - self.token]
 
 
 class Dispatcher:
@@ -77,12 +77,12 @@ class Dispatcher:
         self._bench, self._store, self._pool, self._clock = bench, store, pool, clock
         self._lease_seconds = lease_seconds
         self._on_fatal = on_fatal
-        self._judge = Judge(bench, store, clock, on_guard=on_guard, on_pause=on_pause)
+        self._feedback = Feedback(bench, store, clock, on_guard=on_guard, on_pause=on_pause)
         self._inbox: deque[Callable[[float], None]] = deque()
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         pool.selector.register(self._wakeup, selectors.EVENT_READ)
         self._leases: dict[int, Leased] = {}
-        self._suspects: deque[Choice] = deque()
+        self._suspects: deque[Pick] = deque()
         self._next_token = 1
         self._next_watch = 0.0
         self._next_tidy = 0.0
@@ -243,32 +243,32 @@ class Dispatcher:
     def _dispatch(self, now: float) -> None:
         if self._draining or self._store.behind:
             return
-        given: dict[WorkerProcess, list[Handout]] = {}
+        given: dict[WorkerProcess, list[LeaseBatch]] = {}
         reserved = self._run_suspect(given, now)
         rooms = {worker: room for worker in self._pool.workers if worker is not reserved and (room := worker.room) > 0}
         while rooms:
             worker = max(rooms, key=rooms.__getitem__)
-            choice = self._bench.choose(now, min(rooms[worker], TURN_LEASES))
-            if choice is None:
+            pick = self._bench.choose(now, min(rooms[worker], TURN_LEASES))
+            if pick is None:
                 break
-            suspects = [task for task in choice.tasks if task.crashes]
+            suspects = [task for task in pick.tasks if task.crashes]
             if suspects:
-                self._suspects += [msgspec.structs.replace(choice, tasks=[task]) for task in suspects]
-                choice = msgspec.structs.replace(choice, tasks=[task for task in choice.tasks if not task.crashes])
-            if choice.tasks:
-                self._lease(worker, choice, given, now)
-            rooms[worker] -= len(choice.tasks)
+                self._suspects += [msgspec.structs.replace(pick, tasks=[task]) for task in suspects]
+                pick = msgspec.structs.replace(pick, tasks=[task for task in pick.tasks if not task.crashes])
+            if pick.tasks:
+                self._lease(worker, pick, given, now)
+            rooms[worker] -= len(pick.tasks)
             if rooms[worker] <= 0:
                 del rooms[worker]
         if self._store.sleeping and not self._waking and self._bench.awaited < sum(rooms.values()):
             self._waking = True
             self._store.wake(WAKE_BUCKETS)
-        for worker, handouts in given.items():
-            worker.give(handouts)
+        for worker, leases in given.items():
+            worker.give(leases)
             if worker.wants_to_write:
                 self._pool.listen(worker)
 
-    def _run_suspect(self, given: dict[WorkerProcess, list[Handout]], now: float) -> WorkerProcess | None:
+    def _run_suspect(self, given: dict[WorkerProcess, list[LeaseBatch]], now: float) -> WorkerProcess | None:
         """A task that was running when a worker died is performed alone, so that the guilty one convicts itself.
         Returns the worker that is kept free for it."""
         if not self._suspects or any(worker.alone for worker in self._pool.workers):
@@ -284,13 +284,13 @@ class Dispatcher:
         return worker
 
     def _lease(
-        self, worker: WorkerProcess, choice: Choice, given: dict[WorkerProcess, list[Handout]], now: float
+        self, worker: WorkerProcess, pick: Pick, given: dict[WorkerProcess, list[LeaseBatch]], now: float
     ) -> None:
         token = self._next_token
-        self._next_token += len(choice.tasks)
-        leased = Leased(token, choice, self._bench.charge(choice, now), worker, now + self._lease_seconds)
+        self._next_token += len(pick.tasks)
+        leased = Leased(token, pick, self._bench.charge(pick, now), worker, now + self._lease_seconds)
         self._leases.update(dict.fromkeys(range(token, self._next_token), leased))
-        given.setdefault(worker, []).append(Handout(token, choice.account.name, choice.tasks))
+        given.setdefault(worker, []).append(LeaseBatch(token, pick.account.name, pick.tasks))
         if not self.first_lease_at:
             self.first_lease_at = now
 
@@ -308,18 +308,18 @@ class Dispatcher:
                 self.outcomes["late"] += 1
                 continue
             worker.leases -= 1
-            choice, task, outcome = leased.choice, leased.task(result.token), result.outcome or DONE
-            if not choice.limited and choice.bucket is not None and type(outcome) is Complete:
+            pick, task, outcome = leased.pick, leased.task(result.token), result.outcome or DONE
+            if not pick.limited and pick.bucket is not None and type(outcome) is Complete:
                 completed += 1  # the short way for the many: there is no limit to tell of it
-                choice.bucket.out -= 1
-                if not choice.cost:
+                pick.bucket.out -= 1
+                if not pick.cost:
                     self.free[task.run] += 1
-                self._settle(task, choice.account.id, outcome)
+                self._settle(task, pick.account.id, outcome)
             else:
                 if result.sent_at:
-                    arrived = choice.account.arrival(choice.bucket, result.sent_at, result.done_at)
+                    arrived = pick.account.arrival(pick.bucket, result.sent_at, result.done_at)
                     leased.stamp.at = max(leased.stamp.at, arrived)
-                self._conclude(choice, task, leased.stamp, outcome, now, sent_at=result.sent_at)
+                self._conclude(pick, task, leased.stamp, outcome, now, sent_at=result.sent_at)
         self.outcomes["complete"] += completed
         worker.alone = worker.alone and worker.leases > 0
 
@@ -327,12 +327,12 @@ class Dispatcher:
         self._settled.append(Settled(task, account, outcome))
 
     def _conclude(
-        self, choice: Choice, task: Task, stamp: Stamp, outcome: Outcome, now: float, *, sent_at: float = 0.0
+        self, pick: Pick, task: Task, stamp: Stamp, outcome: Outcome, now: float, *, sent_at: float = 0.0
     ) -> None:
         self.outcomes[NAMES[type(outcome)]] += 1
-        self._judge.conclude(choice, task, stamp, outcome, now, sent_at)
-        if choice.bucket is not None:
-            self._settle(task, choice.account.id, outcome)
+        self._feedback.conclude(pick, task, stamp, outcome, now, sent_at)
+        if pick.bucket is not None:
+            self._settle(task, pick.account.id, outcome)
 
     # workers
 
@@ -358,9 +358,9 @@ class Dispatcher:
         self._pool.lose(worker, how)
         for token in [token for token, leased in self._leases.items() if leased.worker is worker]:
             leased = self._leases.pop(token)
-            choice, task = leased.choice, leased.task(token)
+            pick, task = leased.pick, leased.task(token)
             leased.stamp.at = now  # its request may have been sent at any time until now
             if guilty is None or token == guilty:
-                self._conclude(choice, task, leased.stamp, Crash(f"worker {how}"), now)
+                self._conclude(pick, task, leased.stamp, Crash(f"worker {how}"), now)
             else:
-                self._judge.void(choice, task, leased.stamp, now)
+                self._feedback.void(pick, task, leased.stamp, now)

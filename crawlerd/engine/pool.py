@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from crawlerd.core.account import AccountSpec
     from crawlerd.core.outcome import Result
-    from crawlerd.core.task import Handout
+    from crawlerd.core.task import LeaseBatch
 
 log = logging.getLogger(__name__)
 
@@ -76,11 +76,11 @@ class WorkerProcess:
     def wants_to_write(self) -> bool:
         return bool(self._unsent)
 
-    def give(self, handouts: list[Handout]) -> None:
-        self.leases += sum(len(handout.tasks) for handout in handouts)
-        names = {handout.account.partition(PART)[0] for handout in handouts} - self._told
+    def give(self, leases: list[LeaseBatch]) -> None:
+        self.leases += sum(len(each.tasks) for each in leases)
+        names = {each.account.partition(PART)[0] for each in leases} - self._told
         self._told |= names
-        self.write(frame(Work(handouts, [self._accounts[name] for name in names if name in self._accounts])))
+        self.write(frame(Work(leases, [self._accounts[name] for name in names if name in self._accounts])))
 
     def write(self, data: bytes = b"") -> None:
         """Sends what the socket takes; the rest when it is writable again."""

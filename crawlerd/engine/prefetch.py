@@ -33,14 +33,14 @@ class Sleep(NamedTuple):
 
 
 class HeadsReceiver(Protocol):
-    """The dispatcher, as the shelves see it. All methods may be called from another thread."""
+    """The dispatcher, as Prefetch sees it. All methods may be called from another thread."""
 
     def heads(self, bucket: Bucket, tasks: Sequence[Task], *, more: bool) -> None: ...
     def asleep(self, bucket: Bucket, *, agreed: bool) -> None: ...
     def woken(self) -> None: ...
 
 
-class Shelf:
+class Awake:
     """What is in memory of a bucket that is awake. held: the tasks given to the dispatcher and not settled. cursor:
     behind it, all is on disk only; up to it, what is not held is gone, or was skipped, because its run is not served.
     dry: the dispatcher was told that there is no more."""
@@ -55,7 +55,7 @@ class Shelf:
         self.skipped = False
 
 
-class Shelves:
+class Prefetch:
     """Used by the store's thread alone; `sleeping` may be read by any.
 
     serving: runs of which tasks may be given out, kept by its owner. sleeping: there may be buckets that are not awake
@@ -65,8 +65,8 @@ class Shelves:
 
     def __init__(self, frontier: Frontier, clock: Clock, serving: Collection[int]) -> None:
         self._frontier, self._clock, self._serving = frontier, clock, serving
-        self._shelves: dict[int, Shelf] = {}
-        self._awake: Counter[int] = Counter()  # buckets, by account
+        self._buckets: dict[int, Awake] = {}
+        self._by_account: Counter[int] = Counter()  # buckets, by account
         self._round = ALL  # how far the present round of waking sleeping buckets has come
         self._woken = 0  # in that round
         self.dispatcher: HeadsReceiver
@@ -77,30 +77,30 @@ class Shelves:
     def arrived(self, committed: Committed) -> None:
         """Tells the dispatcher of buckets that got ready tasks."""
         for number, first in committed.arrived.items():
-            shelf = self._shelves.get(number) or self._admit(self._frontier.bucket(number))
-            if shelf is None:
+            awake = self._buckets.get(number) or self._admit(self._frontier.bucket(number))
+            if awake is None:
                 continue
-            urgent = first <= shelf.cursor
+            urgent = first <= awake.cursor
             if urgent:
-                shelf.cursor = (first[0], first[1] - 1)
-            if len(shelf.held) >= HELD_MOST:
-                if shelf.dry:  # it asks for them when it wants them
-                    shelf.dry = False
-                    self.dispatcher.heads(shelf.bucket, [], more=True)
-            elif shelf.dry and not urgent and number in committed.fresh:
-                self._hand_on(shelf, committed.fresh[number])
-            elif shelf.dry or urgent:
-                self._send(number, shelf, PUSHED_HEADS)
+                awake.cursor = (first[0], first[1] - 1)
+            if len(awake.held) >= HELD_MOST:
+                if awake.dry:  # it asks for them when it wants them
+                    awake.dry = False
+                    self.dispatcher.heads(awake.bucket, [], more=True)
+            elif awake.dry and not urgent and number in committed.fresh:
+                self._hand_on(awake, committed.fresh[number])
+            elif awake.dry or urgent:
+                self._send(number, awake, PUSHED_HEADS)
 
     def offer(self, account: int | None) -> None:
         """Tells the dispatcher of the account's (or all) buckets that have ready tasks, when more runs are served."""
         for bucket in self._frontier.ready_buckets(account):
-            shelf = self._shelves.get(bucket.id) or self._admit(bucket)
-            if shelf is None:
+            awake = self._buckets.get(bucket.id) or self._admit(bucket)
+            if awake is None:
                 continue
-            if shelf.skipped:
-                shelf.cursor, shelf.skipped = (-1, -1), False
-            shelf.dry = False
+            if awake.skipped:
+                awake.cursor, awake.skipped = (-1, -1), False
+            awake.dry = False
             self.dispatcher.heads(bucket, [], more=True)
 
     def settled(self, group: Iterable[Settled]) -> set[int]:
@@ -110,40 +110,40 @@ class Shelves:
             if type(settled.outcome) not in (Defer, Pause):  # those are still in the dispatcher's hands
                 task = settled.task
                 touched.add(task.bucket)
-                self._shelves[task.bucket].held.discard(task.seq)
+                self._buckets[task.bucket].held.discard(task.seq)
         return touched
 
     def clear(self, numbers: Iterable[int]) -> None:
         """Forgets those of the buckets that have nothing more."""
         for number in numbers:
-            shelf = self._shelves.get(number)
-            if shelf is not None and shelf.dry and not shelf.held:
-                self._forget(number, shelf)
+            awake = self._buckets.get(number)
+            if awake is not None and awake.dry and not awake.held:
+                self._forget(number, awake)
 
     def take_back(self, tasks: Iterable[Task]) -> None:
         """Tasks that the dispatcher has given back unleased, since their runs are not served."""
         for task in tasks:
-            if shelf := self._shelves.get(task.bucket):
-                shelf.held.discard(task.seq)
-                shelf.skipped = True
+            if awake := self._buckets.get(task.bucket):
+                awake.held.discard(task.seq)
+                awake.skipped = True
 
     def refill(self, number: int, count: int) -> None:
         """Sends the dispatcher `count` more tasks of a bucket."""
-        self._send(number, self._shelves.get(number) or self._rouse(self._frontier.bucket(number)), count)
+        self._send(number, self._buckets.get(number) or self._rouse(self._frontier.bucket(number)), count)
 
     def wake(self, count: int) -> None:
         """Wakes the next of the sleeping buckets. When a round through all of them has found nothing, it waits for the
         first of the blocked ones."""
         buckets = self._frontier.sleeping_buckets(self._round, self._clock.now(), count)
         for bucket in buckets:
-            if bucket.id in self._shelves:
+            if bucket.id in self._buckets:
                 continue
-            shelf = self._rouse(bucket)
-            self._send(bucket.id, shelf, PUSHED_HEADS)
-            if shelf.held:
+            awake = self._rouse(bucket)
+            self._send(bucket.id, awake, PUSHED_HEADS)
+            if awake.held:
                 self._woken += 1
             else:  # its runs are not served
-                self._forget(bucket.id, shelf)
+                self._forget(bucket.id, awake)
         if len(buckets) == count:
             self._round = buckets[-1].blocked_until, buckets[-1].id
         else:
@@ -164,10 +164,10 @@ class Shelves:
         the dispatcher said stays awake. Returns until when, in Unix seconds, those that fell asleep are blocked."""
         blocked: dict[int, float] = {}
         for bucket, heads, until in self.drowsy:
-            shelf = self._shelves.get(bucket)
-            agreed = shelf is not None and shelf.held.issubset(heads)
-            if shelf is not None and agreed:
-                self._forget(bucket, shelf)
+            awake = self._buckets.get(bucket)
+            agreed = awake is not None and awake.held.issubset(heads)
+            if awake is not None and agreed:
+                self._forget(bucket, awake)
                 if until is None:
                     self.sleeping = True
                 else:
@@ -177,47 +177,47 @@ class Shelves:
         self.drowsy = []
         return blocked
 
-    def _admit(self, bucket: Bucket) -> Shelf | None:
+    def _admit(self, bucket: Bucket) -> Awake | None:
         """Wakes a bucket that is not awake, unless many others are, and none of its account."""
-        if len(self._shelves) >= AWAKE_BUCKETS and bucket.account not in self._awake:
+        if len(self._buckets) >= AWAKE_BUCKETS and bucket.account not in self._by_account:
             self.sleeping = True
             return None
         return self._rouse(bucket)
 
-    def _rouse(self, bucket: Bucket) -> Shelf:
-        self._awake[bucket.account] += 1
-        shelf = self._shelves[bucket.id] = Shelf(bucket)
-        return shelf
+    def _rouse(self, bucket: Bucket) -> Awake:
+        self._by_account[bucket.account] += 1
+        awake = self._buckets[bucket.id] = Awake(bucket)
+        return awake
 
-    def _forget(self, number: int, shelf: Shelf) -> None:
-        del self._shelves[number]
-        account = shelf.bucket.account
-        self._awake[account] -= 1
-        if not self._awake[account]:
-            del self._awake[account]
+    def _forget(self, number: int, awake: Awake) -> None:
+        del self._buckets[number]
+        account = awake.bucket.account
+        self._by_account[account] -= 1
+        if not self._by_account[account]:
+            del self._by_account[account]
 
-    def _hand_on(self, shelf: Shelf, tasks: Sequence[Task]) -> None:
+    def _hand_on(self, awake: Awake, tasks: Sequence[Task]) -> None:
         """All that is behind the cursor: a chain's next page costs no read."""
         served = [task for task in tasks if task.run in self._serving]
-        shelf.skipped |= len(served) < len(tasks)
-        shelf.cursor = (tasks[-1].priority, tasks[-1].seq)
-        shelf.held.update([task.seq for task in served])
-        self.dispatcher.heads(shelf.bucket, served, more=False)
+        awake.skipped |= len(served) < len(tasks)
+        awake.cursor = (tasks[-1].priority, tasks[-1].seq)
+        awake.held.update([task.seq for task in served])
+        self.dispatcher.heads(awake.bucket, served, more=False)
 
-    def _send(self, number: int, shelf: Shelf, count: int) -> None:
+    def _send(self, number: int, awake: Awake, count: int) -> None:
         tasks: list[Task] = []
-        shelf.dry = False
-        while len(tasks) < count and not shelf.dry:
-            rows = self._frontier.heads(number, shelf.cursor, max(count, LEAST_READ))
-            shelf.dry = len(rows) < max(count, LEAST_READ)
+        awake.dry = False
+        while len(tasks) < count and not awake.dry:
+            rows = self._frontier.heads(number, awake.cursor, max(count, LEAST_READ))
+            awake.dry = len(rows) < max(count, LEAST_READ)
             served = [task for task in rows if task.run in self._serving]
-            shelf.skipped |= len(served) < len(rows)
-            tasks += [task for task in served if task.seq not in shelf.held]
+            awake.skipped |= len(served) < len(rows)
+            tasks += [task for task in served if task.seq not in awake.held]
             last = rows[-1] if rows else None
             if len(tasks) > count:
                 del tasks[count:]
-                shelf.dry, last = False, tasks[-1]
+                awake.dry, last = False, tasks[-1]
             if last is not None:
-                shelf.cursor = (last.priority, last.seq)
-        shelf.held.update([task.seq for task in tasks])
-        self.dispatcher.heads(shelf.bucket, tasks, more=not shelf.dry)
+                awake.cursor = (last.priority, last.seq)
+        awake.held.update([task.seq for task in tasks])
+        self.dispatcher.heads(awake.bucket, tasks, more=not awake.dry)

@@ -149,7 +149,7 @@ class AccountQueue:
         return sent_at + late
 
 
-class Choice(msgspec.Struct, frozen=True):
+class Pick(msgspec.Struct, frozen=True):
     """Tasks that may start now: one where there are limits, several where there are none (limited is False then).
     bucket None: the account's guard. cost: what it counts as against limits."""
 

@@ -72,7 +72,7 @@ class Stuck:
         self.name, self.error, self.held, self.retry_at = name, error, held, retry_at
 
 
-class Outlet:
+class SinkWriter:
     """Used by the store's thread alone.
 
     parts: names of the parts of accounts, by their numbers, under which they have records of their own. expected: see

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from crawlerd.core.errors import CrawlerdError, FrontierError, StorageFailed, SyncFailed
 from crawlerd.core.outcome import DONE, Complete
-from crawlerd.engine.prefetch import HeadsReceiver, Shelves, Sleep
-from crawlerd.engine.sink_writer import Outlet, Target
+from crawlerd.engine.prefetch import HeadsReceiver, Prefetch, Sleep
+from crawlerd.engine.sink_writer import SinkWriter, Target
 from crawlerd.ratelimit.quota import Ask, DurableWindows, Grant, grant
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ class Store:
 
     on_ended: called with the ids of runs that ended. on_borrowed: called with (run, account) before the first tasks of
     a run for an account that is not its own are given out. on_fatal: called once with the error that stopped the
-    store. beat: called about once a second while it works. parts: see `Outlet`. on_replaced: called with a sink whose
-    file is gone, and again at each try, until `swap_sink` brings another one.
+    store. beat: called about once a second while it works. parts: see `SinkWriter`. on_replaced: called with a sink
+    whose file is gone, and again at each try, until `swap_sink` brings another one.
     """
 
     def __init__(
@@ -79,9 +79,9 @@ class Store:
         self._inbox: SimpleQueue[Outcomes | Ask | Sleep | tuple[int, int] | None] = SimpleQueue()
         self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._failed = False
-        self._outlet, self._on_replaced = Outlet(parts, frontier.expected), on_replaced
+        self._writer, self._on_replaced = SinkWriter(parts, frontier.expected), on_replaced
         self._fenced: set[int] = set()  # runs that were abandoned while tasks of theirs were leased
-        self._shelves = Shelves(frontier, clock, self._outlet.serving)
+        self._prefetch = Prefetch(frontier, clock, self._writer.serving)
         self._blocked: dict[int, float] = {}
         self._windows = DurableWindows(frontier.quota_rows)
         self._asks: list[Ask] = []
@@ -97,7 +97,7 @@ class Store:
         self.commits = 0
 
     def start(self, dispatcher: Dispatcher) -> None:
-        self.dispatcher = self._shelves.dispatcher = dispatcher
+        self.dispatcher = self._prefetch.dispatcher = dispatcher
         self._thread.start()
 
     def stop(self) -> None:
@@ -143,12 +143,12 @@ class Store:
     @property
     def sleeping(self) -> bool:
         """There may be buckets that are not awake and could be leased from."""
-        return self._shelves.sleeping
+        return self._prefetch.sleeping
 
     @property
     def records(self) -> int:
         """Written to sinks, repeats included."""
-        return self._outlet.records
+        return self._writer.records
 
     @property
     def trouble(self) -> str | None:
@@ -158,7 +158,7 @@ class Store:
     @property
     def stuck(self) -> dict[int, str]:
         """Runs that are held up, with the reason."""
-        return dict.fromkeys(self._outlet.targets, self._trouble) if self._trouble else self._outlet.stuck()
+        return dict.fromkeys(self._writer.targets, self._trouble) if self._trouble else self._writer.stuck()
 
     @property
     def behind(self) -> bool:
@@ -180,34 +180,34 @@ class Store:
 
     def serve_run(self, run: int, target: Target) -> None:
         """From now on the run's tasks are given out and its records go to the target."""
-        self._outlet.serve(run, target, self._frontier.run(run).started_at)
+        self._writer.serve(run, target, self._frontier.run(run).started_at)
 
     def abandon(self, runs: Collection[int]) -> None:
         """Runs that the frontier has ended: outcomes of theirs write nothing from now on."""
-        served = [run for run in runs if run in self._outlet.targets]
+        served = [run for run in runs if run in self._writer.targets]
         if served:
             self._fenced.update(served)
-            self._outlet.abandon(served)
+            self._writer.abandon(served)
             self.dispatcher.withdraw(served, self._withdrawn)
             self._on_ended(served)
 
     def swap_sink(self, old: Sink, new: Sink) -> None:
-        """See `Outlet.swap`."""
-        self._outlet.swap(old, new)
+        """See `SinkWriter.swap`."""
+        self._writer.swap(old, new)
 
     def arrived(self, committed: Committed) -> None:
         """Tells the dispatcher of tasks that have become ready, and others of runs that ended."""
         if committed.borrowed:
             self._on_borrowed(committed.borrowed)
-        self._shelves.arrived(committed)
+        self._prefetch.arrived(committed)
         if committed.ended:
             for run in committed.ended:
-                self._outlet.end(run)
+                self._writer.end(run)
             self._on_ended(committed.ended)
 
     def offer(self, account: int | None = None) -> None:
         """Tells the dispatcher of the account's (or all) buckets that have ready tasks, when more runs are served."""
-        self._shelves.offer(account)
+        self._prefetch.offer(account)
 
     # the thread
 
@@ -223,11 +223,11 @@ class Store:
     def _step(self) -> bool:
         group, size, going_on = self._collect()
         due = self._frontier.next_due()
-        overdue = (due is not None and due <= self._clock.now()) or self._outlet.due(time.monotonic())
+        overdue = (due is not None and due <= self._clock.now()) or self._writer.due(time.monotonic())
         if group or self._blocked or self._asks or self._learned or overdue or self._frontier.chores:
             self._commit(group, size)
-        self._blocked |= self._shelves.let_sleep()
-        self._shelves.open()
+        self._blocked |= self._prefetch.let_sleep()
+        self._prefetch.open()
         self.progress_at = time.monotonic()
         self._beat()
         return going_on
@@ -239,7 +239,7 @@ class Store:
         size = 0
         due = self._frontier.next_due()
         wait = BEAT_SECONDS if due is None else min(BEAT_SECONDS, max(0.0, due - self._clock.now()))
-        wait = min(wait, max(0.0, self._shelves.opens_at - time.monotonic()))
+        wait = min(wait, max(0.0, self._prefetch.opens_at - time.monotonic()))
         if self._frontier.chores:
             wait = min(wait, GROUP_SECONDS)
         while len(group) < GROUP_TASKS:
@@ -256,11 +256,11 @@ class Store:
                 case Ask():
                     self._asks.append(item)
                 case Sleep():
-                    self._shelves.drowsy.append(item)
+                    self._prefetch.drowsy.append(item)
                 case (0, count) if count:
-                    self._shelves.wake(count)
+                    self._prefetch.wake(count)
                 case (bucket, count) if count:
-                    self._shelves.refill(bucket, count)
+                    self._prefetch.refill(bucket, count)
                 case _:
                     return group, size, False
             if group or self._asks:
@@ -303,7 +303,7 @@ class Store:
 
         group, late = self._fence(group) if self._fenced else (group, [])
         mark = self._frontier.mark
-        group, totals, written = self._outlet.deliver(group, self._clock.now(), time.monotonic(), mark)
+        group, totals, written = self._writer.deliver(group, self._clock.now(), time.monotonic(), mark)
         while True:
             try:
                 committed = self._frontier.commit(
@@ -334,12 +334,12 @@ class Store:
         self.commits += 1
         self._settled += received  # what waits for a sink is bounded otherwise: nothing more of its runs is leased
         self._settled_bytes += size
-        touched = self._shelves.settled([*group, *late] if late else group)
+        touched = self._prefetch.settled([*group, *late] if late else group)
         if grants:
             self.dispatcher.granted(grants)
         self.arrived(committed)
         self._follow_sinks()
-        self._shelves.clear(touched)
+        self._prefetch.clear(touched)
         self.dispatcher.committed()
 
     def _fence(self, group: list[Settled]) -> tuple[list[Settled], list[Settled]]:
@@ -353,15 +353,15 @@ class Store:
 
     def _follow_sinks(self) -> None:
         """Leases follow: none for runs whose sink has begun to refuse, and again when it takes records."""
-        outlet = self._outlet
-        if outlet.fell_out:
-            self.dispatcher.withdraw(outlet.fell_out, self._withdrawn)
-            outlet.fell_out = set()
-        for sink in outlet.replaced:
+        writer = self._writer
+        if writer.fell_out:
+            self.dispatcher.withdraw(writer.fell_out, self._withdrawn)
+            writer.fell_out = set()
+        for sink in writer.replaced:
             self._on_replaced(sink)
-        outlet.replaced = []
-        if outlet.came_back:
-            outlet.came_back = set()
+        writer.replaced = []
+        if writer.came_back:
+            writer.came_back = set()
             self.offer()
 
     def _withdrawn(self, tasks: list[Task]) -> None:
@@ -369,8 +369,8 @@ class Store:
 
     def _take_back(self, tasks: list[Task]) -> None:
         """Tasks that the dispatcher has been given and has not leased."""
-        self._shelves.take_back(tasks)
-        if any(task.run in self._outlet.serving for task in tasks):  # served again meanwhile
+        self._prefetch.take_back(tasks)
+        if any(task.run in self._writer.serving for task in tasks):  # served again meanwhile
             self.offer()
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.outcome import Result
-from crawlerd.core.task import Handout
+from crawlerd.core.task import LeaseBatch
 
 HEADER = struct.Struct("!I")
 READ_BYTES = 1 << 18  # at once: more than a socket holds
@@ -34,7 +34,7 @@ class Work(msgspec.Struct, tag="work", frozen=True, array_like=True):
     socket, never by argument.
     """
 
-    handouts: list[Handout]
+    leases: list[LeaseBatch]
     accounts: list[AccountSpec] = []
 
 

@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Literal
 
 from crawlerd.core.task import DEFAULT_PRIORITY, Task
-from crawlerd.engine.queues import FIRST_WANT, AccountQueue, BucketQueue, Choice
+from crawlerd.engine.queues import FIRST_WANT, AccountQueue, BucketQueue, Pick
 from crawlerd.ratelimit.adaptive import Learned
 from crawlerd.ratelimit.limiter import AUTO, Limiter, parse_limits
 from crawlerd.ratelimit.shared import SharedWindow
@@ -149,14 +149,14 @@ class Workbench:
             for bucket in account.buckets.values():
                 bucket.limiter.give_back()
 
-    def give_back(self, choice: Choice, task: Task, now: float) -> None:
+    def give_back(self, pick: Pick, task: Task, now: float) -> None:
         """One of the taken tasks was not performed: it is ready again, as it was."""
-        if choice.bucket is None:
-            assert choice.account.guard is not None  # noqa: S101 - it was taken
-            choice.account.guard.leased = False
+        if pick.bucket is None:
+            assert pick.account.guard is not None  # noqa: S101 - it was taken
+            pick.account.guard.leased = False
         else:
-            choice.bucket.add([task])
-        self.place(choice.account, now)
+            pick.bucket.add([task])
+        self.place(pick.account, now)
 
     # what may start
 
@@ -198,7 +198,7 @@ class Workbench:
     def _cost(self, bucket: BucketQueue) -> int:
         return self._costs.get(bucket.heads[-1].kind, 1)
 
-    def choose(self, now: float, most: int) -> Choice | None:
+    def choose(self, now: float, most: int) -> Pick | None:
         """Takes tasks of one account that may start now out of their queue: one where limits hold, since each start
         moves the next; up to `most` where none do; None when nothing may start. Follow with `charge`, now or when an
         apt worker is free."""
@@ -211,19 +211,19 @@ class Workbench:
             if version != account.version:
                 continue
             self._turn = turn
-            choice = self._take_of(account, now, most)
+            pick = self._take_of(account, now, most)
             self.place(account, now)
-            if choice is not None:
-                return choice
+            if pick is not None:
+                return pick
         return None
 
-    def _take_of(self, account: AccountQueue, now: float, most: int) -> Choice | None:
+    def _take_of(self, account: AccountQueue, now: float, most: int) -> Pick | None:
         """The account's most urgent tasks that may start; among equals, of the bucket that was served longest ago."""
         if account.guard is not None:
             if account.limiter.free_at(now) > now or not self._granted(account, None, 1, now):
                 return None
             account.guard.leased = True
-            return Choice(account, None, [account.guard.task])
+            return Pick(account, None, [account.guard.task])
         best: BucketQueue | None = None
         most_urgent = (0.0, 0)
         for bucket in account.buckets.values():
@@ -250,7 +250,7 @@ class Workbench:
         best.out += count
         if best.more and not best.asked and len(heads) <= best.want // 2:
             self._refill(best, now)
-        return Choice(account, best, tasks, cost, limited)
+        return Pick(account, best, tasks, cost, limited)
 
     def _granted(self, account: AccountQueue, bucket: BucketQueue | None, cost: int, now: float) -> bool:
         """Whether others' use of shared limits permits this start; asks, if that is not known yet."""
@@ -282,29 +282,29 @@ class Workbench:
         bucket.asked, bucket.asked_at = True, now
         self._ask(bucket.id, bucket.want)
 
-    def charge(self, choice: Choice, now: float) -> Stamp:
+    def charge(self, pick: Pick, now: float) -> Stamp:
         """Charges the start of what was taken to all its limits at once."""
-        if not choice.limited:
+        if not pick.limited:
             return self._unlimited
-        account, bucket, stamp = choice.account, choice.bucket, Stamp(now)
-        account.limiter.start(stamp, choice.cost)
+        account, bucket, stamp = pick.account, pick.bucket, Stamp(now)
+        account.limiter.start(stamp, pick.cost)
         if bucket is not None:
-            bucket.limiter.start(stamp, choice.cost)
+            bucket.limiter.start(stamp, pick.cost)
         if account.shared is not None:
             account.shared.start()
         self.place(account, now)
         return stamp
 
-    def finish(self, choice: Choice, now: float) -> None:
+    def finish(self, pick: Pick, now: float) -> None:
         """The request of one of the tasks has ended, however."""
-        account, bucket = choice.account, choice.bucket
+        account, bucket = pick.account, pick.bucket
         if bucket is not None:
             bucket.out -= 1
-        if not choice.limited:
+        if not pick.limited:
             return
-        account.limiter.finish(now, choice.cost)
+        account.limiter.finish(now, pick.cost)
         if bucket is not None:
-            bucket.limiter.finish(now, choice.cost)
+            bucket.limiter.finish(now, pick.cost)
         self.place(account, now)
 
     def _learn(self, limiter: Limiter) -> None:

@@ -108,9 +108,9 @@ class Worker:
         """To be performed by the next threads that are free."""
         for account in work.accounts:
             self._accounts[account.name] = account
-        for handout in work.handouts:
-            for token, task in enumerate(handout.tasks, handout.token):
-                self._leases.append((token, handout.account, task))
+        for batch in work.leases:
+            for token, task in enumerate(batch.tasks, batch.token):
+                self._leases.append((token, batch.account, task))
         self._ring()
 
     def _ring(self) -> None:

@@ -12,7 +12,7 @@ from crawlerd.core.task import DEFAULT_PRIORITY, SEQUENTIAL_PRIORITY, Task
 from crawlerd.engine.workbench import Workbench
 
 if TYPE_CHECKING:
-    from crawlerd.engine.queues import Choice
+    from crawlerd.engine.queues import Pick
 
 LATENCY = 0.25
 RATE = 100
@@ -24,7 +24,7 @@ def makespan(chain_priority: int) -> tuple[float, int]:
     """Seconds until a chain of pages, each of which yields its successor and an even share of the children, is done;
     and the most tasks queued at once."""
     bench = Workbench(lambda _: ("a", LimitSpec(limits=(f"{RATE}/second",))), lambda *_: None, lambda _: None)
-    running: list[tuple[float, int, Choice]] = []
+    running: list[tuple[float, int, Pick]] = []
     now, seq, pages, queued, most = 0.0, 0, 0, 0, 0
 
     def add(bucket: int, kind: str, priority: int, count: int) -> None:
@@ -36,15 +36,15 @@ def makespan(chain_priority: int) -> tuple[float, int]:
 
     add(1, "page", chain_priority, 1)
     while queued or running:
-        while choice := bench.choose(now, 1):
-            bench.charge(choice, now)
+        while pick := bench.choose(now, 1):
+            bench.charge(pick, now)
             queued -= 1
-            heappush(running, (now + LATENCY, choice.tasks[0].seq, choice))
+            heappush(running, (now + LATENCY, pick.tasks[0].seq, pick))
         now = min(bench.next_at(), running[0][0] if running else now + 1)
         while running and running[0][0] <= now:
-            _, _, choice = heappop(running)
-            bench.finish(choice, now)
-            if choice.tasks[0].kind == "page":
+            _, _, pick = heappop(running)
+            bench.finish(pick, now)
+            if pick.tasks[0].kind == "page":
                 pages += 1
                 add(1, "child", DEFAULT_PRIORITY, CHILDREN // PAGES)
                 if pages < PAGES:

@@ -10,9 +10,9 @@ import pytest
 
 from crawlerd.core.outcome import Complete, Crash, Retry
 from crawlerd.core.task import NewTask, Task
-from crawlerd.engine import prefetch as shelves
+from crawlerd.engine import prefetch
 from crawlerd.engine.clock import Clock
-from crawlerd.engine.prefetch import Shelves
+from crawlerd.engine.prefetch import Prefetch
 from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.sqlite.frontier import Frontier
 
@@ -26,7 +26,7 @@ BUCKETS = "abc"
 
 
 class Receiver:
-    """The dispatcher, as far as the shelves know it. hands: tasks that it has. more: buckets that have others."""
+    """The dispatcher, as far as Prefetch knows it. hands: tasks that it has. more: buckets that have others."""
 
     def __init__(self) -> None:
         self.hands: dict[int, Task] = {}
@@ -49,14 +49,14 @@ class Crawl:
         self.clock = Clock()
         self.frontier = Frontier(place, now=self.clock.now())
         self.receiver, self.serving, self.made, self.done = Receiver(), set[int](), 0, 0
-        self.shelves = Shelves(self.frontier, self.clock, self.serving)
-        self.shelves.dispatcher = self.receiver
+        self.prefetch = Prefetch(self.frontier, self.clock, self.serving)
+        self.prefetch.dispatcher = self.receiver
         self.account = self.frontier.account("acme", "stripe")
 
     def begin(self, tasks: list[NewTask]) -> None:
         self.made += len(tasks)
         self.serving.add(self.frontier.start_run("acme", self.account, tasks, full=True, now=self.clock.now()).run)
-        self.shelves.offer(self.account)
+        self.prefetch.offer(self.account)
 
     def settle(self, *settled: Settled) -> Committed:
         committed = self.frontier.commit(settled, now=self.clock.now())
@@ -65,14 +65,14 @@ class Crawl:
             if isinstance(each.outcome, Complete):
                 self.done += 1
                 self.made += len(each.outcome.children)
-        touched = self.shelves.settled(settled)
-        self.shelves.arrived(committed)
-        self.shelves.clear(touched)
+        touched = self.prefetch.settled(settled)
+        self.prefetch.arrived(committed)
+        self.prefetch.clear(touched)
         return committed
 
     def refill(self, bucket: int, count: int) -> None:
         self.receiver.more.discard(bucket)
-        self.shelves.refill(bucket, count)
+        self.prefetch.refill(bucket, count)
 
     def complete(self, task: Task, *children: NewTask) -> Settled:
         return Settled(task, self.account, Complete(children=list(children)))
@@ -92,7 +92,7 @@ def page(number: int, bucket: str = "a", priority: int = 5) -> NewTask:
 @pytest.mark.parametrize("seed", range(30))
 def test_each_task_is_given_once(seed: int, crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
     dice = random.Random(seed)
-    monkeypatch.setattr(shelves, "HELD_MOST", dice.choice([2, 5, 4096]))
+    monkeypatch.setattr(prefetch, "HELD_MOST", dice.choice([2, 5, 4096]))
     crawl.begin([page(number, dice.choice(BUCKETS)) for number in range(dice.randrange(1, 40))])
     while crawl.receiver.hands or crawl.receiver.more:
         if crawl.receiver.more and (not crawl.receiver.hands or dice.random() < 0.3):
