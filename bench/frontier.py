@@ -31,6 +31,7 @@ from crawlerd.config.load import load as load_with
 from crawlerd.core.account import AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import Task
+from crawlerd.engine import kinds
 from crawlerd.engine.engine import Engine
 from crawlerd.engine.queues import Pick
 from crawlerd.engine.workbench import Workbench
@@ -86,7 +87,7 @@ def seed(place: Path, tasks: int, accounts: int) -> Found:
     for name, share in shares(tasks, accounts).items():
         account = frontier.account(name, "steady")
         if share:
-            first = steady.new_task(Step(f"parent_{account:012}", 0))
+            first = kinds.new_task(kinds, steady, Step(f"parent_{account:012}", 0))
             frontier.start_run(name, account, [first], full=True, now=time.time())
     frontier.close()
     return {}
@@ -114,7 +115,7 @@ def enqueue(place: Path, tasks: int, accounts: int) -> Found:
         for number, count in group:
             (bucket,) = frontier.ready_buckets(number + 1)
             (parent,) = frontier.heads(bucket.id, (-1, -1), 1)
-            children = [steady.new_task(Step(f"parent_{number:012}", index)) for index in range(count)]
+            children = [kinds.new_task(kinds, steady, Step(f"parent_{number:012}", index)) for index in range(count)]
             settled.append(Settled(parent, bucket.account, Complete(children=children)))
             made += count
         start, start_cpu = time.monotonic(), time.process_time()

@@ -20,6 +20,7 @@ from rig import Others, about, fill, table
 
 from crawlerd.demo.objects import id_of
 from crawlerd.demo.server import Server, running
+from crawlerd.engine import kinds
 from crawlerd.sources.stripe.pages import PAGES_BELOW, stripe
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def prepare(place: Path, server: Server, tasks: int) -> int:
 
 def children(account: int, count: int) -> Iterator[NewTask]:
     for index in range(count):
-        yield stripe.new_task(PAGES_BELOW["payment_methods"](id_of(account, "customers", index)))
+        yield kinds.new_task(kinds, stripe, PAGES_BELOW["payment_methods"](id_of(account, "customers", index)))
 
 
 @contextmanager

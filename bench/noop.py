@@ -83,11 +83,13 @@ def crawlerd(folder: Path, args: argparse.Namespace, environment: dict[str, str]
     """Fills a queue, then measures a process that empties it. The rate counts from first lease to last commit."""
     from noop_source import Nothing, noop
 
+    from crawlerd.engine import kinds
+
     place = folder / "crawlerd"
     shutil.rmtree(place, ignore_errors=True)
     each = args.tasks // args.accounts
     names = [f"a{number}" for number in range(args.accounts)]
-    queue = {name: (noop.new_task(Nothing(number)) for number in range(each)) for name in names}
+    queue = {name: (kinds.new_task(noop, Nothing(number)) for number in range(each)) for name in names}
     queued = fill(place / "var", "noop", queue)
     accounts = "".join(ACCOUNT.format(name=name) for name in names)
     config = CONFIG.format(processes=args.processes, threads=args.threads) + accounts

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from crawlerd.core.errors import SinkError
 from crawlerd.core.task import PART
+from crawlerd.engine import kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -176,5 +177,5 @@ class Accounts:
         if source.guard is None:
             self._open(number)
         else:
-            task = source.new_task(source.guard)
+            task = kinds.new_task(source, source.guard)
             self._dispatcher.guard(number, task.kind, task.payload)

@@ -10,6 +10,7 @@ import msgspec
 
 from crawlerd.core.outcome import Comparison, Complete
 from crawlerd.core.task import PART, NewTask
+from crawlerd.engine import kinds
 from crawlerd.engine.attempt import UNSERIALISABLE, begin
 from crawlerd.source import MISSING_KEYS, Permanent
 from crawlerd.testing.worker import said
@@ -84,11 +85,11 @@ class Crawl:
         """Whether it has come to an end."""
         source = self.worker.source
         try:
-            first = begin(source, self._plan, lambda _: None)
+            first = begin(source, self._plan)
         except Permanent as error:
             self.worker.problem(str(error))
             return False
-        origin = Item(source.new_task(source.guard) if source.guard else NewTask("", "", 0, ""), "", None, None)
+        origin = Item(kinds.new_task(source, source.guard) if source.guard else NewTask("", "", 0, ""), "", None, None)
         if source.guard:
             guarded = self._perform(origin)
             if guarded is not None and not guarded.identity:

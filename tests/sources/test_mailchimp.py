@@ -14,6 +14,7 @@ from responses.matchers import header_matcher, query_param_matcher
 from crawlerd.clients.http import HttpClient
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.errors import CrawlerdError, Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.engine import kinds
 from crawlerd.source import (
     MISSING_KEYS,
     Cursor,
@@ -51,9 +52,9 @@ def client() -> Iterator[HttpClient]:
 
 def perform(client: HttpClient, task: TaskArgs) -> list[Output]:
     """Runs one task as a worker does, from what lies in the frontier."""
-    queued = mailchimp.new_task(task)
+    queued = kinds.new_task(mailchimp, task)
     account = AccountSpec(name="news", source="mailchimp", base_url=API, secret=KEY)
-    return list(mailchimp.perform(client.open(mailchimp, account), queued.kind, queued.payload))
+    return list(kinds.perform(mailchimp, client.open(mailchimp, account), queued.kind, queued.payload))
 
 
 def member(key: str, changed: str = "2025-01-01T00:00:00+00:00", **fields: Any) -> dict[str, Any]:

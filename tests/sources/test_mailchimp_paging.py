@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mailchimp_api import Audience
 
+from crawlerd.engine import kinds
 from crawlerd.source import MISSING_KEYS, Cursor, ForAccount, Full, Gather, NotFound, Record, RunPlan, Sweep
 from crawlerd.sources.http import Delivery, Post
 from crawlerd.sources.mailchimp.members import MailchimpImport, mailchimp
@@ -127,7 +128,9 @@ class World:
                     self.applied[record["id"], record["revision"]] += 1
                     self.held[record["id"]] = record["revision"]
             else:
-                open_up(list(mailchimp.perform(self, task.kind, mailchimp.new_task(task).payload)), inside)
+                open_up(
+                    list(kinds.perform(mailchimp, self, task.kind, kinds.new_task(mailchimp, task).payload)), inside
+                )
             for number in reversed(inside):
                 groups[number]["members"] -= 1
                 settle(number)

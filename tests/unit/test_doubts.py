@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from crawlerd.core.doubt import FEWEST, Expected
 from crawlerd.core.outcome import Batch, Bury, Complete, Outcome, Skipped
 from crawlerd.core.task import NewTask
+from crawlerd.engine import kinds
 from crawlerd.engine.fullness import Fullness, believed, fullness, setup
 from crawlerd.engine.sink_writer import RETRY_SECONDS, SinkWriter, Target
 from crawlerd.frontier.contract import Settled
@@ -436,4 +437,4 @@ def test_a_source_says_that_a_run_is_full() -> None:
     source = Source("shop")
     source.handles(Page)(lambda api, args: iter(()))
     source.starts(lambda plan: [Full("too old", ("a",)), Full("why not")])
-    assert source.first(RunPlan([], False, NOW), lambda _: None).full == [("too old", ["a"]), ("why not", [])]
+    assert kinds.first(source, RunPlan([], False, NOW)).full == [("too old", ["a"]), ("why not", [])]

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crawlerd.engine import kinds
 from crawlerd.source import Record
 from crawlerd.sources.stripe import stripe
 from crawlerd.sources.stripe.pages import PAGE, PAGES, Page
@@ -65,7 +66,7 @@ class Read:
         self.tasks: list[Page] = [PAGES["charges"](("charges",))]
         while len(self.asked) < len(self.tasks):
             task = self.tasks[len(self.asked)]
-            outputs = list(stripe.perform(api, task.kind, msgspec.json.encode(task).decode()))
+            outputs = list(kinds.perform(stripe, api, task.kind, msgspec.json.encode(task).decode()))
             start = len(self.tasks)
             self.tasks += [output for output in outputs if isinstance(output, Page)]
             found = [output.key for output in outputs if isinstance(output, Record)]
