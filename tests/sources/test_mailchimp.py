@@ -63,7 +63,7 @@ def member(key: str, changed: str = "2025-01-01T00:00:00+00:00", **fields: Any) 
 
 def starts(options: MailchimpImport, **changes: Any) -> list[Any]:
     plan = {"streams": ["lists", "members"], "full": False, "started_at": UNIX, "options": options, **changes}
-    return list(mailchimp._starts(RunPlan(**plan)))
+    return list(mailchimp.begins(RunPlan(**plan)))
 
 
 # ---- accounts and imports

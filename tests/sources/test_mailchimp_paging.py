@@ -116,7 +116,7 @@ class World:
                 then, group["then"] = group["then"], None
                 add(then, group["inside"])
 
-        open_up(mailchimp._starts(plan), ())
+        open_up(mailchimp.begins(plan), ())
         tasks = 0
         while ready:
             tasks += 1
