@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import msgspec
 import psutil
@@ -38,6 +38,8 @@ from crawlerd.engine.workbench import Workbench
 from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.sqlite.frontier import Frontier
 from crawlerd.frontier.sqlite.reader import FrontierReader
+from crawlerd.ratelimit.adaptive import Learned
+from crawlerd.ratelimit.quota import Ask
 from crawlerd.ratelimit.window import Stamp
 from crawlerd.sources import registry
 
@@ -87,7 +89,7 @@ def seed(place: Path, tasks: int, accounts: int) -> Found:
     for name, share in shares(tasks, accounts).items():
         account = frontier.account(name, "steady")
         if share:
-            first = kinds.new_task(kinds, steady, Step(f"parent_{account:012}", 0))
+            first = kinds.new_task(steady, Step(f"parent_{account:012}", 0))
             frontier.start_run(name, account, [first], full=True, now=time.time())
     frontier.close()
     return {}
@@ -115,7 +117,7 @@ def enqueue(place: Path, tasks: int, accounts: int) -> Found:
         for number, count in group:
             (bucket,) = frontier.ready_buckets(number + 1)
             (parent,) = frontier.heads(bucket.id, (-1, -1), 1)
-            children = [kinds.new_task(kinds, steady, Step(f"parent_{number:012}", index)) for index in range(count)]
+            children = [kinds.new_task(steady, Step(f"parent_{number:012}", index)) for index in range(count)]
             settled.append(Settled(parent, bucket.account, Complete(children=children)))
             made += count
         start, start_cpu = time.monotonic(), time.process_time()
@@ -228,6 +230,27 @@ def run(place: Path, tasks: int, accounts: int, seconds: float, spawned: float, 
     return found
 
 
+class Everybody(NamedTuple):
+    """Each account has these limits."""
+
+    spec: LimitSpec
+
+    def limits(self, number: int) -> tuple[str, LimitSpec]:
+        return f"a{number}", self.spec
+
+
+class Asked(NamedTuple):
+    """In the place of the store: (bucket, count) of refills."""
+
+    heads: list[tuple[int, int]]
+
+    def refill(self, bucket: int, count: int) -> None:
+        self.heads.append((bucket, count))
+
+    def ask_quota(self, ask: Ask) -> None: ...
+    def remember(self, key: str, learned: Learned) -> None: ...
+
+
 def lease(accounts: int, limited: bool, throttled: bool) -> Found:
     """`choose` and `charge` alone, in CPU time, since nothing is there to wait for; limits see a clock that is moved on
     evenly."""
@@ -235,7 +258,7 @@ def lease(accounts: int, limited: bool, throttled: bool) -> Found:
     TimedWorkbench.clock = staticmethod(time.thread_time)
     spec = LimitSpec(limits=("100/second",), bucket_limits=("25/second",)) if limited else LimitSpec()
     asked: list[tuple[int, int]] = []
-    bench = TimedWorkbench(lambda number: (f"a{number}", spec), lambda *ask: asked.append(ask), lambda _: None)
+    bench = TimedWorkbench(Everybody(spec), Asked(asked))
     now, sequence = 0.0, 0
 
     def answer() -> None:

@@ -62,7 +62,7 @@ def prepare(place: Path, server: Server, tasks: int) -> int:
 
 def children(account: int, count: int) -> Iterator[NewTask]:
     for index in range(count):
-        yield kinds.new_task(kinds, stripe, PAGES_BELOW["payment_methods"](id_of(account, "customers", index)))
+        yield kinds.new_task(stripe, PAGES_BELOW["payment_methods"](id_of(account, "customers", index)))
 
 
 @contextmanager

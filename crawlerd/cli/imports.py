@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from crawlerd.config.load import Settings
     from crawlerd.core.account import LimitSpec
-    from crawlerd.engine.engine import Started
+    from crawlerd.engine.starting import Started
 
 DRAW_SECONDS = 0.25
 LINE_SECONDS = 30.0
@@ -80,8 +80,7 @@ def import_now(
     wake = Wake()
     signals = Signals(wake)
     with signals.caught():
-        engine = Engine(settings)
-        engine.changed = wake
+        engine = Engine(settings, changed=wake)
         engine.start()
         try:
             started: dict[str, Started] = {}

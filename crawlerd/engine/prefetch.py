@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 from crawlerd.core.outcome import Defer, Pause
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
+    from crawlerd.engine.roles import HeadsReceiver
+    from crawlerd.engine.store_inbox import Sleep
     from crawlerd.frontier.contract import Bucket, Committed, Settled
     from crawlerd.frontier.sqlite.frontier import Frontier
 
@@ -21,29 +23,17 @@ AWAKE_BUCKETS = 4_096  # in memory; beyond these, others stay on disk until thos
 PUSHED_HEADS = 4  # sent along, unasked, when tasks arrive in a bucket that had none or that are more urgent
 LEAST_READ = 16  # rows read at once, at least: some may be in memory already
 HELD_MOST = 4_096  # tasks of a bucket in memory beyond which nothing is sent unasked
-ALL = (-1.0, 0)  # behind which (blocked_until, id) all sleeping buckets are
-
-
-class Sleep(NamedTuple):
-    """A bucket that need not be in memory; see `Store.sleep`."""
-
-    bucket: int
-    heads: list[int]
-    until: float | None
-
-
-class HeadsReceiver(Protocol):
-    """The dispatcher, as Prefetch sees it. All methods may be called from another thread."""
-
-    def heads(self, bucket: Bucket, tasks: Sequence[Task], *, more: bool) -> None: ...
-    def asleep(self, bucket: Bucket, *, agreed: bool) -> None: ...
-    def woken(self) -> None: ...
+ALL = (-1.0, 0)  # all sleeping buckets have a greater (blocked_until, id)
 
 
 class Awake:
-    """What is in memory of a bucket that is awake. held: the tasks given to the dispatcher and not settled. cursor:
-    behind it, all is on disk only; up to it, what is not held is gone, or was skipped, because its run is not served.
-    dry: the dispatcher was told that there is no more."""
+    """What is in memory of a bucket that is awake.
+
+    held: the tasks that the dispatcher was given, as far as they are not done.
+    cursor: tasks after it have not been read. Tasks up to it are held, done, or skipped, since their run is not served.
+    dry: the dispatcher was told that there is no more.
+    skipped: there are tasks up to the cursor that were skipped.
+    """
 
     __slots__ = ("bucket", "cursor", "dry", "held", "skipped")
 
@@ -56,28 +46,26 @@ class Awake:
 
 
 class Prefetch:
-    """Used by the store's thread alone; `sleeping` may be read by any.
+    """Used by the store's thread alone.
 
-    serving: runs of which tasks may be given out, kept by its owner. sleeping: there may be buckets that are not awake
-    and could be leased from. opens_at: when the next blocked bucket may be leased from, in monotonic seconds. drowsy:
-    buckets that need not be awake, until `let_sleep`.
+    serving: runs of which tasks may be given out, kept by its owner.
+    drowsy: buckets that need not be awake, until `let_sleep`.
+    unblocked_at: when the next blocked bucket may be leased from; monotonic.
     """
 
-    def __init__(self, frontier: Frontier, clock: Clock, serving: Collection[int]) -> None:
-        self._frontier, self._clock, self._serving = frontier, clock, serving
-        self._buckets: dict[int, Awake] = {}
-        self._by_account: Counter[int] = Counter()  # buckets, by account
+    def __init__(self, frontier: Frontier, clock: Clock, serving: Collection[int], dispatcher: HeadsReceiver) -> None:
+        self._frontier, self._clock, self._serving, self._dispatcher = frontier, clock, serving, dispatcher
+        self._awake: dict[int, Awake] = {}
+        self._by_account: Counter[int] = Counter()  # how many are awake
         self._round = ALL  # how far the present round of waking sleeping buckets has come
         self._woken = 0  # in that round
-        self.dispatcher: HeadsReceiver
         self.drowsy: list[Sleep] = []
-        self.opens_at = math.inf
-        self.sleeping = False
+        self.unblocked_at = math.inf
 
     def arrived(self, committed: Committed) -> None:
         """Tells the dispatcher of buckets that got ready tasks."""
         for number, first in committed.arrived.items():
-            awake = self._buckets.get(number) or self._admit(self._frontier.bucket(number))
+            awake = self._awake.get(number) or self._admit(self._frontier.bucket(number))
             if awake is None:
                 continue
             urgent = first <= awake.cursor
@@ -86,7 +74,7 @@ class Prefetch:
             if len(awake.held) >= HELD_MOST:
                 if awake.dry:  # it asks for them when it wants them
                     awake.dry = False
-                    self.dispatcher.heads(awake.bucket, [], more=True)
+                    self._dispatcher.heads(awake.bucket, [], more=True)
             elif awake.dry and not urgent and number in committed.fresh:
                 self._hand_on(awake, committed.fresh[number])
             elif awake.dry or urgent:
@@ -95,114 +83,115 @@ class Prefetch:
     def offer(self, account: int | None) -> None:
         """Tells the dispatcher of the account's (or all) buckets that have ready tasks, when more runs are served."""
         for bucket in self._frontier.ready_buckets(account):
-            awake = self._buckets.get(bucket.id) or self._admit(bucket)
+            awake = self._awake.get(bucket.id) or self._admit(bucket)
             if awake is None:
                 continue
             if awake.skipped:
                 awake.cursor, awake.skipped = (-1, -1), False
             awake.dry = False
-            self.dispatcher.heads(bucket, [], more=True)
+            self._dispatcher.heads(bucket, [], more=True)
 
-    def settled(self, group: Iterable[Settled]) -> set[int]:
-        """The group is committed. Returns its buckets, for `clear`."""
+    def done(self, group: Iterable[Settled]) -> set[int]:
+        """The group is committed. Returns its buckets, for `drop_empty`."""
         touched = set()
         for settled in group:
-            if type(settled.outcome) not in (Defer, Pause):  # those are still in the dispatcher's hands
+            if type(settled.outcome) not in (Defer, Pause):  # those are still with the dispatcher
                 task = settled.task
                 touched.add(task.bucket)
-                self._buckets[task.bucket].held.discard(task.seq)
+                self._awake[task.bucket].held.discard(task.seq)
         return touched
 
-    def clear(self, numbers: Iterable[int]) -> None:
-        """Forgets those of the buckets that have nothing more."""
+    def drop_empty(self, numbers: Iterable[int]) -> None:
+        """Drops those of the buckets that have nothing more."""
         for number in numbers:
-            awake = self._buckets.get(number)
+            awake = self._awake.get(number)
             if awake is not None and awake.dry and not awake.held:
-                self._forget(number, awake)
+                self._drop(number, awake)
 
-    def take_back(self, tasks: Iterable[Task]) -> None:
-        """Tasks that the dispatcher has given back unleased, since their runs are not served."""
+    def withdrawn(self, tasks: Iterable[Task]) -> None:
+        """Tasks that the dispatcher has not leased and does not hold any more, since their runs are not served."""
         for task in tasks:
-            if awake := self._buckets.get(task.bucket):
+            if awake := self._awake.get(task.bucket):
                 awake.held.discard(task.seq)
                 awake.skipped = True
 
     def refill(self, number: int, count: int) -> None:
         """Sends the dispatcher `count` more tasks of a bucket."""
-        self._send(number, self._buckets.get(number) or self._rouse(self._frontier.bucket(number)), count)
+        self._send(number, self._awake.get(number) or self._rouse(self._frontier.bucket(number)), count)
 
     def wake(self, count: int) -> None:
         """Wakes the next of the sleeping buckets. When a round through all of them has found nothing, it waits for the
         first of the blocked ones."""
         buckets = self._frontier.sleeping_buckets(self._round, self._clock.now(), count)
         for bucket in buckets:
-            if bucket.id in self._buckets:
+            if bucket.id in self._awake:
                 continue
             awake = self._rouse(bucket)
             self._send(bucket.id, awake, PUSHED_HEADS)
             if awake.held:
                 self._woken += 1
             else:  # its runs are not served
-                self._forget(bucket.id, awake)
+                self._drop(bucket.id, awake)
         if len(buckets) == count:
             self._round = buckets[-1].blocked_until, buckets[-1].id
         else:
-            self.sleeping = self._woken > 0
+            self._dispatcher.sleeping = self._woken > 0
             self._round, self._woken = ALL, 0
             until = self._frontier.next_unblocked(self._clock.now())
-            self.opens_at = math.inf if until is None else self._clock.monotonic(until)
-        self.dispatcher.woken()
+            self.unblocked_at = math.inf if until is None else self._clock.monotonic(until)
+        self._dispatcher.woken()
 
-    def open(self) -> None:
+    def wake_unblocked(self) -> None:
         """Tells the dispatcher when a blocked bucket that sleeps may be leased from."""
-        if self.opens_at <= time.monotonic():
-            self.sleeping, self.opens_at = True, math.inf
-            self.dispatcher.woken()
+        if self.unblocked_at <= time.monotonic():
+            self._dispatcher.sleeping, self.unblocked_at = True, math.inf
+            self._dispatcher.woken()
 
     def let_sleep(self) -> dict[int, float]:
-        """Call behind a commit, so that whatever was settled before is gone. A bucket of which more is in memory than
+        """Call after a commit, so that whatever was settled before is gone. A bucket of which more is in memory than
         the dispatcher said stays awake. Returns until when, in Unix seconds, those that fell asleep are blocked."""
         blocked: dict[int, float] = {}
-        for bucket, heads, until in self.drowsy:
-            awake = self._buckets.get(bucket)
-            agreed = awake is not None and awake.held.issubset(heads)
+        for sleep in self.drowsy:
+            bucket, until = sleep.bucket, sleep.until
+            awake = self._awake.get(bucket)
+            agreed = awake is not None and awake.held.issubset(sleep.heads)
             if awake is not None and agreed:
-                self._forget(bucket, awake)
+                self._drop(bucket, awake)
                 if until is None:
-                    self.sleeping = True
+                    self._dispatcher.sleeping = True
                 else:
                     blocked[bucket] = until
-                    self.opens_at = min(self.opens_at, self._clock.monotonic(until))
-            self.dispatcher.asleep(self._frontier.bucket(bucket), agreed=agreed)
+                    self.unblocked_at = min(self.unblocked_at, self._clock.monotonic(until))
+            self._dispatcher.asleep(self._frontier.bucket(bucket), agreed=agreed)
         self.drowsy = []
         return blocked
 
     def _admit(self, bucket: Bucket) -> Awake | None:
         """Wakes a bucket that is not awake, unless many others are, and none of its account."""
-        if len(self._buckets) >= AWAKE_BUCKETS and bucket.account not in self._by_account:
-            self.sleeping = True
+        if len(self._awake) >= AWAKE_BUCKETS and bucket.account not in self._by_account:
+            self._dispatcher.sleeping = True
             return None
         return self._rouse(bucket)
 
     def _rouse(self, bucket: Bucket) -> Awake:
         self._by_account[bucket.account] += 1
-        awake = self._buckets[bucket.id] = Awake(bucket)
+        awake = self._awake[bucket.id] = Awake(bucket)
         return awake
 
-    def _forget(self, number: int, awake: Awake) -> None:
-        del self._buckets[number]
+    def _drop(self, number: int, awake: Awake) -> None:
+        del self._awake[number]
         account = awake.bucket.account
         self._by_account[account] -= 1
         if not self._by_account[account]:
             del self._by_account[account]
 
     def _hand_on(self, awake: Awake, tasks: Sequence[Task]) -> None:
-        """All that is behind the cursor: a chain's next page costs no read."""
+        """All that is after the cursor: a chain's next page costs no read."""
         served = [task for task in tasks if task.run in self._serving]
         awake.skipped |= len(served) < len(tasks)
         awake.cursor = (tasks[-1].priority, tasks[-1].seq)
         awake.held.update([task.seq for task in served])
-        self.dispatcher.heads(awake.bucket, served, more=False)
+        self._dispatcher.heads(awake.bucket, served, more=False)
 
     def _send(self, number: int, awake: Awake, count: int) -> None:
         tasks: list[Task] = []
@@ -220,4 +209,4 @@ class Prefetch:
             if last is not None:
                 awake.cursor = (last.priority, last.seq)
         awake.held.update([task.seq for task in tasks])
-        self.dispatcher.heads(awake.bucket, tasks, more=not awake.dry)
+        self._dispatcher.heads(awake.bucket, tasks, more=not awake.dry)

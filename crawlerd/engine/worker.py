@@ -22,7 +22,7 @@ import msgspec
 from crawlerd.core.outcome import DONE, Bury, Complete, Result
 from crawlerd.core.task import PART
 from crawlerd.engine.attempt import NoRequest, attempt
-from crawlerd.engine.memory import give_back_large
+from crawlerd.engine.memory import free_large_buffers
 from crawlerd.engine.wire import READ_BYTES, Done, Frames, Ping, Pong, Setup, Work, frame, to_worker
 from crawlerd.sources.registry import load_source
 
@@ -205,7 +205,7 @@ def serve(connection: socket.socket) -> None:
 def main() -> None:
     """`python -m crawlerd.engine.worker FD PARENT`, started by the worker pool."""
     fd, parent = int(sys.argv[1]), int(sys.argv[2])
-    give_back_large()
+    free_large_buffers()
     with contextlib.suppress(OSError):  # a hardened unit forbids it, and all are equals
         os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process decides

@@ -70,8 +70,7 @@ def run(settings: Settings) -> None:
     wake = Wake()
     signals = Signals(wake)
     with signals.caught():
-        engine = Engine(settings)
-        engine.changed = wake
+        engine = Engine(settings, changed=wake)
         engine.start()
         try:
             admin = Admin(engine, settings.daemon.listen)

@@ -29,6 +29,7 @@ class Receiver:
     """The dispatcher, as far as Prefetch knows it. hands: tasks that it has. more: buckets that have others."""
 
     def __init__(self) -> None:
+        self.sleeping = False
         self.hands: dict[int, Task] = {}
         self.more: set[int] = set()
 
@@ -49,8 +50,7 @@ class Crawl:
         self.clock = Clock()
         self.frontier = Frontier(place, now=self.clock.now())
         self.receiver, self.serving, self.made, self.done = Receiver(), set[int](), 0, 0
-        self.prefetch = Prefetch(self.frontier, self.clock, self.serving)
-        self.prefetch.dispatcher = self.receiver
+        self.prefetch = Prefetch(self.frontier, self.clock, self.serving, self.receiver)
         self.account = self.frontier.account("acme", "stripe")
 
     def begin(self, tasks: list[NewTask]) -> None:
@@ -65,9 +65,9 @@ class Crawl:
             if isinstance(each.outcome, Complete):
                 self.done += 1
                 self.made += len(each.outcome.children)
-        touched = self.prefetch.settled(settled)
+        touched = self.prefetch.done(settled)
         self.prefetch.arrived(committed)
-        self.prefetch.clear(touched)
+        self.prefetch.drop_empty(touched)
         return committed
 
     def refill(self, bucket: int, count: int) -> None:

@@ -9,6 +9,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from bench_partners import Asked, Limits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,8 @@ from crawlerd.ratelimit.quota import Ask, Grant
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from crawlerd.ratelimit.adaptive import Learned
+
 NOW = 1000.0
 GUARD = Task(0, 0, 0, 0, "s.guard", 0, "{}")
 
@@ -31,15 +34,10 @@ class Bench(Workbench):
     """A workbench with a note of what it asked for."""
 
     def __init__(self, specs: dict[int, LimitSpec], **options: Any) -> None:
-        self.asked: list[tuple[int, int]] = []
-        self.asked_quotas: list[Ask] = []
+        asked = Asked()
+        self.asked, self.asked_quotas = asked.heads, asked.quotas
         self.seqs = itertools.count(1)
-        super().__init__(
-            lambda number: (f"a{number}", specs[number]) if number in specs else None,
-            lambda bucket, count: self.asked.append((bucket, count)),
-            self.asked_quotas.append,
-            **options,
-        )
+        super().__init__(Limits(specs), asked, **options)
 
     def add(
         self, account: int, bucket: int, *priorities: int, kind: str = "s.page", more: bool = False, now: float = NOW,
@@ -60,13 +58,13 @@ class Bench(Workbench):
     def guard(self, number: int, now: float = NOW) -> None:
         account = self.account(number)
         assert account is not None
-        account.guard, account.paused = Guard(GUARD), None
+        account.check(GUARD)
         self.place(account, now)
 
     def pause(self, number: int, reason: str | None, now: float = NOW) -> None:
         account = self.account(number)
         assert account is not None
-        account.guard, account.paused = None, reason
+        account.resume() if reason is None else account.pause(reason)
         self.place(account, now)
 
 
@@ -162,7 +160,7 @@ def test_what_was_not_performed_is_as_urgent_as_before() -> None:
     (first, second, _) = bench.start()
     for pick in (second, first):
         bench.finish(pick, NOW)
-        bench.give_back(pick, pick.tasks[0], NOW)
+        bench.put_back(pick, pick.tasks[0], NOW)
     bench.add(1, 1, 4)
     assert [pick.tasks[0].seq for pick in bench.start()] == [4, 1, 2]
 
@@ -249,7 +247,7 @@ def test_a_throttled_account_without_limits_waits_as_well() -> None:
     bench.charge(pick, NOW)
     pick.account.limiter.throttled(NOW, NOW, 7.0, 0.5)
     bench.finish(pick, NOW)
-    bench.give_back(pick, pick.tasks[0], NOW)
+    bench.put_back(pick, pick.tasks[0], NOW)
     assert bench.start(NOW + 6.9) == []
     assert bench.next_at() == NOW + 7
     assert [started.tasks[0].seq for started in bench.start(NOW + 7)] == [1, 2, 3]
@@ -301,7 +299,7 @@ def test_a_guard_that_failed_runs_again_at_its_time() -> None:
     assert pick.account.guard is not None
     bench.finish(pick, NOW)
     pick.account.guard.at = NOW + 5
-    bench.give_back(pick, pick.tasks[0], NOW)
+    bench.put_back(pick, pick.tasks[0], NOW)
     assert bench.start(NOW + 4) == []
     assert bench.next_at() == NOW + 5
     assert [again.tasks[0] for again in bench.start(NOW + 5)] == [GUARD]
@@ -507,7 +505,7 @@ def test_a_task_that_is_out_can_come_back_however_late(spec: LimitSpec) -> None:
     (pick,) = bench.start()
     bench.tidy(NOW + 100)
     bench.finish(pick, NOW + 100)
-    bench.give_back(pick, pick.tasks[0], NOW + 100)
+    bench.put_back(pick, pick.tasks[0], NOW + 100)
     bench.pause(1, "its key was refused", NOW + 100)
     assert bench.start(NOW + 100) == []
     bench.pause(1, None, NOW + 100)
@@ -539,7 +537,7 @@ class World:
     def __init__(self, specs: list[LimitSpec], tasks: list[tuple[int, int, int]], ends: list[str]) -> None:
         self.now = NOW
         self.specs = dict(enumerate(specs))
-        self.bench = Workbench(lambda number: (f"a{number}", self.specs[number]), self.ask, lambda _: None)
+        self.bench = Workbench(Limits(self.specs), self)
         self.disk: dict[int, list[tuple[int, int, Task]]] = defaultdict(list)
         self.events: list[tuple[float, int, Callable[[], None]]] = []
         self.ties = itertools.count()
@@ -557,10 +555,13 @@ class World:
             heappush(self.disk[number], (priority, seq, Task(seq, number, priority, 1, "s.page", 0, "{}")))
         self.left = len(tasks)
 
+    def ask_quota(self, ask: Ask) -> None: ...
+    def remember(self, key: str, learned: Learned) -> None: ...
+
     def at(self, seconds: float, event: Callable[[], None]) -> None:
         heappush(self.events, (self.now + seconds, next(self.ties), event))
 
-    def ask(self, bucket: int, count: int) -> None:
+    def refill(self, bucket: int, count: int) -> None:
         self.at(0.003, lambda: self.deliver(bucket, count))
 
     def deliver(self, bucket: int, count: int) -> None:
@@ -627,7 +628,7 @@ class World:
             case "account throttled":
                 account.limiter.throttled(self.now - 0.2, self.now, 2.0, 0.5)
             case "refused" if account.paused is None:
-                account.guard, account.paused = None, "refused"
+                account.pause("refused")
                 self.opened.discard(account.id)
                 self.at(5.0, lambda: self.check_again(account.id))
             case "refused":
@@ -639,12 +640,12 @@ class World:
                 self.done.add(task.seq)
         self.bench.finish(pick, self.now)
         if end != "done":
-            self.bench.give_back(pick, task, self.now)
+            self.bench.put_back(pick, task, self.now)
 
     def check_again(self, number: int) -> None:
         account = self.bench.account(number)
         assert account is not None
-        account.guard, account.paused = Guard(GUARD), None
+        account.check(GUARD)
         self.bench.place(account, self.now)
 
     def nothing_is_forgotten(self) -> None:
