@@ -1,4 +1,4 @@
-"""CPU of two commits, in turns: `python bench/compare.py OLD NEW`. Ends with 1 where NEW needs more.
+"""CPU of two commits, in turns: `python -m bench.compare OLD NEW`. Ends with 1 where NEW needs more.
 
 Both are checked out into a temporary folder and run by this interpreter, with the packages that it has. Each workload
 is an import by the command itself; CPU is user and system time of the main process and of its workers, start and end
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import shutil
 import sqlite3
 import statistics
@@ -20,16 +19,19 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from compare_source import CHAINS, PAGE, record
-from rig import HERE, Others, about, install_source, table
+from bench.rig.installation import Installation
+from bench.rig.meters import Others
+from bench.rig.process import ROOT, environment, install_source
+from bench.rig.report import about, parsed, table
+from bench.sources.compared import CHAINS, PAGE, record
 
 ROUNDS = 5
 TOLERATED = 1.03  # times the old median
 LAUNCH = """
-import atexit, json, resource, sys
+import atexit, json, resource, runpy, sys
 import crawlerd
 assert crawlerd.__file__.startswith(sys.argv[1] + "/"), f"this is the wrong crawlerd: {crawlerd.__file__}"
 def spent(who):
@@ -40,37 +42,22 @@ def note():
         json.dump({"main": spent(resource.RUSAGE_SELF), "workers": spent(resource.RUSAGE_CHILDREN)}, file)
 atexit.register(note)
 sys.argv[:2] = ["crawlerd"]
-from crawlerd.cli.main import main
-main()
-"""
-CONFIG = """
-[daemon]
-state_dir = "var"
-listen = "127.0.0.1:0"
-worker_processes = 2
-[sinks.warehouse]
-type = "sqlite"
-path = "warehouse.db"
-[accounts.a]
-source = "{source}"
-base_url = "{url}"
-limits = []
-bucket_limits = []
-{more}
-[imports.a]
-account = "a"
-sink = "warehouse"
-streams = ["{stream}"]
+runpy.run_module("crawlerd", run_name="__main__")
 """
 
 
 class Workload(NamedTuple):
-    """count: tasks or pages. per: what of an import one unit is. size: how many units an import has. again: the import
-    runs a second time, which is measured for itself."""
+    """What an import does.
+
+    number: of tasks or pages.
+    per: what of an import one unit is.
+    size: how many units an import has.
+    again: the import runs a second time, which is measured for itself.
+    """
 
     name: str
     stream: str
-    count: int
+    number: int
     per: str
     size: int
     source: str = "compared"
@@ -131,7 +118,7 @@ class Pages:
 
 def checked_out(commit: str, folder: Path) -> Path:
     folder.mkdir()
-    archive = subprocess.run(["git", "-C", HERE.parent, "archive", commit, "crawlerd"], check=True, capture_output=True)
+    archive = subprocess.run(["git", "-C", ROOT, "archive", commit, "crawlerd"], check=True, capture_output=True)
     subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
     subprocess.run([sys.executable, "-m", "compileall", "-q", folder], check=True)
     return folder
@@ -140,21 +127,22 @@ def checked_out(commit: str, folder: Path) -> Path:
 def measured(tree: Path, work: Workload, url: str, place: Path) -> Iterator[tuple[str, dict[str, float]]]:
     """CPU seconds a unit, of each run of the import."""
     shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
-    more = 'description = "declared.toml"' if work.source == "rest" else ""
-    (place / "declared.toml").write_text(description())
-    (place / "crawlerd.toml").write_text(CONFIG.format(source=work.source, url=url, more=more, stream=work.stream))
-    path = os.pathsep.join(map(str, (tree, place.parent / "sources", HERE)))
+    here = Installation(place, sources=place.parent / "sources", worker_processes=2)
+    account: dict[str, Any] = {"base_url": url, "limits": [], "bucket_limits": []}
+    if work.source == "rest":
+        (place / "declared.toml").write_text(description())
+        account["description"] = "declared.toml"
+    here.add("a", work.source, [work.stream], **account)
+    here.write()
+    variables = environment(tree, base=here.environment)
     command = [sys.executable, "-c", LAUNCH, str(tree), "import", "--all", "--full"]
     for run in (1, 2) if work.again else (1,):
-        more_environment = {"PYTHONPATH": path, "BENCH_COUNT": str(work.count), "BENCH_RUN": str(run)}
-        done = subprocess.run(
-            command, cwd=place, env={**os.environ, **more_environment}, capture_output=True, text=True, check=False
-        )
+        variables |= {"BENCH_COUNT": str(work.number), "BENCH_RUN": str(run)}
+        done = subprocess.run(command, cwd=place, env=variables, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise SystemExit(f"{work.name}: {tree.name} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-        if work.per != "task" and work.count:
-            _check(place / "warehouse.db", work)
+        if work.per != "task" and work.number:
+            _check(here.sink_path, work)
         spent = json.loads((place / "spent.json").read_text())
         spent["all"] = spent["main"] + spent["workers"]
         yield work.name + (", again" if run == 2 else ""), {who: each / work.size for who, each in spent.items()}
@@ -187,12 +175,14 @@ def shown(values: list[float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("old", help="a commit, branch or tag")
-    parser.add_argument("new")
+    parser.add_argument("old", nargs="?", help="a commit, branch or tag")
+    parser.add_argument("new", nargs="?")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--quick", action="store_true", help="a fiftieth of the work: says whether all runs, no more")
     parser.add_argument("--only", action="append", help="workloads whose names begin so")
-    args = parser.parse_args()
+    args = parsed(parser, old="HEAD", new="HEAD", rounds=1, quick=True, only=["pages, source in Python"])
+    if args.new is None:
+        parser.error("name two commits, OLD and NEW")
     chosen = [
         each
         for each in workloads(0.02 if args.quick else 1.0)
@@ -203,12 +193,11 @@ def main() -> None:
     found: dict[tuple[str, str, str], dict[str, list[float]]] = {}
     with tempfile.TemporaryDirectory(dir=".") as name:
         folder = Path(name).resolve()
-        (folder / "sources").mkdir()
-        install_source(folder / "sources", "compared", "compare_source:compared")
+        install_source(folder / "sources", "compared")
         trees = {side: checked_out(getattr(args, side), folder / side) for side in ("old", "new")}
         if not all((tree / "crawlerd/sources/rest").is_dir() for tree in trees.values()):
             chosen = [each for each in chosen if each.source != "rest"]
-        api = Pages(max(each.count for each in chosen if each.per in ("page", "import")))
+        api = Pages(max((each.number for each in chosen if each.per == "page"), default=0))
         for round in range(args.rounds):
             for work in chosen:
                 for side in ("old", "new") if round % 2 == 0 else ("new", "old"):

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from crawlerd.core.auth import Auth, ClientCredentials, KeyInQuery, Sending
 from crawlerd.core.aws import AwsOptions
+from crawlerd.core.charset import utf8
 from crawlerd.core.errors import Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.core.objects import Listing, Objects
 from crawlerd.core.output import (
     MISSING_KEYS,
     Cursor,
@@ -21,9 +23,11 @@ from crawlerd.core.output import (
     Gather,
     Identity,
     Marks,
+    Note,
     Output,
     ParentRead,
     Record,
+    Records,
     Skip,
     Sweep,
     TaskArgs,
@@ -48,12 +52,16 @@ __all__ = [
     "Gather",
     "Identity",
     "KeyInQuery",
+    "Listing",
     "Marks",
     "NotFound",
+    "Note",
+    "Objects",
     "Output",
     "ParentRead",
     "Permanent",
     "Record",
+    "Records",
     "Response",
     "RunPlan",
     "Sending",
@@ -85,6 +93,10 @@ class Response:
     body: bytes
     url: str = ""
 
+    def utf8(self) -> bytes:
+        """The body of a JSON text in UTF-8, whatever charset the response declares."""
+        return utf8(self.body, self.headers.get("content-type", ""))
+
 
 Classifier = Callable[[Response], Exception | None]
 
@@ -103,7 +115,29 @@ class Api(Protocol):
         ...
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
-        """The parsed JSON of one GET; raises Transient, Throttled, Permanent, Denied or Unauthorized."""
+        """The parsed JSON of one GET; raises Transient, Throttled, Permanent, Denied or Unauthorized.
+
+        Numbers that Python would round are of subclasses of float and int which a Record writes as the API did."""
+        ...
+
+    def listing(
+        self,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        at: str | None = "",
+        wanted: Sequence[str] = ("id",),
+        also: Sequence[str] = (),
+    ) -> Listing:
+        """Like `get`, for a response that is a list of objects, or an object with that list as its member `at`, or,
+        with None, one object.
+
+        The objects are not parsed, and become records as the API wrote them, see Records. Transient when there is no
+        such list.
+
+        wanted: their fields that the handler looks at, by `listing.objects.column(name)`.
+        also: other members of the response, by `listing.also[name]`.
+        """
         ...
 
     def request(
@@ -118,6 +152,7 @@ class Api(Protocol):
     ) -> Response:
         """Like `get`, with any method, a JSON body and headers; returns the response, not yet parsed.
 
+        json: what becomes JSON, or a msgspec.Raw of what is.
         classify: replaces the source's own.
         """
         ...

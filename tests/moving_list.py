@@ -33,7 +33,8 @@ def moment(seconds: float) -> str:
 
 
 class Moving:
-    """Records in an order: "rank" (which a record keeps), "updated" or "-updated". Time goes on with every request.
+    """Records in an order: "rank" (which a record keeps), "updated", "-updated" or "none". Time goes on with every
+    request.
 
     churn: at most so many insertions, deletions and edits between two requests. spread: seconds between two changes at
     first. steps: what may pass between two requests.
@@ -44,7 +45,6 @@ class Moving:
         self.now = float(START)
         self.rows: dict[int, dict[str, Any]] = {}
         self.next_id = 0
-        self.requests: list[str] = []
         for number in range(count):
             self.insert(START - 500_000 + number * spread)
 
@@ -67,6 +67,8 @@ class Moving:
                 self.rows[key] = {**row, "revision": row["revision"] + 1, "updated_at": moment(self.now)}
 
     def place(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+        if self.order == "none":
+            return (self.dice.random(),)
         if self.order == "rank":
             return row["rank"], row["id"]
         return row["updated_at"], row["id"]
@@ -78,11 +80,14 @@ class Moving:
         return [each for each in rows if each["updated_at"] > since or (inclusive and each["updated_at"] == since)]
 
 
-class Server:
-    """Pages a Moving list in one way. most: what it gives at once, whatever it is asked for."""
+class Answers:
+    """An API that a function answers: of path, query and headers, it makes status, headers and JSON. requests: the URLs
+    that were asked for."""
 
-    def __init__(self, rows: Moving, way: str, most: int, *, inclusive: bool = True, first: int = 0) -> None:
-        self.rows, self.way, self.most, self.inclusive, self.first = rows, way, most, inclusive, first
+    def __init__(self, answer: Callable[..., tuple[int, dict[str, str], Any]]) -> None:
+        self.answer = answer
+        self.requests: list[str] = []
+        self.now = float(START)
         self.options: dict[str, Any] = {}
         self.sent_at = self.done_at = 0.0
 
@@ -95,12 +100,11 @@ class Server:
         headers: Mapping[str, str] = MappingProxyType({}),
         classify: Callable[[Response], Exception | None],
     ) -> Response:
-        self.rows.now += self.rows.dice.choice(self.rows.steps)
-        self.rows.change(self.rows.churn)
         parts = urlsplit(path)
         query = {name: str(value) for name, value in params.items()} | dict(parse_qsl(parts.query))
-        self.rows.requests.append(f"{parts.path}?{urlencode(query)}")
-        response = self.page(parts.path, query, headers)
+        self.requests.append(f"{parts.path}?{urlencode(query)}")
+        status, answered, body = self.answer(parts.path, query, headers)
+        response = Response(status, answered, json.dumps(body).encode(), f"{API}{parts.path}?{urlencode(query)}")
         error = classify(response)
         if error is None and response.status != 200:
             error = Permanent(f"HTTP {response.status}")
@@ -108,19 +112,30 @@ class Server:
             raise error
         return response
 
-    def page(self, path: str, query: dict[str, str], headers: Mapping[str, str]) -> Response:
+
+class Server(Answers):
+    """Pages a Moving list in one way. most: what it gives at once, whatever it is asked for."""
+
+    def __init__(self, rows: Moving, way: str, most: int, *, inclusive: bool = True, first: int = 0) -> None:
+        super().__init__(self.page)
+        self.rows, self.way, self.most, self.inclusive, self.first = rows, way, most, inclusive, first
+
+    def page(self, path: str, query: dict[str, str], headers: Mapping[str, str]) -> tuple[int, dict[str, str], Any]:
+        self.rows.now += self.rows.dice.choice(self.rows.steps)
+        self.now = self.rows.now
+        self.rows.change(self.rows.churn)
         if path.startswith("/items/"):
             row = self.rows.rows.get(int(path[7:]))
-            return Response(404 if row is None else 200, {}, json.dumps(row).encode(), API + path)
+            return 404 if row is None else 200, {}, row
         rows = self.rows.listed(query.get("since"), self.inclusive)
         size = min(int(query.get("limit", self.most)), self.most)
         body: dict[str, Any] = {"total": len(rows), "pages": -(-len(rows) // size)}
         answered: dict[str, str] = {}
         if self.way == "none":
             size = len(rows)
-        if self.way in ("offset", "number", "numbered_link"):
-            if self.way == "offset":
-                start = int(query["offset"]) - self.first
+        if self.way in ("offset", "number", "numbered_link", "numbered_url"):
+            if self.way in ("offset", "numbered_url"):
+                start = int(query.get("offset", self.first)) - self.first
             else:
                 start = (int(query.get("page", 1)) - 1) * size
         else:  # a cursor stands for what was given last
@@ -136,13 +151,17 @@ class Server:
         if start + size < len(rows):
             body["more"] = True
             token = json.dumps(self.rows.place(found[-1])) if found else ""
-            following = {"page": int(query.get("page", 1)) + 1} if self.way == "numbered_link" else {"after": token}
-            kept = {name: value for name, value in query.items() if name not in ("page", "after")}
+            following: dict[str, Any] = {"after": token}
+            if self.way == "numbered_link":
+                following = {"page": int(query.get("page", 1)) + 1}
+            elif self.way == "numbered_url":
+                following = {"offset": self.first + start + size}
+            kept = {name: value for name, value in query.items() if name not in ("page", "after", "offset")}
             url = f"{API}{path}?{urlencode(kept | following)}"
             body |= {"next": token, "url": url}
             answered = {"x-next": token, "link": f'<{url}>; rel="next"'}
         body["data"] = found
-        return Response(200, answered, json.dumps(body).encode(), f"{API}{path}?{urlencode(query)}")
+        return 200, answered, body
 
 
 class Sink:
@@ -175,17 +194,18 @@ class Run:
         self.written: set[str] = set()
         self.dead: list[str] = []
         self.skipped: list[str] = []
+        self.notes: list[str] = []
         self.tasks: Counter[str] = Counter()
         self._seen: set[str] = set()
         self._queue: list[tuple[NewTask, tuple[int, ...]]] = []
         self._groups: list[dict[str, Any]] = []
-        plan = RunPlan(self.source.streams, full=full, started_at=server.rows.now, cursors=cursors)
+        plan = RunPlan(self.source.streams, full=full, started_at=server.now, cursors=cursors)
         first = kinds.first(self.source, plan)
         self._take(first, ())
         while self._queue:
             task, inside = self._queue.pop(0)
             self.tasks[task.kind] += 1
-            assert sum(self.tasks.values()) < 3_000, self.server.rows.requests[-20:]
+            assert sum(self.tasks.values()) < 3_000, self.server.requests[-20:]
             self._perform(task, inside)
             self._leave(inside)
         self.complete = not self.dead and not self.skipped
@@ -214,7 +234,9 @@ class Run:
 
     def _write(self, outcome: Complete) -> None:
         for batch in outcome.batches:
-            for key, data in json.loads(batch.rows):
+            for key, data in (
+                (key, json.loads(text or b"null")) for key, text in zip(batch.keys, batch.data, strict=True)
+            ):
                 self.written.add(key)
                 if data is None:
                     self.sink.rows.pop(key, None)
@@ -226,7 +248,8 @@ class Run:
             for key in self.sink.rows.keys() - self.written:
                 del self.sink.rows[key]
                 self.sink.gone.add(key)
-        self.skipped += [each.reason for each in outcome.skipped]
+        for each in outcome.skipped:
+            (self.notes if each.note else self.skipped).append(each.reason)
 
     def _take(self, outcome: Complete, inside: tuple[int, ...]) -> None:
         self.staged |= dict(outcome.cursors)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
-
-import msgspec
 
 from crawlerd.clients.http import HttpClient
 from crawlerd.config.problems import one_line
 from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.core.lenient_json import encoded, parsed
+from crawlerd.core.outcome import Skipped
 from crawlerd.engine import kinds
-from crawlerd.engine.attempt import UNSERIALISABLE
+from crawlerd.engine.batches import Rows
 from crawlerd.source import Cursor, ForParent, Marks, Record, Response, RunPlan, Skip, TaskArgs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from crawlerd.clients.http import HttpApi
     from crawlerd.core.account import AccountSpec
@@ -65,7 +66,7 @@ def try_page(source: Source, account: AccountSpec, stream: str) -> Trial:
                     lines.append(f"  no record leads further down to {stream}")
                 return Trial([one_line(line)[:WIDTH] for line in lines], good)
             lines.append(f"  leads to {len(below):,} lists below; going on with the first")
-            kind, payload = below[0].kind, msgspec.json.encode(below[0]).decode()
+            kind, payload = below[0].kind, encoded(below[0]).decode()
     finally:
         client.close()
 
@@ -81,7 +82,7 @@ class _Asked:
         self.response: Response | None = None
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
-        return msgspec.json.decode(self.request("GET", path, params=params).body)
+        return parsed(self.request("GET", path, params=params).utf8())
 
     def request(self, method: str, path: str, **options: Any) -> Response:
         query = urlencode(options.get("params") or {}, doseq=True)
@@ -125,10 +126,11 @@ def _aside(output: Output) -> Skip | None:
     if isinstance(output, Skip):
         return output
     if isinstance(output, Record):
-        try:
-            msgspec.json.encode((output.key, output.data))
-        except (ValueError, TypeError, OverflowError, RecursionError) as error:
-            return Skip(output.stream, output.key, f"{UNSERIALISABLE}: {error}")
+        rows, aside = Rows(), list[Skipped]()
+        rows.add(output)
+        rows.batch(output.stream, aside)
+        if aside:
+            return Skip(output.stream, output.key, aside[0].reason)
     return None
 
 
@@ -136,7 +138,7 @@ def _understood(outputs: list[Output], aside: list[Skip]) -> Iterator[str]:
     records = [each for each in outputs if isinstance(each, Record) and not _aside(each)]
     yield f"  {len(records):,} records, {len(aside):,} set aside"
     if records:
-        fields = list(dict.fromkeys(name for each in records for name in each.data or ()))
+        fields = list(dict.fromkeys(name for each in records for name in _names(each)))
         more = f" and {len(fields) - SHOWN_FIELDS} more" if len(fields) > SHOWN_FIELDS else ""
         yield f"  keys: {', '.join(each.key for each in records[:SHOWN])}{', …' if len(records) > SHOWN else ''}"
         yield f"  fields: {', '.join(map(str, fields[:SHOWN_FIELDS]))}{more}"
@@ -150,6 +152,10 @@ def _understood(outputs: list[Output], aside: list[Skip]) -> Iterator[str]:
                 yield "  no mark: each run would read all of it"
         if isinstance(each, Cursor):
             yield f"  the latest change is of {each.value}"
+
+
+def _names(record: Record) -> Iterable[str]:
+    return record.data if isinstance(record.data, Mapping) else ()
 
 
 def _following(
@@ -178,5 +184,5 @@ def _following(
 def _would_ask(source: Source, account: AccountSpec, task: TaskArgs) -> _Asked:
     """What a task would ask for: "" when it makes no request."""
     asked = _Asked(None, account.options)
-    _perform(source, asked, task.kind, msgspec.json.encode(task).decode())
+    _perform(source, asked, task.kind, encoded(task).decode())
     return asked

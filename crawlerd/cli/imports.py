@@ -299,6 +299,8 @@ def print_report(report: dict[str, Any], console: Console, *, streams: bool = Tr
                 notes += ["denied"] if facts["denied"] else []
                 tail = f" ({', '.join(notes)}: {facts['reason']})" if notes else ""
                 tail += f"; {facts['note']}" if facts["note"] else ""
+                if facts["reason"] and not notes and not facts["note"]:
+                    tail = f" ({facts['reason']})"
                 done = ", ".join(f"{facts[key]:,} {key}" for key in COUNTS)
                 repeats = facts["records"] - facts["seen"] - facts["tombstoned"]
                 if repeats > facts["seen"]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import resource
 import time
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
+import msgspec
 import requests
 import urllib3.exceptions
 from requests.models import PreparedRequest
@@ -20,16 +22,18 @@ from crawlerd.clients.oauth2 import MAX_TOKEN_BYTES, Token, Tokens, token_of, to
 from crawlerd.clients.status import error_for, excerpt, failure_error, retry_after
 from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.lenient_json import parsed
+from crawlerd.core.objects import listing
 from crawlerd.core.urls import target
 from crawlerd.source import ClientCredentials, KeyInQuery, Response, Sending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from crawlerd.core.account import AccountSpec
-    from crawlerd.source import Classifier, Source
+    from crawlerd.source import Classifier, Listing, Source
 
 CHUNK = 64 * 1024  # bytes read, and at most decoded, at once
+PLAIN_CHUNK = 1 << 20  # of a body that is not compressed; it is not larger than what the server says
 USUAL_HEADERS = {
     "User-Agent": f"crawlerd/{__version__}",
     "Accept": "application/json",
@@ -37,6 +41,9 @@ USUAL_HEADERS = {
 }
 MOST_HOSTS = 256  # whose connections a process keeps open
 SHORTEST_SECRET_WORD = 8  # characters: a shorter word of an auth header is no credential
+
+_PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+")  # of a URL, which is what it means
+_DIGITS = re.compile(r"/[^/]*\d[^/]*")  # parts of a path that are ids: the lists below them have objects of a kind
 
 
 class Exchange(NamedTuple):
@@ -123,7 +130,7 @@ class HttpApi:
 
     @cached_property
     def _origin(self) -> str:
-        return _origin(self._base)
+        return _origin_of_base(self._base)
 
     @cached_property
     def mode(self) -> str:
@@ -144,12 +151,33 @@ class HttpApi:
         """The parsed JSON of one GET, however odd its records (see `parsed`); raises as `request` does, and Transient
         when the body is not JSON."""
         response = self.request("GET", path, params=params)
-        try:
-            return parsed(response.body)
-        except (ValueError, RecursionError):  # the latter: nested too deeply
-            kind = excerpt(self._redacted(response.headers.get("content-type", "no content type")), 60)
-            text = excerpt(self._redacted(response.body.decode(errors="replace")), 80)
-        raise Transient(f"HTTP {response.status}, {kind}, is not JSON: {text}")
+        with contextlib.suppress(ValueError, RecursionError):
+            return parsed(response.utf8())
+        raise self._not_json(response)
+
+    def listing(
+        self,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        at: str | None = "",
+        wanted: Sequence[str] = ("id",),
+        also: Sequence[str] = (),
+    ) -> Listing:
+        """See `crawlerd.source.Api`."""
+        response = self.request("GET", path, params=params)
+        kind = f"{self._source.name} {at} {_DIGITS.sub('', path.partition('?')[0])}"
+        with contextlib.suppress(ValueError, RecursionError):
+            found = listing(response.utf8(), at, kind=kind, wanted=wanted, also=also)
+            if found is None:
+                raise Transient(f"wrong body: no list{f' {at!r}' if at else ''} of objects")
+            return found
+        raise self._not_json(response)
+
+    def _not_json(self, response: Response) -> Transient:
+        kind = excerpt(self._redacted(response.headers.get("content-type", "no content type")), 60)
+        text = excerpt(self._redacted(response.body.decode(errors="replace")), 80)
+        return Transient(f"HTTP {response.status}, {kind}, is not JSON: {text}")
 
     def request(
         self,
@@ -175,14 +203,18 @@ class HttpApi:
             request.prepare_method(method)
             url = self.url(path)
             if path.startswith("/") or params:
-                request.prepare_url(url, params)
+                prepare_url(request, url, query_of(params) if params else "")
             else:  # a link of the API's own stays as it is, byte for byte
                 request.url = url
             asked.append(request.url or "")
             if isinstance(self._sending.auth, KeyInQuery):
                 request.url = _with_parameter(request.url or "", self._sending.auth.name, self._account.secret)
             request.prepare_headers(self._headers(headers or {}))
-            request.prepare_body(None, None, json)
+            if isinstance(json, msgspec.Raw):
+                request.headers["Content-Type"] = "application/json"
+                request.prepare_body(bytes(json), None)
+            else:
+                request.prepare_body(None, None, json)
 
         asked: list[str] = []
         answer = self._authorised(prepare)
@@ -265,7 +297,11 @@ class HttpApi:
         if 200 <= response.status < 300:
             return response
         headers = {name: self._redacted(value) for name, value in response.headers.items()}
-        return replace(response, headers=headers, body=self._redacted(response.body.decode(errors="replace")).encode())
+        if "content-type" in headers:
+            headers["content-type"] = headers["content-type"].partition(";")[0]  # the body will be in UTF-8
+        return replace(
+            response, headers=headers, body=self._redacted(response.utf8().decode(errors="replace")).encode()
+        )
 
     def _redacted(self, text: str) -> str:
         """`text` without the secret, plain, as in a URL, or as the auth headers carry it."""
@@ -284,13 +320,40 @@ def _with_parameter(url: str, name: str, value: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}{urlencode({name: value})}"
 
 
+def query_of(params: Mapping[str, Any]) -> str:
+    """The query as `requests` makes it: lists stand several times, and None not at all. It would ask in between
+    whether the parameters are a file, which took it a twentieth of a page."""
+    pairs = []
+    for name, value in params.items():
+        several = value if not isinstance(value, str | bytes) and hasattr(value, "__iter__") else (value,)
+        pairs += [(name, each) for each in several if each is not None]
+    return urlencode(pairs)
+
+
+def prepare_url(request: PreparedRequest, url: str, query: str) -> None:
+    """As `requests` does it. A URL in which it has nothing to change or to refuse is not taken apart."""
+    base, slash, path = url.partition("://")[2].partition("/")
+    if _PLAIN_PATH.fullmatch(slash + path) and _is_plain_host(url[: len(url) - len(slash + path)], base):
+        request.url = f"{url}?{query}" if query else url
+    else:
+        request.prepare_url(url, query)
+
+
+@lru_cache(maxsize=1000)
+def _is_plain_host(origin: str, host: str) -> bool:
+    request = PreparedRequest()
+    request.prepare_url(f"{origin}/x", None)
+    return bool(host) and request.url == f"{origin}/x"
+
+
 def read_body(raw: urllib3.BaseHTTPResponse, most: int) -> bytes:
     """The decoded body; Permanent when it has more than `most` bytes. Closes the connection unless the whole of it was
     read."""
     chunks = []
     size = 0
+    at_once = CHUNK if "content-encoding" in raw.headers else PLAIN_CHUNK
     with contextlib.closing(raw):
-        for chunk in raw.stream(CHUNK, decode_content=True):
+        for chunk in raw.stream(at_once, decode_content=True):
             size += len(chunk)
             if size > most:
                 raise Permanent(f"the response is larger than {most} bytes")
@@ -302,6 +365,11 @@ def most_hosts(connections: int) -> int:
     """How many hosts' connections may be kept open within half of the process's limit of open files."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(1, MOST_HOSTS if files == resource.RLIM_INFINITY else min(MOST_HOSTS, files // 2 // connections))
+
+
+@lru_cache(maxsize=1000)
+def _origin_of_base(url: str) -> str:
+    return _origin(url)
 
 
 def _origin(url: str) -> str:

@@ -11,27 +11,34 @@ from crawlerd.core.errors import Denied, Permanent, Throttled, Transient, Unauth
 from crawlerd.core.task import NewGather, NewTask
 
 ERROR_LIMIT = 500  # characters of an error text that are kept
+DEEP = 500  # levels of nesting, half of what the usual readers of JSON can take
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Records of one stream, serialised once, by the worker.
 
-    rows: a JSON array of [key, data] pairs in UTF-8, from worker to sink: making text of it and bytes
-    again is a tenth of a page. data null is a tombstone. fields: the top-level names seen in data.
+    count: how many. keys: of each. data: of each its JSON, compact, in UTF-8, or None for a tombstone; no more than
+    1,000 levels deep. fields: the top-level names in them. deep: places of those that are more than DEEP levels deep.
+    size: bytes of the data.
     """
 
     stream: str
     count: int
-    rows: bytes
-    fields: list[str]
+    keys: list[str]
+    data: list[bytes | None]
+    fields: list[str] = []
+    deep: list[int] = []
+    size: int = 0
 
 
 class Skipped(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A record that is set aside, or could not be serialised; its page goes on."""
+    """A record that is set aside, or could not be serialised; its page goes on. note: nothing was, the reason alone is
+    for the report."""
 
     stream: str
     key: str
     reason: str
+    note: bool = False
 
 
 class Marked(msgspec.Struct, frozen=True, array_like=True, gc=False):

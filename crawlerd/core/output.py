@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Literal, get_args
 
 import msgspec
 
+from crawlerd.core.objects import Objects
+
 MISSING_KEYS = 1_000  # the most that one task is told of
 
 
@@ -26,11 +28,28 @@ class TaskArgs:
 
 
 class Record(msgspec.Struct, frozen=True):
-    """One imported object. data None is a tombstone: the object is gone at the API."""
+    """One imported object.
+
+    data: its fields, or its JSON as text, in UTF-8: that is imported as it is, but for insignificant whitespace. None
+    is a tombstone: the object is gone at the API.
+    """
 
     stream: str
     key: str
-    data: Mapping[str, Any] | None
+    data: Mapping[str, Any] | msgspec.Raw | bytes | None
+
+
+class Records(msgspec.Struct, frozen=True):
+    """The objects of a list, each as the API wrote it: the quickest way to import a page, see `Api.listing`.
+
+    keys: of each object. One without a key, or that cannot be imported, is set aside. place: where such a one is found,
+    such as the path; its number in the list is appended.
+    """
+
+    stream: str
+    keys: Sequence[object]
+    objects: Objects
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +90,14 @@ class Marks:
     unread: int
     why: str = ""
     kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What the run's report says of a stream though nothing of it is missing, such as that it was not compared."""
+
+    stream: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +221,13 @@ class Sweep:
 
 Output = (
     Record
+    | Records
     | TaskArgs
     | Cursor
     | Marks
     | Identity
     | Skip
+    | Note
     | ForAccount
     | ForPart
     | ForParent

@@ -237,8 +237,11 @@ def _json(body: bytes, status: int = 200, headers: dict[str, str] | None = None)
     return web.Response(body=body, status=status, headers=headers, content_type="application/json")
 
 
-async def serve(options: Options) -> None:
-    """Serves until SIGTERM, SIGINT or the end of the parent; says on stdout where, as soon as it listens."""
+async def serve(options: Options, kind: type[LocalApi] = LocalApi) -> None:
+    """Serves until SIGTERM, SIGINT or the end of the parent; says on stdout where, as soon as it listens.
+
+    kind: what answers, for who wants to see each request.
+    """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -246,7 +249,7 @@ async def serve(options: Options) -> None:
     if options.parent:
         # A pidfd also tells of a parent that was killed; PR_SET_PDEATHSIG would follow the parent's thread instead.
         loop.add_reader(os.pidfd_open(options.parent), stop.set)
-    runner = web.ServerRunner(web.Server(LocalApi(options).handle, access_log=None), shutdown_timeout=0.1)
+    runner = web.ServerRunner(web.Server(kind(options).handle, access_log=None), shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", options.port, backlog=1024).start()
     sys.stdout.write("listening on http://{}:{}\n".format(*runner.addresses[0]))

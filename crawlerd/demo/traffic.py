@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
+import math
 
+from crawlerd.demo.limits import MovingWindow
 from crawlerd.demo.server import AccountStats, EndpointStats
-
-
-class Window:
-    """Requests of the last second, exactly, and the most that there ever were."""
-
-    def __init__(self) -> None:
-        self.stamps: deque[float] = deque()
-        self.most = 0
-
-    def count(self, now: float) -> int:
-        """Requests in the second that ends now; one exactly a second ago is no longer in it."""
-        while self.stamps and self.stamps[0] <= now - 1.0:
-            self.stamps.popleft()
-        return len(self.stamps)
-
-    def add(self, now: float) -> None:
-        """Notes a request."""
-        self.stamps.append(now)
-        self.most = max(self.most, self.count(now))
 
 
 class Traffic:
@@ -35,7 +17,7 @@ class Traffic:
         self.concurrency = concurrency
         self.stats = AccountStats()
         self.at_once = 0
-        self._windows: dict[str, tuple[Window, Window]] = {}  # "" is the account; (accepted, arrived)
+        self._windows: dict[str, tuple[MovingWindow, MovingWindow]] = {}  # "" is the account; (accepted, arrived)
 
     def admit(self, endpoint: str, now: float) -> str | None:
         """Counts an arrival; None admits it, until `leave`, else the reason why it is throttled.
@@ -51,9 +33,9 @@ class Traffic:
         whole_arrived.add(now)
         part_arrived.add(now)
         reason = None
-        if self.rate and whole.count(now) >= self.rate:
+        if whole.full(now):
             reason = "global-rate"
-        elif self.endpoint_rate and part.count(now) >= self.endpoint_rate:
+        elif part.full(now):
             reason = "endpoint-rate"
         elif self.concurrency and self.at_once >= self.concurrency:
             reason = "global-concurrency"
@@ -92,9 +74,10 @@ class Traffic:
         for accepted, arrived in self._windows.values():
             accepted.most = arrived.most = 0
 
-    def _window(self, name: str) -> tuple[Window, Window]:
+    def _window(self, name: str) -> tuple[MovingWindow, MovingWindow]:
         if name not in self._windows:
-            self._windows[name] = (Window(), Window())
+            limit = self.endpoint_rate if name else self.rate
+            self._windows[name] = (MovingWindow(limit or math.inf), MovingWindow())
         return self._windows[name]
 
     def _endpoint(self, name: str) -> EndpointStats:

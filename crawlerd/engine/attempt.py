@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from crawlerd.core.outcome import DONE, Batch, Complete, Marked, Skipped, decide
+from crawlerd.core.outcome import DONE, Complete, Marked, Skipped, decide
 from crawlerd.core.task import parent_hash
 from crawlerd.engine import kinds
+from crawlerd.engine.batches import Rows, printable, skip
 from crawlerd.source import (
     STREAM_NAME,
     Cursor,
@@ -19,9 +20,11 @@ from crawlerd.source import (
     Gather,
     Identity,
     Marks,
+    Note,
     ParentRead,
     Permanent,
     Record,
+    Records,
     Skip,
     Source,
     Sweep,
@@ -32,19 +35,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from crawlerd.core.account import AccountSpec
-    from crawlerd.core.outcome import Comparison, Outcome
+    from crawlerd.core.outcome import Batch, Comparison, Outcome
     from crawlerd.core.task import NewGather, NewTask, Task
     from crawlerd.engine.kinds import SourceOf
     from crawlerd.source import Output, RunPlan
 
-    Pair = tuple[str, Mapping[str, Any] | None]  # a record's key and data, as they are serialised
-
-DATA = (dict, Mapping, type(None))  # dict first: it is quicker by far
-UNSERIALISABLE = "cannot be serialised"  # how the reason of such a record begins
-OUTPUTS = "Record, TaskArgs, ForAccount, ForPart, ForParent, ParentRead, Gather, Cursor, Skip, Marks, Identity or Sweep"
-LONGEST_KEY = 1000  # characters of a key that are kept of a record that is set aside
-
-_encode = msgspec.json.Encoder().encode
+OUTPUTS = (
+    "Record, Records, TaskArgs, ForAccount, ForPart, ForParent, ParentRead, Gather, Cursor, Skip, Note, Marks, "
+    "Identity or Sweep"
+)
 
 
 class AttemptApi(Protocol):
@@ -103,7 +102,7 @@ def begin(source: Source, plan: RunPlan, source_of: SourceOf = kinds.no_accounts
 
 
 def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kind: str) -> Complete:
-    records: dict[str, list[Pair]] = {}
+    records: defaultdict[str, Rows] = defaultdict(Rows)
     children: list[NewTask] = []
     gathers: list[NewGather] = []
     cursors: list[tuple[str, str]] = []
@@ -117,11 +116,9 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
     for output in outputs:
         match output:
             case Record():
-                pair = key, data = output.key, output.data
-                if not isinstance(key, str) or not isinstance(data, DATA):
-                    types = type(key).__name__, type(data).__name__
-                    raise TypeError(f"a Record's key is text and its data a mapping or None, not {types}")
-                records.setdefault(output.stream, []).append(pair)
+                records[output.stream].add(output)
+            case Records():
+                records[output.stream].add_all(output)
             case TaskArgs() | ForAccount() | ForPart() | ForParent():
                 children.append(_child(kinds.new_task(source, output, source_of), kind))
             case ParentRead():
@@ -134,11 +131,12 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
             case Cursor():
                 (greatest if output.greatest else cursors).append((_text(output.stream), _text(output.value)))
             case Skip():
-                key, reason = _printable(output.key, LONGEST_KEY), _printable(output.reason, 300)
-                skipped.append(Skipped(_stream(output.stream), key, reason))
+                skipped.append(skip(_stream(output.stream), output.key, output.reason))
             case Marks():
                 found = output.kept or output.read > 0
-                marked.append(Marked(_stream(output.stream), found, output.unread, _printable(output.why, 300)))
+                marked.append(Marked(_stream(output.stream), found, output.unread, printable(output.why)))
+            case Note():
+                skipped.append(Skipped(_stream(output.stream), "", printable(output.text), note=True))
             case Identity():
                 identity = _text(output.value)
             case Sweep(otherwise=None):
@@ -154,8 +152,8 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
     if not (records or children or gathers or notes or sweeps or comparisons or skipped or identity):
         return DONE
     batches: list[Batch] = []
-    for stream, group in records.items():
-        batch = _batch(stream, group, skipped)
+    for stream, rows in records.items():
+        batch = rows.batch(_stream(stream), skipped)
         if batch.count:
             batches.append(batch)
     return Complete(
@@ -202,29 +200,3 @@ def _stream(name: str) -> str:
     if not STREAM_NAME.fullmatch(name) or name.endswith("_view"):
         raise ValueError(f"{name!r} is not a stream name: lower-case letters, digits and _, at most 63, not …_view")
     return name
-
-
-def _printable(text: str, limit: int) -> str:
-    return str(text)[:limit].encode(errors="backslashreplace").decode()[:limit]
-
-
-def _batch(stream: str, records: list[Pair], skipped: list[Skipped]) -> Batch:
-    """Serialises a stream's records, setting aside those that JSON or UTF-8 cannot hold."""
-    _stream(stream)
-    try:
-        rows = _encode(records)
-    except (ValueError, TypeError, OverflowError, RecursionError):
-        good: list[bytes] = []
-        kept: list[Pair] = []
-        for pair in records:
-            try:
-                good.append(_encode(pair))
-                kept.append(pair)
-            except (ValueError, TypeError, OverflowError, RecursionError) as error:
-                reason = f"{UNSERIALISABLE}: {error}"
-                skipped.append(Skipped(stream, _printable(pair[0], LONGEST_KEY), _printable(reason, 300)))
-        rows, records = b"[" + b",".join(good) + b"]", kept
-    fields = set[str]().union(*(data for _, data in records if data))
-    if not rows.isascii():
-        rows.decode()  # a msgspec.Raw may hold anything
-    return Batch(stream, len(records), rows, sorted(map(str, fields)))

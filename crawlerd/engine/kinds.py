@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from crawlerd.core.errors import Permanent
+from crawlerd.core.lenient_json import encoded, number
 from crawlerd.core.outcome import Comparison, Complete
 from crawlerd.core.output import ForAccount, ForParent, ForPart, Full, Gather, TaskArgs
 from crawlerd.core.task import PART, IfNew, NewGather, NewTask, parent_hash
@@ -54,7 +55,7 @@ def new_task(
         kind=args.kind,
         bucket=kind.bucket if isinstance(kind.bucket, str) else kind.bucket(args),
         priority=kind.priority,
-        payload=msgspec.json.encode(args).decode(),
+        payload=encoded(args).decode(),
         unique=bool(kind.unique),
         mark=kind.unique(args) if callable(kind.unique) else "",
         sequential=kind.sequential,
@@ -106,5 +107,5 @@ def _decoder(args: type[TaskArgs]) -> Callable[[str], TaskArgs]:
     """From a payload to the arguments."""
     decode = _decoders.get(args)
     if decode is None:
-        decode = _decoders[args] = msgspec.json.Decoder(args).decode
+        decode = _decoders[args] = msgspec.json.Decoder(args, float_hook=number).decode
     return decode

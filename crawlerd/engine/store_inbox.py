@@ -182,5 +182,5 @@ def _size(group: list[Settled]) -> int:
     for settled in group:
         outcome = settled.outcome
         if outcome is not DONE and type(outcome) is Complete and outcome.batches:
-            size += sum(len(batch.rows) for batch in outcome.batches)
+            size += sum(batch.size for batch in outcome.batches)
     return size

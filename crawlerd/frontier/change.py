@@ -159,6 +159,9 @@ class Change:
         if outcome.skipped:
             for skipped in outcome.skipped:
                 tally = self.tallies[run, skipped.stream]
+                if skipped.note:
+                    tally.skip_reason = tally.skip_reason or skipped.reason
+                    continue
                 tally.skipped += 1
                 tally.skip_reason = f"{skipped.key}: {skipped.reason}"
         if outcome.marked:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from crawlerd.core.jsontext import compact
+from crawlerd.core.lenient_json import encoded, parsed
 from crawlerd.core.schedule import parse_duration
 from crawlerd.source import (
     Api,
@@ -28,7 +30,7 @@ from crawlerd.source import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 MOST_IN_BATCH = 1000
 MOST_BYTES = 1 << 20  # of a batch's records as JSON: a task's arguments lie in the frontier and in memory
@@ -72,17 +74,26 @@ class Item(NamedTuple):
     of the data as JSON."""
 
     version: str
-    data: Any
+    data: msgspec.Raw
     size: int
 
 
-def item(delivery: Delivery, key: str, version: str, data: Mapping[str, Any]) -> Item:
-    """An imported record as it is delivered. version: what the API says about it; its data count beside that, since the
-    clock of an API may be coarse."""
-    mapped = {name: _at(data, path) for name, path in delivery.fields.items()} if delivery.fields else data
-    text = msgspec.json.encode(mapped)
-    digest = blake2b(msgspec.json.encode((key, version)) + text, digest_size=8).digest()
-    return Item(b64encode(digest, altchars=b"-_").decode().rstrip("="), mapped, len(text))
+def item(delivery: Delivery, key: str, version: str, text: bytes) -> Item:
+    """An imported record, as JSON, as it is delivered. version: what the API says about it; its data count beside that,
+    since the clock of an API may be coarse."""
+    if delivery.fields:
+        data = parsed(text)
+        text = encoded({name: _at(data, path) for name, path in delivery.fields.items()})
+    digest = blake2b(msgspec.json.encode((key, version)) + _respelled(text), digest_size=8).digest()
+    return Item(b64encode(digest, altchars=b"-_").decode().rstrip("="), msgspec.Raw(text), len(text))
+
+
+def _respelled(text: bytes) -> bytes:
+    """As versions that did not keep the API's spelling wrote it: what they delivered is not delivered again."""
+    try:
+        return msgspec.json.encode(msgspec.json.decode(text))
+    except (ValueError, RecursionError):
+        return text
 
 
 def deliveries(delivery: Delivery, items: Sequence[Item], started: float) -> Iterator[ForAccount]:
@@ -144,7 +155,7 @@ class Post(TaskArgs, kind="http.deliver"):
 
     path: str
     idempotency_key: str
-    data: tuple[Any, ...]
+    data: tuple[msgspec.Raw, ...]
     attempts: int
     retry_seconds: float
     expires_at: float
@@ -154,9 +165,11 @@ class Post(TaskArgs, kind="http.deliver"):
 
 @http.handles(Post)
 def deliver(api: Api, args: Post) -> Iterator[Output]:
-    body: Any = {args.records: args.data} if args.records else args.data
+    body = encoded({args.records: args.data} if args.records else args.data)
     try:
-        response = api.request("POST", args.path, json=body, headers={"Idempotency-Key": args.idempotency_key})
+        response = api.request(
+            "POST", args.path, json=msgspec.Raw(body), headers={"Idempotency-Key": args.idempotency_key}
+        )
         if args.accepted:
             _check_accepted(response, args)
     except Transient as error:
@@ -170,7 +183,7 @@ def deliver(api: Api, args: Post) -> Iterator[Output]:
 
 def _check_accepted(response: Response, args: Post) -> None:
     try:
-        accepted = _at(msgspec.json.decode(response.body), args.accepted)
+        accepted = _at(parsed(response.utf8()), args.accepted)
     except (ValueError, RecursionError):
         accepted = None
     if isinstance(accepted, bool) or accepted != len(args.data):
@@ -211,11 +224,12 @@ def call(api: Api, args: Call) -> Iterator[Output]:
         response = api.request(
             args.method,
             args.url,
-            json=msgspec.json.decode(args.body),
+            json=args.body,
             headers={"Idempotency-Key": args.idempotency_key},
         )
-        msgspec.json.decode(response.body)
-        answered = Answered(args.about, args.body, msgspec.Raw(response.body))
+        text = compact(response.utf8())
+        text.decode()
+        answered = Answered(args.about, args.body, msgspec.Raw(text))
     except Permanent as error:
         refused = not isinstance(error, Denied | NotFound)
         answered = Answered(args.about, args.body, nothing, error=str(error), refused=refused)

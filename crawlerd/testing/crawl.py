@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from crawlerd.core.lenient_json import parsed
 from crawlerd.core.outcome import Comparison, Complete
 from crawlerd.core.task import PART, NewTask
 from crawlerd.engine import kinds
-from crawlerd.engine.attempt import UNSERIALISABLE, begin
+from crawlerd.engine.attempt import begin
+from crawlerd.engine.batches import UNSERIALISABLE
 from crawlerd.source import MISSING_KEYS, Permanent
 from crawlerd.testing.worker import said
 
@@ -152,16 +154,16 @@ class Crawl:
         for batch in outcome.batches:
             if batch.stream not in self._plan.streams:
                 self.worker.problem(f"{item.task.kind}: records of {batch.stream}, a stream that was not asked for")
-            for key, data in msgspec.json.decode(batch.rows):
+            for key, text in zip(batch.keys, batch.data, strict=True):
                 place = item.part, batch.stream, key
-                if data is None:
+                if text is None:
                     self.rows.pop(place, None)
                     continue
                 if place not in self._written and any(_covers(sweep, place) for sweep in self._swept):
                     self.worker.problem(f"{item.task.kind}: {batch.stream} {key} comes after the sweep of its stream")
-                if self._written.setdefault(place, data) != data:
+                if self._written.setdefault(place, text) != text:
                     self.worker.problem(f"{item.task.kind}: two records of {batch.stream} have the key {key!r}")
-                self.rows[place] = data
+                self.rows[place] = parsed(text)
         for stream, prefix in outcome.sweeps:
             sweep = item.part, stream, prefix
             self._swept.append(sweep)

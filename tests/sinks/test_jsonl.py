@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from sink_batches import batch_of
 
-from crawlerd.sink import Batch, Delivery, SinkError
+from crawlerd.sink import Delivery, SinkError
 from crawlerd.sinks.jsonl import JsonlSink
 
 
@@ -20,8 +21,7 @@ def make(path: Path, *, rotate_bytes: int = 1 << 20, rotate_seconds: float = 60.
 
 
 def customers(*keys: str, size: int = 1, run: int = 1) -> Delivery:
-    rows = msgspec.json.encode([(key, {"n": "x" * size}) for key in keys])
-    return Delivery("stripe", "acme", run, 0.0, 1, [Batch("customers", len(keys), rows, ["n"])])
+    return Delivery("stripe", "acme", run, 0.0, 1, [batch_of("customers", [(key, {"n": "x" * size}) for key in keys])])
 
 
 def files(path: Path) -> dict[str, list[str]]:
@@ -43,9 +43,9 @@ def test_a_line_is_as_documented(tmp_path: Path) -> None:
 
 def test_what_is_nested_too_deep_for_usual_readers_is_text(tmp_path: Path) -> None:
     shallow, deep = ('{"n":' + "[" * levels + "]" * levels + "}" for levels in (499, 500))
-    rows = f'[["a",{shallow}],["b",{deep}],["c",{{"n":"{"[" * 1000}"}}]]'
+    rows = [("a", shallow.encode()), ("b", deep.encode()), ("c", {"n": "[" * 1000})]
     with closing(make(tmp_path)) as sink:
-        sink.write([Delivery("stripe", "acme", 1, 0.0, 1, [Batch("customers", 3, rows.encode(), ["n"])])], 1.0)
+        sink.write([Delivery("stripe", "acme", 1, 0.0, 1, [batch_of("customers", rows, ["n"])])], 1.0)
     (file,) = tmp_path.glob("*.jsonl")
     data: list[Any] = [msgspec.json.decode(line)["data"] for line in file.read_bytes().splitlines()]
     assert data == [msgspec.json.decode(shallow), deep, {"n": "[" * 1000}]

@@ -8,10 +8,10 @@ import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
+from sink_batches import batch_of
 
-from crawlerd.sink import Batch, Delivery, SinkError
+from crawlerd.sink import Delivery, SinkError
 from crawlerd.sinks.persist_queue import QueueSink
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ print(queue.qsize(), queue.acked_count())
 
 
 def customers(*keys: str, run: int = 1) -> Delivery:
-    rows = msgspec.json.encode([(key, {"n": 1}) for key in keys])
-    return Delivery("stripe", "acme", run, 0.0, 1, [Batch("customers", len(keys), rows, ["n"])])
+    return Delivery("stripe", "acme", run, 0.0, 1, [batch_of("customers", [(key, {"n": 1}) for key in keys])])
 
 
 def consume(path: Path, count: int, *, dies_at: int = -1) -> tuple[list[Any], str]:

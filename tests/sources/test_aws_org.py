@@ -77,7 +77,7 @@ def assert_exact(here: Installation, truth: dict[str, Any]) -> None:
 
 @pytest.mark.alone
 def test_documented_limits_are_used_up_and_never_exceeded(install: Callable[..., Installation]) -> None:
-    """The critical path is one request for each object's tags; 5% is what bench/aws.py holds on a quiet machine."""
+    """The critical path is one request for each object's tags; bench/peers/aws.py holds 5% on a quiet machine."""
     with organization(accounts=120, units=12, policies=3) as org, AwsProxy(org.address, most_at_once=4) as proxy:
         here = settle(install, proxy)
         done = here.run("import", "org", "--json")

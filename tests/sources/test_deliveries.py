@@ -16,7 +16,8 @@ from crawlerd.core.account import AccountSpec
 from crawlerd.core.errors import CrawlerdError, Denied, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.outcome import Bury, Retry, RetryPolicy, decide
 from crawlerd.engine import kinds
-from crawlerd.sources.http import MOST_BYTES, Delivery, Post, deliveries, http, item
+from crawlerd.source import ForAccount
+from crawlerd.sources.http import MOST_BYTES, Answered, Call, Delivery, Post, deliveries, http, item
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,9 +32,12 @@ def client() -> Iterator[HttpClient]:
     client.close()
 
 
+encode = msgspec.json.encode
+
+
 def post(*data: Any, **changes: Any) -> Post:
     given = {"attempts": 3, "retry_seconds": 5.0, "expires_at": time.time() + 60, **changes}
-    return Post("/contacts", "key-1", tuple(data), **given)
+    return Post("/contacts", "key-1", tuple(msgspec.Raw(msgspec.json.encode(each)) for each in data), **given)
 
 
 def perform(client: HttpClient, task: Post, key: str = "token-of-crm") -> None:
@@ -43,7 +47,7 @@ def perform(client: HttpClient, task: Post, key: str = "token-of-crm") -> None:
 
 
 def cut(delivery: Delivery, *data: dict[str, Any]) -> list[Post]:
-    items = [item(delivery, str(each.get("id")), "v1", each) for each in data]
+    items = [item(delivery, str(each.get("id")), "v1", encode(each)) for each in data]
     found = [each.args for each in deliveries(delivery, items, 0.0)]
     assert all(isinstance(each, Post) for each in found)
     return found  # type: ignore[return-value]  # as just seen
@@ -125,9 +129,9 @@ def test_a_tasks_own_policy_takes_the_place_of_the_accounts() -> None:
 def test_fields_are_mapped_by_dotted_paths() -> None:
     delivery = Delivery("crm", "/x", fields={"id": "id", "name": "merge_fields.FNAME", "none": "merge_fields.X.Y"})
     ((mapped,),) = [each.data for each in cut(delivery, {"id": "1", "merge_fields": {"FNAME": "Ann", "X": 3}})]
-    assert mapped == {"id": "1", "name": "Ann", "none": None}
+    assert msgspec.json.decode(mapped) == {"id": "1", "name": "Ann", "none": None}
     ((whole,),) = [each.data for each in cut(Delivery("crm", "/x"), {"id": "1", "a": {"b": 2}})]
-    assert whole == {"id": "1", "a": {"b": 2}}
+    assert msgspec.json.decode(whole) == {"id": "1", "a": {"b": 2}}
 
 
 def test_batches_have_a_most_of_records_and_of_bytes() -> None:
@@ -136,13 +140,22 @@ def test_batches_have_a_most_of_records_and_of_bytes() -> None:
     large = [{"id": str(number), "text": "x" * (MOST_BYTES // 3)} for number in range(5)]
     large.insert(2, {"id": "huge", "text": "x" * (2 * MOST_BYTES)})
     batches = cut(Delivery("crm", "/x"), *large)
-    assert [[each["id"] for each in batch.data] for batch in batches] == [["0", "1"], ["huge"], ["2", "3"], ["4"]]
+    assert [[msgspec.json.decode(each)["id"] for each in batch.data] for batch in batches] == [
+        ["0", "1"],
+        ["huge"],
+        ["2", "3"],
+        ["4"],
+    ]
     assert cut(Delivery("crm", "/x")) == []
 
 
 def test_the_key_follows_from_what_is_delivered_and_where() -> None:
     def key(delivery: Delivery, *versions: tuple[str, str, dict[str, Any]]) -> str:
-        ((task),) = deliveries(delivery, [item(delivery, *each) for each in versions], 0.0)
+        ((task),) = deliveries(
+            delivery,
+            [item(delivery, name, version, msgspec.json.encode(data)) for name, version, data in versions],
+            0.0,
+        )
         assert isinstance(task.args, Post)
         return task.args.idempotency_key
 
@@ -183,3 +196,25 @@ def test_arguments_lie_in_the_frontier_as_json() -> None:
     task = kinds.new_task(http, post({"id": "ä", "big": 2**63}))
     assert (task.kind, task.bucket) == ("http.deliver", "deliver")
     assert json.loads(task.payload)["data"] == [{"id": "ä", "big": 2**63}]
+
+
+def test_numbers_are_delivered_as_they_came() -> None:
+    text = b'{"id":"1","n":955031734.1681486901,"m":1.10,"k":1e999,"w":' + b"7" * 5000 + b"}"
+    for fields, sent in (({}, text), ({"n": "n", "k": "k"}, b'{"n":955031734.1681486901,"k":1e999}')):
+        one = item(Delivery("crm", "/x", fields=fields), "1", "v1", text)
+        assert bytes(one.data) == sent
+        assert one.size == len(sent)
+
+
+@responses.activate
+def test_a_call_is_sent_and_answered_as_it_is_written(client: HttpClient) -> None:
+    sent, answered = b'{"n":955031734.1681486901,"m":1.0}', '{"name": "Zo\u00eb \u20ac", "n": 12345678901234567890.5}'
+    kind = "application/json; charset=utf-16"
+    responses.post(URL, body=answered.encode("utf-16"), content_type=kind)
+    task = Call("POST", "/contacts", msgspec.Raw(sent), "key-1", "acme", msgspec.Raw(b"{}"))
+    account = AccountSpec(name="crm", source="http", base_url="https://crm.example.com/api", secret="x")
+    (output,) = kinds.perform(http, client.open(http, account), "http.call", kinds.new_task(http, task).payload)
+    assert isinstance(output, ForAccount)
+    assert isinstance(output.args, Answered)
+    assert bytes(output.args.body) == answered.replace(": ", ":").replace(", ", ",").encode()
+    assert responses.calls[0].request.body == sent

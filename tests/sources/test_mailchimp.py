@@ -10,6 +10,7 @@ import msgspec
 import pytest
 import responses
 from responses.matchers import header_matcher, query_param_matcher
+from sink_batches import one_by_one
 
 from crawlerd.clients.http import HttpClient
 from crawlerd.core.account import AccountSpec
@@ -30,7 +31,7 @@ from crawlerd.source import (
     TaskArgs,
 )
 from crawlerd.sources.http import Delivery, Post
-from crawlerd.sources.mailchimp.members import Job, Lists, MailchimpImport, Members, Swept, Synced, mailchimp
+from crawlerd.sources.mailchimp.members import Job, Lists, MailchimpImport, Members, Swept, Synced, Unread, mailchimp
 from crawlerd.sources.mailchimp.missing import Compared, Comparing, Missing, MissingList, MissingMember
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def perform(client: HttpClient, task: TaskArgs) -> list[Output]:
     """Runs one task as a worker does, from what lies in the frontier."""
     queued = kinds.new_task(mailchimp, task)
     account = AccountSpec(name="news", source="mailchimp", base_url=API, secret=KEY)
-    return list(kinds.perform(mailchimp, client.open(mailchimp, account), queued.kind, queued.payload))
+    outputs = kinds.perform(mailchimp, client.open(mailchimp, account), queued.kind, queued.payload)
+    return [each for output in outputs for each in one_by_one(output)]
 
 
 def member(key: str, changed: str = "2025-01-01T00:00:00+00:00", **fields: Any) -> dict[str, Any]:
@@ -235,8 +237,8 @@ def test_lists_lead_to_their_members(client: HttpClient) -> None:
     synced = {"b": Synced("2025-12-31T12:00:00+00:00")}
     assert perform(client, Lists(True, (), JOB, synced)) == [
         Record("lists", "a", {"id": "a"}),
-        Members("a", JOB),
         Record("lists", "b", {"id": "b"}),
+        Members("a", JOB),
         Members(
             "b",
             JOB,
@@ -285,7 +287,7 @@ def test_members_that_changed_since_the_run_began_are_delivered_after_the_others
     (post,) = gather.tasks
     assert isinstance(post, ForAccount)
     assert isinstance(post.args, Post)
-    assert (post.account, post.args.path, post.args.data) == ("crm", "/x", ({"id": "1"},))
+    assert (post.account, post.args.path, post.args.data) == ("crm", "/x", (msgspec.Raw(b'{"id":"1"}'),))
     tail = gather.then
     assert isinstance(tail, Members)
     assert (tail.phase, tail.since) == ("after", "2025-12-31T23:59:59+00:00")
@@ -293,7 +295,7 @@ def test_members_that_changed_since_the_run_began_are_delivered_after_the_others
     assert [each.key for each in records if isinstance(each, Record)] == ["a/2", "a/3"]
     assert isinstance(post, ForAccount)
     assert isinstance(post.args, Post)
-    assert [each["id"] for each in post.args.data] == ["2", "3"]
+    assert [msgspec.json.decode(each)["id"] for each in post.args.data] == ["2", "3"]
     assert isinstance(cursor, Cursor)
     assert cursor.stream == "late:a"
 
@@ -307,7 +309,7 @@ def test_a_member_that_no_json_holds_is_set_aside_alone(client: HttpClient, reco
     output = perform(client, Members("a", Job(STARTED, records, deliver), phase="first"))
     (post,) = (each.args for each in output if isinstance(each, ForAccount))
     assert isinstance(post, Post)
-    assert [each["id"] for each in post.data] == ["1", "4"]
+    assert [msgspec.json.decode(each)["id"] for each in post.data] == ["1", "4"]
     assert [each.key for each in output if isinstance(each, Record)] == (
         ["a/1", "a/2", "a/3", "a/4"] if records else []
     )
@@ -324,15 +326,55 @@ def test_a_member_that_no_json_holds_is_set_aside_alone(client: HttpClient, reco
         {"members": ["x"]},
         {"members": [{"id": 1, "last_changed": STARTED}]},
         {"members": [{"id": "", "last_changed": STARTED}]},
-        {"members": [{"id": "1"}]},
-        {"members": [member("1", "yesterday")]},
-        {"members": [{"id": "1", "last_changed": 5}]},
     ],
 )
 def test_a_wrong_body_is_transient(client: HttpClient, body: Any) -> None:
     responses.get(f"{API}/lists/a/members", json=body)
     with pytest.raises(Transient, match="wrong body"):
         perform(client, Members("a", JOB))
+
+
+ODD_TIMES = ["", None, "yesterday", 5, "2025-13-01", [], "9999-99-99T00:00:00Z"]
+
+
+@responses.activate
+@pytest.mark.parametrize("odd", ODD_TIMES)
+@pytest.mark.parametrize("place", [0, 1, 3, 5])
+def test_a_member_without_a_time_of_change_costs_no_other(client: HttpClient, odd: Any, place: int) -> None:
+    """Neither where it stands first, nor in the part of a page that the next one reads again, nor last."""
+    members = [member(str(n), f"2025-01-01T00:00:0{n}+00:00") for n in range(5)]
+    members.insert(place, {"id": "odd", "last_changed": odd})
+    responses.get(f"{API}/lists/a/members", json={"members": members, "total_items": 9})
+    *records, following = perform(client, Members("a", JOB))
+    keys = [each.key for each in records if isinstance(each, Record)]
+    assert set(keys) - {"a/odd"} == {f"a/{n}" for n in range(4)}
+    assert keys.count("a/odd") == 1
+    assert isinstance(following, Members)
+    assert (following.since, following.newest) == ("2025-01-01T00:00:03+00:00",) * 2
+
+
+@responses.activate
+def test_a_list_without_any_time_of_change_is_read_by_its_offset(client: HttpClient) -> None:
+    members = [{"id": str(n), "last_changed": ""} for n in range(30)]
+    responses.get(f"{API}/lists/a/members", json={"members": members, "total_items": 90})
+    *records, following = perform(client, Members("a", JOB))
+    assert len(records) == 30
+    assert isinstance(following, Members)
+    assert (following.since, following.skip, len(following.tail)) == ("", 20, 10)
+
+
+@responses.activate
+def test_of_a_member_without_id_nobody_knows_whether_it_is_gone(client: HttpClient) -> None:
+    members = [member("1"), {"last_changed": STARTED}, {"id": None, "last_changed": STARTED}]
+    responses.get(f"{API}/lists/a/members", json={"members": members, "total_items": 3})
+    for whole in (True, False):
+        output = perform(client, Members("a", Job(STARTED, records=True, whole=whole)))
+        assert [isinstance(each, Unread) for each in output].count(True) == whole
+    (unread,) = (
+        each for each in perform(client, Members("a", Job(STARTED, True, whole=True))) if isinstance(each, Unread)
+    )
+    with pytest.raises(Permanent, match="without id"):
+        perform(client, unread)
 
 
 @responses.activate

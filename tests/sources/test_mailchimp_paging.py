@@ -7,12 +7,14 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from mailchimp_api import Audience
 
+from crawlerd.core.objects import listing
 from crawlerd.engine import kinds
-from crawlerd.source import MISSING_KEYS, Cursor, ForAccount, Full, Gather, NotFound, Record, RunPlan, Sweep
+from crawlerd.source import MISSING_KEYS, Cursor, ForAccount, Full, Gather, NotFound, Records, RunPlan, Sweep
 from crawlerd.sources.http import Delivery, Post
 from crawlerd.sources.mailchimp.members import MailchimpImport, mailchimp
 from crawlerd.sources.mailchimp.missing import Missing
@@ -61,6 +63,9 @@ class World:
             total = len(self.audience.revisions)
         return {"members": members, "total_items": total}
 
+    def listing(self, path: str, params: dict[str, Any], **options: Any) -> Any:
+        return listing(msgspec.json.encode(self.get(path, params)), **options)
+
     def change(self, edits: int, deletions: int, additions: int = 0) -> None:
         for _ in range(additions):
             self.audience.add(int(self.now))
@@ -80,10 +85,10 @@ class World:
         def open_up(outputs: Any, inside: tuple[int, ...]) -> None:
             for output in outputs:
                 match output:
-                    case Record():
-                        assert output.data is not None
-                        self.sink[output.key] = dict(output.data)
-                        self.seen.add(output.key)
+                    case Records():
+                        for key, text in zip(output.keys, output.objects, strict=True):
+                            self.sink[str(key)] = msgspec.json.decode(text)
+                            self.seen.add(str(key))
                     case Cursor():
                         staged[output.stream] = output.value
                     case Full():
@@ -124,7 +129,7 @@ class World:
             task, inside = ready.pop(self.dice.randrange(len(ready)))
             if isinstance(task, ForAccount):
                 assert isinstance(task.args, Post)
-                for record in task.args.data:
+                for record in map(msgspec.json.decode, task.args.data):
                     self.applied[record["id"], record["revision"]] += 1
                     self.held[record["id"]] = record["revision"]
             else:

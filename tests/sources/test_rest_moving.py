@@ -32,6 +32,8 @@ WAYS = {
     ),
     "header": ("cursor", 'paginator = { type = "cursor_in_header", header = "X-Next", send_header = "X-After" }'),
     "link": ("cursor", 'paginator = { type = "link_header" }'),
+    "counted link": ("numbered_link", 'paginator = { type = "link_header" }\nparameters = { limit = SIZE }'),
+    "counted url": ("numbered_url", 'paginator = { type = "next_url", url = "url" }\nparameters = { limit = SIZE }'),
     "url": ("cursor", 'paginator = { type = "next_url", url = "url" }'),
 }
 RULES = {
@@ -52,12 +54,13 @@ def description(way: str, rule: str, size: int, first: int = 0, more: str = "tom
 
 def checked_run(toml: str, server: Server, sink: Sink, cursors: dict[str, str], *, full: bool) -> Run:
     """A run, after which nothing that lived through it may be missing, old or gone."""
+    server.now = server.rows.now
     before = {key: row["revision"] for key, row in server.rows.rows.items()}
     gone = set(sink.gone)
-    server.rows.requests.clear()
+    server.requests.clear()
     run = Run(toml, server, sink, cursors, full=full)
     through = {str(key): revision for key, revision in before.items() if key in server.rows.rows}
-    told = run.dead, server.rows.requests
+    told = run.dead, server.requests
     assert not through.keys() & (sink.gone - gone), ("alive, and marked as deleted", told)
     if run.complete:
         missing = {key for key in through if key not in sink.rows}
@@ -92,7 +95,7 @@ def test_nothing_that_lives_is_lost(
     first: int,
     seed: int,
 ) -> None:
-    if way.startswith("number"):
+    if way.startswith(("number", "counted")):
         size = max(size, 10)  # smaller pages have bounds that no other size crosses
     churn = min(churn, size)  # else more comes than can be read
     rows = Moving(random.Random(seed), ORDERS.get(rule, "updated"), count, churn, spread, steps)
@@ -114,3 +117,21 @@ def test_nothing_that_lives_is_lost(
     last = checked_run(toml, server, sink, cursors, full=True)
     assert last.complete, last.dead
     assert sink.rows == {str(key): row for key, row in rows.rows.items()}
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if WAYS[way][0] != "cursor"])
+@settings(max_examples=20)
+@given(count=st.integers(0, 40), churn=st.sampled_from([0, 1, 5]), seed=st.integers(0, 10**6))
+def test_what_can_be_asked_for_by_itself_is_never_taken_for_deleted(
+    way: str, count: int, churn: int, seed: int
+) -> None:
+    """Whatever a list leaves out: this one has no order at all."""
+    rows = Moving(random.Random(seed), "none", count, churn, 1, (1.0,))
+    server = Server(rows, WAYS[way][0], 10)
+    toml = description(way, "rank", 10, more='tombstones = true\nitem = "/items/{key}"')
+    sink, cursors = Sink(), {}
+    for _ in range(3):
+        before = {str(key) for key in rows.rows}
+        Run(toml, server, sink, cursors, full=True)
+        assert not before & {str(key) for key in rows.rows} & sink.gone
+        rows.change(10)

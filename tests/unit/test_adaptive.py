@@ -6,13 +6,13 @@ import heapq
 import math
 import random
 import sys
-from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import pytest
 
+from crawlerd.demo.limits import AtOnce, AtRandom, FixedWindow, Limit, MovingWindow, TokenBucket
 from crawlerd.ratelimit.adaptive import FIRST_RATE, LATENESS, LEAST_RATE, LONGEST_PAUSE, AdaptiveLaw, Learned, Sent
 from crawlerd.ratelimit.background import LOWEST, Background
 from crawlerd.ratelimit.concurrency import FIRST_PATIENCE, ConcurrencyLimit
@@ -24,60 +24,8 @@ THERE, BACK = 0.010, 0.010  # seconds on the wire
 SERVICE = (0.08, 0.15, 0.11, 0.24, 0.09, 0.13, 0.18)  # seconds that accepted requests take, in turn
 
 
-class Bucket:
-    def __init__(self, rate: float, burst: float = 20, cost: int = 1) -> None:
-        self.rate, self.burst, self.tokens, self.at, self.cost = rate, burst, burst, 0.0, cost
-
-    def admit(self, now: float) -> bool:
-        self.tokens, self.at = min(self.burst, self.tokens + (now - self.at) * self.rate), now
-        admitted = self.tokens >= self.cost
-        self.tokens -= self.cost * admitted
-        return admitted
-
-    def release(self) -> None: ...
-
-
-class Window:
-    """So many in any `seconds`, or in each such span of the calendar."""
-
-    def __init__(self, limit: int, *, fixed: bool, seconds: float = 1.0) -> None:
-        self.limit, self.fixed, self.seconds, self.starts = limit, fixed, seconds, deque[float]()
-
-    def admit(self, now: float) -> bool:
-        opened = now // self.seconds * self.seconds if self.fixed else now - self.seconds
-        while self.starts and self.starts[0] <= opened:
-            self.starts.popleft()
-        if len(self.starts) >= self.limit:
-            return False
-        self.starts.append(now)
-        return True
-
-    def release(self) -> None: ...
-
-
-class AtOnce:
-    def __init__(self, limit: int) -> None:
-        self.limit, self.active = limit, 0
-
-    def admit(self, now: float) -> bool:
-        admitted = self.active < self.limit
-        self.active += admitted
-        return admitted
-
-    def release(self) -> None:
-        self.active -= 1
-
-
-class AtRandom:
-    """Throttles a share of all requests, and passes the others on."""
-
-    def __init__(self, share: float, behind: Any) -> None:
-        self.share, self.behind, self.random = share, behind, random.Random(2)
-
-    def admit(self, now: float) -> bool:
-        return self.random.random() >= self.share and bool(self.behind.admit(now))
-
-    def release(self) -> None: ...
+def at_random(share: float, behind: Limit) -> AtRandom:
+    return AtRandom(lambda _: share, random.Random(2), behind)
 
 
 class Counts(NamedTuple):
@@ -91,7 +39,7 @@ class Client:
     def __init__(
         self,
         law: AdaptiveLaw,
-        policy: Any,
+        policy: Limit,
         *,
         retry_after: float | None = None,
         says: bool = False,
@@ -150,16 +98,16 @@ def refuse(law: AdaptiveLaw, sent: Sent, now: float, retry_after: float | None =
 @pytest.mark.parametrize(
     ("policy", "permitted", "retry_after"),
     [
-        (lambda: Bucket(10), 10, None),
-        (lambda: Window(50, fixed=False), 50, None),
-        (lambda: Window(25, fixed=True), 25, None),
-        (lambda: Window(25, fixed=True), 25, 1.0),
-        (lambda: Bucket(2, 3), 2, None),
+        (lambda: TokenBucket(10), 10, None),
+        (lambda: MovingWindow(50), 50, None),
+        (lambda: FixedWindow(25), 25, None),
+        (lambda: FixedWindow(25), 25, 1.0),
+        (lambda: TokenBucket(2, 3), 2, None),
     ],
     ids=["bucket 10", "moving 50", "fixed 25", "fixed 25, retry-after", "bucket 2"],
 )
 def test_a_hidden_rate_is_found_and_used(
-    policy: Callable[[], Any], permitted: float, retry_after: float | None
+    policy: Callable[[], Limit], permitted: float, retry_after: float | None
 ) -> None:
     client = Client(AdaptiveLaw(), policy(), retry_after=retry_after)
     client.run(60)
@@ -169,7 +117,7 @@ def test_a_hidden_rate_is_found_and_used(
 
 
 def test_a_request_that_counts_as_several_is_counted_so() -> None:
-    client = Client(AdaptiveLaw(), Bucket(50, cost=5), cost=5)
+    client = Client(AdaptiveLaw(), TokenBucket(50, cost=5), cost=5)
     client.run(60)
     assert client.law.rate == pytest.approx(50, rel=0.15)
     counts = client.run(300)
@@ -190,12 +138,12 @@ def test_a_hidden_concurrency_is_found_and_used(says: bool) -> None:
 
 def test_a_rate_limit_is_not_taken_for_a_concurrency() -> None:
     law = AdaptiveLaw()
-    Client(law, Bucket(30)).run(600)
+    Client(law, TokenBucket(30)).run(600)
     assert law.concurrency is None
 
 
 def test_a_limit_that_moves_is_followed() -> None:
-    bucket = Bucket(10)
+    bucket = TokenBucket(10)
     client = Client(AdaptiveLaw(), bucket)
     client.run(100)
     bucket.rate = 40
@@ -221,7 +169,7 @@ def test_a_concurrency_that_moves_is_followed() -> None:
 
 
 def test_without_a_limit_the_rate_doubles_each_second() -> None:
-    client = Client(AdaptiveLaw(), Bucket(1e6, 1e6))
+    client = Client(AdaptiveLaw(), TokenBucket(1e6, 1e6))
     client.run(5)
     assert FIRST_RATE * 2**4 <= client.law.rate <= FIRST_RATE * 2**5
 
@@ -230,13 +178,13 @@ def test_without_a_limit_the_rate_doubles_each_second() -> None:
 
 
 def test_a_told_limit_is_used_from_the_first_request_and_never_exceeded() -> None:
-    client = Client(AdaptiveLaw(ceiling=20), Bucket(20))
+    client = Client(AdaptiveLaw(ceiling=20), TokenBucket(20))
     assert client.run(100) == Counts(pytest.approx(2000, abs=2), 0)
     assert client.law.rate == 20
 
 
 def test_it_gives_way_to_another_program_and_comes_back() -> None:
-    bucket = Bucket(20)
+    bucket = TokenBucket(20)
     client = Client(AdaptiveLaw(ceiling=20), bucket)
     client.run(60)
     bucket.rate = 8  # another takes the rest
@@ -269,7 +217,7 @@ def test_a_ceiling_that_is_no_rate_is_refused(ceiling: float) -> None:
 
 @pytest.mark.parametrize("share", [0.005, 0.02, 0.05])
 def test_429s_at_random_do_not_slow_it_down(share: float) -> None:
-    client = Client(AdaptiveLaw(ceiling=50), AtRandom(share, Bucket(1e6, 1e6)))
+    client = Client(AdaptiveLaw(ceiling=50), at_random(share, TokenBucket(1e6, 1e6)))
     client.run(60)
     counts = client.run(240)
     assert counts.accepted >= 0.9 * (1 - share) * 50 * 240
@@ -277,7 +225,7 @@ def test_429s_at_random_do_not_slow_it_down(share: float) -> None:
 
 
 def test_429s_at_random_with_retry_after_cost_their_pauses_and_little_more() -> None:
-    client = Client(AdaptiveLaw(ceiling=50), AtRandom(0.02, Bucket(1e6, 1e6)), retry_after=1.0)
+    client = Client(AdaptiveLaw(ceiling=50), at_random(0.02, TokenBucket(1e6, 1e6)), retry_after=1.0)
     client.run(60)
     assert client.run(240).accepted >= 0.75 * 0.98 * 50 / (1 + 0.02 * 50) * 240
 
@@ -292,7 +240,7 @@ def test_starts_all_at_once_between_long_pauses_leave_it_a_rate() -> None:
 
 
 def test_a_hidden_limit_is_found_beside_429s_at_random() -> None:
-    client = Client(AdaptiveLaw(), AtRandom(0.02, Bucket(20)))
+    client = Client(AdaptiveLaw(), at_random(0.02, TokenBucket(20)))
     client.run(200)
     counts = client.run(400)
     assert counts.accepted >= 0.85 * 20 * 400
@@ -301,8 +249,8 @@ def test_a_hidden_limit_is_found_beside_429s_at_random() -> None:
 
 @pytest.mark.parametrize(("fallen", "patience"), [(10, 100), (4, 300)])
 def test_a_limit_that_falls_and_rises_beside_429s_at_random_is_followed(fallen: float, patience: float) -> None:
-    bucket = Bucket(20)
-    client = Client(AdaptiveLaw(ceiling=20), AtRandom(0.02, bucket))
+    bucket = TokenBucket(20)
+    client = Client(AdaptiveLaw(ceiling=20), at_random(0.02, bucket))
     client.run(200)
     bucket.rate = fallen
     client.run(60)
@@ -315,13 +263,13 @@ def test_a_limit_that_falls_and_rises_beside_429s_at_random_is_followed(fallen: 
 
 
 def test_429s_at_random_may_begin_and_end_and_the_limit_is_kept() -> None:
-    server = AtRandom(0.0, Bucket(20))
+    server = at_random(0.0, TokenBucket(20))
     client = Client(AdaptiveLaw(), server)
     client.run(100)
-    server.share = 0.05
+    server.share = lambda _: 0.05
     client.run(100)
     assert client.run(200).accepted >= 0.85 * 20 * 200
-    server.share = 0.0
+    server.share = lambda _: 0.0
     client.run(200)
     counts = client.run(200)
     assert counts.accepted >= 0.95 * 20 * 200
@@ -332,13 +280,13 @@ def test_429s_at_random_may_begin_and_end_and_the_limit_is_kept() -> None:
 
 
 def test_success_without_demand_raises_nothing() -> None:
-    client = Client(AdaptiveLaw(), Bucket(10))
+    client = Client(AdaptiveLaw(), TokenBucket(10))
     client.run(3600, (n / 3 for n in range(10_000)))
     assert client.law.rate < 9
 
 
 def test_bursts_that_a_bucket_has_stored_for_do_not_raise_the_rate_without_bound() -> None:
-    client = Client(AdaptiveLaw(), Bucket(10))
+    client = Client(AdaptiveLaw(), TokenBucket(10))
     client.run(10 * 3600, (60.0 * minute for minute in range(600) for _ in range(10)))
     assert client.law.rate <= 10 / 0.5 + 10
     counts = client.run(20)
@@ -346,7 +294,7 @@ def test_bursts_that_a_bucket_has_stored_for_do_not_raise_the_rate_without_bound
 
 
 def test_hours_of_idleness_change_nothing() -> None:
-    client = Client(AdaptiveLaw(), Bucket(10))
+    client = Client(AdaptiveLaw(), TokenBucket(10))
     client.run(100)
     before = client.law.learned()
     client.run(6 * 3600, [])
@@ -409,7 +357,7 @@ def test_retry_after_is_waited_for() -> None:
 
 
 def test_while_nothing_is_accepted_single_probes_come_ever_more_rarely() -> None:
-    bucket = Bucket(10)
+    bucket = TokenBucket(10)
     client = Client(AdaptiveLaw(), bucket)
     client.run(60)
     rate, bucket.rate = client.law.rate, 0.0
@@ -426,7 +374,7 @@ def test_while_nothing_is_accepted_single_probes_come_ever_more_rarely() -> None
 
 
 def test_a_window_of_a_minute_is_not_asked_in_vain_all_the_time() -> None:
-    client = Client(AdaptiveLaw(), Window(600, fixed=True, seconds=60))
+    client = Client(AdaptiveLaw(), FixedWindow(600, seconds=60))
     client.run(300)
     counts = client.run(600)
     assert counts.accepted >= 0.95 * 6000
@@ -536,22 +484,22 @@ def test_what_was_learned_goes_on_after_a_restart() -> None:
     before = Client(AdaptiveLaw(), AtOnce(10), says=True)
     before.run(60)
     before.says = False
-    before.policy = Bucket(12)
+    before.policy = TokenBucket(12)
     before.run(60)
     kept = msgspec.msgpack.decode(msgspec.msgpack.encode(before.law.learned()), type=Learned)
     after = AdaptiveLaw(learned=kept)
     assert (after.rate, after.concurrency) == (before.law.rate, before.law.concurrency)
-    client = Client(after, Bucket(12))
+    client = Client(after, TokenBucket(12))
     counts = client.run(60)
     assert counts.accepted >= 0.95 * 12 * 60
     assert counts.throttled <= 0.02 * counts.accepted
 
 
 def test_nothing_is_learned_before_the_first_429() -> None:
-    client = Client(AdaptiveLaw(), Bucket(1e6, 1e6))
+    client = Client(AdaptiveLaw(), TokenBucket(1e6, 1e6))
     client.run(5)
     assert client.law.learned() == Learned()
-    told = Client(AdaptiveLaw(ceiling=5), Bucket(5))
+    told = Client(AdaptiveLaw(ceiling=5), TokenBucket(5))
     told.run(5)
     assert told.law.learned() == Learned()
 
@@ -582,7 +530,7 @@ def test_what_no_law_has_learned_is_rejected(kept: object) -> None:
 
 
 def test_a_law_takes_less_than_a_kilobyte() -> None:
-    client = Client(AdaptiveLaw(), Bucket(10))
+    client = Client(AdaptiveLaw(), TokenBucket(10))
     client.run(300)
 
     def size(of: Any) -> int:

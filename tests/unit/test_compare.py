@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-BENCH = Path(__file__).parents[2] / "bench"
+from bench.compare import verdict
 
 
 @pytest.mark.parametrize(
@@ -20,10 +18,5 @@ BENCH = Path(__file__).parents[2] / "bench"
         ([10.0, 10.1, 10.2], [1.0, 10.1, 99.0], "the same", False),
     ],
 )
-def test_only_what_lies_outside_both_spreads_counts(
-    old: list[float], new: list[float], word: str, fails: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(BENCH))
-    import compare
-
-    assert compare.verdict(old, new) == (word, fails)
+def test_only_what_lies_outside_both_spreads_counts(old: list[float], new: list[float], word: str, fails: bool) -> None:
+    assert verdict(old, new) == (word, fails)

@@ -99,7 +99,7 @@ def test_poison_is_set_aside_after_three_crashes() -> None:
     "outcome",
     [
         Complete(
-            [Batch("charges", 1, b'[["ch_1",{}]]', ["id"])],
+            [Batch("charges", 2, ["ch_1", "ch_2"], [b"{}", None], ["id"], [0], 2)],
             [NewTask("stripe.charges", "charges", 3, "{}")],
             [("charges", "7")],
             [Skipped("charges", "ch_2", "not JSON")],

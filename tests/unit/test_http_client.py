@@ -26,9 +26,11 @@ import msgspec
 import pytest
 import requests.adapters
 import responses
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crawlerd import __version__
-from crawlerd.clients.http import HttpApi, HttpClient
+from crawlerd.clients.http import HttpApi, HttpClient, prepare_url, query_of
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.source import Api, KeyInQuery, Response, Source
@@ -674,3 +676,56 @@ def test_a_source_may_judge_a_response_itself(client: HttpClient) -> None:
         api_of(client, "http://api.example", source).get("/a")
     assert (caught.value.retry_after, caught.value.scope) == (4.0, "account")
     assert api_of(client, "http://api.example", source).get("/b") == {"ok": True}
+
+
+PATHS = st.text(alphabet="abZ09/._~-%? é\\#", max_size=12).map(lambda text: "/" + text)
+PARAMS = st.dictionaries(
+    st.text(max_size=5),
+    st.none()
+    | st.integers()
+    | st.floats()
+    | st.booleans()
+    | st.text(max_size=5)
+    | st.lists(st.text(max_size=3) | st.none()),
+    max_size=3,
+)
+BASES = st.sampled_from(
+    ["http://h.example", "https://H.example:443", "http://h.example:8080/a//b/../c", "http://ü.example"]
+)
+
+
+@given(BASES, PATHS, PARAMS)
+def test_a_url_is_what_requests_makes_of_it(base: str, path: str, params: dict[str, Any]) -> None:
+    ours, theirs = requests.PreparedRequest(), requests.PreparedRequest()
+    try:
+        theirs.prepare_url(base + path, params)
+    except requests.RequestException:
+        return
+    prepare_url(ours, base + path, query_of(params))
+    assert ours.url == theirs.url
+
+
+def test_a_list_in_any_charset_comes_as_it_is(client: HttpClient, serve: Serve) -> None:
+    for charset in ("utf-8", "iso-8859-1", "windows-1252", "utf-16"):
+        body = '{"more":false,"data":[{"id":"a","name":"Zoë"},{"id":"b","n":1.10}]}'.encode(charset)
+        server = serve(answer(body, f"Content-Type: application/json; charset={charset}"))
+        found = api_of(client, server.url).listing("/x", at="data", also=["more"])
+        assert list(found.objects) == ['{"id":"a","name":"Zoë"}'.encode(), b'{"id":"b","n":1.10}']
+        assert (found.objects.column("id"), found.also) == (["a", "b"], {"more": False})
+        server = serve(answer(body, f"Content-Type: application/json; charset={charset}"))
+        assert api_of(client, server.url).get("/x")["data"][0] == {"id": "a", "name": "Zoë"}
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b'{"data":{}}', b'{"data":null}', b"<html>", b'{"data":[{"id":', b""])
+def test_a_body_without_the_list_is_asked_for_again(client: HttpClient, serve: Serve, body: bytes) -> None:
+    with pytest.raises(Transient, match=r"is not JSON|no list 'data' of objects"):
+        api_of(client, serve(answer(body)).url).listing("/x", at="data")
+
+
+def test_json_text_is_sent_as_it_is(client: HttpClient, serve: Serve) -> None:
+    server = serve(answer(b"{}"))
+    text = b'{"n":955031734.1681486901}'
+    api_of(client, server.url).request("POST", "/x", json=msgspec.Raw(text))
+    head, _, body = server.requests[0].partition("\r\n\r\n")
+    assert body.encode() == text
+    assert "Content-Type: application/json" in head

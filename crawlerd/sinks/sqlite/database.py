@@ -77,15 +77,17 @@ _BEHIND = """UPDATE _crawlerd_tally SET
 WHERE run = ?1 AND stream = ?2;
 UPDATE _crawlerd_old SET last = 9223372036854775807"""
 
+# Whether data are the same. {respelled}: see `crawlerd.sinks.sqlite.rows`.
+_SAME = "iif(data IS excluded.data, 1, iif(run <= {respelled}, crawlerd_same(data, excluded.data), 0))"
 # What a row's `change` becomes when an upsert meets it: of its first write in a run, what it was before decides; later
 # ones know from `change` whether it was there ('new' and NULL: it was not).
 CHANGE = """CASE
   WHEN iif(run = excluded.run, change IS NULL OR change = 'new', deleted_at IS NOT NULL)
     THEN iif(excluded.deleted_at IS NULL, 'new', NULL)
   WHEN excluded.deleted_at IS NOT NULL THEN 'tombstoned'
-  WHEN data IS excluded.data AND (run <> excluded.run OR change IN ('unchanged', 'skipped')) THEN 'unchanged'
+  WHEN {same} AND (run <> excluded.run OR change IN ('unchanged', 'skipped')) THEN 'unchanged'
   ELSE 'changed'
-END"""
+END""".replace("{same}", _SAME)
 
 
 class Database:
@@ -266,14 +268,18 @@ class Tallies:
         """After a transaction that was rolled back."""
         self.__init__(self._database)  # type: ignore[misc] # back to the beginning
 
+    def open(self) -> None:
+        """Makes the tables; `run` does by itself."""
+        if not self._ready:
+            self._database.connection.execute(_TABLES)
+            self._ready = True
+
     def run(self, delivery: Delivery) -> int:
         """The sink's own number of a delivery's run."""
         key = delivery.run, delivery.started
         number = self._runs.get(key)
         if number is None:
-            if not self._ready:
-                self._database.connection.execute(_TABLES)
-                self._ready = True
+            self.open()
             self._database.connection.execute(_RUN, key)
             number = self._database.connection.execute(
                 "SELECT id FROM _crawlerd_run WHERE run = ? AND started = ?", key

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import apsw
-import msgspec
 
+from crawlerd.core.lenient_json import parsed
 from crawlerd.sink import SinkError
 from crawlerd.source import STREAM_NAME
 
@@ -33,8 +33,8 @@ def objects(path: Path, source: str, stream: str, account: str) -> Iterator[dict
                 return
             rows = f'SELECT data FROM "{table}" WHERE account = ? AND deleted_at IS NULL ORDER BY id'  # noqa: S608 - a checked name
             for (data,) in database.execute(rows, (account,)):
-                yield msgspec.json.decode(data, type=dict[str, Any])
+                yield parsed(data if isinstance(data, bytes) else str(data).encode())
         finally:
             database.close()
-    except (apsw.Error, msgspec.MsgspecError) as error:
+    except (apsw.Error, ValueError) as error:
         raise SinkError(f"cannot read {path}: {error}") from error

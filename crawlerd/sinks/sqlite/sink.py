@@ -32,8 +32,8 @@ class SqliteSink(RowSink):
     """Records in an SQLite database, for reading by any program while it is written.
 
     Table `<source>_<stream>`, primary key (account, id):
-    - data: the object as JSON text; numbers and strings as the API wrote them. An object nested deeper than the 1000
-      levels that SQLite's JSON reads is kept as a BLOB of its text; its fields are NULL in the view.
+    - data: the object as JSON text, as the API wrote it but for insignificant whitespace. Earlier versions kept an
+      object nested deeper than 1,000 levels as a BLOB of its text; its fields are NULL in the view.
     - imported_at: when the row was last changed by a run, as UTC text that sorts: "2026-01-31T09:30:00.000Z".
     - run: the run that did: its number, or one of the sink's own where that was given to another run before, by a
       frontier that was lost; `_crawlerd_run` has both.

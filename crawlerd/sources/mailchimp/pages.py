@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
-from crawlerd.source import Transient
+from crawlerd.source import Objects, Records, Transient
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,52 +14,78 @@ if TYPE_CHECKING:
 
 PAGE = 1000  # objects, the most that the API gives at once
 
-Objects = list[dict[str, Any]]
+
+class Page(NamedTuple):
+    """Objects of a list in the order in which the API gives them. ids, times: of each, None and "" where it has none.
+    total: how many there are without those that were asked to be left out."""
+
+    objects: Objects
+    ids: list[str | None]
+    times: list[str]
+    total: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def select(self, places: Sequence[int]) -> Page:
+        ids, times = [self.ids[each] for each in places], [self.times[each] for each in places]
+        return Page(self.objects.select(places), ids, times, self.total)
+
+    def records(self, stream: str, prefix: str, place: str) -> Records:
+        return Records(stream, [each and prefix + each for each in self.ids], self.objects, place)
 
 
-def page_of(api: Api, path: str, what: str, by: str, skip: int, since: str = "") -> tuple[Objects, int]:
-    """Objects in the order of a field, each with an id, and how many there are without `skip`."""
+def page_of(api: Api, path: str, what: str, by: str, skip: int, since: str = "") -> Page:
+    """Objects in the order of a field."""
     params = {"count": PAGE, "offset": skip, "sort_field": by, "sort_dir": "ASC", "since_last_changed": since or None}
-    body = api.get(path, params | {"exclude_fields": f"{what}._links,_links"})  # most of the bytes
-    found = body.get(what) if isinstance(body, dict) else None
-    if not isinstance(found, list) or not all(
-        isinstance(each, dict) and isinstance(each.get("id"), str) and each["id"] for each in found
-    ):
+    params["exclude_fields"] = f"{what}._links,_links"  # most of the bytes
+    objects, also = api.listing(path, params, at=what, wanted=["id", "last_changed"], also=["total_items"])
+    ids = [each if isinstance(each, str) and each else None for each in objects.column("id")]
+    if ids and not any(ids):
         raise Transient(f"wrong body: not {what} with their ids")
-    total = body.get("total_items")
-    return found, total if isinstance(total, int) else 0
+    times = [each if isinstance(each, str) else "" for each in objects.column("last_changed")]
+    total = also["total_items"]
+    return Page(objects, ids, times, total if isinstance(total, int) else 0)
 
 
-def is_last(page: Objects, skip: int, total: int) -> bool:
+def is_last(page: Page, skip: int) -> bool:
     """A server may give fewer than were asked for though there are more, and may count what a page leaves out."""
-    return not page or (len(page) < PAGE and skip + len(page) >= total)
+    return not len(page) or (len(page) < PAGE and skip + len(page) >= page.total)
 
 
-def tail_of(page: Objects) -> tuple[str, ...]:
+def tail_of(page: Page) -> tuple[str, ...]:
     """What the next page will be joined to this one by; never all of it, or nothing would go on."""
     length = min(len(page) - 1, max(len(page) // 10, min(len(page) // 2, 10)))
-    return tuple(map(_place, page[len(page) - length :]))
+    return tuple(_place(page, at) for at in range(len(page) - length, len(page)))
 
 
-def behind(tail: Sequence[str], page: Objects) -> int | None:
+def behind(tail: Sequence[str], page: Page) -> int | None:
     """Where the page goes on behind the tail; None when nothing of the tail is on it."""
     if not tail:
         return 0
-    return next((at + 1 for at in range(len(page) - 1, -1, -1) if _place(page[at]) in tail), None)
+    return next((at + 1 for at in range(len(page) - 1, -1, -1) if _place(page, at) in tail), None)
 
 
-def _place(each: dict[str, Any]) -> str:
+def _place(page: Page, at: int) -> str:
     """What is edited moves to another place."""
-    return f"{each['id']} {each.get('last_changed', '')}"
+    return f"{page.ids[at] or ''} {page.times[at]}"
 
 
-def seconds(text: object) -> float:
-    """Unix seconds of a time as the API writes it; in UTC when it does not say otherwise."""
+def time_of(text: str) -> float | None:
+    """Unix seconds of a time as the API writes it; in UTC when it does not say otherwise. None for what is no time."""
     try:
-        at = datetime.fromisoformat(text if isinstance(text, str) else "")
+        at = datetime.fromisoformat(text)
     except ValueError:
-        raise Transient("wrong body: a member's last_changed is no time") from None
+        return None
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def seconds(text: str) -> float:
+    """The same, of a time that the API has written so before."""
+    at = time_of(text)
+    if at is None:
+        raise Transient(f"{text!r} is no time")
+    return at
 
 
 def time_text(seconds: float) -> str:

@@ -36,10 +36,8 @@ class NoPage(Permanent):
 def decoded(response: Response) -> Any:
     """The body's JSON, however odd its records. Transient when it is not JSON at all."""
     try:
-        return parsed(response.body)
-    except RecursionError:
-        raise Permanent("the response is nested too deeply to be read") from None
-    except ValueError:
+        return parsed(response.utf8())
+    except (ValueError, RecursionError):
         kind = response.headers.get("content-type", "no content type")[:60]
         raise Transient(f"HTTP {response.status}, {kind}, is not JSON") from None
 
@@ -91,7 +89,7 @@ def _fits(rule: ErrorRule, response: Response) -> bool:
     if rule.body is None:
         return True
     try:
-        return bool(look(rule.body, msgspec.json.decode(response.body)))
+        return bool(look(rule.body, parsed(response.utf8())))
     except (ValueError, RecursionError, Permanent):
         return False
 

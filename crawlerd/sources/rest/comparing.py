@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from crawlerd.source import MISSING_KEYS, Api, Gather, NotFound, Output, Record, Response, Sweep, TaskArgs
+from crawlerd.source import MISSING_KEYS, Api, Gather, Note, NotFound, Output, Record, Response, Sweep, TaskArgs
 from crawlerd.sources.rest.answers import NoPage, decoded, judged
 from crawlerd.sources.rest.description import ITEM_FIELD
+from crawlerd.sources.rest.exact import set_aside, texts_of, with_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +46,7 @@ class Once(TaskArgs, kind="rest.once"):
 
 @dataclass(frozen=True)
 class Several(TaskArgs, kind="rest.several"):
-    """Takes the place of a Gone: tombstones are not for this reading to say. reason: why it is none's word at all."""
+    """Takes the place of a Gone: this reading does not prove what is gone. reason: why no reading does."""
 
     stream: str
     second: bool = False
@@ -155,7 +156,8 @@ class Comparing:
         yield Sweep(args.stream, otherwise=self._gone(args.stream))
 
     def several(self, api: Api, args: Several) -> Iterator[Output]:
-        yield from ()
+        if args.reason:
+            yield Note(args.stream, f"not compared: {args.reason}")
 
     def gone(self, api: Api, args: Gone) -> Iterator[Output]:
         yield Sweep(args.stream)
@@ -193,7 +195,13 @@ class Comparing:
             return
         record = decoded(response)
         if not pages.spec.from_parent and pages.records.key(record) == args.key:
-            yield Record(args.stream, args.key, record)
+            texts = texts_of("[@]", response.utf8(), record, [record])
+            problem = texts.problems.get(0)
+            yield (
+                set_aside(args.stream, args.key, problem)
+                if problem
+                else Record(args.stream, args.key, with_text(record, texts[0]))
+            )
 
     def path(self, args: Item, variables: Mapping[str, str]) -> str:
         spec = self._pages[args.stream].spec

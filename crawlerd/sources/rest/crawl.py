@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from crawlerd.source import (
     Api,
+    Full,
     Gather,
     Output,
     Permanent,
@@ -56,7 +57,7 @@ def make(document: dict[str, Any]) -> Source:
         one.register(source)
 
     @source.starts
-    def first_pages(plan: RunPlan) -> Iterable[TaskArgs | Gather]:
+    def first_pages(plan: RunPlan) -> Iterable[TaskArgs | Gather | Full]:
         for name in description.children(None):
             yield from lists[name].first_page(plan)
 
@@ -88,7 +89,7 @@ class List:
         source.handles(self._sweep, bucket="tombstones", cost=0)(self._comparing.tombstones)
         source.handles(kinds.unread, bucket="tombstones", cost=0)(_unread)
 
-    def first_page(self, plan: RunPlan) -> Iterator[TaskArgs | Gather]:
+    def first_page(self, plan: RunPlan) -> Iterator[TaskArgs | Gather | Full]:
         """Its first page, if the run wants it or something below it."""
         wanted = tuple(each for each in self._pages.streams() if each in plan.streams)
         if not wanted:
@@ -97,6 +98,8 @@ class List:
         since = {each.name: known for each in self._pages.tree() if (known := _since(each, wanted, cursors))}
         swept = tuple(each for each in _whole(self._pages, since) if each in wanted)
         first = self._pages.kinds.first(wanted, plan.started_at, swept, since)
+        if swept and plan.cursors and not plan.full:
+            yield Full("no sync point", swept)
         yield Gather([first], then=self._sweep(swept, plan.started_at), if_dead="fail") if swept else first
 
 

@@ -34,30 +34,33 @@ class Again(NamedTuple):
 Step = Next | Again | None
 
 
-def following(paginator: Offset | PageNumber, answer: Answer, place: Place, came: Came, *, ordered: bool) -> Step:
+def following(
+    paginator: Offset | PageNumber, answer: Answer, place: Place, came: Came, *, ordered: bool, more: bool | None
+) -> Step:
     """What follows a page; None when it was the last one.
 
-    ordered: what changes moves within the list, so a record that comes twice is no wonder. Permanent when the API gives
-    the same page again.
+    ordered: what changes moves within the list, so a record that comes twice is no wonder. more: whether the answer
+    says that there is another page. Permanent when the API gives the same page again.
     """
-    digest = came.digest() if len(came) or not answer.count else ""
-    same = bool(answer.count) and digest == place.before and not place.exact
+    digest = "" if place.exact else came.digest()
+    same = bool(answer.count) and digest != "" and digest == place.before
     place = replace(place, most=max(place.most, answer.count), before=digest)
     if isinstance(paginator, PageNumber):
-        pages = _Pages(paginator, answer, place, came)
+        pages = _Pages(paginator, answer, place, came, more)
         if place.doubt and same:  # whatever size it is asked for
             return pages.as_they_are(int(answer.at or 0) + 1)
         if same:
             raise _repeated(paginator, answer)
         step = pages.following()
     else:
-        step = _after_offset(paginator, answer, place, came, same=same)
+        step = _after_offset(paginator, answer, place, came, more, same=same)
     first = came.after(place.tail)
-    if ordered or first is None or isinstance(step, Again) or (step is None and not place.known):
+    counted = isinstance(paginator, Offset) and paginator.all(answer) is not None
+    if ordered or not counted or first is None or isinstance(step, Again) or (step is None and not place.known):
         return step
     known, repeated = came.noted(place.known, first)
-    if repeated and (place.tail or paginator.all(answer) is not None):  # else what came in front may have moved it
-        return Again("a record came twice: the list keeps no order")
+    if repeated:  # so there are fewer keys than records, by the total
+        return Again("a record came twice: the list keeps no order, and another may not have come")
     return step and Next(step.at, replace(step.place, known=known))
 
 
@@ -68,7 +71,9 @@ def _repeated(paginator: Offset | PageNumber, answer: Answer) -> Permanent:
     )
 
 
-def _after_offset(paginator: Offset, answer: Answer, place: Place, came: Came, *, same: bool) -> Step:
+def _after_offset(
+    paginator: Offset, answer: Answer, place: Place, came: Came, more: bool | None, *, same: bool
+) -> Step:
     count, start = answer.count, paginator.start(answer.at, paginator.size)
     if same:
         if not place.tail:
@@ -79,7 +84,7 @@ def _after_offset(paginator: Offset, answer: Answer, place: Place, came: Came, *
         return Next(paginator.at(end - 1), replace(place, tail=place.tail[-1:], doubt=True))
     if came.after(place.tail) is None:
         return _back(place, start) or Next(paginator.at(max(0, start - _distance(place))), _gone_back(place))
-    end, total, more = start + count, paginator.all(answer), paginator.goes_on(answer)
+    end, total = start + count, paginator.all(answer)
     if place.whole or not paginator.overlap:
         if place.total is not None and total is not None and total != place.total:
             return Again(f"it had {place.total:,} records, and then {total:,}")
@@ -106,8 +111,9 @@ def _after_offset(paginator: Offset, answer: Answer, place: Place, came: Came, *
 class _Pages:
     """What follows a numbered page. Numbers only fit pages of one size, so pages overlap by asking for others."""
 
-    def __init__(self, paginator: PageNumber, answer: Answer, place: Place, came: Came) -> None:
+    def __init__(self, paginator: PageNumber, answer: Answer, place: Place, came: Came, more: bool | None) -> None:
         self._paginator, self._answer, self._place, self._came = paginator, answer, place, came
+        self._more = more
         self._size = place.size or paginator.size
         self._number = paginator.first if answer.at is None else int(answer.at)
         self._start = paginator.start(answer.at, self._size)
@@ -121,7 +127,7 @@ class _Pages:
         count, place = self._answer.count, self._place
         if place.tail and self._came.after(place.tail) is None:
             return self._without_tail()
-        pages, more = self._paginator.all(self._answer), self._paginator.goes_on(self._answer)
+        pages, more = self._paginator.all(self._answer), self._more
         if self._whole:
             if place.total is not None and pages is not None and pages != place.total:
                 return Again(f"it had {place.total:,} pages, and then {pages:,}")
@@ -132,12 +138,17 @@ class _Pages:
             return None
         if not count:
             return Again(f"page {self._number} is empty, and is said not to be the last one") if more else None
-        if self._whole or count > self._size:
+        if self._whole or count > self._size or self._has_own_sizes():
             return self.as_they_are(self._number + 1)
         if count == self._size:
             return self._overlapping(self._start + count)
         # Fewer than asked for: the end, unless the API leaves records out of its pages, or has a size of its own.
         return self.as_they_are(self._number + 1)
+
+    def _has_own_sizes(self) -> bool:
+        """The tail was not on the page that would have it, if the API took sizes, and stands where it stood."""
+        place, count = self._place, self._answer.count
+        return bool(place.back) and not place.exact and self._came.after(place.tail) == count == self._size
 
     def _overlapping(self, read: int) -> Step:
         most = self._paginator.size

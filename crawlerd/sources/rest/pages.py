@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from crawlerd.core.objects import Objects
 from crawlerd.source import Api, Cursor, ForParent, Output, ParentRead, Permanent, Record, Response, Skip, TaskArgs
 from crawlerd.sources.rest import reading
 from crawlerd.sources.rest.answers import NoPage, decoded, judged, spent
 from crawlerd.sources.rest.asking import Asking
+from crawlerd.sources.rest.exact import set_aside, texts_of, with_text
 from crawlerd.sources.rest.expressions import Scalar, Unfit, look, plain, text
 from crawlerd.sources.rest.incremental import PageMarks, mark_of
 from crawlerd.sources.rest.numbered import Again, Next, Step
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from crawlerd.sources.rest.comparing import Comparing
     from crawlerd.sources.rest.description import Description
 
+NOTHING: tuple[list[Any], list[Any]] = ([], [])  # of a response without content
 MOST_AGAIN = 3  # times that a list is begun again in a run
 
 
@@ -58,6 +61,16 @@ class Unread(TaskArgs, kind="rest.unread"):
     reason: str
 
 
+class Exact(NamedTuple):
+    """A record of a page."""
+
+    number: int  # on the page
+    record: Any
+    key: str | Unfit
+    mark: str | None
+    problem: str | None  # why it cannot be imported
+
+
 @dataclass(frozen=True)
 class Kinds:
     """An endpoint's kinds of tasks. A parent that is found twice asks for the first page twice, which is nothing to
@@ -66,6 +79,11 @@ class Kinds:
     first: type[Page]
     next: type[Page]
     unread: type[Unread]
+
+
+def _as_it_comes(place: Place) -> Place:
+    """The list from its beginning, by nothing but what the API says of the next page."""
+    return Place(again=place.again, reached=place.reached, whole=True)
 
 
 class Pages:
@@ -124,7 +142,10 @@ class Pages:
                 "GET", request.path, params=request.parameters, headers=request.headers, classify=classify
             )
         except Permanent as error:
-            if lost and place.again < MOST_AGAIN:
+            made = place.counting is not None and not place.exact  # a URL that the API has not made, and may refuse
+            if made and not place.whole:
+                yield self.kinds.next(**{**vars(args), "at": None, "place": _as_it_comes(place)})
+            elif lost and place.again < MOST_AGAIN:
                 yield from self._again(args, place, str(error))
             elif isinstance(error, NoPage):
                 yield from self._without_page(args, error)
@@ -132,13 +153,14 @@ class Pages:
                 raise
             return
         body = None if response.status == 204 else decoded(response)
-        found, came = ([], []) if response.status == 204 else taken(self.spec.records, body)
+        found, came = NOTHING if response.status == 204 else taken(self.spec.records, body)
         records = [self.records.with_parent(item, args.parent) for item in found]
+        keys = [self.records.key(each) for each in records]
         noted = PageMarks(self.spec.incremental, latest=FAR_FUTURE)
         marks = [noted.of(each) if isinstance(each, dict) else None for each in records]
         page = reading.Page(
             Answer(args.at, len(came), body, response),
-            self.records.came(came, args.parent),
+            self.records.came(came, args.parent, keys if came is found else None),
             marks,
             request.parameters,
         )
@@ -147,7 +169,12 @@ class Pages:
             self._paginator, self.spec.incremental, page, place, since, self._asking.without_key
         )
         yield from noted.told(self.name, kept=self.name in args.since)
-        yield from self._taken(args, place, [(number, records[number], marks[number]) for number in chosen])
+        texts = texts_of(self.spec.records, response.utf8(), body, found) if found else Objects([])
+        yield from self._taken(
+            args,
+            place,
+            [self._exact(n, found[n], records[n], texts, args, keys[n], marks[n]) for n in chosen],
+        )
         yield from self._following(args, place, step)
 
     def _has_token(self, args: Page) -> bool:
@@ -161,31 +188,39 @@ class Pages:
             yield Skip(self.name, self._asking.shown(args), str(none))
         yield from self._parent_read(args, whole=False)
 
-    def _taken(self, args: Page, place: Place, records: list[tuple[int, Any, str | None]]) -> Iterator[Output]:
+    def _exact(
+        self, number: int, item: Any, record: Any, texts: Objects, args: Page, key: str | Unfit, mark: str | None
+    ) -> Exact:
+        """A record with the text that the API wrote."""
+        problem = texts.problems.get(number)
+        if problem is None and isinstance(item, dict):
+            record = with_text(item, texts[number], self.records.from_parent(args.parent))
+        return Exact(number, record, key, mark, problem)
+
+    def _taken(self, args: Page, place: Place, records: list[Exact]) -> Iterator[Output]:
         """The records that a page has brought, and the first pages of the lists below them."""
         below = [(each, start) for each in self.below if (start := each.start(args))]
         oldest = self._oldest(args, place)
         shown = self._asking.shown(args)
-        keys: dict[str, Any] = {}
+        seen: dict[str, Any] = {}
         newest = ""
         missed = parents = 0
-        for number, record, mark in records:
-            key = self.records.key(record)
+        for number, record, key, mark, problem in records:
             if isinstance(key, Unfit) or not isinstance(record, dict):
                 yield Skip(self.name, f"{shown} #{number}", str(key))
                 missed += bool(args.swept)
                 continue
-            if key in keys:
-                if keys[key] != record:
+            if key in seen:
+                if getattr(seen[key], "text", None) != getattr(record, "text", b""):
                     yield Skip(self.name, key, f"the primary key {self.records.key_name()} repeats within a page")
                 continue
-            keys[key] = record
+            seen[key] = record
             if mark and mark < oldest:
                 continue
             newest = max(newest, mark or "")
             parents += 1
             if self.name in args.wanted:
-                yield Record(self.name, key, record)
+                yield set_aside(self.name, key, problem) if problem else Record(self.name, key, record)
             for each, start in below:
                 output = each.first(record, key, start)
                 missed += bool(start.swept and isinstance(output, Skip))

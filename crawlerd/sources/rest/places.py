@@ -5,9 +5,14 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from functools import cached_property
 from hashlib import blake2b
+from itertools import chain
+from struct import Struct
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import msgspec
+
+from crawlerd.sources.rest.counted import Counting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +23,7 @@ LEAST_TAIL = 3  # records of a tail that are told by their keys alone; by so few
 MOST_TAIL = 100  # records that a page has in common with the one before
 MOST_KNOWN = 1024  # records of a list that are remembered: all of a small one, an even choice of a large one
 SIZES_TRIED = 256
+ENTRY = Struct("4s4s")  # of Known
 
 
 class Place(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -34,6 +40,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     doubt: it seems that it does not; this page shows.
     back, moves: how far, and how often, the list was gone back in to find the tail.
     total: what the first page said of the list's length, where pages do not overlap.
+    counting: how the URLs of the list's pages count, if they do.
     reached: the mark up to which a list in ascending order was read.
     then: the mark from which to go on. Of a list with the latest change first, the latest on its first page.
     front, behind: digest of what is not older than that one; what is older has begun.
@@ -53,6 +60,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     back: int = 0
     moves: int = 0
     total: int | None = None
+    counting: Counting | None = None
     reached: str = ""
     then: str = ""
     top: str = ""
@@ -68,28 +76,28 @@ START = Place()
 class Came:
     """The records that a page brought, before any filter, as short digests.
 
-    items: what they hold. identity: of one of them, its key, or what else tells it apart.
+    items: what they hold. identities: their keys, or what else tells each apart; asked for when they are needed, which
+    is where the client counts pages or records.
     """
 
-    def __init__(self, items: Sequence[Any], identity: Callable[[Any], str]) -> None:
-        self._items, self._identity = items, identity
+    def __init__(self, items: Sequence[Any], identities: Callable[[], Sequence[str]]) -> None:
+        self._items, self._identities = items, identities
+        self._found: tuple[Sequence[str], int | None] = (), 0
 
     @cached_property
-    def _keys(self) -> list[bytes]:
-        """Not needed where an API says itself what the next page is."""
-        texts = (self._identity(each).encode(errors="surrogatepass") for each in self._items)
-        return [blake2b(text, digest_size=KEY_BYTES).digest() for text in texts]
+    def _texts(self) -> list[bytes]:
+        return [each.encode(errors="surrogatepass") for each in self._identities()]
 
     def __len__(self) -> int:
         return len(self._items)
 
     def digest(self) -> str:
         """Of the keys, in their order."""
-        return blake2b(b"".join(self._keys), digest_size=KEY_BYTES).hexdigest()
+        return blake2b(b"\0".join(self._texts), digest_size=KEY_BYTES).hexdigest()
 
     def entry(self, number: int) -> str:
         """The key and what the record holds: what is edited may stand elsewhere."""
-        return b64encode(self._keys[number] + self._version(number)).decode()
+        return b64encode(self._key(number) + self._version(number)).decode()
 
     def chained(self, digest: str, numbers: Iterable[int]) -> str:
         """A digest of what came before and of these."""
@@ -106,13 +114,17 @@ class Came:
         A record of the tail is found again when nothing in it has changed. Where each answer differs in something (a
         counter, a time), it is enough that all of the tail are there, next to each other and in their order.
         """
-        if not tail:
-            return 0
-        whole = set(tail)
-        wanted = [each[:KEY_LENGTH] for each in tail]
-        keys = [b64encode(each).decode() for each in self._keys]
+        if self._found[0] != tail:
+            self._found = tail, self._after(tail)
+        return self._found[1]
+
+    def _after(self, tail: Sequence[str]) -> int | None:
+        if self._begins_with(tail):
+            return len(tail)
+        wanted = [b64decode(each[:KEY_LENGTH]) for each in tail]
+        keys = [self._key(number) for number in range(len(self))]
         found = [number for number, key in enumerate(keys) if key in wanted]
-        if exact := [number for number in found if self.entry(number) in whole]:
+        if exact := [number for number in found if self.entry(number) in tail]:
             return exact[-1] + 1
         if len(tail) >= LEAST_TAIL:
             starts = (number for number in found if keys[number : number + len(wanted)] == wanted)
@@ -121,58 +133,69 @@ class Came:
 
     def old(self, tail: Sequence[str]) -> set[int]:
         """Those of the tail, unchanged: they were read."""
-        if not tail:
-            return set()
-        whole, wanted = set(tail), {b64decode(each[:KEY_LENGTH]) for each in tail}
-        return {n for n, key in enumerate(self._keys) if key in wanted and self.entry(n) in whole}
+        if not tail or self._begins_with(tail):
+            return set(range(len(tail)))
+        wanted = {b64decode(each[:KEY_LENGTH]) for each in tail}
+        return {n for n in range(len(self)) if self._key(n) in wanted and self.entry(n) in tail}
+
+    def _begins_with(self, tail: Sequence[str]) -> bool:
+        """As nearly always."""
+        return len(self) >= len(tail) and all(self.entry(number) == each for number, each in enumerate(tail))
 
     def noted(self, known: str, first: int) -> tuple[str, bool]:
         """`known` with what is new from `first` on, and whether one of those was known before, as it is now: then the
         order of the list changes by itself, and another record has taken a place that was read."""
         records = Known(known)
-        repeated = [records.add(self._keys[n], self._version, n) for n in range(first, len(self))]
+        repeated = [records.add(self._texts[number], self, number) for number in range(first, len(self))]
         return records.text(), any(repeated)
 
+    def _key(self, number: int) -> bytes:
+        return blake2b(self._texts[number], digest_size=KEY_BYTES).digest()
+
     def _version(self, number: int) -> bytes:
-        item = self._items[number]
+        return blake2b(self.text(number), digest_size=VERSION_BYTES).digest()
+
+    def text(self, number: int) -> bytes:
+        """What a record holds."""
         try:
-            text = msgspec.json.encode(item)
+            return msgspec.json.encode(self._items[number])
         except (ValueError, TypeError, OverflowError, RecursionError):  # what no JSON can hold
-            text = repr(item).encode(errors="backslashreplace")
-        return blake2b(text, digest_size=VERSION_BYTES).digest()
+            return repr(self._items[number]).encode(errors="backslashreplace")
 
 
 class Known:
-    """Records of a list: of a large one those whose keys begin with so many zero bits, so that there is a bound."""
+    """Records of a list, each by checksums of key and content: of a large list those whose checksum begins with so many
+    zero bits, so that there is a bound."""
 
     def __init__(self, text: str) -> None:
         bits, _, entries = text.partition(":")
         self._bits = int(bits or 0)
-        size = KEY_BYTES + VERSION_BYTES
-        raw = b64decode(entries)
-        self._entries = {raw[n : n + KEY_BYTES]: raw[n + KEY_BYTES : n + size] for n in range(0, len(raw), size)}
+        self._entries: dict[bytes, bytes] = dict(ENTRY.iter_unpack(b64decode(entries)))
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
     def text(self) -> str:
-        return f"{self._bits}:{b64encode(b''.join(key + version for key, version in self._entries.items())).decode()}"
+        return f"{self._bits}:{b64encode(b''.join(chain.from_iterable(self._entries.items()))).decode()}"
 
-    def add(self, key: bytes, version: Callable[[int], bytes], number: int) -> bool:
-        """Whether it was there with this version."""
-        if not self._is_chosen(key):
+    def add(self, key: bytes, came: Came, number: int) -> bool:
+        """Whether it was there with the same content."""
+        checksum = crc32(key)
+        if self._bits and checksum >> (32 - self._bits):
             return False
-        now, before = version(number), self._entries.get(key)
-        self._entries[key] = now
+        entry, content = checksum.to_bytes(4, "big"), crc32(came.text(number)).to_bytes(4, "big")
+        before = self._entries.get(entry)
+        self._entries[entry] = content
         while len(self._entries) > MOST_KNOWN:
             self._bits += 1
-            self._entries = {key: each for key, each in self._entries.items() if self._is_chosen(key)}
-        return before == now
-
-    def _is_chosen(self, key: bytes) -> bool:
-        return int.from_bytes(key, "big") >> (8 * KEY_BYTES - self._bits) == 0 if self._bits else True
+            chosen = 1 << (32 - self._bits)
+            self._entries = {each: of for each, of in self._entries.items() if int.from_bytes(each, "big") < chosen}
+        return before == content
 
 
 def tail_length(count: int) -> int:
     """How many records the next page has in common with one of so many; never all, or nothing would go on."""
-    return max(0, min(count - 1, MOST_TAIL, max(count // 10, min(count // 2, 10))))
+    return min(count // 2, MOST_TAIL, max(LEAST_TAIL, count // 10))
 
 
 def window(read: int, most: int, tail: int) -> tuple[int, int] | None:

@@ -8,6 +8,7 @@ stood there first: what has changed meanwhile has come there.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,10 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec.structs import replace
 
 from crawlerd.source import Permanent, Transient
-from crawlerd.sources.rest import numbered
+from crawlerd.sources.rest import counted, numbered
 from crawlerd.sources.rest.incremental import known_up_to, parameter
 from crawlerd.sources.rest.numbered import Again, Next, Step
-from crawlerd.sources.rest.paginators import CursorInBody, CursorInHeader, Offset, PageNumber
+from crawlerd.sources.rest.paginators import CursorInBody, CursorInHeader, LinkHeader, NextUrl, Offset, PageNumber
 from crawlerd.sources.rest.places import Place
 
 if TYPE_CHECKING:
@@ -59,11 +60,12 @@ def read(
     without_key: Callable[[Any], Any],
 ) -> Read:
     """since: the mark from which on changes are wanted; None for all."""
+    ordered = rule is not None and rule.order is not None
     if isinstance(paginator, Offset | PageNumber):
-        ordered = rule is not None and rule.order is not None
-        step = numbered.following(paginator, page.answer, place, page.came, ordered=ordered)
+        more = paginator.goes_on(page.answer)
+        step = numbered.following(paginator, page.answer, place, page.came, ordered=ordered, more=more)
     else:
-        step = _after_cursor(paginator, page, place, without_key)
+        step = _after_cursor(paginator, page, place, ordered, without_key)
     everything: Sequence[int] = range(len(page.marks))
     if len(page.came) == len(page.marks) and (old := page.came.old(place.tail)):
         everything = [number for number in everything if number not in old]
@@ -74,10 +76,16 @@ def read(
     return Read(_descending(rule, page, place, step, since, everything), everything)
 
 
-def _after_cursor(paginator: Any, page: Page, place: Place, without_key: Callable[[Any], Any]) -> Step:
+def _after_cursor(paginator: Any, page: Page, place: Place, ordered: bool, without_key: Callable[[Any], Any]) -> Step:
     """What follows a page that says itself what does."""
     answer = page.answer
     at = without_key(paginator.after(answer))
+    if isinstance(paginator, LinkHeader | NextUrl) and not place.whole:
+        counting = place.counting
+        if answer.at is None and at is not None:
+            counting = counted.counting(page.parameters, str(at), answer.count)
+        if counting is not None:
+            return _after_counted(counting, page, place, ordered, at)
     if at is None:
         return None
     most = max(place.most, answer.count)
@@ -95,6 +103,33 @@ def _after_cursor(paginator: Any, page: Page, place: Place, without_key: Callabl
         f"the cursor {str(at)[:100]} leads to itself, and the page is full: there may be more records of this cursor "
         "than a page holds; ask for larger pages, and say their size in the parameters"
     )
+
+
+def _after_counted(counting: counted.Counting, page: Page, place: Place, ordered: bool, url: str | None) -> Step:
+    """What follows a page whose URL counts: it overlaps with the next one as if the client did."""
+    answer = page.answer
+    number = None if answer.at is None else counting.number(str(answer.at))
+    paginator = counting.paginator()
+    if url is not None and not counting.agrees(number, answer.count, url):  # it is a token that looked like it
+        if place.size:  # and says nothing of what follows a page of this size
+            return Next(None, Place(again=place.again, reached=place.reached, whole=True))
+        return Next(url, replace(place, tail=(), counting=None, whole=True))
+    if url is not None and page.came.after(place.tail) == answer.count < max(place.most, 1):
+        # Nothing but what was read, and yet a next page: an API that always names one.
+        return None if url == answer.at else Next(url, replace(place, tail=(), counting=counting))
+    step = numbered.following(
+        paginator,
+        dataclasses.replace(answer, at=number),
+        replace(place, counting=counting),
+        page.came,
+        ordered=ordered,
+        more=url is not None,
+    )
+    if not isinstance(step, Next):
+        return step
+    if step.place.whole:
+        return None if url is None else Next(url, step.place)
+    return Next(counting.url(str(url or answer.at), int(step.at or 0), step.place.size), step.place)
 
 
 def _ascending(paginator: Paginator, rule: Incremental, page: Page, place: Place, step: Step) -> Read:

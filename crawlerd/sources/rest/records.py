@@ -84,7 +84,11 @@ class Records:
         """With the fields of its parent that it gets."""
         if not isinstance(item, dict) or not self._spec.from_parent:
             return item
-        return {**item, **{name: parent.get(path) for name, path in self._spec.from_parent.items()}}
+        return {**item, **self.from_parent(parent)}
+
+    def from_parent(self, parent: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields that a record gets from its parent."""
+        return {name: parent.get(path) for name, path in self._spec.from_parent.items()}
 
     def key(self, record: Any) -> str | Unfit:
         """The record's key, of one or several fields; Unfit when it has none."""
@@ -108,12 +112,16 @@ class Records:
     def key_name(self) -> str:
         return ", ".join(f'"{each}"' for each in self._spec.primary_key)
 
-    def came(self, items: Sequence[Any], parent: Mapping[str, Any]) -> Came:
-        """What a page brought, before any filter."""
-        return Came(items, lambda item: self._identity(item, parent))
+    def came(self, items: Sequence[Any], parent: Mapping[str, Any], keys: Sequence[str | Unfit] | None) -> Came:
+        """What a page brought, before any filter. keys: theirs, where there is none."""
 
-    def _identity(self, item: Any, parent: Mapping[str, Any]) -> str:
-        key = self.key(self.with_parent(item, parent))
+        def identities() -> list[str]:
+            known = [self.key(self.with_parent(item, parent)) for item in items] if keys is None else keys
+            return [self._identity(item, key) for item, key in zip(items, known, strict=True)]
+
+        return Came(items, identities)
+
+    def _identity(self, item: Any, key: str | Unfit) -> str:
         if isinstance(key, str):
             return key
         try:

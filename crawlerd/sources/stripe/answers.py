@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from crawlerd.source import Denied, Permanent, Response, Throttled, Transient
+from crawlerd.source import Denied, Listing, Objects, Permanent, Response, Throttled, Transient
 
 
 class CursorGone(Permanent):
@@ -78,6 +78,22 @@ def listed(body: Any) -> tuple[list[dict[str, Any]], bool]:
     raise Transient("wrong body: not a list of objects")
 
 
+def texts(found: Listing | None) -> tuple[Objects, bool]:
+    """The same, of a list that was not decoded. Objects may have no id, but not all of them."""
+    more = found.also["has_more"] if found else None
+    if (
+        not found
+        or not isinstance(more, bool)
+        or (len(found.objects) and not any(map(is_id, found.objects.column("id"))))
+    ):
+        raise Transient("wrong body: not a list of objects with ids")
+    return found.objects, more
+
+
+def is_id(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
 def id_of(body: Any) -> str:
     """An object's id; Transient when it has none."""
     key = body.get("id") if isinstance(body, dict) else None  # a mapping pattern takes four times as long
@@ -86,9 +102,6 @@ def id_of(body: Any) -> str:
     raise Transient("wrong body: not an object with an id")
 
 
-def created(body: dict[str, Any]) -> int | None:
+def created(value: object) -> int | None:
     """Unix seconds; None where the object does not say."""
-    match body:
-        case {"created": int(second)} if not isinstance(second, bool):
-            return second
-    return None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -9,13 +9,15 @@ from urllib.parse import quote
 
 import msgspec
 
-from crawlerd.source import MISSING_KEYS, Api, Cursor, Gather, Output, Permanent, Record, Sweep, TaskArgs
-from crawlerd.sources.stripe.answers import CursorGone, Gone, NoAccess, created, id_of, listed
+from crawlerd.source import MISSING_KEYS, Api, Cursor, Gather, Output, Permanent, Record, Sweep, TaskArgs, Transient
+from crawlerd.sources.stripe.answers import CursorGone, Gone, NoAccess, created, is_id, listed
 from crawlerd.sources.stripe.catalogue import BELOW, LISTS, OF_OBJECT, STREAMS, Listing, below, one
-from crawlerd.sources.stripe.pages import PAGE, PAGES, VERSION, Page, expansions, once_more, outputs, stripe
+from crawlerd.sources.stripe.pages import PAGE, PAGES, VERSION, WANTED, Page, expansions, once_more, outputs, stripe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from crawlerd.source import Objects
 
 DAY = 86_400
 OVERLAP = 300  # seconds before the watermark that are applied again: an event may show up a little late
@@ -75,7 +77,7 @@ def _newest_event(api: Api, noted: float) -> tuple[str, int]:
     """Its id and second; where there is none, no id and a second before now."""
     events, _ = listed(api.get(EVENTS, {"limit": 1}))
     until = int(noted) - SKEW
-    return (events[0]["id"], created(events[0]) or until) if events else ("", until)
+    return (events[0]["id"], created(events[0].get("created")) or until) if events else ("", until)
 
 
 def _marks(streams: Iterable[str], mark: Mark) -> Iterator[Output]:
@@ -262,10 +264,10 @@ def follow(api: Api, args: Events) -> Iterator[Output]:
     except CursorGone:
         yield replace(args, starting_after=None, restarts=once_more(args.restarts, EVENTS))
         return
-    if events and (created(events[0]) or 0) > last:
+    if events and (created(events[0].get("created")) or 0) > last:
         raise Permanent(f"{EVENTS} does not heed created[lte]")
     if more and last > args.since:
-        seconds = [second for each in events if (second := created(each)) is not None]
+        seconds = [second for each in events if (second := created(each.get("created"))) is not None]
         dense = max(seconds, default=0) - min(seconds, default=0)
         yield replace(args, span=max(1, min((last - args.since + 1) // 2, dense or 1)))
         return
@@ -317,9 +319,9 @@ def _register(stream: str) -> type[Again]:
 
     @stripe.handles(One, stream=stream, unique=True)
     def again(api: Api, args: One) -> Iterator[Output]:
-        item = _read(api, stream, args)
+        path, item = _read(api, stream, args)
         if item is not None:
-            yield from outputs(stream, item, args.streams, again=True)
+            yield from outputs(stream, item, args.streams, path, again=True)
         elif stream in args.streams:
             yield Record(stream, args.id, None)
 
@@ -333,32 +335,35 @@ def _register_missing(stream: str) -> type[Again]:
     @stripe.handles(One, stream=stream)
     def missing(api: Api, args: One) -> Iterator[Output]:
         try:
-            item = _read(api, stream, args)
+            path, item = _read(api, stream, args)
         except NoAccess:
             if stream != "accounts":  # of one that is no longer connected, Stripe tells no more than that
                 raise
-            item = None
+            return
         if item is not None:
-            yield from outputs(stream, item, args.streams, again=True)
+            yield from outputs(stream, item, args.streams, path, again=True)
 
     return One
 
 
-def _read(api: Api, stream: str, args: Again) -> dict[str, Any] | None:
-    """The object as it is now; None when it is gone."""
+def _read(api: Api, stream: str, args: Again) -> tuple[str, Objects | None]:
+    """The path of an object, and the object as it is now; None when it is gone."""
     path = one(stream).format(id=quote(args.id, safe=""), parent=quote(args.parent or "", safe=""))
-    try:
-        item: dict[str, Any] = api.get(path, {"expand[]": expansions(stream, args.streams)})
-    except Gone:
-        return None
-    gone = id_of(item) != args.id or item.get("deleted") is True or _disowned(stream, item)
-    return None if gone else item
-
-
-def _disowned(stream: str, item: dict[str, Any]) -> bool:
-    """Whether it lies below nothing any more, as a payment method does that was detached."""
     owner = BELOW[stream].owner if stream in BELOW else ""
-    return bool(owner) and owner in item and item[owner] is None
+    wanted = [*WANTED, "deleted", *([owner] if owner else [])]
+    try:
+        item = api.listing(path, {"expand[]": expansions(stream, args.streams)}, at=None, wanted=wanted).objects
+    except Gone:
+        return path, None
+    if not is_id(item.column("id")[0]):
+        raise Transient("wrong body: not an object with an id")
+    gone = item.column("id") != [args.id] or item.column("deleted") == [True] or _disowned(item, owner)
+    return path, None if gone else item
+
+
+def _disowned(item: Objects, owner: str) -> bool:
+    """Whether it lies below nothing any more, as a payment method does that was detached."""
+    return bool(owner) and item.column(owner) == [None] and owner in item.fields()
 
 
 AGAIN = {stream: _register(stream) for stream in STREAMS if stream not in BELOW or BELOW[stream].one}

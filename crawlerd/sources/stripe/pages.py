@@ -8,8 +8,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from crawlerd.source import Api, Identity, Output, Permanent, Record, Source, TaskArgs
-from crawlerd.sources.stripe.answers import CursorGone, Gone, NoWindows, classify, created, id_of, listed
+from crawlerd.core.jsontext import without
+from crawlerd.core.objects import listing as list_of
+from crawlerd.source import Api, Identity, Objects, Output, Permanent, Records, Source, TaskArgs
+from crawlerd.sources.stripe.answers import CursorGone, Gone, NoWindows, classify, created, id_of, is_id, texts
 from crawlerd.sources.stripe.catalogue import BELOW, LISTS, STREAMS, Below, Listing, below
 from crawlerd.sources.stripe.windows import NEW, Line, cut
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 VERSION = "2025-09-30.clover"  # objects keep this shape, whatever the account's own default is
 PAGE = 100  # objects, the most that a list gives at once
+WANTED = ("id", "created")  # fields of objects that are looked at
 RESTARTS = 100  # of a list at one and the same place, because the object that its cursor named was deleted
 
 
@@ -84,6 +87,18 @@ class PageBelow(TaskArgs, kind="stripe.page_below"):
     look: int = 0
 
 
+@dataclass(frozen=True)
+class Unread(TaskArgs, kind="stripe.unread"):
+    """A dead letter to be: of what has no id nobody knows whether it is gone, so that nothing may be taken for that."""
+
+    reason: str
+
+
+@stripe.handles(Unread, cost=0)
+def unread(api: Api, args: Unread) -> Iterator[Output]:
+    raise Permanent(args.reason)
+
+
 def _register(stream: str, listing: Listing) -> type[Page]:
     """The kind of a list's pages; each list has its own, and is counted, limited and reported by its name."""
 
@@ -97,7 +112,7 @@ def _register(stream: str, listing: Listing) -> type[Page]:
         if args.starting_after is None:
             params["created[lte]"] = args.lte
         try:
-            objects, more = listed(api.get(listing.path, params))
+            objects, more = texts(api.listing(listing.path, params, at="data", wanted=WANTED, also=["has_more"]))
         except CursorGone:
             yield replace(args, starting_after=None, restarts=once_more(args.restarts, listing.path))
             return
@@ -107,8 +122,7 @@ def _register(stream: str, listing: Listing) -> type[Page]:
             if not _is_cut_off(args):
                 yield replace(args, gte=None, lte=None, line=None)
             return
-        for each in objects:
-            yield from outputs(stream, each, args.streams, look=args.look)
+        yield from outputs(stream, objects, args.streams, listing.path, look=args.look)
         cursor = _cursor(objects, more, args.starting_after, listing.path)
         if cursor:
             yield from _onward(listing, args, objects, cursor)
@@ -116,9 +130,10 @@ def _register(stream: str, listing: Listing) -> type[Page]:
     return ListPage
 
 
-def _onward(listing: Listing, args: Page, objects: Sequence[dict[str, Any]], cursor: str) -> Iterator[Output]:
+def _onward(listing: Listing, args: Page, objects: Objects, cursor: str) -> Iterator[Output]:
     """What comes behind a full page: the next one, and, where much is left, a window beside it."""
-    newest, oldest = created(objects[0]), created(objects[-1])
+    seconds = objects.column("created")
+    newest, oldest = created(seconds[0]), created(seconds[-1])
     if not listing.created or args.line is None or newest is None or oldest is None:
         yield replace(args, starting_after=cursor)
         return
@@ -156,14 +171,13 @@ def _register_below(stream: str, listing: Below) -> type[PageBelow]:
         if listing.parameter:
             params[listing.parameter] = args.parent
         try:
-            objects, more = listed(api.get(path, params))
+            objects, more = texts(api.listing(path, params, at="data", wanted=WANTED, also=["has_more"]))
         except CursorGone:
             yield replace(args, starting_after=None, restarts=once_more(args.restarts, path))
             return
         except Gone:
             return  # the parent was deleted since it was listed, and all below it with it
-        for each in objects:
-            yield Record(stream, each["id"], each)
+        yield from _records(stream, objects, path)
         if cursor := _cursor(objects, more, args.starting_after, path):
             yield replace(args, starting_after=cursor)
 
@@ -171,31 +185,47 @@ def _register_below(stream: str, listing: Below) -> type[PageBelow]:
 
 
 def outputs(
-    stream: str, item: dict[str, Any], streams: Sequence[str], *, again: bool = False, look: int = 0
+    stream: str, items: Objects, streams: Sequence[str], path: str, *, again: bool = False, look: int = 0
 ) -> Iterator[Output]:
-    """What one object of a list gives: its record, and what lies below it, as far as it is among `streams`.
+    """What objects of a list give: their records, and what lies below them, as far as it is among `streams`.
 
     An object carries the first objects of some of its lists; only the others take requests. What it carries because we
     asked for it is not part of its record, which does not depend on what else is imported.
     """
+    keys = items.column("id")
     if stream in streams:
-        asked = expansions(stream, streams)
-        record = {name: value for name, value in item.items() if name not in asked} if asked else item
-        yield Record(stream, item["id"], record)
+        asked = frozenset(expansions(stream, streams))
+        yield from _records(stream, _without(items, asked) if asked else items, path)
     for child in below(stream):
         if child not in streams:
             continue
         listing = BELOW[child]
-        first = item.get(listing.embedded) if listing.embedded else None
-        if first is not None:
-            objects, more = listed(first)
-            for each in objects:
-                yield Record(child, each["id"], each)
-            if more:
-                cursor = objects[-1]["id"] if objects else None
-                yield PAGES_BELOW[child](item["id"], starting_after=cursor, again=again, look=look)
-        elif not listing.unless_null or item.get(listing.unless_null, "") is not None:
-            yield PAGES_BELOW[child](item["id"], again=again, look=look)
+        firsts = items.raw(listing.embedded) if listing.embedded else [None] * len(keys)
+        reasons = items.raw(listing.unless_null) if listing.unless_null else [None] * len(keys)
+        for key, first, reason in zip(keys, firsts, reasons, strict=True):
+            if not is_id(key):
+                continue
+            if first not in (None, b"null"):
+                objects, more = texts(list_of(first or b"", "data", kind=child, wanted=WANTED, also=("has_more",)))
+                yield from _records(child, objects, f"{path} {key}")
+                if more:
+                    yield PAGES_BELOW[child](key, starting_after=_last(objects), again=again, look=look)
+            elif reason != b"null":
+                yield PAGES_BELOW[child](key, again=again, look=look)
+
+
+def _records(stream: str, objects: Objects, place: str) -> Iterator[Output]:
+    keys = objects.column("id")
+    if objects:
+        yield Records(stream, keys, objects, place)
+    if not all(map(is_id, keys)):
+        yield Unread(f"{place} has objects without id: see what is skipped")
+
+
+def _without(items: Objects, names: frozenset[str]) -> Objects:
+    """Those that cannot be imported stay as they are."""
+    kept = [text if place in items.problems else without(text, names) for place, text in enumerate(items.texts)]
+    return Objects(kept, "stripe", WANTED, items.problems)
 
 
 def expansions(stream: str, streams: Sequence[str], prefix: str = "") -> list[str]:
@@ -203,7 +233,12 @@ def expansions(stream: str, streams: Sequence[str], prefix: str = "") -> list[st
     return [prefix + BELOW[child].embedded for child in below(stream) if child in streams and BELOW[child].expand]
 
 
-def _cursor(objects: Sequence[dict[str, Any]], more: bool, after: str | None, path: str) -> str | None:
+def _last(objects: Objects) -> str | None:
+    """The last id of a list."""
+    return next((key for key in reversed(objects.column("id")) if is_id(key)), None)
+
+
+def _cursor(objects: Objects, more: bool, after: str | None, path: str) -> str | None:
     """Where the next page starts; None after the last.
 
     Permanent when following the cursor would not end. A longer circle meets a task that was already there, since the
@@ -211,9 +246,9 @@ def _cursor(objects: Sequence[dict[str, Any]], more: bool, after: str | None, pa
     """
     if not more:
         return None
-    if not objects:
+    cursor = _last(objects)
+    if cursor is None:
         raise Permanent(f"{path} says has_more on an empty page")
-    cursor: str = objects[-1]["id"]
     if cursor == after:
         raise Permanent(f"{path} repeated the cursor {cursor}")
     return cursor

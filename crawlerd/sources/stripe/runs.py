@@ -120,7 +120,7 @@ def connected(api: Api, args: Connected) -> Iterator[Output]:
     if args.starting_after is None and not args.restarts:
         mark = ConnectedMark(args.streams, args.noted)
         yield Cursor(CONNECTED, msgspec.json.encode(mark).decode())
-    pairs = tuple((each["id"], created(each) or int(args.noted)) for each in accounts)
+    pairs = tuple((each["id"], created(each.get("created")) or int(args.noted)) for each in accounts)
     lines = min(len(pairs), SIDE_BY_SIDE if args.starting_after is None else 1)
     for line in range(lines):
         yield OneByOne(args.noted, args.streams, args.since, pairs[line::lines])

@@ -1,0 +1,61 @@
+"""A queue that is filled in advance."""
+
+from __future__ import annotations
+
+import time
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from crawlerd.core.account import SinkSpec
+from crawlerd.core.outcome import Complete
+from crawlerd.frontier.contract import Settled
+from crawlerd.frontier.sqlite.frontier import Frontier
+from crawlerd.frontier.sqlite.reader import FrontierReader
+from crawlerd.sinks import open_sink
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from bench.rig.installation import Installation
+    from crawlerd.core.task import NewTask
+
+CHUNK = 10_000  # tasks a transaction
+
+
+def attached(frontier: Frontier, sink_path: Path) -> int:
+    """The frontier's number of the sink `warehouse`: a run goes on only into the sink that it was begun for."""
+    sink = open_sink(SinkSpec(name="warehouse", type="sqlite", path=sink_path))
+    number = frontier.attach("sinks.warehouse", sink.state(frontier.mark.frontier), time.time()).id
+    sink.close()
+    return number
+
+
+def fill(here: Installation, source: str, tasks: Mapping[str, Iterable[NewTask]]) -> int:
+    """Queues tasks by account, each as an interrupted run of the import of the account's own name.
+
+    It goes through the frontier's own door: of each chunk but an account's first, one task is performed in advance.
+    Returns how many are queued.
+    """
+    here.state_dir.mkdir(exist_ok=True)
+    frontier = Frontier(here.state_dir, now=time.time())
+    sink = attached(frontier, here.sink_path)
+    for name, wanted in tasks.items():
+        account = frontier.account(name, source)
+        rest = iter(wanted)
+        frontier.start_run(name, account, list(islice(rest, CHUNK)), full=True, now=time.time(), sink=sink)
+        (bucket,) = (each.id for each in frontier.ready_buckets(account))
+        while chunk := list(islice(rest, CHUNK)):
+            (parent,) = frontier.heads(bucket, (-1, -1), 1)
+            frontier.commit([Settled(parent, account, Complete(children=chunk))], now=time.time())
+    frontier.close()
+    return queued(here.state_dir)
+
+
+def queued(state_dir: Path) -> int:
+    """How many tasks are ready."""
+    reader = FrontierReader.open(state_dir)
+    assert reader is not None
+    ready, *_ = reader.totals()
+    reader.close()
+    return ready

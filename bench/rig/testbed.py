@@ -1,0 +1,27 @@
+"""What the benchmarks borrow of the tests: servers that behave like AWS and batches, installations for them."""
+
+from __future__ import annotations
+
+import sys
+
+from bench.rig.process import ROOT
+
+sys.path.insert(0, str(ROOT / "tests"))
+from aws_proxy import DOCUMENTED, AwsProxy, Organization, Request, organization
+from batches import Pricing, Store, assert_exact, doubled, records, settle
+from installation import Installation
+
+__all__ = [
+    "DOCUMENTED",
+    "AwsProxy",
+    "Installation",
+    "Organization",
+    "Pricing",
+    "Request",
+    "Store",
+    "assert_exact",
+    "doubled",
+    "organization",
+    "records",
+    "settle",
+]

@@ -1,0 +1,152 @@
+"""JSON as text: cut into parts without being parsed, compacted, and judged by what JSON and UTF-8 permit."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEEPEST = 1000  # levels of nesting of an object: SQLite's JSON and the usual readers go no further
+RECURSION = 3000  # what Python's parsers of JSON need, at any depth of calls, to come so far
+
+if sys.getrecursionlimit() < RECURSION:
+    sys.setrecursionlimit(RECURSION)
+
+# A string, also one that does not end; what else matters for the structure.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
+_KEY = re.compile(rb'\s*("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*:', re.DOTALL)
+_BLANK = b" \t\n\r"
+# Spaces that may be insignificant, and those that are: beside a token that is no text of a string. The second is exact
+# but for strings that begin or end with a space or hold what looks like JSON.
+_MAYBE_SPACED = re.compile(rb' (?:(?<=[\[{}\]":,] )|[\]},:\[{" ])')
+_SPACED = re.compile(rb' (?:(?<=[\[{}\]"] )|(?<=": )|(?=[\]},:\[{"])|(?<=, )(?=-?[0-9]|true|false|null| ))')
+
+
+def is_spaced(text: bytes) -> bool:
+    """Whether there may be insignificant whitespace. Valid JSON of which it says no has none."""
+    if b"\n" in text or b"\r" in text or b"\t" in text:  # no string has these
+        return True
+    found = _MAYBE_SPACED.search(text)
+    return found is not None and _SPACED.search(text, found.start()) is not None
+
+
+def compact(text: bytes) -> bytes:
+    """Valid JSON without insignificant whitespace, else as it is. ValueError when it is no JSON; whether its strings
+    are UTF-8 is not looked at. RecursionError when it is nested too deeply."""
+    return msgspec.json.format(text, indent=-1)
+
+
+def usable(text: bytes) -> bytes:
+    """An object, as its text is kept. ValueError with why it cannot be."""
+    try:
+        kept = compact(text)
+        kept.decode()
+    except RecursionError:
+        raise ValueError(f"nested deeper than {DEEPEST:,} levels") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"no valid UTF-8 ({error.reason})") from None
+    except msgspec.DecodeError as error:
+        raise ValueError(_why(text, error)) from None
+    if not kept.startswith(b"{"):
+        raise ValueError(f"no object but {kept[:40].decode(errors='replace')}")
+    if nesting(kept) > DEEPEST:
+        raise ValueError(f"nested deeper than {DEEPEST:,} levels")
+    return kept
+
+
+def _why(text: bytes, error: Exception) -> str:
+    odd = re.search(rb"\b(?:NaN|Infinity)\b", re.sub(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', b"", text))
+    return f"no JSON holds {odd[0].decode()}" if odd else f"no valid JSON ({error})"
+
+
+def nesting(text: bytes, more_than: int = DEEPEST) -> int:
+    """Levels of nesting; 0 when that they are not more than `more_than` is seen without counting."""
+    if len(text) <= 2 * more_than or text.count(b"{") + text.count(b"[") <= more_than:
+        return 0
+    deepest = level = 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in b"[{":
+            level += 1
+            deepest = max(deepest, level)
+        elif token[0] in b"]}":
+            level -= 1
+    return deepest
+
+
+def elements(text: bytes) -> list[bytes] | None:
+    """The texts of an array's elements, whatever these hold; None when it is no array."""
+    return _parts(text, b"[", b"]")
+
+
+def members(text: bytes) -> list[tuple[bytes, bytes]] | None:
+    """Name (as it is written, with its quotation marks) and value of an object's members, in their order, whatever
+    these hold; None when it is no object."""
+    parts = _parts(text, b"{", b"}")
+    keys = [_KEY.match(part) for part in parts or ()]
+    if parts is None or not all(keys):
+        return None
+    return [(key[1], part[key.end() :].strip(_BLANK)) for key, part in zip(keys, parts, strict=True) if key]
+
+
+def _parts(text: bytes, opening: bytes, closing: bytes) -> list[bytes] | None:
+    """What stands between the commas. Unlike any parser, it neither recurses nor cares what that is."""
+    text = text.strip(_BLANK)
+    if not text.startswith(opening):
+        return None
+    parts: list[bytes] = []
+    start, level = 1, 0
+    for token in _TOKEN.finditer(text):
+        match token[0]:
+            case b"[" | b"{":
+                level += 1
+            case b"," if level == 1:
+                parts.append(text[start : token.start()].strip(_BLANK))
+                start = token.end()
+            case b"]" | b"}":
+                level -= 1
+                if not level:
+                    if token[0] != closing or token.end() < len(text):
+                        return None
+                    last = text[start : token.start()].strip(_BLANK)
+                    if last or parts:
+                        parts.append(last)
+                    return parts if all(parts) else None
+    return None
+
+
+def without(text: bytes, names: frozenset[str]) -> bytes:
+    """An object's text without the members of these names, all others as they are."""
+    kept = [key + b":" + value for key, value in members(text) or () if msgspec.json.decode(key) not in names]
+    return b"{" + b",".join(kept) + b"}"
+
+
+def with_members(text: bytes, added: dict[str, bytes]) -> bytes:
+    """A compact object's text with more members at its end."""
+    more = b",".join(msgspec.json.encode(name) + b":" + value for name, value in added.items())
+    return text if not more else b"{" + more + b"}" if text == b"{}" else text[:-1] + b"," + more + b"}"
+
+
+def shallow(text: bytes, levels: int) -> bytes:
+    """The text with the constant NaN, which no JSON holds, for whatever is nested deeper."""
+    return b"".join(_shallow(text, levels))
+
+
+def _shallow(text: bytes, levels: int) -> Iterator[bytes]:
+    kept, level = 0, 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in b"[{":
+            level += 1
+            if level == levels + 1:
+                yield text[kept : token.start()]
+                yield b"NaN"
+        elif token[0] in b"]}":
+            level -= 1
+            if level == levels:
+                kept = token.end()
+    if level <= levels:
+        yield text[kept:]

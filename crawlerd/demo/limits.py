@@ -1,0 +1,148 @@
+"""Limits as servers enforce them, by any clock: the local API's, and what tests and benchmarks try laws against."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+
+class Limit(ABC):
+    """Times are seconds of the caller's clock, which never goes back."""
+
+    @abstractmethod
+    def admit(self, now: float) -> bool:
+        """Whether a request that arrives now is accepted. One that is refused takes no place."""
+
+    def release(self) -> None:  # noqa: B027 - of interest to few
+        """An accepted request was answered."""
+
+    def change(self, now: float, rate: float) -> None:
+        """Another rate from now on. TypeError where the limit has none."""
+        raise TypeError(f"a {type(self).__name__} has no rate that could change")
+
+
+class TokenBucket(Limit):
+    """Fills at a rate, and holds the burst at most.
+
+    rate: tokens a second; may be set at any time.
+    burst: tokens that it holds, and has at first.
+    cost: tokens that a request takes.
+    """
+
+    def __init__(self, rate: float, burst: float = 20, cost: int = 1) -> None:
+        self.rate, self._burst, self._tokens, self._cost, self._at = rate, burst, burst, cost, 0.0
+
+    def admit(self, now: float) -> bool:
+        self._fill(now)
+        if self._tokens < self._cost:
+            return False
+        self._tokens -= self._cost
+        return True
+
+    def change(self, now: float, rate: float) -> None:
+        self._fill(now)
+        self.rate = rate
+
+    def _fill(self, now: float) -> None:
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self.rate)
+        self._at = now
+
+
+class MovingWindow(Limit):
+    """Most requests in any span of time.
+
+    limit: requests; math.inf only counts.
+    seconds: how long the span is.
+    most: requests that there ever were in one span; may be reset.
+    """
+
+    def __init__(self, limit: float = math.inf, seconds: float = 1.0) -> None:
+        self._limit, self._seconds, self._starts = limit, seconds, deque[float]()
+        self.most = 0
+
+    def admit(self, now: float) -> bool:
+        if self.full(now):
+            return False
+        self.add(now)
+        return True
+
+    def full(self, now: float) -> bool:
+        return self._count(now) >= self._limit
+
+    def add(self, now: float) -> None:
+        """Notes a request, whatever the limit."""
+        self._starts.append(now)
+        self.most = max(self.most, self._count(now))
+
+    def _count(self, now: float) -> int:
+        """Requests in the span that ends now; one from exactly its beginning is no longer in it."""
+        while self._starts and self._starts[0] <= now - self._seconds:
+            self._starts.popleft()
+        return len(self._starts)
+
+
+class FixedWindow(Limit):
+    """Most requests in each span of the calendar.
+
+    limit: requests.
+    phase: share of a span by which the spans begin earlier than the clock's whole ones.
+    seconds: how long a span is.
+    """
+
+    def __init__(self, limit: float, phase: float = 0.0, seconds: float = 1.0) -> None:
+        self._limit, self._phase, self._seconds, self._window, self._count = limit, phase, seconds, -1, 0
+
+    def admit(self, now: float) -> bool:
+        window = math.floor(now / self._seconds + self._phase)
+        if window != self._window:
+            self._window, self._count = window, 0
+        if self._count >= self._limit:
+            return False
+        self._count += 1
+        return True
+
+
+class AtOnce(Limit):
+    """Most requests under way. limit: requests; may be set at any time."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self._active = limit, 0
+
+    def admit(self, now: float) -> bool:
+        if self._active >= self.limit:
+            return False
+        self._active += 1
+        return True
+
+    def release(self) -> None:
+        self._active -= 1
+
+
+class AtRandom(Limit):
+    """Refuses a share of all requests, whatever their rate, and passes the others on.
+
+    share: of all requests, by the time; may be set at any time.
+    behind: what decides about the others; None accepts them.
+    """
+
+    def __init__(self, share: Callable[[float], float], randomness: random.Random, behind: Limit | None = None) -> None:
+        self.share, self._random, self._behind = share, randomness, behind
+
+    def admit(self, now: float) -> bool:
+        return self._random.random() >= self.share(now) and (self._behind is None or self._behind.admit(now))
+
+    def release(self) -> None:
+        if self._behind is not None:
+            self._behind.release()
+
+    def change(self, now: float, rate: float) -> None:
+        if self._behind is None:
+            super().change(now, rate)
+        else:
+            self._behind.change(now, rate)

@@ -1,0 +1,144 @@
+"""What a task yields of one stream, serialised: unusable records are set aside, each alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from crawlerd.core.jsontext import DEEPEST, is_spaced, nesting, usable
+from crawlerd.core.lenient_json import encoded
+from crawlerd.core.objects import JsonObject
+from crawlerd.core.outcome import DEEP, Batch, Skipped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crawlerd.core.objects import Objects
+    from crawlerd.source import Record, Records
+
+UNSERIALISABLE = "cannot be serialised"  # how the reason of such a record begins
+LONGEST_REASON = 300  # characters
+LONGEST_KEY = 1000  # characters of a key that are kept of a record that is set aside
+
+DATA = (dict, Mapping, type(None), bytes, msgspec.Raw)  # dict first: it is quicker by far
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class Rows:
+    """The records of one stream, in the order in which they were yielded."""
+
+    def __init__(self) -> None:
+        self._keys: list[str] = []
+        self._data: list[bytes | None] = []
+        self._fields: set[str] = set()
+        self._made: list[int] = []  # places of those that were serialised here
+        self._skipped: list[tuple[str, str]] = []
+
+    def add(self, record: Record) -> None:
+        key, data = record.key, record.data
+        if not isinstance(key, str) or not isinstance(data, DATA):
+            kinds = type(key).__name__, type(data).__name__
+            raise TypeError(f"a Record's key is text and its data a mapping, JSON as bytes, or None, not {kinds}")
+        try:
+            key.encode()
+            text = None if data is None else self._text(data)
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            self._skipped.append((key, f"{UNSERIALISABLE}: {error}"))
+            return
+        self._keys.append(key)
+        self._data.append(text)
+
+    def _text(self, data: Mapping[str, Any] | msgspec.Raw | bytes) -> bytes:
+        if isinstance(data, JsonObject):
+            self._fields.update(data)
+            return data.text
+        if isinstance(data, bytes | msgspec.Raw):
+            text = usable(bytes(data))
+            self._fields.update(_members(text))
+            return text
+        text = encoded(data)
+        self._made.append(len(self._keys))
+        self._fields.update(map(str, data))
+        return text
+
+    def add_all(self, records: Records) -> None:
+        keys, objects = records.keys, records.objects
+        if len(keys) != len(objects):
+            raise ValueError(f"Records with {len(keys)} keys for {len(objects)} objects")
+        if objects.problems or not _are_keys(keys):
+            keys, objects = self._set_aside(records)
+        if objects:
+            self._keys.extend(keys)  # type: ignore[arg-type] # all others were set aside
+            self._data.extend(objects.texts)
+            self._fields |= objects.fields()
+
+    def _set_aside(self, records: Records) -> tuple[Sequence[object], Objects]:
+        """What is left when those are that have no key or cannot be imported."""
+        odd = {place: f"{UNSERIALISABLE}: {problem}" for place, problem in records.objects.problems.items()}
+        for place, key in enumerate(records.keys):
+            if not _are_keys([key]):
+                odd.setdefault(place, f"has no key but {_shown(key)}")
+            if place in odd:
+                name = key if isinstance(key, str) and key else f"{records.place} #{place}"
+                self._skipped.append((name, odd[place]))
+        left = [place for place in range(len(records.objects)) if place not in odd]
+        return [records.keys[place] for place in left], records.objects.select(left)
+
+    def batch(self, stream: str, skipped: list[Skipped]) -> Batch:
+        """All that can be imported; the others are appended to `skipped`."""
+        if self._made:
+            self._check()
+        skipped.extend(skip(stream, key, reason) for key, reason in self._skipped)
+        texts = list(filter(None, self._data))
+        deep: list[int] = []
+        if texts and max(map(len, texts)) > 2 * DEEP:
+            deep = [place for place, text in enumerate(self._data) if text and nesting(text, DEEP) > DEEP]
+        size = sum(map(len, texts))
+        return Batch(stream, len(self._data), self._keys, self._data, sorted(self._fields), deep, size)
+
+    def _check(self) -> None:
+        """What was serialised may hold a msgspec.Raw, which may hold anything, and be nested too deeply."""
+        texts = [self._data[place] or b"" for place in self._made]
+        joined = b"[" + b",".join(texts) + b"]"
+        try:
+            joined.decode()
+            good = len(_elements(joined)) == len(texts) and not is_spaced(joined)
+        except (ValueError, RecursionError):
+            good = False
+        if good and not any(len(text) > 2 * DEEPEST and nesting(text) > DEEPEST for text in texts):
+            return
+        odd = set()
+        for place, text in zip(self._made, texts, strict=True):
+            try:
+                self._data[place] = usable(text)
+            except ValueError as error:
+                odd.add(place)
+                self._skipped.append((self._keys[place], f"{UNSERIALISABLE}: {error}"))
+        self._keys = [key for place, key in enumerate(self._keys) if place not in odd]
+        self._data = [text for place, text in enumerate(self._data) if place not in odd]
+
+
+def _are_keys(keys: Sequence[object]) -> bool:
+    """Whether all are text, and none is empty."""
+    try:
+        return all(keys) and bool("".join(keys).encode())  # type: ignore[arg-type] # a TypeError for all others
+    except (TypeError, UnicodeEncodeError):
+        return not keys
+
+
+def _shown(key: object) -> str:
+    return "null" if key is None else repr(key)[:80]
+
+
+def skip(stream: str, key: str, reason: str) -> Skipped:
+    """Bounded, and in characters that any text can hold."""
+    return Skipped(stream, printable(key, LONGEST_KEY), printable(reason))
+
+
+def printable(text: str, limit: int = LONGEST_REASON) -> str:
+    """Bounded, and in characters that any text can hold."""
+    return str(text)[:limit].encode(errors="backslashreplace").decode()[:limit]
