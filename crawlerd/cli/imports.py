@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from crawlerd.config.load import Settings
     from crawlerd.core.account import LimitSpec
-    from crawlerd.engine.starting import Started
+    from crawlerd.engine.engine import Started
 
 DRAW_SECONDS = 0.25
 LINE_SECONDS = 30.0

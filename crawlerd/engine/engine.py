@@ -24,7 +24,7 @@ from crawlerd.engine.pool import Pool
 from crawlerd.engine.prefetch import Prefetch
 from crawlerd.engine.runs import Runs
 from crawlerd.engine.sink_writer import SinkWriter
-from crawlerd.engine.starting import Starter
+from crawlerd.engine.starting import Started, Starter
 from crawlerd.engine.store import Store
 from crawlerd.engine.store_inbox import StoreInbox
 from crawlerd.engine.wake import Wake
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
     from crawlerd.config.load import Settings
     from crawlerd.core.errors import CrawlerdError
-    from crawlerd.engine.starting import Started
+
+__all__ = ["Engine", "Started"]
 
 log = logging.getLogger(__name__)
 
@@ -50,16 +51,16 @@ GARBAGE_OBJECTS = 50_000  # new ones that start a collection; at the default of 
 
 
 class Engine:
-    """Everything below the commands. Construct, `start`, ask for runs, `stop`; used from the main thread.
-
-    changed: set whenever a run has ended, an account was paused, or the engine has failed.
-    """
+    """Everything below the commands. Construct, `start`, ask for runs, `stop`; used from the main thread."""
 
     def __init__(self, settings: Settings, changed: Wake | None = None) -> None:
-        """Takes the state directory's lock and opens the frontier. FrontierLocked, FrontierTooNew, FrontierError."""
+        """Takes the state directory's lock and opens the frontier. FrontierLocked, FrontierTooNew, FrontierError.
+
+        changed: set whenever a run has ended, an account was paused, or the engine has failed.
+        """
         self.settings = settings
         self.clock = clock = Clock()
-        self.changed = changed = Wake() if changed is None else changed
+        self._changed = changed = Wake() if changed is None else changed
         self._failure = failure = Failure(changed)
         daemon = settings.daemon
         self._lock = StateLock(daemon.state_dir)
@@ -104,6 +105,11 @@ class Engine:
         self.dispatcher = Dispatcher(
             bench, to_dispatcher, to_store, pool, clock, self.accounts, failure, lease_seconds=daemon.visibility_seconds
         )
+
+    @property
+    def changed(self) -> Wake:
+        """The one that it was given, or its own."""
+        return self._changed
 
     @property
     def failure(self) -> BaseException | None:

@@ -34,12 +34,16 @@ PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 class WorkerProcess:
-    """One worker. leases: how many it holds. alone: it performs a suspect, and nothing beside it.
+    """One worker. Its socket never blocks the dispatcher.
 
-    Its socket never blocks the dispatcher. accounts: all, by name; it is told of each with the first lease.
+    leases: how many it holds.
+    up: it has said that it runs.
+    retiring: it is replaced once it holds nothing.
+    alone: it performs a suspect, and nothing else at the same time.
     """
 
     def __init__(self, setup: Setup, accounts: Mapping[str, AccountSpec], now: float) -> None:
+        """accounts: all, by name; the worker is told of each with its first lease."""
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(  # noqa: S603 - this very interpreter and module
@@ -94,7 +98,7 @@ class WorkerProcess:
         del self._unsent[:sent]
 
     def read(self, now: float) -> list[Result] | None:
-        """New results; None when the process is gone, or talks nonsense and must be."""
+        """New results; None when the process is gone, or must be, since what it says makes no sense."""
         try:
             data = self.socket.recv(READ_BYTES)
         except BlockingIOError:
@@ -147,8 +151,12 @@ class WorkerProcess:
 
 
 class Pool:
-    """As many workers as there should be. losses: how many have been lost, or replaced. selector: waits for what they
-    say. Used by one thread at a time, but for what is read of it."""
+    """As many workers as there should be. Used by one thread at a time; others may read it.
+
+    workers: those that there are.
+    losses: how many have been lost, or replaced.
+    selector: waits for what they say.
+    """
 
     def __init__(
         self, setup: Setup, accounts: Mapping[str, AccountSpec], *, processes: int, max_worker_mb: float

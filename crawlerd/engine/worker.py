@@ -104,7 +104,7 @@ class Worker:
         for number in range(setup.threads):
             threading.Thread(target=self._work, name=f"worker-{number}", daemon=True).start()
 
-    def take(self, work: Work) -> None:
+    def add(self, work: Work) -> None:
         """To be performed by the next threads that are free."""
         for account in work.accounts:
             self._accounts[account.name] = account
@@ -192,7 +192,7 @@ def serve(connection: socket.socket) -> None:
             match to_worker.decode(body):
                 case Work() as work:
                     assert worker is not None  # noqa: S101 - Setup comes first
-                    worker.take(work)
+                    worker.add(work)
                 case Ping():
                     outbox.pong()
                 case Setup() as setup:

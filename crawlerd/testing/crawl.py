@@ -15,13 +15,13 @@ from crawlerd.engine import kinds
 from crawlerd.engine.attempt import begin
 from crawlerd.engine.batches import UNSERIALISABLE
 from crawlerd.source import MISSING_KEYS, Permanent
-from crawlerd.testing.worker import said
+from crawlerd.testing.inline_worker import said
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from crawlerd.source import RunPlan
-    from crawlerd.testing.worker import Worker
+    from crawlerd.testing.inline_worker import Worker
 
 MOST_TASKS = 10_000  # of a run: a test's API is small, so paging that goes on does not end
 MOST_IDLE = 1_000  # tasks in a row that lead on, but to no record that is new: likewise

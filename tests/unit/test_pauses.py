@@ -58,6 +58,11 @@ def test_a_pause_wakes_who_waits(engine: Engine) -> None:
     assert engine.accounts.paused == {"acme": "the key was withdrawn"}
 
 
+def test_what_an_engine_wakes_cannot_be_replaced_later(engine: Engine) -> None:
+    with pytest.raises(AttributeError):
+        engine.changed = Wake()  # type: ignore[misc]  # its parts would go on with the old one
+
+
 def test_an_engine_wakes_the_one_that_it_was_given_and_no_other(engine: Engine) -> None:
     engine.runs.note_ended([7])
     assert engine.changed.wait(0)
