@@ -26,7 +26,7 @@ from bench.rig.report import about, parsed, spread, table
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import NewTask
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.sqlite.frontier import Frontier
+from crawlerd.frontier.sqlite.frontier import SqliteFrontier
 
 PRIORITY = 5
 
@@ -72,7 +72,7 @@ class CrawlerdFrontier(Queue):
     crash = "leased again"
 
     def __init__(self, place: Path, group: int) -> None:
-        self._frontier, self._group = Frontier(place, now=time.time()), group
+        self._frontier, self._group = SqliteFrontier(place, now=time.time()), group
         self._account = self._frontier.account("a", "noop")
 
     def _commit(self, settled: list[Settled]) -> None:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from crawlerd.core.account import SinkSpec
 from crawlerd.core.outcome import Complete
-from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.sqlite.frontier import Frontier
-from crawlerd.frontier.sqlite.reader import FrontierReader
+from crawlerd.frontier import open_frontier, open_reader
+from crawlerd.frontier.contract import Frontier, Settled
 from crawlerd.sinks import open_sink
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def fill(here: Installation, source: str, tasks: Mapping[str, Iterable[NewTask]]
     Returns how many are queued.
     """
     here.state_dir.mkdir(exist_ok=True)
-    frontier = Frontier(here.state_dir, now=time.time())
+    frontier = open_frontier(here.state_dir, now=time.time())
     sink = attached(frontier, here.sink_path)
     for name, wanted in tasks.items():
         account = frontier.account(name, source)
@@ -54,7 +53,7 @@ def fill(here: Installation, source: str, tasks: Mapping[str, Iterable[NewTask]]
 
 def queued(state_dir: Path) -> int:
     """How many tasks are ready."""
-    reader = FrontierReader.open(state_dir)
+    reader = open_reader(state_dir)
     assert reader is not None
     ready, *_ = reader.totals()
     reader.close()

@@ -11,8 +11,8 @@ from pathlib import Path
 from bench.rig.report import about, parsed, table
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import IfNew, NewTask, parent_hash
+from crawlerd.frontier import open_frontier
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.sqlite.frontier import Frontier
 from crawlerd.frontier.sqlite.schema import FILE_NAME
 
 GROUP = 1_000
@@ -25,7 +25,7 @@ def main() -> None:
     print(about(), "\n")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
-        frontier = Frontier(path, now=0.0)
+        frontier = open_frontier(path, now=0.0)
         account = frontier.account("acme", "shop")
         groups = count // GROUP
         starts = [NewTask("shop.start", "start", 5, "{}")] * (groups + 2)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import typer
 
     from crawlerd.config.load import Settings
-    from crawlerd.frontier.sqlite.reader import FrontierReader
+    from crawlerd.frontier.contract import FrontierReader
 
 
 def config_path(context: typer.Context) -> Path:
@@ -38,9 +38,9 @@ def state_directory(context: typer.Context) -> Path:
 @contextmanager
 def reader_of(folder: Path) -> Iterator[FrontierReader | None]:
     """Of a state directory; None while there is no frontier in it."""
-    from crawlerd.frontier.sqlite.reader import FrontierReader
+    from crawlerd.frontier import open_reader
 
-    reader = FrontierReader.open(folder)
+    reader = open_reader(folder)
     try:
         yield reader
     finally:

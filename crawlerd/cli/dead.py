@@ -112,10 +112,10 @@ def _retry(folder: Path, numbers: list[int]) -> int:
         from crawlerd.service.control import ask_daemon
 
         return ask_daemon(folder, numbers)
-    from crawlerd.frontier.sqlite.frontier import Frontier
+    from crawlerd.frontier import open_frontier
 
     with StateLock(folder):
-        frontier = Frontier(folder, now=time.time())
+        frontier = open_frontier(folder, now=time.time())
         try:
             count, imports = frontier.retry_dead(numbers)
         finally:

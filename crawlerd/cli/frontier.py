@@ -23,20 +23,18 @@ def frontier_check(
 
     Exit codes: 0 all of it holds, 1 what does not is printed.
     """
-    from crawlerd.frontier.sqlite.maintenance import check
-    from crawlerd.frontier.sqlite.schema import FILE_NAME
+    from crawlerd.frontier import check, check_file
 
     with exit_codes():
-        path = file or state_directory(context) / FILE_NAME
-        broken = check(path, full=full)
-        typer.echo("\n".join(broken) or f"{path}: every invariant holds")
+        name, broken = check_file(file, full=full) if file else check(state_directory(context), full=full)
+        typer.echo("\n".join(broken) or f"{name}: every invariant holds")
         raise typer.Exit(ExitCode.FAILED if broken else ExitCode.DONE)
 
 
 @frontier.command(name="vacuum")
 def frontier_vacuum(context: typer.Context) -> None:
     """Give the space of tasks that are done back to the disk; not while a daemon runs."""
-    from crawlerd.frontier.sqlite.maintenance import vacuum
+    from crawlerd.frontier import vacuum
 
     with exit_codes():
         before, after = vacuum(state_directory(context))
@@ -53,7 +51,7 @@ def frontier_restore(
     What was done after FILE was made is done again; records reach the sinks once all the same. What quotas were
     charged since is forgotten.
     """
-    from crawlerd.frontier.sqlite.restore import restore
+    from crawlerd.frontier import restore
 
     with exit_codes():
         aside = restore(state_directory(context), file)
@@ -69,7 +67,7 @@ def frontier_new(
 
     What was imported stays in the sinks; the next run of each import is a full one.
     """
-    from crawlerd.frontier.sqlite.restore import begin_new
+    from crawlerd.frontier import begin_new
 
     with exit_codes():
         aside = begin_new(state_directory(context), force=force)
@@ -83,7 +81,7 @@ def frontier_backup(
     force: Annotated[bool, typer.Option("--force", help="Replace the file when there is one.")] = False,
 ) -> None:
     """Copy the frontier as it is at this moment into a file, whether the daemon runs or not."""
-    from crawlerd.frontier.sqlite.maintenance import backup
+    from crawlerd.frontier import backup
 
     with exit_codes():
         size = backup(state_directory(context), file, force=force)

@@ -119,10 +119,10 @@ def _watch(running: Running, started: dict[str, Started], console: Console) -> N
     started again, and replaced there."""
     from crawlerd.cli.live import Display
     from crawlerd.cli.report import held_runs
-    from crawlerd.frontier.sqlite.reader import FrontierReader
+    from crawlerd.frontier import open_reader
 
     engine, wake, signals = running
-    reader = FrontierReader.open(engine.settings.daemon.state_dir)
+    reader = open_reader(engine.settings.daemon.state_dir)
     assert reader is not None  # noqa: S101 - the engine has it open
     left, held, trouble_since = _runs(started), dict[int, str](), None
     looked_at, look_seconds = -math.inf, 0.0

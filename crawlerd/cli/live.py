@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from crawlerd.core.account import LimitSpec
     from crawlerd.engine.engine import Engine
-    from crawlerd.frontier.sqlite.reader import RunReport
+    from crawlerd.frontier.reports import RunReport
 
 DRAW_SECONDS = 0.25
 LINE_SECONDS = 30.0

@@ -10,7 +10,7 @@ import msgspec
 from crawlerd.cli.exits import ExitCode
 from crawlerd.cli.tables import duration
 from crawlerd.core.task import PART
-from crawlerd.frontier.sqlite.reader import FrontierReader
+from crawlerd.frontier import open_reader
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from crawlerd.engine.engine import Engine
-    from crawlerd.frontier.sqlite.reader import RunReport
+    from crawlerd.frontier.contract import FrontierReader
+    from crawlerd.frontier.reports import RunReport
 
 COUNTS = ("records", "seen", "new", "changed", "unchanged", "tombstoned")  # of a stream's report
 
@@ -39,7 +40,7 @@ def outcome(
     not_started: why an import could not start, by import.
     cut_off: imports that a signal kept from starting.
     """
-    reader = FrontierReader.open(engine.settings.daemon.state_dir)
+    reader = open_reader(engine.settings.daemon.state_dir)
     assert reader is not None  # noqa: S101 - it was open a moment ago
     try:
         reports = {

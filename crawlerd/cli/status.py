@@ -12,7 +12,7 @@ from crawlerd.cli.exits import exit_codes
 from crawlerd.cli.tables import local_time, print_columns
 
 if TYPE_CHECKING:
-    from crawlerd.frontier.sqlite.reader import AccountReport, Status
+    from crawlerd.frontier.reports import AccountReport, Status
 
 
 def status(
@@ -22,7 +22,7 @@ def status(
     import msgspec
 
     from crawlerd.frontier.lock import lock_holder
-    from crawlerd.frontier.sqlite.reader import Status
+    from crawlerd.frontier.reports import Status
 
     with exit_codes():
         folder = state_directory(context)

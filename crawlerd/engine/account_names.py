@@ -9,7 +9,7 @@ from crawlerd.core.task import PART
 if TYPE_CHECKING:
     from crawlerd.config.load import Settings
     from crawlerd.core.account import LimitSpec
-    from crawlerd.frontier.sqlite.frontier import Frontier
+    from crawlerd.frontier.contract import Frontier
     from crawlerd.source import Source
 
 

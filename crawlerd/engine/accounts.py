@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from crawlerd.engine.dispatcher_inbox import DispatcherInbox
     from crawlerd.engine.store_inbox import StoreInbox
     from crawlerd.engine.wake import Wake
-    from crawlerd.frontier.sqlite.frontier import Frontier
+    from crawlerd.frontier.contract import Frontier
     from crawlerd.sink import Sink
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class Accounts:
     def _others(self, account: int, name: str, identity: str) -> str | None:
         """Where records of another one than `identity` lie already under the account's name: here, or in a sink that
         other state directories use."""
-        noted = self._frontier.identity(account)
+        (noted,) = self._frontier.identities([account])
         if noted not in (None, identity):
             return f"what was imported so far came from {noted}"
         for sink in sorted(self._sinks_of.get(name, ())):

@@ -30,8 +30,8 @@ from crawlerd.engine.store_inbox import StoreInbox
 from crawlerd.engine.wake import Wake
 from crawlerd.engine.wire import Setup
 from crawlerd.engine.workbench import Workbench
+from crawlerd.frontier import open_frontier
 from crawlerd.frontier.lock import StateLock
-from crawlerd.frontier.sqlite.frontier import Frontier
 from crawlerd.ratelimit.adaptive import Learned
 from crawlerd.ratelimit.shared import SharedLimits
 
@@ -73,7 +73,7 @@ class Engine:
         )
         try:
             pool.fill(time.monotonic())  # they come up while the frontier is opened
-            self._frontier = frontier = Frontier(daemon.state_dir, now=clock.now())
+            self._frontier = frontier = open_frontier(daemon.state_dir, now=clock.now())
         except BaseException:
             pool.close()
             self._lock.close()

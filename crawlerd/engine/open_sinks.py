@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from crawlerd.core.account import ImportSpec
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.sink_writer import SinkWriter
-    from crawlerd.frontier.sqlite.frontier import Frontier
+    from crawlerd.frontier.contract import Frontier
     from crawlerd.sink import Sink
 
 log = logging.getLogger(__name__)
@@ -108,15 +108,13 @@ class OpenSinks:
     def _receiver(self, spec: ImportSpec, names: Sequence[str], numbers: Mapping[str, int]) -> int:
         """The frontier's number of who receives an import's deliveries, or of nobody. names: of the accounts."""
         found: list[str | None] = [getattr(spec.options, "receiver", str)()]
-        for name in names:
+        noted = self._frontier.identities([numbers[name] for name in names])
+        for name, identity in zip(names, noted, strict=True):
             account = self._settings.accounts[name]
             source = self._settings.sources[account.source]
-            if source.guard is None:
-                found.append(account.base_url or source.base_url or "")
-            else:
-                found.append(self._frontier.identity(numbers[name]))
-        identity = None if None in found else " ".join(map(str, found)).strip()
-        attached = self._frontier.attach_receiver(spec.name, identity, self._clock.now())
+            found.append(identity if source.guard else account.base_url or source.base_url or "")
+        receiver = None if None in found else " ".join(map(str, found)).strip()
+        attached = self._frontier.attach_receiver(spec.name, receiver, self._clock.now())
         self._abandon(attached.abandoned)
         return attached.id
 

@@ -8,16 +8,16 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from crawlerd.core.outcome import Defer, Pause
+from crawlerd.frontier.contract import FIRST, Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.roles import HeadsReceiver
     from crawlerd.engine.store_inbox import Sleep
-    from crawlerd.frontier.contract import Bucket, Committed, Settled
-    from crawlerd.frontier.sqlite.frontier import Frontier
+    from crawlerd.frontier.contract import Bucket, Committed, Frontier, Settled
 
 AWAKE_BUCKETS = 4_096  # in memory; beyond these, others stay on disk until those that are awake do not fill the workers
 PUSHED_HEADS = 4  # sent along, unasked, when tasks arrive in a bucket that had none or that are more urgent
@@ -40,7 +40,7 @@ class Awake:
     def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket
         self.held: set[int] = set()
-        self.cursor = (-1, -1)
+        self.cursor = FIRST
         self.dry = True
         self.skipped = False
 
@@ -64,8 +64,12 @@ class Prefetch:
 
     def arrived(self, committed: Committed) -> None:
         """Tells the dispatcher of buckets that got ready tasks."""
+        unknown = [number for number in committed.arrived if number not in self._awake]
+        for bucket in self._frontier.buckets(unknown) if unknown else ():
+            self._admit(bucket)
+        pushed: list[tuple[Awake, int]] = []
         for number, first in committed.arrived.items():
-            awake = self._awake.get(number) or self._admit(self._frontier.bucket(number))
+            awake = self._awake.get(number)
             if awake is None:
                 continue
             urgent = first <= awake.cursor
@@ -78,7 +82,8 @@ class Prefetch:
             elif awake.dry and not urgent and number in committed.fresh:
                 self._hand_on(awake, committed.fresh[number])
             elif awake.dry or urgent:
-                self._send(number, awake, PUSHED_HEADS)
+                pushed.append((awake, PUSHED_HEADS))
+        self._send(pushed)
 
     def offer(self, account: int | None) -> None:
         """Tells the dispatcher of the account's (or all) buckets that have ready tasks, when more runs are served."""
@@ -87,7 +92,7 @@ class Prefetch:
             if awake is None:
                 continue
             if awake.skipped:
-                awake.cursor, awake.skipped = (-1, -1), False
+                awake.cursor, awake.skipped = FIRST, False
             awake.dry = False
             self._dispatcher.heads(bucket, [], more=True)
 
@@ -115,23 +120,24 @@ class Prefetch:
                 awake.held.discard(task.seq)
                 awake.skipped = True
 
-    def refill(self, number: int, count: int) -> None:
-        """Sends the dispatcher `count` more tasks of a bucket."""
-        self._send(number, self._awake.get(number) or self._rouse(self._frontier.bucket(number)), count)
+    def refill(self, wanted: Mapping[int, int]) -> None:
+        """Sends the dispatcher more tasks of buckets. wanted: how many, by bucket."""
+        unknown = [number for number in wanted if number not in self._awake]
+        for bucket in self._frontier.buckets(unknown) if unknown else ():
+            self._rouse(bucket)
+        self._send([(self._awake[number], count) for number, count in wanted.items()])
 
     def wake(self, count: int) -> None:
         """Wakes the next of the sleeping buckets. When a round through all of them has found nothing, it waits for the
         first of the blocked ones."""
         buckets = self._frontier.sleeping_buckets(self._round, self._clock.now(), count)
-        for bucket in buckets:
-            if bucket.id in self._awake:
-                continue
-            awake = self._rouse(bucket)
-            self._send(bucket.id, awake, PUSHED_HEADS)
+        roused = [self._rouse(bucket) for bucket in buckets if bucket.id not in self._awake]
+        self._send([(awake, PUSHED_HEADS) for awake in roused])
+        for awake in roused:
             if awake.held:
                 self._woken += 1
             else:  # its runs are not served
-                self._drop(bucket.id, awake)
+                self._drop(awake.bucket.id, awake)
         if len(buckets) == count:
             self._round = buckets[-1].blocked_until, buckets[-1].id
         else:
@@ -151,19 +157,19 @@ class Prefetch:
         """Call after a commit, so that whatever was settled before is gone. A bucket of which more is in memory than
         the dispatcher said stays awake. Returns until when, in Unix seconds, those that fell asleep are blocked."""
         blocked: dict[int, float] = {}
-        for sleep in self.drowsy:
-            bucket, until = sleep.bucket, sleep.until
-            awake = self._awake.get(bucket)
+        drowsy, self.drowsy = self.drowsy, []
+        buckets = self._frontier.buckets([each.bucket for each in drowsy]) if drowsy else []
+        for bucket, sleep in zip(buckets, drowsy, strict=True):
+            awake = self._awake.get(bucket.id)
             agreed = awake is not None and awake.held.issubset(sleep.heads)
             if awake is not None and agreed:
-                self._drop(bucket, awake)
-                if until is None:
+                self._drop(bucket.id, awake)
+                if sleep.until is None:
                     self._dispatcher.sleeping = True
                 else:
-                    blocked[bucket] = until
-                    self.unblocked_at = min(self.unblocked_at, self._clock.monotonic(until))
-            self._dispatcher.asleep(self._frontier.bucket(bucket), agreed=agreed)
-        self.drowsy = []
+                    blocked[bucket.id] = sleep.until
+                    self.unblocked_at = min(self.unblocked_at, self._clock.monotonic(sleep.until))
+            self._dispatcher.asleep(bucket, agreed=agreed)
         return blocked
 
     def _admit(self, bucket: Bucket) -> Awake | None:
@@ -193,20 +199,32 @@ class Prefetch:
         awake.held.update([task.seq for task in served])
         self._dispatcher.heads(awake.bucket, served, more=False)
 
-    def _send(self, number: int, awake: Awake, count: int) -> None:
-        tasks: list[Task] = []
-        awake.dry = False
-        while len(tasks) < count and not awake.dry:
-            rows = self._frontier.heads(number, awake.cursor, max(count, LEAST_READ))
-            awake.dry = len(rows) < max(count, LEAST_READ)
-            served = [task for task in rows if task.run in self._serving]
-            awake.skipped |= len(served) < len(rows)
-            tasks += [task for task in served if task.seq not in awake.held]
-            last = rows[-1] if rows else None
-            if len(tasks) > count:
-                del tasks[count:]
-                awake.dry, last = False, tasks[-1]
-            if last is not None:
-                awake.cursor = (last.priority, last.seq)
-        awake.held.update([task.seq for task in tasks])
-        self._dispatcher.heads(awake.bucket, tasks, more=not awake.dry)
+    def _send(self, wanted: Sequence[tuple[Awake, int]]) -> None:
+        """Sends the dispatcher up to so many tasks of each bucket. Those that are not served do not count, so some
+        buckets may have to be read on."""
+        found: list[list[Task]] = [[] for _ in wanted]
+        for awake, _ in wanted:
+            awake.dry = False
+        going_on = [(awake, count, tasks) for (awake, count), tasks in zip(wanted, found, strict=True)]
+        while going_on:
+            asked = [Wanted(awake.bucket.id, awake.cursor, max(count, LEAST_READ)) for awake, count, _ in going_on]
+            read = self._frontier.heads_many(asked) if len(asked) > 1 else [self._frontier.heads(*asked[0])]
+            for (awake, count, tasks), rows in zip(going_on, read, strict=True):
+                self._sift(awake, count, tasks, rows)
+            going_on = [each for each in going_on if len(each[2]) < each[1] and not each[0].dry]
+        for (awake, _), tasks in zip(wanted, found, strict=True):
+            awake.held.update([task.seq for task in tasks])
+            self._dispatcher.heads(awake.bucket, tasks, more=not awake.dry)
+
+    def _sift(self, awake: Awake, count: int, tasks: list[Task], rows: list[Task]) -> None:
+        """Of rows that were read, adds to `tasks` what may be given out, up to `count` in all."""
+        awake.dry = len(rows) < max(count, LEAST_READ)
+        served = [task for task in rows if task.run in self._serving]
+        awake.skipped |= len(served) < len(rows)
+        tasks += [task for task in served if task.seq not in awake.held]
+        last = rows[-1] if rows else None
+        if len(tasks) > count:
+            del tasks[count:]
+            awake.dry, last = False, tasks[-1]
+        if last is not None:
+            awake.cursor = (last.priority, last.seq)

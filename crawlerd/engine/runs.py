@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from crawlerd.engine.starting import Starter
     from crawlerd.engine.store_inbox import StoreInbox
     from crawlerd.engine.wake import Wake
-    from crawlerd.frontier.sqlite.frontier import Frontier
+    from crawlerd.frontier.contract import Frontier
 
 log = logging.getLogger(__name__)
 

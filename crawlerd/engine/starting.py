@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from crawlerd.engine.open_sinks import OpenSinks
     from crawlerd.engine.prefetch import Prefetch
     from crawlerd.engine.sink_writer import SinkWriter
-    from crawlerd.frontier.contract import StartedRun
-    from crawlerd.frontier.sqlite.frontier import Frontier
+    from crawlerd.frontier.contract import Frontier, StartedRun
 
 log = logging.getLogger(__name__)
 

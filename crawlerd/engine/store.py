@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from queue import Empty
 from typing import TYPE_CHECKING, assert_never
 
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from crawlerd.engine.roles import CommitReceiver, StoreEvents
     from crawlerd.engine.sink_writer import SinkWriter
     from crawlerd.engine.store_inbox import StoreInbox
-    from crawlerd.frontier.contract import Committed, Settled
-    from crawlerd.frontier.sqlite.frontier import Frontier
+    from crawlerd.frontier.contract import Committed, Frontier, Settled
     from crawlerd.ratelimit.quota import Ask, Grant
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class Store:
         self._writer, self._prefetch, self._dispatcher, self._events = writer, prefetch, dispatcher, events
         self._windows = DurableWindows(frontier.quota_rows)
         self._asks: list[Ask] = []
+        self._wanted: Counter[int] = Counter()  # heads, by bucket
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store")
         self._committed_at = 0.0
@@ -112,7 +113,7 @@ class Store:
         """Outcomes up to the size of a group, or until its time is over, with the bytes of their records; False after
         the last. Questions are answered meanwhile."""
         group: list[Settled] = []
-        size = 0
+        size, going_on = 0, True
         messages = self._inbox.messages
         due = self._frontier.next_due()
         wait = BEAT_SECONDS if due is None else min(BEAT_SECONDS, max(0.0, due - self._clock.now()))
@@ -120,6 +121,8 @@ class Store:
         if self._frontier.chores:
             wait = min(wait, GROUP_SECONDS)
         while len(group) < GROUP_TASKS:
+            if self._wanted and messages.empty():
+                self._refill()
             try:
                 message = messages.get(timeout=wait)
             except Empty:
@@ -129,7 +132,7 @@ class Store:
                     group += message.group
                     size += message.size
                 case Refill():
-                    self._prefetch.refill(message.bucket, message.count)
+                    self._wanted[message.bucket] += message.count
                 case Signal.CALL:
                     self._answer_call()
                 case AskQuota():
@@ -139,7 +142,8 @@ class Store:
                 case Wake():
                     self._prefetch.wake(message.count)
                 case Signal.STOP:
-                    return group, size, False
+                    going_on = False
+                    break
                 case _:
                     assert_never(message)
             if group or self._asks:
@@ -147,7 +151,13 @@ class Store:
                 if wait <= 0 and messages.empty():
                     break
                 wait = max(wait, 0.0)
-        return group, size, True
+        self._refill()
+        return group, size, going_on
+
+    def _refill(self) -> None:
+        wanted, self._wanted = self._wanted, Counter()
+        if wanted:
+            self._prefetch.refill(wanted)
 
     def _answer_call(self) -> bool:
         """Whether there was one."""

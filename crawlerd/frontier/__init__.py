@@ -1,1 +1,103 @@
-"""The frontier: the durable priority queue of tasks on disk, and the runs, cursors and dead letters around it."""
+"""The frontier: the durable priority queue of tasks on disk, and the runs, cursors and dead letters around it.
+
+Here it is opened and looked after; what it can do is said in `crawlerd.frontier.contract`. A frontier is found by its
+state directory, the one thing that every command knows without reading the rest of the configuration. The databases are
+imported when they are used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crawlerd.frontier.reports import Checked
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from crawlerd.frontier.contract import Frontier, FrontierReader
+
+
+def open_frontier(state_dir: Path, *, now: float) -> Frontier:
+    """The one writer; call with the lock of the state directory held (`crawlerd.frontier.lock.StateLock`).
+
+    now: Unix seconds, by which due times and charges of a wrong clock are known.
+
+    Made or brought up to date as needed. FrontierTooNew for one of a newer crawlerd, untouched; FrontierRefused when it
+    is not the one that was used here, or is gone; StorageFailed and FrontierError for the rest.
+    """
+    from crawlerd.frontier.sqlite.frontier import SqliteFrontier
+
+    return SqliteFrontier(state_dir, now=now)
+
+
+def open_reader(state_dir: Path) -> FrontierReader | None:
+    """A reader of it, whether it is in use or not; None when there is no frontier there yet.
+
+    FrontierError for one of an older crawlerd, FrontierTooNew for one of a newer.
+    """
+    from crawlerd.frontier.sqlite.reader import SqliteReader
+
+    return SqliteReader.open(state_dir)
+
+
+def check(state_dir: Path, *, full: bool = False) -> Checked:
+    """Whether every invariant holds. Changes nothing; works alongside the daemon.
+
+    full: compares every index with its table as well.
+    FrontierError when there is none, or it cannot be read at all.
+    """
+    from crawlerd.frontier.sqlite.schema import FILE_NAME
+
+    return check_file(state_dir / FILE_NAME, full=full)
+
+
+def check_file(file: Path, *, full: bool = False) -> Checked:
+    """The same for a file that `backup` has made."""
+    from crawlerd.frontier.sqlite import maintenance
+
+    return Checked(str(file), maintenance.check(file, full=full))
+
+
+def vacuum(state_dir: Path) -> tuple[int, int]:
+    """Gives the space of tasks that are done back to the disk. Its size before and after, in bytes.
+
+    FrontierLocked alongside a daemon; StorageFailed when there is not the space that it needs meanwhile: nothing has
+    changed then.
+    """
+    from crawlerd.frontier.sqlite import maintenance
+
+    return maintenance.vacuum(state_dir)
+
+
+def backup(state_dir: Path, target: Path, *, force: bool = False) -> int:
+    """Copies the frontier as it is at this moment into a file, alongside the daemon or without it. The size in bytes.
+
+    force: replaces an existing file.
+    The file appears whole and durable, or not at all. FrontierError when it may not be there, StorageFailed on a full
+    disk.
+    """
+    from crawlerd.frontier.sqlite import maintenance
+
+    return maintenance.backup(state_dir, target, force=force)
+
+
+def restore(state_dir: Path, file: Path) -> Path | None:
+    """Puts a copy of a backup in the frontier's place. Where the frontier that was there is now.
+
+    Killed at any point, it can be repeated. FrontierLocked alongside a daemon; FrontierError for a file that is damaged
+    or is no frontier, StorageFailed on a full disk: nothing has changed then.
+    """
+    from crawlerd.frontier.sqlite import restore as restoring
+
+    return restoring.restore(state_dir, file)
+
+
+def begin_new(state_dir: Path, *, force: bool = False) -> Path | None:
+    """Lets the next start begin with an empty frontier. Where the one that was there is now.
+
+    force: also when there is a usable one.
+    FrontierLocked alongside a daemon; FrontierError when there is a usable one and it is not forced.
+    """
+    from crawlerd.frontier.sqlite import restore as restoring
+
+    return restoring.begin_new(state_dir, force=force)

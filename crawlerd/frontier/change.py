@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, assert_never
 from crawlerd.core.outcome import DONE, Bury, Complete, Crash, Defer, Pause, Retry, after_crash
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from crawlerd.core.outcome import Outcome
-    from crawlerd.core.task import Task
+    from crawlerd.core.task import NewGather, NewTask, Task
+    from crawlerd.frontier.contract import Settled
     from crawlerd.sink import Totals
 
-
 FEW = 4  # new tasks of a bucket that are handed on without being read
+Place = tuple[int, int, str, str]  # run, account, list, hash of the parent
 ReadyRow = tuple[int, int, int, int, int, int, str] | tuple[int, int, int, int, int, int, str, int]
 
 
@@ -71,39 +71,60 @@ class Tally:
 
 @dataclass(slots=True)
 class Change:
-    """Rows to write, as tuples in the order of their table's columns, and counters as differences. gone: numbers of
-    tasks that leave `ready`, by bucket and priority. grouped: those that become ready in a group. fresh: the rows of a
-    bucket that become ready, None where they are many, or one of it was ready before. blocked, learned, totals: see
-    `Frontier.commit`.
-    """
+    """Rows to write, as tuples in the order of their table's columns, and counters as differences."""
 
-    now: float
+    now: float  # Unix seconds
+    # see `Frontier.commit`
+    blocked: Mapping[int, float] = field(default_factory=dict)
+    learned: Mapping[str, object] = field(default_factory=dict)
+    totals: Mapping[tuple[int, str], Totals] = field(default_factory=dict)
+    # numbers of tasks that leave `ready`, by bucket and priority
     gone: defaultdict[tuple[int, int], list[int]] = field(default_factory=lambda: defaultdict(list))
+    # the run of each task that is done
     done: list[int] = field(default_factory=list)
+    # what becomes ready: in no group, and in a group
     ready: list[ReadyRow] = field(default_factory=list)
     grouped: list[ReadyRow] = field(default_factory=list)
     delayed: list[tuple[object, ...]] = field(default_factory=list)
     dead: list[tuple[object, ...]] = field(default_factory=list)
+    # (bucket, priority, seq) of tasks that have crashed once more
     crashed: list[tuple[int, int, int]] = field(default_factory=list)
+    # (run, stream, value) of cursors: the last one of a stream counts, and the greatest one
     staged: list[tuple[int, str, str]] = field(default_factory=list)
     greatest: list[tuple[int, str, str]] = field(default_factory=list)
+    # new tasks and groups of (run, account, …, the group they are in)
+    children: list[tuple[int, int, NewTask, int]] = field(default_factory=list)
+    gathers: list[tuple[int, int, NewGather, int]] = field(default_factory=list)
+    # whether the list below a parent was read to its end
+    parents: list[tuple[Place, bool]] = field(default_factory=list)
+    # (run, account, stream, records seen so far, whether a sweep was held back)
+    counted: list[tuple[int, int, str, int, bool]] = field(default_factory=list)
+    # differences to counters
     buckets: Counter[int] = field(default_factory=Counter)
     runs: defaultdict[int, Counts] = field(default_factory=lambda: defaultdict(Counts))
     tallies: defaultdict[tuple[int, str], Tally] = field(default_factory=lambda: defaultdict(Tally))
     groups: defaultdict[int, Members] = field(default_factory=lambda: defaultdict(Members))
+    # see `Committed`; rows of `fresh` are None where they are many, or one of the bucket was ready before
     arrived: dict[int, tuple[int, int]] = field(default_factory=dict)
     fresh: dict[int, list[ReadyRow] | None] = field(default_factory=dict)
     borrowed: list[tuple[int, int]] = field(default_factory=list)
-    blocked: Mapping[int, float] = field(default_factory=dict)
-    learned: Mapping[str, object] = field(default_factory=dict)
-    totals: Mapping[tuple[int, str], Totals] = field(default_factory=dict)
 
-    def settle(self, task: Task, kind: int, outcome: Outcome) -> None:
-        """What the outcome of a leased task changes, but for the children and groups of a Complete."""
+    def take(self, group: Sequence[Settled], kind: Callable[[str], int]) -> None:
+        """The outcomes of a group of leased tasks. kind: the number of a kind's name."""
+        for settled in group:
+            task, outcome = settled.task, settled.outcome
+            if outcome is DONE and not task.group:  # the many from which nothing comes, at half the cost
+                self.gone[task.bucket, task.priority].append(task.seq)
+                self.done.append(task.run)
+            elif isinstance(outcome, Complete):
+                self.complete(task, settled.account, outcome)
+            else:
+                self.settle(task, kind(task.kind), outcome)
+
+    def settle(self, task: Task, kind: int, outcome: Retry | Bury | Defer | Pause | Crash) -> None:
+        """What the outcome of a leased task changes that is not complete."""
         counts, attempt = self.runs[task.run], task.attempt + 1
         match outcome:
-            case Complete():
-                self.complete(task, outcome)
             case Retry():
                 self.gone[task.bucket, task.priority].append(task.seq)
                 self.delayed.append(
@@ -143,8 +164,8 @@ class Change:
             case _:
                 assert_never(outcome)
 
-    def complete(self, task: Task, outcome: Complete) -> None:
-        """`settle` for the outcome that nearly all tasks have: what counts them is told by `gone` and `done`."""
+    def complete(self, task: Task, account: int, outcome: Complete) -> None:
+        """`settle` for the outcome that nearly all tasks have: `gone` and `done` say what counts them."""
         run = task.run
         self.gone[task.bucket, task.priority].append(task.seq)
         self.done.append(run)
@@ -174,6 +195,14 @@ class Change:
             self.staged += [(run, of, value) for of, value in outcome.cursors]
         if outcome.greatest:
             self.greatest += [(run, of, value) for of, value in outcome.greatest]
+        if outcome.children:
+            self.children += [(run, account, child, task.group) for child in outcome.children]
+        if outcome.gathers:
+            self.gathers += [(run, account, gather, task.group) for gather in outcome.gathers]
+        if outcome.parents:
+            self.parents += [((run, account, of, hash), whole) for of, hash, whole in outcome.parents]
+        if outcome.counted:
+            self.counted += [(run, account, *each) for each in outcome.counted]
 
     def make_ready(
         self, bucket: int, priority: int, seq: int, run: int, kind: int, attempt: int, payload: str, group: int
@@ -216,6 +245,11 @@ class Change:
 
     def _arrive(self, bucket: int, priority: int, seq: int) -> None:
         self.arrived[bucket] = min(self.arrived.get(bucket, (priority, seq)), (priority, seq))
+
+    def take_groups(self) -> dict[int, Members]:
+        """The differences to the counters of groups so far, which are to be written now."""
+        members, self.groups = self.groups, defaultdict(Members)
+        return members
 
     def count(self) -> None:
         """Adds up what was gathered one by one. Call once, when all is."""

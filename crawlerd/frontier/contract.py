@@ -1,8 +1,8 @@
-"""What the frontier takes and gives: the values of its contract, which no database shows through."""
+"""What every frontier can do, on whichever database: the protocols, and the values that they take and give."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -10,18 +10,27 @@ from crawlerd.core.outcome import Outcome
 from crawlerd.core.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from crawlerd.core.doubt import Expected
+    from crawlerd.core.task import NewGather, NewTask
+    from crawlerd.frontier.reports import DeadLetter, RunReport, Status, StreamReport
+    from crawlerd.sink import Mark, SinkState, Totals
 
 RunState = Literal["running", "completed", "completed with dead letters", "failed", "cancelled"]
+Key = tuple[int, int]  # (priority, seq): the place of a ready task in its bucket
+FIRST: Key = (-1, -1)  # before all tasks of a bucket
+MAX_DELAY = 86_400.0  # seconds; a due time further off than this means that the clock was set back
+FARTHEST_GRANT = 900.0  # seconds: more than a hundredth of a day, the farthest a charge is dated ahead
 
 
 class Bucket(NamedTuple):
-    """A bucket with ready tasks. blocked_until: Unix seconds."""
+    """A bucket with ready tasks."""
 
     id: int
     account: int
     name: str
-    blocked_until: float
+    blocked_until: float  # Unix seconds
 
 
 class Settled(msgspec.Struct, frozen=True, gc=False):
@@ -33,13 +42,15 @@ class Settled(msgspec.Struct, frozen=True, gc=False):
 
 
 class Committed(NamedTuple):
-    """arrived: buckets that got ready tasks, with the first key (priority, seq) of them. ended: runs now over.
-    borrowed: (run, account) where a run has got its first tasks for an account that is not its own. fresh: all that a
-    bucket got, in order, where that is few and nothing of it was there before: it need not be read."""
+    """What a commit has changed."""
 
-    arrived: dict[int, tuple[int, int]]
+    # buckets that got ready tasks, with the first key of them
+    arrived: dict[int, Key]
+    # runs now over
     ended: list[int]
+    # (run, account) where a run has got its first tasks for an account that is not its own
     borrowed: Sequence[tuple[int, int]] = ()
+    # all that a bucket got, in order, where that is few and nothing of it was there before: it need not be read
     fresh: Mapping[int, Sequence[Task]] = {}
 
 
@@ -51,14 +62,324 @@ class StartedRun(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A run as its row says. started_at, ended_at: Unix seconds. again: it was abandoned, and its import is to begin
-    again."""
+    """A run as its row says."""
 
     id: int
     import_name: str
     account: int
     full: bool
     state: RunState
-    started_at: float
-    ended_at: float | None
-    again: bool = False
+    started_at: float  # Unix seconds
+    ended_at: float | None  # Unix seconds
+    again: bool = False  # it was abandoned, and its import is to begin again
+
+
+class Attached(NamedTuple):
+    """A sink as the frontier knows it from now on."""
+
+    id: int
+    abandoned: list[int]  # runs that were under way into it, and begin again
+    news: str | None  # why nothing is believed of it; None when all of it is
+
+
+class Bounds(NamedTuple):
+    """How much one commit does of what may wait, so that none stalls, and how much is remembered."""
+
+    purge: int = 2_000  # keys of ended runs, and parents of lists that were dropped, to be removed
+    slice: int = 2_000  # rows to be looked at for tasks of abandoned runs
+    names: int = 20_000  # accounts, buckets and runs that were looked up lately; bounds memory at many accounts
+
+
+class Wanted(NamedTuple):
+    """Ready tasks of a bucket that somebody wants."""
+
+    bucket: int
+    after: Key
+    most: int  # tasks
+
+
+class QuotaRows(Protocol):
+    """Charges of quotas, at most a hundred or so a key. Times in Unix seconds. Reads see what the same transaction
+    has written; use it in `charge` of `Frontier.commit` alone."""
+
+    def charged(self, key: str, since: float) -> list[tuple[float, int]]:
+        """(time, count) of the charges after `since`, oldest first."""
+        ...
+
+    def charge(self, key: str, at: float, count: int) -> None:
+        """Adds `count`, which may be negative, to what is charged at this very time. It never falls below 0."""
+        ...
+
+    def forget(self, key: str, before: float) -> None:
+        """Drops the charges up to `before`."""
+        ...
+
+
+class Frontier(Protocol):
+    """The one writer of a frontier, used by one thread. It is open from `open_frontier` to `close`.
+
+    Every method that changes something is one durable transaction: it is written whole, or it raises and nothing is.
+    All raise StorageFailed when the storage is full or fails, after which the frontier stays usable; SyncFailed when a
+    sync fails, after which it must not be used; FrontierRefused when the data is not the frontier's any more; and
+    FrontierError for the rest. Times are Unix seconds. Accounts, buckets, runs and sinks are numbers that the frontier
+    gives out, from 1 and never twice.
+
+    Opening it also: forgets pauses; lets what is blocked, delayed or charged further ahead than a wrong clock alone can
+    explain (MAX_DELAY, FARTHEST_GRANT) be due now.
+    """
+
+    def close(self) -> None:
+        """Ends the use of it in good order; a crash instead loses nothing."""
+        ...
+
+    @property
+    def quota_rows(self) -> QuotaRows: ...
+
+    # accounts
+
+    def account(self, name: str, source: str) -> int:
+        """The account's number, given out at the first call. One transaction."""
+        ...
+
+    def account_numbers(self, sources: Mapping[str, str]) -> dict[str, int]:
+        """The numbers of accounts by name, given out at the first call. One transaction, one round trip or two.
+
+        sources: the source of each account, by the account's name. Another one than before takes its place.
+        """
+        ...
+
+    def account_name(self, number: int) -> str: ...
+
+    def identities(self, accounts: Sequence[int]) -> list[str | None]:
+        """Who the credentials of each of these accounts belong to, as `confirm` noted; None where it has not."""
+        ...
+
+    def confirm(self, account: int, identity: str) -> str | None:
+        """Notes who the account's credentials belong to, once. The identity noted before if it is another one. One
+        transaction."""
+        ...
+
+    def pause(self, account: int, reason: str) -> None:
+        """Notes why nothing of the account is leased; forgotten when the frontier is opened again. One transaction."""
+        ...
+
+    def resume(self, account: int) -> None:
+        """Undoes `pause`. One transaction."""
+        ...
+
+    # runs
+
+    def start_run(
+        self,
+        import_name: str,
+        account: int,
+        tasks: Sequence[NewTask],
+        *,
+        gathers: Sequence[NewGather] = (),
+        full: bool,
+        now: float,
+        sink: int = 0,
+        why: str | None = None,
+        streams: Sequence[str] = (),
+        whole: Sequence[str] = (),
+        setup: str = "",
+        shrink: bool = False,
+    ) -> StartedRun:
+        """A new run with its first tasks and groups; without any it has ended at once. One transaction.
+
+        sink: the number of where its records go, see `attach`; 0 for none.
+        why: why it is full, where nobody asked for that.
+        streams: all that it reads.
+        whole: those of them that it reads in full.
+        setup: what its import is told to read, as a digest; with another one than before, nothing is expected.
+        shrink: as little as it sees is accepted, and so is what was doubted before.
+        """
+        ...
+
+    def run(self, number: int) -> Run:
+        """KeyError when there is no such run."""
+        ...
+
+    def accounts(self, run: int) -> list[int]:
+        """The accounts that a run has had tasks for, its own first."""
+        ...
+
+    def latest_run(self, import_name: str) -> Run | None:
+        """The import's newest run, running or ended."""
+        ...
+
+    def running_runs(self, import_name: str) -> list[int]:
+        """The import's runs that have not ended, oldest first."""
+        ...
+
+    def running_imports(self) -> set[str]:
+        """The imports that have a run which has not ended."""
+        ...
+
+    def cursors(self, import_name: str, sink: int = 0) -> dict[str, str]:
+        """The import's published cursors for a sink, by stream."""
+        ...
+
+    def learned(self) -> dict[str, str]:
+        """What limiters have found out, as JSON, by their keys."""
+        ...
+
+    # doubts
+
+    def doubted(self, import_name: str, sink: int) -> set[str]:
+        """The streams of an import of which the last full run into the sink has seen too little."""
+        ...
+
+    def expected(self, run: int, account: int, stream: str) -> Expected | None:
+        """How many records a run should see of a stream that it reads in full; None for other streams."""
+        ...
+
+    def let_shrink(self, runs: Sequence[int]) -> None:
+        """However little these runs see from now on is accepted. One transaction."""
+        ...
+
+    # sinks
+
+    @property
+    def mark(self) -> Mark:
+        """What is to be left in the sinks that are written before the next commit. Costs no read."""
+        ...
+
+    def attach(self, name: str, state: SinkState, now: float) -> Attached:
+        """Compares a sink that was opened with what is believed of it; what does not hold is dropped, and so are the
+        runs under way into it. FrontierRefused when the frontier is the one that is older. One transaction.
+
+        name: as people know it, such as "sinks.warehouse".
+        """
+        ...
+
+    def attach_receiver(self, import_name: str, identity: str | None, now: float) -> Attached:
+        """The same for who receives an import's deliveries. One transaction.
+
+        identity: None while it is not known.
+        """
+        ...
+
+    def bind(self, import_name: str, sink: int, now: float) -> list[int]:
+        """Call when an import starts, with the sink that it has now. Returns its runs under way into another one,
+        which are abandoned. One transaction."""
+        ...
+
+    def news(self, import_name: str, sink: int) -> str | None:
+        """Why nothing was believed of a sink, or of the receiver of an import's deliveries, when that was last so."""
+        ...
+
+    # waiting tasks
+
+    def ready_buckets(self, account: int | None) -> list[Bucket]:
+        """The account's buckets that have ready tasks; None: those of all accounts."""
+        ...
+
+    def sleeping_buckets(self, after: tuple[float, int], now: float, count: int) -> list[Bucket]:
+        """Up to `count` buckets with ready tasks that may be leased from now, by (blocked_until, id), after that
+        key."""
+        ...
+
+    def next_unblocked(self, now: float) -> float | None:
+        """When the first of the blocked buckets with ready tasks may be leased from again."""
+        ...
+
+    def bucket(self, number: int) -> Bucket: ...
+
+    def buckets(self, numbers: Sequence[int]) -> list[Bucket]:
+        """The same for several, in the order of the numbers; one round trip."""
+        ...
+
+    def heads(self, bucket: int, after: Key, count: int) -> list[Task]:
+        """The bucket's next `count` ready tasks after a key, most urgent first."""
+        ...
+
+    def heads_many(self, wanted: Sequence[Wanted]) -> list[list[Task]]:
+        """The same for several buckets, in the order in which they were asked for; one round trip."""
+        ...
+
+    def next_due(self) -> float | None:
+        """When the first delayed task is due."""
+        ...
+
+    # changing tasks
+
+    @property
+    def chores(self) -> bool:
+        """There are rows of ended runs that commits remove, some with each. Costs no read."""
+        ...
+
+    def commit(
+        self,
+        group: Sequence[Settled],
+        *,
+        now: float,
+        blocked: Mapping[int, float] | None = None,
+        learned: Mapping[str, object] | None = None,
+        charge: Callable[[], None] | None = None,
+        totals: Mapping[tuple[int, str], Totals] | None = None,
+        written: Collection[int] = (),
+        due: int = 500,
+    ) -> Committed:
+        """One transaction: the outcomes of a group of leased tasks, each with its children and counters, and up to
+        `due` delayed tasks whose time has come. The group's records must be durable in their sinks already.
+        FrontierError, and nothing is written, when one of the tasks is not ready.
+
+        blocked: buckets that may not be leased from before a time.
+        learned: by limiters, see `learned`.
+        charge: writes to `quota_rows`; part of the transaction.
+        totals: of (run, stream), as their sinks have returned them.
+        written: the sinks, by number, that have got the mark.
+        """
+        ...
+
+    def retry_dead(self, numbers: Sequence[int]) -> tuple[int, list[str]]:
+        """Makes dead letters ready again, with all their attempts; ended runs run again. Returns how many there were,
+        and the names of their imports. Groups that have failed for them wait again. One transaction."""
+        ...
+
+
+class FrontierReader(Protocol):
+    """Reads alongside the writer, in this or another process. Use it for a moment, then close it. No method counts
+    tasks. Errors as of `Frontier`."""
+
+    def close(self) -> None: ...
+
+    def status(self) -> Status: ...
+
+    def totals(self) -> tuple[int, int, int, int]:
+        """Tasks that are ready (or leased), delayed, waiting for a group, and dead."""
+        ...
+
+    def runs(self, numbers: Iterable[int]) -> list[RunReport]:
+        """By number, each once."""
+        ...
+
+    def run(self, number: int) -> RunReport: ...
+
+    def accounts(self, run: int) -> list[str]:
+        """The accounts that the run has had tasks for, its own among them, by name."""
+        ...
+
+    def goes_on(self, run: int, accounts: Collection[str]) -> bool:
+        """Whether any task of the run is ready or delayed for one of these accounts. Reads their ready tasks until it
+        finds one."""
+        ...
+
+    def streams(self, run: int, wanted: Iterable[str] = ()) -> dict[str, StreamReport]:
+        """The report of a run, by stream: those that are wanted, and all of which something came."""
+        ...
+
+    def streams_many(self, runs: Iterable[int]) -> dict[int, dict[str, StreamReport]]:
+        """The same for several runs, by run; one round trip."""
+        ...
+
+    def dead_letters(self, *, import_name: str | None = None, after: int = 0, limit: int = 100) -> list[DeadLetter]:
+        """Dead letters by id, those of one import if named, after the id `after`."""
+        ...
+
+    def dead_letter(self, number: int) -> DeadLetter | None: ...
+
+    def known_dead(self, numbers: Iterable[int]) -> list[int]:
+        """Those of the numbers that are dead letters, each once, in their order; one round trip."""
+        ...

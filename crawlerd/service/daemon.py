@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from crawlerd.core.errors import FrontierError, SinkError
-from crawlerd.frontier.sqlite.reader import FrontierReader
+from crawlerd.frontier import open_reader
 from crawlerd.service.health import health
 from crawlerd.service.http import Listeners
 from crawlerd.service.signals import running_engine, stop
@@ -79,7 +79,7 @@ def _serve(running: Running) -> None:
 
 
 def _log_end(engine: Engine, number: int) -> None:
-    reader = FrontierReader.open(engine.settings.daemon.state_dir)
+    reader = open_reader(engine.settings.daemon.state_dir)
     assert reader is not None  # noqa: S101 - the engine has it open
     try:
         run = reader.run(number)

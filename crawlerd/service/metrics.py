@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from crawlerd.frontier.sqlite.reader import FrontierReader
+from crawlerd.frontier import open_reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ class EngineCollector:
     def collect(self) -> Iterator[Metric]:
         engine, dispatcher, store = self._engine, self._engine.dispatcher, self._engine.store
         ready = delayed = waiting = dead = 0
-        if reader := FrontierReader.open(engine.settings.daemon.state_dir):
+        if reader := open_reader(engine.settings.daemon.state_dir):
             try:
                 ready, delayed, waiting, dead = reader.totals()
             finally:

@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from limits.strategies import MovingWindowRateLimiter
 
-from crawlerd.frontier.sqlite.quota_rows import QuotaRows
-from crawlerd.frontier.sqlite.schema import MIGRATIONS
+from crawlerd.frontier.sqlite.migrations import MIGRATIONS
+from crawlerd.frontier.sqlite.quota_rows import SqliteQuotaRows
 from crawlerd.ratelimit.adaptive import LATENESS
 from crawlerd.ratelimit.limiter import EFFICIENCY, Limiter, parse_limits
 from crawlerd.ratelimit.quota import Ask, DurableWindows, grant
@@ -236,7 +236,7 @@ class Granted:
     def __init__(self) -> None:
         self.database = apsw.Connection(":memory:")
         self.database.execute(MIGRATIONS[0])
-        self.windows = DurableWindows(QuotaRows(self.database))
+        self.windows = DurableWindows(SqliteQuotaRows(self.database))
         self.asks: list[Ask] = []
 
     def answer(self, now: float) -> None:

@@ -16,11 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from crawlerd.core.errors import FrontierRefused
 from crawlerd.core.outcome import Batch, Complete
 from crawlerd.core.task import NewTask
-from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.sqlite import removal
-from crawlerd.frontier.sqlite.frontier import Frontier
-from crawlerd.frontier.sqlite.maintenance import check
-from crawlerd.frontier.sqlite.restore import restore
+from crawlerd.frontier import check, restore
+from crawlerd.frontier.contract import Bounds, Frontier, Settled
+from crawlerd.frontier.sqlite.frontier import SqliteFrontier
 from crawlerd.frontier.sqlite.schema import FILE_NAME
 from crawlerd.sink import Delivery
 from crawlerd.sinks.sqlite.sink import SqliteSink
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
 MEMORY = "/dev/shm"  # noqa: S108 - a private directory in it; thousands of commits need not wait for a disk here
 SINKS = ("one", "two")
 IMPORTS = ("a", "b")  # both into the same sink at a time
-removal.SLICE = 3
+BOUNDS = Bounds(slice=3)
 
 
 class Machine(RuleBasedStateMachine):
@@ -61,7 +59,7 @@ class Machine(RuleBasedStateMachine):
         """A process that opens both, and works until it has ended or is killed."""
         self.now += 10
         self.count += 2
-        frontier = Frontier(self.state, now=self.now)
+        frontier = SqliteFrontier(self.state, now=self.now, bounds=BOUNDS)
         sink = SqliteSink(self.path[self.used])
         try:
             attached = frontier.attach(self.used, sink.state(frontier.mark.frontier), self.now)
@@ -206,7 +204,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def every_invariant_holds(self) -> None:
         if (self.state / FILE_NAME).exists():
-            assert check(self.state / FILE_NAME) == []
+            assert check(self.state).broken == []
 
 
 TestSinksAndFrontiers = Machine.TestCase

@@ -9,7 +9,6 @@ from typing import Any
 
 import apsw
 import pytest
-from crawlerd.sinks.queue import QueueSink
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from json_texts import exactly, json_objects, json_texts
@@ -19,7 +18,8 @@ from crawlerd.core.objects import Objects
 from crawlerd.engine.batches import Rows
 from crawlerd.sink import Delivery, Totals
 from crawlerd.sinks.jsonl import JsonlSink
-from crawlerd.sinks.sqlite import SqliteSink
+from crawlerd.sinks.persist_queue import QueueSink
+from crawlerd.sinks.sqlite.sink import SqliteSink
 from crawlerd.source import Records
 
 KINDS: dict[str, Any] = {

@@ -12,16 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawlerd.core.doubt import FEWEST, Expected
-from crawlerd.core.outcome import Batch, Bury, Complete, Outcome, Skipped
+from crawlerd.core.outcome import Batch, Complete, Skipped
 from crawlerd.core.task import NewTask
 from crawlerd.engine import kinds
 from crawlerd.engine.fullness import Fullness, believed, fullness, setup
 from crawlerd.engine.sink_writer import RETRY_SECONDS, SinkWriter, Target
-from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.sqlite.frontier import Frontier
-from crawlerd.frontier.sqlite.maintenance import check
-from crawlerd.frontier.sqlite.reader import Doubt, FrontierReader
-from crawlerd.sink import SinkState, StorageFailed, Totals
+from crawlerd.frontier import check, open_frontier, open_reader
+from crawlerd.frontier.contract import Frontier, FrontierReader, Settled
+from crawlerd.sink import SinkState, StorageFailed
 from crawlerd.sinks.sqlite.sink import SqliteSink
 from crawlerd.source import Full, RunPlan, Source, TaskArgs
 
@@ -34,48 +32,16 @@ NOW = 1_000_000.0
 
 @pytest.fixture
 def frontier(tmp_path: Path) -> Iterator[Frontier]:
-    frontier = Frontier(tmp_path, now=NOW)
+    frontier = open_frontier(tmp_path, now=NOW)
     frontier.account("acme", "shop")
     frontier.attach("sinks.one", SinkState("one", None, fresh=True), NOW)
     yield frontier
-    assert check(frontier.path) == []
+    assert check(tmp_path).broken == []
     frontier.close()
 
 
-def run(
-    frontier: Frontier,
-    seen: int,
-    *,
-    whole: tuple[str, ...] = ("things",),
-    outcome: Outcome | None = None,
-    streams: tuple[str, ...] = ("things", "parts"),
-    cursors: tuple[str, ...] = ("things", "parts", "of none", "things:1"),
-    shrink: bool = False,
-    sink: int = 1,
-    name: str = "shop",
-    setup: str = "",
-) -> int:
-    """A run that sees so many things, and a part."""
-    task = NewTask("shop.page", "pages", 5, "{}")
-    started = frontier.start_run(
-        name, 1, [task], full=True, now=NOW, sink=sink, streams=streams, whole=whole, setup=setup, shrink=shrink
-    )
-    usual = Complete([Batch("things", 1, b"[]", [])], cursors=[(each, str(started.run)) for each in cursors])
-    finish(frontier, started.run, outcome or usual, {"things": seen, "parts": 1})
-    return started.run
-
-
-def finish(frontier: Frontier, number: int, outcome: Outcome, seen: dict[str, int]) -> None:
-    tasks = [each for bucket in frontier.ready_buckets(None) for each in frontier.heads(bucket.id, (-1, -1), 100)]
-    (task,) = [each for each in tasks if each.run == number]
-    totals = {(number, stream): Totals(seen=count, new=count) for stream, count in seen.items()}
-    assert frontier.commit([Settled(task, 1, outcome)], now=NOW, totals=totals).ended == [number]
-
-
-def doubts(frontier: Frontier, number: int) -> list[tuple[str, int, int]]:
-    reader = FrontierReader.open(frontier.path.parent)
-    assert reader is not None
-    with closing(reader):
+def doubts(rig: Rig, number: int) -> list[tuple[str, int, int]]:
+    with closing(rig.reader()) as reader:
         report = reader.run(number)
     assert report.complete == (report.state == "completed" and not report.doubts)
     return [(each.stream, each.seen, each.before) for each in report.doubts]
@@ -102,142 +68,6 @@ def test_what_was_doubted_is_accepted_when_it_is_seen_again(before: int, seen: i
     assert Expected(before).doubts(seen) == (before >= FEWEST and seen < before / 2)
 
 
-# in the frontier
-
-
-def test_a_full_run_that_sees_too_little_is_doubted_until_another_one_sees_as_little(frontier: Frontier) -> None:
-    first = run(frontier, 100)
-    assert doubts(frontier, first) == []
-    second = run(frontier, 49)
-    assert doubts(frontier, second) == [("things", 49, 100)]
-    assert frontier.doubted("shop", 1) == {"things"}
-    third = run(frontier, 60)  # half of it and more: it was a mistake
-    assert doubts(frontier, third) == []
-    assert frontier.doubted("shop", 1) == set()
-    fourth, fifth = run(frontier, 20), run(frontier, 22)
-    assert doubts(frontier, fourth) == [("things", 20, 60)]
-    assert doubts(frontier, fifth) == []
-    assert doubts(frontier, run(frontier, 10)) == [("things", 10, 22)]
-
-
-def test_it_stays_in_doubt_while_the_numbers_go_up_and_down(frontier: Frontier) -> None:
-    run(frontier, 100)
-    assert doubts(frontier, run(frontier, 20)) == [("things", 20, 100)]
-    assert doubts(frontier, run(frontier, 40)) == [("things", 40, 100)]
-    assert doubts(frontier, run(frontier, 44)) == []
-
-
-def test_no_sync_point_is_noted_that_may_be_of_what_is_doubted(frontier: Frontier) -> None:
-    first = str(run(frontier, 100))
-    assert frontier.cursors("shop", 1) == dict.fromkeys(("things", "parts", "of none", "things:1"), first)
-    second = str(run(frontier, 49))
-    assert frontier.cursors("shop", 1) == dict.fromkeys(("things", "of none", "things:1"), first) | {"parts": second}
-
-
-def test_a_stream_that_is_gone_from_the_answers_altogether_is_doubted(frontier: Frontier) -> None:
-    run(frontier, 100)
-    task = NewTask("shop.page", "pages", 5, "{}")
-    started = frontier.start_run("shop", 1, [task], full=True, now=NOW, sink=1, streams=["things"], whole=["things"])
-    finish(frontier, started.run, Complete(), {})
-    assert doubts(frontier, started.run) == [("things", 0, 100)]
-    nothing = frontier.start_run("shop", 1, [], full=True, now=NOW, sink=1, streams=["things"], whole=["things"])
-    assert nothing.ended == [nothing.run]
-    assert doubts(frontier, nothing.run) == []  # for the second time
-
-
-@pytest.mark.parametrize("outcome", [Bury("gone"), Bury("no", denied=True, stream="things")])
-def test_a_run_that_does_not_end_clean_tells_nothing(frontier: Frontier, outcome: Bury) -> None:
-    run(frontier, 100)
-    assert doubts(frontier, run(frontier, 10, outcome=outcome)) == []
-    assert doubts(frontier, run(frontier, 49)) == [("things", 49, 100)]
-
-
-def test_what_is_denied_of_another_stream_is_no_excuse(frontier: Frontier) -> None:
-    run(frontier, 100)
-    assert doubts(frontier, run(frontier, 10, outcome=Bury("no", denied=True, stream="parts"))) == [("things", 10, 100)]
-
-
-def test_a_run_that_is_not_full_is_not_doubted_itself_but_the_doubt_stands(frontier: Frontier) -> None:
-    run(frontier, 100)
-    assert doubts(frontier, run(frontier, 3, whole=())) == []
-    assert doubts(frontier, run(frontier, 3, whole=("parts",))) == []
-    run(frontier, 49)
-    assert doubts(frontier, run(frontier, 3, whole=())) == [("things", 49, 100)]
-    assert doubts(frontier, run(frontier, 50)) == []
-    assert doubts(frontier, run(frontier, 3, whole=())) == []
-
-
-def test_a_doubt_about_what_nobody_reads_any_more_does_not_stand(frontier: Frontier) -> None:
-    run(frontier, 100)
-    run(frontier, 10)
-    assert doubts(frontier, run(frontier, 0, whole=(), streams=("parts",))) == []
-
-
-def test_imports_and_sinks_are_kept_apart(frontier: Frontier) -> None:
-    run(frontier, 100)
-    assert doubts(frontier, run(frontier, 10, name="other")) == []
-    other = frontier.attach("sinks.two", SinkState("two", None, fresh=True), NOW).id
-    assert doubts(frontier, run(frontier, 10, sink=other)) == []
-    frontier.attach("sinks.one", SinkState("another", None, fresh=True), NOW)  # of the old one nothing is believed
-    assert frontier.doubted("shop", 1) == set()
-    with closing(apsw.Connection(str(frontier.path), flags=apsw.SQLITE_OPEN_READONLY)) as database:
-        assert set(database.execute("SELECT sink FROM last_full")) == {(other,)}
-
-
-def test_an_import_that_is_told_to_read_other_things_is_not_doubted(frontier: Frontier) -> None:
-    run(frontier, 100, setup="all")
-    run(frontier, 100, name="other", setup="all")
-    assert doubts(frontier, run(frontier, 10, setup="some")) == []
-    assert doubts(frontier, run(frontier, 10, name="other", setup="all")) == [("things", 10, 100)]
-    assert setup({"a": 1, "b": [2]}, None) == setup({"b": [2], "a": 1}, None) != setup({"a": 1, "b": [3]}, None)
-
-
-def test_a_shrinking_that_is_allowed_is_accepted_with_what_was_doubted_before(frontier: Frontier) -> None:
-    run(frontier, 100)
-    run(frontier, 10)
-    assert doubts(frontier, run(frontier, 30, shrink=True)) == []
-    assert frontier.doubted("shop", 1) == set()
-    assert doubts(frontier, run(frontier, 14)) == [("things", 14, 30)]
-    assert doubts(frontier, run(frontier, 1, whole=(), shrink=True)) == []
-    assert doubts(frontier, run(frontier, 2)) == []  # 14 was too few to be doubted
-
-
-def test_a_resumed_run_may_be_allowed_to_shrink(frontier: Frontier) -> None:
-    run(frontier, 100)
-    task = NewTask("shop.page", "pages", 5, "{}")
-    started = frontier.start_run("shop", 1, [task], full=True, now=NOW, sink=1, streams=["things"], whole=["things"])
-    assert frontier.expected(started.run, 1, "things") == Expected(100)
-    frontier.let_shrink([started.run])
-    assert frontier.expected(started.run, 1, "things") == Expected(0)
-    finish(frontier, started.run, Complete(), {"things": 1})
-    assert doubts(frontier, started.run) == []
-
-
-def test_a_run_whose_dead_letters_are_retried_is_judged_again(frontier: Frontier) -> None:
-    run(frontier, 100)
-    second = run(frontier, 10, outcome=Bury("gone"))
-    (letter,) = [each.id for each in _letters(frontier)]
-    frontier.retry_dead([letter])
-    finish(frontier, second, Complete(), {"things": 20})
-    assert doubts(frontier, second) == [("things", 20, 100)]
-
-
-def _letters(frontier: Frontier) -> list[Any]:
-    reader = FrontierReader.open(frontier.path.parent)
-    assert reader is not None
-    with closing(reader):
-        return list(reader.dead_letters())
-
-
-def test_a_report_names_the_account(frontier: Frontier) -> None:
-    run(frontier, 100)
-    second = run(frontier, 49)
-    reader = FrontierReader.open(frontier.path.parent)
-    assert reader is not None
-    with closing(reader):
-        assert reader.run(second).doubts == [Doubt("acme", "things", 49, 100)]
-
-
 # sweeps
 
 
@@ -245,10 +75,15 @@ class Rig:
     """A frontier, a sink and what lies between them."""
 
     def __init__(self, frontier: Frontier, folder: Path) -> None:
-        self.frontier, self.now = frontier, NOW
+        self.frontier, self.folder, self.now = frontier, folder, NOW
         self.parts: dict[int, str] = {}
         self.sink = SqliteSink(folder / "sink.db")
         self.writer = SinkWriter(self.parts, frontier.expected)
+
+    def reader(self) -> FrontierReader:
+        reader = open_reader(self.folder)
+        assert reader is not None
+        return reader
 
     def start(self, name: str = "shop") -> int:
         self.now += 10
@@ -304,19 +139,17 @@ def test_a_sweep_of_what_is_doubted_tombstones_nothing_until_it_is_seen_again(ri
     rig.run(*keys(0, 100))
     second = rig.run(*keys(0, 30))
     assert rig.living() == set(keys(0, 100))
-    assert doubts(rig.frontier, second) == [("things", 30, 100)]
+    assert doubts(rig, second) == [("things", 30, 100)]
     third = rig.run(*keys(0, 32))
     assert rig.living() == set(keys(0, 32))
-    assert doubts(rig.frontier, third) == []
+    assert doubts(rig, third) == []
 
 
 def test_a_sweep_that_sees_enough_goes_on_as_ever_and_counts_in_the_report(rig: Rig) -> None:
     rig.run(*keys(0, 100))
     second = rig.run(*keys(0, 50), *keys(200, 210), skipped=keys(99, 100))
     assert rig.living() == {*keys(0, 50), *keys(200, 210), *keys(99, 100)}
-    reader = FrontierReader.open(rig.frontier.path.parent)
-    assert reader is not None
-    with closing(reader):
+    with closing(rig.reader()) as reader:
         facts = reader.streams(second)["things"]
     assert (facts.seen, facts.tombstoned) == (60, 49)
 
@@ -328,7 +161,7 @@ def test_a_sweep_that_was_held_back_is_doubted_though_more_comes_after_it(rig: R
     rig.settle(Complete([things(*keys(0, 10))], [child], sweeps=[("things", "")]))
     rig.settle(Complete([things(*keys(0, 80))]))
     assert rig.living() == set(keys(0, 100))
-    assert doubts(rig.frontier, number) == [("things", 80, 100)]
+    assert doubts(rig, number) == [("things", 80, 100)]
     rig.run(*keys(0, 80))
     assert rig.living() == set(keys(0, 80))
 
@@ -342,7 +175,7 @@ def test_parts_of_a_stream_are_swept_while_others_are_read(rig: Rig) -> None:
     assert rig.living() == {*keys(0, 20, "a/"), *keys(0, 50, "b/")}
     rig.settle(Complete([things(*keys(0, 40, "b/"))], sweeps=[("things", "b/")]))
     assert rig.living() == {*keys(0, 20, "a/"), *keys(0, 40, "b/")}
-    assert doubts(rig.frontier, number) == []
+    assert doubts(rig, number) == []
     rig.run(*keys(0, 20, "a/"), prefixes=("a/", "b/"))  # nothing of b
     assert rig.living() == {*keys(0, 20, "a/"), *keys(0, 40, "b/")}
 
@@ -388,7 +221,7 @@ def test_parts_of_an_account_are_counted_and_doubted_by_themselves(rig: Rig) -> 
     second = both(keys(0, 90), keys(0, 10))
     assert rig.living() == set(keys(0, 90))
     assert rig.living("acme/p") == set(keys(0, 40))
-    assert doubts(rig.frontier, second) == [("things", 10, 40)]
+    assert doubts(rig, second) == [("things", 10, 40)]
     both(keys(0, 90), keys(0, 10))
     assert rig.living("acme/p") == set(keys(0, 10))
 
@@ -428,6 +261,10 @@ def test_sync_points_of_what_is_doubted_do_not_count() -> None:
     cursors = {"a": "1", "a:x": "2", "b": "3", "b:x": "4", "sweep": "5"}
     assert believed(cursors, set(), ["a", "b"]) == cursors
     assert believed(cursors, {"a"}, ["a", "b"]) == {"b": "3", "b:x": "4"}
+
+
+def test_what_an_import_is_told_to_read_has_one_digest() -> None:
+    assert setup({"a": 1, "b": [2]}, None) == setup({"b": [2], "a": 1}, None) != setup({"a": 1, "b": [3]}, None)
 
 
 def test_a_source_says_that_a_run_is_full() -> None:

@@ -13,8 +13,8 @@ from crawlerd.core.task import NewTask, Task
 from crawlerd.engine import prefetch
 from crawlerd.engine.clock import Clock
 from crawlerd.engine.prefetch import Prefetch
+from crawlerd.frontier import open_frontier
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.sqlite.frontier import Frontier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,7 +48,7 @@ class Crawl:
 
     def __init__(self, place: Path) -> None:
         self.clock = Clock()
-        self.frontier = Frontier(place, now=self.clock.now())
+        self.frontier = open_frontier(place, now=self.clock.now())
         self.receiver, self.serving, self.made, self.done = Receiver(), set[int](), 0, 0
         self.prefetch = Prefetch(self.frontier, self.clock, self.serving, self.receiver)
         self.account = self.frontier.account("acme", "stripe")
@@ -72,7 +72,7 @@ class Crawl:
 
     def refill(self, bucket: int, count: int) -> None:
         self.receiver.more.discard(bucket)
-        self.prefetch.refill(bucket, count)
+        self.prefetch.refill({bucket: count})
 
     def complete(self, task: Task, *children: NewTask) -> Settled:
         return Settled(task, self.account, Complete(children=list(children)))
@@ -117,8 +117,8 @@ def test_each_task_is_given_once(seed: int, crawl: Crawl, monkeypatch: pytest.Mo
 def test_a_chains_next_page_is_not_read(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
     crawl.begin([page(0)])
     crawl.refill(1, 4)
-    monkeypatch.setattr(crawl.frontier, "heads", None)
-    monkeypatch.setattr(crawl.frontier, "bucket", None)
+    for name in ("heads", "heads_many", "bucket", "buckets"):
+        monkeypatch.setattr(crawl.frontier, name, None)
     for number in range(1, 10):
         (task,) = crawl.receiver.hands.values()
         crawl.settle(crawl.complete(task, page(number)))

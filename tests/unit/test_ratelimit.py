@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from limits.strategies import MovingWindowRateLimiter
 
-from crawlerd.frontier.sqlite.frontier import Frontier
+from crawlerd.frontier import open_frontier
 from crawlerd.ratelimit.adaptive import LATENESS, AdaptiveLaw, Learned
 from crawlerd.ratelimit.limiter import EFFICIENCY, THROTTLED_FIRST, THROTTLED_MOST, Limiter, parse_limits
 from crawlerd.ratelimit.quota import GRANULARITY, KEPT, Ask, DurableWindows, Grant, grant
@@ -293,7 +293,7 @@ class Store:
         self.open()
 
     def open(self) -> None:
-        self.frontier = Frontier(self.state_dir, now=0.0)
+        self.frontier = open_frontier(self.state_dir, now=0.0)
         self.windows = DurableWindows(self.frontier.quota_rows)
 
     def restart(self) -> None:

@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from crawlerd.core.errors import FrontierError, FrontierRefused
-from crawlerd.core.outcome import DONE, Complete
 from crawlerd.frontier.change import Change
-from crawlerd.frontier.contract import Committed, Run, StartedRun
+from crawlerd.frontier.contract import MAX_DELAY, Bounds, Committed, StartedRun
 from crawlerd.frontier.sqlite import groups
+from crawlerd.frontier.sqlite.accounts import Accounts
 from crawlerd.frontier.sqlite.doubts import Doubts
 from crawlerd.frontier.sqlite.enqueue import Enqueuer
 from crawlerd.frontier.sqlite.names import Names
 from crawlerd.frontier.sqlite.parents import Parents
-from crawlerd.frontier.sqlite.quota_rows import QuotaRows
+from crawlerd.frontier.sqlite.quota_rows import SqliteQuotaRows
 from crawlerd.frontier.sqlite.removal import Removal
+from crawlerd.frontier.sqlite.runs import Runs, end_runs
 from crawlerd.frontier.sqlite.schema import FILE_NAME, MARK_NAME, connect, storage_errors, transaction
-from crawlerd.frontier.sqlite.sinks import Attached, Sinks
+from crawlerd.frontier.sqlite.sinks import Sinks
 from crawlerd.frontier.sqlite.waiting import Waiting
-from crawlerd.frontier.sqlite.write import end_runs, write
+from crawlerd.frontier.sqlite.write import write
 from crawlerd.sink import Mark
 
 if TYPE_CHECKING:
@@ -30,33 +31,28 @@ if TYPE_CHECKING:
 
     from crawlerd.core.doubt import Expected
     from crawlerd.core.task import NewGather, NewTask
-    from crawlerd.frontier.contract import Settled
-    from crawlerd.frontier.sqlite.parents import Place
+    from crawlerd.frontier.contract import Attached, Run, Settled
     from crawlerd.sink import SinkState, Totals
 
-MAX_DELAY = 86_400.0  # seconds; a due time further off than this means that the clock was set back
-PURGE_ROWS = 2_000  # rows of an ended run's `seen` that one commit drops, so that none stalls
 
+class SqliteFrontier(Waiting):
+    """See `Frontier`. Call with the state lock held."""
 
-class Frontier(Waiting):
-    """The only writer of the frontier database; used by one thread. Call with the state lock held.
-
-    Every method that changes something is one durable transaction. Raises StorageFailed when the disk is full or
-    failing (the transaction is rolled back and the connection stays usable) and FrontierError for the rest.
-    """
-
-    def __init__(self, state_dir: Path, *, now: float) -> None:
+    def __init__(self, state_dir: Path, *, now: float, bounds: Bounds = Bounds()) -> None:  # noqa: B008 - frozen
         path = state_dir / FILE_NAME
         super().__init__(connect(path, mark=state_dir / MARK_NAME), path)
-        self.quota_rows = QuotaRows(self._db)
+        self.quota_rows = SqliteQuotaRows(self._db)
         with storage_errors(self.path, self._db):
-            self._names = Names(self._db)
-            self._parents = Parents(self._db, self._names, self._execute)
+            self._names = Names(self._db, bounds.names)
+            self._accounts = Accounts(self._db, self._read, self._execute)
+            self._runs = Runs(self._db, self._read, self._execute)
+            self._parents = Parents(self._db, self._names, self._execute, bounds.purge)
             self._doubts = Doubts(self._db, self._execute)
             self._enqueuer = Enqueuer(self._db, self._names, self._parents, self._execute)
             self._sinks = Sinks(self._db)
-            self._removal = Removal(self._db, self.accounts)
+            self._removal = Removal(self._db, self.accounts, bounds.slice)
         self._inode = self.path.stat().st_ino
+        self._purge_rows = bounds.purge
         self._purging: list[int] = [
             run
             for (run,) in self._read(
@@ -82,55 +78,42 @@ class Frontier(Waiting):
             raise
 
     def close(self) -> None:
-        """Checkpoints and closes; a crash instead loses nothing."""
         with storage_errors(self.path, self._db):
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._db.close()
 
-    # accounts and runs
+    # accounts
 
     def account(self, name: str, source: str) -> int:
-        """The account's number, given out at the first call."""
         return self.account_numbers({name: source})[name]
 
     def account_numbers(self, sources: Mapping[str, str]) -> dict[str, int]:
-        """The numbers of accounts by name, given out at the first call. sources: of each account, by its name."""
-        known = dict(self._read("SELECT name, source FROM account")) if len(sources) > 1 else {}
-        with self._transaction():
-            changed = self._execute(
-                "INSERT INTO account(name, source) SELECT value->>0, value->>1 FROM json_each(?) WHERE true "
-                "ON CONFLICT (name) DO UPDATE SET source = excluded.source RETURNING name, id",
-                [(name, source) for name, source in sources.items() if known.get(name) != source],
-            )
-        numbers = self._names.accounts
-        numbers |= changed
-        return {name: numbers[name] for name in sources}
+        known = self._accounts.known(sources)
+        new = {name: source for name, source in sources.items() if name not in known}
+        if new:
+            with self._transaction():
+                known |= self._accounts.add(new)
+        return {name: known[name] for name in sources}
 
     def account_name(self, number: int) -> str:
-        name: str = self._read("SELECT name FROM account WHERE id = ?", number)[0][0]
-        return name
+        return self._accounts.name(number)
 
-    def identity(self, account: int) -> str | None:
-        """Who the account's credentials belong to, as `confirm` noted."""
-        noted: str | None = self._read("SELECT identity FROM account WHERE id = ?", account)[0][0]
-        return noted
+    def identities(self, accounts: Sequence[int]) -> list[str | None]:
+        return self._accounts.identities(accounts)
 
     def confirm(self, account: int, identity: str) -> str | None:
-        """Notes who the account's credentials belong to, once. The identity noted before if it is another one."""
         with self._transaction():
-            self._db.execute("UPDATE account SET identity = ? WHERE id = ? AND identity IS NULL", (identity, account))
-            noted: str = self._db.execute("SELECT identity FROM account WHERE id = ?", (account,)).get
-        return None if noted == identity else noted
+            return self._accounts.confirm(account, identity)
 
     def pause(self, account: int, reason: str) -> None:
-        """Notes why nothing of the account is leased; forgotten when the frontier is opened again."""
         with self._transaction():
-            self._db.execute("UPDATE account SET paused = ? WHERE id = ?", (reason, account))
+            self._accounts.pause(account, reason)
 
     def resume(self, account: int) -> None:
-        """Undoes `pause`."""
         with self._transaction():
-            self._db.execute("UPDATE account SET paused = NULL WHERE id = ?", (account,))
+            self._accounts.pause(account, None)
+
+    # runs
 
     def start_run(
         self,
@@ -148,14 +131,8 @@ class Frontier(Waiting):
         setup: str = "",
         shrink: bool = False,
     ) -> StartedRun:
-        """A new run with its first tasks and groups; without any it has ended at once. sink: see `attach`. why: why it
-        is full, where nobody asked for that. streams, whole, setup, shrink: see `Doubts.begin`."""
         with self._transaction():
-            run: int = self._db.execute(
-                'INSERT INTO run(import, account, "full", state, started_at, sink, why) VALUES (?, ?, ?, ?, ?, ?, ?) '
-                "RETURNING id",
-                (import_name, account, full, "running", now, sink, why),
-            ).get
+            run = self._runs.begin(import_name, account, full=full, now=now, sink=sink, why=why)
             self._doubts.begin(run, streams, whole, setup=setup, shrink=shrink)
             change = Change(now)
             change.runs[run].open = 0
@@ -164,83 +141,59 @@ class Frontier(Waiting):
             return StartedRun(run, self._apply(change).ended)
 
     def run(self, number: int) -> Run:
-        """KeyError when there is no such run."""
-        for row in self._read(
-            'SELECT id, import, account, "full", state, started_at, ended_at, again FROM run WHERE id = ?', number
-        ):
-            return Run(row[0], row[1], row[2], bool(row[3]), row[4], row[5], row[6], row[7] == 1)
-        raise KeyError(number)
+        return self._runs.run(number)
 
     def accounts(self, run: int) -> list[int]:
-        """The accounts that a run has had tasks for, its own first."""
-        others = self._read("SELECT account FROM borrowed WHERE run = ? ORDER BY account", run)
-        return [self.run(run).account, *(account for (account,) in others)]
+        return self._runs.accounts(run)
 
     def latest_run(self, import_name: str) -> Run | None:
-        """The import's newest run, running or ended."""
-        ((number,),) = self._read("SELECT max(id) FROM run WHERE import = ?", import_name)
-        return None if number is None else self.run(number)
+        return self._runs.latest(import_name)
 
     def running_runs(self, import_name: str) -> list[int]:
-        """The import's runs that have not ended, oldest first."""
-        rows = self._read("SELECT id FROM run WHERE state = 'running' AND import = ? ORDER BY id", import_name)
-        return [run for (run,) in rows]
+        return self._runs.running(import_name)
 
     def running_imports(self) -> set[str]:
-        """The imports that have a run which has not ended."""
-        return {name for (name,) in self._read("SELECT DISTINCT import FROM run WHERE state = 'running'")}
-
-    def learned(self) -> dict[str, str]:
-        """What limiters have found out, as JSON, by their keys."""
-        return dict(self._db.execute("SELECT key, value FROM learned"))
+        return self._runs.running_imports()
 
     def cursors(self, import_name: str, sink: int = 0) -> dict[str, str]:
-        """The import's published cursors for a sink, by stream."""
-        return dict(self._read("SELECT stream, value FROM cursor WHERE import = ? AND sink = ?", import_name, sink))
+        return self._runs.cursors(import_name, sink)
+
+    def learned(self) -> dict[str, str]:
+        return dict(self._read("SELECT key, value FROM learned"))
 
     # doubts
 
     def doubted(self, import_name: str, sink: int) -> set[str]:
-        """See `Doubts.standing`."""
         with storage_errors(self.path, self._db):
             return self._doubts.standing(import_name, sink)
 
     def expected(self, run: int, account: int, stream: str) -> Expected | None:
-        """See `Doubts.expected`."""
         with storage_errors(self.path, self._db):
             return self._doubts.expected(run, account, stream)
 
     def let_shrink(self, runs: Sequence[int]) -> None:
-        """However little these runs see from now on is accepted."""
         with self._transaction():
-            self._execute(
-                "UPDATE run SET shrink = 1 WHERE id IN (SELECT value->>0 FROM json_each(?))", ((run,) for run in runs)
-            )
+            self._runs.let_shrink(runs)
 
-    # sinks; see `crawlerd.frontier.sqlite.sinks`
+    # sinks
 
     @property
     def mark(self) -> Mark:
-        """What is to be left in the sinks that are written before the next commit."""
         return Mark(self._sinks.frontier, self._sinks.commits + 1)
 
     def attach(self, name: str, state: SinkState, now: float) -> Attached:
-        """See `Sinks.attach`."""
         with self._transaction():
             return self._abandoning(self._sinks.attach(name, state, now))
 
     def attach_receiver(self, import_name: str, identity: str | None, now: float) -> Attached:
-        """See `Sinks.attach_receiver`."""
         with self._transaction():
             return self._abandoning(self._sinks.attach_receiver(import_name, identity, now))
 
     def bind(self, import_name: str, sink: int, now: float) -> list[int]:
-        """See `Sinks.bind`."""
         with self._transaction():
-            return self._abandoning(Attached(sink, self._sinks.bind(import_name, sink, now), None)).abandoned
+            return self._abandoning(self._sinks.bind(import_name, sink, now)).abandoned
 
     def news(self, import_name: str, sink: int) -> str | None:
-        """See `Sinks.news`."""
         with storage_errors(self.path, self._db):
             return self._sinks.news(import_name, sink)
 
@@ -251,12 +204,11 @@ class Frontier(Waiting):
             self._purging += attached.abandoned
         return attached
 
+    # changing tasks
+
     @property
     def chores(self) -> bool:
-        """There are rows of ended runs that commits remove, some with each."""
         return bool(self._removal or self._purging or self._parents)
-
-    # changing tasks
 
     def commit(
         self,
@@ -270,41 +222,15 @@ class Frontier(Waiting):
         written: Collection[int] = (),
         due: int = 500,
     ) -> Committed:
-        """One transaction: the outcomes of a group of leased tasks, each with its children and counters, and up to
-        `due` delayed tasks whose time has come. The group's records must be durable in their sinks already.
-
-        blocked: buckets that may not be leased from before a Unix time. learned: by limiters, see `learned`. charge:
-        writes to `quota_rows`. totals: of runs and streams, as their sinks have returned them. written: the sinks, by
-        their numbers here, that have got the mark.
-        """
         change = Change(now, blocked=blocked or {}, learned=learned or {}, totals=totals or {})
-        children: list[tuple[int, int, NewTask, int]] = []
-        gathers: list[tuple[int, int, NewGather, int]] = []
-        parents: list[tuple[Place, bool]] = []
-        counted: list[tuple[int, int, str, int, bool]] = []
-        for settled in group:
-            task, outcome = settled.task, settled.outcome
-            if outcome is DONE and not task.group:  # the many from which nothing comes, at half the cost
-                change.gone[task.bucket, task.priority].append(task.seq)
-                change.done.append(task.run)
-            elif type(outcome) is Complete:
-                change.complete(task, outcome)
-                if outcome.children:
-                    children += [(task.run, settled.account, child, task.group) for child in outcome.children]
-                if outcome.gathers:
-                    gathers += [(task.run, settled.account, gather, task.group) for gather in outcome.gathers]
-                if outcome.parents:
-                    parents += [((task.run, settled.account, of, hash), whole) for of, hash, whole in outcome.parents]
-                if outcome.counted:
-                    counted += [(task.run, settled.account, *each) for each in outcome.counted]
-            else:
-                change.settle(task, self._names.kind(task.kind), outcome)
+        change.take(group, self._names.kind)
         with self._transaction():
             self._remove(change)
-            self._parents.note(parents)
-            self._doubts.count(counted)
-            if gathers:  # what others wait for goes first
-                children = self._enqueuer.open(change, gathers) + children
+            self._parents.note(change.parents)
+            self._doubts.count(change.counted)
+            children = change.children
+            if change.gathers:  # what others wait for goes first
+                children = self._enqueuer.open(change, change.gathers) + children
             self._enqueuer.add(change, children)
             self._wake(change, due)
             if charge is not None:
@@ -319,19 +245,13 @@ class Frontier(Waiting):
         return committed
 
     def retry_dead(self, numbers: Sequence[int]) -> tuple[int, list[str]]:
-        """Makes dead letters ready again, with all their attempts; ended runs run again. Returns how many there were,
-        and the names of their imports. What groups have failed for is waited for again."""
         change = Change(0.0)
         with self._transaction():
             count = groups.retry(numbers, change, self._execute)
-            imports = self._execute(
-                "UPDATE run SET state = 'running', ended_at = NULL WHERE id IN (SELECT value->>0 FROM json_each(?)) "
-                "RETURNING import",
-                [(run,) for run in change.runs],
-            )
+            imports = self._runs.go_on(list(change.runs))
             self._apply(change)
         self._purging = [run for run in self._purging if run not in change.runs]  # it needs its keys again
-        return count, sorted({name for (name,) in imports})
+        return count, imports
 
     def _execute(self, statement: str, rows: Iterable[Sequence[object]]) -> list[Any]:
         """Runs a statement once for all `rows`, which it reads as json_each(?); not at all when there are none."""
@@ -377,7 +297,7 @@ class Frontier(Waiting):
             run = self._purging[0]
             self._db.execute(
                 "DELETE FROM seen WHERE run = ? AND key IN (SELECT key FROM seen WHERE run = ? LIMIT ?)",
-                (run, run, PURGE_ROWS),
+                (run, run, self._purge_rows),
             )
             if not self._db.changes():
                 self._purging.pop(0)

@@ -1,13 +1,10 @@
-"""Groups of tasks: how they are counted, and what becomes of the task that waits for the end of one."""
+"""The tables of groups: their counters, and what `crawlerd.frontier.group_rule` decides written out."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from crawlerd.core.outcome import Bury
-from crawlerd.core.task import Task
-from crawlerd.frontier.change import Members
+from crawlerd.frontier.group_rule import Counted, Letter, bring_back, end_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -16,8 +13,6 @@ if TYPE_CHECKING:
 
     Execute = Callable[[str, Iterable[Sequence[object]]], list[Any]]
 
-# The `then` of a group that has failed comes back with any of the group's other letters, in all groups around it; not
-# by itself, since its group is still not what it needs.
 RETRY = """
 WITH RECURSIVE again(seq) AS (
     SELECT seq FROM dead WHERE seq IN (SELECT value->>0 FROM json_each(?)) AND seq NOT IN (SELECT id FROM gather)
@@ -44,35 +39,11 @@ CLOSE = (
 
 
 def settle(change: Change, execute: Execute) -> None:
-    """Writes what has happened to groups. Where nothing is open any more, the task that waited becomes ready, or dead.
-
-    An inner group counts as open in the one around it until then, so that they settle from within.
-    """
+    """Counts what has happened to groups, until nothing more follows from that."""
     while change.groups:
-        counted, change.groups = change.groups, defaultdict(Members)
-        over: list[tuple[int, int]] = []
-        for group, run, parent, opened, dead, if_dead, bucket, priority, kind, payload, name in execute(
-            COUNT, ((group, members.open, members.dead) for group, members in counted.items())
-        ):
-            if opened:
-                continue
-            change.runs[run].waiting -= 1
-            if dead and if_dead == "fail":
-                change.runs[run].open -= 1
-                if parent:
-                    change.groups[parent].open -= 1
-                then = Task(group, bucket, priority, run, name, 0, payload, group=parent)
-                change.bury(then, kind, Bury(f"not run: {dead} dead letters in its group; it waits for those retried"))
-                continue
-            if dead and if_dead == "skip":
-                change.runs[run].open -= 1
-                if parent:
-                    change.groups[parent].open -= 1
-            else:
-                change.make_ready(bucket, priority, group, run, kind, 0, payload, parent)
-            if parent and dead:
-                change.groups[parent].dead += dead
-            over.append((group, parent))
+        members = change.take_groups()
+        rows = execute(COUNT, ((group, each.open, each.dead) for group, each in members.items()))
+        over = end_groups(change, [Counted(*row) for row in rows])
         if over:
             bury(change, execute)
             for statement in CLOSE:
@@ -92,14 +63,5 @@ def bury(change: Change, execute: Execute) -> None:
 def retry(numbers: Sequence[int], change: Change, execute: Execute) -> int:
     """Dead letters become ready again, and groups that have failed for them wait again. How many there were."""
     rows = execute(RETRY, ((number,) for number in numbers))
-    for bucket, priority, seq, run, kind, payload, group, waits in rows:
-        if waits:
-            change.runs[run].waiting += 1
-        else:
-            change.make_ready(bucket, priority, seq, run, kind, 0, payload, group)
-        change.runs[run].open += 1
-        change.runs[run].dead -= 1
-        if group:
-            change.groups[group].open += 1
-            change.groups[group].dead -= 1
+    bring_back(change, [Letter(*row) for row in rows])
     return len(rows)

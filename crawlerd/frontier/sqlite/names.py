@@ -12,19 +12,18 @@ if TYPE_CHECKING:
     from crawlerd.core.task import NewTask
     from crawlerd.frontier.change import ReadyRow
 
-CACHE = 20_000  # buckets, and runs, looked up lately; bounds memory at many accounts
-
 
 class Names:
     """Looks numbers up, and gives new names theirs, in the frontier's transaction. `forget` when one is rolled back:
     its numbers were given out to nobody."""
 
-    def __init__(self, db: apsw.Connection) -> None:
-        self._db = db
+    def __init__(self, db: apsw.Connection, most: int) -> None:
+        """most: accounts, buckets, runs and scopes each that are kept in memory."""
+        self._db, self._most = db, most
         self.forget()
 
     def forget(self) -> None:
-        self.accounts: dict[str, int] = dict(self._db.execute("SELECT name, id FROM account"))
+        self._accounts: dict[tuple[int, str], int] = {}  # by (the account that asks, what it says)
         self._kinds: dict[str, int] = dict(self._db.execute("SELECT name, id FROM kind"))
         self._kind_names = {number: name for name, number in self._kinds.items()}
         self._buckets: dict[tuple[int, str], int] = {}
@@ -61,7 +60,7 @@ class Names:
                 "ON CONFLICT DO UPDATE SET name = excluded.name RETURNING id",
                 (account, name),
             ).get
-            if len(self._buckets) >= CACHE:
+            if len(self._buckets) >= self._most:
                 self._buckets.clear()
             self._buckets[account, name] = number
         return number
@@ -71,22 +70,35 @@ class Names:
         account, made known here."""
         if not task.account:
             return account
-        name = task.account
-        if name.startswith(PART):
-            of: str = self._db.execute("SELECT name FROM account WHERE id = ?", (account,)).get
-            name = of.partition(PART)[0] + name
-            if name not in self.accounts:
-                self.accounts[name] = self._db.execute(
-                    "INSERT INTO account(name, source) SELECT ?, source FROM account WHERE id = ? RETURNING id",
-                    (name, account),
-                ).get
-        return self.accounts[name]
+        key = (account if task.account.startswith(PART) else 0, task.account)
+        number = self._accounts.get(key)
+        if number is None:
+            if len(self._accounts) >= self._most:
+                self._accounts.clear()
+            number = self._accounts[key] = self._part(*key) if key[0] else self._number(task.account)
+        return number
+
+    def _number(self, name: str) -> int:
+        """KeyError for an account that nobody knows."""
+        number: int | None = self._db.execute("SELECT id FROM account WHERE name = ?", (name,)).get
+        if number is None:
+            raise KeyError(name)
+        return number
+
+    def _part(self, account: int, part: str) -> int:
+        of: str = self._db.execute("SELECT name FROM account WHERE id = ?", (account,)).get
+        number: int = self._db.execute(
+            "INSERT INTO account(name, source) SELECT ?, source FROM account WHERE id = ? "
+            "ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id",
+            (of.partition(PART)[0] + part, account),
+        ).get
+        return number
 
     def owner(self, run: int) -> int:
         """The run's own account."""
         number = self._owners.get(run)
         if number is None:
-            if len(self._owners) >= CACHE:
+            if len(self._owners) >= self._most:
                 self._owners.clear()
             number = self._owners[run] = self._db.execute("SELECT account FROM run WHERE id = ?", (run,)).get
         return number
@@ -95,7 +107,7 @@ class Names:
         """A list below parents, as the run's import reads it into its sink."""
         number = self._scopes.get((run, of))
         if number is None:
-            if len(self._scopes) >= CACHE:
+            if len(self._scopes) >= self._most:
                 self._scopes.clear()
             number = self._scopes[run, of] = self._db.execute(
                 "INSERT INTO scope(import, sink, list) SELECT import, sink, ?2 FROM run WHERE id = ?1 "

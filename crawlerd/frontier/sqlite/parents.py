@@ -10,19 +10,17 @@ if TYPE_CHECKING:
 
     import apsw
 
+    from crawlerd.frontier.change import Place
     from crawlerd.frontier.sqlite.groups import Execute
     from crawlerd.frontier.sqlite.names import Names
-
-Place = tuple[int, int, str, str]  # run, account, list, hash of the parent
-
-PURGE_ROWS = 2_000  # parents of a scope that was dropped which one commit removes, so that none stalls
 
 
 class Parents:
     """Used in the frontier's transactions. A scope is a list as one import has read it into one sink."""
 
-    def __init__(self, db: apsw.Connection, names: Names, execute: Execute) -> None:
-        self._db, self._names, self._execute = db, names, execute
+    def __init__(self, db: apsw.Connection, names: Names, execute: Execute, slice_rows: int) -> None:
+        """slice_rows: parents of a scope that was dropped which one commit removes."""
+        self._db, self._names, self._execute, self._slice_rows = db, names, execute, slice_rows
         self._dropped = True  # there may be scopes that were
 
     def __bool__(self) -> bool:
@@ -69,7 +67,7 @@ class Parents:
             return
         self._db.execute(
             "DELETE FROM parent WHERE scope = ?1 AND hash IN (SELECT hash FROM parent WHERE scope = ?1 LIMIT ?2)",
-            (scope, PURGE_ROWS),
+            (scope, self._slice_rows),
         )
         if not self._db.changes():
             self._db.execute("DELETE FROM scope WHERE id = ?", (scope,))

@@ -1,34 +1,31 @@
-"""Where quotas are charged: rows of (key, time, count), written by whoever holds the frontier's transaction."""
+"""Where quotas are charged: rows of (key, time, count), written in the frontier's transaction."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from crawlerd.frontier.contract import FARTHEST_GRANT
+
 if TYPE_CHECKING:
     import apsw
 
-FARTHEST_GRANT = 900.0  # seconds: more than a hundredth of a day, the farthest a charge is dated ahead
 
-
-class QuotaRows:
-    """Charges of quotas, at most a hundred or so a key. Times in Unix seconds."""
+class SqliteQuotaRows:
+    """See `QuotaRows`."""
 
     def __init__(self, database: apsw.Connection) -> None:
         self._db = database
 
     def charged(self, key: str, since: float) -> list[tuple[float, int]]:
-        """(time, count) of the charges after `since`, oldest first."""
         return list(self._db.execute("SELECT at, count FROM quota WHERE key = ? AND at > ? ORDER BY at", (key, since)))
 
     def charge(self, key: str, at: float, count: int) -> None:
-        """Adds `count`, which may be negative, to what is charged at this very time."""
         self._db.execute(
             "INSERT INTO quota VALUES (?, ?, max(?, 0)) ON CONFLICT DO UPDATE SET count = max(count + ?3, 0)",
             (key, at, count),
         )
 
     def forget(self, key: str, before: float) -> None:
-        """Drops the charges up to `before`."""
         self._db.execute("DELETE FROM quota WHERE key = ? AND at <= ?", (key, before))
 
     def bring_back(self, now: float) -> None:

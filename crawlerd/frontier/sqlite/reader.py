@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from crawlerd.frontier.reports import AccountReport, DeadLetter, Doubt, RunReport, Status, StreamReport
 from crawlerd.frontier.sqlite.schema import FILE_NAME, connect_reader, storage_errors
 
 if TYPE_CHECKING:
@@ -16,99 +17,6 @@ if TYPE_CHECKING:
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 SHOWN_RUNS = 50  # newest runs in a status
-
-
-class StreamReport(msgspec.Struct, frozen=True):
-    """One stream of one run. records: delivered to the sink, with repeats and tombstones; the five below it: see
-    `crawlerd.sink.Totals`. reason: of what was skipped, denied or is dead, one for all; else `note`. note: why the next
-    run reads all of it, or of which records the time of change could not be read."""
-
-    records: int = 0
-    seen: int = 0
-    new: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    tombstoned: int = 0
-    skipped: int = 0
-    dead: int = 0
-    denied: bool = False
-    reason: str | None = None
-    note: str | None = None
-
-
-class Doubt(msgspec.Struct, frozen=True):
-    """A stream that a full run has seen less than half of what the last one saw of."""
-
-    account: str
-    stream: str
-    seen: int
-    before: int
-
-
-class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
-    """One run. started_at, ended_at: Unix seconds. ready includes the tasks that are leased at this moment; waiting are
-    those that follow a group of others. full: it reads all there is. full_reason: why, where nobody asked for that; or,
-    when only some streams are read in full, which and why. complete: it has ended, and nothing is dead, denied, skipped
-    or doubted. ended_reason: why it was cancelled."""
-
-    id: int
-    import_name: str
-    account: str
-    full: bool
-    state: str
-    started_at: float
-    ended_at: float | None
-    ready: int
-    delayed: int
-    waiting: int
-    done: int
-    dead: int
-    retried: int
-    throttled: int
-    records: int
-    complete: bool
-    full_reason: str | None = None
-    ended_reason: str | None = None
-    doubts: list[Doubt] = []
-
-
-class AccountReport(msgspec.Struct, frozen=True):
-    """One account, with its parts. paused: the reason, if it is. blocked_until: the latest Unix second of its throttled
-    buckets."""
-
-    name: str
-    source: str
-    identity: str | None
-    paused: str | None
-    ready: int
-    blocked_until: float
-
-
-class Status(msgspec.Struct, frozen=True):
-    """The whole frontier; runs newest first."""
-
-    ready: int
-    delayed: int
-    waiting: int
-    dead: int
-    runs: list[RunReport]
-    accounts: list[AccountReport]
-
-
-class DeadLetter(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
-    """A task that is not retried by itself. at: Unix seconds."""
-
-    id: int
-    import_name: str
-    run: int
-    account: str
-    stream: str
-    kind: str
-    attempts: int
-    denied: bool
-    error: str
-    payload: str
-    at: float
 
 
 _RUN = """
@@ -122,6 +30,18 @@ SELECT run.id, run.import, account.name, run."full", run.state, run.started_at, 
         FROM doubt JOIN account ON account.id = doubt.account WHERE doubt.run = run.id)
 FROM run JOIN account ON account.id = run.account
 """
+_STREAMS = """
+SELECT run, stream, sum(records), sum(seen), sum(new), sum(changed), sum(unchanged), sum(tombstoned), sum(skipped),
+    sum(dead), max(denied), max(reason), max(marked), sum(unmarked), max(unmarked_reason)
+FROM (
+    SELECT run, stream, records, seen, new, changed, unchanged, tombstoned, skipped, 0 AS dead, 0 AS denied,
+        skip_reason AS reason, marked, unmarked, unmarked_reason
+    FROM tally WHERE run IN (SELECT value FROM json_each(?1))
+    UNION ALL SELECT run, stream, 0, 0, 0, 0, 0, 0, 0, count(*), max(denied), max(error), 0, 0, NULL
+    FROM dead WHERE run IN (SELECT value FROM json_each(?1)) GROUP BY run, stream
+)
+GROUP BY run, stream ORDER BY run, stream
+"""
 _DEAD = """
 SELECT dead.seq, run.import, dead.run, account.name, dead.stream, kind.name, dead.attempt, dead.denied, dead.error,
        dead.payload, dead.at
@@ -129,14 +49,14 @@ FROM dead JOIN run ON run.id = dead.run JOIN account ON account.id = run.account
 """
 
 
-class FrontierReader:
-    """Reads beside the writer, in this or another process. Use it for a moment, then close it."""
+class SqliteReader:
+    """See `FrontierReader`."""
 
     def __init__(self, database: apsw.Connection, path: Path) -> None:
         self._db, self._path = database, path
 
     @classmethod
-    def open(cls, state_dir: Path) -> FrontierReader | None:
+    def open(cls, state_dir: Path) -> SqliteReader | None:
         """None when there is no frontier there yet."""
         database = connect_reader(state_dir / FILE_NAME)
         return None if database is None else cls(database, state_dir)
@@ -162,7 +82,6 @@ class FrontierReader:
         return Status(ready, delayed, waiting, dead, runs, accounts)
 
     def totals(self) -> tuple[int, int, int, int]:
-        """Tasks that are ready (or leased), delayed, waiting for a group, and dead."""
         ready, delayed, waiting = self._rows(
             "SELECT coalesce(sum(open - delayed - waiting), 0), coalesce(sum(delayed), 0), coalesce(sum(waiting), 0) "
             "FROM run WHERE state = 'running'"
@@ -170,16 +89,13 @@ class FrontierReader:
         return ready, delayed, waiting, self._rows("SELECT coalesce(sum(dead), 0) FROM run WHERE dead > 0")[0][0]
 
     def runs(self, numbers: Iterable[int]) -> list[RunReport]:
-        """By number, each once."""
-        listed = msgspec.json.encode(list(numbers)).decode()
-        rows = self._rows(f"{_RUN} JOIN json_each(?) ON value = run.id ORDER BY run.id", listed)
+        rows = self._rows(f"{_RUN} JOIN json_each(?) ON value = run.id ORDER BY run.id", _json(list(numbers)))
         return [_run(row) for row in rows]
 
     def run(self, number: int) -> RunReport:
         return self.runs([number])[0]
 
     def accounts(self, run: int) -> list[str]:
-        """The accounts that the run has had tasks for, its own among them."""
         rows = self._rows(
             "SELECT name FROM account WHERE id IN "
             "(SELECT account FROM run WHERE id = ?1 UNION SELECT account FROM borrowed WHERE run = ?1) ORDER BY name",
@@ -188,8 +104,6 @@ class FrontierReader:
         return [name for (name,) in rows]
 
     def goes_on(self, run: int, accounts: Collection[str]) -> bool:
-        """Whether any task of the run is ready or delayed for one of these accounts. Reads their ready tasks until it
-        finds one."""
         return bool(
             self._rows(
                 "WITH theirs AS (SELECT bucket.id, ready FROM bucket JOIN account ON account.id = bucket.account "
@@ -198,32 +112,23 @@ class FrontierReader:
                 "WHERE theirs.ready > 0 AND run = ?1) "
                 "OR EXISTS (SELECT 1 FROM delayed WHERE run = ?1 AND bucket IN (SELECT id FROM theirs))",
                 run,
-                msgspec.json.encode(list(accounts)).decode(),
+                _json(list(accounts)),
             )[0][0]
         )
 
     def streams(self, run: int, wanted: Iterable[str] = ()) -> dict[str, StreamReport]:
-        """The report of a run, by stream: those that are wanted, and all of which something came."""
-        rows = self._rows(
-            "SELECT stream, sum(records), sum(seen), sum(new), sum(changed), sum(unchanged), sum(tombstoned), "
-            "sum(skipped), sum(dead), max(denied), max(reason), max(marked), sum(unmarked), max(unmarked_reason) FROM ("
-            " SELECT stream, records, seen, new, changed, unchanged, tombstoned, skipped, 0 AS dead, 0 AS denied,"
-            " skip_reason AS reason, marked, unmarked, unmarked_reason FROM tally WHERE run = ?1"
-            " UNION ALL SELECT stream, 0, 0, 0, 0, 0, 0, 0, count(*), max(denied), max(error), 0, 0, NULL FROM dead"
-            " WHERE run = ?1 GROUP BY stream"
-            ") GROUP BY stream ORDER BY stream",
-            run,
-        )
-        found = {}
-        for stream, *facts, reason, marked, unmarked, why in rows:
-            note = _note(marked, unmarked, why)
-            if not any((*facts, note)):  # a list that was read for those below it alone
-                continue
-            found[stream] = _struct(StreamReport, [*facts, reason or note, note])
+        found = self.streams_many([run])[run]
         return {stream: found.get(stream, StreamReport()) for stream in sorted({*wanted, *found})}
 
+    def streams_many(self, runs: Iterable[int]) -> dict[int, dict[str, StreamReport]]:
+        found: dict[int, dict[str, StreamReport]] = {run: {} for run in runs}
+        for run, stream, *facts, reason, marked, unmarked, why in self._rows(_STREAMS, _json(list(found))):
+            note = _note(marked, unmarked, why)
+            if any((*facts, note)):  # else a list that was read for those below it alone
+                found[run][stream] = _struct(StreamReport, [*facts, reason or note, note])
+        return found
+
     def dead_letters(self, *, import_name: str | None = None, after: int = 0, limit: int = 100) -> list[DeadLetter]:
-        """Dead letters by id, those of one import if named, behind the id `after`."""
         rows = self._rows(
             f"{_DEAD} WHERE dead.seq > ? AND (?2 IS NULL OR run.import = ?2) ORDER BY dead.seq LIMIT ?3",
             after,
@@ -235,6 +140,16 @@ class FrontierReader:
     def dead_letter(self, number: int) -> DeadLetter | None:
         rows = self._rows(f"{_DEAD} WHERE dead.seq = ?", number)
         return _struct(DeadLetter, rows[0]) if rows else None
+
+    def known_dead(self, numbers: Iterable[int]) -> list[int]:
+        asked = list(dict.fromkeys(numbers))
+        rows = self._rows("SELECT seq FROM dead WHERE seq IN (SELECT value FROM json_each(?))", _json(asked))
+        known = {number for (number,) in rows}
+        return [number for number in asked if number in known]
+
+
+def _json(values: list[int] | list[str]) -> str:
+    return msgspec.json.encode(values).decode()
 
 
 def _note(marked: int, unmarked: int, why: str | None) -> str | None:

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     import apsw
 
-SLICE = 2_000  # rows that one commit looks at
-
 # Rows of a run among the next ones of a table: looked at by key, since no table has an index of runs.
 _DELAYED = """DELETE FROM delayed WHERE (due_at, seq) > (?1, ?2) AND (due_at, seq) <= (?3, ?4) AND run = ?5
 RETURNING bucket"""
@@ -33,9 +31,12 @@ class Removal:
     A slice whose transaction is rolled back is done again only after `rolled_back`.
     """
 
-    def __init__(self, db: apsw.Connection, accounts: Callable[[int], Iterable[int]]) -> None:
-        """accounts: numbers of those that a run has had tasks for."""
-        self._db, self._accounts = db, accounts
+    def __init__(self, db: apsw.Connection, accounts: Callable[[int], Iterable[int]], slice_rows: int) -> None:
+        """
+        accounts: numbers of those that a run has had tasks for.
+        slice_rows: rows that one commit looks at.
+        """
+        self._db, self._accounts, self._slice_rows = db, accounts, slice_rows
         self._runs: deque[int] = deque()
         self._slices: Iterator[None] | None = None
         self.find()
@@ -71,7 +72,7 @@ class Removal:
         for _ in self._scan(run, _DELAYED, _DELAYED_END):
             yield
         after = 0
-        while (last := self._rows(_GATHER_END, after, SLICE)[0][0]) is not None:
+        while (last := self._rows(_GATHER_END, after, self._slice_rows)[0][0]) is not None:
             rows = self._rows(_GATHER, after, last, run)
             waiting = sum(opened > 0 for (opened,) in rows)
             self._count(run, "open = open - ?1, waiting = waiting - ?1", waiting)
@@ -81,14 +82,14 @@ class Removal:
         for account in accounts:
             for (bucket,) in self._rows("SELECT id FROM bucket WHERE account = ?", account):
                 yield from self._scan(run, _READY, _READY_END, bucket)
-        while rows := self._rows(_DEAD, run, SLICE):
+        while rows := self._rows(_DEAD, run, self._slice_rows):
             self._count(run, "dead = dead - ?1", len(rows))
             yield
 
     def _scan(self, run: int, delete: str, end: str, *bucket: int) -> Iterator[None]:
         after: tuple[Any, ...] = _FIRST
         while after != _LAST:
-            found = self._rows(end, *after, SLICE - 1, *bucket)
+            found = self._rows(end, *after, self._slice_rows - 1, *bucket)
             last = found[0] if found else _LAST
             gone = Counter(number for (number,) in self._rows(delete, *after, *last, run, *bucket))
             if bucket:

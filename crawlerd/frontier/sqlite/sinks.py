@@ -6,9 +6,10 @@ number of the last group commit that wrote to the sink, so each can tell that th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from crawlerd.core.errors import FrontierRefused
+from crawlerd.frontier.contract import Attached
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,16 +21,8 @@ if TYPE_CHECKING:
 RESTORED = 1 << 32  # commits that a restored frontier leaps over, so that no sink's mark is newer than it
 
 
-class Attached(NamedTuple):
-    """A sink as the frontier knows it from now on."""
-
-    id: int
-    abandoned: list[int]  # runs that were under way into it, and begin again
-    news: str | None  # why nothing is believed of it; None when all of it is
-
-
 class Sinks:
-    """Used in the frontier's transactions."""
+    """See `Frontier`. Used in its transactions."""
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
@@ -37,11 +30,6 @@ class Sinks:
         self.frontier, self.commits = db.execute("SELECT id, commits FROM frontier").get
 
     def attach(self, name: str, state: SinkState, now: float) -> Attached:
-        """Compares a sink that was opened with what is believed of it; what does not hold is dropped, and so are the
-        runs under way into it. FrontierRefused when the frontier is the one that is older.
-
-        name: as people know it, such as "sinks.warehouse".
-        """
         if state.number is not None and state.number > self.commits + 1:
             raise FrontierRefused(
                 f"this frontier is older than {name}: its last commit is {self.commits:,}, but the sink has one of "
@@ -72,7 +60,6 @@ class Sinks:
         return Attached(self._add(name, state.identity, state.number or 0, news, adopts=adopts), abandoned, news)
 
     def attach_receiver(self, import_name: str, identity: str | None, now: float) -> Attached:
-        """The same for who receives an import's deliveries. identity: None while it is not known."""
         name = _receiver(import_name)
         text = None if identity is None else f"{import_name}: {identity}"
         rows = self._rows("SELECT id, identity FROM sink WHERE name = ?", name)
@@ -98,16 +85,14 @@ class Sinks:
         ).get
         return added
 
-    def bind(self, import_name: str, sink: int, now: float) -> list[int]:
-        """Call when an import starts, with the sink that it has now. Returns its runs under way into another one,
-        which are abandoned."""
+    def bind(self, import_name: str, sink: int, now: float) -> Attached:
         if self._db.execute("SELECT adopts FROM sink WHERE id = ?", (sink,)).get:
             self._db.execute("UPDATE OR IGNORE cursor SET sink = ? WHERE import = ? AND sink = 0", (sink, import_name))
             self._db.execute(
                 "UPDATE run SET sink = ? WHERE import = ? AND sink = 0 AND state <> 'completed'", (sink, import_name)
             )
         rows = self._rows("SELECT id FROM run WHERE state = 'running' AND import = ? AND sink <> ?", import_name, sink)
-        return self._abandon([run for (run,) in rows], now, "its import has another sink now")
+        return Attached(sink, self._abandon([run for (run,) in rows], now, "its import has another sink now"), None)
 
     def forget(self, sink: int, now: float, why: str) -> list[int]:
         """Drops what was believed of a sink. Returns the runs that were under way into it, which are abandoned."""
@@ -139,7 +124,6 @@ class Sinks:
         return runs
 
     def news(self, import_name: str, sink: int) -> str | None:
-        """Why nothing was believed of a sink, or of the receiver of an import's deliveries, when that was last so."""
         found: str | None = self._db.execute(
             "SELECT max(news) FROM sink WHERE id = ? OR name = ?", (sink, _receiver(import_name))
         ).get

@@ -11,15 +11,24 @@ from crawlerd.frontier.contract import Bucket
 from crawlerd.frontier.sqlite.schema import storage_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import apsw
 
+    from crawlerd.frontier.contract import Key, Wanted
+
+# One row: for each row, apsw releases the interpreter's lock and takes it again.
+HEADS = """
+SELECT json_group_array(json_array(
+    seq, bucket, priority, run, (SELECT name FROM kind WHERE id = kind), attempt, payload, crashes, grp))
+FROM (SELECT * FROM ready WHERE bucket = ? AND (priority, seq) > (?, ?) ORDER BY priority, seq LIMIT ?)
+"""
 _tasks = msgspec.json.Decoder(list[Task]).decode
 
 
 class Waiting:
-    """What a frontier tells of its tasks. Raises as `Frontier` does."""
+    """What a frontier says of its tasks. See `Frontier`."""
 
     def __init__(self, db: apsw.Connection, path: Path) -> None:
         self._db, self.path = db, path
@@ -29,14 +38,12 @@ class Waiting:
             return list(self._db.execute(statement, bindings))
 
     def ready_buckets(self, account: int | None) -> list[Bucket]:
-        """The account's buckets that have ready tasks, or all such."""
         rows = "SELECT id, account, name, blocked_until FROM bucket WHERE ready > 0"
         if account is None:
             return [Bucket(*row) for row in self._read(rows)]
         return [Bucket(*row) for row in self._read(f"{rows} AND account = ?", account)]
 
     def sleeping_buckets(self, after: tuple[float, int], now: float, count: int) -> list[Bucket]:
-        """Up to `count` buckets with ready tasks that may be leased from now, behind (blocked_until, id)."""
         return [
             Bucket(*row)
             for row in self._read(
@@ -49,7 +56,6 @@ class Waiting:
         ]
 
     def next_unblocked(self, now: float) -> float | None:
-        """When the first of the blocked buckets with ready tasks may be leased from again, in Unix seconds."""
         until: float | None = self._read(
             "SELECT min(blocked_until) FROM bucket WHERE ready > 0 AND blocked_until > ?", now
         )[0][0]
@@ -58,19 +64,17 @@ class Waiting:
     def bucket(self, number: int) -> Bucket:
         return Bucket(*self._read("SELECT id, account, name, blocked_until FROM bucket WHERE id = ?", number)[0])
 
-    def heads(self, bucket: int, after: tuple[int, int], count: int) -> list[Task]:
-        """The bucket's next `count` ready tasks behind the key (priority, seq)."""
-        (text,) = self._read(  # one row, for with each row the interpreter's lock is given up and fought for again
-            "SELECT json_group_array(json_array("
-            "seq, bucket, priority, run, (SELECT name FROM kind WHERE id = kind), attempt, payload, crashes, grp)) "
-            "FROM (SELECT * FROM ready WHERE bucket = ? AND (priority, seq) > (?, ?) ORDER BY priority, seq LIMIT ?)",
-            bucket,
-            *after,
-            count,
-        )[0]
+    def buckets(self, numbers: Sequence[int]) -> list[Bucket]:
+        return [self.bucket(number) for number in numbers]  # as in `heads_many`
+
+    def heads(self, bucket: int, after: Key, count: int) -> list[Task]:
+        (text,) = self._read(HEADS, bucket, *after, count)[0]
         return _tasks(text)
 
+    def heads_many(self, wanted: Sequence[Wanted]) -> list[list[Task]]:
+        # here a statement a bucket costs no round trip, and each is a range of the primary key
+        return [self.heads(*each) for each in wanted]
+
     def next_due(self) -> float | None:
-        """When the first delayed task is due, in Unix seconds."""
         due: float | None = self._read("SELECT min(due_at) FROM delayed")[0][0]
         return due

@@ -5,36 +5,28 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-import apsw
 import pytest
+from places import NOW
 
 from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import CRASHES, Bury, Complete, Crash, Outcome, Retry
 from crawlerd.core.task import NewGather, NewTask, Task
-from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.sqlite.frontier import Frontier
-from crawlerd.frontier.sqlite.maintenance import backup, check
-from crawlerd.frontier.sqlite.reader import FrontierReader
-from crawlerd.frontier.sqlite.schema import FILE_NAME, MIGRATIONS
+from crawlerd.frontier.contract import Frontier, Settled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from places import Place
 
     from crawlerd.source import IfDead
 
-NOW = 1_000_000.0
 ACCOUNTS = {"acme": 1, "zenith": 2}
 
 
 @pytest.fixture
-def frontier(tmp_path: Path) -> Iterator[Frontier]:
-    frontier = Frontier(tmp_path, now=NOW)
+def frontier(place: Place) -> Frontier:
+    frontier = place.open()
     for name, number in ACCOUNTS.items():
         assert frontier.account(name, "shop") == number
-    yield frontier
-    assert check(frontier.path) == []
-    frontier.close()
+    return frontier
 
 
 def task(name: str, account: str = "", *, unique: bool = False, sequential: bool = False) -> NewTask:
@@ -70,17 +62,14 @@ def settle(frontier: Frontier, now: float = NOW, **outcomes: Outcome) -> list[in
     return frontier.commit(group, now=now).ended
 
 
-def dead(frontier: Frontier) -> dict[str, tuple[int, str]]:
+def dead(place: Place) -> dict[str, tuple[int, str]]:
     """Number and error of all dead letters, by name."""
-    reader = FrontierReader.open(frontier.path.parent)
-    assert reader is not None
-    with closing(reader):
+    with closing(place.reader()) as reader:
         return {letter.payload.strip('"'): (letter.id, letter.error) for letter in reader.dead_letters()}
 
 
-def groups(frontier: Frontier) -> list[tuple[Any, ...]]:
-    with closing(apsw.Connection(str(frontier.path), flags=apsw.SQLITE_OPEN_READONLY)) as database:
-        return list(database.execute("SELECT id, parent, open, dead FROM gather ORDER BY id"))
+def groups(place: Place) -> list[tuple[Any, ...]]:
+    return place.query("SELECT id, parent, open, dead FROM gather ORDER BY id")
 
 
 # the end of a group
@@ -95,7 +84,9 @@ def test_tasks_of_a_group_go_before_others_of_the_same_commit(frontier: Frontier
     settle(frontier, then=Complete())
 
 
-def test_what_follows_becomes_ready_with_the_last_of_the_group_and_its_descendants(frontier: Frontier) -> None:
+def test_what_follows_becomes_ready_with_the_last_of_the_group_and_its_descendants(
+    place: Place, frontier: Frontier
+) -> None:
     run = begin(frontier, gather("a", "b"))
     settle(frontier, a=Complete([], [task("c")]))
     assert settle(frontier, b=Complete()) == []
@@ -103,15 +94,13 @@ def test_what_follows_becomes_ready_with_the_last_of_the_group_and_its_descendan
     committed = frontier.commit([Settled(ready(frontier)["c"], 1, Complete())], now=NOW)
     assert ready(frontier).keys() == {"then"}
     assert (committed.arrived, committed.ended, committed.borrowed) == ({1: (5, 1)}, [], [])
-    assert groups(frontier) == []
+    assert groups(place) == []
     assert settle(frontier, then=Complete()) == [run]
 
 
-def test_the_run_goes_on_while_a_task_waits_and_the_status_says_so(frontier: Frontier) -> None:
+def test_the_run_goes_on_while_a_task_waits_and_the_status_says_so(place: Place, frontier: Frontier) -> None:
     begin(frontier, gather("a"))
-    reader = FrontierReader.open(frontier.path.parent)
-    assert reader is not None
-    with closing(reader):
+    with closing(place.reader()) as reader:
         status = reader.status()
         assert (status.ready, status.waiting, status.runs[0].ready, status.runs[0].waiting) == (1, 1, 1, 1)
         settle(frontier, a=Complete())
@@ -119,13 +108,13 @@ def test_the_run_goes_on_while_a_task_waits_and_the_status_says_so(frontier: Fro
         assert reader.run(1).state == "running"
 
 
-def test_retried_and_delayed_tasks_stay_in_their_group(frontier: Frontier) -> None:
+def test_retried_and_delayed_tasks_stay_in_their_group(place: Place, frontier: Frontier) -> None:
     begin(frontier, gather("a"))
     settle(frontier, a=Retry(60.0, "reset"))
     assert ready(frontier) == {}
     frontier.commit([], now=NOW + 60.0)
     settle(frontier, a=Crash("died"))
-    assert groups(frontier) == [(1, 0, 1, 0)]
+    assert groups(place) == [(1, 0, 1, 0)]
     settle(frontier, a=Complete())
     assert ready(frontier).keys() == {"then"}
 
@@ -147,14 +136,14 @@ def test_repeated_unique_tasks_are_not_waited_for(frontier: Frontier) -> None:
     assert ready(frontier).keys() == {"once", "then"}
 
 
-def test_what_follows_is_made_though_its_like_was_there_before(frontier: Frontier) -> None:
+def test_what_follows_is_made_though_its_like_was_there_before(place: Place, frontier: Frontier) -> None:
     """Its kind being unique is no reason to break the promise; another group's is its own."""
     again = task("then", unique=True, sequential=True)
     begin(frontier, NewGather([], again), NewGather([task("a")], again), tasks=(again,))
     settle(frontier, a=Complete())
     tasks = [each.payload for each in frontier.heads(1, (-1, -1), 100)]
     assert tasks == ['"then"'] * 3
-    assert dead(frontier) == {}
+    assert dead(place) == {}
 
 
 def test_a_group_inside_a_group_is_part_of_it_and_so_is_what_follows_it(frontier: Frontier) -> None:
@@ -181,7 +170,7 @@ def test_a_group_is_over_within_the_commit_that_opens_it(frontier: Frontier) -> 
 
 
 @pytest.mark.parametrize("end", ["bury", "crash", "repeat"])
-def test_a_group_is_over_though_its_last_task_is_dead(frontier: Frontier, end: str) -> None:
+def test_a_group_is_over_though_its_last_task_is_dead(place: Place, frontier: Frontier, end: str) -> None:
     page = task("a", unique=True, sequential=True)
     begin(frontier, NewGather([page], task("then")))
     if end == "bury":
@@ -193,15 +182,17 @@ def test_a_group_is_over_though_its_last_task_is_dead(frontier: Frontier, end: s
     else:
         settle(frontier, a=Complete([], [page]))
     assert ready(frontier).keys() == {"then"}
-    assert dead(frontier).keys() == {"a"}
+    assert dead(place).keys() == {"a"}
 
 
-def test_what_follows_a_group_that_must_not_fail_is_dead_with_it_and_waits_again(frontier: Frontier) -> None:
+def test_what_follows_a_group_that_must_not_fail_is_dead_with_it_and_waits_again(
+    place: Place, frontier: Frontier
+) -> None:
     run = begin(frontier, gather("a", "b", if_dead="fail"))
     settle(frontier, a=Bury("gone"))
-    assert dead(frontier).keys() == {"a"}
+    assert dead(place).keys() == {"a"}
     assert settle(frontier, b=Complete()) == [run]
-    assert dead(frontier) == {
+    assert dead(place) == {
         "a": (2, "gone"),
         "then": (1, "not run: 1 dead letters in its group; it waits for those retried"),
     }
@@ -210,7 +201,7 @@ def test_what_follows_a_group_that_must_not_fail_is_dead_with_it_and_waits_again
     assert frontier.retry_dead([2]) == (2, ["shop"])
     assert ready(frontier).keys() == {"a"}
     settle(frontier, a=Bury("gone again"))
-    assert dead(frontier).keys() == {"a", "then"}
+    assert dead(place).keys() == {"a", "then"}
     assert frontier.retry_dead([1, 2, 3]) == (2, ["shop"])
     settle(frontier, a=Complete())
     assert ready(frontier).keys() == {"then"}
@@ -229,12 +220,12 @@ def test_what_follows_may_be_left_out_where_something_is_dead(frontier: Frontier
     assert frontier.run(run).state == "completed with dead letters"
 
 
-def test_a_failed_group_fails_those_around_it_and_all_of_them_wait_again(frontier: Frontier) -> None:
+def test_a_failed_group_fails_those_around_it_and_all_of_them_wait_again(place: Place, frontier: Frontier) -> None:
     run = begin(frontier, gather("a", then="outer", if_dead="fail"))
     settle(frontier, a=Complete(gathers=[gather("b", then="middle", if_dead="fail")]))
     settle(frontier, b=Complete(gathers=[gather("c", "d", then="inner", if_dead="fail")]))
     assert settle(frontier, c=Bury("gone"), d=Complete()) == [run]
-    letters = dead(frontier)
+    letters = dead(place)
     assert letters.keys() == {"c", "inner", "middle", "outer"}
     assert frontier.retry_dead([letters["c"][0]]) == (4, ["shop"])
     assert ready(frontier).keys() == {"c"}
@@ -245,21 +236,23 @@ def test_a_failed_group_fails_those_around_it_and_all_of_them_wait_again(frontie
 
 
 @pytest.mark.parametrize("failed", [True, False])
-def test_dead_letters_of_a_group_that_is_over_are_those_of_the_one_around_it(frontier: Frontier, failed: bool) -> None:
+def test_dead_letters_of_a_group_that_is_over_are_those_of_the_one_around_it(
+    place: Place, frontier: Frontier, failed: bool
+) -> None:
     begin(frontier, gather("a", then="outer", if_dead="fail"))
     inner = gather("b", then="inner")
     settle(frontier, a=Complete(gathers=[inner]))
     if failed:  # a group that has failed, with what it failed for
         settle(frontier, b=Complete(gathers=[gather("c", then="innermost", if_dead="fail")]))
         settle(frontier, c=Bury("gone"))
-        letter = dead(frontier)["c"][0]
+        letter = dead(place)["c"][0]
     else:
         settle(frontier, b=Bury("gone"))
-        letter = dead(frontier)["b"][0]
+        letter = dead(place)["b"][0]
     settle(frontier, inner=Complete())
-    assert "outer" in dead(frontier)
+    assert "outer" in dead(place)
     frontier.retry_dead([letter])
-    assert dead(frontier) == {}
+    assert dead(place) == {}
     if failed:
         settle(frontier, c=Complete())
         settle(frontier, innermost=Complete())
@@ -308,7 +301,7 @@ def test_an_account_is_borrowed_once_a_run_whatever_is_rolled_back(frontier: Fro
     assert frontier.commit([Settled(tasks["b"], 1, outcome)], now=NOW).borrowed == []
 
 
-def test_the_same_unique_task_of_another_account_is_another_one(frontier: Frontier) -> None:
+def test_the_same_unique_task_of_another_account_is_another_one(place: Place, frontier: Frontier) -> None:
     """Also when the account is that of the task that asks for it."""
     page = [task(name, unique=True, sequential=True) for name in ("first", "next")]
     named = [task("first", account, unique=True, sequential=True) for account in ACCOUNTS]
@@ -317,8 +310,8 @@ def test_the_same_unique_task_of_another_account_is_another_one(frontier: Fronti
         (head,) = frontier.heads(bucket, (-1, -1), 10)
         frontier.commit([Settled(head, account, Complete([], [page[1]]))], now=NOW)
     assert [len(frontier.heads(bucket, (-1, -1), 10)) for bucket in (1, 2)] == [1, 1]
-    assert dead(frontier).keys() == {"first"}  # zenith's, which was asked for twice
-    assert len(dead(frontier)) == 1
+    assert dead(place).keys() == {"first"}  # zenith's, which was asked for twice
+    assert len(dead(place)) == 1
 
 
 def test_what_follows_may_be_for_another_account_and_so_may_the_group(frontier: Frontier) -> None:
@@ -329,12 +322,10 @@ def test_what_follows_may_be_for_another_account_and_so_may_the_group(frontier: 
     assert frontier.accounts(run) == [1, 2]
 
 
-def test_whether_a_run_goes_on_without_some_accounts(frontier: Frontier) -> None:
+def test_whether_a_run_goes_on_without_some_accounts(place: Place, frontier: Frontier) -> None:
     run = begin(frontier, tasks=(task("a"), task("b", "zenith")))
     begin(frontier, tasks=(task("x"), task("y", "zenith")))
-    reader = FrontierReader.open(frontier.path.parent)
-    assert reader is not None
-    with closing(reader):
+    with closing(place.reader()) as reader:
         assert reader.accounts(run) == ["acme", "zenith"]
         assert all(reader.goes_on(run, [name]) for name in ACCOUNTS)
         settle(frontier, a=Retry(60.0, "reset"))
@@ -344,63 +335,3 @@ def test_whether_a_run_goes_on_without_some_accounts(frontier: Frontier) -> None
         assert not reader.goes_on(run, ["acme"])
         assert reader.goes_on(run, ["zenith", "acme"])
         assert not reader.goes_on(run, [])
-
-
-# versions
-
-OLD = """
-INSERT INTO account(name, source) VALUES ('acme', 'shop');
-INSERT INTO bucket(account, name, ready) VALUES (1, 'pages', 2);
-INSERT INTO kind(name) VALUES ('shop.page');
-INSERT INTO run(import, account, "full", state, started_at, open, delayed, done, dead)
-    VALUES ('shop', 1, 0, 'running', 5.0, 3, 1, 7, 1);
-INSERT INTO ready VALUES (1, 5, 1, 1, 1, 0, 0, '"a"'), (1, 5, 2, 1, 1, 2, 1, '"b"');
-INSERT INTO delayed VALUES (1000060.0, 3, 1, 5, 1, 1, 1, 'reset', '"c"');
-INSERT INTO dead VALUES (4, 1, 1, 5, 1, 1, 0, 'page', 'gone', '"d"', 5.0);
-INSERT INTO seen VALUES (1, unhex('{key}'));
-UPDATE next_seq SET value = 5;
-PRAGMA user_version = 1;
-"""
-
-
-@pytest.fixture
-def old(tmp_path: Path) -> Path:
-    """A state directory of the first version, amid a run, as a killed daemon leaves it."""
-    folder = tmp_path / "old"
-    folder.mkdir()
-    with closing(apsw.Connection(str(folder / FILE_NAME))) as database:
-        database.pragma("journal_mode", "wal")
-        database.execute(MIGRATIONS[0] + OLD.format(key=task("e", unique=True).key()))
-    return folder
-
-
-def test_a_frontier_of_the_first_version_goes_on_where_it_was(old: Path) -> None:
-    frontier = Frontier(old, now=NOW)
-    assert frontier.account("acme", "shop") == 1
-    assert frontier.account("zenith", "shop") == 2
-    assert check(frontier.path, full=True) == []
-    tasks = ready(frontier)
-    assert tasks == {
-        "a": Task(1, 1, 5, 1, "shop.page", 0, '"a"'),
-        "b": Task(2, 1, 5, 1, "shop.page", 2, '"b"', crashes=1),
-    }
-    settle(frontier, a=Complete([], [task("e", unique=True)], gathers=[gather("f", if_dead="fail")]))
-    assert ready(frontier).keys() == {"b", "f"}  # e was asked for before the upgrade
-    settle(frontier, b=Complete(), f=Bury("gone"), now=NOW + 60.0)
-    assert settle(frontier, c=Complete()) == [1]
-    assert frontier.retry_dead([*(number for number, _ in dead(frontier).values())]) == (3, ["shop"])
-    settle(frontier, d=Complete(), f=Complete())
-    assert settle(frontier, then=Complete()) == [1]
-    assert frontier.run(1).state == "completed"
-    assert check(frontier.path, full=True) == []
-    frontier.close()
-
-
-def test_an_old_frontier_is_not_read_but_can_be_copied_before_it_is_brought_up_to_date(
-    old: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(FrontierError, match=r"was written by an older crawlerd \(version 1, .*brings it up to date"):
-        FrontierReader.open(old)
-    assert backup(old, tmp_path / "copy.db") > 0
-    with closing(apsw.Connection(str(tmp_path / "copy.db"))) as copy:
-        assert copy.pragma("user_version") == 1

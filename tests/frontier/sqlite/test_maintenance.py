@@ -15,12 +15,13 @@ import pytest
 from crawlerd.core.errors import FrontierError, FrontierLocked, FrontierTooNew, StorageFailed
 from crawlerd.core.outcome import Batch, Bury, Complete, Outcome, Retry
 from crawlerd.core.task import NewGather, NewTask
-from crawlerd.frontier.contract import Settled
+from crawlerd.frontier import open_frontier
+from crawlerd.frontier.contract import Frontier, Settled
 from crawlerd.frontier.lock import StateLock
 from crawlerd.frontier.sqlite import maintenance
-from crawlerd.frontier.sqlite.frontier import Frontier
 from crawlerd.frontier.sqlite.maintenance import EXAMPLES, INVARIANTS, backup, check, vacuum
-from crawlerd.frontier.sqlite.schema import FILE_NAME, MARK_NAME, MIGRATIONS
+from crawlerd.frontier.sqlite.migrations import MIGRATIONS
+from crawlerd.frontier.sqlite.schema import FILE_NAME, MARK_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,7 +72,7 @@ def var(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def frontier(var: Path) -> Iterator[Frontier]:
-    frontier = Frontier(var, now=NOW)
+    frontier = open_frontier(var, now=NOW)
     fill(frontier)
     yield frontier
     frontier.close()
@@ -114,7 +115,7 @@ def test_a_sound_frontier_is_sound_whatever_happens_to_it(frontier: Frontier) ->
 
 
 def test_an_empty_frontier_is_sound(var: Path) -> None:
-    Frontier(var, now=NOW).close()
+    open_frontier(var, now=NOW).close()
     assert check(var / FILE_NAME, full=True) == []
 
 
@@ -259,7 +260,7 @@ def test_an_index_that_lies_is_found_by_the_full_check(frontier: Frontier) -> No
 
 
 def test_a_torn_file_is_found(var: Path) -> None:
-    frontier = Frontier(var, now=NOW)
+    frontier = open_frontier(var, now=NOW)
     frontier.start_run(
         "shop", frontier.account("acme", "shop"), [page(n, length=500) for n in range(300)], full=True, now=NOW
     )
@@ -309,7 +310,7 @@ def test_a_backup_is_one_plain_file_and_a_frontier(frontier: Frontier, tmp_path:
     assert dump(copy) == dump(frontier.path)
     assert check(copy, full=True) == []
     assert files(folder) == {FILE_NAME}  # looking at it leaves nothing behind
-    restored = Frontier(folder, now=NOW)
+    restored = open_frontier(folder, now=NOW)
     assert restored.heads(1, (-1, -1), 100) == frontier.heads(1, (-1, -1), 100)
     settle(restored, Complete(), 2, 2)
     restored.close()
@@ -490,7 +491,7 @@ def test_a_backup_onto_a_full_disk(frontier: Frontier, small_disk: Path) -> None
 
 def half_empty(var: Path) -> None:
     """A closed frontier of about a megabyte, most of whose tasks are done."""
-    frontier = Frontier(var, now=NOW)
+    frontier = open_frontier(var, now=NOW)
     frontier.start_run(
         "shop", frontier.account("acme", "shop"), [page(n, length=500) for n in range(2000)], full=True, now=NOW
     )
@@ -559,7 +560,7 @@ def test_a_reader_keeps_the_space_until_later(var: Path, monkeypatch: pytest.Mon
         with pytest.raises(FrontierError, match="is vacuumed, but another command reads it"):
             vacuum(var)
         assert reader.execute("SELECT * FROM ready").fetchall() == rows
-    Frontier(var, now=NOW).close()
+    open_frontier(var, now=NOW).close()
     assert path.stat().st_size < size / 2
     assert check(path) == []
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
-import shutil
 import tempfile
 from collections import Counter, defaultdict
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import apsw
 import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from places import IMPLEMENTATIONS, NOW, Place
 
 from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import (
@@ -35,17 +40,14 @@ from crawlerd.core.outcome import (
 from crawlerd.core.task import IfNew, NewGather, NewTask, Task, parent_hash
 from crawlerd.frontier.change import FEW, Counts
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.sqlite.frontier import Frontier
-from crawlerd.frontier.sqlite.maintenance import check
-from crawlerd.frontier.sqlite.reader import FrontierReader
-from crawlerd.frontier.sqlite.schema import FILE_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 COUNTERS = tuple(Counts.__dataclass_fields__)
 ACCOUNTS = ("acme", "zenith")
 IMPORTS = {"a": "acme", "b": "acme", "c": "zenith"}  # to their accounts
 BUCKETS = ("charges", "customers")
-START = 1_000_000.0
-MEMORY = "/dev/shm"  # noqa: S108 - a private directory in it; thousands of commits need not wait for a disk here
 
 LISTS = ("orders", "lines")
 HASHES = tuple(map(parent_hash, "ab"))
@@ -150,15 +152,15 @@ class KnownRun:
 
 
 class FrontierMachine(RuleBasedStateMachine):
+    def __init__(self, make: Callable[[], Place]) -> None:
+        self.make = make
+        super().__init__()
+
     @initialize()
     def create(self) -> None:
-        self.root = Path(tempfile.mkdtemp(dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
-        self.folder = self.root / "0"
-        self.folder.mkdir()
-        self.generation = 0
-        self.reading: apsw.Connection | None = None
-        self.now = START
-        self.frontier = Frontier(self.folder, now=self.now)
+        self.place = self.make()
+        self.now = NOW
+        self.frontier = self.place.open(now=self.now)
         self.accounts = {name: self.frontier.account(name, "s") for name in ACCOUNTS}
         self.tasks: dict[int, Known] = {}
         self.groups: dict[int, KnownGroup] = {}
@@ -174,14 +176,7 @@ class FrontierMachine(RuleBasedStateMachine):
         self.gone = 0
 
     def teardown(self) -> None:
-        self.close()
-        shutil.rmtree(self.root)
-
-    def close(self) -> None:
-        if self.reading is not None:
-            self.reading.close()
-            self.reading = None
-        self.frontier.close()
+        self.place.remove()
 
     # what may happen
 
@@ -247,7 +242,7 @@ class FrontierMachine(RuleBasedStateMachine):
     def commit_outcomes(self, outcomes: dict[int, Outcome], data: st.DataObject, due: int) -> None:
         group = [self.settled(seq, outcome) for seq, outcome in outcomes.items()]
         numbers = sorted(self.bucket_ids().values())
-        blocked = data.draw(st.dictionaries(st.sampled_from(numbers or [0]), st.floats(0, START), max_size=2))
+        blocked = data.draw(st.dictionaries(st.sampled_from(numbers or [0]), st.floats(0, NOW), max_size=2))
         committed = self.frontier.commit(group, now=self.now, blocked=blocked, due=due)
         self.blocked.update((number, until) for number, until in blocked.items() if number in numbers)
         woken = sorted((known.due_at, seq) for seq, known in self.tasks.items() if known.where == "delayed")
@@ -310,12 +305,12 @@ class FrontierMachine(RuleBasedStateMachine):
                 group = self.groups[group].parent
         assert count == len(found)
         assert names == sorted({self.runs[self.tasks[number].task.run].name for number in found})
-        remaining = self.rows("SELECT run, lower(hex(key)) FROM seen")
+        remaining = self.rows("SELECT run, key FROM seen")
         for number in found:
             known = self.tasks[number]
             run = self.runs[known.task.run]
             if run.state != "running":  # what is left of the keys that it dropped when it ended counts again
-                left = {key for of, key in remaining if of == known.task.run}
+                left = {key.hex() for of, key in remaining if of == known.task.run}
                 assert left <= run.seen
                 run.seen = left
             run.state, run.ended_at = "running", None
@@ -334,12 +329,12 @@ class FrontierMachine(RuleBasedStateMachine):
             return
         outcomes: list[Outcome] = [Complete([], [PLAIN]), Retry(1.0, "reset"), Bury("gone"), *GATHERING]
         outcome = data.draw(st.sampled_from(outcomes))
-        before = self.dump()
+        before = self.place.dump()
         with pytest.raises(FrontierError, match="not in `ready`; nothing was written"):
             self.frontier.commit(
                 [*(self.settled(seq, Complete([], [PLAIN])) for seq in others), Settled(task, 1, outcome)], now=self.now
             )
-        assert self.dump() == before
+        assert self.place.dump() == before
 
     @rule(name=st.sampled_from(sorted(set(IMPORTS.values()))), reason=st.sampled_from(["no key", None]))
     def pause_or_resume(self, name: str, reason: str | None) -> None:
@@ -352,16 +347,14 @@ class FrontierMachine(RuleBasedStateMachine):
 
     @rule(crash=st.booleans())
     def open_again(self, crash: bool) -> None:
-        if crash:  # what a killed process leaves: the database and its log, copied while both are in use
-            self.generation += 1
-            folder = self.root / str(self.generation)
-            folder.mkdir()
-            for suffix in ("", "-wal"):
-                if (file := self.folder / f"{FILE_NAME}{suffix}").exists():
-                    shutil.copy(file, folder)
-            self.folder = folder
-        self.close()
-        self.frontier = Frontier(self.folder, now=self.now)
+        if crash:
+            folder = Path(tempfile.mkdtemp(dir=self.place.state_dir.parent))
+            left = self.place.killed(folder)
+            self.place.remove()
+            self.place = left
+        else:
+            self.place.shut()
+        self.frontier = self.place.open(now=self.now)
         self.paused.clear()
         for name, number in self.accounts.items():
             assert self.frontier.account(name, "s") == number
@@ -431,7 +424,7 @@ class FrontierMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_check_finds_nothing(self) -> None:
-        assert check(self.folder / FILE_NAME) == []
+        assert self.place.check() == []
 
     @invariant()
     def counters_are_counts(self) -> None:
@@ -482,8 +475,8 @@ class FrontierMachine(RuleBasedStateMachine):
         staged = self.rows("SELECT run, stream, value FROM staged ORDER BY run, stream")
         assert staged == [(n, *item) for n, run in self.runs.items() for item in sorted(run.staged.items())]
         seen: defaultdict[int, set[str]] = defaultdict(set)
-        for number, key in self.rows("SELECT run, lower(hex(key)) FROM seen"):
-            seen[number].add(key)
+        for number, key in self.rows("SELECT run, key FROM seen"):
+            seen[number].add(key.hex())
         for number, run in self.runs.items():
             if run.state == "running":
                 assert seen[number] == run.seen
@@ -496,8 +489,8 @@ class FrontierMachine(RuleBasedStateMachine):
     @invariant()
     def parents_are_remembered_by_the_import_that_has_read_them(self) -> None:
         known = set()
-        for name, of, key in self.rows("SELECT import, list, lower(hex(hash)) FROM parent JOIN scope ON id = scope"):
-            known.add((name, of, key))
+        for name, of, key in self.rows("SELECT import, list, hash FROM parent JOIN scope ON id = scope"):
+            known.add((name, of, key.hex()))
         expected = set()
         for name, account, of, key in self.parents:
             other = f"{key}\0{self.accounts[account]}"
@@ -506,9 +499,7 @@ class FrontierMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_reader_says_so_too(self) -> None:
-        reader = FrontierReader.open(self.folder)
-        assert reader is not None
-        with contextlib.closing(reader):
+        with closing(self.place.reader()) as reader:
             assert reader.totals() == tuple(len(self.where(place)) for place in ("ready", "delayed", "waiting", "dead"))
             letters = reader.dead_letters(limit=10_000)
             assert [letter.id for letter in letters] == self.where("dead")
@@ -661,17 +652,14 @@ class FrontierMachine(RuleBasedStateMachine):
         }
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
-        """Reads beside the frontier."""
-        if self.reading is None:
-            self.reading = apsw.Connection(str(self.folder / FILE_NAME), flags=apsw.SQLITE_OPEN_READONLY)
-        return list(self.reading.execute(statement))
-
-    def dump(self) -> list[list[tuple[Any, ...]]]:
-        tables = self.rows("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
-        return [self.rows(f'SELECT * FROM "{name}"') for (name,) in tables]
+        return self.place.query(statement)
 
 
-TestFrontier = FrontierMachine.TestCase
-TestFrontier.settings = settings(
-    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-)
+def test_the_frontier_does_as_its_model_whatever_happens(implementation: str) -> None:
+    make = IMPLEMENTATIONS[implementation].make
+    run_state_machine_as_test(
+        lambda: FrontierMachine(make),
+        settings=settings(
+            max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )

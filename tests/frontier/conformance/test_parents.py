@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import apsw
 import msgspec
 import pytest
+from places import NOW
 
 from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import Batch, Bury, Complete, Outcome
 from crawlerd.core.task import IfNew, NewGather, NewTask, Task, parent_hash
-from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.sqlite.frontier import Frontier
-from crawlerd.frontier.sqlite.maintenance import check
-from crawlerd.frontier.sqlite.parents import PURGE_ROWS
-from crawlerd.frontier.sqlite.schema import FILE_NAME
+from crawlerd.frontier.contract import Bounds, Frontier, Settled
 from crawlerd.sink import SinkState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from places import Place
 
-NOW = 1_000_000.0
+PURGED = Bounds().purge
 START = NewTask("shop.start", "start", 5, "{}")
 
 
 @pytest.fixture
-def frontier(tmp_path: Path) -> Iterator[Frontier]:
-    frontier = Frontier(tmp_path, now=NOW)
+def frontier(place: Place) -> Frontier:
+    frontier = place.open()
     for number, name in enumerate(("acme", "zenith"), start=1):
         assert frontier.account(name, "shop") == number
-    yield frontier
-    assert check(frontier.path) == []
-    frontier.close()
+    return frontier
 
 
 def below(parent: str, of: str = "orders", *, unique: bool = True, mark: str = "") -> NewTask:
@@ -69,11 +61,6 @@ def ready(frontier: Frontier, run: int) -> list[Task]:
 def asked(frontier: Frontier, run: int) -> list[str]:
     """How lists below parents are to be read."""
     return [task.payload.strip('"') for task in ready(frontier, run) if task.kind == "shop.orders"]
-
-
-def rows(frontier: Frontier, statement: str) -> list[tuple[Any, ...]]:
-    with closing(apsw.Connection(str(frontier.path), flags=apsw.SQLITE_OPEN_READONLY)) as database:
-        return list(database.execute(statement))
 
 
 def remember(frontier: Frontier, *parents: str, sink: int = 0) -> None:
@@ -153,14 +140,14 @@ def test_they_may_stand_in_a_group(frontier: Frontier) -> None:
     assert asked(frontier, first) == ["since a", "full b"]
 
 
-def test_nothing_is_noted_with_what_is_not_committed(frontier: Frontier) -> None:
+def test_nothing_is_noted_with_what_is_not_committed(place: Place, frontier: Frontier) -> None:
     run = begin(frontier)
     (task,) = ready(frontier, run)
     stale = Task(task.seq + 1, task.bucket, 5, run, "shop.start", 0, "{}")
     reading = Complete(children=[below("a")], parents=read("a"))
     with pytest.raises(FrontierError, match="nothing was written"):
         frontier.commit([Settled(task, 1, reading), Settled(stale, 1, Complete())], now=NOW)
-    assert rows(frontier, "SELECT * FROM parent") == rows(frontier, "SELECT * FROM scope") == []
+    assert place.query("SELECT * FROM parent") == place.query("SELECT * FROM scope") == []
     settle(frontier, run, reading)  # no number that was given out in between is used
     assert asked(frontier, run) == ["since a"]
 
@@ -172,16 +159,15 @@ def test_a_run_that_fails_later_has_read_its_parents_all_the_same(frontier: Fron
     assert asked(frontier, begin(frontier, tasks=[below("a")])) == ["since a"]
 
 
-def test_they_outlive_a_restart(frontier: Frontier, tmp_path: Path) -> None:
+def test_they_outlive_a_restart(place: Place, frontier: Frontier) -> None:
     remember(frontier, "a")
-    frontier.close()
-    with closing(Frontier(tmp_path, now=NOW)) as again:
-        assert asked(again, begin(again, tasks=[below("a"), below("b")])) == ["since a", "full b"]
-    frontier.__init__(tmp_path, now=NOW)  # type: ignore[misc] # for the fixture
+    place.shut()
+    again = place.open()
+    assert asked(again, begin(again, tasks=[below("a"), below("b")])) == ["since a", "full b"]
 
 
-def test_what_was_read_into_a_sink_is_dropped_at_once_and_removed_in_slices(frontier: Frontier, tmp_path: Path) -> None:
-    parents = [f"p{number}" for number in range(2 * PURGE_ROWS)]
+def test_what_was_read_into_a_sink_is_dropped_at_once_and_removed_in_slices(place: Place, frontier: Frontier) -> None:
+    parents = [f"p{number}" for number in range(2 * PURGED)]
     old, tasks = sink(frontier, "old"), [below("p1"), below("p2")]
     remember(frontier, *parents, sink=old)
     run = begin(frontier, tasks=tasks, sink=old)
@@ -189,28 +175,16 @@ def test_what_was_read_into_a_sink_is_dropped_at_once_and_removed_in_slices(fron
     for _ in tasks:
         settle(frontier, run, Complete(), kind="shop.orders")
     new = sink(frontier, "new")  # in its place
-    assert check(frontier.path) == []
+    assert place.check() == []
     assert asked(frontier, begin(frontier, tasks=tasks, sink=new)) == ["full p1", "full p2"]
     remember(frontier, "p1", sink=new)
-    assert rows(frontier, "SELECT count(*) FROM parent") == [(PURGE_ROWS + 1,)]
-    frontier.close()
-    frontier.__init__(tmp_path, now=NOW)  # type: ignore[misc] # it goes on after a restart
+    assert place.query("SELECT count(*) FROM parent") == [(PURGED + 1,)]
+    place.shut()
+    frontier = place.open()  # it goes on after a restart
     left = []
     for _ in range(3):
         frontier.commit([], now=NOW)
-        left += rows(frontier, "SELECT (SELECT count(*) FROM parent), count(*) FROM scope")
+        left += place.query("SELECT (SELECT count(*) FROM parent), count(*) FROM scope")
     assert left == [(1, 2), (1, 1), (1, 1)]
     assert not frontier.chores
     assert asked(frontier, begin(frontier, tasks=tasks, sink=new)) == ["since p1", "full p2"]
-
-
-def test_a_parent_takes_fewer_than_60_bytes(tmp_path: Path) -> None:
-    with closing(Frontier(tmp_path, now=NOW)) as frontier:
-        frontier.account("acme", "shop")
-        run = begin(frontier, tasks=[START] * 101)
-        tasks = ready(frontier, run)
-        before = (tmp_path / FILE_NAME).stat().st_size
-        for number, task in enumerate(tasks[:100]):
-            reading = Complete(parents=read(*(f"{number} {each}" for each in range(1000))))
-            frontier.commit([Settled(task, 1, reading)], now=NOW)
-    assert ((tmp_path / FILE_NAME).stat().st_size - before) / 100_000 < 60

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import apsw
 import pytest
+from places import NOW
 
-from crawlerd.core.errors import FrontierError, FrontierTooNew
+from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import Batch, Bury, Complete, Crash, Defer, Outcome, Pause, Retry, Skipped
 from crawlerd.core.task import NewTask, Task
-from crawlerd.frontier.contract import Bucket, Run, Settled
-from crawlerd.frontier.sqlite import frontier as sqlite
-from crawlerd.frontier.sqlite import names
-from crawlerd.frontier.sqlite.frontier import MAX_DELAY, Frontier
-from crawlerd.frontier.sqlite.schema import CACHE_KIB, FILE_NAME, MIGRATIONS, WAL_PAGES, connect
+from crawlerd.frontier.contract import FIRST, MAX_DELAY, Bounds, Bucket, Run, Settled, Wanted
 from crawlerd.sink import Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from places import Place
 
-NOW = 1_000_000.0
-
-
-@pytest.fixture
-def frontier(tmp_path: Path) -> Iterator[Frontier]:
-    frontier = Frontier(tmp_path, now=NOW)
-    yield frontier
-    frontier.close()
+    from crawlerd.frontier.contract import Frontier
 
 
 def plain(payload: str = "{}", *, bucket: str = "pages", priority: int = 5) -> NewTask:
@@ -59,136 +45,70 @@ def settle(frontier: Frontier, outcome: Outcome, *tasks: Task, now: float = NOW)
     return frontier.commit([Settled(task, account, outcome) for task in tasks or heads(frontier)[:1]], now=now).ended
 
 
-def rows(frontier: Frontier, statement: str) -> list[tuple[Any, ...]]:
-    """Read as another process would, but by the same library: two in one process undo each other's locks."""
-    with closing(apsw.Connection(str(frontier.path), flags=apsw.SQLITE_OPEN_READONLY)) as database:
-        return list(database.execute(statement))
-
-
-def counts(frontier: Frontier, run: int) -> dict[str, int]:
+def counts(place: Place, run: int) -> dict[str, int]:
     """The counters of a run that are not 0."""
     names = ("open", "delayed", "done", "dead", "retried", "throttled", "records")
-    (row,) = rows(frontier, f"SELECT {', '.join(names)} FROM run WHERE id = {run}")
+    (row,) = place.query(f"SELECT {', '.join(names)} FROM run WHERE id = {run}")
     return {name: count for name, count in zip(names, row, strict=True) if count}
 
 
 # opening
 
 
-def test_a_new_frontier_is_empty_and_durable(tmp_path: Path, frontier: Frontier) -> None:
+def test_a_new_frontier_is_empty(frontier: Frontier) -> None:
     assert frontier.ready_buckets(1) == []
     assert frontier.next_due() is None
     assert frontier.latest_run("shop") is None
     assert frontier.running_runs("shop") == []
     assert frontier.cursors("shop") == {}
-    with closing(connect(tmp_path / FILE_NAME)) as database:
-        asked = ("user_version", "journal_mode", "synchronous", "cache_size", "wal_autocheckpoint", "temp_store")
-        settings = [database.pragma(name) for name in asked]
-    assert settings == [len(MIGRATIONS), "wal", 2, -CACHE_KIB, WAL_PAGES, 2]
 
 
-def test_a_file_of_something_else_is_named_and_left_alone(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_bytes(b"not a database, but somebody's only copy of it" * 100)
-    before = (tmp_path / FILE_NAME).read_bytes()
-    with pytest.raises(FrontierError, match=rf"{tmp_path}/{FILE_NAME} is not a usable database .* restore it"):
-        Frontier(tmp_path, now=NOW)
-    assert (tmp_path / FILE_NAME).read_bytes() == before
-
-
-@pytest.mark.parametrize("whole", [True, False])
-def test_a_damaged_database_is_named_wherever_the_damage_shows(tmp_path: Path, whole: bool) -> None:
-    frontier = Frontier(tmp_path, now=NOW)
-    begin(frontier, *(plain(f'{{"a":"{"x" * 500}{number}"}}') for number in range(1000)))
-    frontier.close()
-    content = (tmp_path / FILE_NAME).read_bytes()
-    intact = 8192 if whole else len(content) - 65536
-    (tmp_path / FILE_NAME).write_bytes(content[:intact] + b"\xff" * (len(content) - intact))
-    with pytest.raises(FrontierError, match=rf"{tmp_path}/{FILE_NAME} is not a usable database"):
-        heads(Frontier(tmp_path, now=NOW))
-
-
-def test_a_directory_in_place_of_the_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).mkdir()
-    with pytest.raises(FrontierError, match=f"{tmp_path}/{FILE_NAME}"):
-        Frontier(tmp_path, now=NOW)
-
-
-@pytest.mark.parametrize("crashed", [False, True])
-def test_a_newer_version_is_refused_and_not_a_byte_changed(tmp_path: Path, crashed: bool) -> None:
-    """Also when it left a log behind, which opening a database would usually tidy away."""
-    original, copy = tmp_path / "original", tmp_path / "copy"
-    original.mkdir()
-    copy.mkdir()
-    frontier = Frontier(original, now=NOW)
-    begin(frontier, plain())
-    with closing(apsw.Connection(str(frontier.path))) as newer:
-        newer.pragma("user_version", len(MIGRATIONS) + 1)
-    if not crashed:
-        frontier.close()
-    for file in original.glob(f"{FILE_NAME}*"):
-        if not file.name.endswith("-shm"):
-            (copy / file.name).write_bytes(file.read_bytes())
-    before = {file.name: file.read_bytes() for file in copy.iterdir()}
-    assert len(before) == 1 + crashed
-    for _ in range(2):
-        with pytest.raises(FrontierTooNew, match=r"written by a newer crawlerd .* nothing was changed"):
-            Frontier(copy, now=NOW)
-    after = {file.name: file.read_bytes() for file in copy.iterdir() if not file.name.endswith("-shm")}
-    assert {name: content for name, content in after.items() if content} == before
-    if crashed:
-        frontier.close()
-
-
-def test_what_was_committed_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
-    frontier = Frontier(tmp_path, now=NOW)
+def test_what_was_committed_is_there_when_it_is_opened_again(place: Place) -> None:
+    frontier = place.open()
     run = begin(frontier, plain('{"a":1}'), plain('{"a":2}'), page(1))
     settle(frontier, Retry(60.0, "reset"), heads(frontier)[0])
     frontier.pause(1, "no key")
     before = heads(frontier)
-    frontier.close()
-    frontier = Frontier(tmp_path, now=NOW)
+    place.shut()
+    frontier = place.open()
     assert heads(frontier) == before
     assert frontier.next_due() == NOW + 60.0
     assert frontier.running_runs("shop") == [run]
-    frontier.close()
 
 
-def test_a_pause_is_forgotten_at_the_next_start_so_that_a_new_key_is_tried(tmp_path: Path) -> None:
-    frontier = Frontier(tmp_path, now=NOW)
+def test_a_pause_is_forgotten_at_the_next_start_so_that_a_new_key_is_tried(place: Place) -> None:
+    frontier = place.open()
     number = frontier.account("acme", "shop")
     frontier.pause(number, "no key")
-    assert rows(frontier, "SELECT paused FROM account") == [("no key",)]
-    frontier.close()
-    frontier = Frontier(tmp_path, now=NOW)
-    assert rows(frontier, "SELECT paused FROM account") == [(None,)]
-    frontier.close()
+    assert place.query("SELECT paused FROM account") == [("no key",)]
+    place.shut()
+    frontier = place.open()
+    assert place.query("SELECT paused FROM account") == [(None,)]
 
 
-def test_a_clock_that_was_set_back_does_not_hold_tasks_for_ever(tmp_path: Path) -> None:
-    frontier = Frontier(tmp_path, now=NOW)
+def test_a_clock_that_was_set_back_does_not_hold_tasks_for_ever(place: Place) -> None:
+    frontier = place.open()
     begin(frontier, plain('{"a":1}'), plain('{"a":2}'), plain('{"a":3}'))
     first, second, _ = heads(frontier)
     settle(frontier, Retry(10.0, "reset"), first, now=NOW + 400 * MAX_DELAY)
     settle(frontier, Retry(MAX_DELAY - 1, "reset"), second, now=NOW)
     frontier.commit([], now=NOW, blocked={1: NOW + 400 * MAX_DELAY})
-    frontier.close()
-    frontier = Frontier(tmp_path, now=NOW)
+    place.shut()
+    frontier = place.open()
     assert frontier.next_due() == NOW
     frontier.commit([], now=NOW)
     assert [task.seq for task in heads(frontier)] == [first.seq, 3]
     assert frontier.next_due() == NOW + MAX_DELAY - 1
     assert frontier.bucket(1).blocked_until == 0.0
-    frontier.close()
 
 
-def test_a_throttled_bucket_stays_blocked_over_a_restart(tmp_path: Path) -> None:
-    frontier = Frontier(tmp_path, now=NOW)
+def test_a_throttled_bucket_stays_blocked_over_a_restart(place: Place) -> None:
+    frontier = place.open()
     begin(frontier, plain(), plain(bucket="other"))
     frontier.commit([], now=NOW, blocked={1: NOW + 30.5})
-    frontier.close()
-    frontier = Frontier(tmp_path, now=NOW)
+    place.shut()
+    frontier = place.open()
     assert sorted(frontier.ready_buckets(1)) == [Bucket(1, 1, "pages", NOW + 30.5), Bucket(2, 1, "other", 0.0)]
-    frontier.close()
 
 
 # accounts
@@ -198,6 +118,22 @@ def test_an_account_keeps_its_number(frontier: Frontier) -> None:
     acme = frontier.account("acme", "shop")
     assert frontier.account("zenith", "shop") != acme
     assert frontier.account("acme", "other") == acme
+
+
+def test_many_accounts_get_their_numbers_at_once(frontier: Frontier) -> None:
+    first = frontier.account_numbers({"acme": "shop", "zenith": "shop"})
+    again = frontier.account_numbers({"zenith": "shop", "new": "shop", "acme": "other"})
+    assert again == first | {"new": again["new"]}
+    assert len(set(again.values())) == 3
+    assert [frontier.account_name(number) for number in again.values()] == ["zenith", "new", "acme"]
+    assert frontier.account_numbers({}) == {}
+
+
+def test_identities_are_read_in_the_order_asked_for(frontier: Frontier) -> None:
+    one, two = frontier.account("acme", "shop"), frontier.account("zenith", "shop")
+    frontier.confirm(two, "acct_2")
+    assert frontier.identities([two, one, two]) == ["acct_2", None, "acct_2"]
+    assert frontier.identities([]) == []
 
 
 def test_the_first_identity_is_the_accounts_own(frontier: Frontier) -> None:
@@ -244,17 +180,19 @@ def test_a_run_ends_with_its_last_task_and_says_how(frontier: Frontier, outcomes
 
 
 @pytest.mark.parametrize("outcome", [Retry(1.0, "reset"), Defer("slow"), Pause("no"), Crash("died")])
-def test_a_task_that_is_to_be_tried_again_keeps_its_run_open(frontier: Frontier, outcome: Outcome) -> None:
+def test_a_task_that_is_to_be_tried_again_keeps_its_run_open(
+    place: Place, frontier: Frontier, outcome: Outcome
+) -> None:
     run = begin(frontier, plain())
     assert settle(frontier, outcome) == []
     assert frontier.run(run).state == "running"
-    assert counts(frontier, run)["open"] == 1
+    assert counts(place, run)["open"] == 1
 
 
 # outcomes
 
 
-def test_children_are_made_in_the_transaction_that_ends_their_parent(frontier: Frontier) -> None:
+def test_children_are_made_in_the_transaction_that_ends_their_parent(place: Place, frontier: Frontier) -> None:
     run = begin(frontier, page(1))
     batches = [Batch("pages", 100, b"[]", []), Batch("items", 3, b"[]", [])]
     committed = frontier.commit(
@@ -265,10 +203,10 @@ def test_children_are_made_in_the_transaction_that_ends_their_parent(frontier: F
         (2, "shop.page", '{"n":2}', 0)
     ]
     assert [task.seq for task in heads(frontier, 2)] == [3, 4]
-    assert counts(frontier, run) == {"open": 3, "done": 1, "records": 103}
+    assert counts(place, run) == {"open": 3, "done": 1, "records": 103}
 
 
-def test_throttling_costs_no_attempt_and_a_retry_one(frontier: Frontier) -> None:
+def test_throttling_costs_no_attempt_and_a_retry_one(place: Place, frontier: Frontier) -> None:
     run = begin(frontier, plain())
     for _ in range(50):
         settle(frontier, Defer("slow"))
@@ -279,7 +217,7 @@ def test_throttling_costs_no_attempt_and_a_retry_one(frontier: Frontier) -> None
     assert frontier.commit([], now=NOW + 1.9).arrived == {}
     assert frontier.commit([], now=NOW + 2.0).arrived == {1: (5, 1)}
     assert heads(frontier)[0].attempt == 1
-    assert counts(frontier, run) == {"open": 1, "retried": 1, "throttled": 50}
+    assert counts(place, run) == {"open": 1, "retried": 1, "throttled": 50}
 
 
 def test_only_so_many_delayed_tasks_become_ready_at_once(frontier: Frontier) -> None:
@@ -309,22 +247,24 @@ def test_a_retry_begins_the_count_of_crashes_anew(frontier: Frontier) -> None:
 
 
 @pytest.mark.parametrize("outcome", [Complete([], [plain()]), Retry(1.0, "reset"), Bury("gone")])
-def test_an_outcome_for_a_task_that_is_gone_takes_its_whole_group_back(frontier: Frontier, outcome: Outcome) -> None:
+def test_an_outcome_for_a_task_that_is_gone_takes_its_whole_group_back(
+    place: Place, frontier: Frontier, outcome: Outcome
+) -> None:
     run = begin(frontier, plain('{"a":1}'), plain('{"a":2}'))
     gone, other = heads(frontier)
     settle(frontier, Complete(), gone)
-    before = counts(frontier, run)
+    before = counts(place, run)
     with pytest.raises(FrontierError, match="a task that was worked on is not in `ready`; nothing was written"):
         settle(frontier, outcome, other, gone)
-    assert counts(frontier, run) == before
+    assert counts(place, run) == before
     assert heads(frontier) == [other]
     assert settle(frontier, Complete(), other) == [run]
 
 
-def test_skipped_records_are_counted_by_stream_with_a_reason(frontier: Frontier) -> None:
+def test_skipped_records_are_counted_by_stream_with_a_reason(place: Place, frontier: Frontier) -> None:
     run = begin(frontier, plain())
     settle(frontier, Complete([], [], [], [Skipped("pages", "p1", "why"), Skipped("pages", "p2", "because")]))
-    assert rows(frontier, "SELECT run, stream, records, skipped, skip_reason FROM tally") == [
+    assert place.query("SELECT run, stream, records, skipped, skip_reason FROM tally") == [
         (run, "pages", 0, 2, "p2: because")
     ]
 
@@ -332,24 +272,24 @@ def test_skipped_records_are_counted_by_stream_with_a_reason(frontier: Frontier)
 # uniqueness
 
 
-def test_totals_are_what_the_sink_has_said_last(frontier: Frontier) -> None:
+def test_totals_are_what_the_sink_has_said_last(place: Place, frontier: Frontier) -> None:
     run = begin(frontier, page(1), page(2))
     batches = [Batch("pages", 100, b"[]", [])]
     for task, totals in zip(heads(frontier), (Totals(90, 80, 4, 6, 5), Totals(95, 80, 5, 10, 5)), strict=True):
         frontier.commit([Settled(task, 1, Complete(batches))], now=NOW, totals={(run, "pages"): totals})
-    assert rows(frontier, "SELECT records, seen, new, changed, unchanged, tombstoned FROM tally") == [
+    assert place.query("SELECT records, seen, new, changed, unchanged, tombstoned FROM tally") == [
         (200, 95, 80, 5, 10, 5)
     ]
 
 
-def test_a_unique_task_is_made_once_a_run(frontier: Frontier) -> None:
+def test_a_unique_task_is_made_once_a_run(place: Place, frontier: Frontier) -> None:
     run = begin(frontier, unique(1), unique(1), unique(2))
     assert [task.payload for task in heads(frontier)] == ['{"n":1}', '{"n":2}']
     settle(frontier, Complete([], [unique(1), unique(2), unique(3), unique(3)]))
     assert [task.payload for task in heads(frontier)] == ['{"n":2}', '{"n":3}']
-    assert counts(frontier, run) == {"open": 2, "done": 1}
+    assert counts(place, run) == {"open": 2, "done": 1}
     other = begin(frontier, unique(1))
-    assert counts(frontier, other) == {"open": 1}
+    assert counts(place, other) == {"open": 1}
 
 
 def test_plain_tasks_may_be_alike(frontier: Frontier) -> None:
@@ -357,47 +297,44 @@ def test_plain_tasks_may_be_alike(frontier: Frontier) -> None:
     assert len(heads(frontier)) == 2
 
 
-def test_a_cursor_that_comes_twice_ends_its_chain_with_a_dead_letter(frontier: Frontier) -> None:
+def test_a_cursor_that_comes_twice_ends_its_chain_with_a_dead_letter(place: Place, frontier: Frontier) -> None:
     run = begin(frontier, page(1))
     settle(frontier, Complete([], [page(2)]))
     settle(frontier, Complete([], [page(1)]))
     assert heads(frontier) == []
     assert frontier.run(run).state == "completed with dead letters"
-    assert counts(frontier, run) == {"done": 2, "dead": 1}
-    (row,) = rows(frontier, "SELECT stream, error, payload FROM dead")
+    assert counts(place, run) == {"done": 2, "dead": 1}
+    (row,) = place.query("SELECT stream, error, payload FROM dead")
     assert row == ("pages", "the API's cursor repeated: this very page was already asked for in this run", '{"n":1}')
 
 
-def test_what_made_tasks_unique_is_dropped_bit_by_bit_when_their_run_has_ended(
-    frontier: Frontier, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite, "PURGE_ROWS", 3)
+def test_what_made_tasks_unique_is_dropped_bit_by_bit_when_their_run_has_ended(place: Place) -> None:
+    frontier = place.open(bounds=Bounds(purge=3))
     begin(frontier, *(unique(number) for number in range(10)))
     other = begin(frontier, unique(1), name="other")
     settle(frontier, Complete(), *heads(frontier)[:10])
     left = []
     for _ in range(6):
-        left.append(rows(frontier, f"SELECT count(*) FROM seen WHERE run <> {other}")[0][0])
+        left.append(place.query(f"SELECT count(*) FROM seen WHERE run <> {other}")[0][0])
         frontier.commit([], now=NOW)
     assert left == [10, 7, 4, 1, 0, 0]
-    assert rows(frontier, "SELECT run FROM seen") == [(other,)]
+    assert place.query("SELECT run FROM seen") == [(other,)]
 
 
-def test_dropping_them_goes_on_after_a_restart(tmp_path: Path) -> None:
-    frontier = Frontier(tmp_path, now=NOW)
+def test_dropping_them_goes_on_after_a_restart(place: Place) -> None:
+    frontier = place.open()
     begin(frontier, unique(1))
     settle(frontier, Complete())
-    frontier.close()
-    frontier = Frontier(tmp_path, now=NOW)
+    place.shut()
+    frontier = place.open()
     frontier.commit([], now=NOW)
-    assert rows(frontier, "SELECT * FROM seen") == []
-    frontier.close()
+    assert place.query("SELECT * FROM seen") == []
 
 
 # dead letters
 
 
-def test_a_retried_dead_letter_has_all_its_attempts_and_its_run_runs_again(frontier: Frontier) -> None:
+def test_a_retried_dead_letter_has_all_its_attempts_and_its_run_runs_again(place: Place, frontier: Frontier) -> None:
     run = begin(frontier, plain('{"a":1}'), plain('{"a":2}'))
     settle(frontier, Retry(0.0, "reset"), heads(frontier)[0])
     frontier.commit([], now=NOW)
@@ -407,7 +344,7 @@ def test_a_retried_dead_letter_has_all_its_attempts_and_its_run_runs_again(front
     assert frontier.retry_dead([1, 99]) == (1, ["shop"])
     assert frontier.run(run)[4:7] == ("running", NOW, None)
     assert [(task.seq, task.attempt) for task in heads(frontier)] == [(1, 0)]
-    assert counts(frontier, run) == {"open": 1, "done": 1, "retried": 1}
+    assert counts(place, run) == {"open": 1, "done": 1, "retried": 1}
     assert settle(frontier, Complete(), now=NOW + 9) == [run]
     assert frontier.run(run)[4:7] == ("completed", NOW, NOW + 9)
     assert frontier.retry_dead([1]) == (0, [])
@@ -473,19 +410,25 @@ def test_heads_come_by_priority_then_age_and_can_be_read_on(frontier: Frontier) 
     assert frontier.heads(1, (9, 2), 5) == []
 
 
-def test_names_are_looked_up_anew_when_there_are_too_many_to_remember(
-    frontier: Frontier, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(names, "CACHE", 3)
+def test_several_buckets_are_read_at_once(frontier: Frontier) -> None:
+    begin(frontier, *(plain(f'{{"a":{n}}}', bucket=f"b{n % 3}", priority=n % 2) for n in range(12)))
+    wanted = [
+        Wanted(3, FIRST, 2),
+        Wanted(1, (0, 1), 3),
+        Wanted(2, FIRST, 9),
+        Wanted(3, (9, 99), 5),
+        Wanted(1, FIRST, 0),
+    ]
+    assert frontier.heads_many(wanted) == [frontier.heads(*each) for each in wanted]
+    assert [len(each) for each in frontier.heads_many(wanted)] == [2, 3, 4, 0, 0]
+    assert frontier.heads_many([]) == []
+    assert frontier.buckets([3, 1, 3]) == [frontier.bucket(number) for number in (3, 1, 3)]
+    assert frontier.buckets([]) == []
+
+
+def test_names_are_looked_up_anew_when_there_are_too_many_to_remember(place: Place) -> None:
+    frontier = place.open(bounds=Bounds(names=3))
     buckets = [f"b{number}" for number in range(10)] * 2
     begin(frontier, *(plain(bucket=name) for name in buckets))
     assert [len(heads(frontier, bucket.id)) for bucket in sorted(frontier.ready_buckets(1))] == [2] * 10
     assert frontier.bucket(10) == Bucket(10, 1, "b9", 0.0)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
-def test_a_file_that_may_not_be_written_is_named(tmp_path: Path) -> None:
-    Frontier(tmp_path, now=NOW).close()
-    (tmp_path / FILE_NAME).chmod(0o444)
-    with pytest.raises(FrontierError, match=f"{tmp_path}/{FILE_NAME}"):
-        Frontier(tmp_path, now=NOW)

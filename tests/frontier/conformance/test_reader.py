@@ -1,43 +1,30 @@
-"""What people ask of a frontier: status, reports and dead letters, beside a writer and without counting tasks."""
+"""What people ask of a frontier: status, reports and dead letters, alongside a writer and without counting tasks."""
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-import apsw
 import msgspec
 import pytest
+from places import NOW
 
-from crawlerd.core.errors import FrontierError, FrontierTooNew
 from crawlerd.core.outcome import Batch, Bury, Complete, Defer, Outcome, Retry, Skipped
 from crawlerd.core.task import NewTask
-from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.sqlite.frontier import Frontier
-from crawlerd.frontier.sqlite.reader import AccountReport, DeadLetter, FrontierReader, RunReport, StreamReport
-from crawlerd.frontier.sqlite.schema import FILE_NAME, MIGRATIONS
+from crawlerd.frontier.contract import Frontier, FrontierReader, Settled
+from crawlerd.frontier.reports import AccountReport, DeadLetter, RunReport, StreamReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-NOW = 1_000_000.0
+    from places import Place
 
 
 @pytest.fixture
-def frontier(tmp_path: Path) -> Iterator[Frontier]:
-    frontier = Frontier(tmp_path, now=NOW)
-    yield frontier
-    frontier.close()
-
-
-@pytest.fixture
-def reader(tmp_path: Path, frontier: Frontier) -> Iterator[FrontierReader]:
-    reader = FrontierReader.open(tmp_path)
-    assert reader is not None
-    yield reader
-    reader.close()
+def reader(place: Place, frontier: Frontier) -> Iterator[FrontierReader]:
+    with closing(place.reader()) as reader:
+        yield reader
 
 
 def begin(frontier: Frontier, count: int, *, name: str = "shop", account: str = "acme", bucket: str = "pages") -> int:
@@ -49,13 +36,6 @@ def settle(frontier: Frontier, *outcomes: Outcome, bucket: int = 1) -> None:
     heads = frontier.heads(bucket, (-1, -1), len(outcomes))
     group = [Settled(task, 1, outcome) for task, outcome in zip(heads, outcomes, strict=False)]
     frontier.commit(group, now=NOW)
-
-
-def test_there_is_nothing_to_read_before_the_first_start(tmp_path: Path) -> None:
-    assert FrontierReader.open(tmp_path) is None
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / FILE_NAME).touch()
-    assert FrontierReader.open(tmp_path) is None
 
 
 def test_the_status_shows_runs_newest_first_and_accounts_by_name(frontier: Frontier, reader: FrontierReader) -> None:
@@ -96,7 +76,7 @@ def test_only_the_newest_runs_are_shown_but_all_are_counted(frontier: Frontier, 
 
 def test_the_report_of_a_run_tells_what_became_of_each_stream(frontier: Frontier, reader: FrontierReader) -> None:
     run = begin(frontier, 5)
-    begin(frontier, 1, name="other", bucket="elsewhere")
+    other = begin(frontier, 1, name="other", bucket="elsewhere")
     settle(
         frontier,
         Complete([Batch("items", 7, b"[]", []), Batch("pages", 1, b"[]", [])]),
@@ -112,6 +92,7 @@ def test_the_report_of_a_run_tells_what_became_of_each_stream(frontier: Frontier
         "secrets": StreamReport(0, 0, 0, 0, 0, 0, 0, 1, True, "Denied: not yours"),
     }
     assert reader.streams(99) == {}
+    assert reader.streams_many([run, 99, other]) == {number: reader.streams(number) for number in (run, 99, other)}
 
 
 def test_dead_letters_are_listed_page_by_page_and_by_import(frontier: Frontier, reader: FrontierReader) -> None:
@@ -136,41 +117,10 @@ def test_dead_letters_are_listed_page_by_page_and_by_import(frontier: Frontier, 
     assert reader.dead_letters(import_name="nothing") == []
     assert reader.dead_letter(2) == letters[1]
     assert reader.dead_letter(99) is None
+    assert reader.known_dead([3, 99, 1, 3]) == [3, 1]
     frontier.retry_dead([2])
     assert reader.dead_letter(2) is None
     assert reader.totals() == (1, 0, 0, 3)
-
-
-def test_the_work_of_a_status_does_not_grow_with_the_queue(tmp_path: Path, frontier: Frontier) -> None:
-    """Counted in steps of SQLite's machine, not in seconds."""
-
-    def steps() -> int:
-        count = 0
-
-        def step() -> bool:
-            nonlocal count
-            count += 1
-            return False
-
-        database = apsw.Connection(str(tmp_path / FILE_NAME), flags=apsw.SQLITE_OPEN_READONLY)
-        database.set_progress_handler(step, 1)
-        reader = FrontierReader(database, tmp_path)
-        with closing(reader):
-            reader.status()
-        return count
-
-    begin(frontier, 100)
-    settle(frontier, *[Retry(60.0, "reset")] * 10, *[Bury("gone")] * 10)
-    few = steps()
-    frontier.commit(
-        [
-            Settled(task, 1, Complete([], [NewTask("shop.page", "pages", 5, "{}")] * 100))
-            for task in frontier.heads(1, (-1, -1), 50)
-        ],
-        now=NOW,
-    )
-    settle(frontier, *[Retry(60.0, "reset")] * 1000, *[Bury("gone")] * 1000)
-    assert 0 < steps() <= few + 20
 
 
 def test_a_reader_sees_commits_and_does_not_hold_up_the_writer(frontier: Frontier, reader: FrontierReader) -> None:
@@ -183,43 +133,12 @@ def test_a_reader_sees_commits_and_does_not_hold_up_the_writer(frontier: Frontie
 
 
 @pytest.mark.parametrize("crashed", [False, True])
-def test_a_frontier_can_be_read_while_nobody_owns_it(tmp_path: Path, crashed: bool) -> None:
-    frontier = Frontier(tmp_path, now=NOW)
-    begin(frontier, 2)
+def test_a_frontier_can_be_read_while_nobody_owns_it(place: Place, tmp_path: Path, crashed: bool) -> None:
+    begin(place.open(), 2)
     if not crashed:
-        frontier.close()
-    folder = tmp_path / "copy"
-    folder.mkdir()
-    for file in tmp_path.glob(f"{FILE_NAME}*"):
-        if not file.name.endswith("-shm"):
-            (folder / file.name).write_bytes(file.read_bytes())
-    reader = FrontierReader.open(folder)
-    assert reader is not None
-    with closing(reader):
+        place.shut()
+    (tmp_path / "copy").mkdir()
+    copy = place.killed(tmp_path / "copy")
+    with closing(copy.reader()) as reader:
         assert reader.totals() == (2, 0, 0, 0)
-    if crashed:
-        frontier.close()
-
-
-def test_a_newer_frontier_is_not_read(tmp_path: Path) -> None:
-    Frontier(tmp_path, now=NOW).close()
-    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
-        database.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
-    with pytest.raises(FrontierTooNew, match="upgrade crawlerd"):
-        FrontierReader.open(tmp_path)
-
-
-def test_a_broken_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_bytes(b"this is not a database" * 100)
-    with pytest.raises(FrontierError, match=f"{tmp_path}/{FILE_NAME} is not a usable database"):
-        FrontierReader.open(tmp_path)
-    (tmp_path / FILE_NAME).unlink()
-    frontier = Frontier(tmp_path, now=NOW)
-    begin(frontier, 100)
-    frontier.close()
-    content = (tmp_path / FILE_NAME).read_bytes()
-    (tmp_path / FILE_NAME).write_bytes(content[:8192] + b"\xff" * (len(content) - 8192))
-    reader = FrontierReader.open(tmp_path)
-    assert reader is not None
-    with closing(reader), pytest.raises(FrontierError, match="is not a usable database"):
-        reader.status()
+    copy.remove()

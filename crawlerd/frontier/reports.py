@@ -1,0 +1,116 @@
+"""What people are told of a frontier: its state, the reports of its runs, and its dead letters."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+
+class StreamReport(msgspec.Struct, frozen=True):
+    """One stream of one run."""
+
+    # delivered to the sink, with repeats and tombstones
+    records: int = 0
+    # these five: see `crawlerd.sink.Totals`
+    seen: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    tombstoned: int = 0
+    skipped: int = 0
+    dead: int = 0
+    denied: bool = False
+    # why something was skipped or denied or is dead, one reason for all; else `note`
+    reason: str | None = None
+    # why the next run reads all of it, or in which records the time of change could not be read
+    note: str | None = None
+
+
+class Doubt(msgspec.Struct, frozen=True):
+    """A stream that a full run has seen less than half of what the last one saw of."""
+
+    account: str
+    stream: str
+    seen: int
+    before: int
+
+
+class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
+    """One run."""
+
+    id: int
+    import_name: str
+    account: str
+    # it reads all there is
+    full: bool
+    state: str
+    # Unix seconds, both
+    started_at: float
+    ended_at: float | None
+    # tasks, those that are leased at this moment included
+    ready: int
+    delayed: int
+    # tasks that follow a group of others
+    waiting: int
+    done: int
+    dead: int
+    retried: int
+    throttled: int
+    records: int
+    # it has ended, and nothing is dead, denied, skipped or doubted
+    complete: bool
+    # why it is full, where nobody asked for that; or, when only some streams are read in full, which and why
+    full_reason: str | None = None
+    # why it was cancelled
+    ended_reason: str | None = None
+    doubts: list[Doubt] = []
+
+
+class AccountReport(msgspec.Struct, frozen=True):
+    """One account, with its parts."""
+
+    name: str
+    source: str
+    identity: str | None
+    # the reason, if it is paused
+    paused: str | None
+    ready: int
+    # the latest Unix second of its throttled buckets
+    blocked_until: float
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The whole frontier. The counts are of tasks."""
+
+    ready: int
+    delayed: int
+    waiting: int
+    dead: int
+    # newest first
+    runs: list[RunReport]
+    accounts: list[AccountReport]
+
+
+class DeadLetter(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
+    """A task that is not retried by itself."""
+
+    id: int
+    import_name: str
+    run: int
+    account: str
+    stream: str
+    kind: str
+    attempts: int
+    denied: bool
+    error: str
+    payload: str
+    # Unix seconds
+    at: float
+
+
+class Checked(NamedTuple):
+    """What a check of a frontier has found."""
+
+    name: str  # of what was checked, as people know it
+    broken: list[str]  # a line for each thing that is wrong; nothing when every invariant holds

@@ -1,0 +1,59 @@
+"""The accounts: their numbers, whose credentials they have, and why nothing of one is leased."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import apsw
+
+    from crawlerd.frontier.sqlite.groups import Execute
+
+
+class Accounts:
+    """See `Frontier`. What changes something is called in the frontier's transactions."""
+
+    def __init__(self, db: apsw.Connection, read: Callable[..., list[Any]], execute: Execute) -> None:
+        self._db, self._read, self._execute = db, read, execute
+
+    def known(self, sources: Mapping[str, str]) -> dict[str, int]:
+        """The numbers of those that are known, under the same source."""
+        rows = self._read(
+            "SELECT account.name, source, account.id FROM json_each(?) AS j JOIN account ON account.name = j.value",
+            msgspec.json.encode(list(sources)).decode(),
+        )
+        return {name: number for name, source, number in rows if sources[name] == source}
+
+    def add(self, sources: Mapping[str, str]) -> dict[str, int]:
+        """The numbers of those that are new, or have another source than before."""
+        return dict(
+            self._execute(
+                "INSERT INTO account(name, source) SELECT value->>0, value->>1 FROM json_each(?) WHERE true "
+                "ON CONFLICT (name) DO UPDATE SET source = excluded.source RETURNING name, id",
+                sources.items(),
+            )
+        )
+
+    def name(self, number: int) -> str:
+        name: str = self._read("SELECT name FROM account WHERE id = ?", number)[0][0]
+        return name
+
+    def identities(self, accounts: Sequence[int]) -> list[str | None]:
+        rows = self._read(
+            "SELECT identity FROM json_each(?) AS j JOIN account ON account.id = j.value ORDER BY j.key",
+            msgspec.json.encode(accounts).decode(),
+        )
+        return [identity for (identity,) in rows]
+
+    def confirm(self, account: int, identity: str) -> str | None:
+        self._db.execute("UPDATE account SET identity = ? WHERE id = ? AND identity IS NULL", (identity, account))
+        noted: str = self._db.execute("SELECT identity FROM account WHERE id = ?", (account,)).get
+        return None if noted == identity else noted
+
+    def pause(self, account: int, reason: str | None) -> None:
+        """reason: None to resume it."""
+        self._db.execute("UPDATE account SET paused = ? WHERE id = ?", (reason, account))

@@ -1,0 +1,229 @@
+"""The frontier's tables: the statements that bring a database from one version to the next."""
+
+from __future__ import annotations
+
+# A task's state is the table it lies in: ready, delayed or dead; gone when its completion committed. A lease is not on
+# disk: it lives in the memory of the process that holds the lock, and dies with it. A row of `gather` is a group, and
+# the task that waits for its end, whose number it has; when the group has failed, that task lies in `dead` instead.
+#
+#   run.open     tasks that are ready, delayed, waiting   bucket.ready   rows of `ready` in the bucket
+#   run.delayed  rows of `delayed`                        run.dead       rows of `dead`
+#   run.waiting  rows of `gather` that have not failed
+#   gather.open  ready and delayed tasks of the group, and groups right inside it that have not failed; 0: it has failed
+#   gather.dead  rows of `dead` of the group
+MIGRATIONS = [
+    """
+CREATE TABLE account(
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    source TEXT NOT NULL,
+    identity TEXT,                                     -- who its credentials belong to, as the source's guard saw it
+    paused TEXT                                        -- why nothing of it is leased
+) STRICT;
+CREATE TABLE bucket(
+    id INTEGER PRIMARY KEY,
+    account INTEGER NOT NULL REFERENCES account,
+    name TEXT NOT NULL,
+    ready INTEGER NOT NULL DEFAULT 0 CHECK (ready >= 0),
+    blocked_until REAL NOT NULL DEFAULT 0,             -- Unix seconds; survives a restart, as Retry-After must
+    UNIQUE (account, name)
+) STRICT;
+CREATE TABLE kind(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE run(
+    id INTEGER PRIMARY KEY,
+    import TEXT NOT NULL,
+    account INTEGER NOT NULL REFERENCES account,
+    "full" INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('running','completed','completed with dead letters','failed','cancelled')),
+    started_at REAL NOT NULL,
+    ended_at REAL,
+    open INTEGER NOT NULL DEFAULT 0 CHECK (open >= 0),
+    delayed INTEGER NOT NULL DEFAULT 0 CHECK (delayed BETWEEN 0 AND open),
+    done INTEGER NOT NULL DEFAULT 0,
+    dead INTEGER NOT NULL DEFAULT 0 CHECK (dead >= 0),
+    retried INTEGER NOT NULL DEFAULT 0,
+    throttled INTEGER NOT NULL DEFAULT 0,
+    records INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX run_import ON run(import, id);
+CREATE INDEX run_running ON run(id) WHERE state = 'running';
+CREATE INDEX run_dead ON run(id) WHERE dead > 0;
+CREATE TABLE tally(                                    -- the report of a run, by stream
+    run INTEGER NOT NULL REFERENCES run,
+    stream TEXT NOT NULL,
+    records INTEGER NOT NULL DEFAULT 0,
+    skipped INTEGER NOT NULL DEFAULT 0,
+    skip_reason TEXT,
+    PRIMARY KEY (run, stream)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE ready(
+    bucket INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    crashes INTEGER NOT NULL,
+    payload TEXT NOT NULL,
+    PRIMARY KEY (bucket, priority, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE delayed(
+    due_at REAL NOT NULL,
+    seq INTEGER NOT NULL,
+    bucket INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    error TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    PRIMARY KEY (due_at, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE dead(
+    seq INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL,
+    bucket INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    denied INTEGER NOT NULL,
+    stream TEXT NOT NULL,
+    error TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    at REAL NOT NULL
+) STRICT;
+CREATE INDEX dead_run ON dead(run, stream);
+CREATE TABLE seen(
+    run INTEGER NOT NULL,
+    key BLOB NOT NULL,
+    PRIMARY KEY (run, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE cursor(
+    import TEXT NOT NULL,
+    stream TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (import, stream)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE staged(
+    run INTEGER NOT NULL,
+    stream TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (run, stream)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE quota(                                    -- starts charged to windows of a minute and longer
+    key TEXT NOT NULL,
+    at REAL NOT NULL,
+    count INTEGER NOT NULL CHECK (count >= 0),
+    PRIMARY KEY (key, at)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE learned(                                  -- limits that were found by being throttled
+    key TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE next_seq(value INTEGER NOT NULL) STRICT;
+INSERT INTO next_seq VALUES (1);
+""",
+    """
+CREATE TABLE gather(
+    id INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL,
+    parent INTEGER NOT NULL,                           -- the group that it is inside of, 0 for none
+    open INTEGER NOT NULL DEFAULT 0 CHECK (open >= 0),
+    dead INTEGER NOT NULL DEFAULT 0 CHECK (dead >= 0),
+    if_dead TEXT NOT NULL CHECK (if_dead IN ('run','fail','skip')),
+    bucket INTEGER NOT NULL,                           -- of the task that waits, as the following
+    priority INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    payload TEXT NOT NULL
+) STRICT;
+CREATE INDEX gather_parent ON gather(parent) WHERE parent > 0;
+ALTER TABLE ready ADD COLUMN grp INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE delayed ADD COLUMN grp INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE dead ADD COLUMN grp INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX dead_group ON dead(grp) WHERE grp > 0;
+ALTER TABLE run ADD COLUMN waiting INTEGER NOT NULL DEFAULT 0 CHECK (waiting BETWEEN 0 AND open - delayed);
+CREATE TABLE borrowed(                                 -- accounts that a run has had tasks for beside its own
+    run INTEGER NOT NULL,
+    account INTEGER NOT NULL,
+    PRIMARY KEY (run, account)
+) STRICT, WITHOUT ROWID;
+""",
+    """
+ALTER TABLE tally ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;      -- from here on: as the sink has last said
+ALTER TABLE tally ADD COLUMN new INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tally ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tally ADD COLUMN unchanged INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tally ADD COLUMN tombstoned INTEGER NOT NULL DEFAULT 0;
+""",
+    """
+CREATE INDEX bucket_ready ON bucket(blocked_until, id) WHERE ready > 0;
+""",
+    """
+CREATE TABLE sink(                                     -- what the frontier believes of each sink that it has written
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,                                -- in the configuration, when it was opened last
+    identity TEXT UNIQUE,                              -- made once, by the sink itself
+    number INTEGER NOT NULL DEFAULT 0,                 -- of the group commit that wrote to it last
+    news TEXT,                                         -- why nothing is believed of it, when that was last so
+    adopts INTEGER NOT NULL DEFAULT 0                  -- it takes over what was noted before sinks had identities
+) STRICT;
+CREATE TABLE frontier(id TEXT NOT NULL, commits INTEGER NOT NULL) STRICT;     -- made once; commits that wrote to sinks
+INSERT INTO frontier VALUES (lower(hex(randomblob(16))), 0);
+ALTER TABLE run ADD COLUMN sink INTEGER NOT NULL DEFAULT 0;        -- where its records go, 0 for nowhere
+ALTER TABLE run ADD COLUMN why TEXT;                               -- why it is full, where nobody asked for that
+ALTER TABLE run ADD COLUMN ended_why TEXT;                         -- of one that was cancelled
+ALTER TABLE run ADD COLUMN again INTEGER NOT NULL DEFAULT 0;       -- cancelled, tasks removed; 1: to begin again
+CREATE TABLE synced(                                   -- sync points: `cursor` with the sink that they belong to
+    import TEXT NOT NULL,
+    sink INTEGER NOT NULL,
+    stream TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (import, sink, stream)
+) STRICT, WITHOUT ROWID;
+INSERT INTO synced SELECT import, 0, stream, value FROM cursor;
+DROP TABLE cursor;
+ALTER TABLE synced RENAME TO cursor;
+ALTER TABLE tally ADD COLUMN marked INTEGER NOT NULL DEFAULT 0;    -- the next run can ask for changes only
+ALTER TABLE tally ADD COLUMN unmarked INTEGER NOT NULL DEFAULT 0;  -- records with no time that could be read
+ALTER TABLE tally ADD COLUMN unmarked_reason TEXT;
+CREATE TABLE scope(                                    -- a list below parents, as an import has read it into a sink
+    id INTEGER PRIMARY KEY,
+    import TEXT NOT NULL,
+    sink INTEGER NOT NULL,
+    list TEXT NOT NULL,
+    dropped INTEGER NOT NULL DEFAULT 0                 -- 1: nothing of it counts any more, and it goes, in slices
+) STRICT;
+CREATE UNIQUE INDEX scope_list ON scope(import, sink, list) WHERE dropped = 0;
+CREATE INDEX scope_dropped ON scope(id) WHERE dropped = 1;
+-- parents whose list was read to its end, by their hash
+CREATE TABLE parent(scope INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (scope, hash)) STRICT, WITHOUT ROWID;
+ALTER TABLE run ADD COLUMN shrink INTEGER NOT NULL DEFAULT 0;      -- however little it sees is not doubted
+CREATE TABLE whole(                                    -- streams that a run reads in full, until it has ended clean
+    run INTEGER NOT NULL,
+    account INTEGER NOT NULL,
+    stream TEXT NOT NULL,
+    seen INTEGER,                                      -- records, when a sweep last counted them
+    held INTEGER NOT NULL,                             -- 1: a sweep was held back
+    PRIMARY KEY (run, account, stream)
+) STRICT, WITHOUT ROWID;
+-- what an import was told to read, as a digest
+CREATE TABLE setup(import TEXT NOT NULL PRIMARY KEY, digest TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE last_full(                                -- what the last full run has seen
+    import TEXT NOT NULL,
+    sink INTEGER NOT NULL,
+    account INTEGER NOT NULL,
+    stream TEXT NOT NULL,
+    seen INTEGER NOT NULL,                             -- records, of the last run that was not doubted
+    doubted INTEGER,                                   -- records, of the last run if it was
+    PRIMARY KEY (import, sink, account, stream)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE doubt(                                    -- what the report of a run says is doubted
+    run INTEGER NOT NULL,
+    account INTEGER NOT NULL,
+    stream TEXT NOT NULL,
+    seen INTEGER NOT NULL,
+    before INTEGER NOT NULL,
+    PRIMARY KEY (run, account, stream)
+) STRICT, WITHOUT ROWID;
+""",
+]
