@@ -49,7 +49,7 @@ def crawlerd_part(tasks: int) -> None:
     settings = load(Path("crawlerd.toml"), registry=registry)
     with Engine(settings) as engine:
         for name in settings.imports:
-            engine.start_import(name)
+            engine.runs.start_import(name)
         while not engine.dispatcher.first_lease_at:
             time.sleep(0.0005)
         meter = CpuMeter(engine.dispatcher.worker_pids)
@@ -57,7 +57,7 @@ def crawlerd_part(tasks: int) -> None:
         while left and engine.failure is None:
             engine.changed.wait()
             engine.changed.clear()
-            left -= len(engine.ended())
+            left -= len(engine.runs.ended())
         seconds = time.monotonic() - engine.dispatcher.first_lease_at
         spent = meter.read()
         commits = engine.store.commits

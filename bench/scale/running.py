@@ -97,14 +97,14 @@ def run(
         name for number, (name, share) in enumerate(shares(tasks, accounts).items()) if share and number % every == 0
     ]
     with engine:
-        engine.start_import(names[0])
+        engine.runs.start_import(names[0])
         while not engine.dispatcher.first_lease_at:
             assert engine.failure is None
             time.sleep(0.001)
         found["s first lease"] = engine.dispatcher.first_lease_at - spawned
         start = time.monotonic()
         with ThreadPoolExecutor(STARTERS) as starters:
-            list(starters.map(engine.start_import, names[1:]))
+            list(starters.map(engine.runs.start_import, names[1:]))
         found["s imports"] = time.monotonic() - start
         outcomes, most = engine.dispatcher.outcomes, 0.0
         enough = outcomes["complete"] + warm

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from crawlerd.engine.account_names import AccountNames
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.dispatcher_inbox import DispatcherInbox
+    from crawlerd.engine.safe_event import SafeEvent
     from crawlerd.engine.store_inbox import StoreInbox
-    from crawlerd.engine.wake import Wake
     from crawlerd.frontier.contract import Frontier
     from crawlerd.sink import Sink
 
@@ -45,7 +45,7 @@ class Accounts:
         sinks: Mapping[str, Sink],
         store: StoreInbox,
         dispatcher: DispatcherInbox,
-        changed: Wake,
+        changed: SafeEvent,
     ) -> None:
         """sinks: those that are open, by name, kept by their owner. changed: set when an account was paused."""
         self._settings, self._frontier, self._clock, self._sinks = settings, frontier, clock, sinks

@@ -44,7 +44,6 @@ class Dispatcher:
 
     progress_at: when its thread was last seen to run; monotonic.
     outcomes: how many there were, by name; "late" ones wrote nothing.
-    free: tasks without a request that were completed, by run.
     first_lease_at: monotonic, 0 before the first.
     drained: set when it was told to drain, and no lease is out any more.
     """
@@ -59,8 +58,10 @@ class Dispatcher:
         credentials: Credentials,
         failure: Failure,
         *,
+        free: Counter[int],
         lease_seconds: float,
     ) -> None:
+        """free: counts tasks without a request that are completed, by run."""
         self._bench, self._inbox, self._store, self._pool, self._clock = bench, inbox, store, pool, clock
         self._failure = failure
         self._feedback = Feedback(bench, store, clock, credentials)
@@ -74,7 +75,7 @@ class Dispatcher:
         self.drained = threading.Event()
         self.progress_at = time.monotonic()
         self.outcomes: Counter[str] = Counter()
-        self.free: Counter[int] = Counter()
+        self._free = free
         self.first_lease_at = 0.0
 
     def start(self) -> None:
@@ -205,7 +206,7 @@ class Dispatcher:
                 completed += 1  # the fast path: there is no limit that must hear of it
                 pick.bucket.out -= 1
                 if not pick.cost:
-                    self.free[task.run] += 1
+                    self._free[task.run] += 1
                 self._settled.append(Settled(task, pick.account.id, outcome))
             else:
                 if result.sent_at:

@@ -23,11 +23,11 @@ from crawlerd.engine.open_sinks import OpenSinks
 from crawlerd.engine.pool import Pool
 from crawlerd.engine.prefetch import Prefetch
 from crawlerd.engine.runs import Runs
+from crawlerd.engine.safe_event import SafeEvent
 from crawlerd.engine.sink_writer import SinkWriter
-from crawlerd.engine.starting import Started, Starter
+from crawlerd.engine.starting import Starter
 from crawlerd.engine.store import Store
 from crawlerd.engine.store_inbox import StoreInbox
-from crawlerd.engine.wake import Wake
 from crawlerd.engine.wire import Setup
 from crawlerd.engine.workbench import Workbench
 from crawlerd.frontier import open_frontier
@@ -36,13 +36,10 @@ from crawlerd.ratelimit.adaptive import Learned
 from crawlerd.ratelimit.shared import SharedLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Self
 
     from crawlerd.config.load import Settings
-    from crawlerd.core.errors import CrawlerdError
-
-__all__ = ["Engine", "Started"]
 
 log = logging.getLogger(__name__)
 
@@ -51,16 +48,16 @@ GARBAGE_OBJECTS = 50_000  # new ones that start a collection; at the default of 
 
 
 class Engine:
-    """Everything below the commands. Construct, `start`, ask for runs, `stop`; used from the main thread."""
+    """Everything below the commands. Construct, `start`, ask `runs`, `stop`; used from the main thread."""
 
-    def __init__(self, settings: Settings, changed: Wake | None = None) -> None:
+    def __init__(self, settings: Settings, changed: SafeEvent | None = None) -> None:
         """Takes the state directory's lock and opens the frontier. FrontierLocked, FrontierTooNew, FrontierError.
 
         changed: set whenever a run has ended, an account was paused, or the engine has failed.
         """
         self.settings = settings
         self.clock = clock = Clock()
-        self._changed = changed = Wake() if changed is None else changed
+        self._changed = changed = SafeEvent() if changed is None else changed
         self._failure = failure = Failure(changed)
         daemon = settings.daemon
         self._lock = StateLock(daemon.state_dir)
@@ -86,7 +83,7 @@ class Engine:
         self._sinks = sinks = OpenSinks(settings, frontier, clock, writer)
         self.accounts = Accounts(settings, names, frontier, clock, sinks.by_name, to_store, to_dispatcher, changed)
         starter = Starter(settings, frontier, clock, names, self.accounts, sinks, writer, prefetch)
-        self.runs = Runs(settings, frontier, clock, starter, sinks, to_store, failure, changed)
+        self.runs = Runs(settings, frontier, clock, starter, self.accounts, sinks, to_store, failure, changed)
         events = _Events(self.runs, self.accounts, sinks, failure, self._lock)
         self.store = Store(frontier, clock, to_store, writer, prefetch, to_dispatcher, events)
         storage = daemon.limiter_storage
@@ -103,11 +100,19 @@ class Engine:
             quiet_since=-math.inf if last_alive is None else clock.monotonic(last_alive),
         )
         self.dispatcher = Dispatcher(
-            bench, to_dispatcher, to_store, pool, clock, self.accounts, failure, lease_seconds=daemon.visibility_seconds
+            bench,
+            to_dispatcher,
+            to_store,
+            pool,
+            clock,
+            self.accounts,
+            failure,
+            free=self.runs.free,
+            lease_seconds=daemon.visibility_seconds,
         )
 
     @property
-    def changed(self) -> Wake:
+    def changed(self) -> SafeEvent:
         """The one that it was given, or its own."""
         return self._changed
 
@@ -163,39 +168,6 @@ class Engine:
             self._to_store.call(self._sinks.open_all).result()
         except (SyncFailed, FrontierRefused) as error:
             self._failure.set(error)
-
-    # for the commands
-
-    def start_import(self, name: str, *, full: bool = False, allow_shrink: bool = False) -> Started:
-        """See `Runs.start_import`."""
-        return self.runs.start_import(name, full=full, allow_shrink=allow_shrink)
-
-    def start_imports(
-        self, names: Iterable[str], *, full: bool = False, allow_shrink: bool = False
-    ) -> Iterator[tuple[str, Started | CrawlerdError]]:
-        """See `Runs.start_imports`."""
-        return self.runs.start_imports(names, full=full, allow_shrink=allow_shrink)
-
-    def start_due(self) -> float:
-        """See `Runs.start_due`; also tries paused accounts again."""
-        seconds = self.runs.start_due()
-        self.accounts.probe()
-        return seconds
-
-    def ended(self) -> list[int]:
-        """See `Runs.ended`."""
-        runs = self.runs.ended()
-        for run in runs:
-            self.dispatcher.free.pop(run, None)
-        return runs
-
-    def abandoned(self, runs: Iterable[int]) -> bool:
-        """See `Runs.abandoned`."""
-        return self.runs.abandoned(runs)
-
-    def retry_dead(self, numbers: Sequence[int]) -> int:
-        """See `Runs.retry_dead`."""
-        return self.runs.retry_dead(numbers)
 
 
 class _Events:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from crawlerd.core.errors import FrontierError
 
 if TYPE_CHECKING:
-    from crawlerd.engine.wake import Wake
+    from crawlerd.engine.safe_event import SafeEvent
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ class Failure:
     error: the first one; those after it follow from it.
     """
 
-    def __init__(self, changed: Wake) -> None:
+    def __init__(self, changed: SafeEvent) -> None:
         self._changed = changed
         self.error: BaseException | None = None
 

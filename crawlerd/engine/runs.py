@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from functools import partial
 from heapq import heapify, heappop, heappush
 from queue import SimpleQueue
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
     from crawlerd.config.load import Settings
     from crawlerd.core.account import ImportSpec
+    from crawlerd.engine.accounts import Accounts
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.failure import Failure
     from crawlerd.engine.open_sinks import OpenSinks
+    from crawlerd.engine.safe_event import SafeEvent
     from crawlerd.engine.starting import Starter
     from crawlerd.engine.store_inbox import StoreInbox
-    from crawlerd.engine.wake import Wake
     from crawlerd.frontier.contract import Frontier
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,10 @@ Result = tuple[str, "Started | CrawlerdError"]  # an import's name, and what cam
 
 
 class Runs:
-    """Used from the main thread, except for `note_ended`."""
+    """Used from the main thread, except where something else is said.
+
+    free: tasks without a request that were completed, by run under way; counted by the dispatcher.
+    """
 
     def __init__(
         self,
@@ -48,15 +52,17 @@ class Runs:
         frontier: Frontier,
         clock: Clock,
         starter: Starter,
+        accounts: Accounts,
         sinks: OpenSinks,
         store: StoreInbox,
         failure: Failure,
-        changed: Wake,
+        changed: SafeEvent,
     ) -> None:
         """changed: set when runs have ended."""
         self._settings, self._frontier, self._clock = settings, frontier, clock
-        self._starter, self._sinks, self._store = starter, sinks, store
+        self._starter, self._accounts, self._sinks, self._store = starter, accounts, sinks, store
         self._failure, self._changed = failure, changed
+        self.free: Counter[int] = Counter()
         self._ended: SimpleQueue[int] = SimpleQueue()
         self._active: dict[str, int] = {}  # how many runs are under way, by import
         self._import_of: dict[int, str] = {}
@@ -89,8 +95,8 @@ class Runs:
             yield from results
 
     def start_due(self) -> float:
-        """Starts every import that is due, and resumes interrupted ones. Returns the seconds after which it must be
-        called again."""
+        """Starts every import that is due, resumes interrupted ones, and tries paused accounts again. Returns the
+        seconds after which it must be called again."""
         now = self._clock.now()
         names: list[str] = []
         while self._agenda and self._agenda[0][0] <= now and len(names) < START_MOST:
@@ -114,6 +120,7 @@ class Runs:
         for name, at in later.items():
             if at < math.inf:
                 heappush(self._agenda, (at, name))
+        self._accounts.probe()
         return min(LONGEST_WAIT, max(0.0, self._agenda[0][0] - now)) if self._agenda else LONGEST_WAIT
 
     def abandoned(self, runs: Iterable[int]) -> bool:
@@ -126,6 +133,7 @@ class Runs:
         while not self._ended.empty():
             runs.append(self._ended.get())
         for run in runs:
+            self.free.pop(run, None)
             name = self._import_of.pop(run, None)
             if name is not None:
                 self._active[name] -= 1

@@ -9,7 +9,7 @@ import pytest
 from crawlerd.config.load import Settings
 from crawlerd.core.account import AccountSpec, Daemon, ImportSpec, LimitSpec
 from crawlerd.engine.engine import Engine
-from crawlerd.engine.wake import Wake
+from crawlerd.engine.safe_event import SafeEvent
 from crawlerd.source import Source, TaskArgs
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
         sinks={},
         imports={"acme": ImportSpec(name="acme", account="acme", sink=None, streams=("pages",))},
     )
-    with Engine(settings, changed=Wake()) as engine:
+    with Engine(settings, changed=SafeEvent()) as engine:
         yield engine
 
 
@@ -60,14 +60,14 @@ def test_a_pause_wakes_who_waits(engine: Engine) -> None:
 
 def test_what_an_engine_wakes_cannot_be_replaced_later(engine: Engine) -> None:
     with pytest.raises(AttributeError):
-        engine.changed = Wake()  # type: ignore[misc]  # its parts would go on with the old one
+        engine.changed = SafeEvent()  # type: ignore[misc]  # its parts would go on with the old one
 
 
 def test_an_engine_wakes_the_one_that_it_was_given_and_no_other(engine: Engine) -> None:
     engine.runs.note_ended([7])
     assert engine.changed.wait(0)
     engine.changed.clear()
-    assert engine.ended() == [7]
+    assert engine.runs.ended() == [7]
     engine._failure.set(RuntimeError("a reason"))
     assert engine.changed.wait(0)
     assert isinstance(engine.failure, RuntimeError)

@@ -12,8 +12,8 @@ from crawlerd.core.account import ImportSpec
 from crawlerd.core.errors import CrawlerdError, FrontierRefused, Permanent, SinkError, StorageFailed, SyncFailed
 from crawlerd.engine.failure import Failure
 from crawlerd.engine.runs import LONGEST_WAIT, START_MOST, START_SECONDS, STORAGE_SECONDS, Runs
+from crawlerd.engine.safe_event import SafeEvent
 from crawlerd.engine.starting import Started
-from crawlerd.engine.wake import Wake
 from crawlerd.frontier.contract import Run
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class World:
 
     def __init__(self, every: dict[str, float | None], running: Sequence[str] = ()) -> None:
         self.time = NOW
+        self.probes = 0
         self.latest: dict[str, Run] = {}
         self.problems: dict[str, CrawlerdError] = {}
         self.broken: CrawlerdError | None = None
@@ -41,7 +42,7 @@ class World:
         self.starts: list[str] = []
         self.abandoned: set[int] = set()
         self.dead = {1: ["daily"], 2: ["daily", "gone"]}
-        self.changed = Wake()
+        self.changed = SafeEvent()
         self.failure = Failure(self.changed)
         for name in running:
             self._begin(name)
@@ -51,6 +52,7 @@ class World:
         }
         self.runs = Runs(
             SimpleNamespace(imports=specs),
+            self,
             self,
             self,
             self,
@@ -114,6 +116,11 @@ class World:
         run = self.latest[name]
         self.latest[name] = run._replace(state="completed", ended_at=self.time, again=again)
         return run.id
+
+    # the accounts
+
+    def probe(self) -> None:
+        self.probes += 1
 
     # what a test does
 
@@ -250,6 +257,24 @@ def test_it_says_when_it_wants_to_be_called_again() -> None:
     assert World({}).runs.start_due() == LONGEST_WAIT
 
 
+def test_paused_accounts_are_tried_again_whenever_it_looks_at_what_is_due() -> None:
+    world = World({"a": HOUR})
+    world.due()
+    world.due()
+    assert world.probes == 2
+
+
+def test_what_was_counted_of_a_run_is_dropped_when_it_ends() -> None:
+    world = World({"a": HOUR, "b": HOUR})
+    world.due()
+    for run in world.latest.values():
+        world.runs.free[run.id] += 3
+    ended = world.end("a")
+    world.runs.ended()
+    assert ended not in world.runs.free
+    assert list(world.runs.free.values()) == [3]
+
+
 def test_many_imports_start_in_slices() -> None:
     world = World({f"i{number}": HOUR for number in range(START_MOST + 10)})
     assert len(world.due()) == START_MOST
@@ -264,10 +289,10 @@ def test_retried_dead_letters_resume_their_imports_as_far_as_they_are_configured
 
 
 def test_a_failure_keeps_the_first_error_and_wakes() -> None:
-    wake = Wake()
-    failure = Failure(wake)
+    changed = SafeEvent()
+    failure = Failure(changed)
     first = RuntimeError("the cause")
     failure.set(first)
     failure.set(RuntimeError("what follows"))
     assert failure.error is first
-    assert wake.wait(0)
+    assert changed.wait(0)
