@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from crawlerd.core.errors import FrontierRefused
 from crawlerd.core.outcome import Batch, Complete
 from crawlerd.core.task import NewTask
-from crawlerd.frontier import check, restore
+from crawlerd.frontier import begin_new, check, restore
 from crawlerd.frontier.contract import Bounds, Frontier, Settled
 from crawlerd.frontier.sqlite.frontier import SqliteFrontier
 from crawlerd.frontier.sqlite.schema import FILE_NAME
@@ -59,7 +59,11 @@ class Machine(RuleBasedStateMachine):
         """A process that opens both, and works until it has ended or is killed."""
         self.now += 10
         self.count += 2
-        frontier = SqliteFrontier(self.state, now=self.now, bounds=BOUNDS)
+        try:
+            frontier = SqliteFrontier(self.state, now=self.now, bounds=BOUNDS)
+        except FrontierRefused:  # with its log, all of it was lost
+            begin_new(self.state, force=True)
+            frontier = SqliteFrontier(self.state, now=self.now, bounds=BOUNDS)
         sink = SqliteSink(self.path[self.used])
         try:
             attached = frontier.attach(self.used, sink.state(frontier.mark.frontier), self.now)
