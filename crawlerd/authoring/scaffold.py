@@ -110,12 +110,12 @@ def files(name: str) -> dict[str, str]:
 
 
 def new_source(name: str, folder: Path) -> Path:
-    """Writes the package into a new folder in `folder`, and returns it. ValueError when the name will not do,
+    """Writes the package into a new folder in `folder`, and returns it. ValueError for a name that cannot be used,
     CrawlerdError when the folder exists or cannot be written."""
     if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
         raise ValueError(
-            f"{name!r} cannot be the name of a source: lower-case letters and digits, words apart by one _, "
-            f"a letter first, at most {LONGEST_NAME}; such as my_shop"
+            f"{name!r} cannot be the name of a source: use lower-case letters, digits and single underscores, starting "
+            f"with a letter ({LONGEST_NAME} at most), such as my_shop"
         )
     if name in source_names():
         raise ValueError(f"a source {name} is installed already; take another name")

@@ -29,10 +29,10 @@ WIDTH = 300  # characters of a line
 
 
 class Trial(NamedTuple):
-    """lines: for people, without secrets. good: the page was understood, and nothing in it set aside."""
+    """What came of trying a page."""
 
-    lines: list[str]
-    good: bool
+    lines: list[str]  # for people, without secrets
+    good: bool  # the page was understood, and nothing in it set aside
 
 
 def try_page(source: Source, account: AccountSpec, stream: str) -> Trial:
@@ -46,7 +46,7 @@ def try_page(source: Source, account: AccountSpec, stream: str) -> Trial:
         while True:
             here = source.kinds[kind].stream
             api = client.open(source, account)
-            page = _Asked(api)
+            page = _RecordingApi(api)
             outputs, error = _perform(source, page, kind, payload)
             lines += [f"{here}: GET {page.shown}", *_answered(page, error)]
             if error is not None:
@@ -70,8 +70,8 @@ def try_page(source: Source, account: AccountSpec, stream: str) -> Trial:
         client.close()
 
 
-class _Asked:
-    """An Api that notes what is asked of it. Without one to pass it on to, nothing is sent."""
+class _RecordingApi:
+    """An Api that records what is requested through it. Without an Api to pass it on to, nothing is sent."""
 
     def __init__(self, api: Api | None, options: Mapping[str, Any] | None = None) -> None:
         self._api = api
@@ -101,7 +101,7 @@ def _perform(source: Source, api: Any, kind: str, payload: str) -> tuple[list[Ou
         return [], error
 
 
-def _answered(page: _Asked, error: CrawlerdError | None) -> Iterator[str]:
+def _answered(page: _RecordingApi, error: CrawlerdError | None) -> Iterator[str]:
     if page.response is not None:
         kind = page.response.headers.get("content-type", "no content type")
         yield f"  HTTP {page.response.status}, {len(page.response.body):,} bytes, {kind}"
@@ -180,8 +180,8 @@ def _following(
     return lines, refused
 
 
-def _would_ask(source: Source, account: AccountSpec, task: TaskArgs) -> _Asked:
+def _would_ask(source: Source, account: AccountSpec, task: TaskArgs) -> _RecordingApi:
     """What a task would ask for: "" when it makes no request."""
-    asked = _Asked(None, account.options)
+    asked = _RecordingApi(None, account.options)
     _perform(source, asked, task.kind, encoded(task).decode())
     return asked

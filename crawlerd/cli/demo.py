@@ -9,20 +9,22 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-import apsw
+import typer
 
 from crawlerd.cli.context import read_settings
-from crawlerd.cli.imports import Outcome, import_now, print_report
+from crawlerd.cli.exits import ExitCode, exit_codes, fail
+from crawlerd.cli.imports import import_now
+from crawlerd.cli.logs import log_to
 from crawlerd.core.errors import CrawlerdError
-from crawlerd.demo.objects import STREAMS, expected
-from crawlerd.demo.server import running
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from crawlerd.cli.report import Outcome
     from crawlerd.demo.server import Server, Stats
 
 FOLDER = Path("crawlerd-demo")
@@ -31,8 +33,25 @@ FAULTS = 0.01
 KILL_SECONDS = 60.0  # the import that is to be killed must have come half-way by then
 
 
-def demo(console: Console, *, kill: bool) -> int:
-    """Runs the demo in ./crawlerd-demo, anew each time. Returns the exit code."""
+def demo(
+    kill: Annotated[bool, typer.Option("--kill", help="Kill the import half-way with SIGKILL, and resume it.")] = False,
+) -> None:
+    """Import from a local API into ./crawlerd-demo: no configuration, no network, under a minute."""
+    from rich.console import Console
+
+    with exit_codes():
+        if find_spec("aiohttp") is None:  # which the local API needs, in a process of its own
+            fail("the demo's local API needs aiohttp: pip install 'crawlerd[demo]'", ExitCode.FAILED)
+        console = Console()
+        log_to(console, "error")
+        raise typer.Exit(demonstrate(console, kill=kill))
+
+
+def demonstrate(console: Console, *, kill: bool) -> ExitCode:
+    """Runs the demo in ./crawlerd-demo, each time from the start."""
+    from crawlerd.cli.report import print_report
+    from crawlerd.demo.server import running
+
     if FOLDER.exists() and not (FOLDER / "crawlerd.toml").exists():
         raise CrawlerdError(f"{FOLDER.absolute()} exists and is not a demo's: run it in another folder")
     shutil.rmtree(FOLDER, ignore_errors=True)
@@ -60,6 +79,8 @@ def _numbers() -> range:
 
 
 def _configure(server: Server) -> Path:
+    from crawlerd.demo.objects import STREAMS
+
     keys = FOLDER / "keys"
     keys.mkdir(mode=0o700)
     tables = ['[daemon]\nstate_dir = "state"\n\n[sinks.warehouse]\ntype = "sqlite"\npath = "warehouse.db"\n']
@@ -98,10 +119,16 @@ def _served(stats: Stats) -> int:
 
 def _requests() -> int:
     """About how many requests an account takes: a page a hundred objects, and one a customer."""
+    from crawlerd.demo.objects import STREAMS
+
     return CUSTOMERS + sum(-(-stream.count(CUSTOMERS) // 100) for stream in STREAMS.values() if not stream.parent)
 
 
-def _summarise(outcome: Outcome, stats: Stats, console: Console) -> int:
+def _summarise(outcome: Outcome, stats: Stats, console: Console) -> ExitCode:
+    import apsw
+
+    from crawlerd.demo.objects import STREAMS, expected
+
     database = FOLDER / "warehouse.db"
     missing = extra = total = 0
     with closing(apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)) as warehouse:
@@ -129,4 +156,4 @@ def _summarise(outcome: Outcome, stats: Stats, console: Console) -> int:
         soft_wrap=True,
         sep="",
     )
-    return outcome.exit_code or int(bool(missing or extra))
+    return outcome.exit_code or (ExitCode.FAILED if missing or extra else ExitCode.DONE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from enum import IntEnum
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -20,7 +21,18 @@ from crawlerd.core.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-EXIT_FAILED, EXIT_USAGE, EXIT_DEAD, EXIT_DISK, EXIT_LOCKED, EXIT_CONFIG = 1, 2, 3, 74, 75, 78
+
+class ExitCode(IntEnum):
+    """All exit codes of all commands."""
+
+    DONE = 0  # of `import`: every run is complete
+    FAILED = 1
+    USAGE = 2  # also typer's own, for what it cannot parse
+    INCOMPLETE = 3  # every run has ended, not all are complete
+    DISK = 74  # EX_IOERR of sysexits.h
+    LOCKED = 75  # EX_TEMPFAIL
+    CONFIGURATION = 78  # EX_CONFIG
+    INTERRUPTED = 130  # as shells report a SIGINT
 
 
 @contextmanager
@@ -28,21 +40,20 @@ def exit_codes() -> Iterator[None]:
     """Every error that is ours becomes a message on stderr and its exit code."""
     try:
         yield
-    except ConfigurationError as error:
-        fail(error, EXIT_CONFIG)
-    except (FrontierTooNew, FrontierRefused) as error:
-        fail(error, EXIT_CONFIG)
+    except (ConfigurationError, FrontierTooNew, FrontierRefused) as error:
+        fail(error, ExitCode.CONFIGURATION)
     except FrontierLocked as error:
-        fail(error, EXIT_LOCKED)
+        fail(error, ExitCode.LOCKED)
     except SyncFailed as error:
-        fail(f"{error}; nothing that was acknowledged is lost: check the disk, then start again", EXIT_DISK)
+        fail(f"{error}; nothing that was acknowledged is lost: check the disk, then start again", ExitCode.DISK)
     except StorageFailed as error:
-        fail(f"{error}; nothing is lost: free some space or mend the disk, then start again", EXIT_DISK)
+        fail(f"{error}; nothing is lost: free some space or mend the disk, then start again", ExitCode.DISK)
     except CrawlerdError as error:
-        fail(error, EXIT_FAILED)
+        fail(error, ExitCode.FAILED)
 
 
-def fail(message: object, code: int) -> NoReturn:
+def fail(message: object, code: ExitCode) -> NoReturn:
+    """Ends the command with a message on stderr."""
     for line in str(message).splitlines():
         typer.echo(f"crawlerd: {line}", err=True)
     raise typer.Exit(code)

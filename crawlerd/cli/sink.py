@@ -1,4 +1,4 @@
-"""`crawlerd sink …`: what can be asked of the sinks."""
+"""`crawlerd sink …`: checks sinks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from crawlerd.cli.context import config_path, read_settings
-from crawlerd.cli.exits import EXIT_FAILED, exit_codes, fail
+from crawlerd.cli.exits import ExitCode, exit_codes, fail
 
 sink = typer.Typer(help="Where records go.", no_args_is_help=True)
 
@@ -27,13 +27,12 @@ def sink_check(
     Exit codes: 0 all of it holds, 1 what does not is printed.
     """
     from crawlerd.core.errors import SinkError
-    from crawlerd.sinks import database_of
-    from crawlerd.sinks.sqlite.check import check
+    from crawlerd.sinks import check_sink, database_of
 
     with exit_codes():
         sinks = read_settings(config_path(context), secrets=False).sinks
         if name is not None and name not in sinks:
-            fail(f"there is no sink {name!r}; there are: {', '.join(sorted(sinks))}", EXIT_FAILED)
+            fail(f"there is no sink {name!r}; there are: {', '.join(sorted(sinks))}", ExitCode.FAILED)
         broken = False
         for each in sinks.values() if name is None else [sinks[name]]:
             path = database_of(each)
@@ -42,7 +41,7 @@ def sink_check(
                 broken |= name is not None
                 continue
             try:
-                found = check(path)
+                found = check_sink(each)
             except SinkError as error:
                 found = [str(error)]
             for line in found:
@@ -50,4 +49,4 @@ def sink_check(
             if not found:
                 typer.echo(f"sinks.{each.name}: {path} is sound")
             broken |= bool(found)
-        raise typer.Exit(EXIT_FAILED if broken else 0)
+        raise typer.Exit(ExitCode.FAILED if broken else ExitCode.DONE)

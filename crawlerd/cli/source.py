@@ -1,4 +1,4 @@
-"""`crawlerd source …`: sources that TOML files describe. `crawlerd new …`: what begins a source in Python."""
+"""`crawlerd source …`: sources that TOML files describe."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crawlerd.cli.exits import EXIT_CONFIG, EXIT_FAILED, EXIT_USAGE, exit_codes, fail
+from crawlerd.cli.context import config_path, read_settings
+from crawlerd.cli.exits import ExitCode, exit_codes, fail
 
 if TYPE_CHECKING:
     from crawlerd.core.account import AccountSpec
     from crawlerd.source import Source
 
 source = typer.Typer(help="Sources that TOML files describe.", no_args_is_help=True)
-new = typer.Typer(help="Begin something of your own.", no_args_is_help=True)
 
 
 @source.command(name="test")
@@ -29,19 +29,19 @@ def source_test(
 ) -> None:
     """Fetch one page of an endpoint, and show what was understood and what would be asked next.
 
-    Asks for the account that the configuration file has for the description, unless another is named or none is there.
+    Uses the first configured account with this description, unless you give --account or there is no configuration.
     """
     from crawlerd.authoring.trial import try_page
     from crawlerd.config.problems import instead
 
     with exit_codes():
-        own = _account_of(context.find_root().params["config"], file, account) if not (base_url or key_env) else None
+        own = _account_of(config_path(context), file, account) if not (base_url or key_env) else None
         made, spec = own or _without_account(file, base_url, key_env, variable or [])
         if endpoint not in made.streams:
-            fail(f"there is no [endpoints.{endpoint}] in {file}; {instead(endpoint, made.streams)}", EXIT_USAGE)
+            fail(f"there is no [endpoints.{endpoint}] in {file}; {instead(endpoint, made.streams)}", ExitCode.USAGE)
         trial = try_page(made, spec, endpoint)
         typer.echo("\n".join(trial.lines))
-        raise typer.Exit(0 if trial.good else EXIT_FAILED)
+        raise typer.Exit(ExitCode.DONE if trial.good else ExitCode.FAILED)
 
 
 @source.command(name="schema")
@@ -52,28 +52,11 @@ def source_schema() -> None:
     typer.echo(schema(), nl=False)
 
 
-@new.command(name="source")
-def new_source(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the source, as accounts will say it.")],
-) -> None:
-    """Write a package with a source in Python that works, and its test, into the folder crawlerd-NAME."""
-    from crawlerd.authoring.scaffold import new_source
-
-    with exit_codes():
-        try:
-            folder = new_source(name, Path())
-        except ValueError as error:
-            fail(error, EXIT_USAGE)
-        typer.echo(f"{folder} is ready; try it: cd {folder} && pip install -e '.[test]' && pytest")
-
-
 def _account_of(config: Path, file: Path, name: str | None) -> tuple[Source, AccountSpec] | None:
     """The account that is named, or the first one that uses the file, if there is a configuration."""
-    from crawlerd.cli.context import read_settings as load
-
     if name is None and not config.exists():
         return None
-    settings = load(config)
+    settings = read_settings(config)
     uses = {
         each.name: (settings.sources[each.source], each)
         for each in settings.accounts.values()
@@ -82,7 +65,7 @@ def _account_of(config: Path, file: Path, name: str | None) -> tuple[Source, Acc
     if name is None:
         return next(iter(uses.values()), None)
     if name not in uses:
-        fail(f"there is no [accounts.{name}] in {config} with this description", EXIT_USAGE)
+        fail(f"there is no [accounts.{name}] in {config} with this description", ExitCode.USAGE)
     return uses[name]
 
 
@@ -98,18 +81,18 @@ def _without_account(
     try:
         options = Options(str(file.absolute()), dict(each.split("=", 1) for each in variables))
     except ValueError:
-        fail("--variable takes NAME=VALUE", EXIT_USAGE)
+        fail("--variable takes NAME=VALUE", ExitCode.USAGE)
     try:
         made = make(describe(options, Path()))
         url = made.base_url if base_url is None else notation.base_url(base_url)
         if url and made.sending:
             url = made.sending(url, {"variables": options.variables}).base_url
     except ValueError as error:
-        fail(error, EXIT_CONFIG)
+        fail(error, ExitCode.CONFIGURATION)
     if url is None:
-        fail(f"{file} has no base_url; say --base-url", EXIT_USAGE)
+        fail(f"{file} has no base_url; say --base-url", ExitCode.USAGE)
     secret = os.environ.get(key_env, "") if key_env else ""
     if made.auth and not secret:
-        fail(f"{file} needs a key; say --key-env NAME of the environment variable that holds it", EXIT_USAGE)
+        fail(f"{file} needs a key; say --key-env NAME of the environment variable that holds it", ExitCode.USAGE)
     facts = {"description": options.description, "variables": options.variables}
     return made, AccountSpec(name="test", source=made.name, base_url=url, secret=secret, options=facts)

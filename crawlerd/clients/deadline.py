@@ -181,7 +181,9 @@ class DeadlineAdapter(HTTPAdapter):
         return pool
 
     def request_url(self, request: PreparedRequest, proxies: object) -> str:
-        return "/" + request.path_url.lstrip("/")
+        """What follows the origin; a prepared URL has a path."""
+        path = (request.url or "").split("/", 3)[3].partition("#")[0]
+        return "/" + path.lstrip("/")
 
     def build_response(self, request: PreparedRequest, raw: Any) -> Response:
         return cast("Response", Answer(raw, request, raw.status, raw.headers))

@@ -22,14 +22,14 @@ SHOWN = 20  # problems of one file
 
 
 class Files(Protocol):
-    """What the rows need to know of the machine."""
+    """What the rows need to know of the environment."""
 
     def text(self, file: str) -> str:
         """A file's text; ValueError in plain words."""
         ...
 
     def options(self, kind: Kind, table: Mapping[str, Any], document: Mapping[str, Any]) -> type | None:
-        """The class of the keys that a table may have beside the usual ones; None when there are none."""
+        """The class of the keys that a table may have in addition to the usual ones; None when there are none."""
         ...
 
 

@@ -1,10 +1,10 @@
-"""What the checks of a configuration ask: of the machine, of the sources, and of the document around a value."""
+"""What the checks of a configuration ask: of the environment, of the sources, and of the document around a value."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -12,24 +12,23 @@ from crawlerd.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from crawlerd.config.problems import Location
+    from crawlerd.config.secrets import Place
 
 
 class SourceFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the checks need to know of a source. needs_key: its requests carry credentials. buckets: the names that
-    `bucket_limits` may use, None when they depend on the data. options, import_options: see `Source`. family: it is
-    none yet, and an account's options say which of a family; only `options` is known."""
+    """What the checks need to know of a source."""
 
     streams: Collection[str] = ()
     base_url: str | None = None
-    needs_key: bool = True
-    buckets: Collection[str] | None = None
-    options: type | None = None
-    family: bool = False
-    import_options: type | None = None
+    needs_key: bool = True  # its requests carry credentials
+    buckets: Collection[str] | None = None  # the names that `bucket_limits` may use; None when they depend on the data
+    options: type | None = None  # see `Source`
+    family: bool = False  # an account's options say which source of a family; until then, only `options` is known
+    import_options: type | None = None  # see `Source`
 
 
-class Machine(Protocol):
-    """What the checks ask of the machine; a ValueError says in plain words what is wrong."""
+class Environment(Protocol):
+    """What the checks ask of the environment; a ValueError says in plain words what is wrong."""
 
     def source(self, name: str) -> SourceFacts: ...
 
@@ -38,19 +37,19 @@ class Machine(Protocol):
         in other files."""
         ...
 
-    def secret(self, kind: Literal["env", "file", "credential"], name: str) -> str:
+    def secret(self, place: Place, name: str) -> str:
         """The secret itself."""
         ...
 
 
-class Asked:
-    """The validation context: what a check looks at besides its own value. current: the facts of the account that is
-    being checked. elsewhere: problems in other files, in order, none twice."""
+class Context:
+    """The validation context: what a check looks at besides its own value."""
 
-    def __init__(self, document: Mapping[str, Any], machine: Machine) -> None:
-        self.document, self.machine = document, machine
-        self.current: SourceFacts | None = None
-        self.elsewhere: dict[str, None] = {}
+    def __init__(self, document: Mapping[str, Any], environment: Environment) -> None:
+        self.document = document
+        self.environment = environment
+        self.current: SourceFacts | None = None  # of the account that is being checked
+        self.elsewhere: dict[str, None] = {}  # problems in other files, in order, none twice
 
     def import_facts(self, table: object) -> SourceFacts | None:
         """Of the source of an import table's account."""
@@ -61,7 +60,7 @@ class Asked:
         """Of an account table's entry point; None when that is wrong, which is reported where it stands."""
         name = account.get("source") if isinstance(account, dict) else None
         try:
-            return self.machine.source(name) if isinstance(name, str) else None
+            return self.environment.source(name) if isinstance(name, str) else None
         except ValueError:
             return None
 
@@ -78,7 +77,7 @@ class Asked:
 
     def described(self, name: str, options: Any) -> SourceFacts:
         try:
-            return self.machine.described(name, options)
+            return self.environment.described(name, options)
         except ValueError as error:
             raise ValueError(f"an option of the source {name} is wrong: {error}") from None
 

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
-from crawlerd.config.facts import Asked, Machine, decoded_options, split_options
+from crawlerd.config.facts import Context, Environment, decoded_options, split_options
 from crawlerd.config.problems import Table, instead, key_path, one_line, problem
 from crawlerd.core import notation
 from crawlerd.core.account import SinkType
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
 REFERENCE = 'api_key = { env = "ACME_STRIPE_KEY" } or { file = "/a/path" } or { credential = "name" }'
 
 
-def parse(document: Mapping[str, Any], file: str, machine: Machine) -> Config:
+def parse(document: Mapping[str, Any], file: str, environment: Environment) -> Config:
     """The configuration in a parsed TOML document, with every secret looked up.
 
     Raises ConfigurationError with all problems at once, each `file: key: what is wrong and what to write`. No
     problem quotes a value that could be a secret.
     """
-    asked = Asked(document, machine)
+    context = Context(document, environment)
     try:
-        config = Config.model_validate(document, context=asked)
+        config = Config.model_validate(document, context=context)
         problems = list(_contradictions(config))
     except ValidationError as error:
-        problems = [problem(each, Config, asked.own_keys) for each in error.errors(include_url=False)]
-    problems = [*(one_line(f"{file}: {each}") for each in problems), *asked.elsewhere]
+        problems = [problem(each, Config, context.own_keys) for each in error.errors(include_url=False)]
+    problems = [*(one_line(f"{file}: {each}") for each in problems), *context.elsewhere]
     if problems:
         raise ConfigurationError(problems)
     return config
@@ -77,7 +77,7 @@ Limits = Annotated[tuple[str, ...], BeforeValidator(notation.limits)]
 Name = Annotated[str, AfterValidator(notation.name)]
 
 
-class Daemon(Table):
+class DaemonTable(Table):
     """`[daemon]`. Durations in seconds."""
 
     state_dir: PathText = Field(examples=["/var/lib/crawlerd"])
@@ -93,7 +93,7 @@ class Daemon(Table):
     limiter_storage: Annotated[str, AfterValidator(notation.redis_address)] = ""
 
 
-class Account(Table):
+class AccountTable(Table):
     """`[accounts.NAME]`. None: as the source has it."""
 
     source: str = Field(examples=["stripe"])
@@ -119,22 +119,22 @@ class Account(Table):
     @model_validator(mode="wrap")
     @classmethod
     def _set_options(
-        cls, table: Any, validate: ModelWrapValidatorHandler[Account], info: ValidationInfo[Any]
-    ) -> Account:
-        asked = info.context
-        asked.current = entry = asked.entry(table)
+        cls, table: Any, validate: ModelWrapValidatorHandler[AccountTable], info: ValidationInfo[Any]
+    ) -> AccountTable:
+        context = info.context
+        context.current = entry = context.entry(table)
         if entry is None or entry.options is None:
             return validate(table)
         options, usual = split_options(table, entry.options)
         if entry.family:
-            asked.current = None  # as long as it is not known, it asks for nothing
+            context.current = None  # as long as it is not known, it asks for nothing
         problem = None
         try:
             decoded = decoded_options(options, entry.options, table["source"])
             if entry.family:
-                asked.current = asked.described(table["source"], decoded)
+                context.current = context.described(table["source"], decoded)
         except ConfigurationError as error:
-            asked.elsewhere.update(dict.fromkeys(error.problems))
+            context.elsewhere.update(dict.fromkeys(error.problems))
         except ValueError as error:
             problem = error
         account = validate(usual)
@@ -146,7 +146,7 @@ class Account(Table):
     @field_validator("source")
     @classmethod
     def _known(cls, name: str, info: ValidationInfo[Any]) -> str:
-        info.context.machine.source(name)
+        info.context.environment.source(name)
         return name
 
     @field_validator("base_url", mode="before")
@@ -178,17 +178,17 @@ class Account(Table):
                 # Upper case only: a key put here by mistake must not be quoted as the name of a variable.
                 if not re.fullmatch("[A-Z_][A-Z0-9_]*", name):
                     raise ValueError('env must name an environment variable in upper case, such as "ACME_STRIPE_KEY"')
-                return SecretStr(info.context.machine.secret("env", name))
+                return SecretStr(info.context.environment.secret("env", name))
             case {"file": str(name), **rest} if not rest:
-                return SecretStr(info.context.machine.secret("file", notation.path_text(name)))
+                return SecretStr(info.context.environment.secret("file", notation.path_text(name)))
             case {"credential": str(name), **rest} if not rest:
                 if not re.fullmatch("[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
                     raise ValueError("credential must be a name as in LoadCredential=NAME:PATH of the systemd unit")
-                return SecretStr(info.context.machine.secret("credential", name))
+                return SecretStr(info.context.environment.secret("credential", name))
         raise ValueError(f"must name exactly one place to take the key from; write {REFERENCE}")
 
 
-class Sink(Table):
+class SinkTable(Table):
     """`[sinks.NAME]`. The keys below `path` are for `jsonl` alone."""
 
     type: SinkType = Field(examples=["sqlite"])
@@ -198,7 +198,7 @@ class Sink(Table):
     gzip: bool = False
 
 
-class Import(Table):
+class ImportTable(Table):
     """`[imports.NAME]`. schedule: seconds, None for on demand. priority: None for auto."""
 
     account: str = Field(examples=["acme"])
@@ -215,7 +215,9 @@ class Import(Table):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _set_options(cls, table: Any, validate: ModelWrapValidatorHandler[Import], info: ValidationInfo[Any]) -> Import:
+    def _set_options(
+        cls, table: Any, validate: ModelWrapValidatorHandler[ImportTable], info: ValidationInfo[Any]
+    ) -> ImportTable:
         facts = info.context.import_facts(table)
         if facts is None or facts.import_options is None:
             return validate(table)
@@ -237,7 +239,7 @@ class Import(Table):
         unknown = [name for name in options.accounts() if name not in accounts] if hasattr(options, "accounts") else []
         if unknown:
             raise ValidationError.from_exception_data(
-                "Import", [_no_account(name, given, accounts) for name in dict.fromkeys(unknown)]
+                "ImportTable", [_no_account(name, given, accounts) for name in dict.fromkeys(unknown)]
             )
         checked._options = options
         return checked
@@ -261,13 +263,18 @@ class Import(Table):
 class Config(Table):
     """The whole file."""
 
-    daemon: Daemon = Field(default_factory=dict, validate_default=True)
-    accounts: dict[Name, Account] = Field(default_factory=dict)
-    sinks: dict[Name, Sink] = Field(default_factory=dict)
-    imports: dict[Name, Import] = Field(default_factory=dict)
+    daemon: DaemonTable = Field(default_factory=dict, validate_default=True)
+    accounts: dict[Name, AccountTable] = Field(default_factory=dict)
+    sinks: dict[Name, SinkTable] = Field(default_factory=dict)
+    imports: dict[Name, ImportTable] = Field(default_factory=dict)
 
 
-TABLES: Mapping[str, type[Table]] = {"daemon": Daemon, "accounts": Account, "sinks": Sink, "imports": Import}
+TABLES: Mapping[str, type[Table]] = {
+    "daemon": DaemonTable,
+    "accounts": AccountTable,
+    "sinks": SinkTable,
+    "imports": ImportTable,
+}
 
 
 def _no_account(name: str, given: Mapping[str, Any], accounts: Collection[str]) -> InitErrorDetails:

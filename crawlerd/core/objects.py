@@ -225,8 +225,8 @@ def listing(
             body = compact(body)
         found: Any = _list_reader(at, also)(body)
         texts = list(map(bytes, found.list if at else found))
-        for text in texts:
-            if not text.isascii():
+        if not all(map(bytes.isascii, texts)):
+            for text in texts:
                 text.decode()
     except (ValueError, RecursionError):
         return _odd_listing(body, at, kind, wanted, also)

@@ -43,7 +43,7 @@ class EngineCollector:
         tasks.add_metric(["waiting"], waiting)
         tasks.add_metric(["dead"], dead)
         yield tasks
-        yield GaugeMetricFamily("crawlerd_leases", "Tasks in the hands of workers.", dispatcher.leased)
+        yield GaugeMetricFamily("crawlerd_leases", "Tasks currently leased to workers.", dispatcher.leased)
         attempts = CounterMetricFamily("crawlerd_attempts", "Attempts at tasks, by outcome.", labels=["outcome"])
         for outcome, count in sorted(dispatcher.outcomes.copy().items()):
             attempts.add_metric([outcome], count)

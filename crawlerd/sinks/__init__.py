@@ -1,10 +1,11 @@
-"""Sinks: where records go."""
+"""Sinks: where records go. What others may ask of them is here; how each keeps its records is its own business."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from crawlerd.core.account import SinkSpec
@@ -43,3 +44,17 @@ def database_of(spec: SinkSpec) -> Path:
             return spec.path / "data.db"
         case _:
             assert_never(spec.type)
+
+
+def check_sink(spec: SinkSpec) -> list[str]:
+    """What is wrong with the database of a sink, a line each. SinkError when it cannot be read."""
+    from crawlerd.sinks.sqlite.check import check
+
+    return check(database_of(spec))
+
+
+def objects_in(spec: SinkSpec, source: str, stream: str, account: str) -> Iterator[dict[str, Any]]:
+    """An account's objects of one stream in a sink of the type `sqlite`, see `crawlerd.sinks.sqlite.reader.objects`."""
+    from crawlerd.sinks.sqlite.reader import objects
+
+    return objects(spec.path, source, stream, account)

@@ -270,7 +270,7 @@ def test_a_terminal_that_cannot_redraw_gets_the_lines(api: Server, install: Call
     here = install(
         url=api.url,
         account={**NO_LIMITS, "limits": ["60/second"]},
-        constants={"crawlerd.cli.imports:LINE_SECONDS": 0.4, "crawlerd.cli.imports:RATE_SECONDS": 0.4},
+        constants={"crawlerd.cli.live:LINE_SECONDS": 0.4, "crawlerd.cli.live:RATE_SECONDS": 0.4},
     )
     here.environment["TERM"] = "dumb"
     done = here.start_on_terminal("import", "--all").finish()
@@ -285,7 +285,7 @@ def test_elsewhere_a_line_now_and_then(api: Server, install: Callable[..., Insta
         url=api.url,
         accounts=2,
         account={**NO_LIMITS, "limits": ["60/second"]},
-        constants={"crawlerd.cli.imports:LINE_SECONDS": 0.4, "crawlerd.cli.imports:RATE_SECONDS": 0.4},
+        constants={"crawlerd.cli.live:LINE_SECONDS": 0.4, "crawlerd.cli.live:RATE_SECONDS": 0.4},
     )
     done = here.run("import", "--all", "--json")
     assert done.code == 0

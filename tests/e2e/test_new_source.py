@@ -85,7 +85,7 @@ def test_a_name_that_will_not_do(name: str, install: Callable[..., Installation]
     here = install(accounts=0)
     refused = here.run("new", "source", name)
     assert refused.code == 2
-    assert f"crawlerd: {name!r} cannot be the name of a source: lower-case letters and digits" in refused.stderr
+    assert f"crawlerd: {name!r} cannot be the name of a source: use lower-case letters, digits" in refused.stderr
     assert not list(here.folder.glob("crawlerd-*"))
 
 

@@ -70,7 +70,7 @@ def test_an_http_service_processes_and_refuses_records_one_by_one(
         wanted[3], wanted[18] = "not a record", None
         store.put("b1", {"records": wanted})
         done = here.run("import", "prices")
-    assert done.code == 0, done.stdout
+    assert done.code == 3, done.stdout
     assert "1 skipped: b1: 4 of 20 records have an error" in done.stdout
     assert sum(size for _, size in pricing.seen) > 18
     assert len({key for key, _ in pricing.seen}) == len(pricing.seen) - 1  # the one that failed came again as it was
@@ -96,7 +96,7 @@ def test_a_malformed_response_is_every_records_error(
         here = settle(install, store, chunk=10)
         pricing.serve(here)
         store.put("b1", {"records": records(10)})
-        assert here.run("import", "prices").code == 0
+        assert here.run("import", "prices").code == 3
     assert all(each["error"] and "response" not in each for each in store.gathered("b1"))
     state = store.state("b1")
     assert (state["state"], state["done"], state["failed"]) == ("failed", 0, 10)
@@ -130,7 +130,7 @@ def test_a_malformed_object_fails_and_others_go_on(
     store.put("bad", body)
     store.put("good", {"records": records(5)})
     done = here.run("import", "prices")
-    assert done.code == 0
+    assert done.code == 3
     assert_exact(store, "good", records(5))
     state = store.state("bad")
     assert (state["state"], state["taskCount"]) == ("failed", count)
@@ -227,7 +227,7 @@ def test_an_item_that_dynamodb_refuses_is_an_error_and_the_rest_is_kept(
     here = settle(install, store)
     wanted = [{"itemNo": number, "price": 1, "noise": "x" * (450_000 if number == 17 else 1)} for number in range(30)]
     store.put("b1", {"records": wanted})
-    assert here.run("import", "prices").code == 0
+    assert here.run("import", "prices").code == 3
     refused = [each for each in store.gathered("b1") if "response" not in each]
     assert [each["index"] for each in refused] == [17]
     assert "item cannot be written" in refused[0]["error"]

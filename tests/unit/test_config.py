@@ -6,7 +6,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import pytest
@@ -82,27 +82,27 @@ SOURCES = {
 }
 
 
-class Machine:
-    """A machine on which these sources are installed and every secret but one is there."""
+class FakeEnvironment:
+    """An environment in which these sources are installed and every secret but one is there."""
 
     def source(self, name: str) -> SourceFacts:
         if name not in SOURCES:
             raise ValueError(f'there is no source "{name}"')
         return SOURCES[name]
 
-    def secret(self, kind: Literal["env", "file", "credential"], name: str) -> str:
+    def secret(self, place: str, name: str) -> str:
         if name == "MISSING":
             raise ValueError("the environment variable MISSING is not set")
-        return f"{kind}:{name}"
+        return f"{place}:{name}"
 
 
 def read(toml: str) -> Config:
-    return parse(tomllib.loads(toml), "crawlerd.toml", Machine())
+    return parse(tomllib.loads(toml), "crawlerd.toml", FakeEnvironment())
 
 
 def problems_of(document: dict[str, Any]) -> list[str]:
     with pytest.raises(ConfigurationError) as caught:
-        parse(document, "crawlerd.toml", Machine())
+        parse(document, "crawlerd.toml", FakeEnvironment())
     return caught.value.problems
 
 
@@ -586,7 +586,7 @@ def test_no_problem_quotes_a_key_that_stands_in_the_wrong_place(place: str, valu
     document = tomllib.loads(VALID)
     document["accounts"]["acme"][place] = value
     with pytest.raises(ConfigurationError) as caught:
-        parse(document, "crawlerd.toml", Machine())
+        parse(document, "crawlerd.toml", FakeEnvironment())
     assert SECRET not in str(caught.value)
     assert not isinstance(caught.value.__context__, ValidationError)  # it would carry the document into a traceback
 
@@ -624,7 +624,7 @@ DOCUMENTS = st.fixed_dictionaries(
 @given(DOCUMENTS)
 def test_whatever_the_file_holds_its_author_is_told_in_plain_words(document: dict[str, Any]) -> None:
     try:
-        parse(document, "crawlerd.toml", Machine())
+        parse(document, "crawlerd.toml", FakeEnvironment())
     except ConfigurationError as error:
         for problem in error.problems:
             assert re.match(r"crawlerd\.toml: \S.*: \S", problem)

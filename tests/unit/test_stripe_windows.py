@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawlerd.source import Record
+from crawlerd.core.objects import listing
+from crawlerd.source import Records
 from crawlerd.sources.stripe import stripe
 from crawlerd.sources.stripe.pages import PAGE, PAGES, Page
 from crawlerd.sources.stripe.windows import Line, cut
@@ -48,6 +49,9 @@ class Lists:
         page = range(high - 1, max(low, high - PAGE) - 1, -1)
         return {"data": [{"id": str(at), "created": self._seconds[at]} for at in page], "has_more": high - PAGE > low}
 
+    def listing(self, path: str, params: Mapping[str, Any], **options: Any) -> Any:
+        return listing(msgspec.json.encode(self.get(path, params)), kind="charges", **options)
+
 
 class Asked(NamedTuple):
     """One request. found: ids. following: the places in `Read.asked` of what it led to."""
@@ -68,7 +72,7 @@ class Read:
             outputs = list(stripe.perform(api, task.kind, msgspec.json.encode(task).decode()))
             start = len(self.tasks)
             self.tasks += [output for output in outputs if isinstance(output, Page)]
-            found = [output.key for output in outputs if isinstance(output, Record)]
+            found = [str(key) for output in outputs if isinstance(output, Records) for key in output.keys]
             self.asked.append(Asked(found, range(start, len(self.tasks))))
         self.found = {key for each in self.asked for key in each.found}
         self.requests = len(self.asked)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from crawlerd.config.file import Daemon
+from crawlerd.config.file import DaemonTable
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "systemd" / "crawlerd.service"
@@ -63,7 +63,7 @@ def test_a_wrong_configuration_is_not_retried() -> None:
 
 
 def test_a_stop_outlasts_the_drain() -> None:
-    assert float(setting("TimeoutStopSec")[0]) >= 1.5 * Daemon.model_fields["drain_seconds"].default
+    assert float(setting("TimeoutStopSec")[0]) >= 1.5 * DaemonTable.model_fields["drain_seconds"].default
 
 
 def test_the_unit_and_the_example_configuration_speak_of_the_same_directory() -> None:

@@ -1,0 +1,180 @@
+"""The report of `crawlerd import`: what it holds, the exit code that follows from it, and how it is printed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from crawlerd.cli.exits import ExitCode
+from crawlerd.cli.tables import duration
+from crawlerd.core.task import PART
+from crawlerd.frontier import open_reader
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
+
+    from rich.console import Console
+
+    from crawlerd.engine.engine import Engine
+    from crawlerd.frontier.contract import FrontierReader
+    from crawlerd.frontier.reports import RunReport
+
+COUNTS = ("records", "seen", "new", "changed", "unchanged", "tombstoned")  # of a stream's report
+
+
+class Outcome(NamedTuple):
+    """How an import in the foreground ended."""
+
+    exit_code: ExitCode
+    report: dict[str, Any]  # what `--json` prints: `state`, `imports` with their runs and streams, and `not_started`
+
+
+def outcome(
+    engine: Engine, runs: Mapping[str, Iterable[int]], not_started: Mapping[str, str], cut_off: Sequence[str]
+) -> Outcome:
+    """Reads the report.
+
+    runs: by import.
+    not_started: why an import could not start, by import.
+    cut_off: imports that a signal kept from starting.
+    """
+    reader = open_reader(engine.settings.daemon.state_dir)
+    assert reader is not None  # noqa: S101 - it was open a moment ago
+    try:
+        reports = {
+            name: [(run, reader.streams(run.id, _streams(engine, name))) for run in reader.runs(numbers)]
+            for name, numbers in runs.items()
+        }
+        held = held_runs(engine, reader, [run for each in reports.values() for run, _ in each])
+    finally:
+        reader.close()
+    every = [run for each in reports.values() for run, _ in each]
+    state, code = conclusion(
+        {state_of(engine, run, held) for run in every},
+        started=not not_started,
+        cut_off=bool(cut_off),
+        complete=all(run.complete for run in every),
+    )
+    imports = {
+        name: [
+            {
+                **msgspec.to_builtins(run),
+                "state": state_of(engine, run, held),
+                "paused_account": held.get(run.id),
+                "paused": engine.accounts.paused.get(held.get(run.id, "")),
+                "held_up": engine.store.stuck.get(run.id),
+                "streams": msgspec.to_builtins(streams),
+            }
+            for run, streams in each
+        ]
+        for name, each in reports.items()
+    }
+    left_out = {**not_started, **dict.fromkeys(cut_off, "interrupted")}
+    return Outcome(code, {"state": state, "imports": imports, "not_started": left_out})
+
+
+def conclusion(states: Set[str], *, started: bool, cut_off: bool, complete: bool) -> tuple[str, ExitCode]:
+    """The state of the whole, and its exit code.
+
+    states: of the runs.
+    started: whether every import could start.
+    cut_off: whether a signal kept some from starting.
+    complete: whether every run is complete.
+    """
+    if not started or states & {"paused", "held up", "failed"}:
+        return "failed", ExitCode.FAILED
+    if cut_off or "running" in states:
+        return "interrupted", ExitCode.INTERRUPTED
+    if "completed with dead letters" in states:
+        return "completed with dead letters", ExitCode.INCOMPLETE
+    if not complete:
+        return "not complete", ExitCode.INCOMPLETE
+    return "completed", ExitCode.DONE
+
+
+def held_runs(engine: Engine, reader: FrontierReader, runs: Iterable[RunReport]) -> dict[int, str]:
+    """The runs that can do nothing until an account is no longer paused, each with that account."""
+    held = {}
+    for run in runs if engine.accounts.paused else ():
+        accounts = reader.accounts(run.id) if run.state == "running" else []
+        paused = [name for name in accounts if name.partition(PART)[0] in engine.accounts.paused]
+        if paused and not reader.goes_on(run.id, set(accounts).difference(paused)):
+            held[run.id] = paused[0].partition(PART)[0]
+    return held
+
+
+def state_of(engine: Engine, run: RunReport, held: Container[int]) -> str:
+    """A run's state as people see it. held: see `held_runs`."""
+    if run.state == "running" and run.id in held:
+        return "paused"
+    if run.state == "running" and run.id in engine.store.stuck:
+        return "held up"
+    return run.state
+
+
+def _streams(engine: Engine, name: str) -> Sequence[str]:
+    """The streams that an import's report always lists; without a sink there is nothing to count."""
+    spec = engine.settings.imports[name]
+    return spec.streams if spec.sink is not None else ()
+
+
+def print_report(report: Mapping[str, Any], console: Console, *, streams: bool = True) -> None:
+    """The report for people, by stream if wanted."""
+    lines: list[str] = []
+    for name, runs in report["imports"].items():
+        for run in runs:
+            lines += _run_lines(name, run)
+            lines += (_stream_line(stream, facts) for stream, facts in run["streams"].items() if streams)
+    lines += (f"{name}: not started: {reason}" for name, reason in report["not_started"].items())
+    match report["state"]:
+        case "interrupted":
+            lines.append("interrupted; nothing is lost: the same command resumes it")
+        case "completed with dead letters":
+            lines.append("some tasks are dead letters: see `crawlerd dead list`, then `crawlerd dead retry`")
+        case "not complete":
+            lines.append("not complete: what was skipped or is doubted stands above")
+    for line in lines:
+        console.out(line, highlight=False)  # as it is: reasons quote what APIs say, which may look like markup
+
+
+def _run_lines(name: str, run: Mapping[str, Any]) -> Iterator[str]:
+    """name: of its import."""
+    seconds = (run["ended_at"] or time.time()) - run["started_at"]
+    yield (
+        f"{name}: run {run['id']} {run['state']} after {duration(seconds)}: {run['records']:,} records, "
+        f"{run['done']:,} tasks, {run['retried']:,} retried, {run['throttled']:,} throttled, "
+        f"{run['dead']:,} dead, {'complete' if run['complete'] else 'not complete'}"
+    )
+    if run["full"] or run["full_reason"]:
+        reason = f": {run['full_reason']}" if run["full_reason"] else ""
+        yield f"  {'full' if run['full'] else 'full in part'}{reason}"
+    for doubt in run["doubts"]:
+        yield f"  {doubt_text(doubt)}"
+    if run["paused"]:
+        yield f"  account {run['paused_account']} is paused: {run['paused']}"
+    if run["held_up"]:
+        yield f"  held up by {run['held_up']}"
+
+
+def _stream_line(stream: str, facts: Mapping[str, Any]) -> str:
+    notes = [f"{facts[key]:,} {key}" for key in ("skipped", "dead") if facts[key]]
+    notes += ["denied"] if facts["denied"] else []
+    tail = f" ({', '.join(notes)}: {facts['reason']})" if notes else ""
+    tail += f"; {facts['note']}" if facts["note"] else ""
+    if facts["reason"] and not notes and not facts["note"]:
+        tail = f" ({facts['reason']})"
+    repeats = facts["records"] - facts["seen"] - facts["tombstoned"]
+    if repeats > facts["seen"]:
+        tail += f"; {repeats:,} came under a key that had come before: is it unique?"
+    return f"  {stream}: {', '.join(f'{facts[key]:,} {key}' for key in COUNTS)}{tail}"
+
+
+def doubt_text(doubt: Mapping[str, Any]) -> str:
+    """A doubt, for people."""
+    return (
+        f"{doubt['stream']} of {doubt['account']}: in doubt: {doubt['seen']:,} seen, where the last full run had seen "
+        f"{doubt['before']:,}; a sweep tombstones none of it and its sync point stays, until a full run sees about as "
+        "little again, or `crawlerd import --allow-shrink` says that it is so"
+    )

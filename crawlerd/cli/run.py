@@ -1,0 +1,19 @@
+"""`crawlerd run`: the daemon, in the foreground."""
+
+from __future__ import annotations
+
+import typer  # noqa: TC002 - typer reads the annotations
+
+from crawlerd.cli.context import config_path, read_settings
+from crawlerd.cli.exits import exit_codes
+from crawlerd.cli.logs import log_of_service
+
+
+def run(context: typer.Context) -> None:
+    """Run the daemon in the foreground: due imports, /metrics, /healthz, /readyz."""
+    from crawlerd.service import daemon
+
+    with exit_codes():
+        settings = read_settings(config_path(context))
+        log_of_service(settings.daemon.log_level)
+        daemon.run(settings)

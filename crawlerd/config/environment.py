@@ -1,0 +1,121 @@
+"""What the checks of a configuration find outside of it: the installed sources, files beside it, secrets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from crawlerd.config import secrets
+from crawlerd.config.facts import SourceFacts
+from crawlerd.config.problems import instead
+from crawlerd.core import notation
+from crawlerd.core.errors import ConfigurationError
+from crawlerd.source import Source, SourceFamily
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from crawlerd.config.csv_tables import Kind
+    from crawlerd.config.file import AccountTable
+    from crawlerd.config.load import Registry
+
+
+class LocalEnvironment:
+    """The environment of this process, see `crawlerd.config.facts.Environment` and `crawlerd.config.csv_tables.Files`.
+
+    folder: where relative paths start.
+    registry: where sources are found.
+    with_secrets: False leaves all secrets empty.
+    """
+
+    def __init__(self, folder: Path, registry: Registry, *, with_secrets: bool) -> None:
+        self.sources: dict[str, Source] = {}  # those asked for so far, by name
+        self.descriptions: dict[str, tuple[str, dict[str, Any]]] = {}  # see `Settings`
+        self._entries: dict[str, Source | SourceFamily] = {}
+        self._facts: dict[str, SourceFacts] = {}
+        self._registry = registry
+        self._installed = registry.source_names()
+        self._folder = folder
+        self._with_secrets = with_secrets
+
+    def source(self, name: str) -> SourceFacts:
+        if name in self._entries:  # a hundred thousand accounts may ask
+            return self._facts[name]
+        if name not in self._installed:
+            raise ValueError(f'there is no source "{name}"; {instead(name, self._installed)}')
+        try:
+            entry = self._registry.load(name)
+        except ConfigurationError as error:
+            raise ValueError("; ".join(error.problems)) from None
+        if isinstance(entry, SourceFamily):
+            self._facts[name] = SourceFacts(options=entry.options, family=True)
+        else:
+            self.sources[name], self._facts[name] = entry, _facts_of(entry)
+        self._entries[name] = entry
+        return self._facts[name]
+
+    def described(self, name: str, options: Any) -> SourceFacts:
+        source = self._made(name, options)
+        if source.name not in self._facts:
+            self._facts[source.name] = _facts_of(source)
+        return self._facts[source.name]
+
+    def _made(self, name: str, options: Any) -> Source:
+        family = self._entries[name]
+        assert isinstance(family, SourceFamily)  # noqa: S101 - the checks ask for those that `source` calls so only
+        description = family.read(options, self._folder)
+        known = description["name"]
+        if known in self._installed:
+            raise ValueError(f'its description calls itself "{known}", which is the name of an installed source')
+        if self.descriptions.setdefault(known, (name, description)) != (name, description):
+            raise ValueError(f'another description that accounts use calls itself "{known}" too; rename one')
+        if known not in self.sources:
+            self.sources[known] = family.make(description)
+        return self.sources[known]
+
+    def source_of(self, account: AccountTable) -> Source:
+        """The source of a checked account."""
+        entry = self._entries[account.source]
+        if isinstance(entry, Source):
+            return entry
+        return self._made(account.source, msgspec.convert(account.options, entry.options))
+
+    def text(self, file: str) -> str:
+        try:
+            return (self._folder / file).read_bytes().decode("utf-8-sig")
+        except OSError as error:
+            raise ValueError(f"cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise ValueError(f"is not UTF-8 text (byte {error.start})") from None
+
+    def options(self, kind: Kind, table: Mapping[str, Any], document: Mapping[str, Any]) -> type | None:
+        account = table if kind == "accounts" else document.get("accounts", {}).get(table.get("account"), {})
+        try:
+            facts = self.source(account["source"])
+        except (KeyError, TypeError, ValueError):
+            return None
+        return facts.options if kind == "accounts" else facts.import_options
+
+    def secret(self, place: secrets.Place, name: str) -> str:
+        return secrets.resolve(place, name, self._folder) if self._with_secrets else ""
+
+
+def _facts_of(source: Source) -> SourceFacts:
+    """ValueError when the source's own limits are none."""
+    try:
+        for texts in (source.limits, source.bucket_limits, *source.by_bucket.values()):
+            notation.limits(texts)
+    except ValueError as error:
+        raise ValueError(f'the limits of the source "{source.name}" cannot be used: {error}') from None
+    buckets = [kind.bucket for kind in source.kinds.values()]
+    fixed = {bucket for bucket in buckets if isinstance(bucket, str)}
+    return SourceFacts(
+        streams=(*source.streams, *source.optional),
+        base_url=source.base_url,
+        needs_key=source.auth is not None and not source.key_optional,
+        buckets=fixed | source.by_bucket.keys() if all(isinstance(bucket, str) for bucket in buckets) else None,
+        options=source.options,
+        import_options=source.import_options,
+    )

@@ -1,0 +1,164 @@
+"""From a checked configuration to what the engine is given: paths made absolute, defaults of the sources filled in."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from sys import intern
+from typing import TYPE_CHECKING
+
+from crawlerd.core import notation
+from crawlerd.core.account import FRONTIER_FILE, AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
+from crawlerd.core.outcome import RetryPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from crawlerd.config.file import AccountTable, Config
+    from crawlerd.source import Source
+
+MIB = 1024 * 1024
+
+
+def daemon(config: Config, folder: Path) -> Daemon:
+    """folder: where relative paths start."""
+    table = config.daemon
+    return Daemon(
+        state_dir=folder / table.state_dir,
+        listen=table.listen,
+        worker_processes=table.worker_processes or len(os.sched_getaffinity(0)),
+        threads_per_process=table.threads_per_process,
+        drain_seconds=table.drain_seconds,
+        visibility_seconds=table.visibility_timeout,
+        max_worker_memory_bytes=table.max_worker_memory_mb * MIB,
+        log_level=table.log_level,
+        limiter_storage=table.limiter_storage,
+    )
+
+
+def accounts(config: Config, sources: Mapping[str, Source], problems: list[str]) -> dict[str, AccountSpec]:
+    """sources: by account. problems: gets accounts for which the source knows no address."""
+    specs = {}
+    for name, account in config.accounts.items():
+        try:
+            specs[name] = _account(name, account, sources[name])
+        except ValueError as error:
+            own = account.base_url != sources[name].base_url and "{" in account.base_url
+            where = "variables" if sources[name].sending and not own else "base_url"
+            problems.append(f"accounts.{name}.{where}: {error}")
+    return specs
+
+
+def _account(name: str, account: AccountTable, source: Source) -> AccountSpec:
+    """ValueError when the source knows no base URL for it, or its options do not fit."""
+    secret = intern(account.api_key.get_secret_value())
+    url = source.address(account.base_url, secret) if source.address and secret else intern(account.base_url)
+    if source.sending:
+        url = source.sending(url, account.options).base_url
+    return AccountSpec(
+        name=name,
+        source=source.name,
+        base_url=url,
+        secret=secret,
+        request_seconds=account.request_timeout,
+        max_body_bytes=account.max_body_mb * MIB,
+        retry=_retry(account.attempts, account.retry_base, account.retry_cap),
+        options=account.options,
+    )
+
+
+@cache
+def _retry(attempts: int, base: float, cap: float) -> RetryPolicy:
+    return RetryPolicy(attempts, base, cap)
+
+
+def limits(config: Config, sources: Mapping[str, Source], problems: list[str]) -> dict[str, LimitSpec]:
+    """By account. sources: by account. problems: gets limits that would never let a task start."""
+    specs = {}
+    shared: dict[tuple[object, ...], tuple[LimitSpec, list[tuple[str, str]]]] = {}  # 100,000 accounts may have the same
+    for name, account in config.accounts.items():
+        source, buckets = sources[name], (account.bucket_limits or {}).items()
+        key = (source.name, account.limits, account.concurrency, account.smooth, account.weight, *buckets)
+        if key not in shared:
+            spec = _limits(account, source)
+            shared[key] = spec, list(_too_costly(spec, source))
+        specs[name], costly = shared[key]
+        problems += [f"accounts.{name}.{where}: {problem}" for where, problem in costly]
+    return specs
+
+
+def _limits(account: AccountTable, source: Source) -> LimitSpec:
+    """The account's own limits, else the source's. A bucket that the source names and the account does not keeps the
+    source's limits beside the account's default, so that neither is exceeded."""
+    named = dict(account.bucket_limits or {})
+    default = named.pop("default", None)
+    theirs = {bucket: notation.limits([*limits, *(default or ())]) for bucket, limits in source.by_bucket.items()}
+    return LimitSpec(
+        limits=source.limits if account.limits is None else account.limits,
+        bucket_limits=source.bucket_limits if default is None else default,
+        by_bucket=theirs | named,
+        concurrency=source.concurrency if account.concurrency is None else account.concurrency,
+        bucket_concurrency=source.bucket_concurrency,
+        smooth=account.smooth,
+        weight=account.weight,
+    )
+
+
+def _too_costly(limits: LimitSpec, source: Source) -> Iterator[tuple[str, str]]:
+    """Kinds of task that a limit would never let start."""
+    for name, kind in source.kinds.items():
+        if kind.cost <= 1:
+            continue
+        of_bucket = limits.by_bucket.get(kind.bucket) if isinstance(kind.bucket, str) else None
+        for key, texts in (("limits", limits.limits), ("bucket_limits", of_bucket or limits.bucket_limits)):
+            for text in texts:
+                if text == "auto":
+                    continue
+                item = notation.limit(text)
+                if (item.burst if isinstance(item, notation.BurstLimit) else item.amount) < kind.cost:
+                    yield key, f'"{text}" never permits a task of {name}, which counts as {kind.cost} requests'
+
+
+def sinks(config: Config, folder: Path, problems: list[str]) -> dict[str, SinkSpec]:
+    """folder: where relative paths start. problems: gets sinks that would write into the frontier."""
+    frontier = os.path.realpath(folder / config.daemon.state_dir / FRONTIER_FILE)
+    problems += [
+        f"sinks.{name}.path: is the frontier's own database; take another file"
+        for name, sink in config.sinks.items()
+        if os.path.realpath(folder / sink.path) == frontier
+    ]
+    return {
+        name: SinkSpec(
+            name=name,
+            type=sink.type,
+            path=folder / sink.path,
+            rotate_bytes=sink.rotate_mb * MIB,
+            rotate_seconds=sink.rotate_every,
+            compress=sink.gzip,
+        )
+        for name, sink in config.sinks.items()
+    }
+
+
+def imports(config: Config, sources: Mapping[str, Source]) -> dict[str, ImportSpec]:
+    """sources: by account."""
+    specs = {}
+    shared: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
+    for name, each in config.imports.items():
+        source = sources[each.account]
+        streams = shared.get((source.name, each.streams))
+        if streams is None:
+            named = [stream for stream in each.streams if stream != "*"]
+            streams = tuple(dict.fromkeys([*source.streams, *named] if "*" in each.streams else named))
+            shared[source.name, each.streams] = streams
+        specs[name] = ImportSpec(
+            name=name,
+            account=intern(each.account),
+            sink=each.sink and intern(each.sink),
+            streams=streams,
+            every=each.schedule,
+            priority=each.priority,
+            options=each.options,
+        )
+    return specs

@@ -1,0 +1,27 @@
+"""Whether the daemon is alive (health), and whether it can import at the moment (readiness)."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crawlerd.engine.engine import Engine
+
+STALE_SECONDS = 30.0  # a core loop without progress for so long is stuck
+
+
+def health(engine: Engine) -> str | None:
+    """Why the daemon is not alive; None when it is."""
+    if engine.failure is not None:
+        return f"stopped by {type(engine.failure).__name__}: {engine.failure}"
+    now = time.monotonic()
+    for name, part in (("dispatcher", engine.dispatcher), ("store", engine.store)):
+        if now - part.progress_at > STALE_SECONDS:
+            return f"the {name} has made no progress for {now - part.progress_at:.0f} s"
+    return None
+
+
+def readiness(engine: Engine) -> str | None:
+    """Why the daemon cannot import at the moment; None when it can."""
+    return health(engine) or engine.trouble
