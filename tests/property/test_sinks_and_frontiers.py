@@ -16,16 +16,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from crawlerd.core.errors import FrontierRefused
 from crawlerd.core.outcome import Batch, Complete
 from crawlerd.core.task import NewTask
-from crawlerd.frontier import check, restore
+from crawlerd.frontier import begin_new, check, restore
 from crawlerd.frontier.contract import Bounds, Frontier, Settled
 from crawlerd.frontier.sqlite.frontier import SqliteFrontier
 from crawlerd.frontier.sqlite.schema import FILE_NAME
 from crawlerd.sink import Delivery
-from crawlerd.sinks.sqlite.sink import sqlite_sink
+from crawlerd.sinks.sqlite.sink import SqliteSink
 
 if TYPE_CHECKING:
     from crawlerd.core.task import Task
-    from crawlerd.sinks.deliveries import RowSink
 
 MEMORY = "/dev/shm"  # noqa: S108 - a private directory in it; thousands of commits need not wait for a disk here
 SINKS = ("one", "two")
@@ -60,8 +59,12 @@ class Machine(RuleBasedStateMachine):
         """A process that opens both, and works until it has ended or is killed."""
         self.now += 10
         self.count += 2
-        frontier = SqliteFrontier(self.state, now=self.now, bounds=BOUNDS)
-        sink = sqlite_sink(self.path[self.used])
+        try:
+            frontier = SqliteFrontier(self.state, now=self.now, bounds=BOUNDS)
+        except FrontierRefused:  # with its log, all of it was lost
+            begin_new(self.state, force=True)
+            frontier = SqliteFrontier(self.state, now=self.now, bounds=BOUNDS)
+        sink = SqliteSink(self.path[self.used])
         try:
             attached = frontier.attach(self.used, sink.state(frontier.mark.frontier), self.now)
         except FrontierRefused:
@@ -88,7 +91,7 @@ class Machine(RuleBasedStateMachine):
             started = frontier.run(task.run).started_at
             number = task.payload
             last = task.kind == "shop.mark"
-            batches = [] if last else [Batch("items", 1, f'[["{number}",{{"n":{number}}}]]'.encode(), ["n"])]
+            batches = [] if last else [Batch("items", 1, [number], [f'{{"n":{number}}}'.encode()], ["n"])]
             outcome = Complete(batches, cursors=[("items", number)] if last else [])
             if batches:
                 sink.write([Delivery("shop", "acme", task.run, started, task.seq, batches)], self.now, frontier.mark)
@@ -115,7 +118,7 @@ class Machine(RuleBasedStateMachine):
                     return task
         return None
 
-    def kill(self, frontier: Frontier, sink: RowSink) -> None:
+    def kill(self, frontier: Frontier, sink: SqliteSink) -> None:
         """The files as they are, without what a clean end does to them."""
         kept = self.root / "kept"
         kept.mkdir()

@@ -679,7 +679,7 @@ def test_a_sink_has_an_identity_that_it_keeps_and_no_other_has(kind: Kind, tmp_p
 
 
 def test_the_mark_is_there_with_the_records_or_not_at_all(kind: Kind, tmp_path: Path) -> None:
-    good = Delivery("s", "acme", 1, 0.0, 1, [Batch("items", 1, b'[["a",{"n":1}]]', ["n"])])
+    good = Delivery("s", "acme", 1, 0.0, 1, [Batch("items", 1, ["a"], [b'{"n":1}'], ["n"])])
     with closing(kind.open(tmp_path)) as sink:
         sink.write([good], 0.0, Mark("f1", 7))
         assert sink.state("f1") == SinkState(sink.state("f1").identity, 7, fresh=False)
@@ -697,7 +697,7 @@ def test_the_mark_is_there_with_the_records_or_not_at_all(kind: Kind, tmp_path: 
 def test_a_sink_whose_file_goes_while_it_is_open_says_so_for_good(
     kind: Kind, tmp_path: Path, suffix: str, way: str
 ) -> None:
-    good = Delivery("s", "acme", 1, 0.0, 1, [Batch("items", 1, b'[["a",{"n":1}]]', ["n"])])
+    good = Delivery("s", "acme", 1, 0.0, 1, [Batch("items", 1, ["a"], [b'{"n":1}'], ["n"])])
     path = database_of(kind.spec(tmp_path))
     file = path.with_name(path.name + suffix)
     with suppress(SinkReplaced), closing(kind.open(tmp_path)) as sink:  # lines that wait are gone with the file
@@ -727,7 +727,7 @@ def test_a_clean_opening_leaves_no_log_unmoved(kind: Kind, tmp_path: Path) -> No
         "from crawlerd.sink import Batch, Delivery, Mark\n"
         "spec = json.loads(sys.argv[1])\n"
         "sink = open_sink(SinkSpec(**spec | {'path': Path(spec['path'])}))\n"
-        "sink.write([Delivery('s', 'acme', 1, 0.0, 1, [Batch('items', 1, b'[[\"a\",{}]]', [])])], 0.0, Mark('f', 1))\n"
+        "sink.write([Delivery('s', 'acme', 1, 0.0, 1, [Batch('items', 1, ['a'], [b'{}'])])], 0.0, Mark('f', 1))\n"
         "os._exit(0)\n"
     )
     facts = {"name": "sink", "type": kind.type, "path": str(kind.spec(tmp_path).path), **kind.options}

@@ -6,7 +6,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import apsw
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,12 +13,13 @@ from hypothesis import strategies as st
 from crawlerd.core.doubt import FEWEST, Expected
 from crawlerd.core.outcome import Batch, Complete, Skipped
 from crawlerd.core.task import NewTask
+from crawlerd.engine import kinds
 from crawlerd.engine.fullness import Fullness, believed, fullness, setup
-from crawlerd.engine.sink_writer import RETRY_SECONDS, Outlet, Target
+from crawlerd.engine.sink_writer import RETRY_SECONDS, SinkWriter, Target
 from crawlerd.frontier import check, open_frontier, open_reader
 from crawlerd.frontier.contract import Frontier, FrontierReader, Settled
 from crawlerd.sink import SinkState, StorageFailed
-from crawlerd.sinks.sqlite.sink import sqlite_sink
+from crawlerd.sinks.sqlite.sink import SqliteSink
 from crawlerd.source import Full, RunPlan, Source, TaskArgs
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ class Rig:
     def __init__(self, frontier: Frontier, folder: Path) -> None:
         self.frontier, self.folder, self.now = frontier, folder, NOW
         self.parts: dict[int, str] = {}
-        self.sink = sqlite_sink(folder / "sink.db")
-        self.outlet = Outlet(self.parts, frontier.expected)
+        self.sink = SqliteSink(folder / "sink.db")
+        self.writer = SinkWriter(self.parts, frontier.expected)
 
     def reader(self) -> FrontierReader:
         reader = open_reader(self.folder)
@@ -90,7 +90,7 @@ class Rig:
         started = self.frontier.start_run(
             name, 1, [task], full=True, now=self.now, sink=1, streams=["things"], whole=["things"]
         )
-        self.outlet.serve(started.run, Target(self.sink, "shop", "acme", sink_name="one", sink_id=1), self.now)
+        self.writer.serve(started.run, Target(self.sink, "shop", "acme", sink_name="one", sink_id=1), self.now)
         return started.run
 
     def settle(self, outcome: Complete, account: int = 1) -> Complete:
@@ -98,7 +98,7 @@ class Rig:
         bucket = next(each for each in self.frontier.ready_buckets(account))
         (task, *_) = self.frontier.heads(bucket.id, (-1, -1), 1)
         group = [Settled(task, account, outcome)]
-        group, totals, written = self.outlet.deliver(group, self.now, self.now, self.frontier.mark)
+        group, totals, written = self.writer.deliver(group, self.now, self.now, self.frontier.mark)
         self.frontier.commit(group, now=self.now, totals=totals, written=written)
         (settled,) = group
         assert isinstance(settled.outcome, Complete)
@@ -114,13 +114,13 @@ class Rig:
         return number
 
     def living(self, account: str = "acme") -> set[str]:
-        with closing(apsw.Connection(str(self.folder / "sink.db"), flags=apsw.SQLITE_OPEN_READONLY)) as database:
+        with closing(apsw.Connection(str(self.sink._database.path), flags=apsw.SQLITE_OPEN_READONLY)) as database:
             statement = "SELECT id FROM shop_things WHERE account = ? AND deleted_at IS NULL"
             return {key for (key,) in database.execute(statement, (account,))}
 
 
 def things(*keys: str) -> Batch:
-    return Batch("things", len(keys), msgspec.json.encode([(key, {"n": 1}) for key in keys]), ["n"])
+    return Batch("things", len(keys), list(keys), [b'{"n":1}'] * len(keys), ["n"])
 
 
 def keys(first: int, last: int, prefix: str = "") -> tuple[str, ...]:
@@ -194,9 +194,9 @@ def test_a_sink_that_fails_between_the_records_and_the_sweep_gets_both_again(rig
         return write(*arguments)
 
     rig.sink.write = fails  # type: ignore[method-assign]
-    assert rig.outlet.deliver([Settled(task, 1, page)], NOW + 99, NOW + 99, rig.frontier.mark)[0] == []
+    assert rig.writer.deliver([Settled(task, 1, page)], NOW + 99, NOW + 99, rig.frontier.mark)[0] == []
     assert rig.living() == set(keys(0, 100))
-    group, totals, written = rig.outlet.deliver([], NOW + 100, NOW + 99 + RETRY_SECONDS, rig.frontier.mark)
+    group, totals, written = rig.writer.deliver([], NOW + 100, NOW + 99 + RETRY_SECONDS, rig.frontier.mark)
     assert [settled.outcome.counted for settled in group if isinstance(settled.outcome, Complete)] == [
         [("things", 60, False)]
     ]
@@ -273,4 +273,4 @@ def test_a_source_says_that_a_run_is_full() -> None:
     source = Source("shop")
     source.handles(Page)(lambda api, args: iter(()))
     source.starts(lambda plan: [Full("too old", ("a",)), Full("why not")])
-    assert source.first(RunPlan([], False, NOW), lambda _: None).full == [("too old", ["a"]), ("why not", [])]
+    assert kinds.first(source, RunPlan([], False, NOW)).full == [("too old", ["a"]), ("why not", [])]

@@ -66,7 +66,7 @@ class Notes:
 
 
 def done(seq: int, run: int, outcome: Outcome | None = None) -> Settled:
-    page = Complete([Batch("pages", 2, b"[]", [])])
+    page = Complete([Batch("pages", 2, [], [])])
     return Settled(Task(seq, 1, 5, run, "shop.page", 0, "{}"), 1, outcome or page)
 
 
@@ -105,7 +105,7 @@ def test_a_delivery_has_all_that_its_task_has_for_the_sink() -> None:
             seen.extend(deliveries)
             return {}
 
-    batch, skipped = Batch("pages", 2, b"[]", []), Skipped("pages", "k", "why")
+    batch, skipped = Batch("pages", 2, [], []), Skipped("pages", "k", "why")
     out = outlet(one=Keeps())
     group = [
         done(7, 1, Complete([batch], skipped=[skipped], sweeps=[("pages", "p")])),
@@ -230,7 +230,7 @@ def test_a_task_follows_where_the_sink_misses_something() -> None:
     nothing = msgspec.structs.replace(COMPARED, after="p3")
     group, *_ = out.deliver(
         [
-            done(1, 1, Complete([Batch("pages", 2, b"[]", [])], [child], comparisons=[COMPARED])),
+            done(1, 1, Complete([Batch("pages", 2, [], [])], [child], comparisons=[COMPARED])),
             done(2, 1, Complete(comparisons=[nothing, COMPARED])),
             done(3, 1, Complete(comparisons=[nothing])),
         ],
@@ -238,7 +238,7 @@ def test_a_task_follows_where_the_sink_misses_something() -> None:
         0.0,
     )
     assert [settled.outcome for settled in group] == [
-        Complete([Batch("pages", 2, b"[]", [])], [child, FOLLOWS]),
+        Complete([Batch("pages", 2, [], [])], [child, FOLLOWS]),
         Complete(children=[FOLLOWS]),
         Complete(),
     ]
@@ -262,7 +262,7 @@ def test_a_comparison_waits_for_its_sink_and_is_made_when_that_takes_records_aga
 
     broken = Fails(error="is locked", lost=["p2", "p3"])  # it takes records, and then cannot be read
     out = outlet(broken=broken)
-    page = Complete([Batch("pages", 2, b"[]", [])], comparisons=[COMPARED])
+    page = Complete([Batch("pages", 2, [], [])], comparisons=[COMPARED])
     assert out.deliver([done(1, 1, page)], 0.0, 0.0)[0] == []
     assert out.stuck() == {1: "sinks.broken: is locked"}
     assert out.records == 0
