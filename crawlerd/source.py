@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
-
-import msgspec
 
 from crawlerd.core.auth import Auth, ClientCredentials, KeyInQuery, Sending
 from crawlerd.core.aws import AwsOptions
 from crawlerd.core.charset import utf8
 from crawlerd.core.errors import Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
-from crawlerd.core.lenient_json import encoded, number
 from crawlerd.core.objects import Listing, Objects
-from crawlerd.core.outcome import Comparison, Complete
 from crawlerd.core.output import (
     MISSING_KEYS,
     Cursor,
@@ -36,7 +32,7 @@ from crawlerd.core.output import (
     Sweep,
     TaskArgs,
 )
-from crawlerd.core.task import DEFAULT_PRIORITY, PART, SEQUENTIAL_PRIORITY, IfNew, NewGather, NewTask, parent_hash
+from crawlerd.core.task import DEFAULT_PRIORITY, SEQUENTIAL_PRIORITY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,8 +80,13 @@ STREAM_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """status: HTTP status. headers: names in lower case. body: the decoded bytes. url: what was asked for, without
-    credentials."""
+    """What the API answered.
+
+    status: the HTTP status.
+    headers: their names are in lower case.
+    body: the bytes after decompression.
+    url: what was asked for, without credentials.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -131,9 +132,11 @@ class Api(Protocol):
         """Like `get`, for a response that is a list of objects, or an object with that list as its member `at`, or,
         with None, one object.
 
-        The objects are not parsed, and become records as the API wrote them, see Records. wanted: their fields that
-        the handler looks at, by `listing.objects.column(name)`. also: other members of the response, by
-        `listing.also[name]`. Transient when there is no such list.
+        The objects are not parsed, and become records as the API wrote them, see Records. Transient when there is no
+        such list.
+
+        wanted: their fields that the handler looks at, by `listing.objects.column(name)`.
+        also: other members of the response, by `listing.also[name]`.
         """
         ...
 
@@ -147,8 +150,11 @@ class Api(Protocol):
         headers: Mapping[str, str] | None = None,
         classify: Classifier | None = None,
     ) -> Response:
-        """Like `get`, with any method, a JSON body and headers; returns the response, not yet parsed. json: what
-        becomes JSON, or a msgspec.Raw of what is. classify: takes the place of the source's own."""
+        """Like `get`, with any method, a JSON body and headers; returns the response, not yet parsed.
+
+        json: what becomes JSON, or a msgspec.Raw of what is.
+        classify: replaces the source's own.
+        """
         ...
 
 
@@ -163,10 +169,17 @@ class AwsApi(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What a run is to do, for a source's `starts` function. cursors: the published ones, by stream. options: the
-    import's own, as the source's `import_options`; None when it has none. account_options: its account's. has_sink:
-    without one, no task may yield a record. account: its account's name, for tasks of other accounts that are to hand
-    something back with `ForAccount`."""
+    """What a run must do, for a source's `starts` function.
+
+    streams: those that the import names.
+    full: whether everything must be read, whatever the cursors say.
+    started_at: Unix seconds.
+    cursors: the published ones, by stream.
+    options: the import's own, as the source's `import_options`; None when it has none.
+    account_options: those of its account.
+    has_sink: without a sink, no task may yield a record.
+    account: its account's name, for tasks of other accounts that hand something back with `ForAccount`.
+    """
 
     streams: Sequence[str]
     full: bool
@@ -180,14 +193,13 @@ class RunPlan:
 
 Handler = Callable[[Any, Any], Iterator[Output]]
 Starts = Callable[[RunPlan], Iterable[FirstOutput]]
-SourceOf = Callable[[str], "Source | None"]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How one kind of task is performed; see `Source.handles`. decode: a payload's arguments."""
+    """How one kind of task is performed; see `Source.handles`."""
 
-    decode: Callable[[str], TaskArgs]
+    args: type[TaskArgs]
     handler: Handler
     stream: str
     bucket: str | Callable[[Any], str]
@@ -203,32 +215,38 @@ def _several(limits: str | Sequence[str]) -> tuple[str, ...]:
     return (limits,) if isinstance(limits, str) else tuple(limits)
 
 
-def _nobody(account: str) -> Source | None:
-    """No other account is configured."""
-    return None
-
-
 class Source:
     """One API: its kinds of task, how a run starts, and its default limits.
 
-    base_url: the default of an account's own. address: (base URL, credential) -> the base URL to use, for an API whose
-    host depends on the credential; ValueError when they do not tell. limits, bucket_limits, concurrency: defaults in
-    `limits` notation, used where an account does not set its own. bucket_limits apply to each bucket; by_bucket
-    overrides them for the ones it names. bucket_concurrency: most requests at once of the buckets it names. auth:
-    (credential) -> headers, or another way to send it. key_optional: an account may do without one; `auth`
-    gets "" then. mode: (credential) -> what it tells without being secret, for a guard.
-    headers: sent with every request. sending: (base URL, the account's options) -> what takes the place of base_url,
-    headers and auth, where they depend on the options; ValueError when the options do not fit.
-    classify: maps a response to an error where the usual mapping of status codes does
-    not fit; None means "as usual". options: a msgspec.Struct or dataclass whose fields are the keys that an account of
-    this source may set beside the usual ones. import_options: the same for an import. It may have three
-    methods: `accounts()` names the other accounts that the import uses, which must be configured; `needs_sink()` says
-    whether the import must name a sink, which it must without this method; `receiver()` tells where at those accounts
-    deliveries go: another answer than before makes the next run a full one.
-    part_header: carries the name of a part of the account, see `ForPart`. A Throttled without `retry_after` gets that
-    of the response's header.
-    client: what handlers get, an `Api` or, for "aws", an `AwsApi`; its accounts have the options of
-    `crawlerd.core.aws.AwsOptions`. optional: streams that `["*"]` leaves out: an import must name them.
+    Limits are defaults in `limits` notation, such as "100/second"; an account may set its own.
+
+    base_url: the default of an account's own.
+    client: what handlers get: an `Api`, or, for "aws", an `AwsApi`; accounts of the latter have the options of
+        `crawlerd.core.aws.AwsOptions`.
+    address: (base URL, credential) -> the base URL to use, for an API whose host depends on the credential; ValueError
+        when the two do not tell it.
+    streams: all that it can import.
+    optional: streams that `["*"]` leaves out: an import must name them.
+    limits: of the whole account.
+    bucket_limits: of each bucket.
+    by_bucket: limits of single buckets, by name; they replace `bucket_limits`.
+    concurrency: the most requests at once of an account; "auto" to find how many are permitted.
+    bucket_concurrency: the most requests at once of single buckets, by name.
+    auth: credential -> headers, or another way to send it.
+    key_optional: an account may have no credential; `auth` gets "" then.
+    mode: credential -> what it says about itself without being secret, for a guard.
+    headers: sent with every request.
+    sending: (base URL, the account's options) -> what replaces base_url, headers and auth, where they depend on the
+        options; ValueError when the options do not fit.
+    classify: response -> the error that it means, where the usual mapping of status codes does not fit; None means
+        "as usual". A Throttled without `retry_after` gets that of the response's header.
+    options: a msgspec.Struct or dataclass; its fields are the keys that an account may set in addition to the usual
+        ones.
+    import_options: the same for an import. It may have three methods. `accounts()` names the other accounts that the
+        import uses, which must be configured. `needs_sink()` says whether the import must name a sink; without this
+        method, it must. `receiver()` says where at those accounts deliveries go; another answer than before makes the
+        next run a full one.
+    part_header: the header with the name of a part of the account, see `ForPart`.
     """
 
     def __init__(
@@ -277,7 +295,7 @@ class Source:
         self.part_header = part_header
         self.kinds: dict[str, Kind] = {}
         self.guard: TaskArgs | None = None
-        self._starts: Starts = lambda _: ()
+        self.begins: Starts = lambda _: ()
 
     def handles(
         self,
@@ -293,20 +311,21 @@ class Source:
     ) -> Callable[[Handler], Handler]:
         """Registers the handler of a kind.
 
-        stream: what its failures are reported under; the kind's last part by default. bucket: the finer limit that
-        it counts against, or a function of its arguments; the stream by default. sequential: it yields its own
-        successor, so it goes first, and a successor that came before is a dead letter. unique: asking twice for the
-        same arguments in a run makes one task; a function of them says what counts as the same, and of all kinds that
-        give the same text only one task is made. priority: 0 first … 9 last; by default sequential kinds go first, so
-        that no chain is left over at the end. wide: it yields many tasks, and goes before
-        ordinary ones while few are queued, and after them while many are. cost: how many ordinary requests one counts
-        as, against every limit; 0 for a task that makes none, which no limit then holds up.
+        stream: what its failures are reported under; by default the kind's last part.
+        bucket: the finer limit that it counts against, or a function of its arguments; by default the stream.
+        sequential: it yields its own successor, so it goes first, and a successor that came before is a dead letter.
+        unique: asking twice for the same arguments in a run makes one task. A function of the arguments says what
+            counts as the same; of all kinds for which it gives the same text, one task is made.
+        priority: 0 first … 9 last; by default sequential kinds go first, so that no chain is left over at the end.
+        cost: how many ordinary requests one counts as, against every limit; 0 for a task that makes no request, which
+            no limit holds up.
+        wide: it yields many tasks; it goes before ordinary ones while few are queued, and after them while many are.
         """
 
         def register(handler: Handler) -> Handler:
             what = stream or args.kind.rpartition(".")[2]
             self.kinds[args.kind] = Kind(
-                decode=msgspec.json.Decoder(args, float_hook=number).decode,
+                args=args,
                 handler=handler,
                 stream=what,
                 bucket=bucket or what,
@@ -328,88 +347,19 @@ class Source:
 
     def starts(self, function: Starts) -> Starts:
         """Registers the function that yields a run's first tasks."""
-        self._starts = function
+        self.begins = function
         return function
-
-    def first_tasks(self, plan: RunPlan) -> list[NewTask]:
-        """The tasks that a run begins with, for sources whose runs begin with nothing but tasks of their account."""
-        return self.first(plan, _nobody).children
-
-    def first(self, plan: RunPlan, source_of: SourceOf) -> Complete:
-        """What a run begins with, as if a task had yielded it."""
-        children: list[NewTask] = []
-        gathers: list[NewGather] = []
-        full: list[tuple[str, list[str]]] = []
-        for output in self._starts(plan):
-            if isinstance(output, Gather):
-                gathers.append(self.new_gather(output, source_of))
-            elif isinstance(output, Full):
-                full.append((output.reason, list(output.streams)))
-            else:
-                children.append(self.new_task(output, source_of))
-        return Complete(children=children, gathers=gathers, full=full)
-
-    def new_task(self, args: TaskArgs | ForAccount | ForPart | ForParent, source_of: SourceOf = _nobody) -> NewTask:
-        """`args` as the frontier takes it. KeyError when no handler is registered for its kind; Permanent when it is
-        for an account that is not configured, or whose source has no such kind."""
-        if isinstance(args, ForPart):
-            return msgspec.structs.replace(self.new_task(args.args), account=PART + args.part)
-        if isinstance(args, ForParent):
-            if not isinstance(args.since, TaskArgs) or not isinstance(args.full, TaskArgs):
-                raise TypeError("a ForParent is of two TaskArgs")
-            if_new = IfNew(args.list, parent_hash(args.parent), self.new_task(args.full))
-            return msgspec.structs.replace(self.new_task(args.since), if_new=if_new)
-        if isinstance(args, ForAccount):
-            source, name = source_of(args.account), args.args.kind
-            if source is None:
-                raise Permanent(f"a task of kind {name} is for [accounts.{args.account}], which is not configured")
-            if name not in source.kinds:
-                raise Permanent(f"account {args.account} is of the source {source.name}, which has no kind {name}")
-            return msgspec.structs.replace(source.new_task(args.args), account=args.account)
-        if not isinstance(args, TaskArgs):
-            raise TypeError(f"a task is TaskArgs or ForAccount, not {type(args).__name__}")
-        kind = self.kinds[args.kind]
-        return NewTask(
-            kind=args.kind,
-            bucket=kind.bucket if isinstance(kind.bucket, str) else kind.bucket(args),
-            priority=kind.priority,
-            payload=encoded(args).decode(),
-            unique=bool(kind.unique),
-            mark=kind.unique(args) if callable(kind.unique) else "",
-            sequential=kind.sequential,
-        )
-
-    def new_gather(self, gather: Gather, source_of: SourceOf) -> NewGather:
-        """`gather` as the frontier takes it; raises as `new_task` does."""
-        tasks = [self.new_task(args, source_of) for args in gather.tasks]
-        return NewGather(tasks, self.new_task(gather.then, source_of), gather.if_dead)
-
-    def new_comparison(self, sweep: Sweep) -> Comparison:
-        """A sweep with an `otherwise`, as a sink and the frontier take it; raises as `new_task` does."""
-        if not isinstance(sweep.otherwise, TaskArgs):
-            raise TypeError(f"a Sweep's otherwise is TaskArgs, not {type(sweep.otherwise).__name__}")
-        fills = any(each.name == "missing" for each in fields(sweep.otherwise))  # type: ignore[arg-type] # a dataclass
-        return Comparison(sweep.stream, sweep.prefix, sweep.after, self.new_task(sweep.otherwise), fills)
-
-    def perform(self, api: object, kind: str, payload: str) -> Iterator[Output]:
-        """Runs the handler of one task. Permanent when the kind or its arguments are not (or no longer) known."""
-        known = self.kinds.get(kind)
-        if known is None:
-            raise Permanent(f"source {self.name} has no handler for {kind}")
-        try:
-            args = known.decode(payload)
-        except msgspec.ValidationError as error:
-            raise Permanent(f"arguments of {kind} do not fit: {error}") from None
-        return known.handler(api, args)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFamily:
     """An entry point that makes a source from what an account's options describe.
 
-    options: as of `Source`. read: (options, folder) -> the description, of JSON values, with the source's `name`;
-    relative paths start at the folder. Called in the main process only; it raises ConfigurationError with what is
-    wrong in a file of its own, and ValueError with what is wrong in the options. make: description -> the source.
+    options: as of `Source`.
+    read: (options, folder) -> the description, of JSON values, with the source's `name`; relative paths start at the
+        folder. Called in the main process only. It raises ConfigurationError for a file of its own that is wrong, and
+        ValueError for options that are wrong.
+    make: description -> the source.
     """
 
     options: type

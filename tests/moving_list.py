@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.outcome import Complete, Retry, RetryPolicy
 from crawlerd.core.task import Task
+from crawlerd.engine import kinds
 from crawlerd.engine.attempt import NoRequest, attempt
 from crawlerd.source import MISSING_KEYS, Permanent, Response, RunPlan
 from crawlerd.sources.rest import make
@@ -199,7 +200,7 @@ class Run:
         self._queue: list[tuple[NewTask, tuple[int, ...]]] = []
         self._groups: list[dict[str, Any]] = []
         plan = RunPlan(self.source.streams, full=full, started_at=server.now, cursors=cursors)
-        first = self.source.first(plan, lambda _: None)
+        first = kinds.first(self.source, plan)
         self._take(first, ())
         while self._queue:
             task, inside = self._queue.pop(0)

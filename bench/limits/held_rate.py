@@ -23,6 +23,7 @@ from crawlerd.core.account import AccountSpec
 from crawlerd.core.outcome import Complete, Defer
 from crawlerd.core.task import NewTask, Task
 from crawlerd.demo.server import AccountStats, Server, running
+from crawlerd.engine import kinds
 from crawlerd.engine.attempt import attempt
 from crawlerd.source import RunPlan
 
@@ -71,7 +72,7 @@ def script(server: Server, args: argparse.Namespace) -> dict[int, AccountStats]:
             pool.submit(perform, task)
 
         with ThreadPoolExecutor(THREADS) as pool:
-            for task in lists.first_tasks(RunPlan(["payment_methods"], full=True, started_at=time.time())):
+            for task in kinds.first(lists, RunPlan(["payment_methods"], full=True, started_at=time.time())).children:
                 submit(task)
             with changed:
                 changed.wait_for(lambda: not open_tasks)

@@ -23,6 +23,7 @@ from bench.rig.queued import fill
 from bench.rig.report import about, parsed, table
 from bench.sources.noop import Nothing, noop
 from crawlerd.config.load import load
+from crawlerd.engine import kinds
 from crawlerd.engine.engine import Engine
 from crawlerd.sources import registry
 
@@ -48,7 +49,7 @@ def crawlerd_part(tasks: int) -> None:
     settings = load(Path("crawlerd.toml"), registry=registry)
     with Engine(settings) as engine:
         for name in settings.imports:
-            engine.start_import(name)
+            engine.runs.start_import(name)
         while not engine.dispatcher.first_lease_at:
             time.sleep(0.0005)
         meter = CpuMeter(engine.dispatcher.worker_pids)
@@ -56,7 +57,7 @@ def crawlerd_part(tasks: int) -> None:
         while left and engine.failure is None:
             engine.changed.wait()
             engine.changed.clear()
-            left -= len(engine.ended())
+            left -= len(engine.runs.ended())
         seconds = time.monotonic() - engine.dispatcher.first_lease_at
         spent = meter.read()
         commits = engine.store.commits
@@ -77,7 +78,7 @@ def crawlerd(folder: Path, args: argparse.Namespace, environment: dict[str, str]
         worker_processes=args.processes,
         threads_per_process=args.threads,
     )
-    queue = {f"a{number}": (noop.new_task(Nothing(at)) for at in range(each)) for number in range(args.accounts)}
+    queue = {f"a{number}": (kinds.new_task(noop, Nothing(at)) for at in range(each)) for number in range(args.accounts)}
     for name in queue:
         here.add(name, "noop", ["nothing"])
     here.write()

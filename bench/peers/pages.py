@@ -30,6 +30,7 @@ from crawlerd.core.account import AccountSpec
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import NewTask, Task
 from crawlerd.demo.server import Server, running
+from crawlerd.engine import kinds
 from crawlerd.engine.attempt import attempt
 from crawlerd.sink import Delivery
 from crawlerd.sinks.sqlite.sink import sqlite_sink
@@ -122,7 +123,7 @@ def threads_import(server: Server, accounts: int, threads: int, client: Any, pat
             done.put((spec.name, outcome))
 
         for spec in specs:
-            for task in lists.first_tasks(RunPlan(STREAMS, full=True, started_at=time.time())):
+            for task in kinds.first(lists, RunPlan(STREAMS, full=True, started_at=time.time())).children:
                 pool.submit(perform, spec, task)
         sink = sqlite_sink(path)
         left = accounts * PAGES

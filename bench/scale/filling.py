@@ -16,6 +16,7 @@ from bench.rig.process import part_asked
 from bench.rig.queued import CHUNK, attached, queued
 from bench.sources.steady import Step, steady
 from crawlerd.core.outcome import Complete
+from crawlerd.engine import kinds
 from crawlerd.frontier import open_frontier
 from crawlerd.frontier.contract import Settled
 
@@ -37,7 +38,7 @@ def seed(place: Path, tasks: int, accounts: int) -> Found:
     for name, share in shares(tasks, accounts).items():
         account = frontier.account(name, "steady")
         if share:
-            first = steady.new_task(Step(f"parent_{account:012}", 0))
+            first = kinds.new_task(steady, Step(f"parent_{account:012}", 0))
             frontier.start_run(name, account, [first], full=True, now=time.time(), sink=sink)
     frontier.close()
     return {}
@@ -65,7 +66,7 @@ def enqueue(place: Path, tasks: int, accounts: int) -> Found:
         for number, count in group:
             (bucket,) = frontier.ready_buckets(number + 1)
             (parent,) = frontier.heads(bucket.id, (-1, -1), 1)
-            children = [steady.new_task(Step(f"parent_{number:012}", index)) for index in range(count)]
+            children = [kinds.new_task(steady, Step(f"parent_{number:012}", index)) for index in range(count)]
             settled.append(Settled(parent, bucket.account, Complete(children=children)))
             made += count
         start, start_cpu = time.monotonic(), time.process_time()

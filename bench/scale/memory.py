@@ -21,6 +21,7 @@ from bench.rig.queued import fill
 from bench.rig.report import about, parsed, spread, table
 from crawlerd.demo.objects import id_of
 from crawlerd.demo.server import Server, running
+from crawlerd.engine import kinds
 from crawlerd.sources.stripe.pages import PAGES_BELOW, stripe
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def prepare(place: Path, server: Server, tasks: int) -> tuple[Installation, int]
 
 def children(account: int, count: int) -> Iterator[NewTask]:
     for index in range(count):
-        yield stripe.new_task(PAGES_BELOW["payment_methods"](id_of(account, "customers", index)))
+        yield kinds.new_task(stripe, PAGES_BELOW["payment_methods"](id_of(account, "customers", index)))
 
 
 @contextmanager

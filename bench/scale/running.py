@@ -10,7 +10,7 @@ import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
 
@@ -28,7 +28,9 @@ from crawlerd.sources import registry
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from crawlerd.engine.queues import Choice
+    from crawlerd.engine.queues import Pick
+    from crawlerd.ratelimit.adaptive import Learned
+    from crawlerd.ratelimit.quota import Ask
     from crawlerd.ratelimit.window import Stamp
 
 PROCESSES, THREADS = 2, 16
@@ -48,15 +50,15 @@ class LeaseTimer:
         self.took: list[float] = []
         bench.choose, bench.charge = self.choose, self.charge  # type: ignore[method-assign]  # of this one alone
 
-    def choose(self, now: float, most: int) -> Choice | None:
+    def choose(self, now: float, most: int) -> Pick | None:
         start = self._clock()
-        choice = self._choose(now, most)
+        pick = self._choose(now, most)
         self._share = self._clock() - start
-        return choice
+        return pick
 
-    def charge(self, choice: Choice, now: float) -> Stamp:
+    def charge(self, pick: Pick, now: float) -> Stamp:
         start = self._clock()
-        stamp = self._charge(choice, now)
+        stamp = self._charge(pick, now)
         self.took.append(self._share + self._clock() - start)
         return stamp
 
@@ -95,14 +97,14 @@ def run(
         name for number, (name, share) in enumerate(shares(tasks, accounts).items()) if share and number % every == 0
     ]
     with engine:
-        engine.start_import(names[0])
+        engine.runs.start_import(names[0])
         while not engine.dispatcher.first_lease_at:
             assert engine.failure is None
             time.sleep(0.001)
         found["s first lease"] = engine.dispatcher.first_lease_at - spawned
         start = time.monotonic()
         with ThreadPoolExecutor(STARTERS) as starters:
-            list(starters.map(engine.start_import, names[1:]))
+            list(starters.map(engine.runs.start_import, names[1:]))
         found["s imports"] = time.monotonic() - start
         outcomes, most = engine.dispatcher.outcomes, 0.0
         enough = outcomes["complete"] + warm
@@ -127,13 +129,34 @@ def run(
     return found
 
 
+class _Everybody(NamedTuple):
+    """Each account has these limits."""
+
+    spec: LimitSpec
+
+    def limits(self, number: int) -> tuple[str, LimitSpec]:
+        return f"a{number}", self.spec
+
+
+class _Asked(NamedTuple):
+    """In the place of the store: (bucket, count) of refills."""
+
+    heads: list[tuple[int, int]]
+
+    def refill(self, bucket: int, count: int) -> None:
+        self.heads.append((bucket, count))
+
+    def ask_quota(self, ask: Ask) -> None: ...
+    def remember(self, key: str, learned: Learned) -> None: ...
+
+
 def lease(accounts: int, limited: bool, throttled: bool, leases: int) -> Found:
     """`choose` and `charge` alone, so many times, in CPU time, since nothing is there to wait for; limits see a clock
     that is moved on evenly."""
     gc.disable()  # as in the engine, where so many are not in memory
     spec = LimitSpec(limits=("100/second",), bucket_limits=("25/second",)) if limited else LimitSpec()
     asked: list[tuple[int, int]] = []
-    bench = Workbench(lambda number: (f"a{number}", spec), lambda *ask: asked.append(ask), lambda _: None)
+    bench = Workbench(_Everybody(spec), _Asked(asked))
     timer = LeaseTimer(bench, time.thread_time)
     now, sequence = 0.0, 0
 
@@ -151,12 +174,12 @@ def lease(accounts: int, limited: bool, throttled: bool, leases: int) -> Found:
     for warm in (True, False):
         timer.took.clear()
         while len(timer.took) < (leases // 10 if warm else leases):
-            choice = bench.choose(now, 1)
-            if choice is not None:
-                bench.charge(choice, now)
-                bench.finish(choice, now)
+            pick = bench.choose(now, 1)
+            if pick is not None:
+                bench.charge(pick, now)
+                bench.finish(pick, now)
             answer()
-            now = max(now, bench.next_at()) if choice is None else now + 1 / LEASES_A_SECOND
+            now = max(now, bench.next_at()) if pick is None else now + 1 / LEASES_A_SECOND
             assert now < math.inf
     return timer.percentiles()
 

@@ -13,6 +13,7 @@ from crawlerd.config.problems import one_line
 from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.lenient_json import encoded, parsed
 from crawlerd.core.outcome import Skipped
+from crawlerd.engine import kinds
 from crawlerd.engine.batches import Rows
 from crawlerd.source import Cursor, ForParent, Marks, Record, Response, RunPlan, Skip, TaskArgs
 
@@ -40,7 +41,7 @@ def try_page(source: Source, account: AccountSpec, stream: str) -> Trial:
     client = HttpClient(connections=1)
     lines: list[str] = []
     try:
-        first = source.first(RunPlan((stream,), full=True, started_at=time.time()), lambda _: None)
+        first = kinds.first(source, RunPlan((stream,), full=True, started_at=time.time()))
         (task,) = [*first.children, *(task for gather in first.gathers for task in gather.tasks)]
         kind, payload = task.kind, task.payload
         while True:
@@ -96,7 +97,7 @@ class _RecordingApi:
 
 def _perform(source: Source, api: Any, kind: str, payload: str) -> tuple[list[Output], CrawlerdError | None]:
     try:
-        return list(source.perform(api, kind, payload)), None
+        return list(kinds.perform(source, api, kind, payload)), None
     except CrawlerdError as error:
         return [], error
 

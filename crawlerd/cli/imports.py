@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from crawlerd.cli.report import Outcome
     from crawlerd.config.load import Settings
-    from crawlerd.engine.engine import Started
+    from crawlerd.engine.starting import Started
     from crawlerd.service.signals import Running
 
 LOOK_SECONDS = 0.25  # the longest wait for a run's end, a signal or trouble
@@ -86,7 +86,7 @@ def import_now(
         try:
             started: dict[str, Started] = {}
             not_started: dict[str, str] = {}
-            for name, result in engine.start_imports(names, full=full, allow_shrink=allow_shrink):
+            for name, result in engine.runs.start_imports(names, full=full, allow_shrink=allow_shrink):
                 if isinstance(result, SinkError) and len(names) > 1:
                     not_started[name] = str(result)
                 elif isinstance(result, CrawlerdError):
@@ -121,7 +121,7 @@ def _watch(running: Running, started: dict[str, Started], console: Console) -> N
     from crawlerd.cli.report import held_runs
     from crawlerd.frontier import open_reader
 
-    engine, wake, signals = running
+    engine, changed, signals = running
     reader = open_reader(engine.settings.daemon.state_dir)
     assert reader is not None  # noqa: S101 - the engine has it open
     left, held, trouble_since = _runs(started), dict[int, str](), None
@@ -129,9 +129,9 @@ def _watch(running: Running, started: dict[str, Started], console: Console) -> N
     try:
         with Display(engine, console) as display:
             while True:
-                left -= set(engine.ended())
-                for name in [name for name, each in started.items() if engine.abandoned(each.runs)]:
-                    started[name] = engine.start_import(name)
+                left -= set(engine.runs.ended())
+                for name in [name for name, each in started.items() if engine.runs.abandoned(each.runs)]:
+                    started[name] = engine.runs.start_import(name)
                     left |= {*started[name].runs}
                 now = time.monotonic()
                 over = signals.received or engine.failure is not None or not left
@@ -146,8 +146,8 @@ def _watch(running: Running, started: dict[str, Started], console: Console) -> N
                 trouble_since = (trouble_since or now) if stuck else None
                 if trouble_since and now - trouble_since > TROUBLE_SECONDS:
                     return
-                wake.wait(LOOK_SECONDS)
-                wake.clear()
+                changed.wait(LOOK_SECONDS)
+                changed.clear()
     finally:
         reader.close()
 

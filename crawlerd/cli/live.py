@@ -53,7 +53,7 @@ class Display:
 
     def show(self, reports: Sequence[RunReport], held: Container[int], now: float) -> None:
         """held: runs that wait for a paused account. now: of the monotonic clock."""
-        rates = {run.id: self._meter.rate(run, self._engine.dispatcher.free[run.id], now) for run in reports}
+        rates = {run.id: self._meter.rate(run, self._engine.runs.free[run.id], now) for run in reports}
         if self._live:
             self._live.update(table(self._engine, reports, rates, held), refresh=True)
         elif now >= self._next_line:

@@ -103,7 +103,7 @@ class NewGather(msgspec.Struct, frozen=True, array_like=True, gc=False):
     if_dead: Literal["run", "fail", "skip"] = "run"
 
 
-class Handout(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class LeaseBatch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Leases of one account's tasks. token: the fence of the first one; that of each next one is one more."""
 
     token: int

@@ -1,4 +1,4 @@
-"""The accounts while the engine runs: their numbers and parts, and the checks of whose credentials they have."""
+"""The accounts while the engine runs: the checks of whose credentials they have, and their pauses."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 from crawlerd.core.errors import SinkError
 from crawlerd.core.task import PART
+from crawlerd.engine import kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from crawlerd.config.load import Settings
-    from crawlerd.core.account import LimitSpec
+    from crawlerd.engine.account_names import AccountNames
     from crawlerd.engine.clock import Clock
-    from crawlerd.engine.dispatcher import Dispatcher
-    from crawlerd.engine.store import Store
-    from crawlerd.engine.wake import Wake
+    from crawlerd.engine.dispatcher_inbox import DispatcherInbox
+    from crawlerd.engine.safe_event import SafeEvent
+    from crawlerd.engine.store_inbox import StoreInbox
     from crawlerd.frontier.contract import Frontier
     from crawlerd.sink import Sink
-    from crawlerd.source import Source
 
 log = logging.getLogger(__name__)
 
@@ -31,24 +31,29 @@ PROBE_SECONDS = 300.0  # a paused account's credentials are tried again so often
 
 
 class Accounts:
-    """numbers: the frontier's, by name. parts: names of the parts of accounts, by number. paused: why nothing of an
-    account is leased, by name. Where nothing else is said, used on the store's thread."""
+    """Used on the store's thread, where nothing else is said.
+
+    paused: why nothing of an account is leased, by name.
+    """
 
     def __init__(
-        self, settings: Settings, frontier: Frontier, clock: Clock, sinks: Mapping[str, Sink], changed: Wake
+        self,
+        settings: Settings,
+        names: AccountNames,
+        frontier: Frontier,
+        clock: Clock,
+        sinks: Mapping[str, Sink],
+        store: StoreInbox,
+        dispatcher: DispatcherInbox,
+        changed: SafeEvent,
     ) -> None:
-        """sinks: those that are open, by name, kept by their owner."""
+        """sinks: those that are open, by name, kept by their owner. changed: set when an account was paused."""
         self._settings, self._frontier, self._clock, self._sinks = settings, frontier, clock, sinks
-        self._changed = changed
-        self._store: Store
-        self._dispatcher: Dispatcher
+        self._names, self._store, self._dispatcher, self._changed = names, store, dispatcher, changed
         self._confirmed: set[str] = set()
         self._checked_at: dict[int, float] = {}
         self._paused_at: dict[str, float] = {}
         self._waiting: dict[str, list[int]] = {}  # parts, by the account whose check they wait for
-        self.numbers = frontier.account_numbers({name: spec.source for name, spec in settings.accounts.items()})
-        self._names = {number: name for name, number in self.numbers.items()}
-        self.parts: dict[int, str] = {}
         self.paused: dict[str, str] = {}
 
     @cached_property
@@ -60,41 +65,27 @@ class Accounts:
                 sinks.setdefault(spec.account, set()).add(spec.sink)
         return sinks
 
-    def connect(self, store: Store, dispatcher: Dispatcher) -> None:
-        """Call once, before anything is started."""
-        self._store, self._dispatcher = store, dispatcher
-
-    def source(self, account: str) -> Source | None:
-        """Of a configured account. From any thread."""
-        spec = self._settings.accounts.get(account)
-        return None if spec is None else self._settings.sources[spec.source]
-
-    def limits(self, number: int) -> tuple[str, LimitSpec] | None:
-        """An account's or a part's name and limits, None when it is not configured. From any thread."""
-        name = self._names.get(number) or self.parts.get(number)
-        return None if name is None else (name, self._settings.limits[name.partition(PART)[0]])
-
     def probe(self) -> None:
         """Tries the accounts again that have been paused for long. From any thread."""
         now = self._clock.now()
         for account, since in list(self._paused_at.items()):
             if now - since >= PROBE_SECONDS:
-                self.check(self.numbers[account])
+                self.check(self._names.numbers[account])
 
     def passed(self, account: int, identity: str | None) -> None:
-        """A guard has passed; whether that identity is the right one is decided here. From any thread."""
+        """A guard has passed; whether its identity is the right one is decided here. From any thread."""
         if identity is None:
-            self._open(account)
+            self._resume(account)
         else:
             self._store.call(lambda: self._confirm(account, identity))
 
     def _confirm(self, account: int, identity: str) -> None:
-        name = self._names[account]
+        name = self._names.names[account]
         others = self._others(account, name, identity)
         if others is None:
             self._frontier.confirm(account, identity)
             self._frontier.resume(account)
-            self._open(account)
+            self._resume(account)
             return
         reason = (
             f"its key belongs to {identity}, but {others}: "
@@ -118,20 +109,20 @@ class Accounts:
                         return f"what sinks.{sink} holds under this name came from {noted}"
         return None
 
-    def _open(self, account: int) -> None:
+    def _resume(self, account: int) -> None:
         """Lets tasks of an account start, and those of its parts, which its credentials are good for."""
-        name = self._names[account]
+        name = self._names.names[account]
         self._confirmed.add(name)
         for number in (account, *self._waiting.pop(name, ())):
-            self._dispatcher.open(number)
+            self._dispatcher.resume(number)
 
     def refused(self, account: int, reason: str) -> None:
         """The account's credentials do not work. From any thread."""
-        if account in self.parts:  # its credentials are those of the whole account
-            part, account = account, self.numbers[self.parts[account].partition(PART)[0]]
-            self._waiting.setdefault(self._names[account], []).append(part)
+        if account in self._names.parts:  # its credentials are those of the whole account
+            part, account = account, self._names.numbers[self._names.parts[account].partition(PART)[0]]
+            self._waiting.setdefault(self._names.names[account], []).append(part)
             self._dispatcher.pause(account, reason)
-        name = self._names[account]
+        name = self._names.names[account]
         self._confirmed.discard(name)
         self.paused[name] = reason
         self._paused_at[name] = self._clock.now()
@@ -146,18 +137,18 @@ class Accounts:
     def check(self, number: int) -> None:
         """Lets the source's guard check the account's credentials (again), paused or not. A part waits for that of its
         account."""
-        account = self._names.get(number)
+        account = self._names.names.get(number)
         if account is None and PART in (part := self._frontier.account_name(number)):
             owner = part.partition(PART)[0]
-            if owner in self.numbers:
-                self.parts[number] = part
+            if owner in self._names.numbers:
+                self._names.parts[number] = part
                 if owner in self._confirmed:
-                    self._dispatcher.open(number)
+                    self._dispatcher.resume(number)
                 else:
                     self._waiting.setdefault(owner, []).append(number)
                     self._dispatcher.pause(number, f"waits for the check of the credentials of {owner}")
                 return
-        source = self.source(account) if account else None
+        source = self._names.source(account) if account else None
         if account is None or source is None:
             account = self._frontier.account_name(number)
             reason = "not configured any more, but an import has tasks for it"
@@ -174,7 +165,7 @@ class Accounts:
         self._paused_at.pop(account, None)
         self._confirmed.discard(account)
         if source.guard is None:
-            self._open(number)
+            self._resume(number)
         else:
-            task = source.new_task(source.guard)
-            self._dispatcher.guard(number, task.kind, task.payload)
+            task = kinds.new_task(source, source.guard)
+            self._dispatcher.check(number, task.kind, task.payload)

@@ -9,6 +9,7 @@ import msgspec
 
 from crawlerd.core.outcome import DONE, Complete, Marked, Skipped, decide
 from crawlerd.core.task import parent_hash
+from crawlerd.engine import kinds
 from crawlerd.engine.batches import Rows, printable, skip
 from crawlerd.source import (
     STREAM_NAME,
@@ -26,7 +27,6 @@ from crawlerd.source import (
     Records,
     Skip,
     Source,
-    SourceOf,
     Sweep,
     TaskArgs,
 )
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from crawlerd.core.account import AccountSpec
     from crawlerd.core.outcome import Batch, Comparison, Outcome
     from crawlerd.core.task import NewGather, NewTask, Task
+    from crawlerd.engine.kinds import SourceOf
     from crawlerd.source import Output, RunPlan
 
 OUTPUTS = (
@@ -74,14 +75,14 @@ def attempt(
     task: Task,
     *,
     jitter: float,
-    source_of: SourceOf = lambda _: None,
+    source_of: SourceOf = kinds.no_accounts,
 ) -> Outcome:
     """Runs the task's handler to its end. A raise discards all that it yielded. Never raises itself.
 
     source_of: an account's source by the account's name, None when it is not configured.
     """
     try:
-        return _collect(source, source.perform(api, task.kind, task.payload), source_of, task.kind)
+        return _collect(source, kinds.perform(source, api, task.kind, task.payload), source_of, task.kind)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever a handler raises becomes an outcome, here only
@@ -92,10 +93,10 @@ def attempt(
         return decide(error, attempt=task.attempt, policy=account.retry, jitter=jitter)
 
 
-def begin(source: Source, plan: RunPlan, source_of: SourceOf) -> Complete:
+def begin(source: Source, plan: RunPlan, source_of: SourceOf = kinds.no_accounts) -> Complete:
     """What a run begins with, as if a task had yielded it. Permanent for whatever the source raises."""
     try:
-        return source.first(plan, source_of)
+        return kinds.first(source, plan, source_of)
     except (Exception, SystemExit) as error:
         raise Permanent(f"the source {source.name} cannot begin: {type(error).__name__}: {error}") from error
 
@@ -119,11 +120,11 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
             case Records():
                 records[output.stream].add_all(output)
             case TaskArgs() | ForAccount() | ForPart() | ForParent():
-                children.append(_child(source.new_task(output, source_of), kind))
+                children.append(_child(kinds.new_task(source, output, source_of), kind))
             case ParentRead():
                 parents.append((_text(output.list), parent_hash(output.parent), bool(output.whole)))
             case Gather():
-                gather = source.new_gather(output, source_of)
+                gather = kinds.new_gather(source, output, source_of)
                 for child in (*gather.tasks, gather.then):
                     _texts(child)
                 gathers.append(gather)
@@ -141,7 +142,7 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
             case Sweep(otherwise=None):
                 sweeps.append((_stream(output.stream), _text(output.prefix)))
             case Sweep():
-                comparison = source.new_comparison(output)
+                comparison = kinds.new_comparison(source, output)
                 _stream(comparison.stream), _text(comparison.prefix), _text(comparison.after)
                 then = _child(comparison.then, kind)
                 comparisons.append(msgspec.structs.replace(comparison, then=then))

@@ -1,36 +1,33 @@
-"""The dispatcher thread: decides which task may start now, hands leases to workers, and judges what comes back."""
+"""The dispatcher thread: gives what the workbench picks to workers, watches them, and acts on what comes back."""
 
 from __future__ import annotations
 
 import logging
-import math
-import os
 import selectors
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from typing import TYPE_CHECKING, get_args
 
-import msgspec
-
 from crawlerd.core.outcome import DONE, Complete, Crash, Outcome
-from crawlerd.core.task import Handout, Task
-from crawlerd.engine.feedback import Judge
-from crawlerd.engine.pool import Pool, WorkerProcess
-from crawlerd.engine.queues import Choice, Guard
+from crawlerd.core.task import LeaseBatch
+from crawlerd.engine.feedback import Feedback
+from crawlerd.engine.leases import Leases
+from crawlerd.engine.suspects import Suspects
 from crawlerd.frontier.contract import Settled
-from crawlerd.ratelimit.window import Stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
     from crawlerd.core.outcome import Result
+    from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
-    from crawlerd.engine.queues import BucketQueue
-    from crawlerd.engine.store import Store
+    from crawlerd.engine.dispatcher_inbox import DispatcherInbox
+    from crawlerd.engine.failure import Failure
+    from crawlerd.engine.pool import Pool, WorkerProcess
+    from crawlerd.engine.queues import BucketQueue, Pick
+    from crawlerd.engine.roles import Credentials
+    from crawlerd.engine.store_inbox import StoreInbox
     from crawlerd.engine.workbench import Workbench
-    from crawlerd.frontier.contract import Bucket
-    from crawlerd.ratelimit.quota import Grant
+    from crawlerd.ratelimit.window import Stamp
 
 log = logging.getLogger(__name__)
 
@@ -42,132 +39,57 @@ TURN_LEASES = 32  # leases that an account without limits gets before it is anot
 NAMES = {outcome: outcome.__name__.lower() for outcome in get_args(Outcome)}
 
 
-class Leased(msgspec.Struct, frozen=True):
-    """What was given to a worker at once. token: the first task's, each next one's is one more. deadline: monotonic."""
-
-    token: int
-    choice: Choice
-    stamp: Stamp
-    worker: WorkerProcess
-    deadline: float
-
-    def task(self, token: int) -> Task:
-        return self.choice.tasks[token - self.token]
-
-
 class Dispatcher:
-    """Runs on a thread of its own; it touches neither disk nor network. Public methods may be called from any thread.
+    """Runs on a thread of its own; it touches neither disk nor network. Others talk to it through its inbox.
 
-    on_guard(account, identity): a guard passed; whether that identity is the right one is for the caller to say, by
-    `open` or `pause`. on_pause(account, reason): the account's credentials do not work.
+    progress_at: when its thread was last seen to run; monotonic.
+    outcomes: how many there were, by name; "late" ones wrote nothing.
+    first_lease_at: monotonic, 0 before the first.
+    drained: set when it was told to drain, and no lease is out any more.
     """
 
     def __init__(
         self,
         bench: Workbench,
-        store: Store,
+        inbox: DispatcherInbox,
+        store: StoreInbox,
         pool: Pool,
         clock: Clock,
+        credentials: Credentials,
+        failure: Failure,
         *,
+        free: Counter[int],
         lease_seconds: float,
-        on_guard: Callable[[int, str | None], None],
-        on_pause: Callable[[int, str], None],
-        on_fatal: Callable[[BaseException], None],
     ) -> None:
-        self._bench, self._store, self._pool, self._clock = bench, store, pool, clock
-        self._lease_seconds = lease_seconds
-        self._on_fatal = on_fatal
-        self._judge = Judge(bench, store, clock, on_guard=on_guard, on_pause=on_pause)
-        self._inbox: deque[Callable[[float], None]] = deque()
-        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        pool.selector.register(self._wakeup, selectors.EVENT_READ)
-        self._leases: dict[int, Leased] = {}
-        self._suspects: deque[Choice] = deque()
-        self._next_token = 1
+        """free: counts tasks without a request that are completed, by run."""
+        self._bench, self._inbox, self._store, self._pool, self._clock = bench, inbox, store, pool, clock
+        self._failure = failure
+        self._feedback = Feedback(bench, store, clock, credentials)
+        pool.selector.register(inbox.fd, selectors.EVENT_READ)
+        self._leases: Leases[WorkerProcess] = Leases(lease_seconds)
+        self._suspects = Suspects()
         self._next_watch = 0.0
         self._next_tidy = 0.0
         self._settled: list[Settled] = []
-        self._waking = False
-        self._draining = False
-        self._stopping = False
         self._thread = threading.Thread(target=self._run, name="dispatcher")
         self.drained = threading.Event()
         self.progress_at = time.monotonic()
         self.outcomes: Counter[str] = Counter()
-        self.free: Counter[int] = Counter()  # tasks without a request that were completed, by run
+        self._free = free
         self.first_lease_at = 0.0
 
     def start(self) -> None:
         self._pool.expect(time.monotonic())  # an old frontier may have taken minutes to open
         self._thread.start()
 
-    def stop(self) -> None:
-        """Kills the workers and ends the thread; leases that are still out are void."""
-        self._post(lambda _: setattr(self, "_stopping", True))
-        self._thread.join()
-
-    def close(self) -> None:
-        """Call last, when nobody can post to it any more."""
-        os.close(self._wakeup)
-
-    # called by others
-
-    def heads(self, bucket: Bucket, tasks: Sequence[Task], *, more: bool) -> None:
-        """Ready tasks of a bucket, from the store."""
-        blocked_until = self._clock.monotonic(bucket.blocked_until)
-        self._post(
-            lambda now: self._bench.add_heads(
-                bucket.id, bucket.account, bucket.name, tasks, more=more, blocked_until=blocked_until, now=now
-            )
-        )
-
-    def granted(self, grants: Sequence[Grant]) -> None:
-        """Starts of quotas, from the store."""
-
-        def take(now: float) -> None:
-            for grant in grants:
-                self._bench.grant(grant, self._clock.monotonic(grant.until), now)
-
-        self._post(take)
-
-    def withdraw(self, runs: Collection[int], then: Callable[[list[Task]], None]) -> None:
-        """Takes back the runs' tasks that no worker has; `then` gets them, on the dispatcher's thread."""
-        self._post(lambda now: then(self._bench.withdraw(runs, now)))
-
-    def asleep(self, bucket: Bucket, *, agreed: bool) -> None:
-        """The store's answer to `Store.sleep`."""
-        self._post(lambda now: self._bench.asleep(bucket.id, bucket.account, agreed=agreed, now=now))
-
-    def woken(self) -> None:
-        """The store's answer to `Store.wake`; or some may be woken again."""
-        self._post(lambda _: setattr(self, "_waking", False))
-
-    def committed(self) -> None:
-        """The store has room again."""
-        if not self._inbox:
-            self._post(lambda _: None)
-
-    def guard(self, account: int, kind: str, payload: str) -> None:
-        """Lets nothing of the account start before this check of its credentials has passed."""
-        task = Task(seq=0, bucket=0, priority=0, run=0, kind=kind, attempt=0, payload=payload)
-
-        def set_guard(now: float) -> None:
-            if queue := self._bench.account(account):
-                queue.guard, queue.paused = Guard(task), None
-                self._bench.place(queue, now)
-
-        self._post(set_guard)
-
-    def open(self, account: int) -> None:
-        """The account's guard has passed, or it has none."""
-        self._post(lambda now: self._change(account, None, now))
-
-    def pause(self, account: int, reason: str) -> None:
-        self._post(lambda now: self._change(account, reason, now))
-
     def drain(self) -> None:
         """Leases nothing more; `drained` is set when no lease is out."""
-        self._post(lambda _: setattr(self, "_draining", True))
+        self._inbox.drain()
+
+    def stop(self) -> None:
+        """Kills the workers and ends the thread; leases that are still out are void."""
+        self._inbox.stop()
+        self._thread.join()
 
     @property
     def leased(self) -> int:
@@ -181,23 +103,14 @@ class Dispatcher:
     def worker_restarts(self) -> int:
         return self._pool.losses
 
-    def _post(self, action: Callable[[float], None]) -> None:
-        self._inbox.append(action)
-        os.eventfd_write(self._wakeup, 1)
-
-    def _change(self, account: int, paused: str | None, now: float) -> None:
-        if queue := self._bench.known(account) if paused is None else self._bench.account(account):
-            queue.guard, queue.paused = None, paused
-            self._bench.place(queue, now)
-
     # the thread
 
     def _run(self) -> None:
         try:
-            while not self._stopping:
+            while not self._inbox.stopping:
                 self._step()
         except BaseException as error:  # noqa: BLE001 - top of a thread
-            self._on_fatal(error)
+            self._failure.set(error)
         finally:
             self._pool.close()
             self._bench.tidy(time.monotonic())
@@ -206,23 +119,20 @@ class Dispatcher:
     def _step(self) -> None:
         now = time.monotonic()
         self.progress_at = now
-        while self._inbox:
-            self._inbox.popleft()(now)
+        self._inbox.act(self._bench, now)
         if now >= self._next_watch:
             self._next_watch = now + TICK_SECONDS
             self._watch(now)
         self._dispatch(now)
         if self._settled:
-            self._store.settle(self._settled)
+            self._store.commit(self._settled)
             self._settled = []
-        if self._draining and not self._leases:
+        if self._inbox.draining and not self._leases:
             self.drained.set()
-        wake_at = min(self._bench.next_at(), now + TICK_SECONDS)
-        if self._suspects:
-            wake_at = min(wake_at, self._suspects[0].free_at(now))
+        wake_at = min(self._bench.next_at(), now + TICK_SECONDS, self._suspects.free_at(now))
         for key, events in self._pool.selector.select(max(0.0, wake_at - time.monotonic())):
             if key.data is None:
-                os.eventfd_read(self._wakeup)
+                self._inbox.clear()
             else:
                 self._exchange(key.data, events)
 
@@ -241,60 +151,42 @@ class Dispatcher:
     # leasing
 
     def _dispatch(self, now: float) -> None:
-        if self._draining or self._store.behind:
+        if self._inbox.draining or self._store.behind:
             return
-        given: dict[WorkerProcess, list[Handout]] = {}
-        reserved = self._run_suspect(given, now)
+        given: dict[WorkerProcess, list[LeaseBatch]] = {}
+        reserved, suspect = self._suspects.next(self._pool.workers, now)
+        if reserved is not None and suspect is not None:
+            self._lease(reserved, suspect, given, now)
+            reserved.alone = True
         rooms = {worker: room for worker in self._pool.workers if worker is not reserved and (room := worker.room) > 0}
         while rooms:
             worker = max(rooms, key=rooms.__getitem__)
-            choice = self._bench.choose(now, min(rooms[worker], TURN_LEASES))
-            if choice is None:
+            pick = self._bench.choose(now, min(rooms[worker], TURN_LEASES))
+            if pick is None:
                 break
-            suspects = [task for task in choice.tasks if task.crashes]
-            if suspects:
-                self._suspects += [msgspec.structs.replace(choice, tasks=[task]) for task in suspects]
-                choice = msgspec.structs.replace(choice, tasks=[task for task in choice.tasks if not task.crashes])
-            if choice.tasks:
-                self._lease(worker, choice, given, now)
-            rooms[worker] -= len(choice.tasks)
+            pick = self._suspects.set_aside(pick)
+            if pick.tasks:
+                self._lease(worker, pick, given, now)
+            rooms[worker] -= len(pick.tasks)
             if rooms[worker] <= 0:
                 del rooms[worker]
-        if self._store.sleeping and not self._waking and self._bench.awaited < sum(rooms.values()):
-            self._waking = True
+        if self._inbox.sleeping and not self._inbox.waking and self._bench.awaited < sum(rooms.values()):
+            self._inbox.waking = True
             self._store.wake(WAKE_BUCKETS)
-        for worker, handouts in given.items():
-            worker.give(handouts)
+        for worker, batches in given.items():
+            worker.give(batches)
             if worker.wants_to_write:
                 self._pool.listen(worker)
 
-    def _run_suspect(self, given: dict[WorkerProcess, list[Handout]], now: float) -> WorkerProcess | None:
-        """A task that was running when a worker died is performed alone, so that the guilty one convicts itself.
-        Returns the worker that is kept free for it."""
-        if not self._suspects or any(worker.alone for worker in self._pool.workers):
-            return None
-        suspect = self._suspects[0]
-        if suspect.account.paused is not None or now + TICK_SECONDS < suspect.free_at(now) < math.inf:
-            self._suspects.rotate(-1)  # it must wait, and no worker with it
-            return None
-        worker = min((worker for worker in self._pool.workers if worker.room), key=lambda w: w.leases, default=None)
-        if worker is not None and not worker.leases and self._suspects[0].free_at(now) <= now:
-            self._lease(worker, self._suspects.popleft(), given, now)
-            worker.alone = True
-        return worker
-
     def _lease(
-        self, worker: WorkerProcess, choice: Choice, given: dict[WorkerProcess, list[Handout]], now: float
+        self, worker: WorkerProcess, pick: Pick, given: dict[WorkerProcess, list[LeaseBatch]], now: float
     ) -> None:
-        token = self._next_token
-        self._next_token += len(choice.tasks)
-        leased = Leased(token, choice, self._bench.charge(choice, now), worker, now + self._lease_seconds)
-        self._leases.update(dict.fromkeys(range(token, self._next_token), leased))
-        given.setdefault(worker, []).append(Handout(token, choice.account.name, choice.tasks))
+        lease = self._leases.issue(pick, self._bench.charge(pick, now), worker, now)
+        given.setdefault(worker, []).append(LeaseBatch(lease.token, pick.account.name, pick.tasks))
         if not self.first_lease_at:
             self.first_lease_at = now
 
-    def _sleep(self, bucket: BucketQueue, until: float | None) -> None:
+    def _let_sleep(self, bucket: BucketQueue, until: float | None) -> None:
         unix = None if until is None else until - time.monotonic() + self._clock.now()
         self._store.sleep(bucket.id, bucket.heads, unix)
 
@@ -302,65 +194,59 @@ class Dispatcher:
 
     def _receive(self, worker: WorkerProcess, results: list[Result], now: float) -> None:
         completed = 0
+        settle = self._leases.settle
         for result in results:
-            leased = self._leases.pop(result.token, None)
-            if leased is None:  # fenced off: the task has been given to another worker, or is settled
+            lease = settle(result.token)
+            if lease is None:
                 self.outcomes["late"] += 1
                 continue
             worker.leases -= 1
-            choice, task, outcome = leased.choice, leased.task(result.token), result.outcome or DONE
-            if not choice.limited and choice.bucket is not None and type(outcome) is Complete:
-                completed += 1  # the short way for the many: there is no limit to tell of it
-                choice.bucket.out -= 1
-                if not choice.cost:
-                    self.free[task.run] += 1
-                self._settle(task, choice.account.id, outcome)
+            pick, task, outcome = lease.pick, lease.task(result.token), result.outcome or DONE
+            if not pick.limited and pick.bucket is not None and type(outcome) is Complete:
+                completed += 1  # the fast path: there is no limit that must hear of it
+                pick.bucket.out -= 1
+                if not pick.cost:
+                    self._free[task.run] += 1
+                self._settled.append(Settled(task, pick.account.id, outcome))
             else:
                 if result.sent_at:
-                    arrived = choice.account.arrival(choice.bucket, result.sent_at, result.done_at)
-                    leased.stamp.at = max(leased.stamp.at, arrived)
-                self._conclude(choice, task, leased.stamp, outcome, now, sent_at=result.sent_at)
+                    arrived = pick.account.arrival(pick.bucket, result.sent_at, result.done_at)
+                    lease.stamp.at = max(lease.stamp.at, arrived)
+                self._conclude(pick, task, lease.stamp, outcome, now, sent_at=result.sent_at)
         self.outcomes["complete"] += completed
         worker.alone = worker.alone and worker.leases > 0
 
-    def _settle(self, task: Task, account: int, outcome: Outcome) -> None:
-        self._settled.append(Settled(task, account, outcome))
-
     def _conclude(
-        self, choice: Choice, task: Task, stamp: Stamp, outcome: Outcome, now: float, *, sent_at: float = 0.0
+        self, pick: Pick, task: Task, stamp: Stamp, outcome: Outcome, now: float, *, sent_at: float = 0.0
     ) -> None:
         self.outcomes[NAMES[type(outcome)]] += 1
-        self._judge.conclude(choice, task, stamp, outcome, now, sent_at)
-        if choice.bucket is not None:
-            self._settle(task, choice.account.id, outcome)
+        self._feedback.ended(pick, task, stamp, outcome, now, sent_at)
+        if pick.bucket is not None:
+            self._settled.append(Settled(task, pick.account.id, outcome))
 
     # workers
 
     def _watch(self, now: float) -> None:
         for worker, how in self._pool.failing(now):
             self._lose(worker, how, now)
-        while self._leases:
-            token, oldest = next(iter(self._leases.items()))  # all leases last equally long
-            if oldest.deadline > now:
-                break
-            self._lose(oldest.worker, f"held a task for more than {self._lease_seconds:g} s", now, guilty=token)
+        while expired := self._leases.expired(now):
+            token, lease = expired
+            self._lose(lease.worker, f"held a task for more than {self._leases.seconds:g} s", now, guilty=token)
         if now >= self._next_tidy:
-            sleeping = self._store.sleeping
+            sleeping = self._inbox.sleeping
             self._next_tidy = now + (TIDY_SOON if sleeping else TIDY_SECONDS)
-            self._bench.tidy(now, self._sleep if sleeping else None)
+            self._bench.tidy(now, self._let_sleep if sleeping else None)
             for worker, how in self._pool.grown():
                 self._lose(worker, how, now)
-        if not self._draining:
+        if not self._inbox.draining:
             self._pool.fill(now)
 
     def _lose(self, worker: WorkerProcess, how: str, now: float, *, guilty: int | None = None) -> None:
         """Kills a worker and takes its leases back: their tasks are given out again, or buried after three deaths."""
         self._pool.lose(worker, how)
-        for token in [token for token, leased in self._leases.items() if leased.worker is worker]:
-            leased = self._leases.pop(token)
-            choice, task = leased.choice, leased.task(token)
-            leased.stamp.at = now  # its request may have been sent at any time until now
-            if guilty is None or token == guilty:
-                self._conclude(choice, task, leased.stamp, Crash(f"worker {how}"), now)
+        for lease, task, crashed in self._leases.take_back(worker, guilty):
+            lease.stamp.at = now  # its request may have been sent at any time until now
+            if crashed:
+                self._conclude(lease.pick, task, lease.stamp, Crash(f"worker {how}"), now)
             else:
-                self._judge.void(choice, task, leased.stamp, now)
+                self._feedback.unknown(lease.pick, task, lease.stamp, now)

@@ -1,4 +1,4 @@
-"""The engine assembled: one frontier, its store and dispatcher, the sinks, and the runs of the configured imports."""
+"""The engine assembled: one frontier, its store and dispatcher, the sinks, the workers, and the runs."""
 
 from __future__ import annotations
 
@@ -7,78 +7,61 @@ import logging
 import math
 import resource
 import time
-from collections import deque
-from functools import partial
-from heapq import heapify, heappop, heappush
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from crawlerd.core.errors import CrawlerdError, FrontierError, FrontierRefused, Permanent, SyncFailed
-from crawlerd.core.schedule import next_fire
+from crawlerd.core.errors import FrontierRefused, SyncFailed
+from crawlerd.engine.account_names import AccountNames
 from crawlerd.engine.accounts import Accounts
-from crawlerd.engine.attempt import begin
 from crawlerd.engine.clock import Clock
 from crawlerd.engine.dispatcher import Dispatcher
-from crawlerd.engine.fullness import believed, fullness, setup
-from crawlerd.engine.memory import give_back_large
+from crawlerd.engine.dispatcher_inbox import DispatcherInbox
+from crawlerd.engine.failure import Failure
+from crawlerd.engine.memory import free_large_buffers
 from crawlerd.engine.open_sinks import OpenSinks
 from crawlerd.engine.pool import Pool
-from crawlerd.engine.sink_writer import Target
+from crawlerd.engine.prefetch import Prefetch
+from crawlerd.engine.runs import Runs
+from crawlerd.engine.safe_event import SafeEvent
+from crawlerd.engine.sink_writer import SinkWriter
+from crawlerd.engine.starting import Starter
 from crawlerd.engine.store import Store
-from crawlerd.engine.wake import Wake
+from crawlerd.engine.store_inbox import StoreInbox
 from crawlerd.engine.wire import Setup
 from crawlerd.engine.workbench import Workbench
 from crawlerd.frontier import open_frontier
 from crawlerd.frontier.lock import StateLock
 from crawlerd.ratelimit.adaptive import Learned
 from crawlerd.ratelimit.shared import SharedLimits
-from crawlerd.source import RunPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Self
 
     from crawlerd.config.load import Settings
-    from crawlerd.core.account import ImportSpec
 
 log = logging.getLogger(__name__)
 
-STORAGE_SECONDS = 5.0  # between tries to start an import whose sink cannot be opened, or while the disk is full
-START_SLICE = 0.05  # seconds that starting imports may hold up what runs already
-START_MOST = 256  # imports that are started before signals are looked at again
-START_SECONDS = 60.0  # between tries to start an import whose source raises an error at once
 MIB = 1 << 20
 GARBAGE_OBJECTS = 50_000  # new ones that start a collection; at the default of 700, it took a third of the time
 
 
-class Started(NamedTuple):
-    """The runs of an import that are now under way. resumed: they were begun before."""
-
-    runs: list[int]
-    resumed: bool
-
-
 class Engine:
-    """Everything below the commands. Construct, `start`, ask for runs, `stop`; used from the main thread.
+    """Everything below the commands. Construct, `start`, ask `runs`, `stop`; used from the main thread."""
 
-    changed: set whenever a run has ended, an account was paused, or the engine has failed.
-    """
+    def __init__(self, settings: Settings, changed: SafeEvent | None = None) -> None:
+        """Takes the state directory's lock and opens the frontier. FrontierLocked, FrontierTooNew, FrontierError.
 
-    def __init__(self, settings: Settings) -> None:
-        """Takes the state directory's lock and opens the frontier. FrontierLocked, FrontierTooNew, FrontierError."""
+        changed: set whenever a run has ended, an account was paused, or the engine has failed.
+        """
         self.settings = settings
-        self.clock = Clock()
-        self.changed = Wake()
-        self.failure: BaseException | None = None
-        self._ended: SimpleQueue[int] = SimpleQueue()
-        self._active: dict[str, int] = {}  # how many runs are under way, by import
-        self._import_of: dict[int, str] = {}
-        state_dir = settings.daemon.state_dir
-        self._lock = StateLock(state_dir)
-        _raise_open_files()
+        self.clock = clock = Clock()
+        self._changed = changed = SafeEvent() if changed is None else changed
+        self._failure = failure = Failure(changed)
         daemon = settings.daemon
+        self._lock = StateLock(daemon.state_dir)
+        _raise_open_files()
         pool = Pool(
             Setup(_by_source(settings), daemon.threads_per_process, settings.descriptions),
             settings.accounts,
@@ -87,59 +70,56 @@ class Engine:
         )
         try:
             pool.fill(time.monotonic())  # they come up while the frontier is opened
-            self._frontier = open_frontier(state_dir, now=self.clock.now())
+            self._frontier = frontier = open_frontier(daemon.state_dir, now=clock.now())
         except BaseException:
             pool.close()
             self._lock.close()
             raise
-        self._sinks = OpenSinks(settings, self._frontier, self.clock)
-        self.accounts = Accounts(settings, self._frontier, self.clock, self._sinks.by_name, self.changed)
-        running = self._frontier.running_imports()
-        self._agenda = [(0.0 if name in running else 1.0, name) for name in settings.imports]  # when to look at it
-        heapify(self._agenda)
-        self.store = Store(
-            self._frontier,
-            self.clock,
-            on_ended=self._on_ended,
-            on_borrowed=self.accounts.borrowed,
-            on_fatal=self._on_fatal,
-            beat=self._lock.beat,
-            parts=self.accounts.parts,
-            on_replaced=self._sinks.replaced,
-        )
-        self._sinks.store = self.store
+        self._to_dispatcher = to_dispatcher = DispatcherInbox(clock)
+        self._to_store = to_store = StoreInbox()
+        names = AccountNames(settings, frontier)
+        writer = SinkWriter(names.parts, frontier.expected)
+        prefetch = Prefetch(frontier, clock, writer.serving, to_dispatcher)
+        self._sinks = sinks = OpenSinks(settings, frontier, clock, writer)
+        self.accounts = Accounts(settings, names, frontier, clock, sinks.by_name, to_store, to_dispatcher, changed)
+        starter = Starter(settings, frontier, clock, names, self.accounts, sinks, writer, prefetch)
+        self.runs = Runs(settings, frontier, clock, starter, self.accounts, sinks, to_store, failure, changed)
+        events = _Events(self.runs, self.accounts, sinks, failure, self._lock)
+        self.store = Store(frontier, clock, to_store, writer, prefetch, to_dispatcher, events)
         storage = daemon.limiter_storage
-        self._shared = SharedLimits(storage, now=self.clock.now) if storage else None
+        self._shared = SharedLimits(storage, now=clock.now, reply=to_dispatcher.granted) if storage else None
         last_alive = self._lock.last_alive
+        kinds = [each for source in settings.sources.values() for each in source.kinds.items()]
         bench = Workbench(
-            self.accounts.limits,
-            self.store.ask,
-            self.store.ask_quota,
-            costs={
-                name: kind.cost
-                for source in settings.sources.values()
-                for name, kind in source.kinds.items()
-                if kind.cost != 1
-            },
-            learned=_learned(self._frontier.learned()),
-            remember=self.store.remember,
-            ask_shared=self._shared.ask if self._shared else None,
-            wide=[name for source in settings.sources.values() for name, kind in source.kinds.items() if kind.wide],
-            quiet_since=-math.inf if last_alive is None else self.clock.monotonic(last_alive),
+            names,
+            to_store,
+            shared=self._shared,
+            costs={name: kind.cost for name, kind in kinds if kind.cost != 1},
+            wide=[name for name, kind in kinds if kind.wide],
+            learned=_learned(frontier.learned()),
+            quiet_since=-math.inf if last_alive is None else clock.monotonic(last_alive),
         )
         self.dispatcher = Dispatcher(
             bench,
-            self.store,
+            to_dispatcher,
+            to_store,
             pool,
-            self.clock,
+            clock,
+            self.accounts,
+            failure,
+            free=self.runs.free,
             lease_seconds=daemon.visibility_seconds,
-            on_guard=self.accounts.passed,
-            on_pause=self.accounts.refused,
-            on_fatal=self._on_fatal,
         )
-        self.accounts.connect(self.store, self.dispatcher)
-        if self._shared:
-            self._shared.reply = self.dispatcher.granted
+
+    @property
+    def changed(self) -> SafeEvent:
+        """The one that it was given, or its own."""
+        return self._changed
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What has stopped it."""
+        return self._failure.error
 
     @property
     def trouble(self) -> str | None:
@@ -147,13 +127,13 @@ class Engine:
         return self.store.trouble or (self._shared.trouble if self._shared else None)
 
     def start(self) -> None:
-        gc.freeze()  # what is here stays; and the many tasks in flight are no garbage, yet each collection walked them
-        give_back_large()
-        gc.set_threshold(GARBAGE_OBJECTS)
+        gc.freeze()  # start-up objects are permanent
+        free_large_buffers()
+        gc.set_threshold(GARBAGE_OBJECTS)  # tasks in flight are no garbage, yet each collection walks them
         if self._shared:
             self._shared.start()
         self.dispatcher.start()
-        self.store.start(self.dispatcher)
+        self.store.start()
 
     def stop(self, drain_seconds: float) -> bool:
         """Stops leasing, waits for what is running, commits it. False when something was still running at the end:
@@ -166,9 +146,9 @@ class Engine:
         if self._shared:
             self._shared.stop()
         self.store.stop()
-        self.dispatcher.close()
+        self._to_dispatcher.close()
         if failed := self._sinks.close():
-            self._on_fatal(failed)
+            self._failure.set(failed)
         try:
             self._frontier.close()
         finally:
@@ -182,185 +162,23 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self.stop(self.settings.daemon.drain_seconds)
 
-    # runs
-
     def open_sinks(self) -> None:
         """See `OpenSinks.open_all`. FrontierRefused when the frontier is older than one of them."""
         try:
-            self.store.call(self._sinks.open_all).result()
+            self._to_store.call(self._sinks.open_all).result()
         except (SyncFailed, FrontierRefused) as error:
-            self._on_fatal(error)
+            self._failure.set(error)
 
-    def start_import(self, name: str, *, full: bool = False, allow_shrink: bool = False) -> Started:
-        """Resumes what is unfinished of the import, else begins a new run; its credentials are checked first. Raises
-        what kept it from starting."""
-        ((_, result),) = self.start_imports([name], full=full, allow_shrink=allow_shrink)
-        if isinstance(result, CrawlerdError):
-            raise result
-        return result
 
-    def start_imports(
-        self, names: Iterable[str], *, full: bool = False, allow_shrink: bool = False
-    ) -> Iterator[tuple[str, Started | CrawlerdError]]:
-        """The same for many, each with what came of it. allow_shrink: full runs that see far less than the last ones
-        are not doubted. They start a slice of time after the other, since a question to the store
-        waits for the commit of what runs already."""
-        waiting = deque(names)
-        while waiting:
-            results = self.store.call(partial(self._start_some, waiting, full, allow_shrink)).result()
-            for name, result in results:
-                if isinstance(result, Started):
-                    self._active[name] = len(result.runs)
-                    self._import_of |= dict.fromkeys(result.runs, name)
-                    for run in result.runs:
-                        log.info("import %s: run %d %s", name, run, "resumed" if result.resumed else "started")
-            yield from results
+class _Events:
+    """Passes on what the store tells; see `StoreEvents`."""
 
-    def _start_some(
-        self, waiting: deque[str], full: bool, allow_shrink: bool
-    ) -> list[tuple[str, Started | CrawlerdError]]:
-        until = time.monotonic() + START_SLICE
-        results: list[tuple[str, Started | CrawlerdError]] = []
-        while waiting and (not results or time.monotonic() < until):
-            name = waiting.popleft()
-            try:
-                results.append((name, self._start(name, full, allow_shrink)))
-            except (SyncFailed, FrontierRefused) as error:  # nothing may go on as it is
-                self._on_fatal(error)
-                raise
-            except CrawlerdError as error:
-                results.append((name, error))
-        return results
-
-    def _start(self, name: str, full: bool, allow_shrink: bool) -> Started:
-        spec = self.settings.imports[name]
-        account = self.settings.accounts[spec.account]
-        source = self.settings.sources[account.source]
-        sink, number = self._sinks.of(spec, self.accounts.numbers)
-        target = Target(sink, source.name, account.name, spec.priority, spec.sink, number)
-        runs = self._frontier.running_runs(name)
-        resumed = bool(runs)
-        if resumed and allow_shrink:
-            self._frontier.let_shrink(runs)
-        if not runs:
-            doubted = self._frontier.doubted(name, number)
-            cursors = believed(self._frontier.cursors(name, number), doubted, spec.streams)
-            plan = RunPlan(
-                spec.streams,
-                full,
-                self.clock.now(),
-                cursors,
-                spec.options,
-                account.options,
-                has_sink=sink is not None,
-                account=account.name,
-            )
-            first = target.prioritised(begin(source, plan, self.accounts.source))
-            whole = fullness(plan, first.full, doubted, self._frontier.news(name, number))
-            started = self._frontier.start_run(
-                name,
-                self.accounts.numbers[account.name],
-                first.children,
-                gathers=first.gathers,
-                full=whole.full,
-                now=plan.started_at,
-                sink=number,
-                why=whole.why,
-                streams=spec.streams,
-                whole=whole.streams if sink is not None else (),
-                setup=setup(spec.options, account.options, self.settings.descriptions.get(source.name)),
-                shrink=allow_shrink,
-            )
-            if whole.why:
-                log.info("import %s: run %d is full: %s", name, started.run, whole.why)
-            if started.ended:
-                self._on_ended(started.ended)
-            runs = [started.run]
-        accounts = dict.fromkeys(number for run in runs for number in self._frontier.accounts(run))
-        for number in accounts:
-            self.accounts.check(number)
-        for run in runs:
-            self.store.serve_run(run, target)
-        for number in accounts:
-            self.store.offer(number)
-        return Started(runs, resumed)
-
-    def start_due(self) -> float:
-        """Starts every import that is due, resumes interrupted ones, and tries paused accounts again.
-        Returns the seconds until it wants to be called again."""
-        now = self.clock.now()
-        names: list[str] = []
-        while self._agenda and self._agenda[0][0] <= now and len(names) < START_MOST:
-            _, name = heappop(self._agenda)
-            if name not in self._active:  # it comes back when it has ended
-                names.append(name)
-        try:
-            times = self.store.call(lambda: {name: self._due(self.settings.imports[name], now) for name in names})
-            later = {name: at for name, at in times.result().items() if at > now}
-        except FrontierError:
-            self._agenda += [(now, name) for name in names]
-            heapify(self._agenda)
-            raise
-        for name, result in self.start_imports(name for name in names if name not in later):
-            if isinstance(result, Permanent):
-                log.error("import %s: %s", name, result)
-                later[name] = now + START_SECONDS
-            elif isinstance(result, CrawlerdError):
-                log.error("import %s cannot start: %s; trying again", name, result)
-                later[name] = now + STORAGE_SECONDS
-        for name, at in later.items():
-            if at < math.inf:
-                heappush(self._agenda, (at, name))
-        self.accounts.probe()
-        return min(60.0, max(0.0, self._agenda[0][0] - now)) if self._agenda else 60.0
-
-    def _due(self, spec: ImportSpec, now: float) -> float:
-        last = self._frontier.latest_run(spec.name)
-        if self._frontier.running_runs(spec.name) or (last and last.again):
-            return now
-        if spec.every is None:
-            return math.inf
-        return next_fire(now, last.started_at if last else None, spec.every)
-
-    def abandoned(self, runs: Iterable[int]) -> bool:
-        """Whether any of these runs was given up, so that its import is to be started again."""
-        return not self._sinks.abandoned.isdisjoint(runs)
-
-    def ended(self) -> list[int]:
-        """Runs that have ended since the last call."""
-        runs = []
-        while not self._ended.empty():
-            runs.append(self._ended.get())
-        for run in runs:
-            self.dispatcher.free.pop(run, None)
-            name = self._import_of.pop(run, None)
-            if name is not None:
-                self._active[name] -= 1
-                if not self._active[name]:
-                    del self._active[name]
-                    heappush(self._agenda, (self.clock.now(), name))
-        return runs
-
-    def retry_dead(self, numbers: Sequence[int]) -> int:
-        """Makes dead letters ready again, and resumes their runs as far as their imports are configured."""
-        count, imports = self.store.call(lambda: self._frontier.retry_dead(numbers)).result()
-        for name in imports:
-            if name in self.settings.imports:
-                self.start_import(name)
-        return count
-
-    # what the threads report
-
-    def _on_ended(self, runs: Iterable[int]) -> None:
-        for run in runs:
-            self._ended.put(run)
-        self.changed.set()
-
-    def _on_fatal(self, error: BaseException) -> None:
-        if self.failure is None:
-            self.failure = error
-            log.critical("%s: %s", type(error).__name__, error, exc_info=not isinstance(error, FrontierError))
-        self.changed.set()
+    def __init__(self, runs: Runs, accounts: Accounts, sinks: OpenSinks, failure: Failure, lock: StateLock) -> None:
+        self.ended = runs.note_ended
+        self.borrowed = accounts.borrowed
+        self.replaced = sinks.replaced
+        self.failed = failure.set
+        self.beat = lock.beat
 
 
 def _raise_open_files() -> None:

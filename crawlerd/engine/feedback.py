@@ -9,67 +9,57 @@ from typing import TYPE_CHECKING
 from crawlerd.core.outcome import CRASHES, Bury, Complete, Crash, Defer, Pause, Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from crawlerd.core.outcome import Outcome
     from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
-    from crawlerd.engine.queues import AccountQueue, Choice
-    from crawlerd.engine.store import Store
+    from crawlerd.engine.queues import AccountQueue, Pick
+    from crawlerd.engine.roles import Credentials
+    from crawlerd.engine.store_inbox import StoreInbox
     from crawlerd.engine.workbench import Workbench
     from crawlerd.ratelimit.limiter import Limiter
     from crawlerd.ratelimit.window import Stamp
 
 log = logging.getLogger(__name__)
 
-LONG_WAIT = 60.0  # seconds; what an API asks for beyond that is logged, for nobody could tell it from standing still
+LONG_WAIT = 60.0  # seconds; longer waits that an API asks for are logged: they look like a hang
 
 
-class Judge:
-    """Used by the dispatcher's thread alone. on_guard, on_pause: see `Dispatcher`."""
+class Feedback:
+    """Used by the dispatcher's thread alone."""
 
-    def __init__(
-        self,
-        bench: Workbench,
-        store: Store,
-        clock: Clock,
-        *,
-        on_guard: Callable[[int, str | None], None],
-        on_pause: Callable[[int, str], None],
-    ) -> None:
-        self._bench, self._store, self._clock = bench, store, clock
-        self._on_guard, self._on_pause = on_guard, on_pause
+    def __init__(self, bench: Workbench, store: StoreInbox, clock: Clock, credentials: Credentials) -> None:
+        self._bench, self._store, self._clock, self._credentials = bench, store, clock, credentials
         self._random = random.Random()  # noqa: S311 - jitter
 
-    def conclude(self, choice: Choice, task: Task, stamp: Stamp, outcome: Outcome, now: float, sent_at: float) -> None:
+    def ended(self, pick: Pick, task: Task, stamp: Stamp, outcome: Outcome, now: float, sent_at: float) -> None:
         """An attempt has ended. sent_at: when its request was sent, 0 when it sent none or nobody knows."""
-        account, bucket = choice.account, choice.bucket
+        account, bucket = pick.account, pick.bucket
         if isinstance(outcome, Complete):
-            if choice.limited:
+            if pick.limited:
                 account.limiter.succeeded()
                 if bucket is not None:
                     bucket.limiter.succeeded()
         elif isinstance(outcome, Defer):
-            self._throttle(choice, outcome, now, sent_at)
+            self._throttle(pick, outcome, now, sent_at)
         elif isinstance(outcome, Pause) and bucket is not None:
             self._paused(account, outcome.error, now)
         # A task that made no request shows nothing of what the API permits.
-        self._answered(choice, stamp, outcome if sent_at or not isinstance(outcome, Complete) else None, now)
-        self._bench.finish(choice, now)
+        self._answered(pick, stamp, outcome if sent_at or not isinstance(outcome, Complete) else None, now)
+        self._bench.finish(pick, now)
         if bucket is None:
-            self._conclude_guard(account, outcome, now)
+            self._guard_ended(account, outcome, now)
         elif isinstance(outcome, Defer | Pause):
-            self._bench.give_back(choice, task, now)
+            self._bench.put_back(pick, task, now)
 
-    def void(self, choice: Choice, task: Task, stamp: Stamp, now: float) -> None:
+    def unknown(self, pick: Pick, task: Task, stamp: Stamp, now: float) -> None:
         """The lease ends through no fault of its task, which is given out again; nobody knows what came of it."""
-        self._answered(choice, stamp, None, now)
-        self._bench.finish(choice, now)
-        self._bench.give_back(choice, task, now)
+        self._answered(pick, stamp, None, now)
+        self._bench.finish(pick, now)
+        self._bench.put_back(pick, task, now)
 
-    def _answered(self, choice: Choice, stamp: Stamp, outcome: Outcome | None, now: float) -> None:
+    def _answered(self, pick: Pick, stamp: Stamp, outcome: Outcome | None, now: float) -> None:
         """Tells the laws that paced a start what came of it; None: nobody knows. Call before `Workbench.finish`."""
-        throttled = self._throttled_by(choice, outcome).law if isinstance(outcome, Defer) else None
+        throttled = self._throttled_by(pick, outcome).law if isinstance(outcome, Defer) else None
         for law, sent in stamp.marks:
             if law is throttled and isinstance(outcome, Defer):
                 law.throttled(sent, now, retry_after=outcome.retry_after, concurrency=outcome.concurrency)
@@ -78,22 +68,22 @@ class Judge:
             else:
                 law.accepted(sent, now)
 
-    def _throttle(self, choice: Choice, outcome: Defer, now: float, sent_at: float) -> None:
-        limiter = self._throttled_by(choice, outcome)
+    def _throttle(self, pick: Pick, outcome: Defer, now: float, sent_at: float) -> None:
+        limiter = self._throttled_by(pick, outcome)
         before = max(limiter.blocked_until, now)
         limiter.throttled(sent_at, now, outcome.retry_after, self._random.random())
         if (wait := limiter.blocked_until - before) >= LONG_WAIT:
-            log.warning("account %s: %s: waiting for %.0f s", choice.account.name, outcome.error, wait)
+            log.warning("account %s: %s: waiting for %.0f s", pick.account.name, outcome.error, wait)
         if limiter.blocked_until > now:
-            bucket, until = choice.bucket, limiter.blocked_until - now + self._clock.now()
+            bucket, until = pick.bucket, limiter.blocked_until - now + self._clock.now()
             blocks_one = bucket is not None and limiter is bucket.limiter
-            for number in [bucket.id] if bucket is not None and blocks_one else choice.account.buckets:
+            for number in [bucket.id] if bucket is not None and blocks_one else pick.account.buckets:
                 self._store.block(number, until)
 
-    def _throttled_by(self, choice: Choice, outcome: Defer) -> Limiter:
+    def _throttled_by(self, pick: Pick, outcome: Defer) -> Limiter:
         """The limiter that a 429 concerns: the bucket's or the account's as it says, unless only the other one has a
         pace to slow."""
-        account, bucket = choice.account, choice.bucket
+        account, bucket = pick.account, pick.bucket
         if bucket is None:
             return account.limiter
         first, second = bucket.limiter, account.limiter
@@ -101,13 +91,13 @@ class Judge:
             first, second = second, first
         return second if first.law is None and second.law is not None else first
 
-    def _conclude_guard(self, account: AccountQueue, outcome: Outcome, now: float) -> None:
+    def _guard_ended(self, account: AccountQueue, outcome: Outcome, now: float) -> None:
         guard = account.guard
         if guard is None:
             return
         match outcome:
             case Complete():
-                self._on_guard(account.id, outcome.identity)  # nothing starts before its answer
+                self._credentials.passed(account.id, outcome.identity)  # nothing starts before its answer
             case Retry():
                 guard.at = now + outcome.delay
                 log.warning("account %s: %s (attempt %d)", account.name, outcome.error, guard.failed())
@@ -123,6 +113,6 @@ class Judge:
     def _paused(self, account: AccountQueue, reason: str, now: float) -> None:
         if account.paused is None:
             log.error("account %s is paused: %s", account.name, reason)
-            account.guard, account.paused = None, reason
+            account.pause(reason)
             self._bench.place(account, now)
-            self._on_pause(account.id, reason)
+            self._credentials.refused(account.id, reason)

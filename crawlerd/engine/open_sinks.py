@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from crawlerd.config.load import Settings
     from crawlerd.core.account import ImportSpec
     from crawlerd.engine.clock import Clock
-    from crawlerd.engine.store import Store
+    from crawlerd.engine.sink_writer import SinkWriter
     from crawlerd.frontier.contract import Frontier
     from crawlerd.sink import Sink
 
@@ -23,18 +23,17 @@ log = logging.getLogger(__name__)
 
 
 class OpenSinks:
-    """Used on the store's thread, but for `close`."""
+    """Used on the store's thread, except for `close`.
 
-    def __init__(self, settings: Settings, frontier: Frontier, clock: Clock) -> None:
-        self._settings, self._frontier, self._clock = settings, frontier, clock
-        self._sinks: dict[str, Sink] = {}
+    by_name: those that are open.
+    abandoned: runs that begin again.
+    """
+
+    def __init__(self, settings: Settings, frontier: Frontier, clock: Clock, writer: SinkWriter) -> None:
+        self._settings, self._frontier, self._clock, self._writer = settings, frontier, clock, writer
         self._ids: dict[str, int] = {}  # the frontier's numbers of those that are open
-        self.store: Store
-        self.abandoned: set[int] = set()  # runs that begin again
-
-    @property
-    def by_name(self) -> Mapping[str, Sink]:
-        return self._sinks
+        self.by_name: dict[str, Sink] = {}
+        self.abandoned: set[int] = set()
 
     def of(self, spec: ImportSpec, numbers: Mapping[str, int]) -> tuple[Sink | None, int]:
         """An import's sink, and the frontier's number of it, or of who receives its deliveries. Its runs under way into
@@ -44,7 +43,7 @@ class OpenSinks:
         if names or spec.sink is None:
             number = self._receiver(spec, names, numbers)
         if spec.sink is not None:
-            sink = self._sinks.get(spec.sink) or self._open(spec.sink)
+            sink = self.by_name.get(spec.sink) or self._open(spec.sink)
             number = self._ids[spec.sink]
         self._abandon(self._frontier.bind(spec.name, number, self._clock.now()))
         return sink, number
@@ -54,7 +53,7 @@ class OpenSinks:
         What cannot be opened is left for then."""
         for name in dict.fromkeys(spec.sink for spec in self._settings.imports.values() if spec.sink):
             try:
-                self._sinks.get(name) or self._open(name)
+                self.by_name.get(name) or self._open(name)
             except SyncFailed:
                 raise
             except SinkError as error:
@@ -62,7 +61,7 @@ class OpenSinks:
 
     def replaced(self, old: Sink) -> None:
         """The file of an open sink is gone. Another one takes its place as soon as it can be opened."""
-        name = next(name for name, sink in self._sinks.items() if sink is old)
+        name = next(name for name, sink in self.by_name.items() if sink is old)
         try:
             new = self._open(name)
         except SyncFailed:
@@ -70,14 +69,14 @@ class OpenSinks:
         except SinkError as error:
             log.error("%s", error)
             return
-        self.store.swap_sink(old, new)
+        self._writer.swap(old, new)
         with suppress(SinkError):
             old.close()
 
     def close(self) -> SyncFailed | None:
         """Closes all. An error that ends the process, if there was one."""
         failed = None
-        for name, sink in self._sinks.items():
+        for name, sink in self.by_name.items():
             try:
                 sink.close()
             except SyncFailed as error:
@@ -102,7 +101,7 @@ class OpenSinks:
         if attached.news:
             runs = f"; begun again: runs {', '.join(map(str, attached.abandoned))}" if attached.abandoned else ""
             log.warning("%s: the next import reads all there is%s", attached.news, runs)
-        self._sinks[name], self._ids[name] = sink, attached.id
+        self.by_name[name], self._ids[name] = sink, attached.id
         self._abandon(attached.abandoned)
         return sink
 
@@ -122,4 +121,4 @@ class OpenSinks:
     def _abandon(self, runs: Sequence[int]) -> None:
         if runs:
             self.abandoned.update(runs)
-            self.store.abandon(runs)
+            self._writer.abandon(runs)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from crawlerd.core.account import AccountSpec
     from crawlerd.core.outcome import Result
-    from crawlerd.core.task import Handout
+    from crawlerd.core.task import LeaseBatch
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +34,16 @@ PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 class WorkerProcess:
-    """One worker. leases: how many it holds. alone: it performs a suspect, and nothing beside it.
+    """One worker. Its socket never blocks the dispatcher.
 
-    Its socket never blocks the dispatcher. accounts: all, by name; it is told of each with the first lease.
+    leases: how many it holds.
+    up: it has said that it runs.
+    retiring: it is replaced once it holds nothing.
+    alone: it performs a suspect, and nothing else at the same time.
     """
 
     def __init__(self, setup: Setup, accounts: Mapping[str, AccountSpec], now: float) -> None:
+        """accounts: all, by name; the worker is told of each with its first lease."""
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(  # noqa: S603 - this very interpreter and module
@@ -76,11 +80,11 @@ class WorkerProcess:
     def wants_to_write(self) -> bool:
         return bool(self._unsent)
 
-    def give(self, handouts: list[Handout]) -> None:
-        self.leases += sum(len(handout.tasks) for handout in handouts)
-        names = {handout.account.partition(PART)[0] for handout in handouts} - self._told
+    def give(self, leases: list[LeaseBatch]) -> None:
+        self.leases += sum(len(each.tasks) for each in leases)
+        names = {each.account.partition(PART)[0] for each in leases} - self._told
         self._told |= names
-        self.write(frame(Work(handouts, [self._accounts[name] for name in names if name in self._accounts])))
+        self.write(frame(Work(leases, [self._accounts[name] for name in names if name in self._accounts])))
 
     def write(self, data: bytes = b"") -> None:
         """Sends what the socket takes; the rest when it is writable again."""
@@ -94,7 +98,7 @@ class WorkerProcess:
         del self._unsent[:sent]
 
     def read(self, now: float) -> list[Result] | None:
-        """New results; None when the process is gone, or talks nonsense and must be."""
+        """New results; None when the process is gone, or must be, since what it says makes no sense."""
         try:
             data = self.socket.recv(READ_BYTES)
         except BlockingIOError:
@@ -147,8 +151,12 @@ class WorkerProcess:
 
 
 class Pool:
-    """As many workers as there should be. losses: how many have been lost, or replaced. selector: waits for what they
-    say. Used by one thread at a time, but for what is read of it."""
+    """As many workers as there should be. Used by one thread at a time; others may read it.
+
+    workers: those that there are.
+    losses: how many have been lost, or replaced.
+    selector: waits for what they say.
+    """
 
     def __init__(
         self, setup: Setup, accounts: Mapping[str, AccountSpec], *, processes: int, max_worker_mb: float

@@ -39,9 +39,18 @@ class Guard:
 
 
 class BucketQueue:
-    """A bucket's next tasks, the most urgent one last. more: the frontier has others. asked: they are on their way.
-    out: tasks that were taken and may come back. latency: seconds that its quickest requests take, 0 before the first.
-    since: when it came into memory. resting: nothing of it starts, so that it may leave. leaving: the store was asked.
+    """A bucket's next tasks.
+
+    heads: the most urgent one last.
+    more: the frontier has others.
+    asked: they are on their way.
+    want: how many are asked for at once.
+    out: tasks that were picked and may come back.
+    served: when it was last picked from, as a count of picks.
+    latency: seconds that its quickest requests take, 0 before the first.
+    since: when it came into memory.
+    resting: nothing of it starts, so that it may leave memory.
+    leaving: the store was asked whether it may.
     """
 
     __slots__ = (
@@ -99,8 +108,14 @@ def _order(task: Task) -> tuple[int, int]:
 
 
 class AccountQueue:
-    """An account with ready tasks. turn: virtual time of its next lease, for fair shares by weight.
-    latency: as of a bucket. unevenness: share of answers that took markedly longer.
+    """An account with ready tasks.
+
+    guard: the check of its credentials, while it must pass before anything starts.
+    paused: why nothing starts.
+    turn: virtual time of its next lease, for fair shares by weight.
+    latency: as of a bucket.
+    unevenness: share of answers that took markedly longer.
+    version: of its place in the heaps: older entries there are void.
     """
 
     __slots__ = (
@@ -132,7 +147,18 @@ class AccountQueue:
         self.latency = 0.0
         self.turn = 0.0
         self.unevenness = 0.0
-        self.version = 0  # of its place in the heaps: older entries there are void
+        self.version = 0
+
+    def check(self, task: Task) -> None:
+        """Nothing but this check of its credentials starts, until `resume` or `pause`."""
+        self.guard, self.paused = Guard(task), None
+
+    def pause(self, reason: str) -> None:
+        """Nothing starts, until `resume` or `check`."""
+        self.guard, self.paused = None, reason
+
+    def resume(self) -> None:
+        self.guard = self.paused = None
 
     def arrival(self, bucket: BucketQueue | None, sent_at: float, done_at: float) -> float:
         """When the server got a request, at the latest: not before it was sent, and later by what its answer was slower
@@ -149,9 +175,13 @@ class AccountQueue:
         return sent_at + late
 
 
-class Choice(msgspec.Struct, frozen=True):
-    """Tasks that may start now: one where there are limits, several where there are none (limited is False then).
-    bucket None: the account's guard. cost: what it counts as against limits."""
+class Pick(msgspec.Struct, frozen=True):
+    """Tasks that may start now: one where there are limits, else several.
+
+    bucket: None for the account's guard.
+    cost: what one task counts as against limits.
+    limited: there are limits.
+    """
 
     account: AccountQueue
     bucket: BucketQueue | None

@@ -28,8 +28,15 @@ RETRY_SECONDS = 1.0  # between tries of a sink that refuses
 
 
 class Target(NamedTuple):
-    """Where a run's records go, and under which names. sink: None when the import has none. priority: of all its tasks,
-    None for auto. sink_name: in the configuration. sink_id: the frontier's number of it."""
+    """Where a run's records go, and under which names.
+
+    sink: None when the import has none.
+    source: the name of its source.
+    account: the name of its account.
+    priority: of all its tasks, None for auto.
+    sink_name: in the configuration.
+    sink_id: the frontier's number of it.
+    """
 
     sink: Sink | None
     source: str
@@ -64,7 +71,10 @@ class Target(NamedTuple):
 
 
 class Stuck:
-    """A sink that refuses. held: outcomes that wait for it, at most as many as were leased when it began to."""
+    """A sink that refuses.
+
+    held: outcomes that wait for it, at most as many as were leased when it began to refuse.
+    """
 
     __slots__ = ("error", "held", "name", "retry_at")
 
@@ -72,14 +82,18 @@ class Stuck:
         self.name, self.error, self.held, self.retry_at = name, error, held, retry_at
 
 
-class Outlet:
+class SinkWriter:
     """Used by the store's thread alone.
 
-    parts: names of the parts of accounts, by their numbers, under which they have records of their own. expected: see
-    `Frontier.expected`; without it, no sweep is held back. serving: runs
-    whose sinks take records, so that their tasks may be leased. fell_out, came_back: runs that have left
-    and joined these since they were last emptied. replaced: sinks whose files are gone, as the last `deliver` found;
-    nothing of their runs goes on until `swap` brings another one.
+    parts: names of the parts of accounts, by their numbers, under which they have records of their own.
+    expected: see `Frontier.expected`; without it, no sweep is held back.
+    serving: runs whose sinks take records, so that their tasks may be leased.
+    fell_out: runs that have left `serving` since this was last emptied.
+    came_back: runs that have joined `serving` again since this was last emptied.
+    replaced: sinks whose files are gone, as the last `deliver` found; nothing of their runs goes on until `swap` brings
+        another one.
+    abandoned: runs that were given up since this was last emptied.
+    fenced: all runs that were given up; outcomes of theirs must not come here any more.
     """
 
     def __init__(
@@ -95,6 +109,8 @@ class Outlet:
         self.serving: set[int] = set()
         self.fell_out: set[int] = set()
         self.came_back: set[int] = set()
+        self.abandoned: list[int] = []
+        self.fenced: set[int] = set()
         self.records = 0
         self._started: dict[int, float] = {}
         self._stuck: dict[Sink, Stuck] = {}
@@ -124,7 +140,10 @@ class Outlet:
         return sink
 
     def abandon(self, runs: Collection[int]) -> None:
-        """Nothing of these runs is written any more."""
+        """The frontier has ended these runs: nothing of theirs is written any more."""
+        runs = [run for run in runs if run in self.targets]
+        self.abandoned += runs
+        self.fenced.update(runs)
         for run in runs:
             self.serving.discard(run)
             self.fell_out.discard(run)

@@ -5,150 +5,76 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, deque
-from concurrent.futures import Future
-from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from collections import Counter
+from queue import Empty
+from typing import TYPE_CHECKING, assert_never
 
 from crawlerd.core.errors import CrawlerdError, FrontierError, StorageFailed, SyncFailed
-from crawlerd.core.outcome import DONE, Complete
-from crawlerd.engine.prefetch import HeadsReceiver, Shelves, Sleep
-from crawlerd.engine.sink_writer import Outlet, Target
-from crawlerd.ratelimit.quota import Ask, DurableWindows, Grant, grant
+from crawlerd.engine.store_inbox import AskQuota, Outcomes, Refill, Signal, Sleep, Wake
+from crawlerd.ratelimit.quota import DurableWindows, grant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
-
     from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
+    from crawlerd.engine.prefetch import Prefetch
+    from crawlerd.engine.roles import CommitReceiver, StoreEvents
+    from crawlerd.engine.sink_writer import SinkWriter
+    from crawlerd.engine.store_inbox import StoreInbox
     from crawlerd.frontier.contract import Committed, Frontier, Settled
-    from crawlerd.ratelimit.adaptive import Learned
-    from crawlerd.sink import Sink
+    from crawlerd.ratelimit.quota import Ask, Grant
 
 log = logging.getLogger(__name__)
 
 GROUP_TASKS = 2000
 GROUP_SECONDS = 0.010
-BACKLOG_TASKS, BACKLOG_BYTES = 8_000, 64 << 20  # outcomes waiting to be committed, beyond which leasing stops
 TROUBLE_SECONDS = 1.0  # between tries while a disk is full or a sink refuses
 BEAT_SECONDS = 1.0
-STOP = (0, 0)  # in the inbox: end the thread
-
-T = TypeVar("T")
-
-
-class Outcomes(NamedTuple):
-    """size: bytes of the records in them."""
-
-    group: list[Settled]
-    size: int
-
-
-class Dispatcher(HeadsReceiver, Protocol):
-    """The dispatcher, as the store sees it. All methods may be called from another thread."""
-
-    def committed(self) -> None: ...
-    def granted(self, grants: Sequence[Grant]) -> None: ...
-    def withdraw(self, runs: Collection[int], then: Callable[[list[Task]], None]) -> None: ...
 
 
 class Store:
-    """Runs on a thread of its own between `start` and `stop`. Methods may be called from any thread.
+    """Runs on a thread of its own between `start` and `stop`. Others talk to it through its inbox.
 
-    on_ended: called with the ids of runs that ended. on_borrowed: called with (run, account) before the first tasks of
-    a run for an account that is not its own are given out. on_fatal: called once with the error that stopped the
-    store. beat: called about once a second while it works. parts: see `Outlet`. on_replaced: called with a sink whose
-    file is gone, and again at each try, until `swap_sink` brings another one.
+    progress_at: when its thread was last seen to run; monotonic.
+    commits: of groups, so far.
     """
 
     def __init__(
         self,
         frontier: Frontier,
         clock: Clock,
-        *,
-        on_ended: Callable[[Sequence[int]], None],
-        on_borrowed: Callable[[Sequence[tuple[int, int]]], None],
-        on_fatal: Callable[[BaseException], None],
-        beat: Callable[[], None],
-        parts: Mapping[int, str] | None = None,
-        on_replaced: Callable[[Sink], None] = lambda _: None,
+        inbox: StoreInbox,
+        writer: SinkWriter,
+        prefetch: Prefetch,
+        dispatcher: CommitReceiver,
+        events: StoreEvents,
     ) -> None:
-        self._frontier, self._clock = frontier, clock
-        self._on_ended, self._on_borrowed, self._on_fatal, self._beat = on_ended, on_borrowed, on_fatal, beat
-        self._inbox: SimpleQueue[Outcomes | Ask | Sleep | tuple[int, int] | None] = SimpleQueue()
-        self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
-        self._failed = False
-        self._outlet, self._on_replaced = Outlet(parts, frontier.expected), on_replaced
-        self._fenced: set[int] = set()  # runs that were abandoned while tasks of theirs were leased
-        self._shelves = Shelves(frontier, clock, self._outlet.serving)
-        self._blocked: dict[int, float] = {}
+        self._frontier, self._clock, self._inbox = frontier, clock, inbox
+        self._writer, self._prefetch, self._dispatcher, self._events = writer, prefetch, dispatcher, events
         self._windows = DurableWindows(frontier.quota_rows)
         self._asks: list[Ask] = []
         self._wanted: Counter[int] = Counter()  # heads, by bucket
-        self._learned: dict[str, Learned] = {}
-        self._received = self._settled = 0
-        self._received_bytes = self._settled_bytes = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store")
         self._committed_at = 0.0
         self._trouble: str | None = None
-        self.dispatcher: Dispatcher
         self.progress_at = time.monotonic()
         self.commits = 0
 
-    def start(self, dispatcher: Dispatcher) -> None:
-        self.dispatcher = self._shelves.dispatcher = dispatcher
+    def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
         """Commits what was received, then ends the thread. In trouble, what cannot be committed is left undone."""
         self._stopping.set()
-        self._inbox.put(STOP)
+        self._inbox.stop()
         self._thread.join()
 
-    # called by others
-
-    def settle(self, group: list[Settled]) -> None:
-        """Outcomes of leased tasks, to be committed."""
-        size = _size(group)
-        self._received += len(group)
-        self._received_bytes += size
-        self._inbox.put(Outcomes(group, size))
-
-    def ask(self, bucket: int, count: int) -> None:
-        """Wants `count` more heads of a bucket; they are sent to the dispatcher."""
-        self._inbox.put((bucket, count))
-
-    def wake(self, count: int) -> None:
-        """Wants up to `count` sleeping buckets; they are sent to the dispatcher, which is told when that is done."""
-        self._inbox.put((0, count))
-
-    def sleep(self, bucket: int, heads: Sequence[Task], until: float | None) -> None:
-        """A bucket of which nothing is leased, and nothing will be before `until` (Unix seconds), need not be in
-        memory. heads: all tasks of it that the dispatcher has. The answer is `asleep`."""
-        self._inbox.put(Sleep(bucket, [task.seq for task in heads], until))
-
-    def ask_quota(self, ask: Ask) -> None:
-        """Wants starts of a quota; they are charged with the next commit, and then sent to the dispatcher."""
-        self._inbox.put(ask)
-
-    def remember(self, key: str, learned: Learned) -> None:
-        """Notes, with the next commit, what a limiter has found out."""
-        self._learned[key] = learned
-
-    def block(self, bucket: int, until: float) -> None:
-        """Notes, with the next commit, that a bucket may not be leased from before `until` (Unix seconds)."""
-        self._blocked[bucket] = until
-
-    @property
-    def sleeping(self) -> bool:
-        """There may be buckets that are not awake and could be leased from."""
-        return self._shelves.sleeping
+    # read by others
 
     @property
     def records(self) -> int:
         """Written to sinks, repeats included."""
-        return self._outlet.records
+        return self._writer.records
 
     @property
     def trouble(self) -> str | None:
@@ -158,56 +84,7 @@ class Store:
     @property
     def stuck(self) -> dict[int, str]:
         """Runs that are held up, with the reason."""
-        return dict.fromkeys(self._outlet.targets, self._trouble) if self._trouble else self._outlet.stuck()
-
-    @property
-    def behind(self) -> bool:
-        """Too much is waiting to be committed: lease nothing until `committed`."""
-        return (
-            self._received - self._settled > BACKLOG_TASKS or self._received_bytes - self._settled_bytes > BACKLOG_BYTES
-        )
-
-    def call(self, function: Callable[[], T]) -> Future[T]:
-        """Runs `function` on the store's thread, where the frontier may be used."""
-        future: Future[T] = Future()
-        self._calls.append((future, function))
-        self._inbox.put(None)
-        if self._failed:
-            self._answer_calls()
-        return future
-
-    # called on the store's thread, by `call`
-
-    def serve_run(self, run: int, target: Target) -> None:
-        """From now on the run's tasks are given out and its records go to the target."""
-        self._outlet.serve(run, target, self._frontier.run(run).started_at)
-
-    def abandon(self, runs: Collection[int]) -> None:
-        """Runs that the frontier has ended: outcomes of theirs write nothing from now on."""
-        served = [run for run in runs if run in self._outlet.targets]
-        if served:
-            self._fenced.update(served)
-            self._outlet.abandon(served)
-            self.dispatcher.withdraw(served, self._withdrawn)
-            self._on_ended(served)
-
-    def swap_sink(self, old: Sink, new: Sink) -> None:
-        """See `Outlet.swap`."""
-        self._outlet.swap(old, new)
-
-    def arrived(self, committed: Committed) -> None:
-        """Tells the dispatcher of tasks that have become ready, and others of runs that ended."""
-        if committed.borrowed:
-            self._on_borrowed(committed.borrowed)
-        self._shelves.arrived(committed)
-        if committed.ended:
-            for run in committed.ended:
-                self._outlet.end(run)
-            self._on_ended(committed.ended)
-
-    def offer(self, account: int | None = None) -> None:
-        """Tells the dispatcher of the account's (or all) buckets that have ready tasks, when more runs are served."""
-        self._shelves.offer(account)
+        return dict.fromkeys(self._writer.targets, self._trouble) if self._trouble else self._writer.stuck()
 
     # the thread
 
@@ -216,59 +93,62 @@ class Store:
             while self._step():
                 pass
         except BaseException as error:  # noqa: BLE001 - top of a thread
-            self._failed = True
-            self._answer_calls()
-            self._on_fatal(error)
+            self._inbox.fail()
+            self._events.failed(error)
 
     def _step(self) -> bool:
         group, size, going_on = self._collect()
         due = self._frontier.next_due()
-        overdue = (due is not None and due <= self._clock.now()) or self._outlet.due(time.monotonic())
-        if group or self._blocked or self._asks or self._learned or overdue or self._frontier.chores:
+        overdue = (due is not None and due <= self._clock.now()) or self._writer.due(time.monotonic())
+        if group or self._asks or self._inbox.notes or overdue or self._frontier.chores:
             self._commit(group, size)
-        self._blocked |= self._shelves.let_sleep()
-        self._shelves.open()
+        for bucket, until in self._prefetch.let_sleep().items():
+            self._inbox.block(bucket, until)
+        self._prefetch.wake_unblocked()
         self.progress_at = time.monotonic()
-        self._beat()
+        self._events.beat()
         return going_on
 
     def _collect(self) -> tuple[list[Settled], int, bool]:
-        """Outcomes up to the size of a group, or until its time is over, with the bytes of their records; False behind
+        """Outcomes up to the size of a group, or until its time is over, with the bytes of their records; False after
         the last. Questions are answered meanwhile."""
         group: list[Settled] = []
         size, going_on = 0, True
+        messages = self._inbox.messages
         due = self._frontier.next_due()
         wait = BEAT_SECONDS if due is None else min(BEAT_SECONDS, max(0.0, due - self._clock.now()))
-        wait = min(wait, max(0.0, self._shelves.opens_at - time.monotonic()))
+        wait = min(wait, max(0.0, self._prefetch.unblocked_at - time.monotonic()))
         if self._frontier.chores:
             wait = min(wait, GROUP_SECONDS)
         while len(group) < GROUP_TASKS:
-            if self._wanted and self._inbox.empty():
+            if self._wanted and messages.empty():
                 self._refill()
             try:
-                item = self._inbox.get(timeout=wait)
+                message = messages.get(timeout=wait)
             except Empty:
                 break
-            match item:
-                case None:
-                    self._answer_call()
+            match message:
                 case Outcomes():
-                    group += item.group
-                    size += item.size
-                case Ask():
-                    self._asks.append(item)
+                    group += message.group
+                    size += message.size
+                case Refill():
+                    self._wanted[message.bucket] += message.count
+                case Signal.CALL:
+                    self._answer_call()
+                case AskQuota():
+                    self._asks.append(message.ask)
                 case Sleep():
-                    self._shelves.drowsy.append(item)
-                case (0, count) if count:
-                    self._shelves.wake(count)
-                case (bucket, count) if count:
-                    self._wanted[bucket] += count
-                case _:
+                    self._prefetch.drowsy.append(message)
+                case Wake():
+                    self._prefetch.wake(message.count)
+                case Signal.STOP:
                     going_on = False
                     break
+                case _:
+                    assert_never(message)
             if group or self._asks:
                 wait = self._committed_at + GROUP_SECONDS - time.monotonic()
-                if wait <= 0 and self._inbox.empty():
+                if wait <= 0 and messages.empty():
                     break
                 wait = max(wait, 0.0)
         self._refill()
@@ -277,42 +157,41 @@ class Store:
     def _refill(self) -> None:
         wanted, self._wanted = self._wanted, Counter()
         if wanted:
-            self._shelves.refill(wanted)
+            self._prefetch.refill(wanted)
 
-    def _answer_calls(self) -> None:
-        while self._calls:
-            self._answer_call()
-
-    def _answer_call(self) -> None:
-        if not self._calls:
-            return
-        future, function = self._calls.popleft()
+    def _answer_call(self) -> bool:
+        """Whether there was one."""
+        call = self._inbox.next_call()
+        if call is None:
+            return False
+        future, function = call
         try:
-            if self._failed:
-                raise FrontierError("the store has stopped")
-            future.set_result(function())
+            result = function()
+            self._give_up_abandoned()
+            future.set_result(result)
         except SyncFailed as error:
             future.set_exception(error)
             raise
         except CrawlerdError as error:
+            self._give_up_abandoned()
             future.set_exception(error)
         except BaseException:
-            future.set_exception(FrontierError("the store has stopped"))  # or its caller would wait for ever
+            future.set_exception(FrontierError("the store has stopped"))  # or its caller would wait without end
             raise
+        return True
 
     def _commit(self, group: list[Settled], size: int) -> None:
         received = len(group)
-        blocked, self._blocked = self._blocked, {}
+        blocked, learned = self._inbox.take_notes()
         asks, self._asks = self._asks, []
-        learned, self._learned = self._learned, {}
         grants: list[Grant] = []
 
         def charge() -> None:
             grants[:] = [each for ask in asks if (each := grant(self._windows, ask, self._clock.now()))]
 
-        group, late = self._fence(group) if self._fenced else (group, [])
+        group, late = self._fence(group) if self._writer.fenced else (group, [])
         mark = self._frontier.mark
-        group, totals, written = self._outlet.deliver(group, self._clock.now(), time.monotonic(), mark)
+        group, totals, written = self._writer.deliver(group, self._clock.now(), time.monotonic(), mark)
         while True:
             try:
                 committed = self._frontier.commit(
@@ -332,8 +211,9 @@ class Store:
                     log.error("%s; nothing is lost, trying again every second", error)
                 self._trouble = str(error)
                 self.progress_at = time.monotonic()
-                self._beat()  # requests go out until the backlog is full
-                self._answer_calls()  # they are told of the trouble, or need no disk
+                self._events.beat()  # requests go out until the backlog is full
+                while self._answer_call():  # they are told of the trouble, or need no disk
+                    pass
                 if self._stopping.wait(TROUBLE_SECONDS):
                     return
         if self._trouble:
@@ -341,53 +221,63 @@ class Store:
             self._trouble = None
         self._committed_at = time.monotonic()
         self.commits += 1
-        self._settled += received  # what waits for a sink is bounded otherwise: nothing more of its runs is leased
-        self._settled_bytes += size
-        touched = self._shelves.settled([*group, *late] if late else group)
+        self._inbox.committed(
+            received, size
+        )  # what waits for a sink is bounded otherwise: its runs are not leased from
+        touched = self._prefetch.done([*group, *late] if late else group)
         if grants:
-            self.dispatcher.granted(grants)
-        self.arrived(committed)
+            self._dispatcher.granted(grants)
+        self._arrived(committed)
         self._follow_sinks()
-        self._shelves.clear(touched)
-        self.dispatcher.committed()
+        self._prefetch.drop_empty(touched)
+        self._dispatcher.has_room()
+
+    def _arrived(self, committed: Committed) -> None:
+        """Tells of tasks that have become ready, and of runs that ended."""
+        if committed.borrowed:
+            self._events.borrowed(committed.borrowed)
+        self._prefetch.arrived(committed)
+        if committed.ended:
+            for run in committed.ended:
+                self._writer.end(run)
+            self._events.ended(committed.ended)
 
     def _fence(self, group: list[Settled]) -> tuple[list[Settled], list[Settled]]:
         """Outcomes that count, and those of runs that were abandoned. A task of the latter that was throttled is back
         with the dispatcher, which gives it up."""
-        late = [settled for settled in group if settled.task.run in self._fenced]
+        fenced = self._writer.fenced
+        late = [settled for settled in group if settled.task.run in fenced]
         if late:
-            self.dispatcher.withdraw({settled.task.run for settled in late}, self._withdrawn)
-            group = [settled for settled in group if settled.task.run not in self._fenced]
+            self._dispatcher.withdraw({settled.task.run for settled in late}, self._withdrawn)
+            group = [settled for settled in group if settled.task.run not in fenced]
         return group, late
 
     def _follow_sinks(self) -> None:
         """Leases follow: none for runs whose sink has begun to refuse, and again when it takes records."""
-        outlet = self._outlet
-        if outlet.fell_out:
-            self.dispatcher.withdraw(outlet.fell_out, self._withdrawn)
-            outlet.fell_out = set()
-        for sink in outlet.replaced:
-            self._on_replaced(sink)
-        outlet.replaced = []
-        if outlet.came_back:
-            outlet.came_back = set()
-            self.offer()
+        writer = self._writer
+        if writer.fell_out:
+            self._dispatcher.withdraw(writer.fell_out, self._withdrawn)
+            writer.fell_out = set()
+        for sink in writer.replaced:
+            self._events.replaced(sink)
+        writer.replaced = []
+        self._give_up_abandoned()
+        if writer.came_back:
+            writer.came_back = set()
+            self._prefetch.offer(None)
+
+    def _give_up_abandoned(self) -> None:
+        """Tells of runs that were abandoned meanwhile."""
+        if self._writer.abandoned:
+            abandoned, self._writer.abandoned = self._writer.abandoned, []
+            self._dispatcher.withdraw(abandoned, self._withdrawn)
+            self._events.ended(abandoned)
 
     def _withdrawn(self, tasks: list[Task]) -> None:
-        self.call(lambda: self._take_back(tasks))
+        self._inbox.call(lambda: self._take_back(tasks))
 
     def _take_back(self, tasks: list[Task]) -> None:
-        """Tasks that the dispatcher has been given and has not leased."""
-        self._shelves.take_back(tasks)
-        if any(task.run in self._outlet.serving for task in tasks):  # served again meanwhile
-            self.offer()
-
-
-def _size(group: list[Settled]) -> int:
-    """Bytes of the group's records."""
-    size = 0
-    for settled in group:
-        outcome = settled.outcome
-        if outcome is not DONE and type(outcome) is Complete and outcome.batches:
-            size += sum(batch.size for batch in outcome.batches)
-    return size
+        """Tasks that the dispatcher was given and has not leased."""
+        self._prefetch.withdrawn(tasks)
+        if any(task.run in self._writer.serving for task in tasks):  # served again meanwhile
+            self._prefetch.offer(None)

@@ -9,17 +9,19 @@ import msgspec
 
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.outcome import Result
-from crawlerd.core.task import Handout
+from crawlerd.core.task import LeaseBatch
 
 HEADER = struct.Struct("!I")
 READ_BYTES = 1 << 18  # at once: more than a socket holds
 
 
 class Setup(msgspec.Struct, tag="setup", frozen=True, array_like=True):
-    """First message to a worker. accounts: the names of all, one a line, by their source's.
+    """First message to a worker.
 
+    accounts: the names of all, one a line, by their source's.
+    threads: how many it has.
     descriptions: by name, the entry point and the description of each source that is made from one: a worker that
-    starts later makes it from the same, whatever has become of the file.
+        starts later makes it from the same, whatever has become of the file.
     """
 
     accounts: dict[str, str]
@@ -34,7 +36,7 @@ class Work(msgspec.Struct, tag="work", frozen=True, array_like=True):
     socket, never by argument.
     """
 
-    handouts: list[Handout]
+    leases: list[LeaseBatch]
     accounts: list[AccountSpec] = []
 
 

@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Literal
 
 from crawlerd.core.task import DEFAULT_PRIORITY, Task
-from crawlerd.engine.queues import FIRST_WANT, AccountQueue, BucketQueue, Choice
+from crawlerd.engine.queues import FIRST_WANT, AccountQueue, BucketQueue, Pick
 from crawlerd.ratelimit.adaptive import Learned
 from crawlerd.ratelimit.limiter import AUTO, Limiter, parse_limits
 from crawlerd.ratelimit.shared import SharedWindow
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from crawlerd.core.account import LimitSpec
-    from crawlerd.ratelimit.quota import Ask, Grant
+    from crawlerd.engine.roles import AccountLimits, Sharing, Supplier
+    from crawlerd.ratelimit.quota import Grant
 
 MOST_WANT = 2048  # task heads of a bucket that are asked for at once
 SLEEP_SECONDS = 5.0  # a bucket that waits for longer need not be in memory
@@ -28,30 +29,27 @@ REFILL_SECONDS = 0.05  # a bucket that asks again within this time gets twice as
 class Workbench:
     """Times are monotonic seconds. O(log accounts) a lease, whatever the number of tasks.
 
-    find: name and limits of an account by its number, None when it is not configured (any more). ask(bucket, count):
-    wants more heads, which come back through `add_heads`. ask_quota: wants a grant, which comes back through `grant`.
-    costs: by kind of task, where it is not 1. wide: kinds that yield many tasks. ask_shared: takes
-    the place of ask_quota and of our own windows where limits are shared with other programs. learned: by earlier
-    processes, by the keys of limiters; remember: keeps what is learned now.
+    shared: replaces the quotas and our own windows, where limits are shared with other programs.
+    costs: by kind of task, where it is not 1.
+    wide: kinds that yield many tasks.
+    quiet_since: see `Limiter`.
+    learned: what earlier processes have found out, by the keys of limiters.
+    awaited: buckets whose heads are on their way.
     """
 
     def __init__(
         self,
-        find: Callable[[int], tuple[str, LimitSpec] | None],
-        ask: Callable[[int, int], None],
-        ask_quota: Callable[[Ask], None],
+        accounts: AccountLimits,
+        store: Supplier,
         *,
+        shared: Sharing | None = None,
         costs: Mapping[str, int] | None = None,
         wide: Collection[str] = (),
         quiet_since: float = -math.inf,
-        ask_shared: Callable[[Ask], None] | None = None,
         learned: Mapping[str, Learned] | None = None,
-        remember: Callable[[str, Learned], None] | None = None,
     ) -> None:
         self._learned = dict(learned or {})
-        self._remember = remember
-        self._ask_shared = ask_shared
-        self._find, self._ask, self._ask_quota, self._quiet_since = find, ask, ask_quota, quiet_since
+        self._limits_of, self._store, self._shared, self._quiet_since = accounts, store, shared, quiet_since
         self._costs = costs or {}
         self._wide = frozenset(wide)
         self._log = StartLog()
@@ -62,19 +60,19 @@ class Workbench:
         self._turn = 0.0
         self._served = 0
         self._ties = 0
-        self.awaited = 0  # buckets whose heads are on their way
+        self.awaited = 0
 
     # what there is
 
     def account(self, number: int) -> AccountQueue | None:
         """The account, made known to the workbench at the first call; None when it is not configured."""
         account = self._accounts.get(number)
-        if account is None and (found := self._find(number)):
+        if account is None and (found := self._limits_of.limits(number)):
             name, spec = found
             limiter = self._limiter(str(number), spec.limits, spec, spec.concurrency)
             account = self._accounts[number] = AccountQueue(number, name, spec, limiter)
-            if self._ask_shared is not None:
-                account.shared = SharedWindow(number, self._ask_shared)
+            if self._shared is not None:
+                account.shared = SharedWindow(number, self._shared.ask)
         return account
 
     def _limiter(
@@ -84,7 +82,7 @@ class Workbench:
             key,
             parse_limits(limits),
             self._log,
-            self._ask_quota,
+            self._store.ask_quota,
             smooth=spec.smooth,
             auto=AUTO in limits,
             learned=self._learned.get(key),
@@ -106,7 +104,7 @@ class Workbench:
         blocked_until: float,
         now: float,
     ) -> None:
-        """Ready tasks of a bucket, read from the frontier. more: there are others behind them."""
+        """Ready tasks of a bucket, read from the frontier. more: there are others after them."""
         account = self.account(account_number)
         if account is None:
             return
@@ -149,19 +147,19 @@ class Workbench:
             for bucket in account.buckets.values():
                 bucket.limiter.give_back()
 
-    def give_back(self, choice: Choice, task: Task, now: float) -> None:
-        """One of the taken tasks was not performed: it is ready again, as it was."""
-        if choice.bucket is None:
-            assert choice.account.guard is not None  # noqa: S101 - it was taken
-            choice.account.guard.leased = False
+    def put_back(self, pick: Pick, task: Task, now: float) -> None:
+        """One of the picked tasks was not performed: it is ready again, as it was."""
+        if pick.bucket is None:
+            assert pick.account.guard is not None  # noqa: S101 - it was picked
+            pick.account.guard.leased = False
         else:
-            choice.bucket.add([task])
-        self.place(choice.account, now)
+            pick.bucket.add([task])
+        self.place(pick.account, now)
 
     # what may start
 
     def place(self, account: AccountQueue, now: float) -> None:
-        """Finds the account's place in the heaps anew; call after whatever changes when it may start next."""
+        """Finds the account's place in the heaps; call after whatever changes when it may start next."""
         account.version += 1
         at = self._ready_at(account, now)
         if account.shared is not None:
@@ -198,10 +196,10 @@ class Workbench:
     def _cost(self, bucket: BucketQueue) -> int:
         return self._costs.get(bucket.heads[-1].kind, 1)
 
-    def choose(self, now: float, most: int) -> Choice | None:
+    def choose(self, now: float, most: int) -> Pick | None:
         """Takes tasks of one account that may start now out of their queue: one where limits hold, since each start
-        moves the next; up to `most` where none do; None when nothing may start. Follow with `charge`, now or when an
-        apt worker is free."""
+        moves the next; up to `most` where none do; None when nothing may start. Follow with `charge`, now or when a
+        worker is free that may perform them."""
         while self._waiting and self._waiting[0][0] <= now:
             _, _, version, account = heappop(self._waiting)
             if version == account.version:
@@ -211,19 +209,19 @@ class Workbench:
             if version != account.version:
                 continue
             self._turn = turn
-            choice = self._take_of(account, now, most)
+            pick = self._pick_of(account, now, most)
             self.place(account, now)
-            if choice is not None:
-                return choice
+            if pick is not None:
+                return pick
         return None
 
-    def _take_of(self, account: AccountQueue, now: float, most: int) -> Choice | None:
+    def _pick_of(self, account: AccountQueue, now: float, most: int) -> Pick | None:
         """The account's most urgent tasks that may start; among equals, of the bucket that was served longest ago."""
         if account.guard is not None:
             if account.limiter.free_at(now) > now or not self._granted(account, None, 1, now):
                 return None
             account.guard.leased = True
-            return Choice(account, None, [account.guard.task])
+            return Pick(account, None, [account.guard.task])
         best: BucketQueue | None = None
         most_urgent = (0.0, 0)
         for bucket in account.buckets.values():
@@ -250,7 +248,7 @@ class Workbench:
         best.out += count
         if best.more and not best.asked and len(heads) <= best.want // 2:
             self._refill(best, now)
-        return Choice(account, best, tasks, cost, limited)
+        return Pick(account, best, tasks, cost, limited)
 
     def _granted(self, account: AccountQueue, bucket: BucketQueue | None, cost: int, now: float) -> bool:
         """Whether others' use of shared limits permits this start; asks, if that is not known yet."""
@@ -280,41 +278,41 @@ class Workbench:
             bucket.want = max(bucket.want // 2, FIRST_WANT)
         self.awaited += 1
         bucket.asked, bucket.asked_at = True, now
-        self._ask(bucket.id, bucket.want)
+        self._store.refill(bucket.id, bucket.want)
 
-    def charge(self, choice: Choice, now: float) -> Stamp:
-        """Charges the start of what was taken to all its limits at once."""
-        if not choice.limited:
+    def charge(self, pick: Pick, now: float) -> Stamp:
+        """Charges the start of what was picked to all its limits at once."""
+        if not pick.limited:
             return self._unlimited
-        account, bucket, stamp = choice.account, choice.bucket, Stamp(now)
-        account.limiter.start(stamp, choice.cost)
+        account, bucket, stamp = pick.account, pick.bucket, Stamp(now)
+        account.limiter.start(stamp, pick.cost)
         if bucket is not None:
-            bucket.limiter.start(stamp, choice.cost)
+            bucket.limiter.start(stamp, pick.cost)
         if account.shared is not None:
             account.shared.start()
         self.place(account, now)
         return stamp
 
-    def finish(self, choice: Choice, now: float) -> None:
+    def finish(self, pick: Pick, now: float) -> None:
         """The request of one of the tasks has ended, however."""
-        account, bucket = choice.account, choice.bucket
+        account, bucket = pick.account, pick.bucket
         if bucket is not None:
             bucket.out -= 1
-        if not choice.limited:
+        if not pick.limited:
             return
-        account.limiter.finish(now, choice.cost)
+        account.limiter.finish(now, pick.cost)
         if bucket is not None:
-            bucket.limiter.finish(now, choice.cost)
+            bucket.limiter.finish(now, pick.cost)
         self.place(account, now)
 
     def _learn(self, limiter: Limiter) -> None:
         """Keeps what a law has found out since."""
-        if limiter.law is None or self._remember is None:
+        if limiter.law is None:
             return
         learned = limiter.law.learned()
         if learned != self._learned.get(limiter.key, Learned()):
             self._learned[limiter.key] = learned
-            self._remember(limiter.key, learned)
+            self._store.remember(limiter.key, learned)
 
     def next_at(self) -> float:
         """When the next waiting account may start something; infinity when none waits."""
@@ -337,7 +335,7 @@ class Workbench:
                     bucket.limiter.forget()
                     del account.buckets[bucket.id]
                 elif sleep is not None and not account.paused and not account.guard:
-                    self._tire(bucket, now, sleep)
+                    self._let_sleep(bucket, now, sleep)
                 elif bucket.resting and not bucket.leaving:
                     bucket.resting = False
                     self.place(account, now)
@@ -345,7 +343,7 @@ class Workbench:
                 account.limiter.forget()
                 del self._accounts[account.id]
 
-    def _tire(self, bucket: BucketQueue, now: float, sleep: Callable[[BucketQueue, float | None], None]) -> None:
+    def _let_sleep(self, bucket: BucketQueue, now: float, sleep: Callable[[BucketQueue, float | None], None]) -> None:
         """Lets a bucket sleep if it must wait for long or has had its turn, once what its limits have counted does not
         matter any more."""
         if bucket.leaving:

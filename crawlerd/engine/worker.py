@@ -22,7 +22,7 @@ import msgspec
 from crawlerd.core.outcome import DONE, Bury, Complete, Result
 from crawlerd.core.task import PART
 from crawlerd.engine.attempt import NoRequest, attempt
-from crawlerd.engine.memory import give_back_large
+from crawlerd.engine.memory import free_large_buffers
 from crawlerd.engine.wire import READ_BYTES, Done, Frames, Ping, Pong, Setup, Work, frame, to_worker
 from crawlerd.sources.registry import load_source
 
@@ -104,13 +104,13 @@ class Worker:
         for number in range(setup.threads):
             threading.Thread(target=self._work, name=f"worker-{number}", daemon=True).start()
 
-    def take(self, work: Work) -> None:
+    def add(self, work: Work) -> None:
         """To be performed by the next threads that are free."""
         for account in work.accounts:
             self._accounts[account.name] = account
-        for handout in work.handouts:
-            for token, task in enumerate(handout.tasks, handout.token):
-                self._leases.append((token, handout.account, task))
+        for batch in work.leases:
+            for token, task in enumerate(batch.tasks, batch.token):
+                self._leases.append((token, batch.account, task))
         self._ring()
 
     def _ring(self) -> None:
@@ -192,7 +192,7 @@ def serve(connection: socket.socket) -> None:
             match to_worker.decode(body):
                 case Work() as work:
                     assert worker is not None  # noqa: S101 - Setup comes first
-                    worker.take(work)
+                    worker.add(work)
                 case Ping():
                     outbox.pong()
                 case Setup() as setup:
@@ -205,7 +205,7 @@ def serve(connection: socket.socket) -> None:
 def main() -> None:
     """`python -m crawlerd.engine.worker FD PARENT`, started by the worker pool."""
     fd, parent = int(sys.argv[1]), int(sys.argv[2])
-    give_back_large()
+    free_large_buffers()
     with contextlib.suppress(OSError):  # a hardened unit forbids it, and all are equals
         os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process decides

@@ -72,12 +72,14 @@ class SharedWindow:
 
 
 class SharedLimits:
-    """The thread that asks Redis. reply: gets the grants; called on that thread. now: Unix seconds.
+    """The thread that asks Redis.
 
+    now: Unix seconds.
+    reply: gets the grants; called on that thread.
     ConfigurationError when the storage's address or its client library is unusable.
     """
 
-    def __init__(self, uri: str, *, now: Callable[[], float]) -> None:
+    def __init__(self, uri: str, *, now: Callable[[], float], reply: Callable[[Sequence[Grant]], None]) -> None:
         try:
             storage = storage_from_string(uri)
         except Exception as error:  # noqa: BLE001 - `limits` raises its own, and redis' when that is not installed
@@ -86,11 +88,10 @@ class SharedLimits:
             raise ConfigurationError(["daemon.limiter_storage: keeps no moving windows; use redis://host:port/0"])
         self._storage: MovingWindowSupport = storage
         self._strategy = MovingWindowRateLimiter(storage)
-        self._now = now
+        self._now, self._reply = now, reply
         self._inbox: SimpleQueue[Ask | None] = SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shared-limits")
-        self.reply: Callable[[Sequence[Grant]], None]
         self.trouble: str | None = None
 
     def start(self) -> None:
@@ -117,7 +118,7 @@ class SharedLimits:
                     self.trouble = f"the shared limiter does not answer: {error}"
                     log.error("%s; nothing that it limits starts until it does", self.trouble)
                 grant = Grant(ask.quota, 0, self._now() + TROUBLE_SECONDS)
-            self.reply([grant])
+            self._reply([grant])
 
     def _grant(self, ask: Ask) -> Grant:
         """Tests all windows, then hits all; when one is full, says when its oldest start leaves it."""

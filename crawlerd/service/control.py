@@ -80,7 +80,7 @@ def bind(listener: socket.socket, address: str) -> None:
 def answer(engine: Engine, body: bytes) -> Answer:
     """Does what `ask_daemon` asks for."""
     try:
-        count = engine.retry_dead(msgspec.json.decode(body, type=list[int]))
+        count = engine.runs.retry_dead(msgspec.json.decode(body, type=list[int]))
     except (CrawlerdError, msgspec.DecodeError) as error:
         return Answer(500, json.dumps({"error": str(error)}).encode())
     return Answer(200, json.dumps({"retried": count}).encode())

@@ -53,17 +53,17 @@ def run(settings: Settings) -> None:
 
 
 def _serve(running: Running) -> None:
-    engine, wake, signals = running
+    engine, changed, signals = running
     watchdog = watchdog_seconds()
     due_at = 0.0
     while not signals.received and engine.failure is None:
         now = time.monotonic()
-        for run_id in engine.ended():
+        for run_id in engine.runs.ended():
             _log_end(engine, run_id)
             due_at = now
         if now >= due_at:
             try:
-                due_at = now + engine.start_due()
+                due_at = now + engine.runs.start_due()
             except (FrontierError, SinkError) as error:
                 if engine.failure is not None:
                     break
@@ -74,8 +74,8 @@ def _serve(running: Running) -> None:
             if health(engine) is None:
                 notify("WATCHDOG=1")
             timeout = min(timeout, watchdog / 3)
-        wake.wait(max(0.0, timeout))
-        wake.clear()
+        changed.wait(max(0.0, timeout))
+        changed.clear()
 
 
 def _log_end(engine: Engine, number: int) -> None:

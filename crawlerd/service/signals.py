@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from crawlerd.engine.engine import Engine
-from crawlerd.engine.wake import Wake
+from crawlerd.engine.safe_event import SafeEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,15 +21,15 @@ LOOK_SECONDS = 0.05  # how often a drain checks whether a signal has come
 class Signals:
     """Counts SIGTERM and SIGINT: the first asks for a drain, the second for an end at once."""
 
-    def __init__(self, wake: Wake) -> None:
+    def __init__(self, changed: SafeEvent) -> None:
         self.received = 0
-        self._wake = wake
+        self._changed = changed
 
     @contextlib.contextmanager
     def caught(self) -> Iterator[None]:
         """Within this block the two signals are counted instead of killing."""
         before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
-        woken = signal.set_wakeup_fd(self._wake.fd, warn_on_full_buffer=False)
+        woken = signal.set_wakeup_fd(self._changed.fd, warn_on_full_buffer=False)
         try:
             yield
         finally:
@@ -39,27 +39,26 @@ class Signals:
 
     def _note(self, *_: object) -> None:
         self.received += 1
-        self._wake.set()
+        self._changed.set()
 
 
 class Running(NamedTuple):
     """An engine that was started, and what ends it."""
 
     engine: Engine
-    wake: Wake  # set by a signal, the end of a run, a paused account, and a failure of the engine
+    changed: SafeEvent  # set by a signal, the end of a run, a paused account, and a failure of the engine
     signals: Signals
 
 
 @contextlib.contextmanager
 def running_engine(settings: Settings) -> Iterator[Running]:
     """Starts the engine. Signals are counted until the end of the block, in which the caller must `stop` the engine."""
-    wake = Wake()
-    signals = Signals(wake)
+    changed = SafeEvent()
+    signals = Signals(changed)
     with signals.caught():
-        engine = Engine(settings)
-        engine.changed = wake
+        engine = Engine(settings, changed=changed)
         engine.start()
-        yield Running(engine, wake, signals)
+        yield Running(engine, changed, signals)
 
 
 def stop(engine: Engine, signals: Signals) -> bool:

@@ -11,7 +11,7 @@ from crawlerd.core.account import AccountSpec
 from crawlerd.source import RunPlan
 from crawlerd.testing.crawl import Crawl
 from crawlerd.testing.faults import FAULTS
-from crawlerd.testing.worker import Worker, said
+from crawlerd.testing.inline_worker import Worker, said
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

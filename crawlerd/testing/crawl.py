@@ -11,16 +11,17 @@ import msgspec
 from crawlerd.core.lenient_json import parsed
 from crawlerd.core.outcome import Comparison, Complete
 from crawlerd.core.task import PART, NewTask
+from crawlerd.engine import kinds
 from crawlerd.engine.attempt import begin
 from crawlerd.engine.batches import UNSERIALISABLE
 from crawlerd.source import MISSING_KEYS, Permanent
-from crawlerd.testing.worker import said
+from crawlerd.testing.inline_worker import said
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from crawlerd.source import RunPlan
-    from crawlerd.testing.worker import Worker
+    from crawlerd.testing.inline_worker import Worker
 
 MOST_TASKS = 10_000  # of a run: a test's API is small, so paging that goes on does not end
 MOST_IDLE = 1_000  # tasks in a row that lead on, but to no record that is new: likewise
@@ -86,11 +87,11 @@ class Crawl:
         """Whether it has come to an end."""
         source = self.worker.source
         try:
-            first = begin(source, self._plan, lambda _: None)
+            first = begin(source, self._plan)
         except Permanent as error:
             self.worker.problem(str(error))
             return False
-        origin = Item(source.new_task(source.guard) if source.guard else NewTask("", "", 0, ""), "", None, None)
+        origin = Item(kinds.new_task(source, source.guard) if source.guard else NewTask("", "", 0, ""), "", None, None)
         if source.guard:
             guarded = self._perform(origin)
             if guarded is not None and not guarded.identity:

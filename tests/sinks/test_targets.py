@@ -21,7 +21,7 @@ from crawlerd.core.account import AccountSpec
 from crawlerd.source import RunPlan
 from crawlerd.sources.s3_batch import BatchImport, Process, s3_batch
 from crawlerd.testing.crawl import Crawl
-from crawlerd.testing.worker import Worker
+from crawlerd.testing.inline_worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from crawlerd.core.task import NewTask
     from crawlerd.sink import Sink
     from crawlerd.testing.faults import Fault as MadeFault
-    from crawlerd.testing.worker import Performed
+    from crawlerd.testing.inline_worker import Performed
 
 Rows = dict[str, Any]  # key -> object
 

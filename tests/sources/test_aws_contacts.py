@@ -11,6 +11,7 @@ from installation import until
 
 from crawlerd.clients.aws import AwsClient
 from crawlerd.core.account import AccountSpec
+from crawlerd.engine import kinds
 from crawlerd.source import Denied, Identity, Output, Permanent, Record, TaskArgs
 from crawlerd.sources.aws.contacts import AlternateContact, ContactInformation, PrimaryEmail, aws_contacts
 
@@ -237,8 +238,8 @@ ACCOUNT = AccountSpec(name="org", source="aws_contacts", secret="AKID:secret", o
 
 
 def perform(client: AwsClient, task: TaskArgs) -> list[Output]:
-    queued = aws_contacts.new_task(task)
-    return list(aws_contacts.perform(client.open(aws_contacts, ACCOUNT), queued.kind, queued.payload))
+    queued = kinds.new_task(aws_contacts, task)
+    return list(kinds.perform(aws_contacts, client.open(aws_contacts, ACCOUNT), queued.kind, queued.payload))
 
 
 def stub(client: AwsClient, service: str = "account") -> Stubber:

@@ -10,6 +10,7 @@ from botocore.stub import Stubber
 
 from crawlerd.clients.aws import AwsClient
 from crawlerd.core.account import AccountSpec
+from crawlerd.engine import kinds
 from crawlerd.source import MISSING_KEYS, Gather, Output, Record, RunPlan, Sweep, TaskArgs, Transient
 from crawlerd.sources.aws import organization as source
 from crawlerd.sources.aws.organization import aws_org
@@ -34,8 +35,8 @@ def client() -> Iterator[AwsClient]:
 
 def perform(client: AwsClient, task: TaskArgs) -> list[Output]:
     """Runs one task as a worker does, from what lies in the frontier."""
-    queued = aws_org.new_task(task)
-    return list(aws_org.perform(client.open(aws_org, ACCOUNT), queued.kind, queued.payload))
+    queued = kinds.new_task(aws_org, task)
+    return list(kinds.perform(aws_org, client.open(aws_org, ACCOUNT), queued.kind, queued.payload))
 
 
 def stub(client: AwsClient) -> Stubber:
@@ -43,7 +44,7 @@ def stub(client: AwsClient) -> Stubber:
 
 
 def starts(*streams: str) -> list[NewTask]:
-    found = aws_org.first(RunPlan(streams=streams, full=True, started_at=0.0), lambda _: None)
+    found = kinds.first(aws_org, RunPlan(streams=streams, full=True, started_at=0.0))
     (whole,) = found.gathers
     assert (whole.then.kind, whole.if_dead, found.children) == ("aws_org.gone", "fail", [])
     return whole.tasks
@@ -104,14 +105,14 @@ def test_a_page_names_the_next_one_even_when_it_is_empty(client: AwsClient) -> N
 
 
 def test_an_account_that_the_tree_has_is_the_same_task_as_one_that_it_lost() -> None:
-    seen = aws_org.new_task(source.AccountInTree(account="222222222222"))
-    lost = aws_org.new_task(source.LostAccount(stream="accounts", object={"Id": "222222222222"}, streams=ALL))
-    other = aws_org.new_task(source.LostAccount(stream="accounts", object={"Id": "333333333333"}, streams=ALL))
+    seen = kinds.new_task(aws_org, source.AccountInTree(account="222222222222"))
+    lost = kinds.new_task(aws_org, source.LostAccount(stream="accounts", object={"Id": "222222222222"}, streams=ALL))
+    other = kinds.new_task(aws_org, source.LostAccount(stream="accounts", object={"Id": "333333333333"}, streams=ALL))
     assert seen.unique
     assert lost.unique
     assert seen.key() == lost.key() != other.key()
     unit, new = source.UnitInTree(unit="ou-1", streams=ALL), source.NewUnit(unit="ou-1", streams=ALL)
-    assert aws_org.new_task(unit).key() == aws_org.new_task(new).key() != seen.key()
+    assert kinds.new_task(aws_org, unit).key() == kinds.new_task(aws_org, new).key() != seen.key()
 
 
 def test_a_lost_account_is_asked_for_its_parent(client: AwsClient) -> None:
@@ -208,9 +209,7 @@ def test_what_hangs_nowhere_is_shown_all_the_same() -> None:
 
 def test_what_is_missing_is_asked_for_by_itself(client: AwsClient) -> None:
     def asks(stream: str, *keys: str) -> list[Output]:
-        kind = aws_org.kinds["aws_org.missing"]
-        args = kind.decode(json.dumps({"stream": stream, "missing": keys}))
-        return list(kind.handler(None, args))
+        return list(kinds.perform(aws_org, None, "aws_org.missing", json.dumps({"stream": stream, "missing": keys})))
 
     assert asks("accounts", "1", "2") == [source.MissingAccount(account="1"), source.MissingAccount(account="2")]
     assert asks("tags", "1:a", "1:b:c", "r:a") == [source.Tags(resource=each, again=True) for each in "1r"]
@@ -220,8 +219,8 @@ def test_what_is_missing_is_asked_for_by_itself(client: AwsClient) -> None:
     assert many[:-1] == [source.MissingUnit(unit=f"ou-{number:04}") for number in range(MISSING_KEYS)]
     assert isinstance(many[-1], Sweep)
     assert (many[-1].stream, many[-1].after) == ("organizational_units", "ou-0999")
-    first = aws_org.new_task(source.Tags(resource="r", streams=()))
-    assert first.key() != aws_org.new_task(source.Tags(resource="r", again=True)).key()
+    first = kinds.new_task(aws_org, source.Tags(resource="r", streams=()))
+    assert first.key() != kinds.new_task(aws_org, source.Tags(resource="r", again=True)).key()
 
     unit = {"Id": "ou-1", "Name": "x"}
     with stub(client) as stubbed:

@@ -15,6 +15,7 @@ from crawlerd.clients.http import HttpClient
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.errors import CrawlerdError, Denied, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.outcome import Bury, Retry, RetryPolicy, decide
+from crawlerd.engine import kinds
 from crawlerd.source import ForAccount
 from crawlerd.sources.http import MOST_BYTES, Answered, Call, Delivery, Post, deliveries, http, item
 
@@ -40,9 +41,9 @@ def post(*data: Any, **changes: Any) -> Post:
 
 
 def perform(client: HttpClient, task: Post, key: str = "token-of-crm") -> None:
-    queued = http.new_task(task)
+    queued = kinds.new_task(http, task)
     account = AccountSpec(name="crm", source="http", base_url="https://crm.example.com/api", secret=key)
-    assert list(http.perform(client.open(http, account), queued.kind, queued.payload)) == []
+    assert list(kinds.perform(http, client.open(http, account), queued.kind, queued.payload)) == []
 
 
 def cut(delivery: Delivery, *data: dict[str, Any]) -> list[Post]:
@@ -192,7 +193,7 @@ def test_what_is_wrong_with_a_delivery(changes: dict[str, Any], problem: str) ->
 
 
 def test_arguments_lie_in_the_frontier_as_json() -> None:
-    task = http.new_task(post({"id": "ä", "big": 2**63}))
+    task = kinds.new_task(http, post({"id": "ä", "big": 2**63}))
     assert (task.kind, task.bucket) == ("http.deliver", "deliver")
     assert json.loads(task.payload)["data"] == [{"id": "ä", "big": 2**63}]
 
@@ -212,7 +213,7 @@ def test_a_call_is_sent_and_answered_as_it_is_written(client: HttpClient) -> Non
     responses.post(URL, body=answered.encode("utf-16"), content_type=kind)
     task = Call("POST", "/contacts", msgspec.Raw(sent), "key-1", "acme", msgspec.Raw(b"{}"))
     account = AccountSpec(name="crm", source="http", base_url="https://crm.example.com/api", secret="x")
-    (output,) = http.perform(client.open(http, account), "http.call", http.new_task(task).payload)
+    (output,) = kinds.perform(http, client.open(http, account), "http.call", kinds.new_task(http, task).payload)
     assert isinstance(output, ForAccount)
     assert isinstance(output.args, Answered)
     assert bytes(output.args.body) == answered.replace(": ", ":").replace(", ", ",").encode()

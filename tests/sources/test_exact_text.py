@@ -15,6 +15,7 @@ from crawlerd.core.account import AccountSpec
 from crawlerd.core.jsontext import compact, with_members
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import Task
+from crawlerd.engine import kinds
 from crawlerd.engine.attempt import attempt
 from crawlerd.sources.mailchimp.members import Job, Lists, Members, mailchimp
 from crawlerd.sources.rest.crawl import make
@@ -109,7 +110,7 @@ def performed(client: HttpClient, place: str, texts: list[bytes], charset: str =
         body = body.decode().encode(charset)
     base = API + ("/3.0" if source is mailchimp else "")
     account = AccountSpec(name="acme", source=source.name, base_url=base, secret="x-us1")
-    task = source.new_task(args)
+    task = kinds.new_task(source, args)
     with responses.RequestsMock() as mock:
         mock.get(API + path, body=body, content_type=f"application/json; charset={charset or 'utf-8'}")
         lease = Task(1, 1, 5, 1, task.kind, 0, task.payload)
@@ -169,7 +170,7 @@ def test_what_is_odd_is_set_aside_alone(client: HttpClient, place: str, odd: byt
 
 
 def test_one_object_that_is_read_again_is_kept_as_it_is(client: HttpClient) -> None:
-    source, task = stripe, stripe.new_task(AGAIN["customers"](("customers",), "cus_1"))
+    source, task = stripe, kinds.new_task(stripe, AGAIN["customers"](("customers",), "cus_1"))
     account = AccountSpec(name="acme", source="stripe", base_url=API, secret="x")
     for text in (b'{"id":"cus_1","n":955031734.1681486901,"m":1e5}', b'{"id":"cus_1","n":NaN}'):
         with responses.RequestsMock() as mock:

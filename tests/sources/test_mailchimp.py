@@ -15,6 +15,7 @@ from sink_batches import one_by_one
 from crawlerd.clients.http import HttpClient
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.errors import CrawlerdError, Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.engine import kinds
 from crawlerd.source import (
     MISSING_KEYS,
     Cursor,
@@ -52,9 +53,9 @@ def client() -> Iterator[HttpClient]:
 
 def perform(client: HttpClient, task: TaskArgs) -> list[Output]:
     """Runs one task as a worker does, from what lies in the frontier."""
-    queued = mailchimp.new_task(task)
+    queued = kinds.new_task(mailchimp, task)
     account = AccountSpec(name="news", source="mailchimp", base_url=API, secret=KEY)
-    outputs = mailchimp.perform(client.open(mailchimp, account), queued.kind, queued.payload)
+    outputs = kinds.perform(mailchimp, client.open(mailchimp, account), queued.kind, queued.payload)
     return [each for output in outputs for each in one_by_one(output)]
 
 
@@ -64,7 +65,7 @@ def member(key: str, changed: str = "2025-01-01T00:00:00+00:00", **fields: Any) 
 
 def starts(options: MailchimpImport, **changes: Any) -> list[Any]:
     plan = {"streams": ["lists", "members"], "full": False, "started_at": UNIX, "options": options, **changes}
-    return list(mailchimp._starts(RunPlan(**plan)))
+    return list(mailchimp.begins(RunPlan(**plan)))
 
 
 # ---- accounts and imports

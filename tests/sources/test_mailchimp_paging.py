@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mailchimp_api import Audience
 
 from crawlerd.core.objects import listing
+from crawlerd.engine import kinds
 from crawlerd.source import MISSING_KEYS, Cursor, ForAccount, Full, Gather, NotFound, Records, RunPlan, Sweep
 from crawlerd.sources.http import Delivery, Post
 from crawlerd.sources.mailchimp.members import MailchimpImport, mailchimp
@@ -120,7 +121,7 @@ class World:
                 then, group["then"] = group["then"], None
                 add(then, group["inside"])
 
-        open_up(mailchimp._starts(plan), ())
+        open_up(mailchimp.begins(plan), ())
         tasks = 0
         while ready:
             tasks += 1
@@ -132,7 +133,9 @@ class World:
                     self.applied[record["id"], record["revision"]] += 1
                     self.held[record["id"]] = record["revision"]
             else:
-                open_up(list(mailchimp.perform(self, task.kind, mailchimp.new_task(task).payload)), inside)
+                open_up(
+                    list(kinds.perform(mailchimp, self, task.kind, kinds.new_task(mailchimp, task).payload)), inside
+                )
             for number in reversed(inside):
                 groups[number]["members"] -= 1
                 settle(number)

@@ -16,6 +16,7 @@ from responses.matchers import header_matcher, query_param_matcher
 from crawlerd.clients.http import HttpClient
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.errors import Permanent, Throttled, Transient, Unauthorized
+from crawlerd.engine import kinds
 from crawlerd.source import Cursor, Output, Record, RunPlan, Skip, Source, TaskArgs
 from crawlerd.sources.rest import make
 from crawlerd.sources.rest.description import Incremental
@@ -42,13 +43,13 @@ def declared(text: str) -> Source:
 
 def perform(client: HttpClient, source: Source, task: Any, key: str = "", **variables: str) -> list[Output]:
     """Runs one task as a worker does, from what lies in the frontier."""
-    queued = source.new_task(task) if isinstance(task, TaskArgs) else task
+    queued = kinds.new_task(source, task) if isinstance(task, TaskArgs) else task
     account = AccountSpec(name="a", source="api", secret=key, options={"variables": variables})
-    return list(source.perform(client.open(source, account), queued.kind, queued.payload))
+    return list(kinds.perform(source, client.open(source, account), queued.kind, queued.payload))
 
 
 def start(source: Source, *streams: str, full: bool = True, **cursors: str) -> Any:
-    (task,) = source.first_tasks(RunPlan(streams or source.streams, full, NOW, cursors))
+    (task,) = kinds.first(source, RunPlan(streams or source.streams, full, NOW, cursors)).children
     return task
 
 
@@ -116,7 +117,7 @@ def test_a_key_in_the_query_never_reaches_a_task(client: HttpClient) -> None:
         match=[query_param_matcher({"a": "1", "key": "s3cret"})],
     )
     (following,) = perform(client, source, start(source), "s3cret")
-    assert "s3cret" not in source.new_task(following).payload
+    assert "s3cret" not in kinds.new_task(source, following).payload
     responses.get(
         f"{API}/items", json={"items": []}, match=[query_param_matcher({"a": "1", "page": "2", "key": "s3cret"})]
     )
@@ -179,7 +180,7 @@ def test_a_link_keeps_its_bytes_but_for_the_key(
     source = declared(f'auth = {auth}\npaginator = {paginator}\n[endpoints.items]\npath = "/items"\nrecords = "items"')
     responses.get(f"{API}/items", json={"items": [], "next": link}, headers={"Link": f"<{link}>; rel=next"})
     (following,) = perform(client, source, start(source), "s3cret")
-    assert json.loads(source.new_task(following).payload)["at"] == f"https://api.example{kept}"  # type: ignore[arg-type]
+    assert json.loads(kinds.new_task(source, following).payload)["at"] == f"https://api.example{kept}"  # type: ignore[arg-type]
 
 
 @responses.activate

@@ -18,6 +18,7 @@ from crawlerd.clients.http import HttpClient
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.errors import CrawlerdError, Denied, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.demo.objects import STREAMS, expected
+from crawlerd.engine import kinds
 from crawlerd.source import (
     MISSING_KEYS,
     Cursor,
@@ -72,9 +73,9 @@ def client() -> Iterator[HttpClient]:
 
 def perform(client: HttpClient, task: TaskArgs | NewTask, *, key: str = KEY, url: str = "") -> list[Output]:
     """Runs one task as a worker does, from what lies in the frontier."""
-    queued = stripe.new_task(task) if isinstance(task, TaskArgs) else task
+    queued = kinds.new_task(stripe, task) if isinstance(task, TaskArgs) else task
     account = AccountSpec(name="acme", source="stripe", base_url=url, secret=key)
-    outputs = stripe.perform(client.open(stripe, account), queued.kind, queued.payload)
+    outputs = kinds.perform(stripe, client.open(stripe, account), queued.kind, queued.payload)
     return [each for output in outputs for each in one_by_one(output)]
 
 
@@ -90,7 +91,7 @@ def plan(*streams: str, full: bool = False, cursors: dict[str, Mark] | None = No
 def starts(client: HttpClient, *streams: str) -> list[Page]:
     """The first pages of a first run."""
     responses.get(f"{API}/v1/events", json=listed("evt_1", created=1))
-    (first,) = stripe.first_tasks(plan(*streams))
+    (first,) = kinds.first(stripe, plan(*streams)).children
     (load,) = [output for output in perform(client, first) if isinstance(output, Gather)]
     responses.reset()
     return [page for group in perform(client, load.tasks[0]) for page in group.tasks]
@@ -107,10 +108,10 @@ def test_every_stream_starts_a_list_of_its_own_name(client: HttpClient) -> None:
     } <= set(stripe.streams)  # fmt: skip
     for stream in LISTS:
         (args,) = starts(client, stream)
-        task = stripe.new_task(args)
+        task = kinds.new_task(stripe, args)
         assert (task.kind, task.bucket, task.sequential) == (f"stripe.{stream}", stream, True)
         assert args == PAGES[stream]((stream,))
-    tasks = [stripe.new_task(args) for args in starts(client, *stripe.streams)]
+    tasks = [kinds.new_task(stripe, args) for args in starts(client, *stripe.streams)]
     assert len({task.key() for task in tasks}) == len(tasks) == len(LISTS)
 
 
@@ -276,8 +277,8 @@ def test_what_an_object_does_not_carry_is_asked_for(client: HttpClient) -> None:
 
 @pytest.mark.parametrize("task", [PAGES_BELOW["payment_methods"]("cus_1"), PAGES_BELOW["invoice_lines"]("in_1")])
 def test_short_lists_come_after_the_long_ones(task: TaskArgs) -> None:
-    parents = stripe.new_task(PAGES["customers"](("customers",)))
-    child = stripe.new_task(task)
+    parents = kinds.new_task(stripe, PAGES["customers"](("customers",)))
+    child = kinds.new_task(stripe, task)
     assert child.priority > parents.priority
     assert child.sequential
     assert child.bucket == task.kind.removeprefix("stripe.")
@@ -434,7 +435,7 @@ def test_a_first_run_loads_and_the_next_one_follows() -> None:
     streams = ("customers", "charges")
 
     def first(**options: Any) -> Any:
-        (task,) = stripe.first_tasks(plan(*streams, **options))
+        (task,) = kinds.first(stripe, plan(*streams, **options)).children
         return msgspec.json.decode(task.payload, type=Begin)
 
     assert first() == Begin(NOW, load=streams)
@@ -451,7 +452,7 @@ def test_a_gap_of_more_than_28_days_is_a_full_load_that_says_so(caplog: pytest.L
     """However long ago the newest event was: nothing may have happened since."""
     for days, load in (27.9, ()), (28.1, ("charges",)):
         mark = Mark(event=1_600_000_000, noted=NOW - days * DAY)
-        (task,) = stripe.first_tasks(plan("charges", cursors={"charges": mark}))
+        (task,) = kinds.first(stripe, plan("charges", cursors={"charges": mark})).children
         assert msgspec.json.decode(task.payload, type=Begin).load == load
     (said,) = caplog.messages
     assert "a full load of charges: the last one ended clean 28 days ago" in said
@@ -459,7 +460,7 @@ def test_a_gap_of_more_than_28_days_is_a_full_load_that_says_so(caplog: pytest.L
 
 def test_another_version_of_the_api_is_a_full_load_that_says_so(caplog: pytest.LogCaptureFixture) -> None:
     mark = Mark(event=int(NOW) - 500, noted=NOW - 100, version="2020-08-27")
-    (task,) = stripe.first_tasks(plan("charges", cursors={"charges": mark}))
+    (task,) = kinds.first(stripe, plan("charges", cursors={"charges": mark})).children
     assert msgspec.json.decode(task.payload, type=Begin).load == ("charges",)
     assert f"read with version 2020-08-27 of the API, and this is {VERSION}" in caplog.text
 
@@ -468,7 +469,7 @@ def test_a_run_says_what_it_reads_in_full_and_why() -> None:
     mark, late = Mark(int(NOW) - 500, NOW - 100), Mark(int(NOW) - 500, NOW - 30 * DAY)
 
     def full(*streams: str, asked: bool = False, **marks: Mark) -> list[tuple[str, list[str]]]:
-        return stripe.first(plan(*streams, full=asked, cursors=marks), lambda _: None).full
+        return kinds.first(stripe, plan(*streams, full=asked, cursors=marks)).full
 
     assert (
         full("charges", "refunds") == full("charges", asked=True, charges=mark) == full("charges", charges=mark) == []
@@ -517,10 +518,10 @@ def test_what_a_list_does_not_have_is_asked_for_again_before_it_counts_as_gone(c
     assert of_parent == Sweep("payment_methods", otherwise=Missing("payment_methods"))
     look = SecondLook("customers", ("customer_tax_ids", "customer_balance_transactions"))
     assert (below, other) == (Sweep(streams[2], otherwise=look), Sweep(streams[3], otherwise=look))
-    assert stripe.new_task(look).unique  # one for both
+    assert kinds.new_task(stripe, look).unique  # one for both
     (page,) = perform(client, look)
     assert page == PAGES["customers"](look.streams, look=1)
-    assert stripe.new_task(page).key() != stripe.new_task(PAGES["customers"](look.streams)).key()
+    assert kinds.new_task(stripe, page).key() != kinds.new_task(stripe, PAGES["customers"](look.streams)).key()
     (events,) = perform(client, Compare("events", ("events",)))
     assert events == Gather([], SWEEPS["events"](("events",)), if_dead="skip")
 
@@ -707,7 +708,7 @@ def test_what_is_gone_becomes_a_tombstone(client: HttpClient, status: int, body:
     responses.get(f"{API}/v1/payment_methods/pm_1", status=status, json=body)
     task = AGAIN["payment_methods"](("payment_methods",), "pm_1")
     assert perform(client, task) == [Record("payment_methods", "pm_1", None if gone else body)]
-    assert stripe.new_task(task).unique
+    assert kinds.new_task(stripe, task).unique
 
 
 @responses.activate
@@ -734,7 +735,7 @@ def test_a_changed_parent_brings_what_lies_below_it(client: HttpClient) -> None:
 )
 def test_imports_exactly_what_the_api_has(client: HttpClient, api: Server, streams: list[str]) -> None:
     wanted = stripe.streams if streams == ["*"] else streams
-    todo = deque(stripe.first_tasks(plan(*wanted)))
+    todo = deque(kinds.first(stripe, plan(*wanted)).children)
     seen = {task.key() for task in todo}
     found: dict[str, dict[str, Any]] = {}
     while todo:
@@ -744,7 +745,7 @@ def test_imports_exactly_what_the_api_has(client: HttpClient, api: Server, strea
                 found[output.stream][output.key] = output.data
             for child in (*output.tasks, output.then) if isinstance(output, Gather) else (output,):
                 if isinstance(child, TaskArgs):
-                    todo.append(stripe.new_task(child))
+                    todo.append(kinds.new_task(stripe, child))
                     assert todo[-1].key() not in seen
                     seen.add(todo[-1].key())
     of_api = {stream: dict(expected(3, stream, 40)) for stream in wanted if stream in STREAMS}

@@ -6,13 +6,14 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 import pytest
+from bench_partners import Asked, Limits
 
 from crawlerd.core.account import LimitSpec
 from crawlerd.core.task import DEFAULT_PRIORITY, SEQUENTIAL_PRIORITY, Task
 from crawlerd.engine.workbench import Workbench
 
 if TYPE_CHECKING:
-    from crawlerd.engine.queues import Choice
+    from crawlerd.engine.queues import Pick
 
 LATENCY = 0.25
 RATE = 100
@@ -23,8 +24,8 @@ CHILDREN = 10_000
 def makespan(chain_priority: int) -> tuple[float, int]:
     """Seconds until a chain of pages, each of which yields its successor and an even share of the children, is done;
     and the most tasks queued at once."""
-    bench = Workbench(lambda _: ("a", LimitSpec(limits=(f"{RATE}/second",))), lambda *_: None, lambda _: None)
-    running: list[tuple[float, int, Choice]] = []
+    bench = Workbench(Limits(LimitSpec(limits=(f"{RATE}/second",))), Asked())
+    running: list[tuple[float, int, Pick]] = []
     now, seq, pages, queued, most = 0.0, 0, 0, 0, 0
 
     def add(bucket: int, kind: str, priority: int, count: int) -> None:
@@ -36,15 +37,15 @@ def makespan(chain_priority: int) -> tuple[float, int]:
 
     add(1, "page", chain_priority, 1)
     while queued or running:
-        while choice := bench.choose(now, 1):
-            bench.charge(choice, now)
+        while pick := bench.choose(now, 1):
+            bench.charge(pick, now)
             queued -= 1
-            heappush(running, (now + LATENCY, choice.tasks[0].seq, choice))
+            heappush(running, (now + LATENCY, pick.tasks[0].seq, pick))
         now = min(bench.next_at(), running[0][0] if running else now + 1)
         while running and running[0][0] <= now:
-            _, _, choice = heappop(running)
-            bench.finish(choice, now)
-            if choice.tasks[0].kind == "page":
+            _, _, pick = heappop(running)
+            bench.finish(pick, now)
+            if pick.tasks[0].kind == "page":
                 pages += 1
                 add(1, "child", DEFAULT_PRIORITY, CHILDREN // PAGES)
                 if pages < PAGES:
@@ -67,9 +68,7 @@ def test_without_priority_the_chain_is_left_over_at_the_end() -> None:
 
 @pytest.mark.parametrize(("deep", "first"), [(False, "folder"), (True, "leaf")])
 def test_a_wide_task_goes_first_only_while_the_queue_is_shallow(deep: bool, first: str) -> None:
-    bench = Workbench(
-        lambda _: ("a", LimitSpec(limits=("1/second",))), lambda *_: None, lambda _: None, wide=["folder"]
-    )
+    bench = Workbench(Limits(LimitSpec(limits=("1/second",))), Asked(), wide=["folder"])
     leaf = Task(1, 1, DEFAULT_PRIORITY, 1, "leaf", 0, "{}")
     folder = Task(2, 2, DEFAULT_PRIORITY, 1, "folder", 0, "{}")
     bench.add_heads(1, 1, "leaves", [leaf], more=deep, blocked_until=0.0, now=0.0)
@@ -78,9 +77,7 @@ def test_a_wide_task_goes_first_only_while_the_queue_is_shallow(deep: bool, firs
 
 
 def test_an_explicit_priority_wins() -> None:
-    bench = Workbench(
-        lambda _: ("a", LimitSpec(limits=("1/second",))), lambda *_: None, lambda _: None, wide=["folder"]
-    )
+    bench = Workbench(Limits(LimitSpec(limits=("1/second",))), Asked(), wide=["folder"])
     bench.add_heads(1, 1, "a", [Task(1, 1, 3, 1, "folder", 0, "{}")], more=False, blocked_until=0.0, now=0.0)
     bench.add_heads(2, 1, "b", [Task(2, 2, 1, 1, "leaf", 0, "{}")], more=True, blocked_until=0.0, now=0.0)
     assert bench.choose(0.0, 1).tasks[0].priority == 1

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawlerd.core.objects import listing
+from crawlerd.engine import kinds
 from crawlerd.source import Records
 from crawlerd.sources.stripe import stripe
 from crawlerd.sources.stripe.pages import PAGE, PAGES, Page
@@ -69,7 +70,7 @@ class Read:
         self.tasks: list[Page] = [PAGES["charges"](("charges",))]
         while len(self.asked) < len(self.tasks):
             task = self.tasks[len(self.asked)]
-            outputs = list(stripe.perform(api, task.kind, msgspec.json.encode(task).decode()))
+            outputs = list(kinds.perform(stripe, api, task.kind, msgspec.json.encode(task).decode()))
             start = len(self.tasks)
             self.tasks += [output for output in outputs if isinstance(output, Page)]
             found = [str(key) for output in outputs if isinstance(output, Records) for key in output.keys]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.outcome import Complete, Crash, Defer, Result, Retry
-from crawlerd.core.task import Handout, Task
+from crawlerd.core.task import LeaseBatch, Task
 from crawlerd.engine.wire import HEADER, Done, Frames, Ping, Pong, Setup, Work, frame, from_worker, to_worker
 
 TASKS = st.builds(Task, *[st.integers(0, 2**60)] * 4, st.text(), st.just(3), st.text(), st.integers(0, 2))
@@ -19,7 +19,7 @@ MESSAGES = st.lists(
         st.builds(Setup, st.dictionaries(st.text(), st.text()), st.integers(1, 99)),
         st.builds(
             Work,
-            st.lists(st.builds(Handout, st.integers(0, 2**60), st.text(), st.lists(TASKS))),
+            st.lists(st.builds(LeaseBatch, st.integers(0, 2**60), st.text(), st.lists(TASKS))),
             st.lists(st.builds(lambda name: AccountSpec(name=name, source="s"), st.text())),
         ),
     ),

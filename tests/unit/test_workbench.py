@@ -9,19 +9,22 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from bench_partners import Asked, Limits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawlerd.core.account import LimitSpec
 from crawlerd.core.task import Task
 from crawlerd.engine import workbench
-from crawlerd.engine.queues import FIRST_WANT, Choice, Guard
+from crawlerd.engine.queues import FIRST_WANT, Guard, Pick
 from crawlerd.engine.workbench import MOST_WANT, REFILL_SECONDS, Workbench
 from crawlerd.ratelimit.limiter import parse_limits
 from crawlerd.ratelimit.quota import Ask, Grant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from crawlerd.ratelimit.adaptive import Learned
 
 NOW = 1000.0
 GUARD = Task(0, 0, 0, 0, "s.guard", 0, "{}")
@@ -31,15 +34,10 @@ class Bench(Workbench):
     """A workbench with a note of what it asked for."""
 
     def __init__(self, specs: dict[int, LimitSpec], **options: Any) -> None:
-        self.asked: list[tuple[int, int]] = []
-        self.asked_quotas: list[Ask] = []
+        asked = Asked()
+        self.asked, self.asked_quotas = asked.heads, asked.quotas
         self.seqs = itertools.count(1)
-        super().__init__(
-            lambda number: (f"a{number}", specs[number]) if number in specs else None,
-            lambda bucket, count: self.asked.append((bucket, count)),
-            self.asked_quotas.append,
-            **options,
-        )
+        super().__init__(Limits(specs), asked, **options)
 
     def add(
         self, account: int, bucket: int, *priorities: int, kind: str = "s.page", more: bool = False, now: float = NOW,
@@ -49,32 +47,32 @@ class Bench(Workbench):
         tasks.sort(key=lambda task: (task.priority, task.seq))  # as the frontier gives them
         self.add_heads(bucket, account, f"b{bucket}", tasks, more=more, blocked_until=blocked_until, now=now)
 
-    def start(self, now: float = NOW, most: int = 1) -> list[Choice]:
+    def start(self, now: float = NOW, most: int = 1) -> list[Pick]:
         """All that may start now, started."""
-        started: list[Choice] = []
-        while choice := self.choose(now, most):
-            self.charge(choice, now)
-            started.append(choice)
+        started: list[Pick] = []
+        while pick := self.choose(now, most):
+            self.charge(pick, now)
+            started.append(pick)
         return started
 
     def guard(self, number: int, now: float = NOW) -> None:
         account = self.account(number)
         assert account is not None
-        account.guard, account.paused = Guard(GUARD), None
+        account.check(GUARD)
         self.place(account, now)
 
     def pause(self, number: int, reason: str | None, now: float = NOW) -> None:
         account = self.account(number)
         assert account is not None
-        account.guard, account.paused = None, reason
+        account.resume() if reason is None else account.pause(reason)
         self.place(account, now)
 
 
 FREE = LimitSpec()
 
 
-def order(choices: Iterable[Choice]) -> list[tuple[int, int]]:
-    return [(choice.tasks[0].bucket, choice.tasks[0].priority) for choice in choices]
+def order(picks: Iterable[Pick]) -> list[tuple[int, int]]:
+    return [(pick.tasks[0].bucket, pick.tasks[0].priority) for pick in picks]
 
 
 # what goes first
@@ -92,7 +90,7 @@ def test_among_equals_the_oldest_of_a_bucket_and_the_bucket_that_waited_longest(
     for bucket in (1, 2, 3):
         bench.add(1, bucket, 5, 5, 5)
     started = bench.start()
-    rounds = [{choice.tasks[0].seq for choice in started[first : first + 3]} for first in (0, 3, 6)]
+    rounds = [{pick.tasks[0].seq for pick in started[first : first + 3]} for first in (0, 3, 6)]
     assert rounds == [{1, 4, 7}, {2, 5, 8}, {3, 6, 9}]
     assert order(started[:3]) == order(started[3:6]) == order(started[6:])
 
@@ -109,7 +107,7 @@ def test_accounts_take_turns() -> None:
     bench = Bench({1: FREE, 2: FREE, 3: FREE})
     for account in (1, 2, 3):
         bench.add(account, account, *[5] * 4)
-    assert [choice.account.id for choice in bench.start()] == [1, 2, 3] * 4
+    assert [pick.account.id for pick in bench.start()] == [1, 2, 3] * 4
 
 
 @pytest.mark.parametrize("most", [1, 4])
@@ -119,9 +117,9 @@ def test_turns_are_shared_by_weight(most: int) -> None:
         bench.add(account, account, *[5] * 400)
     count: Counter[int] = Counter()
     while count.total() < 360:
-        choice = bench.choose(NOW, most)
-        bench.charge(choice, NOW)
-        count[choice.account.id] += len(choice.tasks)
+        pick = bench.choose(NOW, most)
+        bench.charge(pick, NOW)
+        count[pick.account.id] += len(pick.tasks)
     assert count[1] == pytest.approx(240, abs=2 * most)
     assert count[2] == pytest.approx(80, abs=2 * most)
     assert count[3] == pytest.approx(40, abs=2 * most)
@@ -160,11 +158,11 @@ def test_what_was_not_performed_is_as_urgent_as_before() -> None:
     bench = Bench({1: LimitSpec(limits=("100/second",), smooth=False)})
     bench.add(1, 1, 5, 5, 5)
     (first, second, _) = bench.start()
-    for choice in (second, first):
-        bench.finish(choice, NOW)
-        bench.give_back(choice, choice.tasks[0], NOW)
+    for pick in (second, first):
+        bench.finish(pick, NOW)
+        bench.put_back(pick, pick.tasks[0], NOW)
     bench.add(1, 1, 4)
-    assert [choice.tasks[0].seq for choice in bench.start()] == [4, 1, 2]
+    assert [pick.tasks[0].seq for pick in bench.start()] == [4, 1, 2]
 
 
 def test_a_task_that_makes_no_request_waits_for_no_limit_and_counts_against_none() -> None:
@@ -190,7 +188,7 @@ def test_the_tasks_of_a_run_can_be_taken_back_and_the_others_go_on() -> None:
     others = [Task(next(bench.seqs), 1, 4, 2, "s.page", 0, "{}"), Task(next(bench.seqs), 1, 5, 2, "s.page", 0, "{}")]
     bench.add_heads(1, 1, "b1", others, more=False, blocked_until=0.0, now=NOW)
     assert sorted(task.seq for task in bench.withdraw({1}, NOW)) == [1, 2, 3, 4]
-    assert [task.seq for choice in bench.start(most=9) for task in choice.tasks] == [5, 6]
+    assert [task.seq for pick in bench.start(most=9) for task in pick.tasks] == [5, 6]
     assert bench.withdraw({1, 2}, NOW) == []
 
 
@@ -199,9 +197,9 @@ def test_each_start_is_counted_against_the_account_and_its_bucket() -> None:
     bench = Bench({1: spec})
     for bucket in (1, 2, 3):
         bench.add(1, bucket, *[5] * 9)
-    assert Counter(choice.tasks[0].bucket for choice in bench.start()) == {1: 2, 2: 1, 3: 2}
+    assert Counter(pick.tasks[0].bucket for pick in bench.start()) == {1: 2, 2: 1, 3: 2}
     assert bench.start(NOW + 0.9) == []
-    assert Counter(choice.tasks[0].bucket for choice in bench.start(NOW + 1.1)) == {1: 2, 2: 1, 3: 2}
+    assert Counter(pick.tasks[0].bucket for pick in bench.start(NOW + 1.1)) == {1: 2, 2: 1, 3: 2}
 
 
 def test_smooth_starts_come_one_by_one_and_next_at_says_when() -> None:
@@ -245,11 +243,11 @@ def test_a_bucket_blocked_before_the_restart_stays_so() -> None:
 def test_a_throttled_account_without_limits_waits_as_well() -> None:
     bench = Bench({1: FREE})
     bench.add(1, 1, *[5] * 3)
-    choice = bench.choose(NOW, 1)
-    bench.charge(choice, NOW)
-    choice.account.limiter.throttled(NOW, NOW, 7.0, 0.5)
-    bench.finish(choice, NOW)
-    bench.give_back(choice, choice.tasks[0], NOW)
+    pick = bench.choose(NOW, 1)
+    bench.charge(pick, NOW)
+    pick.account.limiter.throttled(NOW, NOW, 7.0, 0.5)
+    bench.finish(pick, NOW)
+    bench.put_back(pick, pick.tasks[0], NOW)
     assert bench.start(NOW + 6.9) == []
     assert bench.next_at() == NOW + 7
     assert [started.tasks[0].seq for started in bench.start(NOW + 7)] == [1, 2, 3]
@@ -284,8 +282,8 @@ def test_nothing_of_an_account_starts_before_its_guard_has_passed() -> None:
     bench.add(1, 1, 0, 0)
     bench.add(2, 2, 9)
     started = bench.start()
-    assert [choice.tasks[0] for choice in started if choice.account.id == 1] == [GUARD]
-    assert [choice.tasks[0].priority for choice in started if choice.account.id == 2] == [9]
+    assert [pick.tasks[0] for pick in started if pick.account.id == 1] == [GUARD]
+    assert [pick.tasks[0].priority for pick in started if pick.account.id == 2] == [9]
     bench.finish(started[0], NOW)
     bench.add(1, 1, 0)
     assert bench.start(NOW + 1000) == []
@@ -297,11 +295,11 @@ def test_a_guard_that_failed_runs_again_at_its_time() -> None:
     bench = Bench({1: FREE})
     bench.guard(1)
     bench.add(1, 1, 5)
-    (choice,) = bench.start()
-    assert choice.account.guard is not None
-    bench.finish(choice, NOW)
-    choice.account.guard.at = NOW + 5
-    bench.give_back(choice, choice.tasks[0], NOW)
+    (pick,) = bench.start()
+    assert pick.account.guard is not None
+    bench.finish(pick, NOW)
+    pick.account.guard.at = NOW + 5
+    bench.put_back(pick, pick.tasks[0], NOW)
     assert bench.start(NOW + 4) == []
     assert bench.next_at() == NOW + 5
     assert [again.tasks[0] for again in bench.start(NOW + 5)] == [GUARD]
@@ -311,8 +309,8 @@ def test_a_guard_counts_against_the_accounts_limit() -> None:
     bench = Bench({1: LimitSpec(limits=("1/10 seconds",), smooth=False)})
     bench.guard(1)
     bench.add(1, 1, 5)
-    (choice,) = bench.start()
-    bench.finish(choice, NOW)
+    (pick,) = bench.start()
+    bench.finish(pick, NOW)
     bench.pause(1, None)
     assert bench.start(NOW + 9) == []
     assert len(bench.start(NOW + 11)) == 1
@@ -325,7 +323,7 @@ def test_a_guard_waits_when_its_account_was_throttled_after_it_was_due() -> None
     assert account is not None
     account.limiter.throttled(NOW, NOW, 5.0, 0.5)  # the answer to an earlier request
     assert bench.start(NOW + 1) == []
-    assert [choice.tasks[0] for choice in bench.start(NOW + 5)] == [GUARD]
+    assert [pick.tasks[0] for pick in bench.start(NOW + 5)] == [GUARD]
 
 
 # nobody waits for others
@@ -369,10 +367,10 @@ def test_accounts_that_cannot_start_cost_the_others_nothing(monkeypatch: pytest.
     started = 0
     for number in range(500):
         now = NOW + number / 1000
-        choice = bench.choose(now, 1)
-        assert choice.account.id == 0
-        bench.charge(choice, now)
-        bench.finish(choice, now)
+        pick = bench.choose(now, 1)
+        assert pick.account.id == 0
+        bench.charge(pick, now)
+        bench.finish(pick, now)
         bench.next_at()
         started += 1
     assert started == 500
@@ -462,8 +460,8 @@ def test_what_is_drained_and_has_nothing_to_remember_is_dropped() -> None:
         bench.add(1, bucket, 5)
     now = NOW
     while started := bench.start(now):
-        for choice in started:
-            bench.finish(choice, now)
+        for pick in started:
+            bench.finish(pick, now)
         now += 1.01
     bench.add(2, 99, 5, more=True, now=now)
     bench.tidy(now)
@@ -476,8 +474,8 @@ def test_dropping_forgets_no_limit(smooth: bool) -> None:
     now, starts = NOW, list[float]()
     for step in itertools.cycle([0.05, 0.9, 0.01, 0.35, 2.0]):
         bench.add(1, 1, 5, 5, now=now)
-        for choice in bench.start(now):
-            bench.finish(choice, now)
+        for pick in bench.start(now):
+            bench.finish(pick, now)
             starts.append(now)
         bench.tidy(now)
         now += step
@@ -504,15 +502,15 @@ def test_a_task_that_is_out_can_come_back_however_late(spec: LimitSpec) -> None:
     """Its account must be the one that is paused or opened later, not one made anew beside it."""
     bench = Bench({1: spec})
     bench.add(1, 1, 5)
-    (choice,) = bench.start()
+    (pick,) = bench.start()
     bench.tidy(NOW + 100)
-    bench.finish(choice, NOW + 100)
-    bench.give_back(choice, choice.tasks[0], NOW + 100)
+    bench.finish(pick, NOW + 100)
+    bench.put_back(pick, pick.tasks[0], NOW + 100)
     bench.pause(1, "its key was refused", NOW + 100)
     assert bench.start(NOW + 100) == []
     bench.pause(1, None, NOW + 100)
-    assert [again.tasks[0] for again in bench.start(NOW + 100)] == [choice.tasks[0]]
-    bench.finish(choice, NOW + 100)
+    assert [again.tasks[0] for again in bench.start(NOW + 100)] == [pick.tasks[0]]
+    bench.finish(pick, NOW + 100)
     bench.tidy(NOW + 1000)
     assert list(bench.accounts()) == []
 
@@ -539,7 +537,7 @@ class World:
     def __init__(self, specs: list[LimitSpec], tasks: list[tuple[int, int, int]], ends: list[str]) -> None:
         self.now = NOW
         self.specs = dict(enumerate(specs))
-        self.bench = Workbench(lambda number: (f"a{number}", self.specs[number]), self.ask, lambda _: None)
+        self.bench = Workbench(Limits(self.specs), self)
         self.disk: dict[int, list[tuple[int, int, Task]]] = defaultdict(list)
         self.events: list[tuple[float, int, Callable[[], None]]] = []
         self.ties = itertools.count()
@@ -557,10 +555,13 @@ class World:
             heappush(self.disk[number], (priority, seq, Task(seq, number, priority, 1, "s.page", 0, "{}")))
         self.left = len(tasks)
 
+    def ask_quota(self, ask: Ask) -> None: ...
+    def remember(self, key: str, learned: Learned) -> None: ...
+
     def at(self, seconds: float, event: Callable[[], None]) -> None:
         heappush(self.events, (self.now + seconds, next(self.ties), event))
 
-    def ask(self, bucket: int, count: int) -> None:
+    def refill(self, bucket: int, count: int) -> None:
         self.at(0.003, lambda: self.deliver(bucket, count))
 
     def deliver(self, bucket: int, count: int) -> None:
@@ -580,10 +581,10 @@ class World:
             account.guard = Guard(GUARD)
             self.bench.place(account, self.now)
         while len(self.done) < self.left:
-            while choice := self.bench.choose(self.now, 3):
-                self.bench.charge(choice, self.now)
-                for task in choice.tasks:
-                    self.start(choice, task)
+            while pick := self.bench.choose(self.now, 3):
+                self.bench.charge(pick, self.now)
+                for task in pick.tasks:
+                    self.start(pick, task)
             self.nothing_is_forgotten()
             wake_at = min(self.bench.next_at(), self.events[0][0] if self.events else math.inf)
             assert wake_at < NOW + 10_000, "it stands still"
@@ -593,8 +594,8 @@ class World:
             if int(self.now * 7) % 3 == 0:
                 self.bench.tidy(self.now)
 
-    def start(self, choice: Choice, task: Task) -> None:
-        account = choice.account
+    def start(self, pick: Pick, task: Task) -> None:
+        account = pick.account
         assert account.paused is None
         self.running[account.id] += 1
         assert self.running[account.id] <= (account.spec.concurrency or math.inf)
@@ -606,13 +607,13 @@ class World:
             self.starts["bucket", task.bucket].append(self.now)
             assert self.now >= self.blocked[task.bucket]
         end = "done" if task is GUARD else next(self.ends)
-        self.at(0.05 if end == "done" else 0.2, lambda: self.end(choice, task, end))
+        self.at(0.05 if end == "done" else 0.2, lambda: self.end(pick, task, end))
 
-    def end(self, choice: Choice, task: Task, end: str) -> None:
-        account, bucket = choice.account, choice.bucket
+    def end(self, pick: Pick, task: Task, end: str) -> None:
+        account, bucket = pick.account, pick.bucket
         self.running[account.id] -= 1
         if bucket is None:
-            self.bench.finish(choice, self.now)
+            self.bench.finish(pick, self.now)
             if account.guard is not None:  # it was not paused meanwhile
                 self.opened.add(account.id)
                 account.guard = None
@@ -627,7 +628,7 @@ class World:
             case "account throttled":
                 account.limiter.throttled(self.now - 0.2, self.now, 2.0, 0.5)
             case "refused" if account.paused is None:
-                account.guard, account.paused = None, "refused"
+                account.pause("refused")
                 self.opened.discard(account.id)
                 self.at(5.0, lambda: self.check_again(account.id))
             case "refused":
@@ -637,14 +638,14 @@ class World:
                 account.limiter.succeeded()
                 assert task.seq not in self.done
                 self.done.add(task.seq)
-        self.bench.finish(choice, self.now)
+        self.bench.finish(pick, self.now)
         if end != "done":
-            self.bench.give_back(choice, task, self.now)
+            self.bench.put_back(pick, task, self.now)
 
     def check_again(self, number: int) -> None:
         account = self.bench.account(number)
         assert account is not None
-        account.guard, account.paused = Guard(GUARD), None
+        account.check(GUARD)
         self.bench.place(account, self.now)
 
     def nothing_is_forgotten(self) -> None:

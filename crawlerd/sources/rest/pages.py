@@ -12,7 +12,7 @@ from crawlerd.sources.rest import reading
 from crawlerd.sources.rest.answers import NoPage, decoded, judged, spent
 from crawlerd.sources.rest.asking import Asking
 from crawlerd.sources.rest.exact import set_aside, texts_of, with_text
-from crawlerd.sources.rest.expressions import Scalar, Unfit, look, plain, text
+from crawlerd.sources.rest.expressions import Unfit, look, plain, text
 from crawlerd.sources.rest.incremental import PageMarks, mark_of
 from crawlerd.sources.rest.numbered import Again, Next, Step
 from crawlerd.sources.rest.paginators import Answer, Offset, PageNumber
@@ -47,7 +47,7 @@ class Page(TaskArgs, kind="rest.page"):
     started: float
     swept: tuple[str, ...] = ()
     since: dict[str, str] = field(default_factory=dict)
-    parent: dict[str, Scalar | None] = field(default_factory=dict)
+    parent: dict[str, Any] = field(default_factory=dict)
     of: str = ""
     at: str | int | float | None = None
     place: Place | None = None

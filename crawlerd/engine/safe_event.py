@@ -1,4 +1,4 @@
-"""Waking the main thread: an event that a signal sets at once, whatever that thread is doing."""
+"""An event that a signal handler may set, too, whatever the main thread is doing."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import os
 import select
 
 
-class Wake:
+class SafeEvent:
     """Like threading.Event, which a signal handler must not set: the thread that it interrupts may hold the event's
-    lock, or be about to wait, and would not hear of it. fd: for signal.set_wakeup_fd.
+    lock, or be about to wait, and would not hear of it.
+
+    fd: for signal.set_wakeup_fd.
     """
 
     def __init__(self) -> None:

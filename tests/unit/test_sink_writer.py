@@ -10,7 +10,7 @@ import msgspec
 
 from crawlerd.core.outcome import Batch, Bury, Comparison, Complete, Outcome, Retry, Skipped
 from crawlerd.core.task import NewTask, Task
-from crawlerd.engine.sink_writer import RETRY_SECONDS, Outlet, Target
+from crawlerd.engine.sink_writer import RETRY_SECONDS, SinkWriter, Target
 from crawlerd.frontier.contract import Settled
 from crawlerd.sink import Delivery, Mark, Refused, SinkError, SinkReplaced, SinkState, Totals
 
@@ -66,16 +66,16 @@ class Notes:
 
 
 def done(seq: int, run: int, outcome: Outcome | None = None) -> Settled:
-    page = Complete([Batch("pages", 2, [], [])])
+    page = Complete([Batch("pages", 2, ["a", "b"], [b"{}", b"{}"])])
     return Settled(Task(seq, 1, 5, run, "shop.page", 0, "{}"), 1, outcome or page)
 
 
-def outlet(**sinks: Notes) -> Outlet:
+def writer(**sinks: Notes) -> SinkWriter:
     """A run for each sink, numbered from 1."""
-    outlet = Outlet()
+    writer = SinkWriter()
     for run, (name, sink) in enumerate(sinks.items(), start=1):
-        outlet.serve(run, Target(sink, "shop", "acme", sink_name=name, sink_id=run), 100.0 + run)
-    return outlet
+        writer.serve(run, Target(sink, "shop", "acme", sink_name=name, sink_id=run), 100.0 + run)
+    return writer
 
 
 def numbers(group: Iterable[Settled]) -> list[int]:
@@ -84,7 +84,7 @@ def numbers(group: Iterable[Settled]) -> list[int]:
 
 def test_what_has_nothing_for_a_sink_passes(caplog: pytest.LogCaptureFixture) -> None:
     notes = Notes()
-    out = outlet(one=notes)
+    out = writer(one=notes)
     out.serve(2, Target(None, "shop", "acme"), 0.0)
     group = [
         done(1, 1, Retry(1.0, "reset")),
@@ -105,8 +105,8 @@ def test_a_delivery_has_all_that_its_task_has_for_the_sink() -> None:
             seen.extend(deliveries)
             return {}
 
-    batch, skipped = Batch("pages", 2, [], []), Skipped("pages", "k", "why")
-    out = outlet(one=Keeps())
+    batch, skipped = Batch("pages", 2, ["a", "b"], [b"{}", b"{}"]), Skipped("pages", "k", "why")
+    out = writer(one=Keeps())
     group = [
         done(7, 1, Complete([batch], skipped=[skipped], sweeps=[("pages", "p")])),
         done(8, 1, Complete(sweeps=[("a", "")])),
@@ -121,7 +121,7 @@ def test_a_delivery_has_all_that_its_task_has_for_the_sink() -> None:
 
 def test_a_sink_that_refuses_holds_up_its_own_runs_only(caplog: pytest.LogCaptureFixture) -> None:
     broken, fine = Notes(error="is locked"), Notes()
-    out = outlet(broken=broken, fine=fine)
+    out = writer(broken=broken, fine=fine)
     group, totals, written = out.deliver([done(1, 1), done(2, 2), done(3, 1, Complete()), done(4, 1)], 0.0, 0.0)
     assert numbers(group) == [2, 3]
     assert totals == {(2, "pages"): Totals(1)}
@@ -152,7 +152,7 @@ def test_a_sink_that_refuses_holds_up_its_own_runs_only(caplog: pytest.LogCaptur
 
 def test_a_run_that_begins_while_its_sink_refuses_is_not_served_either() -> None:
     broken = Notes(error="is locked")
-    out = outlet(broken=broken)
+    out = writer(broken=broken)
     out.deliver([done(1, 1)], 0.0, 0.0)
     out.serve(2, Target(broken, "shop", "acme", sink_name="broken"), 0.0)
     assert out.serving == set()
@@ -163,7 +163,7 @@ def test_a_run_that_begins_while_its_sink_refuses_is_not_served_either() -> None
 
 def test_what_a_sink_can_never_take_is_buried_alone() -> None:
     picky = Notes(never=frozenset({2, 4}))
-    out = outlet(picky=picky)
+    out = writer(picky=picky)
     group, totals, written = out.deliver([done(number, 1) for number in range(1, 6)], 0.0, 0.0)
     assert [settled.outcome for settled in group if settled.task.seq in picky.never] == [
         Bury("never 2", stream="pages"),
@@ -180,7 +180,7 @@ def test_what_a_sink_can_never_take_is_buried_alone() -> None:
 def test_nothing_of_a_run_goes_on_whose_sink_is_gone() -> None:
     """Not even tasks without records: a run that ended now would call itself complete."""
     gone, fine = Notes(), Notes()
-    out = outlet(gone=gone, fine=fine)
+    out = writer(gone=gone, fine=fine)
     out.deliver([done(1, 1)], 0.0, 0.0)
     gone.gone = True
     group, _, written = out.deliver(
@@ -199,7 +199,7 @@ def test_nothing_of_a_run_goes_on_whose_sink_is_gone() -> None:
 
 def test_what_waits_of_an_abandoned_run_is_dropped() -> None:
     gone = Notes(gone=True)
-    out = outlet(gone=gone)
+    out = writer(gone=gone)
     out.serve(2, Target(gone, "shop", "acme", sink_name="gone", sink_id=1), 0.0)
     out.deliver([done(1, 1), done(2, 2)], 0.0, 0.0)
     out.abandon([1])
@@ -212,7 +212,7 @@ def test_what_waits_of_an_abandoned_run_is_dropped() -> None:
 
 def test_a_sink_hears_of_the_end_of_a_run() -> None:
     notes = Notes()
-    out = outlet(one=notes)
+    out = writer(one=notes)
     out.end(1)
     out.end(1)
     assert notes.ends == [1]
@@ -225,12 +225,12 @@ FOLLOWS = NewTask("shop.lost", "lost", 5, '{"missing":["p2","p3"],"n":1}')
 
 def test_a_task_follows_where_the_sink_misses_something() -> None:
     notes = Notes(lost=["o", "p1", "p2", "p3"])
-    out = outlet(one=notes)
+    out = writer(one=notes)
     child = NewTask("shop.page", "page", 5, "{}")
     nothing = msgspec.structs.replace(COMPARED, after="p3")
     group, *_ = out.deliver(
         [
-            done(1, 1, Complete([Batch("pages", 2, [], [])], [child], comparisons=[COMPARED])),
+            done(1, 1, Complete([Batch("pages", 2, ["a", "b"], [b"{}", b"{}"])], [child], comparisons=[COMPARED])),
             done(2, 1, Complete(comparisons=[nothing, COMPARED])),
             done(3, 1, Complete(comparisons=[nothing])),
         ],
@@ -238,7 +238,7 @@ def test_a_task_follows_where_the_sink_misses_something() -> None:
         0.0,
     )
     assert [settled.outcome for settled in group] == [
-        Complete([Batch("pages", 2, [], [])], [child, FOLLOWS]),
+        Complete([Batch("pages", 2, ["a", "b"], [b"{}", b"{}"])], [child, FOLLOWS]),
         Complete(children=[FOLLOWS]),
         Complete(),
     ]
@@ -246,7 +246,7 @@ def test_a_task_follows_where_the_sink_misses_something() -> None:
 
 
 def test_what_follows_a_comparison_has_the_priority_of_its_import() -> None:
-    out = Outlet()
+    out = SinkWriter()
     out.serve(1, Target(Notes(lost=["p2", "p3"]), "shop", "acme", 1, "one"), 101.0)
     group, *_ = out.deliver([done(1, 1, Complete(comparisons=[COMPARED]))], 0.0, 0.0)
     assert group[0].outcome == Complete(children=[msgspec.structs.replace(FOLLOWS, priority=1)])
@@ -261,8 +261,8 @@ def test_a_comparison_waits_for_its_sink_and_is_made_when_that_takes_records_aga
             return {}
 
     broken = Fails(error="is locked", lost=["p2", "p3"])  # it takes records, and then cannot be read
-    out = outlet(broken=broken)
-    page = Complete([Batch("pages", 2, [], [])], comparisons=[COMPARED])
+    out = writer(broken=broken)
+    page = Complete([Batch("pages", 2, ["a", "b"], [b"{}", b"{}"])], comparisons=[COMPARED])
     assert out.deliver([done(1, 1, page)], 0.0, 0.0)[0] == []
     assert out.stuck() == {1: "sinks.broken: is locked"}
     assert out.records == 0
@@ -273,7 +273,7 @@ def test_a_comparison_waits_for_its_sink_and_is_made_when_that_takes_records_aga
 
 
 def test_a_comparison_that_a_sink_refuses_is_buried_alone() -> None:
-    out = outlet(one=Notes(never=frozenset({1}), lost=["p2", "p3"]))
+    out = writer(one=Notes(never=frozenset({1}), lost=["p2", "p3"]))
     never = msgspec.structs.replace(COMPARED, stream="never")
     outcomes = [Complete(comparisons=[COMPARED]), Complete(comparisons=[never]), Complete(comparisons=[COMPARED])]
     group, *_ = out.deliver([done(number, 1, each) for number, each in enumerate(outcomes, start=1)], 0.0, 0.0)
@@ -285,7 +285,7 @@ def test_a_comparison_that_a_sink_refuses_is_buried_alone() -> None:
 
 
 def test_a_comparison_without_a_sink_is_a_dead_letter() -> None:
-    out = Outlet()
+    out = SinkWriter()
     out.serve(1, Target(None, "shop", "acme"), 0.0)
     group, *_ = out.deliver([done(1, 1, Complete(comparisons=[COMPARED]))], 0.0, 0.0)
     assert group[0].outcome == Bury("it yields records of pages, but its import has no sink", stream="pages")

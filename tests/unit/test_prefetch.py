@@ -10,9 +10,9 @@ import pytest
 
 from crawlerd.core.outcome import Complete, Crash, Retry
 from crawlerd.core.task import NewTask, Task
-from crawlerd.engine import prefetch as shelves
+from crawlerd.engine import prefetch
 from crawlerd.engine.clock import Clock
-from crawlerd.engine.prefetch import Shelves
+from crawlerd.engine.prefetch import Prefetch
 from crawlerd.frontier import open_frontier
 from crawlerd.frontier.contract import Settled
 
@@ -26,9 +26,10 @@ BUCKETS = "abc"
 
 
 class Receiver:
-    """The dispatcher, as far as the shelves know it. hands: tasks that it has. more: buckets that have others."""
+    """The dispatcher, as far as Prefetch knows it. hands: tasks that it has. more: buckets that have others."""
 
     def __init__(self) -> None:
+        self.sleeping = False
         self.hands: dict[int, Task] = {}
         self.more: set[int] = set()
 
@@ -49,14 +50,13 @@ class Crawl:
         self.clock = Clock()
         self.frontier = open_frontier(place, now=self.clock.now())
         self.receiver, self.serving, self.made, self.done = Receiver(), set[int](), 0, 0
-        self.shelves = Shelves(self.frontier, self.clock, self.serving)
-        self.shelves.dispatcher = self.receiver
+        self.prefetch = Prefetch(self.frontier, self.clock, self.serving, self.receiver)
         self.account = self.frontier.account("acme", "stripe")
 
     def begin(self, tasks: list[NewTask]) -> None:
         self.made += len(tasks)
         self.serving.add(self.frontier.start_run("acme", self.account, tasks, full=True, now=self.clock.now()).run)
-        self.shelves.offer(self.account)
+        self.prefetch.offer(self.account)
 
     def settle(self, *settled: Settled) -> Committed:
         committed = self.frontier.commit(settled, now=self.clock.now())
@@ -65,14 +65,14 @@ class Crawl:
             if isinstance(each.outcome, Complete):
                 self.done += 1
                 self.made += len(each.outcome.children)
-        touched = self.shelves.settled(settled)
-        self.shelves.arrived(committed)
-        self.shelves.clear(touched)
+        touched = self.prefetch.done(settled)
+        self.prefetch.arrived(committed)
+        self.prefetch.drop_empty(touched)
         return committed
 
     def refill(self, bucket: int, count: int) -> None:
         self.receiver.more.discard(bucket)
-        self.shelves.refill({bucket: count})
+        self.prefetch.refill({bucket: count})
 
     def complete(self, task: Task, *children: NewTask) -> Settled:
         return Settled(task, self.account, Complete(children=list(children)))
@@ -92,7 +92,7 @@ def page(number: int, bucket: str = "a", priority: int = 5) -> NewTask:
 @pytest.mark.parametrize("seed", range(30))
 def test_each_task_is_given_once(seed: int, crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
     dice = random.Random(seed)
-    monkeypatch.setattr(shelves, "HELD_MOST", dice.choice([2, 5, 4096]))
+    monkeypatch.setattr(prefetch, "HELD_MOST", dice.choice([2, 5, 4096]))
     crawl.begin([page(number, dice.choice(BUCKETS)) for number in range(dice.randrange(1, 40))])
     while crawl.receiver.hands or crawl.receiver.more:
         if crawl.receiver.more and (not crawl.receiver.hands or dice.random() < 0.3):
@@ -117,8 +117,8 @@ def test_each_task_is_given_once(seed: int, crawl: Crawl, monkeypatch: pytest.Mo
 def test_a_chains_next_page_is_not_read(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
     crawl.begin([page(0)])
     crawl.refill(1, 4)
-    monkeypatch.setattr(crawl.frontier, "heads", None)
-    monkeypatch.setattr(crawl.frontier, "bucket", None)
+    for name in ("heads", "heads_many", "bucket", "buckets"):
+        monkeypatch.setattr(crawl.frontier, name, None)
     for number in range(1, 10):
         (task,) = crawl.receiver.hands.values()
         crawl.settle(crawl.complete(task, page(number)))

@@ -1,0 +1,38 @@
+"""Which accounts there are while the engine runs: their numbers, names, parts, sources and limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crawlerd.core.task import PART
+
+if TYPE_CHECKING:
+    from crawlerd.config.load import Settings
+    from crawlerd.core.account import LimitSpec
+    from crawlerd.frontier.contract import Frontier
+    from crawlerd.source import Source
+
+
+class AccountNames:
+    """May be read from any thread.
+
+    numbers: the frontier's, by name.
+    names: of configured accounts, by number.
+    parts: names of the parts of accounts, by number; noted as they are met.
+    """
+
+    def __init__(self, settings: Settings, frontier: Frontier) -> None:
+        self._settings = settings
+        self.numbers = frontier.account_numbers({name: spec.source for name, spec in settings.accounts.items()})
+        self.names = {number: name for name, number in self.numbers.items()}
+        self.parts: dict[int, str] = {}
+
+    def source(self, account: str) -> Source | None:
+        """Of a configured account."""
+        spec = self._settings.accounts.get(account)
+        return None if spec is None else self._settings.sources[spec.source]
+
+    def limits(self, number: int) -> tuple[str, LimitSpec] | None:
+        """An account's or a part's name and limits, None when it is not configured."""
+        name = self.names.get(number) or self.parts.get(number)
+        return None if name is None else (name, self._settings.limits[name.partition(PART)[0]])

@@ -1,0 +1,131 @@
+"""What other threads tell the dispatcher. They never wait for it: it acts on it between two leases."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from typing import TYPE_CHECKING
+
+from crawlerd.core.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from crawlerd.engine.clock import Clock
+    from crawlerd.engine.workbench import Workbench
+    from crawlerd.frontier.contract import Bucket
+    from crawlerd.ratelimit.quota import Grant
+
+
+class DispatcherInbox:
+    """Any thread may tell; `act` is for the dispatcher's own.
+
+    fd: readable when there is something to act on.
+    sleeping: there may be buckets that are not awake and could be leased from; set by the store.
+    waking: the store is waking some of them; set by the dispatcher, reset by the store's answer.
+    draining: nothing more is to be leased.
+    stopping: the thread is to end.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._actions: deque[Callable[[Workbench, float], None]] = deque()
+        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.sleeping = False
+        self.waking = False
+        self.draining = False
+        self.stopping = False
+
+    def close(self) -> None:
+        """Call last, when nobody has anything to tell any more."""
+        os.close(self.fd)
+
+    def act(self, bench: Workbench, now: float) -> None:
+        """Does what was asked for, in its order."""
+        while self._actions:
+            self._actions.popleft()(bench, now)
+
+    def clear(self) -> None:
+        """`fd` was readable."""
+        os.eventfd_read(self.fd)
+
+    # from the store
+
+    def heads(self, bucket: Bucket, tasks: Sequence[Task], *, more: bool) -> None:
+        """Ready tasks of a bucket."""
+        blocked_until = self._clock.monotonic(bucket.blocked_until)
+        self._post(
+            lambda bench, now: bench.add_heads(
+                bucket.id, bucket.account, bucket.name, tasks, more=more, blocked_until=blocked_until, now=now
+            )
+        )
+
+    def granted(self, grants: Sequence[Grant]) -> None:
+        """Starts of quotas, or of shared limits."""
+
+        def receive(bench: Workbench, now: float) -> None:
+            for grant in grants:
+                bench.grant(grant, self._clock.monotonic(grant.until), now)
+
+        self._post(receive)
+
+    def withdraw(self, runs: Collection[int], then: Callable[[list[Task]], None]) -> None:
+        """Takes the runs' tasks that no worker has from the workbench; `then` gets them, on the dispatcher's thread."""
+        self._post(lambda bench, now: then(bench.withdraw(runs, now)))
+
+    def asleep(self, bucket: Bucket, *, agreed: bool) -> None:
+        """The answer to `StoreInbox.sleep`."""
+        self._post(lambda bench, now: bench.asleep(bucket.id, bucket.account, agreed=agreed, now=now))
+
+    def woken(self) -> None:
+        """The answer to `StoreInbox.wake`; or buckets may be woken again."""
+        self._post(lambda bench, now: setattr(self, "waking", False))
+
+    def has_room(self) -> None:
+        """The store can take outcomes again."""
+        os.eventfd_write(self.fd, 1)
+
+    # about accounts
+
+    def check(self, account: int, kind: str, payload: str) -> None:
+        """Lets nothing of the account start before this check of its credentials has passed."""
+        task = Task(seq=0, bucket=0, priority=0, run=0, kind=kind, attempt=0, payload=payload)
+
+        def check(bench: Workbench, now: float) -> None:
+            if queue := bench.account(account):
+                queue.check(task)
+                bench.place(queue, now)
+
+        self._post(check)
+
+    def resume(self, account: int) -> None:
+        """The account's check has passed, or it needs none."""
+
+        def resume(bench: Workbench, now: float) -> None:
+            if queue := bench.known(account):
+                queue.resume()
+                bench.place(queue, now)
+
+        self._post(resume)
+
+    def pause(self, account: int, reason: str) -> None:
+        """Lets nothing of the account start."""
+
+        def pause(bench: Workbench, now: float) -> None:
+            if queue := bench.account(account):
+                queue.pause(reason)
+                bench.place(queue, now)
+
+        self._post(pause)
+
+    # at the end
+
+    def drain(self) -> None:
+        self._post(lambda bench, now: setattr(self, "draining", True))
+
+    def stop(self) -> None:
+        self._post(lambda bench, now: setattr(self, "stopping", True))
+
+    def _post(self, action: Callable[[Workbench, float], None]) -> None:
+        self._actions.append(action)
+        os.eventfd_write(self.fd, 1)

@@ -1,0 +1,111 @@
+"""A source's kinds of task: from the arguments that an author writes to what the frontier keeps, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from crawlerd.core.errors import Permanent
+from crawlerd.core.lenient_json import encoded, number
+from crawlerd.core.outcome import Comparison, Complete
+from crawlerd.core.output import ForAccount, ForParent, ForPart, Full, Gather, TaskArgs
+from crawlerd.core.task import PART, IfNew, NewGather, NewTask, parent_hash
+from crawlerd.source import Source
+
+if TYPE_CHECKING:
+    from crawlerd.core.output import Output, Sweep
+    from crawlerd.source import RunPlan
+
+SourceOf = Callable[[str], Source | None]  # an account's source by the account's name, None when it is not configured
+
+_decoders: dict[type[TaskArgs], Callable[[str], TaskArgs]] = {}
+
+
+def no_accounts(account: str) -> Source | None:
+    """No other account is configured."""
+    return None
+
+
+def new_task(
+    source: Source, args: TaskArgs | ForAccount | ForPart | ForParent, source_of: SourceOf = no_accounts
+) -> NewTask:
+    """`args` as the frontier takes it. KeyError when no handler is registered for its kind; Permanent when it is for an
+    account that is not configured, or whose source has no such kind."""
+    if isinstance(args, ForPart):
+        return msgspec.structs.replace(new_task(source, args.args), account=PART + args.part)
+    if isinstance(args, ForParent):
+        if not isinstance(args.since, TaskArgs) or not isinstance(args.full, TaskArgs):
+            raise TypeError("a ForParent is of two TaskArgs")
+        if_new = IfNew(args.list, parent_hash(args.parent), new_task(source, args.full))
+        return msgspec.structs.replace(new_task(source, args.since), if_new=if_new)
+    if isinstance(args, ForAccount):
+        other, name = source_of(args.account), args.args.kind
+        if other is None:
+            raise Permanent(f"a task of kind {name} is for [accounts.{args.account}], which is not configured")
+        if name not in other.kinds:
+            raise Permanent(f"account {args.account} is of the source {other.name}, which has no kind {name}")
+        return msgspec.structs.replace(new_task(other, args.args), account=args.account)
+    if not isinstance(args, TaskArgs):
+        raise TypeError(f"a task is TaskArgs or ForAccount, not {type(args).__name__}")
+    kind = source.kinds[args.kind]
+    return NewTask(
+        kind=args.kind,
+        bucket=kind.bucket if isinstance(kind.bucket, str) else kind.bucket(args),
+        priority=kind.priority,
+        payload=encoded(args).decode(),
+        unique=bool(kind.unique),
+        mark=kind.unique(args) if callable(kind.unique) else "",
+        sequential=kind.sequential,
+    )
+
+
+def new_gather(source: Source, gather: Gather, source_of: SourceOf = no_accounts) -> NewGather:
+    """`gather` as the frontier takes it; raises as `new_task` does."""
+    tasks = [new_task(source, args, source_of) for args in gather.tasks]
+    return NewGather(tasks, new_task(source, gather.then, source_of), gather.if_dead)
+
+
+def new_comparison(source: Source, sweep: Sweep) -> Comparison:
+    """A sweep with an `otherwise`, as a sink and the frontier take it; raises as `new_task` does."""
+    if not isinstance(sweep.otherwise, TaskArgs):
+        raise TypeError(f"a Sweep's otherwise is TaskArgs, not {type(sweep.otherwise).__name__}")
+    fills = any(each.name == "missing" for each in fields(sweep.otherwise))  # type: ignore[arg-type] # a dataclass
+    return Comparison(sweep.stream, sweep.prefix, sweep.after, new_task(source, sweep.otherwise), fills)
+
+
+def first(source: Source, plan: RunPlan, source_of: SourceOf = no_accounts) -> Complete:
+    """What a run begins with, as if a task had yielded it."""
+    children: list[NewTask] = []
+    gathers: list[NewGather] = []
+    full: list[tuple[str, list[str]]] = []
+    for output in source.begins(plan):
+        if isinstance(output, Gather):
+            gathers.append(new_gather(source, output, source_of))
+        elif isinstance(output, Full):
+            full.append((output.reason, list(output.streams)))
+        else:
+            children.append(new_task(source, output, source_of))
+    return Complete(children=children, gathers=gathers, full=full)
+
+
+def perform(source: Source, api: object, kind: str, payload: str) -> Iterator[Output]:
+    """Runs the handler of one task. Permanent when the kind or its arguments are not (or no longer) known."""
+    known = source.kinds.get(kind)
+    if known is None:
+        raise Permanent(f"source {source.name} has no handler for {kind}")
+    try:
+        args = _decoder(known.args)(payload)
+    except msgspec.ValidationError as error:
+        raise Permanent(f"arguments of {kind} do not fit: {error}") from None
+    return known.handler(api, args)
+
+
+def _decoder(args: type[TaskArgs]) -> Callable[[str], TaskArgs]:
+    """From a payload to the arguments."""
+    decode = _decoders.get(args)
+    if decode is None:
+        decode = _decoders[args] = msgspec.json.Decoder(args, float_hook=number).decode
+    return decode

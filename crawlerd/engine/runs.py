@@ -1,0 +1,191 @@
+"""The runs of the configured imports: when one starts, what runs, and what has ended."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import Counter, deque
+from functools import partial
+from heapq import heapify, heappop, heappush
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from crawlerd.core.errors import CrawlerdError, FrontierError, FrontierRefused, Permanent, SyncFailed
+from crawlerd.core.schedule import next_fire
+from crawlerd.engine.starting import Started
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from crawlerd.config.load import Settings
+    from crawlerd.core.account import ImportSpec
+    from crawlerd.engine.accounts import Accounts
+    from crawlerd.engine.clock import Clock
+    from crawlerd.engine.failure import Failure
+    from crawlerd.engine.open_sinks import OpenSinks
+    from crawlerd.engine.safe_event import SafeEvent
+    from crawlerd.engine.starting import Starter
+    from crawlerd.engine.store_inbox import StoreInbox
+    from crawlerd.frontier.contract import Frontier
+
+log = logging.getLogger(__name__)
+
+STORAGE_SECONDS = 5.0  # between tries to start an import whose sink cannot be opened, or while the disk is full
+START_SLICE = 0.05  # seconds that starting imports may hold up what runs already
+START_MOST = 256  # imports that are started before signals are looked at again
+START_SECONDS = 60.0  # between tries to start an import whose source raises an error at once
+LONGEST_WAIT = 60.0  # seconds between looks at what is due
+
+Result = tuple[str, "Started | CrawlerdError"]  # an import's name, and what came of its start
+
+
+class Runs:
+    """Used from the main thread, except where something else is said.
+
+    free: tasks without a request that were completed, by run under way; counted by the dispatcher.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        frontier: Frontier,
+        clock: Clock,
+        starter: Starter,
+        accounts: Accounts,
+        sinks: OpenSinks,
+        store: StoreInbox,
+        failure: Failure,
+        changed: SafeEvent,
+    ) -> None:
+        """changed: set when runs have ended."""
+        self._settings, self._frontier, self._clock = settings, frontier, clock
+        self._starter, self._accounts, self._sinks, self._store = starter, accounts, sinks, store
+        self._failure, self._changed = failure, changed
+        self.free: Counter[int] = Counter()
+        self._ended: SimpleQueue[int] = SimpleQueue()
+        self._active: dict[str, int] = {}  # how many runs are under way, by import
+        self._import_of: dict[int, str] = {}
+        running = frontier.running_imports()
+        self._agenda = [(0.0 if name in running else 1.0, name) for name in settings.imports]  # when to look at it
+        heapify(self._agenda)
+
+    def start_import(self, name: str, *, full: bool = False, allow_shrink: bool = False) -> Started:
+        """Resumes what is unfinished of the import, else begins a new run; its credentials are checked first. Raises
+        what kept it from starting."""
+        ((_, result),) = self.start_imports([name], full=full, allow_shrink=allow_shrink)
+        if isinstance(result, CrawlerdError):
+            raise result
+        return result
+
+    def start_imports(
+        self, names: Iterable[str], *, full: bool = False, allow_shrink: bool = False
+    ) -> Iterator[Result]:
+        """The same for many, each with what came of it. They start a slice of time after the other, since a question to
+        the store waits for the commit of what runs already.
+
+        allow_shrink: full runs that see far less than the last ones are not doubted.
+        """
+        waiting = deque(names)
+        while waiting:
+            results = self._store.call(partial(self._start_some, waiting, full, allow_shrink)).result()
+            for name, result in results:
+                if isinstance(result, Started):
+                    self._under_way(name, result)
+            yield from results
+
+    def start_due(self) -> float:
+        """Starts every import that is due, resumes interrupted ones, and tries paused accounts again. Returns the
+        seconds after which it must be called again."""
+        now = self._clock.now()
+        names: list[str] = []
+        while self._agenda and self._agenda[0][0] <= now and len(names) < START_MOST:
+            _, name = heappop(self._agenda)
+            if name not in self._active:  # it comes back when it has ended
+                names.append(name)
+        try:
+            times = self._store.call(lambda: {name: self._due(self._settings.imports[name], now) for name in names})
+            later = {name: at for name, at in times.result().items() if at > now}
+        except FrontierError:
+            self._agenda += [(now, name) for name in names]
+            heapify(self._agenda)
+            raise
+        for name, result in self.start_imports(name for name in names if name not in later):
+            if isinstance(result, Permanent):
+                log.error("import %s: %s", name, result)
+                later[name] = now + START_SECONDS
+            elif isinstance(result, CrawlerdError):
+                log.error("import %s cannot start: %s; trying again", name, result)
+                later[name] = now + STORAGE_SECONDS
+        for name, at in later.items():
+            if at < math.inf:
+                heappush(self._agenda, (at, name))
+        self._accounts.probe()
+        return min(LONGEST_WAIT, max(0.0, self._agenda[0][0] - now)) if self._agenda else LONGEST_WAIT
+
+    def abandoned(self, runs: Iterable[int]) -> bool:
+        """Whether any of these runs was given up, so that its import must be started again."""
+        return not self._sinks.abandoned.isdisjoint(runs)
+
+    def ended(self) -> list[int]:
+        """Runs that have ended since the last call."""
+        runs = []
+        while not self._ended.empty():
+            runs.append(self._ended.get())
+        for run in runs:
+            self.free.pop(run, None)
+            name = self._import_of.pop(run, None)
+            if name is not None:
+                self._active[name] -= 1
+                if not self._active[name]:
+                    del self._active[name]
+                    heappush(self._agenda, (self._clock.now(), name))
+        return runs
+
+    def retry_dead(self, numbers: Sequence[int]) -> int:
+        """Makes dead letters ready again, and resumes their runs as far as their imports are configured. From any
+        thread."""
+        count, imports = self._store.call(lambda: self._frontier.retry_dead(numbers)).result()
+        for name in imports:
+            if name in self._settings.imports:
+                self.start_import(name)
+        return count
+
+    def note_ended(self, runs: Iterable[int]) -> None:
+        """These runs have ended, or were abandoned. From any thread."""
+        for run in runs:
+            self._ended.put(run)
+        self._changed.set()
+
+    def _under_way(self, name: str, started: Started) -> None:
+        self._active[name] = len(started.runs)
+        self._import_of |= dict.fromkeys(started.runs, name)
+        for run in started.runs:
+            log.info("import %s: run %d %s", name, run, "resumed" if started.resumed else "started")
+
+    # on the store's thread
+
+    def _start_some(self, waiting: deque[str], full: bool, allow_shrink: bool) -> list[Result]:
+        until = time.monotonic() + START_SLICE
+        results: list[Result] = []
+        while waiting and (not results or time.monotonic() < until):
+            name = waiting.popleft()
+            try:
+                started = self._starter.start(name, full=full, allow_shrink=allow_shrink)
+                results.append((name, started))
+                if started.ended:
+                    self.note_ended(started.ended)
+            except (SyncFailed, FrontierRefused) as error:  # nothing may go on as it is
+                self._failure.set(error)
+                raise
+            except CrawlerdError as error:
+                results.append((name, error))
+        return results
+
+    def _due(self, spec: ImportSpec, now: float) -> float:
+        last = self._frontier.latest_run(spec.name)
+        if self._frontier.running_runs(spec.name) or (last and last.again):
+            return now
+        if spec.every is None:
+            return math.inf
+        return next_fire(now, last.started_at if last else None, spec.every)

@@ -1,0 +1,113 @@
+"""How one import starts: its unfinished runs go on, or a new one is planned; then its tasks are given out."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+from crawlerd.engine.attempt import begin
+from crawlerd.engine.fullness import believed, fullness, setup
+from crawlerd.engine.sink_writer import Target
+from crawlerd.source import RunPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crawlerd.config.load import Settings
+    from crawlerd.core.account import ImportSpec
+    from crawlerd.engine.account_names import AccountNames
+    from crawlerd.engine.accounts import Accounts
+    from crawlerd.engine.clock import Clock
+    from crawlerd.engine.open_sinks import OpenSinks
+    from crawlerd.engine.prefetch import Prefetch
+    from crawlerd.engine.sink_writer import SinkWriter
+    from crawlerd.frontier.contract import Frontier, StartedRun
+
+log = logging.getLogger(__name__)
+
+
+class Started(NamedTuple):
+    """The runs of an import that are now under way.
+
+    resumed: they were begun before.
+    ended: those of them that had nothing to do.
+    """
+
+    runs: list[int]
+    resumed: bool
+    ended: Sequence[int] = ()
+
+
+class Starter:
+    """Used on the store's thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        frontier: Frontier,
+        clock: Clock,
+        names: AccountNames,
+        accounts: Accounts,
+        sinks: OpenSinks,
+        writer: SinkWriter,
+        prefetch: Prefetch,
+    ) -> None:
+        self._settings, self._frontier, self._clock = settings, frontier, clock
+        self._names, self._accounts, self._sinks = names, accounts, sinks
+        self._writer, self._prefetch = writer, prefetch
+
+    def start(self, name: str, *, full: bool, allow_shrink: bool) -> Started:
+        """See `Runs.start_import`."""
+        spec = self._settings.imports[name]
+        source = self._settings.accounts[spec.account].source
+        sink, number = self._sinks.of(spec, self._names.numbers)
+        target = Target(sink, source, spec.account, spec.priority, spec.sink, number)
+        runs = self._frontier.running_runs(name)
+        resumed, ended = bool(runs), list[int]()
+        if not resumed:
+            run, ended = self._new_run(spec, target, full, allow_shrink)
+            runs = [run]
+        elif allow_shrink:
+            self._frontier.let_shrink(runs)
+        accounts = dict.fromkeys(number for run in runs for number in self._frontier.accounts(run))
+        for number in accounts:
+            self._accounts.check(number)
+        for run in runs:
+            self._writer.serve(run, target, self._frontier.run(run).started_at)
+        for number in accounts:
+            self._prefetch.offer(number)
+        return Started(runs, resumed, ended)
+
+    def _new_run(self, spec: ImportSpec, target: Target, full: bool, allow_shrink: bool) -> StartedRun:
+        account = self._settings.accounts[spec.account]
+        source = self._settings.sources[account.source]
+        doubted = self._frontier.doubted(spec.name, target.sink_id)
+        plan = RunPlan(
+            spec.streams,
+            full,
+            self._clock.now(),
+            believed(self._frontier.cursors(spec.name, target.sink_id), doubted, spec.streams),
+            spec.options,
+            account.options,
+            has_sink=target.sink is not None,
+            account=account.name,
+        )
+        first = target.prioritised(begin(source, plan, self._names.source))
+        whole = fullness(plan, first.full, doubted, self._frontier.news(spec.name, target.sink_id))
+        started = self._frontier.start_run(
+            spec.name,
+            self._names.numbers[account.name],
+            first.children,
+            gathers=first.gathers,
+            full=whole.full,
+            now=plan.started_at,
+            sink=target.sink_id,
+            why=whole.why,
+            streams=spec.streams,
+            whole=whole.streams if target.sink is not None else (),
+            setup=setup(spec.options, account.options, self._settings.descriptions.get(source.name)),
+            shrink=allow_shrink,
+        )
+        if whole.why:
+            log.info("import %s: run %d is full: %s", spec.name, started.run, whole.why)
+        return started

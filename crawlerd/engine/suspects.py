@@ -1,0 +1,50 @@
+"""Tasks that were running when a worker died: each is performed alone, which shows whether it kills its worker."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crawlerd.engine.pool import WorkerProcess
+    from crawlerd.engine.queues import Pick
+
+PATIENCE_SECONDS = 0.25  # a suspect that its limits hold up for longer lets others go first
+
+
+class Suspects:
+    """Those that were picked and wait for a worker of their own."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Pick] = deque()
+
+    def set_aside(self, pick: Pick) -> Pick:
+        """Keeps the suspects among the picked tasks; returns the others."""
+        suspects = [task for task in pick.tasks if task.crashes]
+        if not suspects:
+            return pick
+        self._waiting += [msgspec.structs.replace(pick, tasks=[task]) for task in suspects]
+        return msgspec.structs.replace(pick, tasks=[task for task in pick.tasks if not task.crashes])
+
+    def free_at(self, now: float) -> float:
+        """When the limits of the next one permit it to start; infinity when none waits."""
+        return self._waiting[0].free_at(now) if self._waiting else math.inf
+
+    def next(self, workers: Sequence[WorkerProcess], now: float) -> tuple[WorkerProcess | None, Pick | None]:
+        """The worker that is kept free for a suspect, and the suspect, if it may start there now."""
+        if not self._waiting or any(worker.alone for worker in workers):
+            return None, None
+        suspect = self._waiting[0]
+        free_at = suspect.free_at(now)
+        if suspect.account.paused is not None or now + PATIENCE_SECONDS < free_at < math.inf:
+            self._waiting.rotate(-1)  # it must wait, and no worker with it
+            return None, None
+        worker = min((worker for worker in workers if worker.room), key=lambda each: each.leases, default=None)
+        if worker is None or worker.leases or free_at > now:
+            return worker, None
+        return worker, self._waiting.popleft()
