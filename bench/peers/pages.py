@@ -33,7 +33,7 @@ from crawlerd.demo.server import Server, running
 from crawlerd.engine import kinds
 from crawlerd.engine.attempt import attempt
 from crawlerd.sink import Delivery
-from crawlerd.sinks.sqlite.sink import SqliteSink
+from crawlerd.sinks.sqlite.sink import sqlite_sink
 from crawlerd.source import RunPlan
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def threads_import(server: Server, accounts: int, threads: int, client: Any, pat
         for spec in specs:
             for task in kinds.first(lists, RunPlan(STREAMS, full=True, started_at=time.time())).children:
                 pool.submit(perform, spec, task)
-        sink = SqliteSink(path)
+        sink = sqlite_sink(path)
         left = accounts * PAGES
         while left:
             group = [done.get()]

@@ -16,9 +16,9 @@ def open_sink(spec: SinkSpec) -> Sink:
     """The sink that is configured so. SinkError when it cannot be used. Imports only what its type needs."""
     match spec.type:
         case "sqlite":
-            from crawlerd.sinks.sqlite.sink import SqliteSink
+            from crawlerd.sinks.sqlite.sink import sqlite_sink
 
-            return SqliteSink(spec.path)
+            return sqlite_sink(spec.path)
         case "jsonl":
             from crawlerd.sinks.jsonl import JsonlSink
 
@@ -26,9 +26,9 @@ def open_sink(spec: SinkSpec) -> Sink:
                 spec.path, rotate_bytes=spec.rotate_bytes, rotate_seconds=spec.rotate_seconds, compress=spec.compress
             )
         case "persist-queue":
-            from crawlerd.sinks.persist_queue import QueueSink
+            from crawlerd.sinks.persist_queue import queue_sink
 
-            return QueueSink(spec.path)
+            return queue_sink(spec.path)
         case _:
             assert_never(spec.type)
 

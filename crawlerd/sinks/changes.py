@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from crawlerd.sink import Batch
-from crawlerd.sinks.sqlite.rows import SWEPT, RowSink, respellings
+from crawlerd.sinks.respelling import respellings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from crawlerd.sink import Delivery
-    from crawlerd.sinks.sqlite.rows import Bounds, Stamp
-
-_KNOWN = """SELECT id, data, deleted_at, run FROM "{table}"
-WHERE account = ? AND id IN (SELECT value FROM json_each(?))"""
-_SWEPT = """SELECT id FROM "{table}" WHERE {swept}"""
+    from crawlerd.sinks.deliveries import Bounds, Rows, RowStamp
 
 _encode = msgspec.json.Encoder().encode
 
 
-class ChangeSink(RowSink):
-    """A sink that writes a line for each record that is new, changed or tombstoned; none for what it wrote before.
+class Changes:
+    """A line for each record that is new, changed or tombstoned; none for what was written before.
 
     A line is one JSON object: source, stream, account, id (the record's key), run (its number in the frontier),
     imported_at (UTC text that sorts), and data: the object, or null for a tombstone, or, for an object nested deeper
@@ -36,21 +30,18 @@ class ChangeSink(RowSink):
     The rows hold the digests, as JSON text, where the SQLite sink's hold the objects.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, rows: Rows, put: Callable[[str, Sequence[bytes]], None]) -> None:
+        """put: writes lines of a table's stream, within the transaction."""
+        self._rows, self._put = rows, put
         self._respelled: set[tuple[str, str]] = set()  # digests of the same object
 
-    @abstractmethod
-    def _put(self, table: str, lines: Sequence[bytes]) -> None:
-        """Writes the lines of a stream, within the transaction."""
+    def reset(self) -> None:
+        """See `Content.reset`."""
+        self._respelled.clear()
 
-    def _records(self, table: str, stamp: Stamp, batch: Batch, delivery: Delivery) -> None:
-        known: dict[str, tuple[Any, Any]] = {
-            str(key): (None if deleted_at else data, run)
-            for key, data, deleted_at, run in self._database.connection.execute(
-                _KNOWN.format(table=table), (stamp.account, _encode(batch.keys).decode())
-            ).fetchall()
-        }
+    def put(self, table: str, stamp: RowStamp, batch: Batch, delivery: Delivery) -> None:
+        """See `Content.put`."""
+        known = self._rows.known(table, stamp.account, batch.keys)
         digests: list[bytes | None] = []
         lines = []
         deep = frozenset(batch.deep)
@@ -62,27 +53,26 @@ class ChangeSink(RowSink):
                 lines.append(_line(delivery, batch.stream, key, stamp.at, text))
             known[key] = digest, stamp.run
             digests.append(None if digest is None else digest.encode())
-        super()._records(table, stamp, Batch(batch.stream, batch.count, batch.keys, digests), delivery)
+        rows = Batch(batch.stream, batch.count, batch.keys, digests)
+        self._rows.put(table, stamp, rows, lambda old, new: (old, new) in self._respelled)
         self._respelled.clear()
         self._put(table, lines)
 
+    def sweep(self, table: str, bounds: Bounds, delivery: Delivery) -> None:
+        """See `Content.sweep`."""
+        stream = table.removeprefix(f"{delivery.source}_")
+        keys = self._rows.swept(table, bounds)
+        self._rows.sweep(table, bounds)
+        self._put(table, [_line(delivery, stream, key, bounds.at, b"null") for key in keys])
+
     def _is_respelled(self, before: str | None, digest: str | None, run: int, data: bytes | None) -> bool:
         """Whether what differs is only the spelling of an object that an earlier version handed on."""
-        if before is None or digest is None or data is None or run > self._last_respelled:
+        if before is None or digest is None or data is None or not self._rows.may_be_respelled(run):
             return False
         if before not in map(_digest, respellings(data)):
             return False
         self._respelled.add((before, digest))
         return True
-
-    def _is_same(self, old: Any, new: Any) -> bool:
-        return (old, new) in self._respelled
-
-    def _sweep(self, table: str, bounds: Bounds, delivery: Delivery) -> None:
-        stream, at = table.removeprefix(f"{delivery.source}_"), bounds[1]
-        keys = self._database.connection.execute(_SWEPT.format(table=table, swept=SWEPT), bounds).fetchall()
-        super()._sweep(table, bounds, delivery)
-        self._put(table, [_line(delivery, stream, str(key), at, b"null") for (key,) in keys])
 
 
 def _digest(data: bytes) -> str:

@@ -8,14 +8,16 @@ import os
 from typing import TYPE_CHECKING, BinaryIO
 
 from crawlerd.sink import SinkError, SyncFailed
-from crawlerd.sinks.changes import ChangeSink
-from crawlerd.sinks.sqlite.database import file_failure
+from crawlerd.sinks.changes import Changes
+from crawlerd.sinks.deliveries import RowSink
+from crawlerd.sinks.files import file_failure
+from crawlerd.sinks.sqlite.rows import SqliteRows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from crawlerd.sink import Delivery, Mark, Totals
+    from crawlerd.sink import Delivery, Mark, SinkState, Totals
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +32,8 @@ CREATE TABLE IF NOT EXISTS _crawlerd_line(
 CREATE INDEX IF NOT EXISTS _crawlerd_line_name ON _crawlerd_line(name, id)"""
 
 
-class JsonlSink(ChangeSink):
-    """Files `<source>_<stream>-<number>.jsonl` in a directory, or `.jsonl.gz`; see ChangeSink for their lines.
+class JsonlSink:
+    """Files `<source>_<stream>-<number>.jsonl` in a directory, or `.jsonl.gz`; see `Changes` for their lines.
 
     Lines wait in the directory's INDEX until there are `rotate_bytes` of a stream, until `rotate_seconds` have passed
     since its first one (noticed at the next write), or until a run ends or the sink is closed or opened. Then they
@@ -47,15 +49,16 @@ class JsonlSink(ChangeSink):
                 part.unlink()
         except OSError as error:
             raise file_failure(path, error) from None
-        super().__init__(path / INDEX)
+        self._index = SqliteRows(path / INDEX)
+        self._sink = RowSink(self._index, Changes(self._index, self._put))
         self._path, self._compress = path, compress
         self._rotate_bytes, self._rotate_seconds = rotate_bytes, rotate_seconds
         self._waiting: dict[str, int] = {}  # bytes of lines
         self._since: dict[str, float] = {}
         self._written: dict[str, int] = {}
-        with self._database.transaction():
-            self._database.connection.execute(_LINES)
-            names = self._database.connection.execute("SELECT DISTINCT name FROM _crawlerd_line").fetchall()
+        with self._index.database.transaction():
+            self._index.database.connection.execute(_LINES)
+            names = self._index.database.connection.execute("SELECT DISTINCT name FROM _crawlerd_line").fetchall()
         for (name,) in names:
             self._publish(str(name))
 
@@ -65,11 +68,31 @@ class JsonlSink(ChangeSink):
             if size >= self._rotate_bytes or now - self._since[name] >= self._rotate_seconds:
                 self._publish(name)
         self._written = {}
-        totals = super().write(deliveries, now, mark)
+        totals = self._sink.write(deliveries, now, mark)
         for name, size in self._written.items():
             self._waiting[name] = self._waiting.get(name, 0) + size
             self._since.setdefault(name, now)
         return totals
+
+    def missing(self, delivery: Delivery, stream: str, prefix: str, after: str) -> list[str]:
+        """See `Sink.missing`."""
+        return self._sink.missing(delivery, stream, prefix, after)
+
+    def seen(self, delivery: Delivery, stream: str) -> int:
+        """See `Sink.seen`."""
+        return self._sink.seen(delivery, stream)
+
+    def intact(self) -> bool:
+        """See `Sink.intact`."""
+        return self._sink.intact()
+
+    def state(self, frontier: str) -> SinkState:
+        """See `Sink.state`."""
+        return self._sink.state(frontier)
+
+    def confirm(self, source: str, account: str, identity: str) -> str | None:
+        """See `Sink.confirm`."""
+        return self._sink.confirm(source, account, identity)
 
     def ended(self, run: int) -> None:
         """All that waits becomes files; what cannot is left for the next time."""
@@ -87,10 +110,10 @@ class JsonlSink(ChangeSink):
             for name in list(self._waiting):
                 self._publish(name)
         finally:
-            super().close()
+            self._sink.close()
 
     def _put(self, table: str, lines: Sequence[bytes]) -> None:
-        self._database.connection.executemany(
+        self._index.database.connection.executemany(
             "INSERT INTO _crawlerd_line(name, line) VALUES (?, ?)", [(table, line) for line in lines]
         )
         self._written[table] = self._written.get(table, 0) + sum(map(len, lines))
@@ -98,8 +121,8 @@ class JsonlSink(ChangeSink):
     def _publish(self, name: str) -> None:
         """The stream's lines become a file. The same lines get the same name and bytes, if a crash comes before they
         are removed from the index."""
-        with self._database.transaction():
-            execute = self._database.connection.execute
+        with self._index.database.transaction():
+            execute = self._index.database.connection.execute
             first = execute("SELECT min(id) FROM _crawlerd_line WHERE name = ?", (name,)).get
             if first is not None:
                 stem = f"{name}-{first:012}"
@@ -119,7 +142,9 @@ class JsonlSink(ChangeSink):
         self._since.pop(name, None)
 
     def _fill(self, file: BinaryIO, name: str) -> None:
-        lines = self._database.connection.execute("SELECT line FROM _crawlerd_line WHERE name = ? ORDER BY id", (name,))
+        lines = self._index.database.connection.execute(
+            "SELECT line FROM _crawlerd_line WHERE name = ? ORDER BY id", (name,)
+        )
         if self._compress:
             with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
                 packed.writelines(bytes(line) + b"\n" for (line,) in lines)

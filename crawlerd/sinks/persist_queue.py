@@ -10,8 +10,10 @@ from persistqueue import SQLiteAckQueue
 from persistqueue.serializers import json
 
 from crawlerd.sink import SinkError, SyncFailed
-from crawlerd.sinks.changes import ChangeSink
-from crawlerd.sinks.sqlite.database import file_failure
+from crawlerd.sinks.changes import Changes
+from crawlerd.sinks.deliveries import RowSink
+from crawlerd.sinks.files import file_failure
+from crawlerd.sinks.sqlite.rows import SqliteRows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,30 +22,31 @@ if TYPE_CHECKING:
 _PUT = "INSERT INTO ack_queue_default (data, timestamp, status) VALUES (?, ?, 0)"  # as `SQLiteAckQueue.put` does
 
 
-class QueueSink(ChangeSink):
+def queue_sink(path: Path) -> RowSink:
     """A directory that `persistqueue.SQLiteAckQueue(path, serializer=persistqueue.serializers.json)` opens; see
-    ChangeSink for its items, in the order in which they were written.
+    `Changes` for its items, in the order in which they were written.
 
     Items enter the library's own table in the transaction that remembers their digests, so each is put exactly once. A
     consumer that dies between its work and its `ack` gets the item again, as the library has it. The library knows one
     consumer only, keeps what was acknowledged until `clear_acked_data` is called, and looks for items that another
     process has put every 10 seconds, or at each `get(block=False)`.
+
+    The directory is made; its parent must exist. SinkError when it cannot be used.
     """
+    try:
+        path.mkdir(exist_ok=True)
+        queue = SQLiteAckQueue(str(path), auto_resume=False, serializer=json)  # makes its table, in its own way
+    except OSError as error:
+        raise file_failure(path, error) from None
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) in (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC):
+            raise SyncFailed(f"the disk of {path} fails to sync ({error})") from None
+        raise SinkError(f"{path} cannot be used as a queue: {error}") from None
+    queue.close()  # before our own SQLite opens the file: two libraries in one process break each other's locks
+    rows = SqliteRows(path / queue.db_file_name)
 
-    def __init__(self, path: Path) -> None:
-        """Makes the directory; its parent must exist. SinkError when it cannot be used."""
-        try:
-            path.mkdir(exist_ok=True)
-            queue = SQLiteAckQueue(str(path), auto_resume=False, serializer=json)  # makes its table, in its own way
-        except OSError as error:
-            raise file_failure(path, error) from None
-        except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", 0) in (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC):
-                raise SyncFailed(f"the disk of {path} fails to sync ({error})") from None
-            raise SinkError(f"{path} cannot be used as a queue: {error}") from None
-        queue.close()  # before our own SQLite opens the file: two libraries in one process break each other's locks
-        super().__init__(path / queue.db_file_name)
-
-    def _put(self, table: str, lines: Sequence[bytes]) -> None:
+    def put(table: str, lines: Sequence[bytes]) -> None:
         now = time.time()
-        self._database.connection.executemany(_PUT, [(line, now) for line in lines])
+        rows.database.connection.executemany(_PUT, [(line, now) for line in lines])
+
+    return RowSink(rows, Changes(rows, put))

@@ -14,7 +14,7 @@ from installation import NO_LIMITS, QUICK, Installation, fetch, until
 from relay import Relay
 
 from crawlerd.demo.objects import STREAMS, count, expected
-from crawlerd.sinks.sqlite.sink import SqliteSink
+from crawlerd.sinks.sqlite.sink import sqlite_sink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -221,7 +221,7 @@ def two_sinks(api_url: str, install: Callable[..., Installation], **more: Any) -
 
 
 def lock(here: Installation) -> apsw.Connection:
-    SqliteSink(here.sink_path).close()  # the sink is there, and is opened before it refuses
+    sqlite_sink(here.sink_path).close()  # the sink is there, and is opened before it refuses
     db = apsw.Connection(str(here.sink_path))
     db.execute("BEGIN IMMEDIATE")
     return db

@@ -21,10 +21,11 @@ from crawlerd.frontier.contract import Bounds, Frontier, Settled
 from crawlerd.frontier.sqlite.frontier import SqliteFrontier
 from crawlerd.frontier.sqlite.schema import FILE_NAME
 from crawlerd.sink import Delivery
-from crawlerd.sinks.sqlite.sink import SqliteSink
+from crawlerd.sinks.sqlite.sink import sqlite_sink
 
 if TYPE_CHECKING:
     from crawlerd.core.task import Task
+    from crawlerd.sinks.deliveries import RowSink
 
 MEMORY = "/dev/shm"  # noqa: S108 - a private directory in it; thousands of commits need not wait for a disk here
 SINKS = ("one", "two")
@@ -64,7 +65,7 @@ class Machine(RuleBasedStateMachine):
         except FrontierRefused:  # with its log, all of it was lost
             begin_new(self.state, force=True)
             frontier = SqliteFrontier(self.state, now=self.now, bounds=BOUNDS)
-        sink = SqliteSink(self.path[self.used])
+        sink = sqlite_sink(self.path[self.used])
         try:
             attached = frontier.attach(self.used, sink.state(frontier.mark.frontier), self.now)
         except FrontierRefused:
@@ -118,7 +119,7 @@ class Machine(RuleBasedStateMachine):
                     return task
         return None
 
-    def kill(self, frontier: Frontier, sink: SqliteSink) -> None:
+    def kill(self, frontier: Frontier, sink: RowSink) -> None:
         """The files as they are, without what a clean end does to them."""
         kept = self.root / "kept"
         kept.mkdir()

@@ -18,14 +18,14 @@ from crawlerd.core.objects import Objects
 from crawlerd.engine.batches import Rows
 from crawlerd.sink import Delivery, Totals
 from crawlerd.sinks.jsonl import JsonlSink
-from crawlerd.sinks.persist_queue import QueueSink
-from crawlerd.sinks.sqlite.sink import SqliteSink
+from crawlerd.sinks.persist_queue import queue_sink
+from crawlerd.sinks.sqlite.sink import sqlite_sink
 from crawlerd.source import Records
 
 KINDS: dict[str, Any] = {
-    "sqlite": lambda path: SqliteSink(path / "out.db"),
+    "sqlite": lambda path: sqlite_sink(path / "out.db"),
     "jsonl": lambda path: JsonlSink(path, rotate_bytes=1, rotate_seconds=60.0, compress=False),
-    "persist-queue": QueueSink,
+    "persist-queue": queue_sink,
 }
 DEEP = b'{"n":' + b"[" * 999 + b"]" * 999 + b"}"
 
@@ -87,6 +87,6 @@ def test_the_deepest_and_the_widest_come_out_as_they_were_written(kind: str, tmp
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 49, 100, 101, 999, 1000, 1001, 2500])
 def test_a_page_of_any_size_is_written_whole_and_in_order(count: int, tmp_path: Path) -> None:
     texts = [b'{"n":%d}' % number for number in range(count)]
-    with closing(SqliteSink(tmp_path / "out.db")) as sink:
+    with closing(sqlite_sink(tmp_path / "out.db")) as sink:
         sink.write([delivery(texts, 1)], 1.0)
     assert held("sqlite", tmp_path) == texts

@@ -12,7 +12,7 @@ import pytest
 from sink_batches import batch_of
 
 from crawlerd.sink import Delivery, SinkError
-from crawlerd.sinks.persist_queue import QueueSink
+from crawlerd.sinks.persist_queue import queue_sink
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +47,7 @@ def consume(path: Path, count: int, *, dies_at: int = -1) -> tuple[list[Any], st
 
 
 def test_another_program_consumes_while_we_write(tmp_path: Path) -> None:
-    with closing(QueueSink(tmp_path / "queue")) as sink:
+    with closing(queue_sink(tmp_path / "queue")) as sink:
         sink.write([customers("a", "b")], 1767225600.0)
         items, left = consume(tmp_path / "queue", 1)
         assert left == "1 0"
@@ -62,10 +62,10 @@ def test_another_program_consumes_while_we_write(tmp_path: Path) -> None:
 
 
 def test_a_consumer_that_dies_gets_its_item_again_under_the_same_number(tmp_path: Path) -> None:
-    with closing(QueueSink(tmp_path)) as sink:
+    with closing(queue_sink(tmp_path)) as sink:
         sink.write([customers("a", "b", "c")], 0.0)
     before, _ = consume(tmp_path, 3, dies_at=1)
-    with closing(QueueSink(tmp_path)) as sink:  # opening it does not give out again what a consumer has
+    with closing(queue_sink(tmp_path)) as sink:  # opening it does not give out again what a consumer has
         sink.write([customers("d")], 0.0)
     after, left = consume(tmp_path, 3)
     assert [item["data"]["id"] for item in before + after] == ["a", "b", "b", "c", "d"]
@@ -76,4 +76,4 @@ def test_a_consumer_that_dies_gets_its_item_again_under_the_same_number(tmp_path
 def test_what_is_no_queue_is_named(tmp_path: Path) -> None:
     (tmp_path / "data.db").write_text("not a database" * 1000)
     with pytest.raises(SinkError, match=f"{tmp_path} cannot be used as a queue"):
-        QueueSink(tmp_path)
+        queue_sink(tmp_path)

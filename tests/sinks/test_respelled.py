@@ -14,17 +14,17 @@ from sink_batches import batch_of
 
 from crawlerd.sink import Delivery, Totals
 from crawlerd.sinks.jsonl import JsonlSink
-from crawlerd.sinks.persist_queue import QueueSink
-from crawlerd.sinks.sqlite.sink import SqliteSink
+from crawlerd.sinks.persist_queue import queue_sink
+from crawlerd.sinks.sqlite.sink import sqlite_sink
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 KINDS = {
-    "sqlite": lambda path: SqliteSink(path / "out.db"),
+    "sqlite": lambda path: sqlite_sink(path / "out.db"),
     "jsonl": lambda path: JsonlSink(path, rotate_bytes=1, rotate_seconds=60.0, compress=False),
-    "persist-queue": QueueSink,
+    "persist-queue": queue_sink,
 }
 FILES = {"sqlite": "out.db", "jsonl": ".crawlerd.db", "persist-queue": "data.db"}
 SENT = [

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apsw
 import msgspec
@@ -20,7 +20,10 @@ from sink_batches import batch_of
 
 from crawlerd.sink import Batch, Delivery, SinkError, StorageFailed, SyncFailed, Totals
 from crawlerd.sinks.sqlite import database, wal
-from crawlerd.sinks.sqlite.sink import SqliteSink
+from crawlerd.sinks.sqlite.sink import sqlite_sink
+
+if TYPE_CHECKING:
+    from crawlerd.sinks.deliveries import RowSink
 
 Query = Callable[..., list[tuple[Any, ...]]]
 
@@ -42,8 +45,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def sink(path: Path) -> Iterator[SqliteSink]:
-    sink = SqliteSink(path)
+def sink(path: Path) -> Iterator[RowSink]:
+    sink = sqlite_sink(path)
     yield sink
     sink.close()
 
@@ -63,7 +66,7 @@ def columns(query: Query, name: str = "stripe_customers_view") -> list[str]:
     return [row[0] for row in query("SELECT name FROM pragma_table_info(?)", name)]
 
 
-def test_the_table_is_as_documented(sink: SqliteSink, query: Query) -> None:
+def test_the_table_is_as_documented(sink: RowSink, query: Query) -> None:
     sink.write([customers(("cus_1", {"email": "a@example.com"}), run=7)], 1767225600.0625)
     assert query("SELECT name, type, pk FROM pragma_table_info('stripe_customers')") == [
         ("account", "TEXT", 1),
@@ -80,7 +83,7 @@ def test_the_table_is_as_documented(sink: SqliteSink, query: Query) -> None:
     assert query("SELECT unixepoch(imported_at) FROM stripe_customers") == [(1767225600,)]
 
 
-def test_the_view_has_the_top_level_fields_as_sql_values(sink: SqliteSink, query: Query) -> None:
+def test_the_view_has_the_top_level_fields_as_sql_values(sink: RowSink, query: Query) -> None:
     data = {"email": "a ü", "n": -(2**63), "x": 1.5, "yes": True, "no": None, "nested": {"a": [1]}, "order": '\\"'}
     sink.write([customers(("a", data), ("b", {"email": "b"}))], 0.0)
     assert columns(query) == ["account", "id", *data, "imported_at", "run", "deleted_at"]
@@ -93,7 +96,7 @@ def test_the_view_has_the_top_level_fields_as_sql_values(sink: SqliteSink, query
 
 def test_the_view_follows_new_fields_also_after_reopening(path: Path, query: Query) -> None:
     for data in ({"a": 1}, {"b": 2}, {"a": 3, "c": 3}):
-        with closing(SqliteSink(path)) as sink:
+        with closing(sqlite_sink(path)) as sink:
             sink.write([customers((str(data), data))], 0.0)
             sink.write([customers((str(data), {"later": 1, **data}))], 0.0)
     assert columns(query)[2:-3] == ["a", "later", "b", "c"]
@@ -104,7 +107,7 @@ def test_the_view_follows_new_fields_also_after_reopening(path: Path, query: Que
     ]
 
 
-def test_a_failed_write_leaves_the_view_to_be_widened_by_the_next(sink: SqliteSink, query: Query) -> None:
+def test_a_failed_write_leaves_the_view_to_be_widened_by_the_next(sink: RowSink, query: Query) -> None:
     sink.write([customers(("a", {"a": 1}))], 0.0)
     wider = customers(("b", {"b": 2}))
     with pytest.raises(SinkError):
@@ -116,9 +119,9 @@ def test_a_failed_write_leaves_the_view_to_be_widened_by_the_next(sink: SqliteSi
 
 def test_fields_named_like_other_columns_get_underscores(path: Path, query: Query) -> None:
     data = {"id": 1, "ID": 2, "id_": 3, "Email": 4, "email": 5, "data": 6, "Account": 7, "run": 8}
-    with closing(SqliteSink(path)) as sink:
+    with closing(sqlite_sink(path)) as sink:
         sink.write([customers(("key", data))], 0.0)
-    with closing(SqliteSink(path)) as sink:
+    with closing(sqlite_sink(path)) as sink:
         sink.write([customers(("key", {**data, "eMail": 9, "deleted_at": 10}))], 0.0)
     named = ["id_", "ID__", "id___", "Email", "email_", "data_", "Account_", "run_", "eMail__", "deleted_at_"]
     assert columns(query) == ["account", "id", *named, "imported_at", "run", "deleted_at"]
@@ -136,21 +139,21 @@ ODD_NAMES = [
 def test_fields_of_any_name_have_columns_also_after_reopening(path: Path, query: Query) -> None:
     data = {name: at for at, name in enumerate(ODD_NAMES)}
     for more in ("n", "later on"):
-        with closing(SqliteSink(path)) as sink:
+        with closing(sqlite_sink(path)) as sink:
             sink.write([customers(("a", {**data, more: more}))], 0.0)
     assert columns(query) == ["account", "id", *data, "n", "later on", "imported_at", "run", "deleted_at"]
     for name, value in {**data, "later on": "later on", "n": None}.items():
         assert query(f'SELECT "{name}" FROM stripe_customers_view') == [(value,)], name
 
 
-def test_names_that_no_json_path_can_say_have_no_columns(sink: SqliteSink, query: Query) -> None:
+def test_names_that_no_json_path_can_say_have_no_columns(sink: RowSink, query: Query) -> None:
     odd = ["", "x\n", '"', "a\\b", "x" * 64, "a\x00"]
     sink.write([customers(("a", {**dict.fromkeys(odd, 1), "_ok9": 2}))], 0.0)
     assert columns(query) == ["account", "id", "_ok9", "imported_at", "run", "deleted_at"]
     assert msgspec.json.decode(query("SELECT data FROM stripe_customers")[0][0]).keys() >= set(odd)
 
 
-def test_a_view_has_at_most_500_columns(sink: SqliteSink, query: Query) -> None:
+def test_a_view_has_at_most_500_columns(sink: RowSink, query: Query) -> None:
     for start in range(0, 700, 70):
         sink.write([customers(("a", {f"f{n}": n for n in range(start, start + 70)}))], 0.0)
     assert len(columns(query)) == 500
@@ -173,7 +176,7 @@ def test_a_view_has_at_most_500_columns(sink: SqliteSink, query: Query) -> None:
         "{}",
     ],
 )
-def test_the_text_of_an_object_is_kept_exactly(sink: SqliteSink, query: Query, data: str) -> None:
+def test_the_text_of_an_object_is_kept_exactly(sink: RowSink, query: Query, data: str) -> None:
     sink.write([raw(("a", data))], 0.0)
     assert query("SELECT data FROM stripe_customers") == [(data,)]
     assert len(query("SELECT * FROM stripe_customers_view")) == 1
@@ -184,7 +187,7 @@ def nested(levels: int) -> str:
 
 
 @pytest.mark.parametrize("levels", [1, 501, 1000])
-def test_any_depth_is_kept_beside_its_neighbours(sink: SqliteSink, query: Query, levels: int) -> None:
+def test_any_depth_is_kept_beside_its_neighbours(sink: RowSink, query: Query, levels: int) -> None:
     rows = [("before", '{"n":1.10}'), ('"],[\\', nested(levels)), ("gone", "null"), ("after", '{"n":2}')]
     for now in (0.0, 1.0):  # the second time nothing changes
         sink.write([raw(*rows)], now)
@@ -200,7 +203,7 @@ PAIRS = [Batch("customers", 1, [], []), Batch("customers", 1, ["a"], []), Batch(
 
 
 @pytest.mark.parametrize("odd", PAIRS)
-def test_rows_that_are_no_pairs_are_refused_whole(sink: SqliteSink, query: Query, odd: Batch) -> None:
+def test_rows_that_are_no_pairs_are_refused_whole(sink: RowSink, query: Query, odd: Batch) -> None:
     good = customers(("good", {"n": 1}))
     with pytest.raises(SinkError, match="customers"):
         sink.write([good, Delivery("stripe", "acme", 1, 0.0, 1, [odd])], 0.0)
@@ -208,7 +211,7 @@ def test_rows_that_are_no_pairs_are_refused_whole(sink: SqliteSink, query: Query
     assert query("SELECT id FROM stripe_customers") == [("good",)]
 
 
-def test_a_tombstone_keeps_the_last_data_and_the_first_time(sink: SqliteSink, query: Query) -> None:
+def test_a_tombstone_keeps_the_last_data_and_the_first_time(sink: RowSink, query: Query) -> None:
     sink.write([customers(("known", {"n": 1}))], 1.0)
     sink.write([customers(("known", None), ("unknown", None))], 2.0)
     sink.write([customers(("known", None), ("unknown", None), run=2)], 3.0)
@@ -228,7 +231,7 @@ def test_a_tombstone_keeps_the_last_data_and_the_first_time(sink: SqliteSink, qu
     ]
 
 
-def test_a_repeated_delivery_writes_nothing_at_all(sink: SqliteSink, path: Path, query: Query) -> None:
+def test_a_repeated_delivery_writes_nothing_at_all(sink: RowSink, path: Path, query: Query) -> None:
     deliveries = [customers(("a", {"n": 1}), ("b", None), ("c", {"n": 3}))]
     sink.write(deliveries, 1.0)
     before = query("SELECT * FROM stripe_customers"), wal_bytes(path)
@@ -240,7 +243,7 @@ def test_a_repeated_delivery_writes_nothing_at_all(sink: SqliteSink, path: Path,
     ("first", "second"), [(("a_b", "c"), ("a", "b_c")), (("a", "b"), ("a", "b_view")), (("a", "b_view"), ("a", "b"))]
 )
 def test_streams_never_share_a_table(
-    sink: SqliteSink, first: tuple[str, str], second: tuple[str, str], query: Query
+    sink: RowSink, first: tuple[str, str], second: tuple[str, str], query: Query
 ) -> None:
     with pytest.raises(SinkError, match="share"):
         sink.write(
@@ -257,7 +260,7 @@ def wal_bytes(path: Path) -> int:
 def test_the_wal_is_bounded(path: Path, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wal, "CHECKPOINT_BYTES", 200_000)
     monkeypatch.setattr(wal, "AHEAD_BYTES", 200_000)
-    with closing(SqliteSink(path)) as sink:
+    with closing(sqlite_sink(path)) as sink:
         for n in range(60):
             sink.write([customers((str(n), {"n": "x" * 50_000}))], 0.0)
             assert wal_bytes(path) < 600_000
@@ -270,7 +273,7 @@ def test_most_of_the_wal_is_moved_beside_the_transactions(path: Path, monkeypatc
     monkeypatch.setattr(wal, "LITTLE_BYTES", 100_000)
     go_on, move = threading.Event(), wal.Wal._move
     monkeypatch.setattr(wal.Wal, "_move", lambda self: go_on.wait(60) and move(self))
-    with closing(SqliteSink(path)) as sink:
+    with closing(sqlite_sink(path)) as sink:
         for n in range(60):
             sink.write([customers((str(n), {"n": "x" * 50_000}))], 0.0)
         before = wal_bytes(path)
@@ -296,7 +299,7 @@ def test_a_long_reader_stops_writing_before_the_wal_fills_the_disk(
     monkeypatch.setattr(wal, "AHEAD_BYTES", ahead)
     monkeypatch.setattr(wal, "MAX_BYTES", 1_000_000)
     monkeypatch.setattr(wal, "WAIT_SECONDS", 0.001)
-    with closing(SqliteSink(path)) as sink:
+    with closing(sqlite_sink(path)) as sink:
         sink.write([customers(("first", {}))], 0.0)
         written = 1
         with closing(apsw.Connection(str(path))) as reader, reader:
@@ -316,14 +319,14 @@ def test_a_long_reader_stops_writing_before_the_wal_fills_the_disk(
 
 
 def test_closing_leaves_one_file(path: Path, query: Query) -> None:
-    with closing(SqliteSink(path)) as sink:
+    with closing(sqlite_sink(path)) as sink:
         sink.write([customers(("a", {}))], 0.0)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     assert query("SELECT id FROM stripe_customers") == [("a",)]
 
 
 def test_closing_empties_the_wal_also_while_others_have_the_file_open(path: Path) -> None:
-    sink = SqliteSink(path)
+    sink = sqlite_sink(path)
     with closing(apsw.Connection(str(path))) as other:
         sink.write([customers(("a", {}))], 0.0)
         assert other.execute("SELECT id FROM stripe_customers").get == "a"
@@ -351,22 +354,22 @@ def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_space(small_disk: P
     path = small_disk / "warehouse.db"
     other.write_bytes(b"x" * (2048 - free_kib) * 1024)
     written = []
-    sink: SqliteSink | None = None
+    sink: RowSink | None = None
     with pytest.raises(StorageFailed, match=r"warehouse\.db is full") as failure:  # noqa: PT012 - whichever write it is
-        sink = SqliteSink(path)
+        sink = sqlite_sink(path)
         for n in range(100):
             sink.write([customers((f"{n}", {"n": "x" * 10_000})), customers((f"{n}b", {"n": "x" * 10_000}))], 0.0)
             written += [f"{n}", f"{n}b"]
     assert failure.value.full
     other.unlink()
-    with closing(sink or SqliteSink(path)) as sink:
+    with closing(sink or sqlite_sink(path)) as sink:
         sink.write([customers(("after", {}))], 0.0)
     with closing(apsw.Connection(str(path))) as db:
         assert {row[0] for row in db.execute("SELECT id FROM stripe_customers")} == {*written, "after"}
         assert db.pragma("integrity_check") == "ok"
 
 
-def test_a_disk_that_does_not_write_is_not_called_full(sink: SqliteSink, query: Query) -> None:
+def test_a_disk_that_does_not_write_is_not_called_full(sink: RowSink, query: Query) -> None:
     sink.write([customers(("a", {}))], 0.0)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
@@ -414,7 +417,7 @@ def watched_disk() -> Iterator[Disk]:
 
 
 def test_a_write_is_one_fsync_and_a_failing_one_is_not_called_full(path: Path, query: Query) -> None:
-    with watched_disk() as disk, closing(SqliteSink(path)) as sink:
+    with watched_disk() as disk, closing(sqlite_sink(path)) as sink:
         sink.write([customers(("a", {}))], 0.0)
         disk.syncs = 0
         sink.write([customers(("b", {})), customers(("c", {}))], 0.0)
@@ -426,14 +429,14 @@ def test_a_write_is_one_fsync_and_a_failing_one_is_not_called_full(path: Path, q
         disk.broken = False
         with pytest.raises(SyncFailed, match="fails"):  # nothing that follows may look like success
             sink.write([customers(("e", {}))], 0.0)
-    with closing(SqliteSink(path)) as sink:
+    with closing(sqlite_sink(path)) as sink:
         sink.write([customers(("e", {}))], 0.0)
         assert {*query("SELECT id FROM stripe_customers")} >= {("a",), ("b",), ("c",), ("e",)}
 
 
 def test_another_writer_is_waited_for(path: Path, query: Query) -> None:
     for n in range(2):  # the second sink finds its table made, so it reads before it writes
-        with closing(SqliteSink(path)) as sink, closing(apsw.Connection(str(path))) as other:
+        with closing(sqlite_sink(path)) as sink, closing(apsw.Connection(str(path))) as other:
             other.execute(f"BEGIN IMMEDIATE; CREATE TABLE theirs_{n} (x)")
             end = threading.Timer(0.05, lambda other=other: other.execute("COMMIT"))
             end.start()
@@ -444,7 +447,7 @@ def test_another_writer_is_waited_for(path: Path, query: Query) -> None:
 
 def test_another_writer_that_does_not_end_is_named(path: Path, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.01)
-    with closing(SqliteSink(path)) as sink, closing(apsw.Connection(str(path))) as other:
+    with closing(sqlite_sink(path)) as sink, closing(apsw.Connection(str(path))) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(SinkError, match=r"warehouse\.db is locked") as failure:
             sink.write([customers(("a", {}))], 0.0)
@@ -459,22 +462,22 @@ def test_files_that_cannot_be_used_are_named_with_the_reason(tmp_path: Path) -> 
     text.write_text("not a database" * 1000)
     for path, reason in ((text, "no intact database"), (tmp_path / "none" / "x.db", "directory"), (tmp_path, "write")):
         with pytest.raises(SinkError, match=f"{path}.*{reason}"):
-            SqliteSink(path)
+            sqlite_sink(path)
     assert text.read_text() == "not a database" * 1000
 
 
 def test_damage_is_named(path: Path) -> None:
-    with closing(SqliteSink(path)) as sink:
+    with closing(sqlite_sink(path)) as sink:
         sink.write([customers(*((str(n), {"n": "x" * 1000}) for n in range(100)))], 0.0)
     content = bytearray(path.read_bytes())
     content[8192:] = b"\xff" * (len(content) - 8192)
     path.write_bytes(content)
-    with pytest.raises(SinkError, match="no intact database"), closing(SqliteSink(path)) as sink:
+    with pytest.raises(SinkError, match="no intact database"), closing(sqlite_sink(path)) as sink:
         sink.write([customers(("a", {}))], 0.0)
 
 
 @pytest.mark.parametrize("dropped", ["TABLE stripe_customers", "VIEW stripe_customers_view"])
-def test_what_a_user_drops_is_made_again(path: Path, sink: SqliteSink, query: Query, dropped: str) -> None:
+def test_what_a_user_drops_is_made_again(path: Path, sink: RowSink, query: Query, dropped: str) -> None:
     sink.write([customers(("a", {"n": 1}))], 0.0)
     with closing(apsw.Connection(str(path))) as db:
         db.execute(f"DROP {dropped}")
@@ -488,7 +491,7 @@ def test_what_a_user_drops_is_made_again(path: Path, sink: SqliteSink, query: Qu
 def test_a_foreign_table_of_the_same_name_is_left_alone(path: Path, query: Query) -> None:
     with closing(apsw.Connection(str(path))) as db:
         db.execute("CREATE TABLE stripe_customers (mine)")
-    with closing(SqliteSink(path)) as sink, pytest.raises(SinkError, match="stripe_customers has no column"):
+    with closing(sqlite_sink(path)) as sink, pytest.raises(SinkError, match="stripe_customers has no column"):
         sink.write([customers(("a", {}))], 0.0)
     assert query("SELECT * FROM stripe_customers") == []
 
@@ -504,21 +507,21 @@ def test_a_database_of_before_is_upgraded_when_its_stream_is_written(path: Path,
             "('acme', 'b', '{\"n\":1}', '1970-01-01T00:00:00.000Z', 1, NULL),"
             "('acme', 'c', '{\"n\":1}', '1970-01-01T00:00:00.000Z', 1, '1970-01-01T00:00:00.000Z')"
         )
-    with closing(SqliteSink(path)) as sink:
+    with closing(sqlite_sink(path)) as sink:
         totals = sink.write([customers(("a", {"n": 1}), ("b", {"n": 2}), ("c", {"n": 1}), run=2)], 1.0)
         assert totals == {(2, "customers"): Totals(seen=3, new=1, changed=1, unchanged=1)}
     assert query("SELECT id, n FROM stripe_customers_view") == [("a", 1), ("b", 2), ("c", 1)]
     assert query("SELECT change FROM stripe_customers") == [("unchanged",), ("changed",), ("new",)]
 
 
-def test_the_totals_and_the_changes_can_be_read(sink: SqliteSink, query: Query) -> None:
+def test_the_totals_and_the_changes_can_be_read(sink: RowSink, query: Query) -> None:
     sink.write([customers(("a", {"n": 1}), ("b", {"n": 1}))], 1.0)
     sink.write([customers(("a", {"n": 2}), ("b", None), ("c", None), run=2)], 2.0)
     assert query("SELECT * FROM _crawlerd_tally") == [(1, "customers", 2, 0, 0, 0), (2, "customers", 0, 1, 0, 1)]
     assert query("SELECT id, change FROM stripe_customers") == [("a", "changed"), ("b", "tombstoned"), ("c", None)]
 
 
-def test_another_programs_changes_are_not_counted(sink: SqliteSink, path: Path, query: Query) -> None:
+def test_another_programs_changes_are_not_counted(sink: RowSink, path: Path, query: Query) -> None:
     sink.write([customers(("a", {"n": 1}), ("b", {"n": 1}))], 1.0)
     with closing(apsw.Connection(str(path))) as db:
         db.execute("DELETE FROM stripe_customers WHERE id = 'a'; UPDATE stripe_customers SET change = NULL")

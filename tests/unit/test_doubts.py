@@ -19,7 +19,7 @@ from crawlerd.engine.sink_writer import RETRY_SECONDS, SinkWriter, Target
 from crawlerd.frontier import check, open_frontier, open_reader
 from crawlerd.frontier.contract import Frontier, FrontierReader, Settled
 from crawlerd.sink import SinkState, StorageFailed
-from crawlerd.sinks.sqlite.sink import SqliteSink
+from crawlerd.sinks.sqlite.sink import sqlite_sink
 from crawlerd.source import Full, RunPlan, Source, TaskArgs
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Rig:
     def __init__(self, frontier: Frontier, folder: Path) -> None:
         self.frontier, self.folder, self.now = frontier, folder, NOW
         self.parts: dict[int, str] = {}
-        self.sink = SqliteSink(folder / "sink.db")
+        self.sink = sqlite_sink(folder / "sink.db")
         self.writer = SinkWriter(self.parts, frontier.expected)
 
     def reader(self) -> FrontierReader:
@@ -114,7 +114,7 @@ class Rig:
         return number
 
     def living(self, account: str = "acme") -> set[str]:
-        with closing(apsw.Connection(str(self.sink._database.path), flags=apsw.SQLITE_OPEN_READONLY)) as database:
+        with closing(apsw.Connection(str(self.folder / "sink.db"), flags=apsw.SQLITE_OPEN_READONLY)) as database:
             statement = "SELECT id FROM shop_things WHERE account = ? AND deleted_at IS NULL"
             return {key for (key,) in database.execute(statement, (account,))}
 

@@ -1,4 +1,4 @@
-"""The SQLite database of a sink: durable transactions, a bounded log, errors that say what to do, and exact counts."""
+"""The SQLite database of a sink: durable transactions, a bounded log, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import errno
 import os
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import apsw
 
-from crawlerd.sink import SinkError, SinkReplaced, SinkState, StorageFailed, SyncFailed, Totals
+from crawlerd.sink import SinkError, SinkReplaced, SinkState, StorageFailed, SyncFailed
 from crawlerd.sinks.sqlite.wal import Wal, sync_failed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from crawlerd.sink import Delivery, Mark
+    from crawlerd.sink import Mark
 
 BUSY_SECONDS = 1.0  # how long another program's write lock is waited for …
 BUSY_AGAIN_SECONDS = 0.05  # … and at the tries after that, for meanwhile other sinks wait
@@ -32,62 +32,6 @@ INSERT INTO _crawlerd_sink SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (S
 CREATE TABLE IF NOT EXISTS _crawlerd_frontier(frontier TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
 """
 _MARK = "INSERT INTO _crawlerd_frontier VALUES (?, ?) ON CONFLICT DO UPDATE SET number = excluded.number"
-
-# Names that no stream's table can have. A run has a number of the sink's own: the frontier's, unless that was given to
-# another run before.
-_TABLES = """
-CREATE TABLE IF NOT EXISTS _crawlerd_run(
-  id      INTEGER PRIMARY KEY,
-  run     INTEGER NOT NULL,
-  started REAL NOT NULL,
-  UNIQUE (run, started)
-);
-CREATE TABLE IF NOT EXISTS _crawlerd_tally(
-  run        INTEGER NOT NULL,
-  stream     TEXT NOT NULL,
-  new        INTEGER NOT NULL DEFAULT 0,
-  changed    INTEGER NOT NULL DEFAULT 0,
-  unchanged  INTEGER NOT NULL DEFAULT 0,
-  tombstoned INTEGER NOT NULL DEFAULT 0,
-  PRIMARY KEY (run, stream)
-) WITHOUT ROWID;
-CREATE TEMP TABLE IF NOT EXISTS _crawlerd_old(last INTEGER NOT NULL);
-INSERT INTO _crawlerd_old SELECT 9223372036854775807 WHERE NOT EXISTS (SELECT 1 FROM _crawlerd_old);
-"""
-_RUN = """INSERT INTO _crawlerd_run SELECT
-  iif(EXISTS (SELECT 1 FROM _crawlerd_run WHERE id = ?1), (SELECT max(id) + 1 FROM _crawlerd_run), ?1), ?1, ?2
-WHERE NOT EXISTS (SELECT 1 FROM _crawlerd_run WHERE run = ?1 AND started = ?2)"""
-
-# TEMP: no other program's writes are counted, and none has to know of it. Each row counts once a run, under its last
-# change, in the transaction that changes it: a delivery that comes again changes no row. Rows behind the `last` old one
-# are being inserted, and are counted when they are in: a trigger for each took a quarter of the sink's time.
-_COUNT = """
-CREATE TEMP TRIGGER IF NOT EXISTS "{table}_update" AFTER UPDATE ON main."{table}"
-WHEN (NEW.run <> OLD.run OR NEW.change IS NOT OLD.change) AND OLD.rowid <= (SELECT last FROM _crawlerd_old) BEGIN
-  UPDATE _crawlerd_tally SET
-    new        = new        + (NEW.change IS 'new')        - (NEW.run = OLD.run AND OLD.change IS 'new'),
-    changed    = changed    + (NEW.change IS 'changed')    - (NEW.run = OLD.run AND OLD.change IS 'changed'),
-    unchanged  = unchanged  + (NEW.change IS 'unchanged')  - (NEW.run = OLD.run AND OLD.change IS 'unchanged'),
-    tombstoned = tombstoned + (NEW.change IS 'tombstoned') - (NEW.run = OLD.run AND OLD.change IS 'tombstoned')
-  WHERE run = NEW.run AND stream = '{stream}';
-END"""
-_BEFORE = """UPDATE _crawlerd_old SET last = (SELECT coalesce(max(rowid), 0) FROM "{table}")"""
-_BEHIND = """UPDATE _crawlerd_tally SET
-  new = new + (SELECT count(*) FROM "{table}" WHERE rowid > (SELECT last FROM _crawlerd_old) AND change = 'new')
-WHERE run = ?1 AND stream = ?2;
-UPDATE _crawlerd_old SET last = 9223372036854775807"""
-
-# Whether data are the same. {respelled}: see `crawlerd.sinks.sqlite.rows`.
-_SAME = "iif(data IS excluded.data, 1, iif(run <= {respelled}, crawlerd_same(data, excluded.data), 0))"
-# What a row's `change` becomes when an upsert meets it: of its first write in a run, what it was before decides; later
-# ones know from `change` whether it was there ('new' and NULL: it was not).
-CHANGE = """CASE
-  WHEN iif(run = excluded.run, change IS NULL OR change = 'new', deleted_at IS NOT NULL)
-    THEN iif(excluded.deleted_at IS NULL, 'new', NULL)
-  WHEN excluded.deleted_at IS NOT NULL THEN 'tombstoned'
-  WHEN {same} AND (run <> excluded.run OR change IN ('unchanged', 'skipped')) THEN 'unchanged'
-  ELSE 'changed'
-END""".replace("{same}", _SAME)
 
 
 class Database:
@@ -255,72 +199,6 @@ class Database:
             raise failure from error
 
 
-class Tallies:
-    """What each run has done to each stream, counted in the transactions that do it; use it within them."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._ready = False
-        self._runs: dict[tuple[int, float], int] = {}
-        self._streams: set[tuple[int, str]] = set()
-
-    def forget(self) -> None:
-        """After a transaction that was rolled back."""
-        self.__init__(self._database)  # type: ignore[misc] # back to the beginning
-
-    def open(self) -> None:
-        """Makes the tables; `run` does by itself."""
-        if not self._ready:
-            self._database.connection.execute(_TABLES)
-            self._ready = True
-
-    def run(self, delivery: Delivery) -> int:
-        """The sink's own number of a delivery's run."""
-        key = delivery.run, delivery.started
-        number = self._runs.get(key)
-        if number is None:
-            self.open()
-            self._database.connection.execute(_RUN, key)
-            number = self._database.connection.execute(
-                "SELECT id FROM _crawlerd_run WHERE run = ? AND started = ?", key
-            ).get
-            assert isinstance(number, int)  # noqa: S101 - it was there or has been made
-            self._runs[key] = number
-        return number
-
-    def count(self, table: str, stream: str) -> None:
-        """From now on changes to the rows of `table`, which has the columns run and change, count for the stream."""
-        self._database.connection.execute(_COUNT.format(table=table, stream=stream))
-
-    @contextmanager
-    def inserting(self, table: str, run: int, stream: str) -> Iterator[None]:
-        """Within, rows of the run may be inserted."""
-        execute = self._database.connection.execute
-        execute(_BEFORE.format(table=table))
-        yield
-        execute(_BEHIND.format(table=table), (run, stream))
-
-    def begin(self, run: int, stream: str) -> None:
-        """Call before the first change of a run to a stream."""
-        if (run, stream) not in self._streams:
-            self._database.connection.execute(
-                "INSERT OR IGNORE INTO _crawlerd_tally(run, stream) VALUES (?, ?)", (run, stream)
-            )
-            self._streams.add((run, stream))
-
-    def totals(self, deliveries: Iterable[Delivery]) -> dict[tuple[int, str], Totals]:
-        """Of the deliveries' runs: every stream that was begun."""
-        totals: dict[tuple[int, str], Totals] = {}
-        for number, run in {self.run(delivery): delivery.run for delivery in deliveries}.items():
-            rows: list[tuple[Any, ...]] = self._database.connection.execute(
-                "SELECT stream, new + changed + unchanged, new, changed, unchanged, tombstoned FROM _crawlerd_tally "
-                "WHERE run = ?",
-                (number,),
-            ).fetchall()
-            totals |= {(run, stream): Totals(*counts) for stream, *counts in rows}
-        return totals
-
-
 def _failure(path: Path, error: apsw.Error, system_errno: int = 0) -> SinkError:
     """What to tell the person who is woken by it. system_errno: of the last I/O error, 0 if unknown."""
     reason = f"{error}; {os.strerror(system_errno)}" if system_errno else str(error)
@@ -350,15 +228,4 @@ def damaged(path: Path, found: str) -> SinkError:
     return SinkError(
         f"{path} is no intact database ({' '.join(found.split())}): `crawlerd sink check` says more. Put back a copy, "
         "or move it away: the next import is then a full one by itself"
-    )
-
-
-def file_failure(path: Path, error: OSError) -> SinkError:
-    """The same for a file or directory."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageFailed(f"the disk of {path} is full; free some space", full=True)
-    if error.errno == errno.EIO:
-        return StorageFailed(f"the disk of {path} fails ({error.strerror})", full=False)
-    return SinkError(
-        f"cannot write {path} ({error.strerror}): does its directory exist, and may user {os.geteuid()} write there?"
     )

@@ -1,25 +1,26 @@
-"""A table a stream in a sink's database: what is there, by account and key, and since which run."""
+"""The rows of an SQLite sink: a table a stream, rows by account and key, written and swept by a statement each."""
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
-from datetime import UTC, datetime
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import apsw
 import msgspec
 
-from crawlerd.sink import MISSING_KEYS, Batch, Delivery, Refused, Totals
-from crawlerd.sinks.sqlite.database import CHANGE, Database, Tallies
-from crawlerd.source import STREAM_NAME
+from crawlerd.sink import Refused
+from crawlerd.sinks.respelling import are_respelled
+from crawlerd.sinks.sqlite.database import Database
+from crawlerd.sinks.sqlite.tallies import CHANGE, Tallies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from crawlerd.sink import Mark, SinkState
+    from crawlerd.sink import Batch, Delivery, Mark, SinkState, Totals
+    from crawlerd.sinks.deliveries import Bounds, RowStamp, Same
 
 # A rowid table: objects are appended, only the key's index is in key order. WITHOUT ROWID was as fast for ascending
 # keys, but took 26 us of CPU a record and not 7 for random ones, and 9,400 bytes and not 2,800 for a 2,000-byte object.
@@ -56,204 +57,147 @@ _SIZES = (1, 4, 16, 50, 100, 250, 500, 1000)  # rows of a statement, the last on
 _CONFIRM = """CREATE TABLE IF NOT EXISTS _crawlerd_account(
   source TEXT NOT NULL, account TEXT NOT NULL, identity TEXT NOT NULL, PRIMARY KEY (source, account)) WITHOUT ROWID;
 INSERT INTO _crawlerd_account VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET identity = identity RETURNING identity"""
-# Rows that the run has not written, nor another one since it began: two imports may share a stream. ?1 account, ?3 run,
-# ?4 and ?5 what keys begin with and what sorts behind those, ?6 when the run began.
-SWEPT = "account = ?1 AND id >= ?4 AND id < ?5 AND run <> ?3 AND imported_at < ?6 AND deleted_at IS NULL"
+# Two imports may share a stream. ?1 account, ?2 now, ?3 run, ?4 the first key and ?5 what sorts after the last one, ?6
+# when the run began.
+_SWEPT = "account = ?1 AND id >= ?4 AND id < ?5 AND run <> ?3 AND imported_at < ?6 AND deleted_at IS NULL"
 # Runs up to this one may have been written by a version that did not keep the API's spelling.
 _RESPELLED = """CREATE TABLE IF NOT EXISTS _crawlerd_respelled(run INTEGER NOT NULL);
 INSERT INTO _crawlerd_respelled SELECT coalesce((SELECT max(id) FROM _crawlerd_run), ?1)
 WHERE NOT EXISTS (SELECT 1 FROM _crawlerd_respelled)"""
 _SWEEP = """UPDATE "{table}" SET imported_at = ?2, run = ?3, deleted_at = ?2, change = 'tombstoned' WHERE {swept}"""
-_MISSING = """SELECT id FROM "{table}" WHERE {swept} ORDER BY id LIMIT ?7"""
+_FIND = """SELECT id FROM "{table}" WHERE {swept} ORDER BY id LIMIT ?7"""
+_KNOWN = """SELECT id, data, deleted_at, run FROM "{table}"
+WHERE account = ? AND id IN (SELECT value FROM json_each(?))"""
 _SEEN = """SELECT count(*) FROM "{table}"
 WHERE account = ? AND run = ? AND change IN ('new', 'changed', 'unchanged')"""
 _SPARE = """UPDATE "{table}" SET run = ?3, change = 'skipped'
 WHERE account = ?1 AND id = ?4 AND run <> ?3 AND deleted_at IS NULL"""
 
 
-class Stamp(NamedTuple):
-    """What all rows of a delivery have in common; run: the sink's own number."""
-
-    account: str
-    at: str
-    run: int
-
-
-Bounds = tuple[str, str, int, str, str | bytes, str]  # a stamp, the beginning of keys and what is behind it, since when
-
-
-class RowSink:
-    """A sink as far as its rows go: `Sink.write` with its order, its counts and its one transaction, all or nothing.
-
-    A subclass decides what the rows hold and what else the transaction writes. A tombstone wins or loses by its place
-    in the order, like any record.
-    """
+class SqliteRows:
+    """See `Rows`."""
 
     def __init__(self, path: Path) -> None:
         """Opens or creates the database; its directory must exist. SinkError when it cannot be used."""
-        self._database = Database(path)
-        self._tallies = Tallies(self._database)
-        self._tables: dict[str, tuple[str, str]] = {}
+        self.database = Database(path)
+        self._tallies = Tallies(self.database)
         self._prepared: apsw.Connection | None = None
         self._last_respelled = 0
+        self._same: Same = are_respelled
 
-    def write(self, deliveries: list[Delivery], now: float, mark: Mark | None = None) -> dict[tuple[int, str], Totals]:
-        """See `Sink.write`.
+    @property
+    def name(self) -> str:
+        return str(self.database.path)
 
-        Refused for a source or stream name that is not lower-case letters, digits and underscores, or that would share
-        its table's name with another, and for a record that is too large for SQLite.
-        """
-        try:
-            with self._database.marked(mark):
-                self._prepare(deliveries)
-                for delivery in deliveries:
-                    try:
-                        self._take(delivery, _text(now))
-                    except apsw.TooBigError as error:
-                        problem = f"a record is too large for {self._database.path}: {error}"
-                        raise Refused(problem, delivery.task) from None
-                return self._tallies.totals(deliveries)
-        except BaseException:
-            self._forget()
-            raise
+    def transaction(self) -> AbstractContextManager[None]:
+        return self.database.transaction()
 
-    def missing(self, delivery: Delivery, stream: str, prefix: str, after: str) -> list[str]:
-        """See `Sink.missing`."""
-        try:
-            with self._database.transaction():
-                statement = _MISSING.format(table=self._table(delivery, stream), swept=SWEPT)
-                stamp = Stamp(delivery.account, "", self._tallies.run(delivery))
-                first = max(prefix, f"{after}\0") if after else prefix
-                bounds = (*stamp, first, _behind(prefix), _text(delivery.started), MISSING_KEYS)
-                return [str(key) for (key,) in self._database.connection.execute(statement, bounds)]
-        except BaseException:
-            self._forget()
-            raise
+    def marked(self, mark: Mark | None) -> AbstractContextManager[None]:
+        return self.database.marked(mark)
 
-    def seen(self, delivery: Delivery, stream: str) -> int:
-        """See `Sink.seen`."""
-        try:
-            with self._database.transaction():
-                bindings = delivery.account, self._tallies.run(delivery)
-                seen: int = self._database.connection.execute(
-                    _SEEN.format(table=self._table(delivery, stream)), bindings
-                ).get
-                return seen
-        except BaseException:
-            self._forget()
-            raise
-
-    def intact(self) -> bool:
-        """See `Sink.intact`."""
-        return self._database.intact()
-
-    def state(self, frontier: str) -> SinkState:
-        """See `Sink.state`."""
-        return self._database.state(frontier)
-
-    def confirm(self, source: str, account: str, identity: str) -> str | None:
-        """See `Sink.confirm`."""
-        with self._database.transaction():
-            noted: str = self._database.connection.execute(_CONFIRM, (source, account, identity)).get
-        return None if noted == identity else noted
-
-    def ended(self, run: int) -> None:
-        """See `Sink.ended`; nothing waits here."""
-
-    def close(self) -> None:
-        """SinkError when the WAL cannot be moved into the database; what was written stays durable in the WAL."""
-        self._database.close()
-
-    def _forget(self) -> None:
-        """What was made in a transaction that was rolled back is gone with it."""
-        self._tables = {}
-        self._prepared = None
-        self._tallies.forget()
-
-    def _prepare(self, deliveries: list[Delivery]) -> None:
-        """Whatever a connection and a database need once."""
-        connection = self._database.connection
+    def prepare(self, first_run: int) -> None:
+        connection = self.database.connection
         if connection is not self._prepared:
             self._tallies.open()
             connection.create_scalar_function("crawlerd_same", lambda *both: self._is_same(*both), 2)
-            connection.execute(_RESPELLED, (min((each.run for each in deliveries), default=1) - 1,))
+            connection.execute(_RESPELLED, (first_run - 1,))
             self._last_respelled = connection.execute("SELECT run FROM _crawlerd_respelled").get
             self._prepared = connection
 
-    def _take(self, delivery: Delivery, at: str) -> None:
-        stamp = Stamp(delivery.account, at, self._tallies.run(delivery))
-        for batch in delivery.batches:
-            table = self._table(delivery, batch.stream)
-            self._tallies.begin(stamp.run, batch.stream)
-            if not len(batch.keys) == len(batch.data) == batch.count:
-                problem = f"a batch of {batch.stream} for {self._database.path} is not {batch.count} pairs"
-                raise Refused(problem, delivery.task)
-            self._records(table, stamp, batch, delivery)
-        for skipped in delivery.skipped:
-            table = self._table(delivery, skipped.stream)
-            self._database.connection.execute(_SPARE.format(table=table), (*stamp, skipped.key))
-        for stream, prefix in delivery.sweeps:
-            table = self._table(delivery, stream)
-            self._tallies.begin(stamp.run, stream)
-            self._sweep(table, (*stamp, prefix, _behind(prefix), _text(delivery.started)), delivery)
+    def reset(self) -> None:
+        self._prepared = None
+        self._tallies.reset()
 
-    def _table(self, delivery: Delivery, stream: str) -> str:
-        """The name of the stream's table, after making it."""
-        source, path = delivery.source, self._database.path
-        table = f"{source}_{stream}"
-        known = self._tables.get(table)
-        if known is None:
-            if not STREAM_NAME.fullmatch(source) or not STREAM_NAME.fullmatch(stream):
-                raise Refused(f"{source[:80]!r} and {stream[:80]!r} cannot name a table in {path}", delivery.task)
-            if table.endswith("_view"):
-                raise Refused(f"{table} would share the name of a view in {path}; rename the stream", delivery.task)
-            self._open(table, stream)
-            self._tallies.count(table, stream)
-            self._tables[table] = source, stream
-        elif known != (source, stream):
-            raise Refused(f"two streams would share the table {table} in {path}; rename one", delivery.task)
-        return table
+    @contextmanager
+    def taking(self, delivery: Delivery) -> Iterator[None]:
+        try:
+            yield
+        except apsw.TooBigError as error:
+            raise Refused(f"a record is too large for {self.name}: {error}", delivery.task) from None
 
-    def _open(self, table: str, stream: str) -> None:
-        """Makes or upgrades it."""
-        execute = self._database.connection.execute
+    def number(self, delivery: Delivery) -> int:
+        return self._tallies.run(delivery)
+
+    def make(self, table: str, stream: str) -> None:
+        execute = self.database.connection.execute
         known = execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (table,)).get
         execute(_TABLE.format(table=table))
         execute(_STREAM, (table, stream, known is None))
         if not execute("SELECT 1 FROM pragma_table_info(?) WHERE name = 'change'", (table,)).fetchall():
             execute(f'ALTER TABLE "{table}" ADD COLUMN change TEXT')
+        self._tallies.count(table, stream)
 
-    def _records(self, table: str, stamp: Stamp, batch: Batch, delivery: Delivery) -> None:
-        """Writes the batch's rows as they are."""
+    def begin(self, run: int, stream: str) -> None:
+        self._tallies.begin(run, stream)
+
+    def put(self, table: str, stamp: RowStamp, batch: Batch, same: Same) -> None:
+        self._same = same
         with self._tallies.inserting(table, stamp.run, batch.stream):
             for at in range(0, batch.count, _SIZES[-1]):
                 self._upsert(table, stamp, batch.keys[at : at + _SIZES[-1]], batch.data[at : at + _SIZES[-1]])
 
-    def _upsert(self, table: str, stamp: Stamp, keys: list[str], data: list[bytes | None]) -> None:
+    def spare(self, table: str, stamp: RowStamp, key: str) -> None:
+        self.database.connection.execute(_SPARE.format(table=table), (*stamp, key))
+
+    def sweep(self, table: str, bounds: Bounds) -> None:
+        self.database.connection.execute(_SWEEP.format(table=table, swept=_SWEPT), _bindings(bounds))
+
+    def swept(self, table: str, bounds: Bounds, most: int | None = None) -> list[str]:
+        bindings = (*_bindings(bounds), -1 if most is None else most)
+        return [
+            str(key) for (key,) in self.database.connection.execute(_FIND.format(table=table, swept=_SWEPT), bindings)
+        ]
+
+    def known(self, table: str, account: str, keys: Sequence[str]) -> dict[str, tuple[str | None, int]]:
+        rows: list[tuple[Any, ...]] = self.database.connection.execute(
+            _KNOWN.format(table=table), (account, msgspec.json.encode(keys).decode())
+        ).fetchall()
+        return {str(key): (None if deleted_at else data, run) for key, data, deleted_at, run in rows}
+
+    def seen(self, table: str, account: str, run: int) -> int:
+        seen: int = self.database.connection.execute(_SEEN.format(table=table), (account, run)).get
+        return seen
+
+    def totals(self, deliveries: Iterable[Delivery]) -> dict[tuple[int, str], Totals]:
+        return self._tallies.totals(deliveries)
+
+    def may_be_respelled(self, run: int) -> bool:
+        return run <= self._last_respelled
+
+    def intact(self) -> bool:
+        return self.database.intact()
+
+    def state(self, frontier: str) -> SinkState:
+        return self.database.state(frontier)
+
+    def confirm(self, source: str, account: str, identity: str) -> str | None:
+        with self.database.transaction():
+            noted: str = self.database.connection.execute(_CONFIRM, (source, account, identity)).get
+        return None if noted == identity else noted
+
+    def close(self) -> None:
+        """SinkError when the WAL cannot be moved into the database; what was written stays durable in the WAL."""
+        self.database.close()
+
+    def _upsert(self, table: str, stamp: RowStamp, keys: list[str], data: list[bytes | None]) -> None:
         size = next(each for each in _SIZES if each >= len(keys))
         values: list[Any] = [None] * (3 + 2 * size)
         values[:3] = stamp
         values[3 : 3 + 2 * len(keys) : 2] = keys
         values[4 : 4 + 2 * len(keys) : 2] = data
-        self._database.connection.execute(_statement(table, size, self._last_respelled), values)
+        self.database.connection.execute(_statement(table, size, self._last_respelled), values)
 
     def _is_same(self, old: Any, new: Any) -> bool:
-        """Whether data that differ are the same, and only the spelling is another one. Asked for rows that a version
-        wrote which did not keep the API's spelling; so it costs each row once."""
-        return isinstance(old, str) and isinstance(new, str) and old.encode() in respellings(new.encode())
-
-    def _sweep(self, table: str, bounds: Bounds, delivery: Delivery) -> None:
-        """Tombstones the rows that SWEPT describes, with these bindings."""
-        self._database.connection.execute(_SWEEP.format(table=table, swept=SWEPT), bounds)
+        """Called by SQLite. What an earlier version kept as a BLOB is never the same."""
+        return isinstance(old, str) and isinstance(new, str) and self._same(old, new)
 
 
-def _text(seconds: float) -> str:
-    """Unix seconds as UTC text that sorts."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _bindings(bounds: Bounds) -> tuple[str | int | bytes, ...]:
+    return (*bounds[:4], _behind(bounds.prefix), bounds.since)
 
 
 def _behind(prefix: str) -> str | bytes:
-    """What sorts behind all keys that begin so: any blob sorts behind all text."""
+    """What sorts after all keys that begin so: any blob sorts after all text."""
     last = prefix.rstrip("\U0010ffff")
     if not last:
         return b""
@@ -265,11 +209,3 @@ def _behind(prefix: str) -> str | bytes:
 def _statement(table: str, size: int, last_respelled: int) -> str:
     change = CHANGE.format(respelled=last_respelled)
     return _UPSERT.format(table=table, rows=",".join(["(?,?)"] * size), change=change)
-
-
-def respellings(text: bytes) -> Iterator[bytes]:
-    """What versions that did not keep the API's spelling made of a JSON text."""
-    with suppress(ValueError, TypeError, OverflowError, RecursionError):
-        yield msgspec.json.encode(msgspec.json.decode(text))
-    with suppress(ValueError, TypeError, OverflowError, RecursionError):
-        yield msgspec.json.encode(json.loads(text))  # where another record of the page was odd

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from crawlerd.sinks.sqlite.rows import RowSink
+from crawlerd.sinks.deliveries import RowSink
+from crawlerd.sinks.respelling import are_respelled
+from crawlerd.sinks.sqlite.rows import SqliteRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from crawlerd.sink import Batch, Delivery
-    from crawlerd.sinks.sqlite.rows import Stamp
+    from crawlerd.sinks.deliveries import Bounds, RowStamp
 
 OWN_COLUMNS = ("account", "id", "data", "imported_at", "run", "deleted_at")
 MAX_FIELDS = 495  # columns of a view besides ours, 500 in all: an API that invents names must not grow it for ever
@@ -28,7 +30,7 @@ SELECT account, id, {fields}imported_at, run, deleted_at FROM "{table}" """
 _VIEW_FIELD = """CASE typeof(data) WHEN 'text' THEN json_extract(data, '$.{label}') END AS "{column}", """
 
 
-class SqliteSink(RowSink):
+def sqlite_sink(path: Path) -> RowSink:
     """Records in an SQLite database, for reading by any program while it is written.
 
     Table `<source>_<stream>`, primary key (account, id):
@@ -51,24 +53,36 @@ class SqliteSink(RowSink):
     own "id" is `id_`, for `id` is the record's key. The views belong to the sink: it replaces them.
 
     `_crawlerd_tally` has the totals of each run by stream, the runs by the numbers that the rows have.
-    """
 
-    def __init__(self, path: Path) -> None:
-        """Opens or creates the database; its directory must exist. SinkError when it cannot be used."""
-        super().__init__(path)
+    The database is opened or created; its directory must exist. SinkError when it cannot be used.
+    """
+    rows = SqliteRows(path)
+    return RowSink(rows, Objects(rows))
+
+
+class Objects:
+    """The objects themselves, and a view of each stream that has a column for each of their fields."""
+
+    def __init__(self, rows: SqliteRows) -> None:
+        self._rows = rows
+        self.reset()
+
+    def reset(self) -> None:
+        """See `Content.reset`."""
         self._fields: dict[str, dict[str, None]] = {}  # of each view, in order
 
-    def _forget(self) -> None:
-        super()._forget()
-        self._fields = {}
-
-    def _records(self, table: str, stamp: Stamp, batch: Batch, delivery: Delivery) -> None:
+    def put(self, table: str, stamp: RowStamp, batch: Batch, delivery: Delivery) -> None:
+        """See `Content.put`."""
         self._widen(table, batch.fields)
-        super()._records(table, stamp, batch, delivery)
+        self._rows.put(table, stamp, batch, are_respelled)
+
+    def sweep(self, table: str, bounds: Bounds, delivery: Delivery) -> None:
+        """See `Content.sweep`."""
+        self._rows.sweep(table, bounds)
 
     def _widen(self, table: str, fields: Iterable[str]) -> None:
         """Gives the view a column for each field that it can have one for."""
-        execute = self._database.connection.execute
+        execute = self._rows.database.connection.execute
         known = self._fields.get(table)
         if known is None:
             execute(_view(table, ()))

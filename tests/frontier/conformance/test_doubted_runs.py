@@ -47,7 +47,7 @@ def run(
     started = frontier.start_run(
         name, 1, [task], full=True, now=NOW, sink=sink, streams=streams, whole=whole, setup=setup, shrink=shrink
     )
-    usual = Complete([Batch("things", 1, b"[]", [])], cursors=[(each, str(started.run)) for each in cursors])
+    usual = Complete([Batch("things", 1, [], [])], cursors=[(each, str(started.run)) for each in cursors])
     finish(frontier, started.run, outcome or usual, {"things": seen, "parts": 1})
     return started.run
 

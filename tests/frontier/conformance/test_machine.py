@@ -87,7 +87,7 @@ OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
     st.builds(
         Complete,
         st.lists(
-            st.builds(lambda of, count: Batch(of, count, b"[]", []), st.sampled_from(BUCKETS), st.integers(1, 100)),
+            st.builds(lambda of, count: Batch(of, count, [], []), st.sampled_from(BUCKETS), st.integers(1, 100)),
             max_size=2,
         ),
         st.just([]) | NEW_TASKS,

@@ -154,7 +154,7 @@ def test_nothing_is_noted_with_what_is_not_committed(place: Place, frontier: Fro
 
 def test_a_run_that_fails_later_has_read_its_parents_all_the_same(frontier: Frontier) -> None:
     run = begin(frontier, tasks=[START, START])
-    settle(frontier, run, Complete([Batch("orders", 1, b"[]", [])], parents=read("a")))
+    settle(frontier, run, Complete([Batch("orders", 1, [], [])], parents=read("a")))
     settle(frontier, run, Bury("gone"))
     assert asked(frontier, begin(frontier, tasks=[below("a")])) == ["since a"]
 

@@ -40,7 +40,7 @@ def settle(frontier: Frontier, *outcomes: Outcome, bucket: int = 1) -> None:
 
 def test_the_status_shows_runs_newest_first_and_accounts_by_name(frontier: Frontier, reader: FrontierReader) -> None:
     old = begin(frontier, 1, name="old", account="zenith")
-    settle(frontier, Complete([Batch("pages", 100, b"[]", [])]))
+    settle(frontier, Complete([Batch("pages", 100, [], [])]))
     new = begin(frontier, 6, bucket="p")
     settle(frontier, Complete(), Bury("gone"), Retry(60.0, "reset"), Defer("slow"), bucket=2)
     frontier.commit([], now=NOW, blocked={2: NOW + 30})
@@ -79,8 +79,8 @@ def test_the_report_of_a_run_tells_what_became_of_each_stream(frontier: Frontier
     other = begin(frontier, 1, name="other", bucket="elsewhere")
     settle(
         frontier,
-        Complete([Batch("items", 7, b"[]", []), Batch("pages", 1, b"[]", [])]),
-        Complete([Batch("items", 3, b"[]", [])], [], [], [Skipped("items", "i1", "cannot be serialised: \ufffd")]),
+        Complete([Batch("items", 7, [], []), Batch("pages", 1, [], [])]),
+        Complete([Batch("items", 3, [], [])], [], [], [Skipped("items", "i1", "cannot be serialised: \ufffd")]),
         Bury("Denied: not yours", denied=True, stream="secrets"),
         Bury("gone"),
         Bury("gone too"),

@@ -57,7 +57,7 @@ while True:
     group = []
     for task in draw.sample(heads, min(len(heads), draw.randint(1, 30))):
         children = [child(draw.randrange(10**6)) for _ in range(draw.choice([0, 1, 2]))]
-        batches = [Batch("items", 1, b"[]", [])]
+        batches = [Batch("items", 1, [], [])]
         outcome = draw.choice(
             [
                 Complete(batches, children),

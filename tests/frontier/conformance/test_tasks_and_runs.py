@@ -194,7 +194,7 @@ def test_a_task_that_is_to_be_tried_again_keeps_its_run_open(
 
 def test_children_are_made_in_the_transaction_that_ends_their_parent(place: Place, frontier: Frontier) -> None:
     run = begin(frontier, page(1))
-    batches = [Batch("pages", 100, b"[]", []), Batch("items", 3, b"[]", [])]
+    batches = [Batch("pages", 100, [], []), Batch("items", 3, [], [])]
     committed = frontier.commit(
         [Settled(heads(frontier)[0], 1, Complete(batches, [page(2), unique(1), unique(2)]))], now=NOW
     )
@@ -274,7 +274,7 @@ def test_skipped_records_are_counted_by_stream_with_a_reason(place: Place, front
 
 def test_totals_are_what_the_sink_has_said_last(place: Place, frontier: Frontier) -> None:
     run = begin(frontier, page(1), page(2))
-    batches = [Batch("pages", 100, b"[]", [])]
+    batches = [Batch("pages", 100, [], [])]
     for task, totals in zip(heads(frontier), (Totals(90, 80, 4, 6, 5), Totals(95, 80, 5, 10, 5)), strict=True):
         frontier.commit([Settled(task, 1, Complete(batches))], now=NOW, totals={(run, "pages"): totals})
     assert place.query("SELECT records, seen, new, changed, unchanged, tombstoned FROM tally") == [

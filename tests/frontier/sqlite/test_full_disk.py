@@ -78,7 +78,7 @@ def heads(frontier: Frontier) -> list[Any]:
 @pytest.mark.parametrize(
     "last",
     [
-        Complete([Batch("items", 1, b"[]", [])], [big(number) for number in range(200)]),
+        Complete([Batch("items", 1, [], [])], [big(number) for number in range(200)]),
         Retry(1.0, "x" * 500),
         Bury("gone"),
     ],

@@ -48,11 +48,11 @@ def fill(frontier: Frontier) -> None:
     account, other = frontier.account("acme", "shop"), frontier.account("zenith", "shop")
     for name in ("clean", "unclean"):
         frontier.start_run(name, account, [page(1), page(2)], full=True, now=NOW)
-    settle(frontier, Complete([Batch("pages", 100, b"[]", [])], [], [("pages", "7")]), count=3)
+    settle(frontier, Complete([Batch("pages", 100, [], [])], [], [("pages", "7")]), count=3)
     settle(frontier, Bury("gone"))
     frontier.start_run("shop", account, [*map(page, range(7)), page(20, "items")], full=True, now=NOW)
     children = [page(1), page(21, "items"), page(9)]
-    settle(frontier, Complete([Batch("pages", 5, b"[]", [])], children, [("pages", "8")]))
+    settle(frontier, Complete([Batch("pages", 5, [], [])], children, [("pages", "8")]))
     settle(frontier, Retry(60.0, "reset"), count=2)
     settle(frontier, Bury("gone"))
     frontier.start_run("other", other, [page(1)], full=False, now=NOW)

@@ -1,0 +1,259 @@
+"""What a delivery is to a sink of rows, whatever the database: its order, its names, its sweeps, and its totals.
+
+A row is what is there under a stream, an account and a key. To each row, a run does one thing, by its last word on it,
+compared with what was there before the run:
+
+- new: it was not there, or was tombstoned; and it is there now
+- changed: it was there, and has other data now
+- unchanged: it was there with the same data
+- tombstoned: it was there, and is not any more, by a tombstone or a sweep
+- nothing: it was not there before, and is not now
+
+The totals of a run and a stream count the rows by that. A sweep tombstones rows that the run has not written, nor
+another one since the run began. A record that was skipped spares its row.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from crawlerd.sink import MISSING_KEYS, Refused
+from crawlerd.source import STREAM_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractContextManager
+
+    from crawlerd.sink import Batch, Delivery, Mark, SinkState, Totals
+
+    Same = Callable[[str, str], bool]  # whether two JSON texts that differ are the same data
+
+
+class RowStamp(NamedTuple):
+    """What all rows of a delivery have in common."""
+
+    account: str
+    at: str  # when it is written, as UTC text that sorts
+    run: int  # the sink's own number of the run
+
+
+class Bounds(NamedTuple):
+    """The rows that a sweep is about. The first three: see `RowStamp`."""
+
+    account: str
+    at: str
+    run: int
+    first: str  # keys from this one on
+    prefix: str  # that begin so
+    since: str  # when the run began; rows that another run has written since are left out
+
+
+class Rows(Protocol):
+    """A database of a sink: a table for each stream, with rows by account and key.
+
+    All but the last four is called within `transaction`, or the one that `marked` begins. SinkError for what the
+    database refuses.
+    """
+
+    @property
+    def name(self) -> str:
+        """What people know it by."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Durable at its end, or nothing is written."""
+        ...
+
+    def marked(self, mark: Mark | None) -> AbstractContextManager[None]:
+        """A transaction that leaves the mark as well."""
+        ...
+
+    def prepare(self, first_run: int) -> None:
+        """Whatever a database needs once. first_run: the lowest number of a run that is about to be written."""
+        ...
+
+    def reset(self) -> None:
+        """The last transaction was rolled back: what it has made is gone."""
+        ...
+
+    def taking(self, delivery: Delivery) -> AbstractContextManager[None]:
+        """Within, Refused for what of the delivery is too large for the database."""
+        ...
+
+    def number(self, delivery: Delivery) -> int:
+        """The sink's own number of a delivery's run."""
+        ...
+
+    def make(self, table: str, stream: str) -> None:
+        """Makes or upgrades a table. From now on, what happens to its rows counts for the stream."""
+        ...
+
+    def begin(self, run: int, stream: str) -> None:
+        """Call before the first change of a run to a stream."""
+        ...
+
+    def put(self, table: str, stamp: RowStamp, batch: Batch, same: Same) -> None:
+        """Writes the batch's rows, a tombstone where data is None. Rows that the run has written so before are left
+        alone. same: asked about rows for which `may_be_respelled` holds."""
+        ...
+
+    def spare(self, table: str, stamp: RowStamp, key: str) -> None:
+        """Keeps a row from being swept, whose record was skipped."""
+        ...
+
+    def sweep(self, table: str, bounds: Bounds) -> None:
+        """Tombstones the rows."""
+        ...
+
+    def swept(self, table: str, bounds: Bounds, most: int | None = None) -> list[str]:
+        """The keys of the rows, in ascending order of their UTF-8; of the first `most`."""
+        ...
+
+    def known(self, table: str, account: str, keys: Sequence[str]) -> dict[str, tuple[str | None, int]]:
+        """What is there under these keys: the data, None if it is tombstoned, and the run that has written it last."""
+        ...
+
+    def seen(self, table: str, account: str, run: int) -> int:
+        """How many rows of the account the run has written that are there."""
+        ...
+
+    def totals(self, deliveries: Iterable[Delivery]) -> dict[tuple[int, str], Totals]:
+        """Of the deliveries' runs: every stream that was begun."""
+        ...
+
+    def may_be_respelled(self, run: int) -> bool:
+        """Whether data of that run may have been written by a version that did not keep the API's spelling."""
+        ...
+
+    def intact(self) -> bool: ...
+    def state(self, frontier: str) -> SinkState: ...
+    def confirm(self, source: str, account: str, identity: str) -> str | None: ...
+    def close(self) -> None: ...
+
+
+class Content(Protocol):
+    """What the rows of a sink hold, and what else is written with them, in their transaction."""
+
+    def put(self, table: str, stamp: RowStamp, batch: Batch, delivery: Delivery) -> None:
+        """Writes a batch."""
+        ...
+
+    def sweep(self, table: str, bounds: Bounds, delivery: Delivery) -> None:
+        """Tombstones rows."""
+        ...
+
+    def reset(self) -> None:
+        """The last transaction was rolled back."""
+        ...
+
+
+class RowSink:
+    """A sink of rows: `Sink`, with the order of a delivery and its one transaction, all or nothing.
+
+    A tombstone wins or loses by its place in the order, like any record.
+    """
+
+    def __init__(self, rows: Rows, content: Content) -> None:
+        self._rows, self._content = rows, content
+        self._tables: dict[str, tuple[str, str]] = {}
+
+    def write(self, deliveries: list[Delivery], now: float, mark: Mark | None = None) -> dict[tuple[int, str], Totals]:
+        """See `Sink.write`.
+
+        Refused for a source or stream name that is not lower-case letters, digits and underscores, or that would share
+        its table's name with another, and for a record that is too large for the database.
+        """
+        try:
+            with self._rows.marked(mark):
+                self._rows.prepare(min((each.run for each in deliveries), default=1))
+                for delivery in deliveries:
+                    with self._rows.taking(delivery):
+                        self._take(delivery, _text(now))
+                return self._rows.totals(deliveries)
+        except BaseException:
+            self._reset()
+            raise
+
+    def missing(self, delivery: Delivery, stream: str, prefix: str, after: str) -> list[str]:
+        """See `Sink.missing`."""
+        try:
+            with self._rows.transaction():
+                table, run = self._table(delivery, stream), self._rows.number(delivery)
+                first = max(prefix, f"{after}\0") if after else prefix
+                bounds = Bounds(delivery.account, "", run, first, prefix, _text(delivery.started))
+                return self._rows.swept(table, bounds, MISSING_KEYS)
+        except BaseException:
+            self._reset()
+            raise
+
+    def seen(self, delivery: Delivery, stream: str) -> int:
+        """See `Sink.seen`."""
+        try:
+            with self._rows.transaction():
+                run = self._rows.number(delivery)
+                return self._rows.seen(self._table(delivery, stream), delivery.account, run)
+        except BaseException:
+            self._reset()
+            raise
+
+    def intact(self) -> bool:
+        """See `Sink.intact`."""
+        return self._rows.intact()
+
+    def state(self, frontier: str) -> SinkState:
+        """See `Sink.state`."""
+        return self._rows.state(frontier)
+
+    def confirm(self, source: str, account: str, identity: str) -> str | None:
+        """See `Sink.confirm`."""
+        return self._rows.confirm(source, account, identity)
+
+    def ended(self, run: int) -> None:
+        """See `Sink.ended`; nothing waits here."""
+
+    def close(self) -> None:
+        """See `Sink.close`."""
+        self._rows.close()
+
+    def _reset(self) -> None:
+        self._tables = {}
+        self._rows.reset()
+        self._content.reset()
+
+    def _take(self, delivery: Delivery, at: str) -> None:
+        stamp = RowStamp(delivery.account, at, self._rows.number(delivery))
+        for batch in delivery.batches:
+            table = self._table(delivery, batch.stream)
+            self._rows.begin(stamp.run, batch.stream)
+            if not len(batch.keys) == len(batch.data) == batch.count:
+                problem = f"a batch of {batch.stream} for {self._rows.name} is not {batch.count} pairs"
+                raise Refused(problem, delivery.task)
+            self._content.put(table, stamp, batch, delivery)
+        for skipped in delivery.skipped:
+            self._rows.spare(self._table(delivery, skipped.stream), stamp, skipped.key)
+        for stream, prefix in delivery.sweeps:
+            table = self._table(delivery, stream)
+            self._rows.begin(stamp.run, stream)
+            self._content.sweep(table, Bounds(*stamp, prefix, prefix, _text(delivery.started)), delivery)
+
+    def _table(self, delivery: Delivery, stream: str) -> str:
+        """The name of the stream's table, after making it."""
+        source, where = delivery.source, self._rows.name
+        table = f"{source}_{stream}"
+        known = self._tables.get(table)
+        if known is None:
+            if not STREAM_NAME.fullmatch(source) or not STREAM_NAME.fullmatch(stream):
+                raise Refused(f"{source[:80]!r} and {stream[:80]!r} cannot name a table in {where}", delivery.task)
+            if table.endswith("_view"):
+                raise Refused(f"{table} would share the name of a view in {where}; rename the stream", delivery.task)
+            self._rows.make(table, stream)
+            self._tables[table] = source, stream
+        elif known != (source, stream):
+            raise Refused(f"two streams would share the table {table} in {where}; rename one", delivery.task)
+        return table
+
+
+def _text(seconds: float) -> str:
+    """Unix seconds as UTC text that sorts."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
