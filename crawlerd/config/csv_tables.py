@@ -95,7 +95,7 @@ def with_rows(document: Mapping[str, Any], file: str, files: Files) -> tuple[dic
 
 
 def _rows(text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows behind the header: their line, and their cells by column, without the empty ones."""
+    """The rows after the header: the line of each, and its cells by column, without the empty ones."""
     reader = csv.reader(text.splitlines(keepends=True), strict=True)
     try:
         header = [column.strip() for column in next(reader, [])]

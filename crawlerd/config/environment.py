@@ -1,4 +1,4 @@
-"""What the checks of a configuration find outside of it: the installed sources, files beside it, secrets."""
+"""What the checks of a configuration find outside of it: the installed sources, other files, secrets."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class Context:
             raise ValueError(f"an option of the source {name} is wrong: {error}") from None
 
     def own_keys(self, location: Location) -> list[str]:
-        """What a table may have beside the usual keys."""
+        """The keys that a table may have in addition to the usual ones."""
         match location:
             case "accounts", str(name), *_:
                 facts = self.entry(self.table("accounts").get(name))

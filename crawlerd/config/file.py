@@ -113,7 +113,7 @@ class AccountTable(Table):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The keys that the source declares, beside those above."""
+        """The keys that the source declares, in addition to those above."""
         return self._options
 
     @model_validator(mode="wrap")
@@ -199,18 +199,19 @@ class SinkTable(Table):
 
 
 class ImportTable(Table):
-    """`[imports.NAME]`. schedule: seconds, None for on demand. priority: None for auto."""
+    """`[imports.NAME]`."""
 
     account: str = Field(examples=["acme"])
     sink: str | None = Field(examples=["warehouse"])
     streams: tuple[Annotated[str, AfterValidator(_stream)], ...] = Field(examples=[["*"]])
-    schedule: Duration | None = None
+    schedule: Duration | None = None  # None: on demand
+    # None: auto
     priority: Annotated[int | None, BeforeValidator(notation.priority)] = Field(default="auto", validate_default=True)
     _options: Any = PrivateAttr(default=None)
 
     @property
     def options(self) -> Any:
-        """The keys that the source declares, beside those above, as its `import_options`."""
+        """The keys that the source declares, in addition to those above, as its `import_options`."""
         return self._options
 
     @model_validator(mode="wrap")

@@ -27,7 +27,8 @@ def problem(
 ) -> str:
     """One of pydantic's errors, without its jargon and without the value: `key: what is wrong and what to write`.
 
-    file: the model of the whole file. own_keys: what a table at a location may have beside its fields.
+    file: the model of the whole file.
+    own_keys: what a table at a location may have in addition to its fields.
     """
     location = error["loc"]
     parts, table = _walk(file, location)

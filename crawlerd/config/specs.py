@@ -89,8 +89,8 @@ def limits(config: Config, sources: Mapping[str, Source], problems: list[str]) -
 
 
 def _limits(account: AccountTable, source: Source) -> LimitSpec:
-    """The account's own limits, else the source's. A bucket that the source names and the account does not keeps the
-    source's limits beside the account's default, so that neither is exceeded."""
+    """The account's own limits, else the source's. A bucket that only the source names keeps the source's limits and
+    gets the account's default too, so that neither is exceeded."""
     named = dict(account.bucket_limits or {})
     default = named.pop("default", None)
     theirs = {bucket: notation.limits([*limits, *(default or ())]) for bucket, limits in source.by_bucket.items()}
