@@ -91,7 +91,7 @@ def test_a_schedule_starts_runs(api: Server, install: Callable[..., Installation
     assert all(1.0 <= later - earlier < 5.0 for earlier, later in pairwise(starts))
     assert here.select("SELECT DISTINCT import FROM run") == [("a1",)]
     assert "import a1: run 1 started" in daemon.stderr
-    assert f"import a1: run 1 completed: {count('charges', 40)} records, 6 tasks, 0 dead" in daemon.stderr
+    assert f"import a1: run 1 completed: {count('charges', 40)} records, 7 tasks, 0 dead" in daemon.stderr
 
 
 def test_sigterm_drains(gate: tuple[Gate, Relay], install: Callable[..., Installation]) -> None:

@@ -195,13 +195,13 @@ def test_a_file_that_goes_while_it_is_open_is_noticed_and_its_import_begins_agai
     """The records of the first pages are gone with the file; the run must not end as if they were there."""
     here = installed(install, api, sink)
     (here.folder / "source.toml").write_text(
-        'name = "shop"\npaginator = { type = "offset", size = 5, total = "total" }\n'
-        '[endpoints.items]\npath = "/offset/items"\nrecords = "items"\n'
+        'name = "shop"\npaginator = { type = "cursor_in_body", cursor = "meta.next", parameter = "from" }\n'
+        '[endpoints.items]\npath = "/body/items"\nrecords = "data"\nparameters = { limit = 5 }\n'
     )
     path = database(here)
 
     def script(request: Request) -> Answer | None:
-        if request.query.get("offset") == "15" and len(api.asked("/offset/items")) == 4:
+        if request.query.get("from") == "15" and len(api.asked("/body/items")) == 4:
             until(lambda: len(here.select("SELECT id FROM shop_items", path=path)) == 15)
             if way == "replaced":
                 path.with_name("new").write_bytes(b"")
