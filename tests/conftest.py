@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
-from installation import Installation
+from support.installation import Installation
 
 from crawlerd.demo.server import running
 

@@ -7,9 +7,9 @@ import sys
 from bench.rig.process import ROOT
 
 sys.path.insert(0, str(ROOT / "tests"))
-from aws_proxy import DOCUMENTED, AwsProxy, Organization, Request, organization
-from batches import Pricing, Store, assert_exact, doubled, records, settle
-from installation import Installation
+from support.aws_proxy import DOCUMENTED, AwsProxy, Organization, Request, organization
+from support.batches import Pricing, Store, assert_exact, doubled, records, settle
+from support.installation import Installation
 
 __all__ = [
     "DOCUMENTED",

@@ -9,8 +9,8 @@ from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
 import pytest
-from installation import NO_LIMITS, QUICK, Installation, Running, pages_of, until
-from relay import Relay
+from support.installation import NO_LIMITS, QUICK, Installation, Running, pages_of, until
+from support.relay import Relay
 
 from crawlerd.demo.server import Server, running
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from installation import QUICK, Installation, until
-from rest_api import RestApi, objects
+from support.installation import QUICK, Installation, until
+from support.rest_api import RestApi, objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

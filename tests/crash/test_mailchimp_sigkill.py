@@ -5,15 +5,15 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from installation import until
-from mailchimp_api import Mailchimp
-from mailchimp_installation import news
-from receiver import Receiver
+from support.installation import until
+from support.mailchimp_api import Mailchimp
+from support.mailchimp_installation import news
+from support.receiver import Receiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from installation import Installation
+    from support.installation import Installation
 
 
 def test_each_version_is_applied_once_whenever_it_is_killed(install: Callable[..., Installation]) -> None:

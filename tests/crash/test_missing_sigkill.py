@@ -6,7 +6,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from installation import Installation, until
+from support.installation import Installation, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import requests
-from installation import QUICK, Installation, Running, until
+from support.installation import QUICK, Installation, Running, until
 
 from crawlerd.demo.objects import STREAMS
 from crawlerd.demo.server import Add, Delete, Edit, Server, running

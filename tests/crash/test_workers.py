@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from installation import Installation, is_alive, metrics_of, pages_of, until
+from support.installation import Installation, is_alive, metrics_of, pages_of, until
 
 from crawlerd.demo.server import Server, running
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import psutil
-    from installation import Running
+    from support.installation import Running
 
 # A task for each number; `odd(number)` does harm to the process that performs it.
 NUMBERS = """

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import apsw
 import psutil
 import pytest
-from installation import NO_LIMITS, QUICK, Installation, fetch, metrics_of, until
-from relay import Answer, Relay
+from support.installation import NO_LIMITS, QUICK, Installation, fetch, metrics_of, until
+from support.relay import Answer, Relay
 
 from crawlerd.demo.server import Server, running
 

@@ -10,8 +10,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from installation import Installation, until
-from relay import Answer, Relay
+from support.installation import Installation, until
+from support.relay import Answer, Relay
 
 from crawlerd.demo.server import running
 

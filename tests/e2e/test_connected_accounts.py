@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from installation import NO_LIMITS, QUICK, Installation, until
+from support.installation import NO_LIMITS, QUICK, Installation, until
 
 from crawlerd.demo.objects import expected, id_of
 from crawlerd.demo.server import Delete, Edit, Server, running

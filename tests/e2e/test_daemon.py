@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from installation import NO_LIMITS, Installation, Running, fetch, metrics_of, tasks_of, until
-from relay import Answer, Relay
+from support.installation import NO_LIMITS, Installation, Running, fetch, metrics_of, tasks_of, until
+from support.relay import Answer, Relay
 
 from crawlerd.demo.objects import STREAMS, count
 from crawlerd.demo.server import Fault, Server

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import apsw
 import pytest
-from installation import QUICK, Installation, tasks_of, until
-from relay import Answer, Relay
+from support.installation import QUICK, Installation, tasks_of, until
+from support.relay import Answer, Relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable

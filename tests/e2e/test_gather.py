@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from installation import NO_LIMITS, Installation, until
-from relay import Answer, Relay
+from support.installation import NO_LIMITS, Installation, until
+from support.relay import Answer, Relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable

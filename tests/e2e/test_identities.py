@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from installation import Installation
+    from support.installation import Installation
 
     from crawlerd.demo.server import Server
 

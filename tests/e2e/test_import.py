@@ -11,8 +11,8 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 import pytest
-from installation import LISTED, NO_LIMITS, QUICK, Installation, pages_of, tasks_of, until
-from relay import Answer, Relay
+from support.installation import LISTED, NO_LIMITS, QUICK, Installation, pages_of, tasks_of, until
+from support.relay import Answer, Relay
 
 from crawlerd.demo.objects import STREAMS, count
 from crawlerd.demo.server import Add, Edit, Fault, Server, running

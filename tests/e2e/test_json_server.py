@@ -11,7 +11,7 @@ from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from installation import QUICK, Installation, until
+from support.installation import QUICK, Installation, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

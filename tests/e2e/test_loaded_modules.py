@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from installation import Installation
+    from support.installation import Installation
 
 
 def test_an_import_loads_no_http_server_and_no_metrics(install: Callable[..., Installation]) -> None:

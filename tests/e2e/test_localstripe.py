@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
-from relay import Answer, Relay
+from support.relay import Answer, Relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from installation import Installation
+    from support.installation import Installation
 
 # It would write all that it holds to a file in /tmp with every request.
 SERVE = """

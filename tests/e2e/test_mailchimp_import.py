@@ -7,14 +7,14 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 import pytest
-from mailchimp_api import FIRST_CHANGE, Mailchimp, member_id
-from mailchimp_installation import news
-from receiver import Receiver
+from support.mailchimp_api import FIRST_CHANGE, Mailchimp, member_id
+from support.mailchimp_installation import news
+from support.receiver import Receiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from installation import Installation
+    from support.installation import Installation
 
 
 def versions(api: Mailchimp) -> dict[tuple[str, int], int]:

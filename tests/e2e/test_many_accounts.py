@@ -6,7 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from installation import NO_LIMITS, QUICK, Installation, until
+from support.installation import NO_LIMITS, QUICK, Installation, until
 
 from crawlerd.demo.server import running
 

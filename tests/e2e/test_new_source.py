@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from installation import QUICK
-from rest_api import Answer, Request, RestApi
+from support.installation import QUICK
+from support.rest_api import Answer, Request, RestApi
 
 from crawlerd.authoring.scaffold import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from installation import Installation
+    from support.installation import Installation
 
 PAGE = Path(__file__).parents[2] / "docs/write-a-source.md"
 

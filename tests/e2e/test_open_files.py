@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
-from installation import Installation, Running, until
+from support.installation import Installation, Running, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
-from installation import QUICK, Installation
-from rest_api import Answer, Request, RestApi
+from support.installation import QUICK, Installation
+from support.rest_api import Answer, Request, RestApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable

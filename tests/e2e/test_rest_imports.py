@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import pytest
-from installation import QUICK, Installation, until
-from rest_api import Answer, Request, RestApi, objects
+from support.installation import QUICK, Installation, until
+from support.rest_api import Answer, Request, RestApi, objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

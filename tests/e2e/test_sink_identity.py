@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 import pytest
-from installation import QUICK, Installation, until
-from rest_api import Answer, Request, RestApi
+from support.installation import QUICK, Installation, until
+from support.rest_api import Answer, Request, RestApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 import pytest
-from installation import NO_LIMITS, QUICK, Installation, fetch, until
-from relay import Relay
+from support.installation import NO_LIMITS, QUICK, Installation, fetch, until
+from support.relay import Relay
 
 from crawlerd.demo.objects import STREAMS, count, expected
 from crawlerd.sinks.sqlite.sink import sqlite_sink

@@ -7,8 +7,8 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
-from installation import NO_LIMITS, QUICK, Installation, tasks_of, until
-from relay import Answer, Relay
+from support.installation import NO_LIMITS, QUICK, Installation, tasks_of, until
+from support.relay import Answer, Relay
 
 from crawlerd.demo.objects import STREAMS, count
 from crawlerd.demo.server import Fault, Server

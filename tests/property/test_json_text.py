@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from json_texts import exactly, json_objects, json_texts, json_values, value_of
+from support.json_texts import exactly, json_objects, json_texts, json_values, value_of
 
 from crawlerd.core import jsontext
 from crawlerd.core.charset import utf8

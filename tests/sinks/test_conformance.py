@@ -19,7 +19,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sink_batches import batch_of
+from support.sink_batches import batch_of
 
 from crawlerd.core.account import AccountSpec, SinkSpec, SinkType
 from crawlerd.core.outcome import Complete

@@ -11,7 +11,7 @@ import apsw
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from json_texts import exactly, json_objects, json_texts
+from support.json_texts import exactly, json_objects, json_texts
 
 from crawlerd.core.jsontext import compact
 from crawlerd.core.objects import Objects

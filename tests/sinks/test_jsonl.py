@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from sink_batches import batch_of
+from support.sink_batches import batch_of
 
 from crawlerd.sink import Delivery, SinkError
 from crawlerd.sinks.jsonl import JsonlSink

@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sink_batches import batch_of
+from support.sink_batches import batch_of
 
 from crawlerd.sink import Delivery, SinkError
 from crawlerd.sinks.persist_queue import queue_sink

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import msgspec
 import pytest
-from sink_batches import batch_of
+from support.sink_batches import batch_of
 
 from crawlerd.sink import Delivery, Totals
 from crawlerd.sinks.jsonl import JsonlSink

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import msgspec
 import pytest
-from installation import until
-from sink_batches import batch_of
+from support.installation import until
+from support.sink_batches import batch_of
 
 from crawlerd.sink import Batch, Delivery, SinkError, StorageFailed, SyncFailed, Totals
 from crawlerd.sinks.sqlite import database, wal

@@ -12,8 +12,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
-from aws_proxy import AwsProxy, Fault, Organization, Request, organization
-from batches import Store
+from support.aws_proxy import AwsProxy, Fault, Organization, Request, organization
+from support.batches import Store
 from test_conformance import SINKS, VALUES, delivery
 
 from crawlerd.clients.aws import AwsClient

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from aws_proxy import AwsProxy, Fault, Organization, organization
+from support.aws_proxy import AwsProxy, Fault, Organization, organization
 
 from crawlerd.clients.aws import AwsApi, AwsClient
 from crawlerd.core.account import AccountSpec

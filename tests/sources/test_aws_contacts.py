@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aws_proxy import DOCUMENTED, AwsProxy, Fault, Organization, Request, organization
 from botocore.stub import Stubber
-from installation import until
+from support.aws_proxy import DOCUMENTED, AwsProxy, Fault, Organization, Request, organization
+from support.installation import until
 
 from crawlerd.clients.aws import AwsClient
 from crawlerd.core.account import AccountSpec
@@ -18,7 +18,7 @@ from crawlerd.sources.aws.contacts import AlternateContact, ContactInformation, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from installation import Installation
+    from support.installation import Installation
 
 MANAGEMENT = "123456789012"
 QUICKER = 8

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from aws_proxy import DOCUMENTED, AwsProxy, Fault, Organization, Request, organization
-from installation import until
+from support.aws_proxy import DOCUMENTED, AwsProxy, Fault, Organization, Request, organization
+from support.installation import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from installation import Installation, Running
+    from support.installation import Installation, Running
 
 QUICKER = 8  # than documented, both our limits and the server's, where time is not the question
 STREAMS = ("organizations", "roots", "organizational_units", "accounts", "tags", "policies", "policy_targets")

@@ -8,7 +8,7 @@ import pytest
 import responses
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from json_texts import json_objects, json_texts
+from support.json_texts import json_objects, json_texts
 
 from crawlerd.clients.http import HttpClient
 from crawlerd.core.account import AccountSpec
@@ -44,8 +44,7 @@ REST = make(
 
 
 def rest(name: str) -> tuple[Source, TaskArgs]:
-    task = REST.kinds[f"shop.{name}"].decode(f'{{"wanted":["{name}"],"started":0}}')
-    return REST, task
+    return REST, REST.kinds[f"shop.{name}"].args(wanted=(name,), started=0.0)
 
 
 # source, task, path, what stands before and after the texts, the keys' prefix

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import responses
 from responses.matchers import header_matcher, query_param_matcher
-from sink_batches import one_by_one
+from support.sink_batches import one_by_one
 
 from crawlerd.clients.http import HttpClient
 from crawlerd.core.account import AccountSpec

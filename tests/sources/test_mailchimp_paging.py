@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-from mailchimp_api import Audience
+from support.mailchimp_api import Audience
 
 from crawlerd.core.objects import listing
 from crawlerd.engine import kinds

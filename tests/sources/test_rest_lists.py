@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from moving_list import API, Answers, Run, Sink
+from support.moving_list import API, Answers, Run, Sink
 
 from crawlerd.sources.rest import counted
 from crawlerd.sources.rest.places import MOST_KNOWN, Came, Known, tail_length, window

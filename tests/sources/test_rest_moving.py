@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from moving_list import Moving, Run, Server, Sink
+from support.moving_list import Moving, Run, Server, Sink
 
 LIST = '[endpoints.items]\npath = "/items"\nrecords = "data"\n'
 OFFSET = 'paginator = { type = "offset", size = SIZE, first = FIRST'

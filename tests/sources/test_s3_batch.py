@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from aws_proxy import AwsProxy, Fault, Organization, Request, organization
-from batches import Pricing, Store, assert_exact, doubled, records, settle
-from installation import until
+from support.aws_proxy import AwsProxy, Fault, Organization, Request, organization
+from support.batches import Pricing, Store, assert_exact, doubled, records, settle
+from support.installation import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from installation import Installation
+    from support.installation import Installation
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from installation import NO_LIMITS, Installation
-from relay import Answer, Relay
+from support.installation import NO_LIMITS, Installation
+from support.relay import Answer, Relay
 
 from crawlerd.demo.server import Delete, Server, running
 

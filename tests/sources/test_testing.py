@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import responses
-from aws_proxy import AwsProxy, organization
-from mailchimp_api import KEY, Mailchimp
-from rest_api import RestApi, objects
+from support.aws_proxy import AwsProxy, organization
+from support.mailchimp_api import KEY, Mailchimp
+from support.rest_api import RestApi, objects
 
 from crawlerd.core.errors import CrawlerdError
 from crawlerd.demo.objects import STREAMS, expected

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from rest_api import Answer, Request, RestApi
+from support.rest_api import Answer, Request, RestApi
 
 from crawlerd.clients.http import HttpClient
 from crawlerd.clients.oauth2 import token_of

@@ -6,7 +6,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 import pytest
-from bench_partners import Asked, Limits
+from support.bench_partners import Asked, Limits
 
 from crawlerd.core.account import LimitSpec
 from crawlerd.core.task import DEFAULT_PRIORITY, SEQUENTIAL_PRIORITY, Task

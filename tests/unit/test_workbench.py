@@ -9,9 +9,9 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bench_partners import Asked, Limits
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.bench_partners import Asked, Limits
 
 from crawlerd.core.account import LimitSpec
 from crawlerd.core.task import Task

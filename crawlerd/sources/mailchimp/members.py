@@ -33,6 +33,7 @@ from crawlerd.source import (
 )
 from crawlerd.sources.http import Delivery, Item, deliveries, item
 from crawlerd.sources.mailchimp.missing import Comparing, registers
+from crawlerd.sources.mailchimp.options import MailchimpImport
 from crawlerd.sources.mailchimp.pages import PAGE, Page, behind, is_last, page_of, seconds, tail_of, time_of, time_text
 
 if TYPE_CHECKING:
@@ -44,36 +45,6 @@ OVERLAP_SECONDS = 60.0  # read again before the last change that was read: chang
 REMEMBERED = 10_000  # versions of a list that were delivered lately, so that the overlap does not deliver them again
 
 Phase = Literal["whole", "first", "before", "after"]
-
-
-class MailchimpImport(msgspec.Struct, frozen=True):
-    """lists: ids, or "*". sweep: how often a run reads everything, to find what was deleted. deliver: to whom members
-    go, beside the sink or instead of it."""
-
-    lists: tuple[str, ...] | str = "*"
-    sweep: str = "1d"
-    deliver: Delivery | None = None
-
-    def __post_init__(self) -> None:
-        if not self.wanted:
-            raise ValueError('lists must name lists by their ids, or be ["*"]')
-        parse_duration(self.sweep)
-
-    @property
-    def wanted(self) -> tuple[str, ...]:
-        """Ids of lists, none twice; ("*",) for all."""
-        named = re.split(r"[\s,;]+", self.lists.strip()) if isinstance(self.lists, str) else self.lists
-        return ("*",) if "*" in named else tuple(dict.fromkeys(each for each in named if each))
-
-    def accounts(self) -> Iterator[str]:
-        if self.deliver:
-            yield self.deliver.account
-
-    def receiver(self) -> str:
-        return self.deliver.path if self.deliver else ""
-
-    def needs_sink(self) -> bool:
-        return self.deliver is None
 
 
 def _address(base_url: str, key: str) -> str:

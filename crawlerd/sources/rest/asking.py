@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crawlerd.core.urls import without
-from crawlerd.sources.rest.description import KeyParameter
+from crawlerd.sources.rest.authentication import KeyParameter
 from crawlerd.sources.rest.expressions import fill, text
 from crawlerd.sources.rest.incremental import parameter
 

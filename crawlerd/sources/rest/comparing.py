@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 from crawlerd.source import MISSING_KEYS, Api, Gather, Note, NotFound, Output, Record, Response, Sweep, TaskArgs
 from crawlerd.sources.rest.answers import NoPage, decoded, judged
-from crawlerd.sources.rest.description import ITEM_FIELD
 from crawlerd.sources.rest.exact import set_aside, texts_of, with_text
+from crawlerd.sources.rest.values import ITEM_FIELD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -19,12 +18,25 @@ from pydantic import (
 )
 
 from crawlerd.config.problems import Table, instead, one_line, problem
-from crawlerd.core import notation
 from crawlerd.core.errors import ConfigurationError
-from crawlerd.source import STREAM_NAME
-from crawlerd.sources.rest import texts
-from crawlerd.sources.rest.expressions import Scalar, fields
-from crawlerd.sources.rest.paginators import NoPages, Paginator, Path
+from crawlerd.sources.rest.authentication import Auth, NoAuth
+from crawlerd.sources.rest.expressions import fields
+from crawlerd.sources.rest.paginators import NoPages, Path
+from crawlerd.sources.rest.values import (
+    ITEM_FIELD,
+    ONE_OR_MORE,
+    AnyPaginator,
+    Concurrency,
+    Headers,
+    Limits,
+    Name,
+    Parameters,
+    StreamName,
+    base_url_of,
+    overlap_of,
+    several,
+    template,
+)
 
 if TYPE_CHECKING:
     from typing import Self
@@ -42,176 +54,12 @@ def read(document: Document, file: str) -> Description:
     raise ConfigurationError([one_line(f"{file}: {each}") for each in problems])
 
 
-def _stream_name(value: str) -> str:
-    if not STREAM_NAME.fullmatch(value) or value.endswith("_view"):
-        raise ValueError(
-            'must be lower-case letters, digits and "_", at most 63, beginning with a letter, not "…_view"'
-        )
-    return value
-
-
-def _header_name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", value):
-        raise ValueError("is not the name of a header")
-    return value
-
-
-def _own_header(value: str) -> str:
-    if value.lower() in ("authorization", "proxy-authorization", "cookie", "host", "content-length"):
-        raise ValueError("is not set here; [auth] says how the account's key is sent")
-    return _header_name(value)
-
-
-def _variables(info: ValidationInfo[Any]) -> Collection[str]:
-    """The names that are declared."""
-    variables = (info.context or {}).get("variables", ())
-    return [each for each in variables if isinstance(each, str)] if isinstance(variables, list) else ()
-
-
-def _text(value: str, info: ValidationInfo[Any]) -> str:
-    return texts.checked(value, _variables(info))
-
-
-def _header_text(value: str, info: ValidationInfo[Any]) -> str:
-    return texts.checked(texts.checked_header(value), _variables(info))
-
-
-def _base_url(value: str, info: ValidationInfo[Any]) -> str:
-    return texts.checked_url(value, _variables(info))
-
-
-def _name(value: str, info: ValidationInfo[Any]) -> str:
-    """What names a parameter, or stands for itself."""
-    return texts.fixed(value, _variables(info))
-
-
-def _names(paginator: Any, info: ValidationInfo[Any]) -> Any:
-    """The same of all parameters and headers that a paginator sends."""
-    for key, value in paginator:
-        if isinstance(value, str) and key.endswith(("parameter", "header")):
-            _name(value, info)
-    return paginator
-
-
-def _parameter(value: object, info: ValidationInfo[Any]) -> Any:
-    values = value if isinstance(value, list) else [value]
-    for each in values:
-        if not isinstance(each, Scalar) or (isinstance(each, float) and not math.isfinite(each)):
-            raise ValueError("must be text, a number, true or false, or a list of such; a date stands in quotes")
-        if isinstance(each, str):
-            _template(each, info)
-    return value
-
-
-def _template(value: str, info: ValidationInfo[Any]) -> str:
-    """Checks that the fields of a template exist."""
-    for name in fields(value):
-        first, _, rest = name.partition(".")
-        if first == "parent" and "parent" in info.data and info.data["parent"] is None:
-            raise ValueError(f'"{{{name}}}" needs parent = "…": the endpoint whose records have it')
-        if first == "parent" and "name" in info.data:  # of the whole description
-            raise ValueError(f'"{{{name}}}" belongs into the parameters of an endpoint that has a parent')
-        if first == "variables" and rest not in _variables(info):
-            raise ValueError(f'there is no variable "{rest}"; declare it: variables = ["{rest}"]')
-    return value
-
-
-def _overlap(value: object, info: ValidationInfo[Any]) -> float:
-    if info.data.get("format") != "number":
-        return notation.duration("5m" if value is None else value)
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-        raise ValueError('must be a whole number, since format is "number"')
-    return float(value or 0)
-
-
-def _several(value: object) -> object:
-    return value if isinstance(value, list) else [value]
-
-
-ITEM_FIELD = re.compile(r"\{(key(?:\.[A-Za-z_]\w*)?|variables\.[A-Za-z_]\w*)\}", re.ASCII)
-_ONE_OR_MORE = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
-_SCALARS = [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]
-
-StreamName = Annotated[str, AfterValidator(_stream_name)]
-Limits = Annotated[tuple[str, ...], BeforeValidator(notation.limits), WithJsonSchema(_ONE_OR_MORE)]
-Parameter = Annotated[
-    Any,
-    BeforeValidator(_parameter),
-    WithJsonSchema({"anyOf": [*_SCALARS, {"type": "array", "items": {"anyOf": _SCALARS}}]}),
-]
-Text = Annotated[str, AfterValidator(_text)]
-HeaderText = Annotated[str, AfterValidator(_header_text)]
-Name = Annotated[str, AfterValidator(_name)]
-Headers = dict[Annotated[str, AfterValidator(_own_header)], HeaderText]
-Parameters = dict[Name, Parameter]
-AnyPaginator = Annotated[Paginator, AfterValidator(_names)]
-Concurrency = Annotated[int, Field(ge=1, le=10_000)]
-
-
-class NoAuth(Table):
-    """No credentials."""
-
-    type: Literal["none"]
-
-
-class Bearer(Table):
-    """`Authorization: Bearer KEY`."""
-
-    type: Literal["bearer"]
-
-
-class Basic(Table):
-    """HTTP Basic: the account's key is `user:password`, or the password alone where `user` is given."""
-
-    type: Literal["basic"]
-    user: Text | None = Field(default=None, description="The user; without it the key is user:password.")
-
-
-class KeyHeader(Table):
-    """A header of the API's own."""
-
-    type: Literal["header"]
-    name: Annotated[str, AfterValidator(_header_name)] = Field(
-        examples=["X-Api-Key"], description="Name of the header."
-    )
-    prefix: HeaderText = Field(default="", description='Before the key, as "Token ".')
-
-
-class KeyParameter(Table):
-    """A parameter of the query. It is never stored, logged or shown."""
-
-    type: Literal["query"]
-    name: Name = Field(min_length=1, examples=["api_key"], description="Name of the parameter.")
-
-
-class OAuth2(Table):
-    """OAuth 2.0 client credentials: the account's key is `id:secret`, and a token is asked for when one is needed."""
-
-    type: Literal["oauth2"]
-    token_url: str = Field(examples=["/oauth/token"], description="A full URL, or a path below the base URL.")
-    scope: Text = Field(default="", description="Scopes, separated by spaces.")
-    parameters: dict[Name, Text] = Field(
-        default_factory=dict, description='More fields of the form, such as "audience".'
-    )
-    client: Literal["basic", "body"] = Field(default="basic", description="Where id and secret are sent.")
-
-    @field_validator("token_url")
-    @classmethod
-    def _address(cls, value: str, info: ValidationInfo[Any]) -> str:
-        if re.fullmatch(r"/[!-~]*", value):
-            return texts.checked(value, _variables(info), url=True)
-        return texts.checked_url(value, _variables(info))
-
-
-Auth = Annotated[NoAuth | Bearer | Basic | KeyHeader | KeyParameter | OAuth2, Field(discriminator="type")]
-
-
 class ErrorRule(Table):
     """What a response means, where the usual mapping of status codes does not fit. The first rule that fits counts."""
 
     status: Annotated[
         list[Annotated[int, Field(ge=100, le=599)]],
-        BeforeValidator(_several),
+        BeforeValidator(several),
         WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]}),
     ] = Field(examples=[404], description="The status code, or several.")
     header: str | None = Field(default=None, min_length=1, description="Only when the response has this header …")
@@ -260,7 +108,7 @@ class Incremental(Table):
         default="iso",
         description="How the parameter is written. number: the field is no time but a number that grows.",
     )
-    overlap: Annotated[float, BeforeValidator(_overlap), WithJsonSchema({"type": ["string", "integer"]})] = Field(
+    overlap: Annotated[float, BeforeValidator(overlap_of), WithJsonSchema({"type": ["string", "integer"]})] = Field(
         default=None,
         validate_default=True,
         description='So much is asked for again, as clocks and pages are not exact: "5m", or 0 for a number.',
@@ -289,7 +137,7 @@ class Endpoint(Table):
     )
     parameters: Parameters = Field(default_factory=dict, description="Of the query. The same fields as in path.")
     records: Path = Field(default="@", description='JMESPath of the list of records in the body; "@": the body itself.')
-    primary_key: Annotated[list[Path], BeforeValidator(_several), Field(min_length=1), WithJsonSchema(_ONE_OR_MORE)] = (
+    primary_key: Annotated[list[Path], BeforeValidator(several), Field(min_length=1), WithJsonSchema(ONE_OR_MORE)] = (
         Field(
             default="id", validate_default=True, description="JMESPath of the record's key; several make one together."
         )
@@ -333,7 +181,7 @@ class Endpoint(Table):
     @field_validator("path")
     @classmethod
     def _below_base(cls, value: str, info: ValidationInfo[Any]) -> str:
-        _template(value, info)
+        template(value, info)
         if not re.fullmatch(r"/[!-~]*", value) or re.search("[?#]", value):
             raise ValueError('must begin with "/", without spaces; the query belongs into parameters')
         return value
@@ -352,7 +200,7 @@ class Endpoint(Table):
         for name in names:
             first, _, rest = name.partition(".")
             if first == "variables":
-                _template(f"{{{name}}}", info)
+                template(f"{{{name}}}", info)
             elif rest and rest not in keys:
                 raise ValueError(f'"{{{name}}}" is not of the primary key; {instead(rest, keys)}')
         if not any(name.partition(".")[0] == "key" for name in names):
@@ -386,7 +234,7 @@ class Description(Table):
     """A REST API, for `source = "rest"`."""
 
     name: StreamName = Field(examples=["github"], description="Its tables in the sink are NAME_STREAM.")
-    base_url: Annotated[str, AfterValidator(_base_url)] | None = Field(
+    base_url: Annotated[str, AfterValidator(base_url_of)] | None = Field(
         default=None, description="Address of the API; without it, each account has its own."
     )
     variables: list[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]] = Field(

@@ -6,7 +6,7 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 from crawlerd.source import ClientCredentials, KeyInQuery, Sending
-from crawlerd.sources.rest.description import Basic, Bearer, KeyHeader, KeyParameter, OAuth2
+from crawlerd.sources.rest.authentication import Basic, Bearer, KeyHeader, KeyParameter, OAuth2
 from crawlerd.sources.rest.texts import checked, filled, filled_header, filled_path, filled_url
 
 if TYPE_CHECKING:

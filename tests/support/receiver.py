@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import web
-from local_server import LocalServer, reset
+
+from support.local_server import LocalServer, reset
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from http.client import HTTPConnection
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from threaded_server import Handler, ThreadedServer
+from support.threaded_server import Handler, ThreadedServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

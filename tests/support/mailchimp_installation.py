@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from installation import NO_LIMITS, QUICK, Installation
-from mailchimp_api import KEY, Mailchimp
-from receiver import TOKEN, Receiver
+from support.installation import NO_LIMITS, QUICK, Installation
+from support.mailchimp_api import KEY, Mailchimp
+from support.receiver import TOKEN, Receiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,8 +14,8 @@ from boto3.dynamodb.types import TypeDeserializer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from aws_proxy import Organization
-    from installation import Installation
+    from support.aws_proxy import Organization
+    from support.installation import Installation
 
 FUNCTION = """
 import os, time

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import web
-from local_server import LocalServer, reset
 from sortedcontainers import SortedList
+
+from support.local_server import LocalServer, reset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from threaded_server import Handler, ThreadedServer
+from support.threaded_server import Handler, ThreadedServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

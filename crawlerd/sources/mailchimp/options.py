@@ -1,0 +1,44 @@
+"""What an import of Mailchimp may say."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from crawlerd.core.schedule import parse_duration
+from crawlerd.sources.http import Delivery
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class MailchimpImport(msgspec.Struct, frozen=True):
+    """lists: ids, or "*". sweep: how often a run reads everything, to find what was deleted. deliver: to whom members
+    go, beside the sink or instead of it."""
+
+    lists: tuple[str, ...] | str = "*"
+    sweep: str = "1d"
+    deliver: Delivery | None = None
+
+    def __post_init__(self) -> None:
+        if not self.wanted:
+            raise ValueError('lists must name lists by their ids, or be ["*"]')
+        parse_duration(self.sweep)
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Ids of lists, none twice; ("*",) for all."""
+        named = re.split(r"[\s,;]+", self.lists.strip()) if isinstance(self.lists, str) else self.lists
+        return ("*",) if "*" in named else tuple(dict.fromkeys(each for each in named if each))
+
+    def accounts(self) -> Iterator[str]:
+        if self.deliver:
+            yield self.deliver.account
+
+    def receiver(self) -> str:
+        return self.deliver.path if self.deliver else ""
+
+    def needs_sink(self) -> bool:
+        return self.deliver is None
