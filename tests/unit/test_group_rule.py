@@ -1,4 +1,4 @@
-"""The rule of groups, without a database: what waits for one, and what comes back with a dead letter."""
+"""The rule of groups, without a database: what becomes of what waits for one, and what comes back with a letter."""
 
 from __future__ import annotations
 
