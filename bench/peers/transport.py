@@ -21,6 +21,7 @@ from bench.rig.report import about, parsed, table
 from crawlerd.clients.deadline import Deadline
 from crawlerd.clients.http import HttpClient, read_body
 from crawlerd.core.account import AccountSpec
+from crawlerd.core.objects import Listing, listing
 from crawlerd.core.outcome import Complete, Result
 from crawlerd.core.task import Task
 from crawlerd.demo.server import Server, running
@@ -30,7 +31,7 @@ from crawlerd.engine.worker import GARBAGE_OBJECTS
 from crawlerd.sources.stripe import stripe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 STREAM = "charges"
 DEADLINE = 60_000  # ms
@@ -86,8 +87,12 @@ class Ready:
     def __init__(self, bring: Callable[[], bytes]) -> None:
         self._bring = bring
 
-    def get(self, *_: Any) -> Any:
-        return msgspec.json.decode(self._bring())
+    def listing(
+        self, *_: Any, at: str | None = "", wanted: Sequence[str] = ("id",), also: Sequence[str] = ()
+    ) -> Listing:
+        found = listing(self._bring(), at, wanted=wanted, also=also)
+        assert found is not None
+        return found
 
 
 def measures(server: Server) -> dict[str, Callable[[], object]]:

@@ -125,8 +125,10 @@ def test_a_failed_sync_ends_the_import_with_74_and_the_next_one_completes_it(
         here = installed(install, api, library, sink)
         failing(here, path, number, 1_000_000 if always else number)
         done = here.run("import", "--all")
-        by_library = path == "out/data.db" and number == 1  # which does not say so; our opening moves its log
-        if syncs(here) < number or by_library:  # or fewer groups than in the first run: it never came to that one
+        # The library of persist-queue makes the first sync of its file, SQLite's close may make the last one. Neither says
+        # that it failed. All that was acknowledged is in the log then, and our next opening moves that.
+        unsaid = path == "out/data.db" and number in (1, total)
+        if syncs(here) < number or (unsaid and done.code == 0):  # or fewer groups than in the first run
             assert done.code == 0
             cut_power(here)
             assert held(here, sink) == expected()

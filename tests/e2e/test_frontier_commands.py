@@ -74,7 +74,7 @@ def test_beside_a_daemon_and_back_from_a_backup(api: Server, install: Callable[.
         assert unfinished > 0
         shutil.rmtree(here.state_dir)
         here.state_dir.mkdir()
-        shutil.copy(here.folder / "copy.db", here.state_dir / "frontier.db")
+        assert here.run("frontier", "restore", "copy.db").code == 0
         assert here.run("import", "--all").code == 0
     here.assert_complete(2, 40)
 

@@ -255,12 +255,12 @@ def vacuum(state_dir: Path) -> tuple[int, int]:
     """
     path = state_dir / FILE_NAME
     open_readable(path, older=True).close()  # there is one, and nothing is made where there is none
+    before = _size(path)  # with the log that a crash has left, which opening moves into the database
     with (
         StateLock(state_dir),
         closing(connect(path, mark=state_dir / MARK_NAME)) as database,
         storage_errors(path, database),
     ):
-        before = _size(path)
         live = (database.pragma("page_count") - database.pragma("freelist_count")) * database.pragma("page_size")
         database.pragma("temp_store", "file")
         database.pragma("temp_store_directory", str(state_dir))  # not a /tmp that may be memory
