@@ -125,8 +125,8 @@ def test_a_failed_sync_ends_the_import_with_74_and_the_next_one_completes_it(
         here = installed(install, api, library, sink)
         failing(here, path, number, 1_000_000 if always else number)
         done = here.run("import", "--all")
-        # The library of persist-queue makes the first sync of its file, SQLite's close may make the last one. Neither says
-        # that it failed. All that was acknowledged is in the log then, and our next opening moves that.
+        # The library of persist-queue makes the first sync of its file, SQLite's close may make the last one. Neither
+        # says that it failed. All that was acknowledged is in the log then, and our next opening moves that.
         unsaid = path == "out/data.db" and number in (1, total)
         if syncs(here) < number or (unsaid and done.code == 0):  # or fewer groups than in the first run
             assert done.code == 0
