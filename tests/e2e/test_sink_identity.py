@@ -282,6 +282,21 @@ def test_a_frontier_that_is_gone_is_not_begun_in_silence(
     assert api.asked("/all/items")[-1].query.get("since") is None
 
 
+def test_a_first_start_that_is_killed_at_any_point_starts_again(
+    api: RestApi, install: Callable[..., Installation]
+) -> None:
+    """By how far it has come: each file that it makes, in order, is a point."""
+    here = installed(install, api)
+    points = ["lock", "frontier.db", "frontier.db-wal", "frontier.id.part", "frontier.id"]
+    for point in points:
+        shutil.rmtree(here.state_dir, ignore_errors=True)
+        command = here.start("import", "--all")
+        until(lambda point=point, command=command: (here.state_dir / point).exists() or not command.running)
+        command.kill()
+        assert here.run("import", "--all").code == 0, point
+        assert here.run("frontier", "check").code == 0
+
+
 def test_a_new_frontier_does_not_take_the_place_of_a_good_one_unasked(
     api: RestApi, install: Callable[..., Installation]
 ) -> None:
