@@ -199,8 +199,9 @@ def test_what_mailchimp_still_has_lives(client: HttpClient) -> None:
     assert perform(client, MissingMember("a", "2")) == perform(client, MissingMember("a", "3")) == []
     with pytest.raises(Permanent):
         perform(client, MissingMember("a", "4"))
-    with pytest.raises(Transient):
-        perform(client, MissingMember("a", "5"))
+    (again,) = perform(client, MissingMember("a", "5"))  # another object proves nothing: the list is read once more
+    assert isinstance(again, Members)
+    assert (again.list, again.since, again.job.whole, again.job.second) == ("a", "", True, True)
 
 
 # ---- whose key it is

@@ -116,13 +116,15 @@ class Synced(msgspec.Struct, frozen=True):
 @dataclass(frozen=True)
 class Job:
     """What a run does with the members of each list. started: when the run began, as the API writes times. records:
-    for the sink. whole: reads all and not only what has changed. again: delivers all, delivered before or not."""
+    for the sink. whole: reads all and not only what has changed. again: delivers all, delivered before or not. second:
+    reads a list once more in the run, for what it did not have."""
 
     started: str
     records: bool
     deliver: Delivery | None = None
     whole: bool = False
     again: bool = False
+    second: bool = False
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,7 @@ def _take(args: Members, page: Page, stamps: list[str], following: Members | Non
         yield from odd
     least = seconds(newest) - OVERLAP_SECONDS if newest else 0.0
     synced = Synced(newest, tuple(each for each in delivered if each[0] >= least)[-REMEMBERED:])
-    if following is None and newest:
+    if following is None and newest and not job.second:
         stream = "late" if args.phase == "after" else "members"
         yield Cursor(f"{stream}:{args.list}", msgspec.json.encode(synced).decode())
     if following is not None:
@@ -337,7 +339,11 @@ def sweep(api: Api, args: Swept) -> Iterator[Output]:
     yield Cursor("sweep", str(args.started))
 
 
-registers(mailchimp, Swept)
+def _once_more(key: str) -> Members:
+    return Members(key, Job(time_text(0.0), records=True, whole=True, second=True))
+
+
+registers(mailchimp, Swept, _once_more)
 
 
 @mailchimp.starts

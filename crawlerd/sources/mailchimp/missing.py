@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from crawlerd.source import MISSING_KEYS, Api, Gather, NotFound, Output, Record, Source, Sweep, TaskArgs, Transient
+from crawlerd.source import MISSING_KEYS, Api, Gather, NotFound, Output, Record, Source, Sweep, TaskArgs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+WRONG: dict[str, Any] = {}
 Prefixes = tuple[tuple[str, str], ...]  # streams, with what the keys begin with
 
 
@@ -49,8 +50,8 @@ class MissingMember(TaskArgs, kind="mailchimp.missing_member"):
     member: str
 
 
-def registers(source: Source, swept: Callable[[Prefixes, float], TaskArgs]) -> None:
-    """swept: what ends a run, and tombstones what was not found."""
+def registers(source: Source, swept: Callable[[Prefixes, float], TaskArgs], again: Callable[[str], TaskArgs]) -> None:
+    """swept: what ends a run, and tombstones what was not found. again: reads all members of a list once more."""
 
     @source.handles(Comparing, bucket="sweep", cost=0)
     def comparing(api: Api, args: Comparing) -> Iterator[Output]:
@@ -80,7 +81,9 @@ def registers(source: Source, swept: Callable[[Prefixes, float], TaskArgs]) -> N
         found = _read(api, f"/lists/{quote(args.list, safe='')}", args.list)
         if found is None:
             return
-        if args.members:
+        if found is WRONG:
+            yield again(args.list)
+        elif args.members:
             yield from (MissingMember(args.list, each) for each in args.members)
         else:
             yield Record("lists", args.list, found)
@@ -90,16 +93,18 @@ def registers(source: Source, swept: Callable[[Prefixes, float], TaskArgs]) -> N
         """One that is archived is in no list, though Mailchimp still knows it."""
         path = f"/lists/{quote(args.list, safe='')}/members/{quote(args.member, safe='')}"
         found = _read(api, path, args.member)
-        if found is not None and found.get("status") != "archived":
+        if found is WRONG:
+            yield again(args.list)
+        elif found is not None and found.get("status") != "archived":
             yield Record("members", f"{args.list}/{args.member}", found)
 
 
 def _read(api: Api, path: str, key: str) -> dict[str, Any] | None:
-    """One object; None when it is gone."""
+    """One object; None when it is gone, WRONG when the answer is another one, which proves nothing."""
     try:
         found = api.get(path, {"exclude_fields": "_links"})
     except NotFound:
         return None
     if not isinstance(found, dict) or found.get("id") != key:
-        raise Transient(f"wrong body: {path} is another object")
+        return WRONG
     return found
