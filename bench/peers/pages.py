@@ -27,6 +27,7 @@ from bench.rig.report import about, parsed, table
 from bench.sources.lists import lists
 from crawlerd.clients.http import HttpClient
 from crawlerd.core.account import AccountSpec
+from crawlerd.core.objects import Listing, Objects
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import NewTask, Task
 from crawlerd.demo.server import Server, running
@@ -78,14 +79,7 @@ class _Api(NamedTuple):
 
     def listing(self, path: str, params: dict[str, Any], *, at: str, also: tuple[str, ...] = ()) -> Any:
         page = self.get(path, params)
-        return Plain(page[at]), page
-
-
-class Plain(list[dict[str, Any]]):
-    """Objects as a script has them."""
-
-    def column(self, name: str) -> list[Any]:
-        return [each[name] for each in self]
+        return Listing(Objects.of(map(msgspec.json.encode, page[at]), wanted=("id",)), page)
 
 
 def spent_by(process: subprocess.Popen[bytes]) -> dict[int, float]:
