@@ -267,7 +267,7 @@ def test_a_daemon_goes_on_with_the_others_and_comes_back(api: Server, install: C
             assert "sinks.sink: " in ready[1]
             daemon.says("sinks.sink: .*is locked.*nothing is lost, trying again every second")
             sent = len(relay.seen)
-        until(lambda: here.states() == ["completed", "completed"])
+        until(lambda: here.states() == ["completed", "completed"], 60)
         daemon.says("recovered: sinks.sink")
         again = len(relay.seen) - sent
         assert fetch(daemon, "/readyz")[0] == 200

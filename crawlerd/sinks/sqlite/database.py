@@ -114,7 +114,9 @@ class Database:
 
     def intact(self) -> bool:
         """See `Sink.intact`."""
-        return not self._replaced and self._files_now() == self._files
+        now = self._files_now()
+        self._files = [known or found for known, found in zip(self._files, now, strict=True)]  # one may come later
+        return not self._replaced and now == self._files
 
     def state(self, frontier: str) -> SinkState:
         """See `Sink.state`."""
