@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from crawlerd.core.auth import Auth, ClientCredentials, KeyInQuery, Sending
-from crawlerd.core.aws import AwsOptions
+from crawlerd.core.aws_options import AwsOptions
 from crawlerd.core.charset import utf8
 from crawlerd.core.errors import Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
-from crawlerd.core.objects import Listing, Objects
+from crawlerd.core.listing import Listing, Objects
 from crawlerd.core.output import (
     MISSING_KEYS,
     Cursor,
@@ -222,7 +222,7 @@ class Source:
 
     base_url: the default of an account's own.
     client: what handlers get: an `Api`, or, for "aws", an `AwsApi`; accounts of the latter have the options of
-        `crawlerd.core.aws.AwsOptions`.
+        `crawlerd.core.aws_options.AwsOptions`.
     address: (base URL, credential) -> the base URL to use, for an API whose host depends on the credential; ValueError
         when the two do not tell it.
     streams: all that it can import.

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import msgspec
 
 from crawlerd.core.jsontext import without
-from crawlerd.core.objects import listing as list_of
+from crawlerd.core.listing import listing as list_of
 from crawlerd.source import Api, Identity, Objects, Output, Permanent, Records, Source, TaskArgs
 from crawlerd.sources.stripe.answers import CursorGone, Gone, NoWindows, classify, created, id_of, is_id, texts
 from crawlerd.sources.stripe.catalogue import BELOW, LISTS, STREAMS, Below, Listing, below

@@ -28,7 +28,7 @@ from crawlerd.sources.stripe.pages import Connect
 
 load = partial(load_with, registry=registry)
 
-EXAMPLE = Path(__file__).parents[2] / "config" / "crawlerd.example.toml"
+EXAMPLE = Path(__file__).parents[3] / "config" / "crawlerd.example.toml"
 SECRET = "sk_live_4eC39HqLyjWDarjtT1zdp7dc"
 FILES = {"files": ("20/second", "25/second")}  # Stripe's own limit, and the example's for each endpoint
 
