@@ -36,7 +36,7 @@ def end_runs(change: Change, execute: Execute) -> list[int]:
         "RETURNING run.id, state",
         ((run, change.now) for run in change.runs),
     )
-    doubts.judge(ended, execute)
+    doubts.note(ended, execute)
     execute(PUBLISH, ended)
     execute(
         "DELETE FROM staged WHERE run IN (SELECT value->>0 FROM json_each(?))",
