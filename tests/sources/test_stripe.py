@@ -135,7 +135,7 @@ def test_what_lies_below_a_list_starts_with_that_list(
 
 
 def test_limits_are_stripes_own() -> None:
-    assert (stripe.limits, stripe.bucket_limits) == (("100/second",), ("25/second",))
+    assert (stripe.limits.account, stripe.limits.bucket) == (("100/second",), ("25/second",))
 
 
 # ---- whose key it is
