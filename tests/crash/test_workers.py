@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from support.constants import Constant
 from support.installation import Installation, is_alive, metrics_of, pages_of, until
 
 from crawlerd.demo.server import Server, running
@@ -39,8 +40,8 @@ def number(api, args):
     yield Record("numbers", str(args.number), {"number": args.number})
 """
 TWO = {"worker_processes": 2}
-QUICK_RESTART = {"crawlerd.engine.worker_pool:RESTART_SECONDS": 0.05}
-QUICK_TO_SUSPECT = {"crawlerd.engine.worker_pool:HANG_SECONDS": 2.0}
+QUICK_RESTART = {Constant.WORKER_RESTART_SECONDS: 0.05}
+QUICK_TO_SUSPECT = {Constant.WORKER_HANG_SECONDS: 2.0}
 
 
 def requests_of(server: Server) -> int:
