@@ -98,7 +98,10 @@ class DurableWindows(Storage, MovingWindowSupport):
 
 
 class Ask(NamedTuple):
-    """The dispatcher wants at least `cost` starts of a quota; 0: none. unused: of the last grant, to be given back."""
+    """The dispatcher wants at least `cost` starts of a quota; 0: none.
+
+    unused: of the last grant, to be given back.
+    """
 
     quota: Allowance
     cost: int

@@ -35,7 +35,10 @@ _REL = re.compile(r';\s*rel\s*=\s*"?([^";,]*)', re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a paginator adds to a request. url: takes the place of path and parameters."""
+    """What a paginator adds to a request.
+
+    url: takes the place of path and parameters.
+    """
 
     parameters: dict[str, Scalar] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
@@ -44,7 +47,11 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A page. at: where it started, None for the first. count: what its list holds, before any filter."""
+    """A page.
+
+    at: where it started, None for the first.
+    count: what its list holds, before any filter.
+    """
 
     at: Position | None
     count: int
