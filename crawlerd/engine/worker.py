@@ -179,7 +179,7 @@ class Worker:
         return client
 
     def _opened(self, kind: str) -> Client:
-        """0.1 s and more to import: not before somebody makes a request."""
+        """Imported late: it takes 0.1 s and more, and an import without requests ends without it."""
         if kind == "aws":
             from crawlerd.clients.aws import AwsClient
 
