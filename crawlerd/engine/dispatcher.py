@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, get_args
 
-from crawlerd.core.outcome import DONE, Complete, Crash, Outcome
+from crawlerd.core.outcome import DONE, Complete, Crash, Outcome, Retry
 from crawlerd.core.task import LeaseBatch
 from crawlerd.engine.feedback import Feedback
 from crawlerd.engine.leases import Leases
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.dispatcher_inbox import DispatcherInbox
     from crawlerd.engine.failure import Failure
+    from crawlerd.engine.outages import Outages
     from crawlerd.engine.pool import Pool, WorkerProcess
     from crawlerd.engine.queues import BucketQueue, Pick
     from crawlerd.engine.roles import Credentials
@@ -51,6 +52,7 @@ class Dispatcher:
     def __init__(
         self,
         bench: Workbench,
+        outages: Outages,
         inbox: DispatcherInbox,
         store: StoreInbox,
         pool: Pool,
@@ -64,7 +66,7 @@ class Dispatcher:
         """free: counts tasks without a request that are completed, by run."""
         self._bench, self._inbox, self._store, self._pool, self._clock = bench, inbox, store, pool, clock
         self._failure = failure
-        self._feedback = Feedback(bench, store, clock, credentials)
+        self._feedback = Feedback(bench, outages, store, clock, credentials)
         pool.selector.register(inbox.fd, selectors.EVENT_READ)
         self._leases: Leases[WorkerProcess] = Leases(lease_seconds)
         self._suspects = Suspects()
@@ -202,6 +204,9 @@ class Dispatcher:
                 continue
             worker.leases -= 1
             pick, task, outcome = lease.pick, lease.task(result.token), result.outcome or DONE
+            if result.sent_at or type(outcome) is Retry:
+                started_at = lease.deadline - self._leases.seconds
+                outcome = self._feedback.heard(pick, task, result, outcome, started_at, now)
             if not pick.limited and pick.bucket is not None and type(outcome) is Complete:
                 completed += 1  # the fast path: there is no limit that must hear of it
                 pick.bucket.out -= 1

@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Literal
 
 from crawlerd.core.task import DEFAULT_PRIORITY, Task
-from crawlerd.engine.queues import FIRST_WANT, AccountQueue, BucketQueue, Pick
+from crawlerd.engine.queues import FIRST_WANT, AccountQueue, BucketQueue, Guard, Pick
 from crawlerd.ratelimit.adaptive import Learned
 from crawlerd.ratelimit.limiter import AUTO, Limiter, parse_limits
 from crawlerd.ratelimit.shared import SharedWindow
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from crawlerd.core.account import LimitSpec
-    from crawlerd.engine.roles import AccountLimits, Sharing, Supplier
+    from crawlerd.engine.roles import AccountLimits, Healths, Sharing, Supplier
     from crawlerd.ratelimit.quota import Grant
 
 MOST_WANT = 2048  # task heads of a bucket that are asked for at once
@@ -41,6 +41,7 @@ class Workbench:
         self,
         accounts: AccountLimits,
         store: Supplier,
+        outages: Healths,
         *,
         shared: Sharing | None = None,
         costs: Mapping[str, int] | None = None,
@@ -50,6 +51,7 @@ class Workbench:
     ) -> None:
         self._learned = dict(learned or {})
         self._limits_of, self._store, self._shared, self._quiet_since = accounts, store, shared, quiet_since
+        self._outages = outages
         self._costs = costs or {}
         self._wide = frozenset(wide)
         self._log = StartLog()
@@ -70,7 +72,7 @@ class Workbench:
         if account is None and (found := self._limits_of.limits(number)):
             name, spec = found
             limiter = self._limiter(str(number), spec.limits, spec, spec.concurrency)
-            account = self._accounts[number] = AccountQueue(number, name, spec, limiter)
+            account = self._accounts[number] = AccountQueue(number, name, spec, limiter, self._outages.usual(number))
             if self._shared is not None:
                 account.shared = SharedWindow(number, self._shared.ask)
         return account
@@ -177,7 +179,7 @@ class Workbench:
         if account.paused is not None:
             return math.inf
         if account.guard is not None:
-            return math.inf if account.guard.leased else max(account.guard.at, account.limiter.free_at(now))
+            return math.inf if account.guard.leased else self._guard_at(account, account.guard, now)
         at = math.inf
         for bucket in account.buckets.values():
             if bucket.resting:
@@ -188,10 +190,16 @@ class Workbench:
                 self._refill(bucket, now)
         return at
 
+    def _guard_at(self, account: AccountQueue, guard: Guard, now: float) -> float:
+        return max(guard.at, account.limiter.free_at(now), account.health.free_at(now))
+
     def _free_at(self, bucket: BucketQueue, now: float) -> float:
-        """When limits permit the bucket's first task to start; a task that makes no request, at once."""
+        """When limits and outages permit the bucket's first task to start; a task that makes no request, at once."""
         cost = self._cost(bucket) if bucket.heads else 1
-        return max(bucket.limiter.free_at(now, cost), bucket.account.limiter.free_at(now, cost)) if cost else -math.inf
+        if not cost:
+            return -math.inf
+        at = max(bucket.limiter.free_at(now, cost), bucket.account.limiter.free_at(now, cost))
+        return at if bucket.health.calm else max(at, bucket.health.free_at(now))
 
     def _cost(self, bucket: BucketQueue) -> int:
         return self._costs.get(bucket.heads[-1].kind, 1)
@@ -218,10 +226,11 @@ class Workbench:
     def _pick_of(self, account: AccountQueue, now: float, most: int) -> Pick | None:
         """The account's most urgent tasks that may start; among equals, of the bucket that was served longest ago."""
         if account.guard is not None:
-            if account.limiter.free_at(now) > now or not self._granted(account, None, 1, now):
+            if self._guard_at(account, account.guard, now) > now or not self._granted(account, None, 1, now):
                 return None
             account.guard.leased = True
-            return Pick(account, None, [account.guard.task])
+            probe = None if account.health.calm else account.health.start(now)
+            return Pick(account, None, [account.guard.task], probe=probe)
         best: BucketQueue | None = None
         most_urgent = (0.0, 0)
         for bucket in account.buckets.values():
@@ -237,7 +246,8 @@ class Workbench:
         cost, heads = self._cost(best), best.heads
         if cost and not self._granted(account, best, cost, now):
             return None
-        limited = cost > 0 and not (best.limiter.unlimited and account.limiter.unlimited)
+        calm = best.health.calm
+        limited = cost > 0 and not (calm and best.limiter.unlimited and account.limiter.unlimited)
         count = 1 if limited or not cost else min(len(heads), most)
         tasks = heads[-count:]
         tasks.reverse()
@@ -248,7 +258,8 @@ class Workbench:
         best.out += count
         if best.more and not best.asked and len(heads) <= best.want // 2:
             self._refill(best, now)
-        return Pick(account, best, tasks, cost, limited)
+        probe = best.health.start(now) if cost and not calm else None
+        return Pick(account, best, tasks, cost, limited, probe)
 
     def _granted(self, account: AccountQueue, bucket: BucketQueue | None, cost: int, now: float) -> bool:
         """Whether others' use of shared limits permits this start; asks, if that is not known yet."""
@@ -296,6 +307,8 @@ class Workbench:
     def finish(self, pick: Pick, now: float) -> None:
         """The request of one of the tasks has ended, however."""
         account, bucket = pick.account, pick.bucket
+        if pick.probe is not None:
+            self._outages.ended(pick.probe, now)
         if bucket is not None:
             bucket.out -= 1
         if not pick.limited:
@@ -341,6 +354,7 @@ class Workbench:
                     self.place(account, now)
             if not account.buckets and not account.paused and not account.guard and account.limiter.quiet(now):
                 account.limiter.forget()
+                self._outages.forget(account.id)
                 del self._accounts[account.id]
 
     def _let_sleep(self, bucket: BucketQueue, now: float, sleep: Callable[[BucketQueue, float | None], None]) -> None:
@@ -352,6 +366,8 @@ class Workbench:
         if bucket.asked or bucket.out:
             return
         quiet_at, until = bucket.limiter.quiet_at(), self._free_at(bucket, now)
+        if not bucket.health.calm:  # the outage may end before its next probe, by that of another account
+            until = min(until, now + TURN_SECONDS)
         if now + SLEEP_SECONDS < until < math.inf and quiet_at <= until:
             bucket.resting = bucket.leaving = True
             sleep(bucket, until)

@@ -9,7 +9,7 @@ import msgspec
 
 from crawlerd.core.errors import FrontierError, FrontierRefused
 from crawlerd.frontier.change import Change
-from crawlerd.frontier.contract import MAX_DELAY, Bounds, Committed, StartedRun
+from crawlerd.frontier.contract import MAX_DELAY, Bounds, Committed, OutageNote, StartedRun
 from crawlerd.frontier.sqlite import groups
 from crawlerd.frontier.sqlite.accounts import Accounts
 from crawlerd.frontier.sqlite.doubts import Doubts
@@ -220,6 +220,7 @@ class SqliteFrontier(Waiting):
         charge: Callable[[], None] | None = None,
         totals: Mapping[tuple[int, str], Totals] | None = None,
         written: Collection[int] = (),
+        outages: Mapping[tuple[str, int], OutageNote | None] | None = None,
         due: int = 500,
     ) -> Committed:
         change = Change(now, blocked=blocked or {}, learned=learned or {}, totals=totals or {})
@@ -239,6 +240,8 @@ class SqliteFrontier(Waiting):
             self._removal.step()
             if written:
                 self._sinks.note(written)
+            if outages:
+                self._note_outages(outages)
             committed = self._apply(change)
         if written:
             self._sinks.commits += 1
@@ -252,6 +255,16 @@ class SqliteFrontier(Waiting):
             self._apply(change)
         self._purging = [run for run in self._purging if run not in change.runs]  # it needs its keys again
         return count, imports
+
+    def outages(self) -> list[OutageNote]:
+        with storage_errors(self.path, self._db):
+            return [OutageNote(*row) for row in self._db.execute("SELECT * FROM outage")]
+
+    def _note_outages(self, outages: Mapping[tuple[str, int], OutageNote | None]) -> None:
+        self._db.executemany("DELETE FROM outage WHERE origin = ? AND account = ?", list(outages))
+        self._db.executemany(
+            "INSERT INTO outage VALUES (?, ?, ?, ?, ?, ?)", [each for each in outages.values() if each]
+        )
 
     def _execute(self, statement: str, rows: Iterable[Sequence[object]]) -> list[Any]:
         """Runs a statement once for all `rows`, which it reads as json_each(?); not at all when there are none."""
