@@ -182,7 +182,8 @@ class HttpApi:
     def _not_json(self, response: Response) -> Transient:
         kind = excerpt(self._redacted(response.headers.get("content-type", "no content type")), 60)
         text = excerpt(self._redacted(response.body.decode(errors="replace")), 80)
-        return Transient(f"HTTP {response.status}, {kind}, is not JSON: {text}")
+        said = f"HTTP {response.status}, {kind}, is not JSON: {text}"
+        return Transient(said, fault="answer")  # a gateway's page, say: "back soon"
 
     def request(
         self,

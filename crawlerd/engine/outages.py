@@ -41,7 +41,7 @@ class Outages:
         self.down: dict[int, float] = {}
         self.moved: set[int] = set()
         for each in kept:
-            outage = Outage(clock.monotonic(each.since), each.error, clock.monotonic(each.next_at), each.delay)
+            outage = Outage(clock.monotonic(each.since), each.error, time.monotonic(), each.delay)  # a probe at once
             outage.told = True
             self._open[each.origin, each.account] = outage
             origin = self._origin(each.origin)

@@ -38,7 +38,7 @@ class Bench(Workbench):
         asked = Asked()
         self.asked, self.asked_quotas = asked.heads, asked.quotas
         self.seqs = itertools.count(1)
-        super().__init__(Limits(specs), asked, **options)
+        super().__init__(Limits(specs), asked, outages(), **options)
 
     def add(
         self, account: int, bucket: int, *priorities: int, kind: str = "s.page", more: bool = False, now: float = NOW,
