@@ -22,6 +22,7 @@ from crawlerd.config.load import Settings, load
 from crawlerd.core.account import AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
 from crawlerd.core.task import Task
 from crawlerd.engine.clock import Clock
+from crawlerd.engine.crowds import UNBOUNDED
 from crawlerd.engine.engine import Engine
 from crawlerd.engine.outages import Outages
 from crawlerd.engine.workbench import Workbench
@@ -53,9 +54,9 @@ class LeaseTimer:
         self.took: list[float] = []
         bench.choose, bench.charge = self.choose, self.charge  # type: ignore[method-assign]  # of this one alone
 
-    def choose(self, now: float, most: int) -> Pick | None:
+    def choose(self, now: float, most: int, threads: int = UNBOUNDED) -> Pick | None:
         start = self._clock()
-        pick = self._choose(now, most)
+        pick = self._choose(now, most, threads)
         self._share = self._clock() - start
         return pick
 

@@ -65,7 +65,7 @@ class Dispatcher:
     ) -> None:
         """free: counts tasks without a request that are completed, by run."""
         self._bench, self._inbox, self._store, self._pool, self._clock = bench, inbox, store, pool, clock
-        self._failure = failure
+        self._failure, self._outages = failure, outages
         self._feedback = Feedback(bench, outages, store, clock, credentials)
         pool.selector.register(inbox.fd, selectors.EVENT_READ)
         self._leases: Leases[WorkerProcess] = Leases(lease_seconds)
@@ -161,9 +161,11 @@ class Dispatcher:
             self._lease(reserved, suspect, given, now)
             reserved.alone = True
         rooms = {worker: room for worker in self._pool.workers if worker is not reserved and (room := worker.room) > 0}
+        threads = sum(worker.threads for worker in self._pool.workers)
+        self._bench.relieve(now, threads)
         while rooms:
             worker = max(rooms, key=rooms.__getitem__)
-            pick = self._bench.choose(now, min(rooms[worker], TURN_LEASES))
+            pick = self._bench.choose(now, min(rooms[worker], TURN_LEASES), threads)
             if pick is None:
                 break
             pick = self._suspects.set_aside(pick)
@@ -210,6 +212,8 @@ class Dispatcher:
             if not pick.limited and pick.bucket is not None and type(outcome) is Complete:
                 completed += 1  # the fast path: there is no limit that must hear of it
                 pick.bucket.out -= 1
+                if pick.origin is not None:
+                    pick.origin.out -= 1
                 if not pick.cost:
                     self._free[task.run] += 1
                 self._settled.append(Settled(task, pick.account.id, outcome))
@@ -232,6 +236,7 @@ class Dispatcher:
     # workers
 
     def _watch(self, now: float) -> None:
+        self._outages.listen(now)
         for worker, how in self._pool.failing(now):
             self._lose(worker, how, now)
         while expired := self._leases.expired(now):

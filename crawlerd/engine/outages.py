@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SILENT_SECONDS = 1.0  # without a result, while requests are out
 WHOLE = 0  # in the place of an account's number: the whole origin
 
 
@@ -30,6 +31,8 @@ class Outages:
     """Used by the dispatcher's thread, except where something else is said.
 
     down: since when an account has had no answer, by its number; monotonic. May be copied from any thread.
+    hanging: origins of which nothing is heard.
+    silent: requests that wait for these.
     moved: accounts whose next start has changed; emptied by its reader.
     """
 
@@ -38,6 +41,8 @@ class Outages:
         self._names, self._store, self._clock = names, store, clock
         self._origins: dict[str, Origin] = {}
         self._open: dict[tuple[str, int], Outage] = {}
+        self.silent = 0
+        self.hanging: set[Origin] = set()
         self.down: dict[int, float] = {}
         self.moved: set[int] = set()
         for each in kept:
@@ -63,6 +68,16 @@ class Outages:
         """Its last good answer, at any origin."""
         of = [origin.accounts.get(account) for origin in list(self._origins.values())]
         return max((each.answered_at for each in of if each is not None), default=-math.inf)
+
+    def listen(self, now: float) -> None:
+        """Finds the origins of which nothing is heard. Call a few times a second."""
+        self.hanging = {each for each in self._origins.values() if each.out and now - each.heard_at > SILENT_SECONDS}
+        self.silent = sum(each.out for each in self.hanging)
+
+    @property
+    def several(self) -> bool:
+        """Tasks of more than one origin are in memory."""
+        return len(self._origins) > 1
 
     def usual(self, account: int) -> Health:
         """Of an account at the origin that it is configured with."""

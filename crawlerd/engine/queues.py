@@ -9,7 +9,7 @@ import msgspec
 
 from crawlerd.core.task import Task
 from crawlerd.ratelimit.limiter import Limiter, parse_limits
-from crawlerd.ratelimit.outage import Outage
+from crawlerd.ratelimit.outage import Origin, Outage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,12 +121,14 @@ class AccountQueue:
     latency: as of a bucket.
     origin: where it usually sends requests.
     health: of it at the origin of its last check, or at `origin`.
+    crowded: it waits until others leave it some of the workers.
     unevenness: share of answers that took markedly longer.
     version: of its place in the heaps: older entries there are void.
     """
 
     __slots__ = (
         "buckets",
+        "crowded",
         "guard",
         "health",
         "id",
@@ -155,6 +157,7 @@ class AccountQueue:
         self.shared: SharedWindow | None = None
         self.guard: Guard | None = None
         self.paused: str | None = None
+        self.crowded = False
         self.latency = 0.0
         self.turn = 0.0
         self.unevenness = 0.0
@@ -192,6 +195,7 @@ class Pick(msgspec.Struct, frozen=True):
     bucket: None for the account's guard.
     cost: what one task counts as against limits.
     limited: there are limits.
+    origin: where their requests go, None when they make none.
     probe: it is the probe of this outage.
     """
 
@@ -200,6 +204,7 @@ class Pick(msgspec.Struct, frozen=True):
     tasks: list[Task]
     cost: int = 1
     limited: bool = True
+    origin: Origin | None = None
     probe: Outage | None = None
 
     def free_at(self, now: float) -> float:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from crawlerd.core.task import Task
     from crawlerd.frontier.contract import Bucket, OutageNote
     from crawlerd.ratelimit.adaptive import Learned
-    from crawlerd.ratelimit.outage import Health, Outage
+    from crawlerd.ratelimit.outage import Health, Origin, Outage
     from crawlerd.ratelimit.quota import Ask, Grant
     from crawlerd.sink import Sink
 
@@ -38,6 +38,14 @@ class UsualOrigins(Protocol):
 
 class Healths(Protocol):
     """Who knows which origins answer."""
+
+    silent: int  # leases of origins of which nothing is heard
+    hanging: set[Origin]  # these origins
+
+    @property
+    def several(self) -> bool:
+        """Tasks of more than one origin are in memory."""
+        ...
 
     def usual(self, account: int) -> Health:
         """Of an account at the origin that it is configured with."""

@@ -73,15 +73,19 @@ class Origin:
     """One scheme, host and port, or one service, with what is known of the accounts that use it.
 
     failing: tasks that failed since the last good answer, and had never failed by themselves.
+    out: requests that were started and have not ended.
+    heard_at: when the last result was, of whatever kind; monotonic.
     """
 
-    __slots__ = ("accounts", "failing", "name", "outage")
+    __slots__ = ("accounts", "failing", "heard_at", "name", "out", "outage")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.accounts: dict[int, Health] = {}
         self.outage: Outage | None = None
         self.failing: set[int] = set()
+        self.out = 0
+        self.heard_at = -math.inf
 
     def health(self, account: int, give_up_seconds: float = math.inf) -> Health:
         health = self.accounts.get(account)
@@ -194,7 +198,7 @@ class Health:
 
     def answered(self, task: int, now: float) -> None:
         """A task got an answer that is the origin's at its best, whether the task liked it or not."""
-        self.heard_at = self.answered_at = now
+        self.heard_at = self.answered_at = self.origin.heard_at = now
         self._count(now, 1)
         if self.origin.failing:
             self.origin.failing.clear()
@@ -212,7 +216,7 @@ class Health:
         sent: its request left.
         started_at: when its attempt began.
         """
-        self.heard_at = now
+        self.heard_at = self.origin.heard_at = now
         self._theirs = False
         owed = self._owed.pop(task, 0)
         outage = self.origin.outage or self.outage

@@ -186,7 +186,7 @@ int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints
 {
     int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **) =
         dlsym(RTLD_NEXT, "getaddrinfo");
-    if (host != NULL && strcmp(host, "api.test") == 0) {
+    if (host != NULL && strcmp(host, "localhost") == 0) {
         for (int n = 0; n < 50 && access(getenv("NO_NAMES"), F_OK) == 0; n++)
             usleep(100000);
         if (access(getenv("NO_NAMES"), F_OK) == 0)
@@ -200,7 +200,7 @@ int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints
 
 @pytest.fixture
 def no_names(tmp_path: Path, install: Callable[..., Installation]) -> Path:
-    """While this file is there, the name service swallows questions for api.test."""
+    """While this file is there, the name service swallows questions for localhost."""
     source, library = tmp_path / "names.c", tmp_path / "names.so"
     source.write_text(NAME_SERVICE)
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
@@ -212,7 +212,7 @@ def test_a_name_service_that_swallows_questions_is_an_outage(
 ) -> None:
     with running(accounts=2, customers=100, rate=0) as server:
         here = install(url=server.url, accounts=2, account={**QUICK, "limits": ["30/second"]}, constants=SOON)
-        here.config["accounts"]["a1"]["base_url"] = f"http://api.test:{urlsplit(server.url).port}"
+        here.config["accounts"]["a1"]["base_url"] = f"http://localhost:{urlsplit(server.url).port}"
         here.environment |= {"LD_PRELOAD": str(no_names.with_name("names.so")), "NO_NAMES": str(no_names)}
         no_names.touch()
         importing = here.start("import", "--all", "--json")
