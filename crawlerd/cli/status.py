@@ -71,10 +71,8 @@ def _print_status(found: Status) -> None:
     for name, each in doubts.items():
         for doubt in each:
             typer.echo(f"in doubt: {doubt.stream} of import {name}: {doubt.seen:,} seen, before {doubt.before:,}")
-    whole = {each.origin for each in found.outages if each.account is None}
     for outage in found.outages:
-        if outage.account is None or outage.origin not in whole:
-            typer.echo(_outage(outage))
+        typer.echo(_outage(outage))
     print_columns(
         [
             ("account", "source", "ready", "state"),

@@ -84,7 +84,7 @@ class OutageReport(msgspec.Struct, frozen=True):
     """An API that does not answer."""
 
     origin: str
-    # the account that gets no answer; None for all
+    # the account that gets no answer; None for all of them, which are not listed one by one then
     account: str | None
     # Unix seconds, both; the next try is a single request
     since: float
