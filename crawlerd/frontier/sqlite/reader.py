@@ -83,8 +83,8 @@ class SqliteReader:
             OutageReport(*row)
             for row in self._rows(
                 "SELECT origin, account.name, since, next_at, error "
-                "FROM outage LEFT JOIN account ON account.id = outage.account WHERE outage.account = 0 OR origin NOT IN "
-                "(SELECT origin FROM outage WHERE account = 0) ORDER BY origin, account.name"
+                "FROM outage LEFT JOIN account ON account.id = outage.account WHERE outage.account = 0 "
+                "OR origin NOT IN (SELECT origin FROM outage WHERE account = 0) ORDER BY origin, account.name"
             )
         ]
         return Status(ready, delayed, waiting, dead, runs, accounts, outages)
