@@ -176,6 +176,7 @@ class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
     sent_at, done_at: monotonic seconds (one clock for all processes of a machine) at which its request left and its
     response was complete; both 0 when no request was made.
     origin: where the request went, or should have gone; "" for the account's usual one.
+    unsent: it was too late to start; the task was not performed.
     """
 
     token: int
@@ -183,6 +184,7 @@ class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
     sent_at: float = 0.0
     done_at: float = 0.0
     origin: str = ""
+    unsent: bool = False
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):

@@ -186,7 +186,8 @@ class Dispatcher:
         self, worker: WorkerProcess, pick: Pick, given: dict[WorkerProcess, list[LeaseBatch]], now: float
     ) -> None:
         lease = self._leases.issue(pick, self._bench.charge(pick, now), worker, now)
-        given.setdefault(worker, []).append(LeaseBatch(lease.token, pick.account.name, pick.tasks))
+        latest = now + worker.grace if pick.limited and pick.cost else 0.0
+        given.setdefault(worker, []).append(LeaseBatch(lease.token, pick.account.name, pick.tasks, latest))
         if not self.first_lease_at:
             self.first_lease_at = now
 
@@ -206,6 +207,13 @@ class Dispatcher:
                 continue
             worker.leases -= 1
             pick, task, outcome = lease.pick, lease.task(result.token), result.outcome or DONE
+            if result.unsent:
+                self.outcomes["unsent"] += 1
+                worker.started(now, late=True)
+                self._feedback.unknown(pick, task, lease.stamp, now)
+                continue
+            if result.sent_at:
+                worker.started(now, late=False)
             if result.sent_at or type(outcome) is Retry:
                 started_at = lease.deadline - self._leases.seconds
                 outcome = self._feedback.heard(pick, task, result, outcome, started_at, now)
