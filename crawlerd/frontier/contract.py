@@ -275,9 +275,13 @@ class Frontier(Protocol):
         """
         ...
 
-    def bind(self, import_name: str, sink: int, now: float) -> list[int]:
-        """Call when an import starts, with the sink that it has now. Returns its runs under way into another one,
-        which are abandoned. One transaction."""
+    def bind(self, import_name: str, sink: int, now: float, origins: Mapping[str, str] | None = None) -> Attached:
+        """Call when an import starts, with the sink that it has now. Its runs under way into another one are abandoned.
+
+        origins: of its streams, a digest of where their records come from. Of streams whose records have come from
+        elsewhere, nothing is believed any more, and all runs of the import that are under way are abandoned; `news`
+        says so. One transaction.
+        """
         ...
 
     def news(self, import_name: str, sink: int) -> str | None:

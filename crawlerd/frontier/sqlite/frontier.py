@@ -16,6 +16,7 @@ from crawlerd.frontier.sqlite.database import FILE_NAME, MARK_NAME, connect, sto
 from crawlerd.frontier.sqlite.doubts import Doubts
 from crawlerd.frontier.sqlite.enqueue import Enqueuer
 from crawlerd.frontier.sqlite.names import Names
+from crawlerd.frontier.sqlite.origins import Origins
 from crawlerd.frontier.sqlite.parents import Parents
 from crawlerd.frontier.sqlite.quota_rows import SqliteQuotaRows
 from crawlerd.frontier.sqlite.removal import Removal
@@ -51,6 +52,7 @@ class SqliteFrontier(Waiting):
             self._doubts = Doubts(self._db, self._execute)
             self._enqueuer = Enqueuer(self._db, self._names, self._parents, self._execute)
             self._sinks = Sinks(self._db)
+            self._origins = Origins(self._db)
             self._removal = Removal(self._db, self.accounts, bounds.slice)
         self._inode = self.path.stat().st_ino
         self._purge_rows = bounds.purge
@@ -190,13 +192,14 @@ class SqliteFrontier(Waiting):
         with self._transaction():
             return self._abandoning(self._sinks.attach_receiver(import_name, identity, now))
 
-    def bind(self, import_name: str, sink: int, now: float) -> list[int]:
+    def bind(self, import_name: str, sink: int, now: float, origins: Mapping[str, str] | None = None) -> Attached:
         with self._transaction():
-            return self._abandoning(self._sinks.bind(import_name, sink, now)).abandoned
+            moved = self._origins.note(import_name, origins or {})
+            return self._abandoning(self._sinks.bind(import_name, sink, now, moved))
 
     def news(self, import_name: str, sink: int) -> str | None:
         with storage_errors(self.path, self._db):
-            return self._sinks.news(import_name, sink)
+            return self._origins.news(import_name) or self._sinks.news(import_name, sink)
 
     def _abandoning(self, attached: Attached) -> Attached:
         self._parents.find()

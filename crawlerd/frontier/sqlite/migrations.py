@@ -206,6 +206,13 @@ CREATE TABLE whole(                                    -- streams that a run rea
     held INTEGER NOT NULL,                             -- 1: a sweep was held back
     PRIMARY KEY (run, account, stream)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE origin(                                   -- where the records of an import come from
+    import TEXT NOT NULL,
+    stream TEXT NOT NULL,
+    digest TEXT NOT NULL,                              -- of account, address, and what is asked for
+    news TEXT,                                         -- what was another one, when that was last so
+    PRIMARY KEY (import, stream)
+) STRICT, WITHOUT ROWID;
 -- what an import was told to read, as a digest
 CREATE TABLE setup(import TEXT NOT NULL PRIMARY KEY, digest TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE last_full(                                -- what the last full run has seen
