@@ -47,18 +47,22 @@ OUTPUTS = (
 
 
 class AttemptApi(Protocol):
-    """What a handler gets. It knows when its one request left and the response was complete (monotonic, 0: none)."""
+    """What a handler gets. It knows when its one request left and the response was complete (monotonic, 0: none), and
+    where it went ("": to the account's usual origin)."""
 
     @property
     def sent_at(self) -> float: ...
     @property
     def done_at(self) -> float: ...
+    @property
+    def origin(self) -> str: ...
 
 
 class NoRequest:
     """What a task whose kind has cost 0 gets for an API: no limit has counted it."""
 
     sent_at = done_at = 0.0
+    origin = ""
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError(f"a task whose kind has cost 0 makes no request, and has no {name}")
@@ -80,6 +84,10 @@ class OpenedWhenUsed:
     @property
     def done_at(self) -> float:
         return self._api.done_at if self._api else 0.0
+
+    @property
+    def origin(self) -> str:
+        return self._api.origin if self._api else ""
 
     def __getattr__(self, name: str) -> Any:
         if self._api is None:

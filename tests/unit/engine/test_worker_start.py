@@ -97,7 +97,7 @@ def test_the_place_of_a_source_is_known_once_it_was_loaded(plugin: Path, monkeyp
 
 def test_an_api_is_opened_once_and_its_times_are_the_attempts() -> None:
     class Api:
-        sent_at, done_at, mode = 1.0, 2.0, "live"
+        sent_at, done_at, origin, mode = 1.0, 2.0, "https://id.example.com", "live"
 
     made: list[Api] = []
 
@@ -106,6 +106,6 @@ def test_an_api_is_opened_once_and_its_times_are_the_attempts() -> None:
         return made[-1]
 
     api = OpenedWhenUsed(opened)
-    assert (api.sent_at, api.done_at, made) == (0.0, 0.0, [])
+    assert (api.sent_at, api.done_at, api.origin, made) == (0.0, 0.0, "", [])
     assert (api.mode, api.mode) == ("live", "live")
-    assert (api.sent_at, api.done_at, len(made)) == (1.0, 2.0, 1)
+    assert (api.sent_at, api.done_at, api.origin, len(made)) == (1.0, 2.0, "https://id.example.com", 1)
