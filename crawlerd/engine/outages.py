@@ -217,9 +217,8 @@ class Outages:
             return
         outage.told = True
         log.warning(
-            "%s has not answered for %.0f s: %s. Its tasks wait and lose no attempts; next try in %.0f s",
+            "%s does not answer: %s. Its tasks wait and lose no attempts; next try in %.0f s",
             self._where(origin, account),
-            now - outage.since,
             outage.error,
             outage.next_at - now,
         )

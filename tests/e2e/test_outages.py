@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SOON = {"crawlerd.ratelimit.outage:FIRST_PROBE": 0.5, "crawlerd.ratelimit.outage:LONGEST_PROBE": 1.0}
-DOWN = r"http://\S+ has not answered for \d+ s: "
+DOWN = r"http://\S+ does not answer: "
 BACK = r"http://\S+ answers again, after \d+ s"
 
 

@@ -80,7 +80,7 @@ def test_what_nobody_waits_for_is_forgotten() -> None:
     known.usual(1)
     known.listen(100.0)
     known.listen(100.0 + UNUSED_SECONDS + 1)
-    assert one.notes == {("https://gone.example.com", 9): None}
+    assert one.notes == {(gone, 9): None}
     known.forget(1)
     known.listen(5000.0)
     known.listen(5000.0 + UNUSED_SECONDS + 1)
