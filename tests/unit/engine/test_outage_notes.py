@@ -71,11 +71,8 @@ def test_an_outage_of_one_account_goes_on_as_well() -> None:
 
 
 def test_what_nobody_waits_for_is_forgotten() -> None:
-    one = OneOrigin()
-    notes = [
-        OutageNote(ORIGIN, 0, 1.0, 2.0, 5.0, "refused"),
-        OutageNote("https://gone.example.com", 9, 1.0, 2.0, 5.0, ""),
-    ]
+    one, gone = OneOrigin(), "https://gone.example.com"
+    notes = [OutageNote(ORIGIN, 0, 1.0, 2.0, 5.0, "refused"), OutageNote(gone, 9, 1.0, 2.0, 5.0, "refused")]
     known = Outages(one, one, Clock(), notes)
     known.usual(1)
     known.listen(100.0)
