@@ -16,9 +16,12 @@ class Constant(Enum):
     IMPORT_TROUBLE_SECONDS = ("crawlerd.cli.imports", "TROUBLE_SECONDS")
     LIVE_LINE_SECONDS = ("crawlerd.cli.live", "LINE_SECONDS")
     LIVE_RATE_SECONDS = ("crawlerd.cli.live", "RATE_SECONDS")
+    OUTAGE_FIRST_PROBE = ("crawlerd.ratelimit.outage", "FIRST_PROBE")
+    OUTAGE_LONGEST_PROBE = ("crawlerd.ratelimit.outage", "LONGEST_PROBE")
     SQLITE_SINK_BUSY_SECONDS = ("crawlerd.sinks.sqlite.database", "BUSY_SECONDS")
     WORKBENCH_SLEEP_SECONDS = ("crawlerd.engine.workbench", "SLEEP_SECONDS")
     WORKBENCH_TURN_SECONDS = ("crawlerd.engine.workbench", "TURN_SECONDS")
+    WORKER_GRACE_SECONDS = ("crawlerd.engine.worker_pool", "GRACE_SECONDS")
     WORKER_HANG_SECONDS = ("crawlerd.engine.worker_pool", "HANG_SECONDS")
     WORKER_RESTART_SECONDS = ("crawlerd.engine.worker_pool", "RESTART_SECONDS")
 
