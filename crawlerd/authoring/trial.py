@@ -14,7 +14,7 @@ from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient,
 from crawlerd.core.lenient_json import encoded, parsed
 from crawlerd.core.outcome import Skipped
 from crawlerd.engine import kinds
-from crawlerd.engine.batches import Rows
+from crawlerd.engine.batches import StreamRows
 from crawlerd.source import Cursor, ForParent, Marks, Record, Response, RunPlan, Skip, TaskArgs
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _aside(output: Output) -> Skip | None:
     if isinstance(output, Skip):
         return output
     if isinstance(output, Record):
-        rows, aside = Rows(), list[Skipped]()
+        rows, aside = StreamRows(), list[Skipped]()
         rows.add(output)
         rows.batch(output.stream, aside)
         if aside:

@@ -10,7 +10,7 @@ import msgspec
 from crawlerd.core.outcome import DONE, Complete, Marked, Skipped, decide
 from crawlerd.core.task import parent_hash
 from crawlerd.engine import kinds
-from crawlerd.engine.batches import Rows, printable, skip
+from crawlerd.engine.batches import StreamRows, printable, skip
 from crawlerd.source import (
     STREAM_NAME,
     Cursor,
@@ -135,7 +135,7 @@ def begin(source: Source, plan: RunPlan, source_of: SourceOf = kinds.no_accounts
 
 
 def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kind: str) -> Complete:
-    records: defaultdict[str, Rows] = defaultdict(Rows)
+    records: defaultdict[str, StreamRows] = defaultdict(StreamRows)
     children: list[NewTask] = []
     gathers: list[NewGather] = []
     cursors: list[tuple[str, str]] = []

@@ -11,6 +11,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 import pytest
+from support.constants import Constant
 from support.installation import LISTED, NO_LIMITS, QUICK, Installation, pages_of, tasks_of, until
 from support.relay import Answer, Relay
 
@@ -270,7 +271,7 @@ def test_a_terminal_that_cannot_redraw_gets_the_lines(api: Server, install: Call
     here = install(
         url=api.url,
         account={**NO_LIMITS, "limits": ["60/second"]},
-        constants={"crawlerd.cli.live:LINE_SECONDS": 0.4, "crawlerd.cli.live:RATE_SECONDS": 0.4},
+        constants={Constant.LIVE_LINE_SECONDS: 0.4, Constant.LIVE_RATE_SECONDS: 0.4},
     )
     here.environment["TERM"] = "dumb"
     done = here.start_on_terminal("import", "--all").finish()
@@ -285,7 +286,7 @@ def test_elsewhere_a_line_now_and_then(api: Server, install: Callable[..., Insta
         url=api.url,
         accounts=2,
         account={**NO_LIMITS, "limits": ["60/second"]},
-        constants={"crawlerd.cli.live:LINE_SECONDS": 0.4, "crawlerd.cli.live:RATE_SECONDS": 0.4},
+        constants={Constant.LIVE_LINE_SECONDS: 0.4, Constant.LIVE_RATE_SECONDS: 0.4},
     )
     done = here.run("import", "--all", "--json")
     assert done.code == 0

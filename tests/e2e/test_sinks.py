@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 import pytest
+from support.constants import Constant
 from support.installation import NO_LIMITS, QUICK, Installation, fetch, until
 from support.relay import Relay
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from crawlerd.demo.server import Server
 
-PATIENCE = {"crawlerd.cli.imports:TROUBLE_SECONDS": 0.5, "crawlerd.sinks.sqlite.database:BUSY_SECONDS": 0.05}
+PATIENCE = {Constant.IMPORT_TROUBLE_SECONDS: 0.5, Constant.SQLITE_SINK_BUSY_SECONDS: 0.05}
 
 # Its objects are the lines of a file: a key, and what it has; "!" cannot be serialised, "?" is not there.
 SHELF = """

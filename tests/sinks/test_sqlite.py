@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import resource
 import sqlite3
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -17,6 +16,7 @@ import msgspec
 import pytest
 from support.installation import until
 from support.sink_batches import batch_of
+from support.small_disks import SMALL_DISK_KIB
 
 from crawlerd.sink import Batch, Delivery, SinkError, SinkReplaced, StorageFailed, SyncFailed, Totals
 from crawlerd.sinks.sqlite import database, wal
@@ -335,24 +335,11 @@ def test_closing_empties_the_wal_also_while_others_have_the_file_open(path: Path
             assert without_wal.execute("SELECT id FROM stripe_customers").fetchall() == [("a",)]
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"NOT TESTED, a real full disk: {mounted.stderr.strip()}")
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", "--lazy", disk], check=True)
-
-
 @pytest.mark.parametrize("free_kib", [0, 16, 40, 100, 700])
 def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_space(small_disk: Path, free_kib: int) -> None:
     other = small_disk / "other"
     path = small_disk / "warehouse.db"
-    other.write_bytes(b"x" * (2048 - free_kib) * 1024)
+    other.write_bytes(b"x" * (SMALL_DISK_KIB - free_kib) * 1024)
     written = []
     sink: RowSink | None = None
     with pytest.raises(StorageFailed, match=r"warehouse\.db is full") as failure:  # noqa: PT012 - whichever write it is

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from crawlerd.core.errors import FrontierRefused
 from crawlerd.frontier.contract import Attached
+from crawlerd.frontier.sqlite.cancel import cancel
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -122,14 +123,7 @@ class Sinks:
         return list(self._db.execute(query, bindings))
 
     def _abandon(self, runs: list[int], now: float, why: str) -> list[int]:
-        """Ends runs at once; their tasks are removed in slices, see `Removal`."""
-        for run in runs:
-            self._db.execute(
-                "UPDATE run SET state = 'cancelled', ended_at = ?, ended_why = ?, again = 1 WHERE id = ?",
-                (now, why, run),
-            )
-            self._db.execute("DELETE FROM staged WHERE run = ?", (run,))
-            self._db.execute("DELETE FROM whole WHERE run = ?", (run,))
+        cancel(self._db, runs, now, why)
         return runs
 
     def news(self, import_name: str, sink: int) -> str | None:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class PageMarks:
     """The marks of a page's records, and how many have none that can be read.
 
-    rule: None for a list that is not incremental. latest: see `mark`.
+    rule: None for a list that is not incremental.
+    latest: see `mark`.
     """
 
     def __init__(self, rule: Incremental | None, *, latest: float) -> None:

@@ -37,7 +37,8 @@ class Page(TaskArgs, kind="rest.page"):
     started: Unix seconds of the run's start.
     swept: the streams whose records are compared as a whole at the end.
     since: of the streams that are incremental in this run, the mark from which on.
-    parent: the parent's fields that are used. of: its key, where it is noted that its list was read.
+    parent: the parent's fields that are used.
+    of: its key, where it is noted that its list was read.
     at: where the page starts, None for the first.
     place: what it knows of the pages before it.
     second: the list is read once more, since records were missing.
@@ -87,7 +88,10 @@ def _as_it_comes(place: Place) -> Place:
 
 
 class Pages:
-    """Performs an endpoint's pages. below: those of the endpoints whose parent it is."""
+    """Performs an endpoint's pages.
+
+    below: those of the endpoints whose parent it is.
+    """
 
     def __init__(self, description: Description, name: str, kinds: Kinds, comparing: Comparing) -> None:
         self.name = name

@@ -79,8 +79,9 @@ START = Place()
 class Came:
     """The records that a page brought, before any filter, as short digests.
 
-    items: what they hold. identities: their keys, or what else tells each apart; asked for when they are needed, which
-    is where the client counts pages or records.
+    items: what they hold.
+    identities: their keys, or what else tells each apart; asked for when they are needed, which is where the client
+        counts pages or records.
     """
 
     def __init__(self, items: Sequence[Any], identities: Callable[[], Sequence[str]]) -> None:

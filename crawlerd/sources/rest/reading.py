@@ -36,15 +36,21 @@ _SIZE = re.compile("limit|size|per_?page|count|top|max|rows|take", re.IGNORECASE
 
 
 class Read(NamedTuple):
-    """step: what comes after the page, None when it was the list's last one. taken: numbers of the records of it that
-    count; the others were read, or will be."""
+    """
+    step: what comes after the page, None when it was the list's last one.
+    taken: numbers of the records of it that count; the others were read, or will be.
+    """
 
     step: Step
     taken: Sequence[int]
 
 
 class Page(NamedTuple):
-    """came: before any filter. marks: of the records after it. parameters: what it was asked with."""
+    """
+    came: before any filter.
+    marks: of the records after it.
+    parameters: what it was asked with.
+    """
 
     answer: Answer
     came: Came

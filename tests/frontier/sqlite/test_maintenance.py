@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import msgspec
 import pytest
+from support.small_disks import fill as fill_disk
 
 from crawlerd.core.errors import FrontierError, FrontierLocked, FrontierTooNew, StorageFailed
 from crawlerd.core.outcome import Batch, Bury, Complete, Outcome, Retry
@@ -463,20 +464,8 @@ def test_a_backup_is_whole_as_soon_as_it_is_there(frontier: Frontier, tmp_path: 
         assert dump(tmp_path / "copy.db") == dump(frontier.path)
 
 
-def take_all_space(disk: Path) -> Path:
-    filler = disk / "filler"
-    with filler.open("ab", buffering=0) as file:
-        for size in (65536, 4096, 1):
-            try:
-                while True:
-                    file.write(b"x" * size)
-            except OSError:
-                continue
-    return filler
-
-
 def test_a_backup_onto_a_full_disk(frontier: Frontier, small_disk: Path) -> None:
-    filler = take_all_space(small_disk)
+    filler = fill_disk(small_disk)
     with filler.open("r+b") as file:
         file.truncate(filler.stat().st_size - 40_000)
     copy = small_disk / "copy.db"
@@ -537,7 +526,7 @@ def test_vacuum_on_a_full_disk_loses_nothing(small_disk: Path) -> None:
     half_empty(small_disk)
     path = small_disk / FILE_NAME
     rows = dump(path)
-    filler = take_all_space(small_disk)
+    filler = fill_disk(small_disk)
     with filler.open("r+b") as file:
         file.truncate(filler.stat().st_size - 200_000)
     free = os.statvfs(small_disk).f_bavail

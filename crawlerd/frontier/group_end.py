@@ -1,4 +1,4 @@
-"""The rule of groups: what becomes of the task that waits for the end of one, and what comes back with a dead letter.
+"""The end of a group: what becomes of the task that waits for it, and what comes back with a dead letter.
 
 An inner group counts as open in the one around it until it is over, so that they end from within. What is dead in a
 group that is over counts in the one around it. The task that follows a group that has failed comes back with any of the
