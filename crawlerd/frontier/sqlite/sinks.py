@@ -102,11 +102,13 @@ class Sinks:
         self._db.execute("DELETE FROM staged WHERE run IN (SELECT id FROM run WHERE sink = ?)", (sink,))
         rows = self._rows("SELECT id FROM run WHERE state = 'running' AND sink = ?", sink)
         # Dead letters of ended runs come again with the next one; retried, their run would call itself complete.
-        self._db.execute(
+        cancelled = self._rows(
             "UPDATE run SET state = 'cancelled', ended_why = ?, again = 2 "
-            "WHERE state <> 'running' AND dead > 0 AND sink = ?",
-            (why, sink),
+            "WHERE state <> 'running' AND dead > 0 AND sink = ? RETURNING id",
+            why,
+            sink,
         )
+        self._db.executemany("DELETE FROM whole WHERE run = ?", cancelled)
         return self._abandon([run for (run,) in rows], now, why)
 
     def _rows(self, query: str, *bindings: object) -> list[tuple[Any, ...]]:
