@@ -54,7 +54,9 @@ class EngineCollector:
             "crawlerd_accounts_paused", "Accounts whose credentials do not work.", len(engine.accounts.paused)
         )
         yield GaugeMetricFamily(
-            "crawlerd_trouble", "1 while a full disk or a sink holds up commits.", bool(engine.trouble)
+            "crawlerd_trouble",
+            "1 while a full disk, a sink or the shared limiter holds up imports.",
+            bool(engine.trouble),
         )
         yield GaugeMetricFamily("crawlerd_workers", "Worker processes.", len(dispatcher.worker_pids))
         yield CounterMetricFamily(
