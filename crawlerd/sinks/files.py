@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def file_failure(path: Path, error: OSError) -> SinkError:
     """What to tell the person who is woken by it."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageFailed(f"the disk of {path} is full; free some space", full=True)
+        return StorageFailed(f"the disk of {path} is full", full=True)
     if error.errno == errno.EIO:
         return StorageFailed(f"the disk of {path} fails ({error.strerror})", full=False)
     return SinkError(

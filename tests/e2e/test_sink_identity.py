@@ -250,6 +250,7 @@ def test_a_frontier_that_is_older_than_its_sink_is_refused(api: RestApi, install
         assert refused.code == 78
         assert "this frontier is older than sinks.sink" in refused.stderr
         assert "crawlerd frontier restore FILE" in refused.stderr
+        assert refused.stderr.count("this frontier is older") == 1
     assert len(api.requests) == requests
     assert here.run("frontier", "check").code == 0
     restored = here.run("frontier", "restore", str(here.folder / "old.db"))

@@ -209,6 +209,18 @@ def lines_of(path: Path, kind: str) -> Iterator[dict[str, Any]]:
             yield json.loads(bytes(data))
 
 
+def test_a_library_tells_nothing_of_itself_in_the_log(api: Server, install: Callable[..., Installation]) -> None:
+    here = install(url=api.url, schedule="1h")
+    here.config["sinks"]["sink"] = {"type": "persist-queue", "path": "sink"}
+    daemon = here.start("run")
+    daemon.says("import a1: run 1 completed")
+    daemon.send(signal.SIGTERM)
+    done = daemon.finish()
+    assert done.code == 0
+    assert "pickle" not in done.stderr
+    assert "aiofiles" not in done.stderr
+
+
 # a sink that refuses
 
 

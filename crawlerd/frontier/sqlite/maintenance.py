@@ -363,10 +363,11 @@ def open_partial(path: Path) -> Iterator[int]:
 
 
 def open_readable(path: Path, *, older: bool = False) -> apsw.Connection:
-    """As `connect_reader`; FrontierError when there is none."""
-    database = connect_reader(path, older=older)
+    """As `connect_reader`; FrontierError when there is none, FrontierRefused when there was one."""
+    in_use = path.name == FILE_NAME
+    database = connect_reader(path, older=older, mark=path.with_name(MARK_NAME) if in_use else None)
     if database is None:
-        raise FrontierError(f"there is no frontier in {path}")
+        raise FrontierError(f"there is no {'frontier in' if in_use or path.exists() else 'file'} {path}")
     return database
 
 

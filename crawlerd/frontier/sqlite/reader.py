@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from crawlerd.frontier.reports import AccountReport, DeadLetter, Doubt, RunReport, Status, StreamReport
-from crawlerd.frontier.sqlite.schema import FILE_NAME, connect_reader, storage_errors
+from crawlerd.frontier.sqlite.schema import FILE_NAME, MARK_NAME, connect_reader, storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -57,8 +57,8 @@ class SqliteReader:
 
     @classmethod
     def open(cls, state_dir: Path) -> SqliteReader | None:
-        """None when there is no frontier there yet."""
-        database = connect_reader(state_dir / FILE_NAME)
+        """None when there is no frontier there yet; FrontierRefused when there was one."""
+        database = connect_reader(state_dir / FILE_NAME, mark=state_dir / MARK_NAME)
         return None if database is None else cls(database, state_dir)
 
     def close(self) -> None:

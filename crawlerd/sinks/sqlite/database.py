@@ -208,9 +208,9 @@ def _failure(path: Path, error: apsw.Error, system_errno: int = 0) -> SinkError:
         return SyncFailed(f"the disk of {path} fails to sync ({reason})")
     match error:
         case apsw.FullError():
-            return StorageFailed(f"the disk of {path} is full; free some space", full=True)
+            return StorageFailed(f"the disk of {path} is full", full=True)
         case apsw.IOError() | apsw.CantOpenError() if system_errno in (errno.ENOSPC, errno.EDQUOT):
-            return StorageFailed(f"the disk of {path} is full ({reason}); free some space", full=True)
+            return StorageFailed(f"the disk of {path} is full ({reason})", full=True)
         case apsw.IOError():
             return StorageFailed(f"the disk of {path} fails ({reason})", full=False)
         case apsw.CantOpenError() | apsw.ReadOnlyError():
