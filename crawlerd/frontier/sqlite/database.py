@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import apsw
@@ -159,6 +159,15 @@ def connect_reader(path: Path, *, older: bool = False, mark: Path | None = None)
     return database if version else None
 
 
+def open_readable(path: Path, *, older: bool = False) -> apsw.Connection:
+    """As `connect_reader`; FrontierError when there is none, FrontierRefused when there was one."""
+    in_use = path.name == FILE_NAME
+    database = connect_reader(path, older=older, mark=path.with_name(MARK_NAME) if in_use else None)
+    if database is None:
+        raise FrontierError(f"there is no {'frontier in' if in_use or path.exists() else 'file'} {path}")
+    return database
+
+
 @contextmanager
 def transaction(database: apsw.Connection) -> Iterator[None]:
     """BEGIN IMMEDIATE … COMMIT; anything raised rolls back. (A deferred read→write upgrade fails with BUSY.)"""
@@ -188,3 +197,9 @@ def storage_errors(path: Path, database: apsw.Connection | None = None) -> Itera
         raise FrontierError(f"{path} is not a usable database ({error}): {_way_on(path)}") from None
     except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.BusyError) as error:
         raise FrontierError(f"cannot use {path}: {error}") from None
+
+
+def file_size(path: Path | str) -> int:
+    with suppress(FileNotFoundError):
+        return os.stat(path).st_size
+    return 0
