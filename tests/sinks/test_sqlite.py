@@ -463,7 +463,11 @@ def test_another_writer_that_does_not_end_is_named(path: Path, query: Query, mon
 def test_files_that_cannot_be_used_are_named_with_the_reason(tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("not a database" * 1000)
-    for path, reason in ((text, "no intact database"), (tmp_path / "none" / "x.db", "directory"), (tmp_path, "write")):
+    for path, reason in (
+        (text, "no intact database"),
+        (tmp_path / "none" / "x.db", "no directory"),
+        (tmp_path, "name a file"),
+    ):
         with pytest.raises(SinkError, match=f"{path}.*{reason}"):
             sqlite_sink(path)
     assert text.read_text() == "not a database" * 1000

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from crawlerd.sink import SinkError, SinkReplaced, SinkState, StorageFailed, SyncFailed
+from crawlerd.sinks.files import way_to
 from crawlerd.sinks.sqlite.wal import Wal, sync_failed
 
 if TYPE_CHECKING:
@@ -214,10 +215,7 @@ def _failure(path: Path, error: apsw.Error, system_errno: int = 0) -> SinkError:
         case apsw.IOError():
             return StorageFailed(f"the disk of {path} fails ({reason})", full=False)
         case apsw.CantOpenError() | apsw.ReadOnlyError():
-            return SinkError(
-                f"cannot write {path} ({reason}): does its directory exist, and may user {os.geteuid()} write "
-                "the directory and the file?"
-            )
+            return SinkError(f"cannot write {path} ({reason}): {way_to(path, directory=False)}")
         case apsw.BusyError():
             return SinkError(f"{path} is locked: another program has kept a write transaction open on it; end that")
         case apsw.CorruptError() | apsw.NotADBError():
