@@ -20,6 +20,7 @@ from crawlerd.engine.failure import Failure
 from crawlerd.engine.guards import Guards
 from crawlerd.engine.memory import free_large_buffers
 from crawlerd.engine.open_sinks import OpenSinks
+from crawlerd.engine.outages import Outages
 from crawlerd.engine.prefetch import Prefetch
 from crawlerd.engine.runs import Runs
 from crawlerd.engine.safe_event import SafeEvent
@@ -34,6 +35,7 @@ from crawlerd.frontier import open_frontier
 from crawlerd.frontier.lock import StateLock
 from crawlerd.ratelimit.adaptive import Learned
 from crawlerd.ratelimit.shared import SharedLimits
+from crawlerd.sources.registry import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +65,7 @@ class Engine:
         self._lock = StateLock(daemon.state_dir)
         _raise_open_files()
         pool = Pool(
-            Setup(_by_source(settings), daemon.threads_per_process, settings.descriptions),
+            _setup(settings),
             settings.accounts,
             processes=daemon.worker_processes,
             max_worker_mb=daemon.max_worker_memory_bytes / MIB,
@@ -90,9 +92,11 @@ class Engine:
         self._shared = SharedLimits(storage, now=clock.now, reply=to_dispatcher.granted) if storage else None
         last_alive = self._lock.last_alive
         kinds = [each for source in settings.sources.values() for each in source.kinds.items()]
+        self.outages = Outages(names, to_store, clock, frontier.outages())
         bench = Workbench(
             names,
             to_store,
+            self.outages,
             shared=self._shared,
             costs={name: kind.cost for name, kind in kinds if kind.cost != 1},
             wide=[name for name, kind in kinds if kind.wide],
@@ -101,6 +105,7 @@ class Engine:
         )
         self.dispatcher = Dispatcher(
             bench,
+            self.outages,
             to_dispatcher,
             to_store,
             pool,
@@ -187,6 +192,13 @@ def _raise_open_files() -> None:
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         log.info("the limit of open files was %d and is now %d, the most that the system permits", soft, hard)
+
+
+def _setup(settings: Settings) -> Setup:
+    accounts, described = _by_source(settings), settings.descriptions
+    entries = {described[name][0] if name in described else name for name in accounts}
+    places = {entry: place for entry in entries if (place := place_of(entry)) is not None}
+    return Setup(accounts, settings.daemon.threads_per_process, places, described)
 
 
 def _by_source(settings: Settings) -> dict[str, str]:
