@@ -129,7 +129,7 @@ class Engine:
     @property
     def trouble(self) -> str | None:
         """What holds up the imports at the moment: a full disk, a sink, a shared limiter."""
-        return self.store.trouble or (self._shared.trouble if self._shared else None)
+        return self.store.trouble or self.runs.trouble or (self._shared.trouble if self._shared else None)
 
     def start(self) -> None:
         gc.freeze()  # start-up objects are permanent

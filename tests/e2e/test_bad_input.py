@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 from typing import TYPE_CHECKING
@@ -230,7 +231,7 @@ def test_a_full_disk_ends_an_import_that_goes_on_later(
         assert done.code == 74
         assert done.stdout == ""
         assert "is full" in done.stderr
-        assert "nothing is lost: free some space" in done.stderr
+        assert re.search("is full; nothing is lost: put that right, then start again$", done.stderr)
         again = here.run("import", "a1")  # still full: says so, and changes nothing
         assert again.code == 74
         assert "is full" in again.stderr
@@ -345,21 +346,31 @@ def sink_is(kind: str, here: Installation) -> None:
             here.sink_path.mkdir()
         case "no database":
             here.sink_path.write_bytes(b"no database at all " * 100)
+        case "a file":
+            here.sink_path.write_bytes(b"")
+            here.config["sinks"]["sink"]["type"] = "jsonl"
         case "in no directory":
             here.config["sinks"]["sink"]["path"] = "nowhere/sink.db"
 
 
-@pytest.mark.parametrize("kind", ["a directory", "no database", "in no directory"])
+@pytest.mark.parametrize("kind", ["a directory", "no database", "in no directory", "a file"])
 def test_a_sink_that_is_none(kind: str, api: Server, install: Callable[..., Installation]) -> None:
     here = install(url=api.url)
     sink_is(kind, here)
     done = here.run("import", "a1")
     assert done.code == 1
     assert "sink.db" in done.stderr
+    told = {
+        "a directory": "it is a directory; name a file",
+        "no database": "is no intact database",
+        "in no directory": f"there is no directory {here.folder}/nowhere; make it",
+        "a file": "it is not a directory; name one",
+    }
+    assert told[kind] in done.stderr
     assert api.stats().accounts[1].requests == 0
     if kind == "a directory":
         here.sink_path.rmdir()
     here.sink_path = here.folder / "other.db"
-    here.config["sinks"]["sink"]["path"] = "other.db"
+    here.config["sinks"]["sink"] = {"type": "sqlite", "path": "other.db"}
     assert here.run("import", "a1").code == 0
     here.assert_complete(1, 40)

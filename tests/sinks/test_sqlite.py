@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
 import resource
+import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -447,7 +451,11 @@ def test_another_writer_that_does_not_end_is_named(path: Path, query: Query, mon
 def test_files_that_cannot_be_used_are_named_with_the_reason(tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("not a database" * 1000)
-    for path, reason in ((text, "no intact database"), (tmp_path / "none" / "x.db", "directory"), (tmp_path, "write")):
+    for path, reason in (
+        (text, "no intact database"),
+        (tmp_path / "none" / "x.db", "no directory"),
+        (tmp_path, "name a file"),
+    ):
         with pytest.raises(SinkError, match=f"{path}.*{reason}"):
             sqlite_sink(path)
     assert text.read_text() == "not a database" * 1000
@@ -518,3 +526,35 @@ def test_another_programs_changes_are_not_counted(sink: RowSink, path: Path, que
     with closing(apsw.Connection(str(path))) as db:
         db.execute("DELETE FROM stripe_customers WHERE id = 'a'; UPDATE stripe_customers SET change = NULL")
     assert query("SELECT * FROM _crawlerd_tally") == [(1, "customers", 2, 0, 0, 0)]
+
+
+CHECK = """
+import sys
+from pathlib import Path
+from crawlerd.sinks.sqlite.check import check
+print(check(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write everything")
+@pytest.mark.parametrize("rows", [1, 2])
+def test_who_may_only_read_a_database_may_check_it(tmp_path: Path, rows: int) -> None:
+    folder = tmp_path / "a folder?#%"
+    folder.mkdir()
+    path = folder / "sink.db"
+    with closing(sqlite_sink(path)) as sink:
+        sink.write([customers(("a", {"n": 1}), ("b", {"n": 2}))], 1.0)
+    if rows == 1:
+        with closing(apsw.Connection(str(path))) as db:
+            db.execute("DELETE FROM stripe_customers WHERE id = 'b'")
+    path.chmod(0o444)
+    folder.chmod(0o555)
+    command = [sys.executable, "-c", CHECK, str(path)]
+    if os.geteuid() == 0:
+        command = ["setpriv", "--bounding-set=-dac_override", *command]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    folder.chmod(0o755)
+    assert found.returncode == 0, found.stderr
+    lost = ["customers: 1 records are there, but the runs have left 2"]
+    assert found.stdout == f"{lost if rows == 1 else []}\n"
+    assert sorted(each.name for each in folder.iterdir()) == ["sink.db"]
