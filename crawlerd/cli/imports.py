@@ -14,7 +14,7 @@ import typer
 from crawlerd.cli.context import config_path, read_settings
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.logs import log_to
-from crawlerd.core.errors import CrawlerdError, SinkError, StorageFailed
+from crawlerd.core.errors import CrawlerdError, SinkError, StorageFailed, WorkersFailed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,6 +142,9 @@ def _watch(running: Running, started: dict[str, Started], console: Console) -> N
                     looked_at, look_seconds = now, time.monotonic() - now
                 if over or not left - held.keys():
                     return
+                down = engine.dispatcher.without_workers()
+                if down and down[1] > TROUBLE_SECONDS:
+                    raise WorkersFailed(f"{down[0]}; nothing is lost: when that is mended, import again")
                 stuck = left - held.keys() <= engine.store.stuck.keys()
                 trouble_since = (trouble_since or now) if stuck else None
                 if trouble_since and now - trouble_since > TROUBLE_SECONDS:

@@ -39,7 +39,7 @@ def number(api, args):
     yield Record("numbers", str(args.number), {"number": args.number})
 """
 TWO = {"worker_processes": 2}
-QUICK_RESTART = {"crawlerd.engine.pool:RESTART_SECONDS": 0.05}
+QUICK_RESTART = {"crawlerd.engine.restarts:RESTART_SECONDS": 0.05}
 QUICK_TO_SUSPECT = {"crawlerd.engine.pool:HANG_SECONDS": 2.0}
 
 

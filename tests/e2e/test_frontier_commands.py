@@ -146,6 +146,6 @@ def test_a_frontier_of_a_newer_version_and_one_that_is_none(
     assert path.read_bytes() == before
     path.write_bytes(b"all work and no play makes jack a dull boy" * 100)
     done = here.run(*arguments)
-    assert done.code == 1
+    assert done.code == 78
     assert "frontier.db is not a usable database" in done.stderr
     assert not (here.folder / "copy.db").exists()
