@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from crawlerd.core.errors import CrawlerdError, FrontierError, SinkError
 from crawlerd.service.health import health
-from crawlerd.service.http import Listeners
+from crawlerd.service.listeners import Listeners
 from crawlerd.service.signals import running_engine, stop
 from crawlerd.service.systemd import notify, watchdog_seconds
 

@@ -1,0 +1,143 @@
+"""From a description to a Source: a kind of task for each endpoint's pages."""
+
+from __future__ import annotations
+
+import types
+from typing import TYPE_CHECKING, Any
+
+from crawlerd.source import (
+    Api,
+    Full,
+    Gather,
+    Limits,
+    Output,
+    Permanent,
+    RunPlan,
+    Source,
+    TaskArgs,
+)
+from crawlerd.sources.rest.comparing import Comparing, Tombstones
+from crawlerd.sources.rest.description import Description
+from crawlerd.sources.rest.incremental import bound
+from crawlerd.sources.rest.pages import Kinds, Page, Pages, Unread
+from crawlerd.sources.rest.sending import kind_of_auth, sending
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+ABOVE, BELOW = 3, 5  # priority of lists: most of those below others end on their first page, and drain the queue
+
+
+def _limits(description: Description) -> Limits:
+    endpoints = description.endpoints.items()
+    return Limits(
+        description.limits,
+        bucket=description.bucket_limits,
+        by_bucket={name: each.limits for name, each in endpoints if each.limits is not None},
+        concurrency=description.concurrency,
+        bucket_concurrency={name: each.concurrency for name, each in endpoints if each.concurrency is not None},
+    )
+
+
+def make(document: dict[str, Any]) -> Source:
+    """The source that a checked description describes."""
+    description = Description.model_validate(document, context=document)
+    pages: dict[str, Pages] = {}
+    comparing = Comparing(description.name, pages, {name: description.top(name) for name in description.endpoints})
+    pages |= {
+        name: Pages(description, name, _kinds(description.name, name), comparing) for name in description.endpoints
+    }
+    for each in pages.values():
+        each.below = [pages[name] for name in description.children(each.name)]
+    lists = {name: List(each, comparing, description.name) for name, each in pages.items()}
+    source = Source(
+        description.name,
+        base_url=description.base_url,
+        streams=list(description.endpoints),
+        limits=_limits(description),
+        auth=kind_of_auth(description),
+        sending=sending(description),
+        asks=lambda stream, options: _asks(description, stream, options.get("variables", {})),
+    )
+    comparing.register(source)
+    for one in lists.values():
+        one.register(source)
+
+    @source.starts
+    def first_pages(plan: RunPlan) -> Iterable[TaskArgs | Gather | Full]:
+        for name in description.children(None):
+            yield from lists[name].first_page(plan)
+
+    return source
+
+
+def _asks(description: Description, stream: str, variables: Mapping[str, str]) -> list[object]:
+    """All that decides which records an API gives, and which of them they are."""
+    asked: list[object] = [variables, description.headers, description.parameters]
+    name: str | None = stream
+    while name is not None:
+        spec = description.endpoints[name]
+        field = spec.incremental and spec.incremental.field
+        asked += [spec.path, spec.parameters, spec.records, spec.primary_key, spec.from_parent, field]
+        name = spec.parent
+    return asked
+
+
+def _kinds(source: str, name: str) -> Kinds:
+    return Kinds(
+        types.new_class("FirstPage", (Page,), {"kind": f"{source}.{name}"}),
+        types.new_class("NextPage", (Page,), {"kind": f"{source}.next.{name}"}),
+        types.new_class("UnreadPage", (Unread,), {"kind": f"{source}.unread.{name}"}),
+    )
+
+
+class List:
+    """An endpoint of a description, with those below it."""
+
+    def __init__(self, pages: Pages, comparing: Comparing, source: str) -> None:
+        self._pages, self._comparing = pages, comparing
+        kind = f"{source}.tombstones.{pages.name}"
+        self._sweep: type[Tombstones] = types.new_class("Sweep", (Tombstones,), {"kind": kind})
+
+    def register(self, source: Source) -> None:
+        kinds, spec = self._pages.kinds, self._pages.spec
+        priority = BELOW if spec.parent else ABOVE
+        facts: dict[str, Any] = {"stream": self._pages.name, "cost": spec.cost, "priority": priority}
+        source.handles(kinds.first, unique=True, **facts)(self._pages.page)
+        source.handles(kinds.next, sequential=True, **facts)(self._pages.page)
+        source.handles(self._sweep, bucket="tombstones", cost=0)(self._comparing.tombstones)
+        source.handles(kinds.unread, bucket="tombstones", cost=0)(_unread)
+
+    def first_page(self, plan: RunPlan) -> Iterator[TaskArgs | Gather | Full]:
+        """Its first page, if the run wants it or something below it."""
+        wanted = tuple(each for each in self._pages.streams() if each in plan.streams)
+        if not wanted:
+            return
+        cursors = {} if plan.full else plan.cursors
+        since = {each.name: known for each in self._pages.tree() if (known := _since(each, wanted, cursors))}
+        swept = tuple(each for each in _whole(self._pages, since) if each in wanted)
+        first = self._pages.kinds.first(wanted, plan.started_at, swept, since)
+        if swept and plan.cursors and not plan.full:
+            yield Full("no sync point", swept)
+        yield Gather([first], then=self._sweep(swept, plan.started_at), if_dead="fail") if swept else first
+
+
+def _whole(pages: Pages, since: Mapping[str, str]) -> Iterator[str]:
+    """The lists with tombstones that are read as a whole, with all above them."""
+    if pages.name not in since:
+        if pages.spec.tombstones:
+            yield pages.name
+        for each in pages.below:
+            yield from _whole(each, since)
+
+
+def _since(pages: Pages, wanted: tuple[str, ...], cursors: Mapping[str, str]) -> str | None:
+    """The mark from which on a list is read; None for all of it."""
+    rule = pages.spec.incremental
+    cursor = cursors.get(pages.cursor(wanted))
+    return bound(rule, cursor) if rule and cursor else None
+
+
+def _unread(api: Api, args: Unread) -> Iterator[Output]:
+    raise Permanent(args.reason)
+    yield
