@@ -279,6 +279,7 @@ def test_an_import_that_is_due_while_the_disk_is_full_starts_later(
 ) -> None:
     here = install(url=api.url, accounts=2, account={**QUICK, **NO_LIMITS}, schedule="1s")
     here.config["accounts"]["a1"]["limits"] = ["10/second"]  # it is under way, and finds the disk full
+    here.config["imports"]["a2"]["schedule"] = "4s"  # longer than its run, however slow the machine is
     put_on(here, "frontier", small_disk)
     daemon = here.start("run")
     daemon.says("import a2: run 2 completed")
