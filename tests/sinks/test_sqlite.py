@@ -19,7 +19,7 @@ from support.installation import until
 from support.sink_batches import batch_of
 
 from crawlerd.sink import Batch, Delivery, SinkError, SinkReplaced, StorageFailed, SyncFailed, Totals
-from crawlerd.sinks.sqlite import database, wal
+from crawlerd.sinks.sqlite import database, tallies, wal
 from crawlerd.sinks.sqlite.sink import sqlite_sink
 
 if TYPE_CHECKING:
@@ -531,3 +531,16 @@ def test_another_programs_changes_are_not_counted(sink: RowSink, path: Path, que
     with closing(apsw.Connection(str(path))) as db:
         db.execute("DELETE FROM stripe_customers WHERE id = 'a'; UPDATE stripe_customers SET change = NULL")
     assert query("SELECT * FROM _crawlerd_tally") == [(1, "customers", 2, 0, 0, 0)]
+
+
+def test_of_many_small_runs_few_are_remembered_and_all_are_counted(
+    sink: RowSink, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tallies, "KNOWN_RUNS", 5)
+    for run in range(1, 31):
+        written = sink.write([customers(("a", {"run": run}), run=run)], NOW)
+        assert written == {(run, "customers"): Totals(seen=1, new=int(run == 1), changed=int(run > 1))}
+    kept = sink._rows._tallies  # type: ignore[attr-defined]
+    assert len(kept._runs) <= 5
+    assert len(kept._streams) <= 5
+    assert query("SELECT count(*), sum(new), sum(changed) FROM _crawlerd_tally") == [(30, 1, 29)]
