@@ -8,7 +8,6 @@ import faulthandler
 import gc
 import os
 import random
-import shutil
 import signal
 import socket
 import sys
@@ -16,7 +15,6 @@ import threading
 import time
 from collections import deque
 from functools import cached_property
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +39,7 @@ GARBAGE_OBJECTS = 10_000  # new ones that start a collection: a page is thousand
 NICE = 2  # below the main process: what it is late with, all workers wait for
 OOM_SCORE = 500  # of 1,000: the kernel kills a worker, which is replaced, before the main process
 PR_SET_PDEATHSIG = 1
+STDERR = 3  # the argument's place
 
 
 class Outbox:
@@ -222,7 +221,8 @@ def serve(connection: socket.socket) -> None:
                     worker = Worker(setup, outbox)
                     gc.freeze()
                     gc.set_threshold(GARBAGE_OBJECTS)
-                    find_stderr(int(sys.argv[3]))
+                    if len(sys.argv) > STDERR:
+                        find_stderr(int(sys.argv[STDERR]))
                     outbox.pong()
 
 
@@ -230,10 +230,9 @@ def give_way() -> None:
     """Lets the main process go first: all wait for what it is late with, and a worker that is killed costs little."""
     with contextlib.suppress(OSError):  # a hardened unit may forbid it, and all are equals
         os.nice(NICE)
-    with contextlib.suppress(OSError, ValueError):
-        score = Path("/proc/self/oom_score_adj")
-        if int(score.read_text()) < OOM_SCORE:  # to raise it takes no privilege
-            score.write_text(str(OOM_SCORE))
+    with contextlib.suppress(OSError, ValueError), open("/proc/self/oom_score_adj", "rb+", buffering=0) as score:
+        if int(score.read()) < OOM_SCORE:  # to raise it takes no privilege
+            score.write(b"%d" % OOM_SCORE)
 
 
 def find_stderr(fd: int) -> None:
@@ -243,20 +242,20 @@ def find_stderr(fd: int) -> None:
         stream.flush()
     with contextlib.suppress(OSError), open(os.dup(2), "rb") as said, open(fd, "wb", closefd=False) as stderr:
         said.seek(0)
-        shutil.copyfileobj(said, stderr)
+        stderr.write(said.read())
     os.dup2(fd, 1)
     os.dup2(fd, 2)
     os.close(fd)
 
 
 def main() -> None:
-    """`python -m crawlerd.engine.worker FD PARENT STDERR`, started by the worker pool."""
+    """`python -m crawlerd.engine.worker FD PARENT [STDERR]`, started by the worker pool."""
     fd, parent = int(sys.argv[1]), int(sys.argv[2])
     free_large_buffers()
-    give_way()
     for number in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group; the main process decides
         signal.signal(number, signal.SIG_IGN)
     faulthandler.register(signal.SIGUSR1)
+    give_way()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() == parent:
         with contextlib.suppress(ConnectionError):

@@ -538,7 +538,7 @@ def test_of_many_small_runs_few_are_remembered_and_all_are_counted(
 ) -> None:
     monkeypatch.setattr(tallies, "KNOWN_RUNS", 5)
     for run in range(1, 31):
-        written = sink.write([customers(("a", {"run": run}), run=run)], NOW)
+        written = sink.write([customers(("a", {"run": run}), run=run)], 1.0)
         assert written == {(run, "customers"): Totals(seen=1, new=int(run == 1), changed=int(run > 1))}
     kept = sink._rows._tallies  # type: ignore[attr-defined]
     assert len(kept._runs) <= 5

@@ -66,7 +66,7 @@ def test_workers_that_neither_come_up_nor_fail_are_missed_after_a_while() -> Non
 
 
 def test_a_worker_that_finds_no_descriptor_is_started_later(caplog: pytest.LogCaptureFixture) -> None:
-    pool = Pool(Setup({}, 1), {}, processes=1, max_worker_mb=1000)
+    pool = Pool(Setup({}, 1, {}), {}, processes=1, max_worker_mb=1000)
     try:
         now, before = time.monotonic(), psutil.Process().num_fds()
         with no_descriptors():
