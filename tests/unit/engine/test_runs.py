@@ -41,6 +41,7 @@ class World:
         self.idle: set[str] = set()
         self.starts: list[str] = []
         self.abandoned: set[int] = set()
+        self.refused: dict[str, SinkError] = {}
         self.dead = {1: ["daily"], 2: ["daily", "gone"]}
         self.changed = SafeEvent()
         self.failure = Failure(self.changed)
