@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 import msgspec
 
@@ -106,3 +106,16 @@ class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):
     rotate_bytes: int = 64 << 20
     rotate_seconds: float = 600.0
     compress: bool = False
+
+    @property
+    def database(self) -> Path:
+        """Its SQLite database: all of it, or its memory of what it has handed on."""
+        match self.type:
+            case "sqlite":
+                return self.path
+            case "jsonl":
+                return self.path / ".crawlerd.db"
+            case "persist-queue":
+                return self.path / "data.db"
+            case _:
+                assert_never(self.type)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from crawlerd.core.output import IfDead
     from crawlerd.frontier.change import Change
 
+NOT_RUN = "not run:"  # begins the error of what follows a group that has failed; the others say why
+
 
 class Counted(NamedTuple):
     """A group, as its counters are now, and the task that follows it, which has the group's number."""
@@ -67,7 +69,7 @@ def end_groups(change: Change, groups: Iterable[Counted]) -> list[tuple[int, int
                 *(group.id, group.bucket, group.priority, group.run, group.kind_name, 0, group.payload),
                 group=group.parent,
             )
-            error = f"not run: {group.dead} dead letters in its group; it waits for those retried"
+            error = f"{NOT_RUN} {group.dead} dead letters in its group; it waits for those retried"
             change.bury(then, group.kind, Bury(error))
             continue
         if ready:

@@ -127,3 +127,17 @@ def test_where_nothing_was_imported(arguments: list[str], install: Callable[...,
     assert done.stderr == f"crawlerd: there is no frontier in {here.state_dir / 'frontier.db'}\n"
     assert not here.state_dir.exists()
     assert not (here.folder / "copy.db").exists()
+
+
+@pytest.mark.parametrize("arguments", [*COMMANDS, ["status"], ["status", "--json"], ["dead", "list"]], ids=" ".join)
+def test_where_there_was_a_frontier_and_is_none(arguments: list[str], install: Callable[..., Installation]) -> None:
+    here = install(url="http://127.0.0.1:9")
+    here.state_dir.mkdir()
+    (here.state_dir / "frontier.id").write_text("0123456789abcdef\n")
+    for content in (None, b""):
+        if content is not None:
+            (here.state_dir / "frontier.db").write_bytes(content)
+        done = here.run(*arguments)
+        assert (done.code, done.stdout) == (78, "")
+        assert f"frontier.db is {'missing' if content is None else 'empty'}" in done.stderr
+        assert "`crawlerd frontier restore FILE`" in done.stderr

@@ -166,6 +166,9 @@ def test_what_is_named_must_be_there(install: Callable[..., Installation]) -> No
     nothing = here.run("import")
     assert nothing.code == 2
     assert "--all (a1, a2)" in nothing.stderr
+    both = here.run("import", "--all", "a1")
+    assert both.code == 2
+    assert "not both" in both.stderr
     assert not here.state_dir.exists()
 
 
@@ -216,9 +219,9 @@ def test_ctrl_c_finishes_what_runs_and_the_same_command_resumes(
         here.assert_conserved()
         assert here.imported("a1", "invoices")  # what was held has been finished and kept
         assert 0 < done.json["imports"]["a1"][0]["done"] < tasks_of(40)
-        resumed = here.run("import", "--all")
+        resumed = here.run("import", "--all", "--full")
         assert resumed.code == 0
-        assert "a1: resuming what was interrupted" in resumed.stderr
+        assert "a1: resuming what was interrupted; --full is for new runs" in resumed.stderr
     here.assert_complete(1, 40)
     assert api.stats().accounts[1].served == pages_of(40) + 2  # two guards; no page was asked for twice
 

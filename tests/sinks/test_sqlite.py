@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
 import resource
+import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -19,7 +23,7 @@ from support.sink_batches import batch_of
 from support.small_disks import SMALL_DISK_KIB
 
 from crawlerd.sink import Batch, Delivery, SinkError, SinkReplaced, StorageFailed, SyncFailed, Totals
-from crawlerd.sinks.sqlite import database, wal
+from crawlerd.sinks.sqlite import database, tallies, wal
 from crawlerd.sinks.sqlite.sink import sqlite_sink
 
 if TYPE_CHECKING:
@@ -447,7 +451,11 @@ def test_another_writer_that_does_not_end_is_named(path: Path, query: Query, mon
 def test_files_that_cannot_be_used_are_named_with_the_reason(tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("not a database" * 1000)
-    for path, reason in ((text, "no intact database"), (tmp_path / "none" / "x.db", "directory"), (tmp_path, "write")):
+    for path, reason in (
+        (text, "no intact database"),
+        (tmp_path / "none" / "x.db", "no directory"),
+        (tmp_path, "name a file"),
+    ):
         with pytest.raises(SinkError, match=f"{path}.*{reason}"):
             sqlite_sink(path)
     assert text.read_text() == "not a database" * 1000
@@ -518,3 +526,48 @@ def test_another_programs_changes_are_not_counted(sink: RowSink, path: Path, que
     with closing(apsw.Connection(str(path))) as db:
         db.execute("DELETE FROM stripe_customers WHERE id = 'a'; UPDATE stripe_customers SET change = NULL")
     assert query("SELECT * FROM _crawlerd_tally") == [(1, "customers", 2, 0, 0, 0)]
+
+
+CHECK = """
+import sys
+from pathlib import Path
+from crawlerd.sinks.sqlite.check import check
+print(check(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write everything")
+@pytest.mark.parametrize("rows", [1, 2])
+def test_who_may_only_read_a_database_may_check_it(tmp_path: Path, rows: int) -> None:
+    folder = tmp_path / "a folder?#%"
+    folder.mkdir()
+    path = folder / "sink.db"
+    with closing(sqlite_sink(path)) as sink:
+        sink.write([customers(("a", {"n": 1}), ("b", {"n": 2}))], 1.0)
+    if rows == 1:
+        with closing(apsw.Connection(str(path))) as db:
+            db.execute("DELETE FROM stripe_customers WHERE id = 'b'")
+    path.chmod(0o444)
+    folder.chmod(0o555)
+    command = [sys.executable, "-c", CHECK, str(path)]
+    if os.geteuid() == 0:
+        command = ["setpriv", "--bounding-set=-dac_override", *command]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    folder.chmod(0o755)
+    assert found.returncode == 0, found.stderr
+    lost = ["customers: 1 records are there, but the runs have left 2"]
+    assert found.stdout == f"{lost if rows == 1 else []}\n"
+    assert sorted(each.name for each in folder.iterdir()) == ["sink.db"]
+
+
+def test_of_many_small_runs_few_are_remembered_and_all_are_counted(
+    sink: RowSink, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tallies, "KNOWN_RUNS", 5)
+    for run in range(1, 31):
+        written = sink.write([customers(("a", {"run": run}), run=run)], 1.0)
+        assert written == {(run, "customers"): Totals(seen=1, new=int(run == 1), changed=int(run > 1))}
+    kept = sink._rows._tallies  # type: ignore[attr-defined]
+    assert len(kept._runs) <= 5
+    assert len(kept._streams) <= 5
+    assert query("SELECT count(*), sum(new), sum(changed) FROM _crawlerd_tally") == [(30, 1, 29)]

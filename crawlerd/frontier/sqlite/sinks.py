@@ -113,11 +113,13 @@ class Sinks:
 
     def _end_letters(self, of: str, binding: str | int, why: str) -> None:
         """Dead letters of ended runs come again with the next one; retried, their run would call itself complete."""
-        self._db.execute(
+        cancelled = self._rows(
             "UPDATE run SET state = 'cancelled', ended_why = ?, again = 2 "  # noqa: S608 - our own text
-            f"WHERE state <> 'running' AND dead > 0 AND {of}",
-            (why, binding),
+            f"WHERE state <> 'running' AND dead > 0 AND {of} RETURNING id",
+            why,
+            binding,
         )
+        self._db.executemany("DELETE FROM whole WHERE run = ?", cancelled)
 
     def _rows(self, query: str, *bindings: object) -> list[tuple[Any, ...]]:
         return list(self._db.execute(query, bindings))

@@ -162,7 +162,7 @@ class Pages:
         records = [self.records.with_parent(item, args.parent) for item in found] if added else found
         keys = [self.records.key(each) for each in records]
         noted = PageMarks(self.spec.incremental, latest=FAR_FUTURE)
-        marks = [noted.of(each) if isinstance(each, dict) else None for each in records]
+        marks = [noted.of(number, each) if isinstance(each, dict) else None for number, each in enumerate(records)]
         page = reading.Page(
             Answer(args.at, len(came), body, response),
             self.records.came(came, args.parent, keys if came is found else None),
@@ -173,7 +173,7 @@ class Pages:
         step, chosen = reading.read(
             self._paginator, self.spec.incremental, page, place, since, self._asking.without_key
         )
-        yield from noted.told(self.name, kept=self.name in args.since)
+        yield from noted.told(self.name, chosen, kept=self.name in args.since)
         texts = texts_of(self.spec.records, response.utf8(), body, found) if found else Objects([])
         exact = []
         for n in chosen:

@@ -16,7 +16,7 @@ from support.small_disks import fill as fill_disk
 from crawlerd.core.errors import FrontierError, FrontierLocked, FrontierTooNew, StorageFailed
 from crawlerd.core.outcome import Batch, Bury, Complete, Outcome, Retry
 from crawlerd.core.task import NewGather, NewTask
-from crawlerd.frontier import open_frontier
+from crawlerd.frontier import open_frontier, restore
 from crawlerd.frontier.contract import Frontier, Settled
 from crawlerd.frontier.lock import StateLock
 from crawlerd.frontier.sqlite import backup as copying
@@ -280,9 +280,17 @@ def test_a_torn_file_is_found(var: Path) -> None:
 
 def test_what_is_no_frontier_is_named(tmp_path: Path) -> None:
     path = tmp_path / "file.db"
-    with pytest.raises(FrontierError, match=f"there is no frontier in {path}"):
+    with pytest.raises(FrontierError, match=f"there is no file {path}"):
         check(path)
     assert not path.exists()
+    with pytest.raises(FrontierError, match=f"{tmp_path} is not a file"):
+        check(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FrontierError, match=f"{tmp_path}/pipe is not a file"):
+        restore(tmp_path / "var", tmp_path / "pipe")
+    (tmp_path / "text").write_text("no database " * 100)
+    with pytest.raises(FrontierError, match=f"{tmp_path}/text is not a usable database .*: use another file"):
+        restore(tmp_path / "var", tmp_path / "text")
     edit(path, "CREATE TABLE other(x)")
     with pytest.raises(FrontierError, match=f"there is no frontier in {path}"):
         check(path)
