@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -161,9 +162,9 @@ def connect_reader(path: Path, *, older: bool = False, mark: Path | None = None)
     mark: see `connect`; FrontierRefused when there is nothing where it says that there was.
     """
     marked = _marked(mark) if mark else None
-    if path.is_dir():
-        raise FrontierError(f"{path} is not a file")
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: a pipe would wait for a writer
+            raise FrontierError(f"{path} is not a file")
         with path.open("rb"):
             pass
     except FileNotFoundError:
