@@ -14,6 +14,7 @@ from crawlerd.core.errors import (
     FrontierLocked,
     FrontierRefused,
     FrontierTooNew,
+    FrontierUnusable,
     StorageFailed,
     SyncFailed,
 )
@@ -29,6 +30,7 @@ class ExitCode(IntEnum):
     FAILED = 1
     USAGE = 2  # also typer's own, for what it cannot parse
     INCOMPLETE = 3  # every run has ended, not all are complete
+    UNAVAILABLE = 69  # EX_UNAVAILABLE: an API does not answer; the next start goes on
     DISK = 74  # EX_IOERR of sysexits.h
     LOCKED = 75  # EX_TEMPFAIL
     CONFIGURATION = 78  # EX_CONFIG
@@ -40,14 +42,14 @@ def exit_codes() -> Iterator[None]:
     """Every error that is ours becomes a message on stderr and its exit code."""
     try:
         yield
-    except (ConfigurationError, FrontierTooNew, FrontierRefused) as error:
+    except (ConfigurationError, FrontierTooNew, FrontierRefused, FrontierUnusable) as error:
         fail(error, ExitCode.CONFIGURATION)
     except FrontierLocked as error:
         fail(error, ExitCode.LOCKED)
     except SyncFailed as error:
         fail(f"{error}; nothing that was acknowledged is lost: check the disk, then start again", ExitCode.DISK)
     except StorageFailed as error:
-        fail(f"{error}; nothing is lost: free some space or mend the disk, then start again", ExitCode.DISK)
+        fail(f"{error}; nothing is lost: put that right, then start again", ExitCode.DISK)
     except CrawlerdError as error:
         fail(error, ExitCode.FAILED)
 

@@ -12,7 +12,7 @@ from crawlerd.cli.exits import exit_codes
 from crawlerd.cli.tables import local_time, print_columns
 
 if TYPE_CHECKING:
-    from crawlerd.frontier.reports import AccountReport, Status
+    from crawlerd.frontier.reports import AccountReport, OutageReport, Status
 
 
 def status(
@@ -23,10 +23,12 @@ def status(
 
     from crawlerd.frontier.lock import lock_holder
     from crawlerd.frontier.reports import Status
+    from crawlerd.service.control import ask_trouble
 
     with exit_codes():
         folder = state_directory(context)
         pid = lock_holder(folder)
+        trouble = ask_trouble(folder) if pid else None
         with reader_of(folder) as reader:
             found = reader.status() if reader else None
             streams = {run.id: reader.streams(run.id) for run in found.runs} if reader and found and as_json else {}
@@ -35,9 +37,11 @@ def status(
             report: dict[str, Any] = msgspec.to_builtins(found or nothing)
             for run in report["runs"]:
                 run["streams"] = msgspec.to_builtins(streams[run["id"]])
-            typer.echo(msgspec.json.encode({"pid": pid, **report}))
+            typer.echo(msgspec.json.encode({"pid": pid, "trouble": trouble, **report}))
             return
         typer.echo(f"crawlerd {'is running (pid ' + str(pid) + ')' if pid else 'is not running'}; state in {folder}")
+        if trouble:
+            typer.echo(f"held up: {trouble}")
         if found is None:
             typer.echo("nothing has been imported yet")
         else:
@@ -71,12 +75,20 @@ def _print_status(found: Status) -> None:
     for name, each in doubts.items():
         for doubt in each:
             typer.echo(f"in doubt: {doubt.stream} of import {name}: {doubt.seen:,} seen, before {doubt.before:,}")
+    for outage in found.outages:
+        typer.echo(_outage(outage))
     print_columns(
         [
             ("account", "source", "ready", "state"),
             *((each.name, each.source, f"{each.ready:,}", _state(each)) for each in found.accounts),
         ]
     )
+
+
+def _outage(outage: OutageReport) -> str:
+    who = outage.origin if outage.account is None else f"{outage.origin} (account {outage.account})"
+    since, next_at = local_time(outage.since), local_time(max(outage.next_at, time.time()))
+    return f"down: {who} since {since}, next try {next_at}: {outage.error}"
 
 
 def _state(account: AccountReport) -> str:

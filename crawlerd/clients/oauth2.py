@@ -26,7 +26,10 @@ EARLY_PART = 0.1  # … nor in the last tenth of its time
 
 
 class Token:
-    """until: monotonic seconds, None when the API did not say. worked: a request was accepted with it."""
+    """
+    until: monotonic seconds, None when the API did not say.
+    worked: a request was accepted with it.
+    """
 
     __slots__ = ("until", "value", "worked")
 
@@ -58,7 +61,7 @@ class Tokens:
             try:
                 return future.result(seconds)
             except TimeoutError:
-                return Transient(f"no access token within {seconds:g} s")
+                return Transient(f"no access token within {seconds:g} s", fault="answer")
         found: Token | CrawlerdError = Transient("the request for an access token was given up")
         try:
             found = ask()

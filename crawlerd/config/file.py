@@ -109,6 +109,7 @@ class AccountTable(Table):
     attempts: int = Field(default=8, ge=1, le=1000)
     retry_base: Duration = Field(default="500ms", validate_default=True)
     retry_cap: Duration = Field(default="5m", validate_default=True)
+    give_up_after: Duration = Field(default="1d", validate_default=True)
     _options: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @property
@@ -290,9 +291,6 @@ def _contradictions(config: Config) -> Iterator[str]:
     for name, sink in config.sinks.items():
         for key in sorted(sink.model_fields_set - {"type", "path"} if sink.type != "jsonl" else ()):
             yield f'{key_path(("sinks", name, key))}: is for sinks of the type "jsonl"; this one is "{sink.type}"'
-        for other, its in config.sinks.items():
-            if other < name and its.path == sink.path and {its.type, sink.type} != {"sqlite"}:
-                yield f"{key_path(('sinks', name, 'path'))}: is the path of sinks.{other} as well; use one for both"
     for name, account in config.accounts.items():
         if account.request_timeout >= config.daemon.visibility_timeout:
             key = key_path(("accounts", name, "request_timeout"))

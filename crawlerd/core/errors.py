@@ -1,14 +1,16 @@
 """Every exception of crawlerd: one root, the three a handler raises, and the daemon's own.
 
 CrawlerdError
-├── Transient            the same request may succeed later: retried with backoff, costs an attempt
+├── Transient            the same request may succeed later: retried with backoff; costs an attempt, but in an outage
 ├── Throttled            the API asks us to slow down: deferred, costs no attempt
 ├── Permanent            the same request will never succeed: a dead letter
 │   ├── Denied           … because the key may not read this stream
 │   └── NotFound         … because there is no such object
 ├── Unauthorized         the credentials do not work at all: the account is paused
 ├── ConfigurationError   exit 78
-├── FrontierError        FrontierLocked (exit 75) · FrontierTooNew, FrontierRefused (exit 78) · StorageFailed (exit 74)
+├── WorkersFailed        no worker process can start
+├── FrontierError        StorageFailed (exit 74) · FrontierLocked (exit 75)
+│   └── …                FrontierTooNew, FrontierRefused, FrontierUnusable (exit 78)
 └── SinkError            StorageFailed as well when the disk is the reason
     ├── Refused          … or what one delivery holds: its task becomes a dead letter
     └── SinkReplaced     … or the file that was opened is not there any more
@@ -19,25 +21,34 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+# Who may be to blame for a failed attempt. "task": this request alone. "answer": the origin, if other tasks fail as
+# well: a 5xx, or no answer in time. "connection": the origin, unless others get through: there was no answer at all.
+Fault = Literal["task", "answer", "connection"]
+
 
 class CrawlerdError(Exception):
     """Root of everything that crawlerd raises on purpose."""
 
 
 class Transient(CrawlerdError):
-    """The same request may succeed later. Costs an attempt.
+    """The same request may succeed later. Costs an attempt, unless the whole origin fails.
 
-    attempts: tries before the task is a dead letter, and delay: seconds between two of them, where the task has a
-    policy of its own; None for the account's.
+    attempts: tries before the task is a dead letter, where the task has a policy of its own; None for the account's.
+    delay: seconds between two tries; None for the account's policy.
+    fault: who may be to blame.
     """
 
     attempts: int | None = None
     delay: float | None = None
+    fault: Fault = "task"
 
-    def __init__(self, *message: object, attempts: int | None = None, delay: float | None = None) -> None:
+    def __init__(
+        self, *message: object, attempts: int | None = None, delay: float | None = None, fault: Fault = "task"
+    ) -> None:
         super().__init__(*message)
         self.attempts = attempts
         self.delay = delay
+        self.fault = fault
 
 
 class Throttled(CrawlerdError):
@@ -81,11 +92,18 @@ class Unauthorized(CrawlerdError):
 
 
 class ConfigurationError(CrawlerdError):
-    """The configuration cannot be used. problems: one line each, with file and key."""
+    """The configuration cannot be used.
+
+    problems: one line each, with file and key.
+    """
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class WorkersFailed(CrawlerdError):
+    """No worker process can start: nothing is done."""
 
 
 class FrontierError(CrawlerdError):
@@ -104,12 +122,20 @@ class FrontierRefused(FrontierError):
     """The database is not the one that was used here, or an older copy of it; a person must decide how to go on."""
 
 
+class FrontierUnusable(FrontierError):
+    """The state directory or a file in it is damaged, no directory, read-only, or another user's: another start would
+    fail as this one did. The message names the file, its owner and the cure."""
+
+
 class SinkError(CrawlerdError):
     """A sink cannot take records; nothing was acknowledged."""
 
 
 class Refused(SinkError):
-    """A sink can never take what this task has yielded; nothing was written. task: its number."""
+    """A sink can never take what this task has yielded; nothing was written.
+
+    task: its number.
+    """
 
     def __init__(self, message: str, task: int) -> None:
         super().__init__(message)
@@ -121,7 +147,10 @@ class SinkReplaced(SinkError):
 
 
 class StorageFailed(FrontierError, SinkError):
-    """The disk is full or failing. full: True when freeing space is enough to go on."""
+    """The disk is full or failing.
+
+    full: True when freeing space is enough to go on.
+    """
 
     def __init__(self, message: str, *, full: bool) -> None:
         super().__init__(message)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import selectors
 import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, get_args
 
-from crawlerd.core.outcome import DONE, Complete, Crash, Outcome
+from crawlerd.core.outcome import DONE, Complete, Crash, Outcome, Retry
 from crawlerd.core.task import LeaseBatch
 from crawlerd.engine.feedback import Feedback
 from crawlerd.engine.leases import Leases
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.dispatcher_inbox import DispatcherInbox
     from crawlerd.engine.failure import Failure
+    from crawlerd.engine.outages import Outages
     from crawlerd.engine.queues import BucketQueue, Pick
     from crawlerd.engine.roles import Credentials
     from crawlerd.engine.store_inbox import StoreInbox
@@ -51,6 +53,7 @@ class Dispatcher:
     def __init__(
         self,
         bench: Workbench,
+        outages: Outages,
         inbox: DispatcherInbox,
         store: StoreInbox,
         pool: Pool,
@@ -63,8 +66,8 @@ class Dispatcher:
     ) -> None:
         """free: counts tasks without a request that are completed, by run."""
         self._bench, self._inbox, self._store, self._pool, self._clock = bench, inbox, store, pool, clock
-        self._failure = failure
-        self._feedback = Feedback(bench, store, clock, credentials)
+        self._failure, self._outages = failure, outages
+        self._feedback = Feedback(bench, outages, store, clock, credentials)
         pool.selector.register(inbox.fd, selectors.EVENT_READ)
         self._leases: Leases[WorkerProcess] = Leases(lease_seconds)
         self._suspects = Suspects()
@@ -89,7 +92,10 @@ class Dispatcher:
     def stop(self) -> None:
         """Kills the workers and ends the thread; leases that are still out are void."""
         self._inbox.stop()
-        self._thread.join()
+        if self._thread.ident is None:  # it was never started
+            self._pool.close()
+        else:
+            self._thread.join()
 
     @property
     def leased(self) -> int:
@@ -102,6 +108,10 @@ class Dispatcher:
     @property
     def worker_restarts(self) -> int:
         return self._pool.losses
+
+    def without_workers(self) -> tuple[str, float] | None:
+        """Why no worker is up, and for how many seconds; None while one is, or starts as it should."""
+        return self._pool.restarts.down(time.monotonic())
 
     # the thread
 
@@ -123,13 +133,13 @@ class Dispatcher:
         if now >= self._next_watch:
             self._next_watch = now + TICK_SECONDS
             self._watch(now)
-        self._dispatch(now)
+        next_at = self._dispatch(now)
         if self._settled:
             self._store.commit(self._settled)
             self._settled = []
         if self._inbox.draining and not self._leases:
             self.drained.set()
-        wake_at = min(self._bench.next_at(), now + TICK_SECONDS, self._suspects.free_at(now))
+        wake_at = min(next_at, now + TICK_SECONDS)
         for key, events in self._pool.selector.select(max(0.0, wake_at - time.monotonic())):
             if key.data is None:
                 self._inbox.clear()
@@ -139,7 +149,7 @@ class Dispatcher:
     def _exchange(self, worker: WorkerProcess, events: int) -> None:
         now = time.monotonic()
         if events & selectors.EVENT_READ:
-            results = worker.read(now)
+            results = self._pool.read(worker, now)
             if results is None:
                 self._lose(worker, "died", now)
                 return
@@ -150,18 +160,22 @@ class Dispatcher:
 
     # leasing
 
-    def _dispatch(self, now: float) -> None:
+    def _dispatch(self, now: float) -> float:
+        """Gives out what may start. Returns when there may be more to give; what a worker or another thread must do
+        first is not counted, for that ends the wait by itself."""
         if self._inbox.draining or self._store.behind:
-            return
+            return math.inf
         given: dict[WorkerProcess, list[LeaseBatch]] = {}
         reserved, suspect = self._suspects.next(self._pool.workers, now)
         if reserved is not None and suspect is not None:
             self._lease(reserved, suspect, given, now)
             reserved.alone = True
         rooms = {worker: room for worker in self._pool.workers if worker is not reserved and (room := worker.room) > 0}
+        threads = sum(worker.threads for worker in self._pool.workers)
+        self._bench.relieve(now, threads)
         while rooms:
             worker = max(rooms, key=rooms.__getitem__)
-            pick = self._bench.choose(now, min(rooms[worker], TURN_LEASES))
+            pick = self._bench.choose(now, min(rooms[worker], TURN_LEASES), threads)
             if pick is None:
                 break
             pick = self._suspects.set_aside(pick)
@@ -177,12 +191,14 @@ class Dispatcher:
             worker.give(batches)
             if worker.wants_to_write:
                 self._pool.listen(worker)
+        return min(self._bench.next_at() if rooms else math.inf, self._suspects.next_at(now))
 
     def _lease(
         self, worker: WorkerProcess, pick: Pick, given: dict[WorkerProcess, list[LeaseBatch]], now: float
     ) -> None:
         lease = self._leases.issue(pick, self._bench.charge(pick, now), worker, now)
-        given.setdefault(worker, []).append(LeaseBatch(lease.token, pick.account.name, pick.tasks))
+        latest = now + worker.grace if pick.limited and pick.cost else 0.0
+        given.setdefault(worker, []).append(LeaseBatch(lease.token, pick.account.name, pick.tasks, latest))
         if not self.first_lease_at:
             self.first_lease_at = now
 
@@ -202,9 +218,21 @@ class Dispatcher:
                 continue
             worker.leases -= 1
             pick, task, outcome = lease.pick, lease.task(result.token), result.outcome or DONE
+            if result.unsent:
+                self.outcomes["unsent"] += 1
+                worker.started(now, late=True)
+                self._feedback.unknown(pick, task, lease.stamp, now)
+                continue
+            if result.sent_at:
+                worker.started(now, late=False)
+            if result.sent_at or type(outcome) is Retry:
+                started_at = lease.deadline - self._leases.seconds
+                outcome = self._feedback.heard(pick, task, result, outcome, started_at, now)
             if not pick.limited and pick.bucket is not None and type(outcome) is Complete:
                 completed += 1  # the fast path: there is no limit that must hear of it
                 pick.bucket.out -= 1
+                if pick.origin is not None:
+                    pick.origin.out -= 1
                 if not pick.cost:
                     self._free[task.run] += 1
                 self._settled.append(Settled(task, pick.account.id, outcome))
@@ -227,6 +255,7 @@ class Dispatcher:
     # workers
 
     def _watch(self, now: float) -> None:
+        self._outages.listen(now)
         for worker, how in self._pool.failing(now):
             self._lose(worker, how, now)
         while expired := self._leases.expired(now):
@@ -243,7 +272,7 @@ class Dispatcher:
 
     def _lose(self, worker: WorkerProcess, how: str, now: float, *, guilty: int | None = None) -> None:
         """Kills a worker and takes its leases back: their tasks are given out again, or buried after three deaths."""
-        self._pool.lose(worker, how)
+        self._pool.lose(worker, how, now)
         for lease, task, crashed in self._leases.take_back(worker, guilty):
             lease.stamp.at = now  # its request may have been sent at any time until now
             if crashed:

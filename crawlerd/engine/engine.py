@@ -7,6 +7,7 @@ import logging
 import math
 import resource
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,6 +21,7 @@ from crawlerd.engine.failure import Failure
 from crawlerd.engine.guards import Guards
 from crawlerd.engine.memory import free_large_buffers
 from crawlerd.engine.open_sinks import OpenSinks
+from crawlerd.engine.outages import Outages
 from crawlerd.engine.prefetch import Prefetch
 from crawlerd.engine.runs import Runs
 from crawlerd.engine.safe_event import SafeEvent
@@ -34,6 +36,7 @@ from crawlerd.frontier import open_frontier
 from crawlerd.frontier.lock import StateLock
 from crawlerd.ratelimit.adaptive import Learned
 from crawlerd.ratelimit.shared import SharedLimits
+from crawlerd.sources.registry import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +51,10 @@ GARBAGE_OBJECTS = 50_000  # new ones that start a collection; at the default of 
 
 
 class Engine:
-    """Everything below the commands. Construct, `start`, ask `runs`, `stop`; used from the main thread."""
+    """Everything below the commands. Construct, `start`, ask `runs`, `stop`; used from the main thread.
+
+    stopped: it was told to stop.
+    """
 
     def __init__(self, settings: Settings, changed: SafeEvent | None = None) -> None:
         """Takes the state directory's lock and opens the frontier. FrontierLocked, FrontierTooNew, FrontierError.
@@ -58,12 +64,13 @@ class Engine:
         self.settings = settings
         self.clock = clock = Clock()
         self._changed = changed = SafeEvent() if changed is None else changed
+        self.stopped = False
         self._failure = failure = Failure(changed)
         daemon = settings.daemon
         self._lock = StateLock(daemon.state_dir)
         _raise_open_files()
         pool = Pool(
-            Setup(_by_source(settings), daemon.threads_per_process, settings.descriptions),
+            _setup(settings),
             settings.accounts,
             processes=daemon.worker_processes,
             max_worker_mb=daemon.max_worker_memory_bytes / MIB,
@@ -90,9 +97,11 @@ class Engine:
         self._shared = SharedLimits(storage, now=clock.now, reply=to_dispatcher.granted) if storage else None
         last_alive = self._lock.last_alive
         kinds = [each for source in settings.sources.values() for each in source.kinds.items()]
+        self.outages = Outages(names, to_store, clock, frontier.outages())
         bench = Workbench(
             names,
             to_store,
+            self.outages,
             shared=self._shared,
             costs={name: kind.cost for name, kind in kinds if kind.cost != 1},
             wide=[name for name, kind in kinds if kind.wide],
@@ -101,6 +110,7 @@ class Engine:
         )
         self.dispatcher = Dispatcher(
             bench,
+            self.outages,
             to_dispatcher,
             to_store,
             pool,
@@ -123,8 +133,14 @@ class Engine:
 
     @property
     def trouble(self) -> str | None:
-        """What holds up the imports at the moment: a full disk, a sink, a shared limiter."""
-        return self.store.trouble or (self._shared.trouble if self._shared else None)
+        """What holds up the imports at the moment: no workers, a full disk, a sink, a shared limiter."""
+        down = self.dispatcher.without_workers()
+        return (
+            (down[0] if down else None)
+            or self.store.trouble
+            or self._sinks.trouble
+            or (self._shared.trouble if self._shared else None)
+        )
 
     def start(self) -> None:
         gc.freeze()  # start-up objects are permanent
@@ -137,23 +153,28 @@ class Engine:
 
     def stop(self, drain_seconds: float) -> bool:
         """Stops leasing, waits for what is running, commits it. False when something was still running at the end:
-        those tasks are done again after the next start."""
+        those tasks are done again after the next start. Does nothing when it was called before."""
+        if self.stopped:
+            return False
+        self.stopped = True
         drained = False
-        if self.failure is None:
-            self.dispatcher.drain()
-            drained = self.dispatcher.drained.wait(drain_seconds)
-        self.dispatcher.stop()
-        if self._shared:
-            self._shared.stop()
-        self.store.stop()
-        self._to_dispatcher.close()
+        with ExitStack() as at_last:  # whatever fails, no thread is left, and the lock is free
+            at_last.callback(self._lock.close)
+            at_last.callback(self._frontier.close)
+            at_last.callback(self._close_sinks)
+            at_last.callback(self._to_dispatcher.close)
+            at_last.callback(self.store.stop)
+            if self._shared:
+                at_last.callback(self._shared.stop)
+            at_last.callback(self.dispatcher.stop)
+            if self.failure is None:
+                self.dispatcher.drain()
+                drained = self.dispatcher.drained.wait(drain_seconds)
+        return drained
+
+    def _close_sinks(self) -> None:
         if failed := self._sinks.close():
             self._failure.set(failed)
-        try:
-            self._frontier.close()
-        finally:
-            self._lock.close()
-        return drained
 
     def __enter__(self) -> Self:
         self.start()
@@ -178,6 +199,7 @@ class _Events:
         self.borrowed = accounts.borrowed
         self.replaced = sinks.replaced
         self.failed = failure.set
+        self.idle = sinks.idle
         self.beat = lock.beat
 
 
@@ -187,6 +209,13 @@ def _raise_open_files() -> None:
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         log.info("the limit of open files was %d and is now %d, the most that the system permits", soft, hard)
+
+
+def _setup(settings: Settings) -> Setup:
+    accounts, described = _by_source(settings), settings.descriptions
+    entries = {described[name][0] if name in described else name for name in accounts}
+    places = {entry: place for entry in entries if (place := place_of(entry)) is not None}
+    return Setup(accounts, settings.daemon.threads_per_process, places, described)
 
 
 def _by_source(settings: Settings) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import gc
 import os
 import random
@@ -19,24 +20,26 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from crawlerd.core.outcome import DONE, Bury, Complete, Result
+from crawlerd.core.outcome import DONE, Bury, Complete, Result, Retry
 from crawlerd.core.task import PART
-from crawlerd.engine.attempt import NoRequest, attempt
+from crawlerd.engine.attempt import NoRequest, OpenedWhenUsed, attempt
 from crawlerd.engine.memory import free_large_buffers
 from crawlerd.engine.wire import READ_BYTES, Done, Frames, Ping, Pong, Setup, Work, frame, to_worker
-from crawlerd.sources.registry import load_source
+from crawlerd.sources.importing import imported, made
 
 if TYPE_CHECKING:
     from crawlerd.core.account import AccountSpec
     from crawlerd.core.task import Task
-    from crawlerd.engine.attempt import Client
+    from crawlerd.engine.attempt import AttemptApi, Client
     from crawlerd.source import Source
 
 COALESCE_SECONDS = 0.001  # results wait this long for company: a message for each no-op would cost more than the no-op
 COALESCE_RESULTS = 256
 GARBAGE_OBJECTS = 10_000  # new ones that start a collection: a page is thousands
 NICE = 2  # below the main process: what it is late with, all workers wait for
+OOM_SCORE = 500  # of 1,000: the kernel kills a worker, which is replaced, before the main process
 PR_SET_PDEATHSIG = 1
+STDERR = 3  # the argument's place
 
 
 class Outbox:
@@ -88,7 +91,7 @@ class Worker:
 
     def __init__(self, setup: Setup, outbox: Outbox) -> None:
         self._accounts: dict[str, AccountSpec] = {}
-        self._sources = {name: load_source(*setup.descriptions.get(name, (name,))) for name in setup.accounts}
+        self._sources = {name: _source(name, setup) for name in setup.accounts}
         self._names = setup.accounts
         self._outbox = outbox
         self._clients: dict[str, Client] = {}
@@ -98,7 +101,7 @@ class Worker:
         os.register_at_fork(after_in_child=self._mark_forked)
         if any(source.client == "aws" for source in self._sources.values()):  # a second to import: before it is wanted
             threading.Thread(target=self._client, args=("aws",), name="warm-up", daemon=True).start()
-        self._leases: deque[tuple[int, str, Task]] = deque()
+        self._leases: deque[tuple[int, str, Task, float]] = deque()
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._rung = False
         for number in range(setup.threads):
@@ -110,7 +113,7 @@ class Worker:
             self._accounts[account.name] = account
         for batch in work.leases:
             for token, task in enumerate(batch.tasks, batch.token):
-                self._leases.append((token, batch.account, task))
+                self._leases.append((token, batch.account, task, batch.latest))
         self._ring()
 
     def _ring(self) -> None:
@@ -125,10 +128,13 @@ class Worker:
             self._rung = False  # before a look at the leases: whoever adds one later rings again
             while True:
                 try:
-                    token, name, task = self._leases.popleft()
+                    token, name, task, latest = self._leases.popleft()
                 except IndexError:
                     break
                 self._ring()
+                if latest and time.monotonic() > latest:
+                    self._outbox.add(Result(token, None, unsent=True))
+                    continue
                 result = self._perform(token, name, task, draw())
                 if self._forked:  # the handler has: two processes must not write to one connection
                     os._exit(0)
@@ -146,14 +152,14 @@ class Worker:
             account = msgspec.structs.replace(account, part=part)
         source = self._sources[account.source]
         kind = source.kinds.get(task.kind)
-        api: Any = NoRequest() if kind and not kind.cost else self._client(source.client).open(source, account)
+        api: Any = NoRequest() if kind and not kind.cost else self._api(source, account)
         try:
             outcome = attempt(source, account, api, task, jitter=jitter, source_of=self._source_of)
         except KeyboardInterrupt:  # no Ctrl-C, which is ignored here: the handler's own
             outcome = Bury("Permanent: the handler raised KeyboardInterrupt")
-        if isinstance(outcome, Bury) and kind:
+        if isinstance(outcome, Bury | Retry) and kind:
             outcome = msgspec.structs.replace(outcome, stream=kind.stream)
-        return Result(token, None if outcome is DONE else outcome, api.sent_at, api.done_at)
+        return Result(token, None if outcome is DONE else outcome, api.sent_at, api.done_at, api.origin)
 
     @cached_property
     def _source_names(self) -> dict[str, str]:
@@ -164,6 +170,12 @@ class Worker:
         name = self._source_names.get(account)
         return None if name is None else self._sources[name]
 
+    def _api(self, source: Source, account: AccountSpec) -> AttemptApi:
+        client = self._clients.get(source.client)
+        if client is None:
+            return OpenedWhenUsed(lambda: self._client(source.client).open(source, account))
+        return client.open(source, account)
+
     def _client(self, kind: str) -> Client:
         client = self._clients.get(kind)
         if client is None:
@@ -173,7 +185,7 @@ class Worker:
         return client
 
     def _opened(self, kind: str) -> Client:
-        """0.2 s and more to import: after the worker is up."""
+        """Imported late: it takes 0.1 s and more, and an import without requests ends without it."""
         if kind == "aws":
             from crawlerd.clients.aws import AwsClient
 
@@ -181,6 +193,16 @@ class Worker:
         from crawlerd.clients.http import HttpClient
 
         return HttpClient(connections=self._threads)
+
+
+def _source(name: str, setup: Setup) -> Source:
+    entry, description = setup.descriptions.get(name, (name, None))
+    place = setup.places.get(entry)
+    if place is not None:
+        return made(entry, imported(entry, place), description)
+    from crawlerd.sources.registry import load_source  # with all that reads the metadata of distributions
+
+    return load_source(entry, description)
 
 
 def serve(connection: socket.socket) -> None:
@@ -199,16 +221,41 @@ def serve(connection: socket.socket) -> None:
                     worker = Worker(setup, outbox)
                     gc.freeze()
                     gc.set_threshold(GARBAGE_OBJECTS)
+                    if len(sys.argv) > STDERR:
+                        find_stderr(int(sys.argv[STDERR]))
                     outbox.pong()
 
 
+def give_way() -> None:
+    """Lets the main process go first: all wait for what it is late with, and a worker that is killed costs little."""
+    with contextlib.suppress(OSError):  # a hardened unit may forbid it, and all are equals
+        os.nice(NICE)
+    with contextlib.suppress(OSError, ValueError), open("/proc/self/oom_score_adj", "rb+", buffering=0) as score:
+        if int(score.read()) < OOM_SCORE:  # to raise it takes no privilege
+            score.write(b"%d" % OOM_SCORE)
+
+
+def find_stderr(fd: int) -> None:
+    """From now on, what is written goes to the main process' stderr, beginning with all that was said so far. It went
+    to a file that the main process reads when the worker cannot start."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    with contextlib.suppress(OSError), open(os.dup(2), "rb") as said, open(fd, "wb", closefd=False) as stderr:
+        said.seek(0)
+        stderr.write(said.read())
+    os.dup2(fd, 1)
+    os.dup2(fd, 2)
+    os.close(fd)
+
+
 def main() -> None:
-    """`python -m crawlerd.engine.worker FD PARENT`, started by the worker pool."""
+    """`python -m crawlerd.engine.worker FD PARENT [STDERR]`, started by the worker pool."""
     fd, parent = int(sys.argv[1]), int(sys.argv[2])
     free_large_buffers()
-    with contextlib.suppress(OSError):  # a hardened unit forbids it, and all are equals
-        os.nice(NICE)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process decides
+    for number in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group; the main process decides
+        signal.signal(number, signal.SIG_IGN)
+    faulthandler.register(signal.SIGUSR1)
+    give_way()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() == parent:
         with contextlib.suppress(ConnectionError):

@@ -72,6 +72,9 @@ class Run(NamedTuple):
     started_at: float  # Unix seconds
     ended_at: float | None  # Unix seconds
     again: bool = False  # it was abandoned, and its import is to begin again
+    records: int = 0
+    done: int = 0  # tasks
+    dead: int = 0  # tasks
 
 
 class Attached(NamedTuple):
@@ -88,6 +91,17 @@ class Bounds(NamedTuple):
     purge: int = 2_000  # keys of ended runs, and parents of lists that were dropped, to be removed
     slice: int = 2_000  # rows to be looked at for tasks of abandoned runs
     names: int = 20_000  # accounts, buckets and runs that were looked up lately; bounds memory at many accounts
+
+
+class OutageNote(NamedTuple):
+    """An outage under way. Times are Unix seconds."""
+
+    origin: str
+    account: int  # 0 for the whole origin
+    since: float
+    next_at: float  # of the next probe
+    delay: float  # seconds between probes
+    error: str
 
 
 class Wanted(NamedTuple):
@@ -224,6 +238,10 @@ class Frontier(Protocol):
         """What limiters have found out, as JSON, by their keys."""
         ...
 
+    def outages(self) -> list[OutageNote]:
+        """Those that were under way at the last commit that noted them."""
+        ...
+
     # doubts
 
     def doubted(self, import_name: str, sink: int) -> set[str]:
@@ -308,6 +326,11 @@ class Frontier(Protocol):
 
     # changing tasks
 
+    def idle(self) -> bool:
+        """Nothing was committed for some seconds: space that is taken for speed's sake is given back. False when a
+        reader is in the way."""
+        ...
+
     @property
     def chores(self) -> bool:
         """There are rows of ended runs that commits remove, some with each. Costs no read."""
@@ -323,6 +346,7 @@ class Frontier(Protocol):
         charge: Callable[[], None] | None = None,
         totals: Mapping[tuple[int, str], Totals] | None = None,
         written: Collection[int] = (),
+        outages: Mapping[tuple[str, int], OutageNote | None] | None = None,
         due: int = 500,
     ) -> Committed:
         """One transaction: the outcomes of a group of leased tasks, each with its children and counters, and up to
@@ -334,6 +358,7 @@ class Frontier(Protocol):
         charge: writes to `quota_rows`; part of the transaction.
         totals: of (run, stream), as their sinks have returned them.
         written: the sinks, by number, that have got the mark.
+        outages: by origin and account; None where one is over.
         """
         ...
 

@@ -224,6 +224,15 @@ CREATE TABLE last_full(                                -- what the last full run
     doubted INTEGER,                                   -- records, of the last run if it was
     PRIMARY KEY (import, sink, account, stream)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE outage(                                   -- under way
+    origin TEXT NOT NULL,
+    account INTEGER NOT NULL,                          -- 0: the whole origin
+    since REAL NOT NULL,
+    next_at REAL NOT NULL,                             -- of the next probe
+    delay REAL NOT NULL,
+    error TEXT NOT NULL,
+    PRIMARY KEY (origin, account)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE doubt(                                    -- what the report of a run says is doubted
     run INTEGER NOT NULL,
     account INTEGER NOT NULL,

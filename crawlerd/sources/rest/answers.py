@@ -26,7 +26,10 @@ UNIX_TIME_FROM = 1e9  # what a header says: below, seconds to wait; above, a tim
 
 
 class NoPage(Permanent):
-    """A response that stands for a page without records. skipped: that is to be told."""
+    """A response that stands for a page without records.
+
+    skipped: that is to be told.
+    """
 
     def __init__(self, reason: str, *, skipped: bool) -> None:
         super().__init__(reason)
@@ -39,7 +42,7 @@ def decoded(response: Response) -> Any:
         return parsed(response.utf8())
     except (ValueError, RecursionError):
         kind = response.headers.get("content-type", "no content type")[:60]
-        raise Transient(f"HTTP {response.status}, {kind}, is not JSON") from None
+        raise Transient(f"HTTP {response.status}, {kind}, is not JSON", fault="answer") from None
 
 
 def judged(rules: Iterable[ErrorRule], response: Response) -> Exception | None:

@@ -10,7 +10,7 @@ from places import NOW
 from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import Batch, Bury, Complete, Crash, Defer, Outcome, Pause, Retry, Skipped
 from crawlerd.core.task import NewTask, Task
-from crawlerd.frontier.contract import FIRST, MAX_DELAY, Bounds, Bucket, Run, Settled, Wanted
+from crawlerd.frontier.contract import FIRST, MAX_DELAY, Bounds, Bucket, OutageNote, Run, Settled, Wanted
 from crawlerd.sink import Totals
 
 if TYPE_CHECKING:
@@ -322,11 +322,40 @@ def test_what_made_tasks_unique_is_dropped_bit_by_bit_when_their_run_has_ended(p
 
 
 def test_dropping_them_goes_on_after_a_restart(place: Place) -> None:
+    frontier = place.open(bounds=Bounds(purge=3))
+    begin(frontier, *map(unique, range(10)))
+    settle(frontier, Complete(), *heads(frontier))
+    place.shut()
+    frontier = place.open()
+    assert place.query("SELECT count(*) FROM seen") == [(7,)]
+    frontier.commit([], now=NOW)
+    assert place.query("SELECT * FROM seen") == []
+
+
+def test_nothing_of_small_runs_is_left_however_quickly_they_end(place: Place) -> None:
+    """Each commit ends some, and drops what those before it have left; the last one's goes when the frontier closes."""
+    frontier = place.open()
+    for _ in range(20):
+        for name in ("a", "b", "c"):
+            begin(frontier, unique(1), unique(2), name=name)
+        settle(frontier, Complete(), *heads(frontier))
+        assert place.query("SELECT count(DISTINCT run) FROM seen") == [(3,)]
+    place.shut()
+    place.open()
+    assert place.query("SELECT * FROM seen") == []
+
+
+def test_what_a_failed_commit_has_dropped_is_dropped_by_the_next(place: Place) -> None:
     frontier = place.open()
     begin(frontier, unique(1))
     settle(frontier, Complete())
-    place.shut()
-    frontier = place.open()
+
+    def fail() -> None:
+        raise FrontierError("a test's")
+
+    with pytest.raises(FrontierError):
+        frontier.commit([], now=NOW, charge=fail)
+    assert place.query("SELECT count(*) FROM seen") == [(1,)]
     frontier.commit([], now=NOW)
     assert place.query("SELECT * FROM seen") == []
 
@@ -432,3 +461,16 @@ def test_names_are_looked_up_anew_when_there_are_too_many_to_remember(place: Pla
     begin(frontier, *(plain(bucket=name) for name in buckets))
     assert [len(heads(frontier, bucket.id)) for bucket in sorted(frontier.ready_buckets(1))] == [2] * 10
     assert frontier.bucket(10) == Bucket(10, 1, "b9", 0.0)
+
+
+# outages
+
+
+def test_outages_are_kept_until_they_are_over(frontier: Frontier, place: Place) -> None:
+    whole = OutageNote("https://api.example.com", 0, NOW, NOW + 5, 5.0, "refused")
+    one = OutageNote("https://api.example.com", 7, NOW, NOW + 5, 5.0, "HTTP 503")
+    frontier.commit([], now=NOW, outages={(each.origin, each.account): each for each in (whole, one)})
+    assert sorted(frontier.outages()) == [whole, one]
+    later = whole._replace(next_at=NOW + 15, delay=10.0)
+    frontier.commit([], now=NOW, outages={(one.origin, 7): None, (whole.origin, 0): later})
+    assert frontier.outages() == [later]

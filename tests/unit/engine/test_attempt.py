@@ -366,7 +366,7 @@ def test_a_handler_may_yield_nothing() -> None:
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
-        (Transient("reset"), Retry(0.5, "Transient: reset")),
+        (Transient("reset"), Retry(0.5, "Transient: reset", 3)),
         (Throttled("slow", retry_after=3), Defer("Throttled: slow", 3)),
         (Throttled("slow", retry_after=0), Defer("Throttled: slow", None)),
         (Throttled("slow", retry_after=-7), Defer("Throttled: slow", None)),
@@ -391,23 +391,11 @@ def test_a_raise_discards_all_that_was_yielded_before_it(error: Exception, outco
     assert run(handler, answer=error) == outcome
 
 
-def test_the_last_attempt_buries() -> None:
-    def handler(api: Api, args: Page) -> Iterator[Any]:
-        yield api.get("/fails")
-
-    outcomes = [run(handler, answer=Transient("reset"), failed=failed) for failed in range(3)]
-    assert outcomes == [
-        Retry(0.5, "Transient: reset"),
-        Retry(1.0, "Transient: reset"),
-        Bury("gave up after 3 attempts: Transient: reset"),
-    ]
-
-
 def test_a_handler_that_is_no_generator_may_raise_too() -> None:
     def handler(api: Api, args: Page) -> Iterator[Any]:
         raise Transient("reset")
 
-    assert run(handler) == Retry(0.5, "Transient: reset")
+    assert run(handler) == Retry(0.5, "Transient: reset", 3)
 
 
 @pytest.mark.parametrize("code", [0, 1, "bye", None])
@@ -561,6 +549,42 @@ def test_text_that_is_no_json_in_utf8_does_not_leave_the_worker(odd: bytes) -> N
     assert isinstance(outcome, Complete)
     assert sorted(each.key for each in outcome.skipped) == ["0", "1", "2"]
     assert all(each.reason.startswith("cannot be serialised: ") for each in outcome.skipped)
+
+
+def test_a_record_is_what_it_was_when_it_was_yielded() -> None:
+    def handler(api: Api, args: Page) -> Iterator[Record]:
+        row: dict[str, Any] = {}
+        for number in range(3):
+            row["n"] = number
+            yield Record("names", str(number), row)
+            row["later"] = True
+            del row["later"]
+        row["at_last"] = True
+
+    outcome = run(handler)
+    assert records(outcome) == [["0", {"n": 0}], ["1", {"n": 1}], ["2", {"n": 2}]]
+    assert isinstance(outcome, Complete)
+    assert outcome.batches[0].fields == ["n"]
+
+
+def test_what_is_left_of_a_page_with_odd_records_is_as_it_would_be_without_them() -> None:
+    good = {
+        "a": Record("names", "a", {"x": 1}),
+        "t": Record("names", "t", None),
+        "b": Record("names", "b", b'{"y": 2}'),
+    }
+    odd = [
+        Record("names", "raw", {"z": msgspec.Raw(b"NaN")}),
+        Record("names", "\ud800", {"z": 1}),
+        Record("names", "", {"z": Unknown()}),
+        Record("names", "deep", {"z": nested(1000)}),
+    ]
+    whole = run(lambda api, args: iter(good.values()))
+    outcome = run(lambda api, args: iter([odd[0], good["a"], odd[1], odd[2], good["t"], odd[3], good["b"]]))
+    assert isinstance(whole, Complete)
+    assert isinstance(outcome, Complete)
+    assert outcome.batches == whole.batches
+    assert sorted(each.key for each in outcome.skipped) == ["", "\\ud800", "deep", "raw"]
 
 
 def test_text_is_kept_but_for_its_whitespace() -> None:

@@ -1,0 +1,227 @@
+"""Outages of APIs: what each answer says of its origin, who may still ask it, what is logged and kept of it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import TYPE_CHECKING
+
+from crawlerd.core.outcome import Bury, Complete, Retry, charge
+from crawlerd.frontier.contract import OutageNote
+from crawlerd.ratelimit.outage import Origin, Outage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from crawlerd.core.outcome import Outcome, Result
+    from crawlerd.core.task import Task
+    from crawlerd.engine.clock import Clock
+    from crawlerd.engine.queues import Pick
+    from crawlerd.engine.roles import OutageNotes, UsualOrigins
+    from crawlerd.ratelimit.outage import Health
+
+log = logging.getLogger(__name__)
+
+UNUSED_SECONDS = 900.0  # more than between two probes
+SILENT_SECONDS = 1.0  # without a result, while requests are out
+WHOLE = 0  # in the place of an account's number: the whole origin
+
+
+class Outages:
+    """Used by the dispatcher's thread, except where something else is said.
+
+    hanging: origins of which nothing is heard.
+    silent: requests that wait for these.
+    moved: accounts whose next start has changed; emptied by its reader.
+    """
+
+    def __init__(self, names: UsualOrigins, store: OutageNotes, clock: Clock, kept: Iterable[OutageNote] = ()) -> None:
+        """kept: what was noted by an earlier process."""
+        self._names, self._store, self._clock = names, store, clock
+        self._origins: dict[str, Origin] = {}
+        self._origins_of: dict[int, set[Origin]] = {}  # by account
+        self._open: dict[tuple[str, int], Outage] = {}
+        self._unused_at: dict[tuple[str, int], float] = {}  # since when nobody waits for the end of an outage
+        self.silent = 0
+        self.hanging: set[Origin] = set()
+        self.moved: set[int] = set()
+        for each in kept:
+            outage = Outage(clock.monotonic(each.since), each.error, time.monotonic(), each.delay)  # a probe at once
+            outage.told = True
+            self._open[each.origin, each.account] = outage
+            origin = self._origin(each.origin)
+            if each.account == WHOLE:
+                origin.suffer(outage)
+
+    def without_answer(self, since: float) -> set[str]:
+        """The accounts that have had no answer since then; monotonic. From any thread."""
+        down: set[int] = set()
+        for (name, account), outage in list(self._open.items()):
+            if outage.since <= since:
+                origin = self._origins.get(name)
+                down |= {account} if account != WHOLE or origin is None else set(origin.accounts)
+        return {self._names.name(each) for each in down if each != WHOLE and self._answered_at(each) <= since}
+
+    def _answered_at(self, account: int) -> float:
+        """Its last good answer, at any origin."""
+        of = [origin.accounts.get(account) for origin in list(self._origins_of.get(account, ()))]
+        return max((each.answered_at for each in of if each is not None), default=-math.inf)
+
+    def listen(self, now: float) -> None:
+        """Finds the origins of which nothing is heard, and drops outages whose end nobody waits for. Call a few times
+        a second."""
+        self.hanging = {each for each in self._origins.values() if each.out and now - each.heard_at > SILENT_SECONDS}
+        self.silent = sum(each.out for each in self.hanging)
+        for key in list(self._open):
+            origin, account = self._origins[key[0]], key[1]
+            if account in origin.accounts or (account == WHOLE and origin.accounts):
+                self._unused_at.pop(key, None)
+            elif now - self._unused_at.setdefault(key, now) > UNUSED_SECONDS:
+                self._close(origin, account)
+                if account == WHOLE:
+                    origin.outage = None
+                self._drop(origin)
+
+    @property
+    def several(self) -> bool:
+        """Tasks of more than one origin are in memory."""
+        return len(self._origins_of) > 1 and len(self._origins) > 1
+
+    def usual(self, account: int) -> Health:
+        """Of an account at the origin that it is configured with."""
+        return self.health("", account)
+
+    def health(self, origin: str, account: int) -> Health:
+        """origin: "" for the usual one."""
+        usual, give_up_seconds = self._names.usual_origin(account)
+        found = self._origin(origin or usual)
+        self._origins_of.setdefault(account, set()).add(found)
+        health = found.health(account, give_up_seconds)
+        if outage := self._open.get((found.name, account)):
+            health.suffer(outage)
+        return health
+
+    def _origin(self, name: str) -> Origin:
+        origin = self._origins.get(name)
+        if origin is None:
+            origin = self._origins[name] = Origin(name)
+        return origin
+
+    def forget(self, account: int) -> None:
+        """Nothing of the account is in memory any more."""
+        for origin in self._origins_of.pop(account, ()):
+            del origin.accounts[account]
+            self._drop(origin)
+
+    def _drop(self, origin: Origin) -> None:
+        if not origin.accounts and not any(name == origin.name for name, _ in self._open):
+            del self._origins[origin.name]
+
+    def heard(self, pick: Pick, task: Task, result: Result, outcome: Outcome, started_at: float, now: float) -> Outcome:
+        """What a result says of the origin that it is from. Returns the outcome as it is to be settled: what a failure
+        costs, and whether that is one too many, is decided here.
+
+        started_at: when it was leased; monotonic.
+        """
+        health = self._health_of(pick, result.origin)
+        if type(outcome) is Retry:
+            fault, sent = outcome.fault, bool(result.sent_at)
+            count = health.failed(
+                task.seq, task.attempt, fault, sent=sent, started_at=result.sent_at or started_at, now=now
+            )
+            if pick.probe is not None:
+                self._probed(pick.probe, now, None if fault == "task" else outcome.error)
+            elif health.lost(now, outcome.error):
+                self._lost(health, pick.account.id, now)
+            return charge(outcome, task.attempt, count)
+        if type(outcome) in (Complete, Bury) and result.sent_at:
+            health.answered(task.seq, now)
+            if pick.probe is not None:
+                self._probed(pick.probe, now, None, good=True)
+        return outcome
+
+    def ended(self, probe: Outage, now: float) -> None:
+        """The attempt that was a probe has ended, with or without a result."""
+        if probe.probing:
+            self._probed(probe, now, None)
+
+    def _health_of(self, pick: Pick, origin: str) -> Health:
+        """Of the account at this origin, where the bucket's next request is expected to go as well."""
+        queue = pick.account if pick.bucket is None else pick.bucket
+        name = origin or pick.account.origin
+        if queue.health.origin.name != name:
+            queue.health = self.health(name, pick.account.id)
+        return queue.health
+
+    def _lost(self, health: Health, account: int, now: float) -> None:
+        """An account's outage begins, and perhaps that of the whole origin."""
+        assert health.outage is not None  # noqa: S101 - it was lost
+        origin = health.origin
+        self._note(origin, account, health.outage)
+        self.moved.add(account)
+        if origin.consider(now):
+            assert origin.outage is not None  # noqa: S101 - see `consider`
+            self._note(origin, WHOLE, origin.outage)
+            self._tell(origin, WHOLE, origin.outage, now)
+            self.moved.update(origin.accounts)
+
+    def _probed(self, probe: Outage, now: float, error: str | None, *, good: bool = False) -> None:
+        """A probe has ended. error: why it got no answer; None when it says nothing of the origin."""
+        key = next((key for key, outage in self._open.items() if outage is probe), None)
+        if key is None:  # the outage has ended otherwise
+            return
+        origin, account = self._origins[key[0]], key[1]
+        if good:
+            probe.answered(now)
+        elif error is None:
+            probe.unknown(now)
+        else:
+            probe.failed(now, error)
+            self._tell(origin, account, probe, now)
+        self.moved.update(origin.accounts if account == WHOLE else [account])
+        if not probe.over:
+            self._note(origin, account, probe)
+        elif account == WHOLE:
+            for name, each in list(self._open):
+                if name == origin.name:
+                    self._over(origin, each, now)
+            origin.recover(now)
+        else:
+            self._over(origin, account, now)
+            origin.accounts[account].recover(now)
+
+    def _over(self, origin: Origin, account: int, now: float) -> None:
+        outage = self._close(origin, account)
+        if outage is not None and outage.told:
+            log.warning("%s answers again, after %.0f s", self._where(origin, account), now - outage.since)
+
+    def _close(self, origin: Origin, account: int) -> Outage | None:
+        key = (origin.name, account)
+        self._unused_at.pop(key, None)
+        outage = self._open.pop(key, None)
+        if outage is not None:
+            self._store.note_outage(key, None)
+        return outage
+
+    def _note(self, origin: Origin, account: int, outage: Outage) -> None:
+        self._open[origin.name, account] = outage
+        offset = self._clock.now() - time.monotonic()
+        since, next_at = outage.since + offset, outage.next_at + offset
+        note = OutageNote(origin.name, account, since, next_at, outage.delay, outage.error)
+        self._store.note_outage((origin.name, account), note)
+
+    def _tell(self, origin: Origin, account: int, outage: Outage, now: float) -> None:
+        """Once an outage. That of an account alone is told after its first probe: by then it may be the origin's."""
+        if outage.told or (account != WHOLE and origin.outage is not None):
+            return
+        outage.told = True
+        log.warning(
+            "%s does not answer: %s. Its tasks wait and lose no attempts; next try in %.0f s",
+            self._where(origin, account),
+            outage.error,
+            outage.next_at - now,
+        )
+
+    def _where(self, origin: Origin, account: int) -> str:
+        return origin.name if account == WHOLE else f"{origin.name}, for account {self._names.name(account)},"
