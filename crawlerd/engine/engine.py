@@ -139,6 +139,7 @@ class Engine:
             (down[0] if down else None)
             or self.store.trouble
             or self._sinks.trouble
+            or self.runs.trouble
             or (self._shared.trouble if self._shared else None)
         )
 

@@ -71,6 +71,11 @@ class Runs:
         self._agenda = [(0.0 if name in running else 1.0, name) for name in settings.imports]  # when to look at it
         heapify(self._agenda)
 
+    @property
+    def trouble(self) -> str | None:
+        """Why an import that is due cannot start: its sink, or a full disk. From any thread."""
+        return next(iter(list(self._refusals.values())), None)
+
     def start_import(self, name: str, *, full: bool = False, allow_shrink: bool = False) -> Started:
         """Resumes what is unfinished of the import, else begins a new run; its credentials are checked first. Raises
         what kept it from starting."""

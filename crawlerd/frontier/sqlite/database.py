@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -160,14 +161,13 @@ def connect_reader(path: Path, *, older: bool = False, mark: Path | None = None)
     older: that of an older crawlerd will do; FrontierError for it otherwise, FrontierTooNew for one of a newer.
     mark: see `connect`; FrontierRefused when there is nothing where it says that there was.
     """
-    marked = _marked(mark) if mark else None
-    if path.is_dir():
-        raise FrontierError(f"{path} is not a file")
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: a pipe would wait for a writer
+            raise FrontierError(f"{path} is not a file")
         with path.open("rb"):
             pass
     except FileNotFoundError:
-        if marked:
+        if mark and _marked(mark):
             raise _gone(path, "is missing") from None
         return None
     except OSError as error:
@@ -184,7 +184,7 @@ def connect_reader(path: Path, *, older: bool = False, mark: Path | None = None)
             f"{path} was written by an older crawlerd (version {version}, this one's is {len(MIGRATIONS)}): "
             "the daemon, or an import, brings it up to date when it starts"
         )
-    if marked and not version:
+    if not version and mark and _marked(mark):
         raise _gone(path, "holds nothing" if path.stat().st_size else "is empty")
     return database if version else None
 

@@ -239,9 +239,8 @@ def test_what_keeps_imports_from_starting_is_trouble_until_they_start_and_is_sai
     assert [each.partition(";")[0] for each in said if "other" not in each] == [
         "import one cannot start: the disk is full",
         "import two cannot start: locked",
-        "recovered: import one can start",
         "import two cannot start: no longer a directory",
-        "recovered: import two can start",
+        "imports that could not start can do so again",
     ]
 
 
