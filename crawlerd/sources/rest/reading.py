@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec.structs import replace
 
 from crawlerd.source import Permanent, Transient
-from crawlerd.sources.rest import counted, numbered
+from crawlerd.sources.rest import counted, numbered, twice
 from crawlerd.sources.rest.incremental import known_up_to, parameter
 from crawlerd.sources.rest.numbered import Again, Next, Step
 from crawlerd.sources.rest.paginators import (
@@ -76,6 +76,21 @@ def read(
     without_key: Callable[[Any], Any],
 ) -> Read:
     """since: the mark from which on changes are wanted; None for all."""
+    everything: Sequence[int] = range(len(page.marks))
+    if place.review is not None:
+        return Read(twice.reviewed(page.came, place.review), everything)
+    found = _read(paginator, rule, page, place, since, without_key)
+    return Read(twice.read_twice(paginator, page.answer, page.came, place, found.step), found.taken)
+
+
+def _read(
+    paginator: Paginator,
+    rule: Incremental | None,
+    page: Page,
+    place: Place,
+    since: str | None,
+    without_key: Callable[[Any], Any],
+) -> Read:
     ordered = rule is not None and rule.order is not None
     if isinstance(paginator, Offset | PageNumber):
         more = paginator.goes_on(page.answer)
