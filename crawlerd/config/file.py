@@ -189,10 +189,11 @@ class AccountTable(Table):
 
 
 class SinkTable(Table):
-    """`[sinks.NAME]`. The keys below `path` are for `jsonl` alone."""
+    """`[sinks.NAME]`. The keys below `mode` are for `jsonl` alone."""
 
     type: SinkType = Field(examples=["sqlite"])
     path: PathText = Field(examples=["/var/lib/crawlerd/warehouse.db"])
+    mode: Annotated[int, BeforeValidator(notation.file_mode)] = Field(default="0640", validate_default=True)
     rotate_mb: int = Field(default=64, ge=1, le=10_240)
     rotate_every: Duration = Field(default="10m", validate_default=True)
     gzip: bool = False
@@ -288,7 +289,7 @@ def _no_account(name: str, given: Mapping[str, Any], accounts: Collection[str]) 
 def _contradictions(config: Config) -> Iterator[str]:
     """What no single value shows."""
     for name, sink in config.sinks.items():
-        for key in sorted(sink.model_fields_set - {"type", "path"} if sink.type != "jsonl" else ()):
+        for key in sorted(sink.model_fields_set - {"type", "path", "mode"} if sink.type != "jsonl" else ()):
             yield f'{key_path(("sinks", name, key))}: is for sinks of the type "jsonl"; this one is "{sink.type}"'
         for other, its in config.sinks.items():
             if other < name and its.path == sink.path and {its.type, sink.type} != {"sqlite"}:

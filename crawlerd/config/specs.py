@@ -133,6 +133,7 @@ def sinks(config: Config, folder: Path, problems: list[str]) -> dict[str, SinkSp
             name=name,
             type=sink.type,
             path=folder / sink.path,
+            mode=sink.mode,
             rotate_bytes=sink.rotate_mb * MIB,
             rotate_seconds=sink.rotate_every,
             compress=sink.gzip,

@@ -85,12 +85,13 @@ class ImportSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """Where records go. path: of the database file of `sqlite`, of the directory of the others. The rest is for
-    `jsonl`: when waiting lines become a file, and whether it is compressed."""
+    """Where records go. path: of the database file of `sqlite`, of the directory of the others. mode: rights of the
+    files. The rest is for `jsonl`: when waiting lines become a file, and whether it is compressed."""
 
     name: str
     type: SinkType
     path: Path
+    mode: int = 0o640
     rotate_bytes: int = 64 << 20
     rotate_seconds: float = 600.0
     compress: bool = False

@@ -132,6 +132,19 @@ def path_text(value: str) -> str:
     return value
 
 
+def file_mode(value: object) -> int:
+    """Rights of a file, as of chmod. ValueError when it is none, we could not use the file, or everybody could change
+    it."""
+    if not isinstance(value, str) or not re.fullmatch("0?[0-7]{3}", value):
+        raise ValueError('must be the rights of a file in quotes, such as "0640", "0600" or "0660"')
+    mode = int(value, 8)
+    if mode & 0o600 != 0o600 or mode & 0o111:
+        raise ValueError('must let the owner read and write, and nobody execute, such as "0640", "0600" or "0660"')
+    if mode & 0o002:
+        raise ValueError('must not let everybody write; for a group that may, write "0660"')
+    return mode
+
+
 def _loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback

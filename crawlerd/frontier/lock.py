@@ -5,17 +5,20 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import struct
 import time
 from typing import TYPE_CHECKING, Self
 
 from crawlerd.core.errors import FrontierError, FrontierLocked, StorageFailed
+from crawlerd.files.making import PRIVATE_DIRECTORY, PRIVATE_FILE, open_plain, set_mode
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 BEAT_SECONDS = 1.0
+SHARED = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - directories that must stay open to all
 
 
 class StateLock:
@@ -27,10 +30,14 @@ class StateLock:
     def __init__(self, state_dir: Path) -> None:
         path = state_dir / "lock"
         try:
-            state_dir.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            state_dir.mkdir(PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+            _keep_others_out(state_dir)
+            self._fd = open_plain(path, PRIVATE_FILE)
         except OSError as error:
-            raise FrontierError(f"cannot use the state directory {state_dir}: {error.strerror}") from None
+            why = "it is a symbolic link: remove it" if error.errno == errno.ELOOP else error.strerror
+            odd = error.errno in (errno.ELOOP, errno.EMLINK, errno.EINVAL)
+            what = path if odd else f"the state directory {state_dir}"
+            raise FrontierError(f"cannot use {what}: {why}") from None
         try:
             fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -63,6 +70,34 @@ class StateLock:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _keep_others_out(state_dir: Path) -> None:
+    """Takes away what others may do with the directory and our files in it. Whoever may read the queue's files may also
+    lock them, which stops the daemon. FrontierError for a directory that is everybody's."""
+    folder = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        facts = os.fstat(folder)
+        if facts.st_mode & stat.S_ISVTX and facts.st_mode & stat.S_IWOTH and _is_shared(state_dir, folder):
+            raise FrontierError(
+                f"the state directory {state_dir} is one that everybody may write to: "
+                "set daemon.state_dir to a directory of its own, such as one below it"
+            )
+        if facts.st_mode & 0o077:
+            set_mode(folder, facts, stat.S_IMODE(facts.st_mode) & PRIVATE_DIRECTORY)
+        for entry in os.scandir(folder):
+            ours = entry.name == "lock" or entry.name.startswith("frontier.")
+            if ours and entry.is_file(follow_symlinks=False):
+                set_mode(str(state_dir / entry.name), entry.stat(follow_symlinks=False), PRIVATE_FILE)
+    finally:
+        os.close(folder)
+
+
+def _is_shared(state_dir: Path, folder: int) -> bool:
+    """Whether others use a directory that is open to all. A file system of one's own may be so, too, when it is new."""
+    me = os.geteuid()
+    foreign = any(entry.stat(follow_symlinks=False).st_uid != me for entry in os.scandir(folder))
+    return foreign or os.path.realpath(state_dir) in SHARED
 
 
 def lock_holder(state_dir: Path) -> int | None:

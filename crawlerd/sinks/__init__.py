@@ -18,17 +18,21 @@ def open_sink(spec: SinkSpec) -> Sink:
         case "sqlite":
             from crawlerd.sinks.sqlite.sink import sqlite_sink
 
-            return sqlite_sink(spec.path)
+            return sqlite_sink(spec.path, spec.mode)
         case "jsonl":
             from crawlerd.sinks.jsonl import JsonlSink
 
             return JsonlSink(
-                spec.path, rotate_bytes=spec.rotate_bytes, rotate_seconds=spec.rotate_seconds, compress=spec.compress
+                spec.path,
+                rotate_bytes=spec.rotate_bytes,
+                rotate_seconds=spec.rotate_seconds,
+                compress=spec.compress,
+                mode=spec.mode,
             )
         case "persist-queue":
             from crawlerd.sinks.persist_queue import queue_sink
 
-            return queue_sink(spec.path)
+            return queue_sink(spec.path, spec.mode)
         case _:
             assert_never(spec.type)
 

@@ -246,7 +246,7 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
         (
             "sinks.warehouse",
             "compress = true",
-            "sinks.warehouse.compress: unknown key; known: gzip, path, rotate_every, rotate_mb, type",
+            "sinks.warehouse.compress: unknown key; known: gzip, mode, path, rotate_every, rotate_mb, type",
         ),
         ("sinks.warehouse", 'type = "postgres"', 'sinks.warehouse.type: must be "sqlite", "jsonl" or "persist-queue"'),
         (

@@ -345,9 +345,13 @@ def open_partial(path: Path) -> Iterator[int]:
     """An empty file for one backup at a time, as a descriptor; removed unless it has got another name meanwhile."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
+        facts = os.fstat(fd)
+        if facts.st_uid != os.geteuid() or facts.st_nlink > 1:  # who made it could read the copy
+            raise FrontierError(f"{path} is there and another user's: remove it, or choose another directory")
+        os.fchmod(fd, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            mine = os.path.samestat(os.fstat(fd), path.stat())  # or another one has just finished with it
+            mine = os.path.samestat(os.fstat(fd), path.lstat())  # or another one has just finished with it
         except (BlockingIOError, FileNotFoundError):
             mine = False
         if not mine:

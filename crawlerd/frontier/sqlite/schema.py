@@ -11,6 +11,7 @@ import apsw
 
 from crawlerd.core.account import FRONTIER_FILE
 from crawlerd.core.errors import FrontierError, FrontierRefused, FrontierTooNew, StorageFailed, SyncFailed
+from crawlerd.files.making import PRIVATE_FILE, new_file, prepare_database
 from crawlerd.frontier.sqlite.migrations import MIGRATIONS
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 FILE_NAME = FRONTIER_FILE
 MARK_NAME = "frontier.id"  # says that there was a frontier, and which one
 CACHE_KIB = 8 * 1024  # fixed: a larger page cache would make memory grow with the queue
+WRITING = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOFOLLOW
 WAL_PAGES = 10_000  # 40 MB of log between checkpoints: 1.7 times the commits of the default 1,000
 PRAGMAS = {
     "journal_mode": "wal",
@@ -42,7 +44,7 @@ def connect(path: Path, *, mark: Path | None = None) -> apsw.Connection:
     if marked and (not path.exists() or not path.stat().st_size):
         raise _gone(path, "is empty" if path.exists() else "is missing")
     with storage_errors(path):
-        database = apsw.Connection(str(path))
+        database = apsw.Connection(_prepared(path), flags=WRITING)
     with storage_errors(path, database):
         database.set_busy_timeout(10_000)  # a reader that closes last may be checkpointing
         version = database.pragma("user_version")
@@ -72,6 +74,16 @@ def connect(path: Path, *, mark: Path | None = None) -> apsw.Connection:
     return database
 
 
+def _prepared(path: Path) -> str:
+    try:
+        return prepare_database(path, PRIVATE_FILE)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFailed(f"the disk that holds {path} is full", full=True) from None
+        why = "it is a symbolic link: put the file itself there" if error.errno == errno.ELOOP else error.strerror
+        raise FrontierError(f"cannot use {path}: {why}") from None
+
+
 def _gone(path: Path, what: str) -> FrontierRefused:
     return FrontierRefused(
         f"{path} {what}, and with it all that is queued, the sync points and what quotas were charged: "
@@ -94,7 +106,8 @@ def write_mark(mark: Path, identity: str) -> None:
     again."""
     part = mark.with_name(f"{mark.name}.part")
     try:
-        with part.open("w") as file:
+        part.unlink(missing_ok=True)
+        with os.fdopen(new_file(part, PRIVATE_FILE), "w") as file:
             file.write(f"{identity}\n")
             file.flush()
             os.fsync(file.fileno())

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from crawlerd.sinks.deliveries import RowSink
+from crawlerd.sinks.files import FILE_MODE
 from crawlerd.sinks.respelling import are_respelled
 from crawlerd.sinks.sqlite.rows import SqliteRows
 
@@ -30,7 +31,7 @@ SELECT account, id, {fields}imported_at, run, deleted_at FROM "{table}" """
 _VIEW_FIELD = """CASE typeof(data) WHEN 'text' THEN json_extract(data, '$.{label}') END AS "{column}", """
 
 
-def sqlite_sink(path: Path) -> RowSink:
+def sqlite_sink(path: Path, mode: int = FILE_MODE) -> RowSink:
     """Records in an SQLite database, for reading by any program while it is written.
 
     Table `<source>_<stream>`, primary key (account, id):
@@ -55,8 +56,10 @@ def sqlite_sink(path: Path) -> RowSink:
     `_crawlerd_tally` has the totals of each run by stream, the runs by the numbers that the rows have.
 
     The database is opened or created; its directory must exist. SinkError when it cannot be used.
+
+    mode: rights of its files.
     """
-    rows = SqliteRows(path)
+    rows = SqliteRows(path, mode)
     return RowSink(rows, Objects(rows))
 
 
