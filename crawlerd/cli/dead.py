@@ -10,6 +10,7 @@ import typer
 from crawlerd.cli.context import reader_of, state_directory
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.tables import local_time, print_columns
+from crawlerd.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,9 +33,9 @@ def dead_list(
     with exit_codes(), reader_of(state_directory(context)) as reader:
         letters = reader.dead_letters(import_name=import_name, after=after, limit=limit) if reader else []
         if as_json:
-            typer.echo(msgspec.json.encode(letters))
+            say_json(msgspec.json.encode(letters))
         elif not letters:
-            typer.echo("no dead letters")
+            say("no dead letters")
         else:
             print_columns(
                 [("id", "import", "stream", "attempts", "at", "error")]
@@ -51,7 +52,7 @@ def dead_list(
                 ]
             )
             if len(letters) == limit:
-                typer.echo(f"there may be more: --after {letters[-1].id}")
+                say(f"there may be more: --after {letters[-1].id}")
 
 
 @dead.command(name="show")
@@ -63,7 +64,7 @@ def dead_show(context: typer.Context, number: Annotated[int, typer.Argument(meta
         letter = reader.dead_letter(number) if reader else None
         if letter is None:
             fail(f"there is no dead letter {number}", ExitCode.FAILED)
-        typer.echo(msgspec.json.format(msgspec.json.encode(letter), indent=2))
+        say_json(msgspec.json.format(msgspec.json.encode(letter), indent=2))
 
 
 @dead.command(name="retry")
@@ -79,7 +80,7 @@ def dead_retry(
         folder = state_directory(context)
         groups = _all_dead(folder) if everything else [_known_dead(folder, numbers or ())]
         count = sum(_retry(folder, group) for group in groups if group)
-        typer.echo(f"{count:,} dead letters are ready again")
+        say(f"{count:,} dead letters are ready again")
         if not count and numbers:
             raise typer.Exit(ExitCode.FAILED)
 
@@ -89,7 +90,7 @@ def _known_dead(folder: Path, numbers: Sequence[int]) -> list[int]:
     with reader_of(folder) as reader:
         known = [number for number in dict.fromkeys(numbers) if reader and reader.dead_letter(number)]
     for number in set(numbers).difference(known):
-        typer.echo(f"crawlerd: there is no dead letter {number}", err=True)
+        say(f"crawlerd: there is no dead letter {number}", error=True)
     return known
 
 
@@ -121,5 +122,5 @@ def _retry(folder: Path, numbers: list[int]) -> int:
         finally:
             frontier.close()
     if imports:
-        typer.echo(f"run `crawlerd import {' '.join(imports)}` to perform them")
+        say(f"run `crawlerd import {' '.join(imports)}` to perform them")
     return count

@@ -14,6 +14,7 @@ import typer
 from crawlerd.cli.context import config_path, read_settings
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.logs import log_to
+from crawlerd.cli.terminal import say_json
 from crawlerd.core.errors import CrawlerdError, SinkError, StorageFailed
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def import_(
             log_to(console, settings.daemon.log_level if settings.daemon.log_level != "info" else "warning")
             outcome = import_now(settings, chosen, full=full, allow_shrink=allow_shrink, console=console)
         if as_json:
-            typer.echo(json.dumps(outcome.report))
+            say_json(json.dumps(outcome.report))
         else:
             print_report(outcome.report, Console())
         raise typer.Exit(outcome.exit_code)

@@ -8,6 +8,7 @@ import typer
 
 from crawlerd.cli.context import config_path, read_settings
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
+from crawlerd.cli.terminal import say
 
 sink = typer.Typer(help="Where records go.", no_args_is_help=True)
 
@@ -37,7 +38,7 @@ def sink_check(
         for each in sinks.values() if name is None else [sinks[name]]:
             path = database_of(each)
             if not path.exists():
-                typer.echo(f"sinks.{each.name}: {path} does not exist; nothing was imported yet, or it was moved")
+                say(f"sinks.{each.name}: {path} does not exist; nothing was imported yet, or it was moved")
                 broken |= name is not None
                 continue
             try:
@@ -45,8 +46,8 @@ def sink_check(
             except SinkError as error:
                 found = [str(error)]
             for line in found:
-                typer.echo(f"sinks.{each.name}: {line}")
+                say(f"sinks.{each.name}: {line}")
             if not found:
-                typer.echo(f"sinks.{each.name}: {path} is sound")
+                say(f"sinks.{each.name}: {path} is sound")
             broken |= bool(found)
         raise typer.Exit(ExitCode.FAILED if broken else ExitCode.DONE)

@@ -9,6 +9,7 @@ import typer
 
 from crawlerd.cli.context import config_path, read_settings
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
+from crawlerd.cli.terminal import say
 
 if TYPE_CHECKING:
     from crawlerd.core.account import AccountSpec
@@ -40,7 +41,8 @@ def source_test(
         if endpoint not in made.streams:
             fail(f"there is no [endpoints.{endpoint}] in {file}; {instead(endpoint, made.streams)}", ExitCode.USAGE)
         trial = try_page(made, spec, endpoint)
-        typer.echo("\n".join(trial.lines))
+        for line in trial.lines:
+            say(line)
         raise typer.Exit(ExitCode.DONE if trial.good else ExitCode.FAILED)
 
 

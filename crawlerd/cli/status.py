@@ -10,6 +10,7 @@ import typer
 from crawlerd.cli.context import reader_of, state_directory
 from crawlerd.cli.exits import exit_codes
 from crawlerd.cli.tables import local_time, print_columns
+from crawlerd.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
     from crawlerd.frontier.reports import AccountReport, Status
@@ -35,18 +36,18 @@ def status(
             report: dict[str, Any] = msgspec.to_builtins(found or nothing)
             for run in report["runs"]:
                 run["streams"] = msgspec.to_builtins(streams[run["id"]])
-            typer.echo(msgspec.json.encode({"pid": pid, **report}))
+            say_json(msgspec.json.encode({"pid": pid, **report}))
             return
-        typer.echo(f"crawlerd {'is running (pid ' + str(pid) + ')' if pid else 'is not running'}; state in {folder}")
+        say(f"crawlerd {'is running (pid ' + str(pid) + ')' if pid else 'is not running'}; state in {folder}")
         if found is None:
-            typer.echo("nothing has been imported yet")
+            say("nothing has been imported yet")
         else:
             _print_status(found)
 
 
 def _print_status(found: Status) -> None:
     waiting = f"{found.waiting:,} waiting, " if found.waiting else ""
-    typer.echo(f"tasks: {found.ready:,} ready, {found.delayed:,} delayed, {waiting}{found.dead:,} dead")
+    say(f"tasks: {found.ready:,} ready, {found.delayed:,} delayed, {waiting}{found.dead:,} dead")
     rows = [("run", "import", "state", "started", "done", "open", "dead", "retried", "throttled", "records")]
     rows += [
         (
@@ -66,11 +67,11 @@ def _print_status(found: Status) -> None:
     print_columns(rows)
     for run in found.runs[:20]:
         if run.ended_reason:
-            typer.echo(f"run {run.id} was cancelled: {run.ended_reason}")
+            say(f"run {run.id} was cancelled: {run.ended_reason}")
     doubts = {run.import_name: run.doubts for run in reversed(found.runs)}  # of each import's newest run
     for name, each in doubts.items():
         for doubt in each:
-            typer.echo(f"in doubt: {doubt.stream} of import {name}: {doubt.seen:,} seen, before {doubt.before:,}")
+            say(f"in doubt: {doubt.stream} of import {name}: {doubt.seen:,} seen, before {doubt.before:,}")
     print_columns(
         [
             ("account", "source", "ready", "state"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import logging
 import os
 import random
 import signal
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from crawlerd.core.log_lines import OneLine
 from crawlerd.core.outcome import DONE, Bury, Complete, Result
 from crawlerd.core.task import PART
 from crawlerd.engine.attempt import NoRequest, attempt
@@ -206,6 +208,9 @@ def main() -> None:
     """`python -m crawlerd.engine.worker FD PARENT`, started by the worker pool."""
     fd, parent = int(sys.argv[1]), int(sys.argv[2])
     free_large_buffers()
+    log_lines = logging.StreamHandler(sys.stderr)  # those of libraries and handlers: a request's URL may be in them
+    log_lines.setFormatter(OneLine("%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[log_lines])
     with contextlib.suppress(OSError):  # a hardened unit forbids it, and all are equals
         os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process decides

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import jmespath
 from jmespath.exceptions import JMESPathError
 
+from crawlerd.core.redaction import cut
 from crawlerd.source import Permanent
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def kind_of(value: Any) -> str:
         case str():
             return "text"
         case bool() | int() | float():
-            return str(value)[:50]
+            return cut(value, 50)
     return "a number that no JSON holds"
 
 
@@ -94,7 +95,7 @@ def fill(template: str, values: Mapping[str, Any], *, in_path: bool = False) -> 
             value = text(values.get(name), name)
             filled += quote(value, safe="") if in_path else value
     if in_path and any(segment in (".", "..") for segment in filled.split("/")):
-        raise Unfit(f"it would make the path {filled[:80]}, which leads elsewhere")
+        raise Unfit(f"it would make the path {cut(filled, 80)}, which leads elsewhere")
     return filled
 
 
