@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crawlerd.cli.context import reader_of, state_directory
+from crawlerd.cli.context import reader_of, socket_path, state_directory
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.tables import local_time, print_columns
 from crawlerd.cli.terminal import say, say_json
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+GREATEST = 2**63 - 1  # number that a database holds
+
 dead = typer.Typer(help="Dead letters: tasks that are not retried by themselves.", no_args_is_help=True)
 
 
@@ -23,8 +25,8 @@ dead = typer.Typer(help="Dead letters: tasks that are not retried by themselves.
 def dead_list(
     context: typer.Context,
     import_name: Annotated[str | None, typer.Option("--import", help="Only those of one import.")] = None,
-    limit: Annotated[int, typer.Option(help="Maximum number to list.", min=1)] = 100,
-    after: Annotated[int, typer.Option(help="Start after this id.")] = 0,
+    limit: Annotated[int, typer.Option(help="Maximum number to list.", min=1, max=GREATEST)] = 100,
+    after: Annotated[int, typer.Option(help="Start after this id.", min=0, max=GREATEST)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
 ) -> None:
     """List dead letters with their reasons."""
@@ -56,7 +58,9 @@ def dead_list(
 
 
 @dead.command(name="show")
-def dead_show(context: typer.Context, number: Annotated[int, typer.Argument(metavar="ID")]) -> None:
+def dead_show(
+    context: typer.Context, number: Annotated[int, typer.Argument(metavar="ID", min=1, max=GREATEST)]
+) -> None:
     """Show one dead letter, whole, as JSON."""
     import msgspec
 
@@ -70,7 +74,7 @@ def dead_show(context: typer.Context, number: Annotated[int, typer.Argument(meta
 @dead.command(name="retry")
 def dead_retry(
     context: typer.Context,
-    numbers: Annotated[list[int] | None, typer.Argument(metavar="[ID]...")] = None,
+    numbers: Annotated[list[int] | None, typer.Argument(metavar="[ID]...", min=1, max=GREATEST)] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every dead letter.")] = False,
 ) -> None:
     """Make dead letters ready again, with all their attempts."""
@@ -79,7 +83,7 @@ def dead_retry(
     with exit_codes():
         folder = state_directory(context)
         groups = _all_dead(folder) if everything else [_known_dead(folder, numbers or ())]
-        count = sum(_retry(folder, group) for group in groups if group)
+        count = sum(_retry(folder, group, socket_path(context)) for group in groups if group)
         say(f"{count:,} dead letters are ready again")
         if not count and numbers:
             raise typer.Exit(ExitCode.FAILED)
@@ -105,14 +109,14 @@ def _all_dead(folder: Path) -> Iterator[list[int]]:
         after = letters[-1].id
 
 
-def _retry(folder: Path, numbers: list[int]) -> int:
-    """Through the daemon if one runs, else in the frontier itself."""
+def _retry(folder: Path, numbers: list[int], configured: Path | None) -> int:
+    """Through the daemon if one runs, else in the frontier itself. configured: path of the daemon's socket."""
     from crawlerd.frontier.lock import StateLock, lock_holder
 
     if lock_holder(folder) is not None:
         from crawlerd.service.control import ask_daemon
 
-        return ask_daemon(folder, numbers)
+        return ask_daemon(folder, numbers, configured)
     from crawlerd.frontier import open_frontier
 
     with StateLock(folder):

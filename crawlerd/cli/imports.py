@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crawlerd.cli.context import config_path, read_settings
+from crawlerd.cli.context import config_path, read_settings, tell_warnings
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.logs import log_to
 from crawlerd.cli.terminal import say_json
@@ -64,6 +64,7 @@ def import_(
                 known = instead(name, settings.imports)
                 fail(f"there is no [imports.{name}] in {config_path(context)}; {known}", ExitCode.USAGE)
             log_to(console, settings.daemon.log_level if settings.daemon.log_level != "info" else "warning")
+            tell_warnings(settings)
             outcome = import_now(settings, chosen, full=full, allow_shrink=allow_shrink, console=console)
         if as_json:
             say_json(json.dumps(outcome.report))

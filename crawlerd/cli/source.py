@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crawlerd.cli.context import config_path, read_settings
+from crawlerd.cli.context import config_path, read_settings, tell_warnings
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.terminal import say
 
@@ -59,6 +59,7 @@ def _account_of(config: Path, file: Path, name: str | None) -> tuple[Source, Acc
     if name is None and not config.exists():
         return None
     settings = read_settings(config)
+    tell_warnings(settings)
     uses = {
         each.name: (settings.sources[each.source], each)
         for each in settings.accounts.values()

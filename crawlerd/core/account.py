@@ -16,13 +16,21 @@ SinkType = Literal["sqlite", "jsonl", "persist-queue"]
 class Daemon(msgspec.Struct, frozen=True, kw_only=True):
     """The daemon's own settings.
 
-    listen: host and port, 0 for any free port. worker_processes: at least 1. visibility_seconds: how long a lease
-    lasts. limiter_storage: address of a Redis that keeps the limits' windows for several programs, "" for our own.
+    listen: host and port, 0 for any free port; or the path of a Unix socket and -1.
+    allow_remote: other machines may reach it.
+    hosts: names by which they may ask, besides the machine's own.
+    socket: of commands; None for one in the state directory, or where the unit says.
+    worker_processes: at least 1.
+    visibility_seconds: how long a lease lasts.
+    limiter_storage: address of a Redis that keeps the limits' windows for several programs, "" for our own.
     max_worker_memory_bytes: resident memory at which a worker process is replaced.
     """
 
     state_dir: Path
     listen: tuple[str, int]
+    allow_remote: bool = False
+    hosts: tuple[str, ...] = ()
+    socket: Path | None = None
     worker_processes: int
     threads_per_process: int
     drain_seconds: float

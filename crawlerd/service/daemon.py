@@ -29,12 +29,12 @@ def run(settings: Settings) -> None:
     with running_engine(settings) as running:
         engine = running.engine
         try:
-            listeners = Listeners(engine, settings.daemon.listen)
+            listeners = Listeners(engine)
         except BaseException:
             engine.stop(0)
             raise
         try:
-            log.info("pid %d; http://%s/metrics; %d imports", os.getpid(), listeners.address, len(settings.imports))
+            log.info("pid %d; %s/metrics; %d imports", os.getpid(), listeners.address, len(settings.imports))
             engine.open_sinks()
             notify("READY=1")
             _serve(running)

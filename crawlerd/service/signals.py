@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from crawlerd.engine.engine import Engine
+from crawlerd.engine.renewals import renewing
 from crawlerd.engine.safe_event import SafeEvent
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def running_engine(settings: Settings) -> Iterator[Running]:
     with signals.caught():
         engine = Engine(settings, changed=changed)
         engine.start()
-        yield Running(engine, changed, signals)
+        with renewing(settings):
+            yield Running(engine, changed, signals)
 
 
 def stop(engine: Engine, signals: Signals) -> bool:

@@ -57,6 +57,14 @@ def check_sink(spec: SinkSpec) -> list[str]:
     return check(database_of(spec))
 
 
+def copy_sink(spec: SinkSpec, target: Path, *, force: bool = False) -> int:
+    """Copies the database of a sink of the type `sqlite` as it is at this moment into a file, whether it is in use or
+    not. The size in bytes. SinkError when that cannot be; `target` is then as it was."""
+    from crawlerd.sinks.sqlite.copying import copy
+
+    return copy(spec.path, target, mode=spec.mode, force=force)
+
+
 def objects_in(spec: SinkSpec, source: str, stream: str, account: str) -> Iterator[dict[str, Any]]:
     """An account's objects of one stream in a sink of the type `sqlite`, see `crawlerd.sinks.sqlite.reader.objects`."""
     from crawlerd.sinks.sqlite.reader import objects

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import apsw
 import pytest
 from support.other_user import as_nobody, needs_root
 from support.sink_batches import batch_of
@@ -19,12 +20,15 @@ from crawlerd.files.making import new_part, open_plain
 from crawlerd.frontier import open_frontier
 from crawlerd.frontier.lock import StateLock
 from crawlerd.sink import Delivery
-from crawlerd.sinks import open_sink
+from crawlerd.sinks import copy_sink, open_sink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from support.installation import Installation
 
 TEXT = "what must stay\n"
+READ_URI = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
 TYPES: tuple[SinkType, ...] = ("sqlite", "jsonl", "persist-queue")
 
 
@@ -229,3 +233,92 @@ def test_a_link_in_the_state_directory_is_refused(tmp_path: Path, name: str) -> 
     with pytest.raises(FrontierError, match=f"cannot use .*{name}: it is a symbolic link"):
         make_state(folder)
     assert victim.read_text() == TEXT
+
+
+# copies for readers
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_copy_is_plain_whole_and_for_the_group(tmp_path: Path, ended: bool) -> None:
+    """While the sink is written, and after its writer has ended."""
+    spec = SinkSpec(name="s", type="sqlite", path=tmp_path / "out.db")
+    target = tmp_path / "copies" / "out.db"
+    target.parent.mkdir()
+    sink = open_sink(spec)
+    sink.write([delivery(number) for number in range(100)], 1.0)
+    if ended:
+        sink.close()
+    size = copy_sink(spec, target)
+    assert size == target.stat().st_size
+    assert [each.name for each in target.parent.iterdir()] == ["out.db"]
+    assert rights(target) == 0o640
+    target.parent.chmod(0o500)  # a reader who may write nothing
+    with closing(apsw.Connection(f"file:{target}?mode=ro", flags=READ_URI)) as database:
+        assert database.execute("SELECT count(*) FROM stripe_customers").get == 100
+        assert database.pragma("journal_mode") == "delete"
+    target.parent.chmod(0o700)
+    if not ended:
+        sink.write([delivery(200)], 2.0)
+        sink.close()
+
+
+@needs_root
+def test_a_reader_of_the_group_reads_the_copy(open_place: Path) -> None:
+    spec = SinkSpec(name="s", type="sqlite", path=open_place / "out.db")
+    with closing(open_sink(spec)) as sink:
+        sink.write([delivery()], 1.0)
+    count = """
+database = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
+print(database.execute("SELECT count(*) FROM stripe_customers").fetchone()[0])
+"""
+    assert "OperationalError" in as_nobody(count, spec.path, groups=(0,))  # the writer has ended
+    target = open_place / "copy.db"
+    copy_sink(spec, target)
+    assert as_nobody(count, target, groups=(0,)) == "1"
+    assert "unable to open database" in as_nobody(count, target)
+
+
+@pytest.mark.parametrize("there", ["file", "link", "log", "itself", "directory"])
+def test_a_copy_replaces_nothing_unasked(tmp_path: Path, there: str) -> None:
+    spec = SinkSpec(name="s", type="sqlite", path=tmp_path / "out.db")
+    with closing(open_sink(spec)) as sink:
+        sink.write([delivery()], 1.0)
+    target, victim = tmp_path / "copy.db", tmp_path / "victim"
+    victim.write_text(TEXT)
+    match there:
+        case "file":
+            target.write_text(TEXT)
+        case "link":
+            target.symlink_to(victim)
+        case "log":
+            (tmp_path / "copy.db-wal").write_text("")
+        case "itself":
+            target = spec.path
+        case "directory":
+            target.mkdir()
+    with pytest.raises(SinkError, match="is there"):
+        copy_sink(spec, target)
+    if there in ("link", "log", "itself", "directory"):
+        with pytest.raises(SinkError, match="is there"):
+            copy_sink(spec, target, force=True)
+    else:
+        copy_sink(spec, target, force=True)
+        assert target.read_bytes().startswith(b"SQLite format 3")
+    assert victim.read_text() == TEXT
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_the_command_copies(install: Callable[..., Installation]) -> None:
+    here = install(accounts=0)
+    target = here.folder / "copy.db"
+    assert "nothing was imported yet" in here.run("sink", "copy", "sink", "copy.db").stderr
+    with closing(open_sink(SinkSpec(name="s", type="sqlite", path=here.sink_path))) as sink:
+        sink.write([delivery()], 1.0)
+    done = here.run("sink", "copy", "sink", "copy.db")
+    assert done.code == 0
+    assert done.stdout == f"copy.db: {target.stat().st_size / 1e6:.1f} MB\n"
+    assert here.run("sink", "copy", "sink", "copy.db").code == 1
+    assert here.run("sink", "copy", "sink", "copy.db", "--force").code == 0
+    assert here.run("sink", "copy", "other", "x.db").code == 1
+    here.config["sinks"]["sink"]["type"] = "jsonl"
+    assert here.run("sink", "copy", "sink", "x.db").code == 2
