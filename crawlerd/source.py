@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from crawlerd.core.auth import Auth, ClientCredentials, KeyInQuery, Sending
-from crawlerd.core.aws import AwsOptions
+from crawlerd.core.aws_options import AwsOptions
 from crawlerd.core.charset import utf8
 from crawlerd.core.errors import Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
-from crawlerd.core.objects import Listing, Objects
+from crawlerd.core.limits import Limits
+from crawlerd.core.listing import Listing, Objects
 from crawlerd.core.output import (
     MISSING_KEYS,
     Cursor,
@@ -52,6 +53,7 @@ __all__ = [
     "Gather",
     "Identity",
     "KeyInQuery",
+    "Limits",
     "Listing",
     "Marks",
     "NotFound",
@@ -210,28 +212,18 @@ class Kind:
     wide: bool = False
 
 
-def _several(limits: str | Sequence[str]) -> tuple[str, ...]:
-    """One limit may stand by itself."""
-    return (limits,) if isinstance(limits, str) else tuple(limits)
-
-
 class Source:
     """One API: its kinds of task, how a run starts, and its default limits.
 
-    Limits are defaults in `limits` notation, such as "100/second"; an account may set its own.
-
     base_url: the default of an account's own.
     client: what handlers get: an `Api`, or, for "aws", an `AwsApi`; accounts of the latter have the options of
-        `crawlerd.core.aws.AwsOptions`.
+        `crawlerd.core.aws_options.AwsOptions`.
     address: (base URL, credential) -> the base URL to use, for an API whose host depends on the credential; ValueError
         when the two do not tell it.
     streams: all that it can import.
     optional: streams that `["*"]` leaves out: an import must name them.
-    limits: of the whole account.
-    bucket_limits: of each bucket.
-    by_bucket: limits of single buckets, by name; they replace `bucket_limits`.
-    concurrency: the most requests at once of an account; "auto" to find how many are permitted.
-    bucket_concurrency: the most requests at once of single buckets, by name.
+    limits: what the API permits, such as "100/second" for the whole account, or `Limits` for its buckets too; an
+        account may set its own.
     auth: credential -> headers, or another way to send it.
     key_optional: an account may have no credential; `auth` gets "" then.
     mode: credential -> what it says about itself without being secret, for a guard.
@@ -247,6 +239,8 @@ class Source:
         method, it must. `receiver()` says where at those accounts deliveries go; another answer than before makes the
         next run a full one.
     part_header: the header with the name of a part of the account, see `ForPart`.
+    asks: (stream, the account's options) -> what tells which records its requests ask for, as JSON values; another one
+        than before makes the next run a full one. By default the options.
     """
 
     def __init__(
@@ -258,11 +252,7 @@ class Source:
         address: Callable[[str, str], str] | None = None,
         streams: Sequence[str] = (),
         optional: Sequence[str] = (),
-        limits: Sequence[str] = (),
-        bucket_limits: Sequence[str] = (),
-        by_bucket: Mapping[str, Sequence[str]] | None = None,
-        concurrency: int | Literal["auto"] | None = None,
-        bucket_concurrency: Mapping[str, int] | None = None,
+        limits: Limits | str | Sequence[str] = (),
         auth: Auth | None = None,
         key_optional: bool = False,
         mode: Callable[[str], str] | None = None,
@@ -272,6 +262,7 @@ class Source:
         options: type | None = None,
         import_options: type | None = None,
         part_header: str = "",
+        asks: Callable[[str, Mapping[str, Any]], object] | None = None,
     ) -> None:
         self.name = name
         self.client = client
@@ -279,11 +270,7 @@ class Source:
         self.address = address
         self.streams = tuple(streams)
         self.optional = tuple(optional)
-        self.limits = _several(limits)
-        self.bucket_limits = _several(bucket_limits)
-        self.by_bucket = {name: _several(each) for name, each in (by_bucket or {}).items()}
-        self.concurrency = concurrency
-        self.bucket_concurrency = dict(bucket_concurrency or {})
+        self.limits = Limits.of(limits)
         self.auth = auth
         self.key_optional = key_optional
         self.mode = mode
@@ -293,6 +280,7 @@ class Source:
         self.options = AwsOptions if client == "aws" and options is None else options
         self.import_options = import_options
         self.part_header = part_header
+        self.asks = asks or (lambda _, options: dict(options))
         self.kinds: dict[str, Kind] = {}
         self.guard: TaskArgs | None = None
         self.begins: Starts = lambda _: ()

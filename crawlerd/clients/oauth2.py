@@ -11,7 +11,7 @@ from urllib.parse import quote_plus
 
 import msgspec
 
-from crawlerd.clients.status import error_for
+from crawlerd.clients.http_error import error_for
 from crawlerd.core.errors import CrawlerdError, Throttled, Transient, Unauthorized
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Tokens:
             try:
                 return future.result(seconds)
             except TimeoutError:
-                return Transient(f"no access token within {seconds:g} s")
+                return Transient(f"no access token within {seconds:g} s", fault="answer")
         found: Token | CrawlerdError = Transient("the request for an access token was given up")
         try:
             found = ask()

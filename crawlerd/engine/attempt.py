@@ -49,10 +49,12 @@ OUTPUTS = (
 
 
 class AttemptApi(Protocol):
-    """What a handler gets. It knows when its one request left and the response was complete (monotonic, 0: none)."""
+    """What a handler gets. It knows when its one request left and the response was complete (monotonic, 0: none), and
+    where it went ("": to the account's usual origin)."""
 
     sent_at: float
     done_at: float
+    origin: str
 
     def secrets(self) -> Sequence[str]:
         """See `crawlerd.engine.redacting.Secretive`."""
@@ -63,6 +65,7 @@ class NoRequest:
     """What a task whose kind has cost 0 gets for an API: no limit has counted it."""
 
     sent_at = done_at = 0.0
+    origin = ""
 
     def secrets(self) -> Sequence[str]:
         return ()

@@ -9,6 +9,7 @@ from crawlerd.source import (
     Api,
     Full,
     Gather,
+    Limits,
     Output,
     Permanent,
     RunPlan,
@@ -27,6 +28,17 @@ if TYPE_CHECKING:
 ABOVE, BELOW = 3, 5  # priority of lists: most of those below others end on their first page, and drain the queue
 
 
+def _limits(description: Description) -> Limits:
+    endpoints = description.endpoints.items()
+    return Limits(
+        description.limits,
+        bucket=description.bucket_limits,
+        by_bucket={name: each.limits for name, each in endpoints if each.limits is not None},
+        concurrency=description.concurrency,
+        bucket_concurrency={name: each.concurrency for name, each in endpoints if each.concurrency is not None},
+    )
+
+
 def make(document: dict[str, Any]) -> Source:
     """The source that a checked description describes."""
     description = Description.model_validate(document, context=document)
@@ -42,15 +54,10 @@ def make(document: dict[str, Any]) -> Source:
         description.name,
         base_url=description.base_url,
         streams=list(description.endpoints),
-        limits=description.limits,
-        bucket_limits=description.bucket_limits,
-        by_bucket={name: each.limits for name, each in description.endpoints.items() if each.limits is not None},
-        concurrency=description.concurrency,
-        bucket_concurrency={
-            name: each.concurrency for name, each in description.endpoints.items() if each.concurrency is not None
-        },
+        limits=_limits(description),
         auth=kind_of_auth(description),
         sending=sending(description),
+        asks=lambda stream, options: _asks(description, stream, options.get("variables", {})),
     )
     comparing.register(source)
     for one in lists.values():
@@ -62,6 +69,18 @@ def make(document: dict[str, Any]) -> Source:
             yield from lists[name].first_page(plan)
 
     return source
+
+
+def _asks(description: Description, stream: str, variables: Mapping[str, str]) -> list[object]:
+    """All that decides which records an API gives, and which of them they are."""
+    asked: list[object] = [variables, description.headers, description.parameters]
+    name: str | None = stream
+    while name is not None:
+        spec = description.endpoints[name]
+        field = spec.incremental and spec.incremental.field
+        asked += [spec.path, spec.parameters, spec.records, spec.primary_key, spec.from_parent, field]
+        name = spec.parent
+    return asked
 
 
 def _kinds(source: str, name: str) -> Kinds:
