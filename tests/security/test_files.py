@@ -39,15 +39,6 @@ def usual_umask() -> Iterator[None]:
     os.umask(before)
 
 
-@pytest.fixture
-def open_place(tmp_path: Path) -> Path:
-    """A folder that everybody may reach: pytest's own are private."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.owner() == tmp_path.owner() and folder.name.startswith(("pytest-", "test_", tmp_path.name)):
-            folder.chmod(0o755)
-    return tmp_path
-
-
 def rights(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 

@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +22,7 @@ from crawlerd.service.hosts import is_known, own_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from support.installation import Installation, Running
 
@@ -191,24 +191,21 @@ input()
 
 
 @needs_root
-def test_only_the_group_may_command(install: Callable[..., Installation]) -> None:
+def test_only_the_group_may_command(install: Callable[..., Installation], open_place: Path) -> None:
     """In the state directory, nobody else; elsewhere, the group that has the socket and its directory."""
-    here = install(accounts=0)
-    for folder in (here.folder, *here.folder.parents):
-        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o011)
+    state, run = open_place / "state", open_place / "run"
+    here = install(accounts=0, daemon={"state_dir": str(state)})
     daemon = here.start("run")
     daemon.says("pid ")
-    assert "PermissionError" in as_nobody(ASK, here.state_dir / "crawlerd.sock")
-    here.state_dir.chmod(0o755)
-    assert "PermissionError" in as_nobody(ASK, here.state_dir / "crawlerd.sock")
+    assert "PermissionError" in as_nobody(ASK, state / "crawlerd.sock")
+    state.chmod(0o755)
+    assert "PermissionError" in as_nobody(ASK, state / "crawlerd.sock")
     ended(daemon)
-    run = here.folder / "run"
-    run.mkdir(mode=0o750)
+    run.mkdir()
     group = pwd.getpwnam("daemon").pw_gid
     os.chown(run, 0, group)
     run.chmod(0o2750)  # its group becomes that of what is made in it, as Group= of the unit does
-    here.config["daemon"]["socket"] = "run/socket"
+    here.config["daemon"]["socket"] = str(run / "socket")
     daemon = here.start("run")
     daemon.says("pid ")
     assert "PermissionError" in as_nobody(ASK, run / "socket")
