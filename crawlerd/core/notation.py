@@ -23,7 +23,7 @@ MOST_RATE = 100_000  # starts a second: more than any limit that would hold us b
 UNIX = -1  # in the place of a port: a path in the file system
 LONGEST_WINDOW = 366 * 86_400  # seconds
 MOST_BURST = 1_000_000
-_BURST = re.compile(r"(?P<limit>.+?)\s+burst\s+(?P<burst>[0-9]+)")
+_BURST = re.compile(r"(?P<limit>.{1,80}?)\s{1,20}burst\s{1,20}(?P<burst>[0-9]{1,20})")
 
 
 class BurstLimit(RateLimitItemPerSecond):

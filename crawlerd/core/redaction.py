@@ -50,7 +50,7 @@ class Redaction:
         self._plain = [*wholes, *parts, *packed]
         self._cores = {_core(each) for each in self._plain}
         groups = {each: _pattern(each) for each in (*wholes, *parts)}
-        groups |= {(bare := each.rstrip("=")): _pattern(bare, packed=True) + "=*" for each in packed}
+        groups |= {(bare := each.rstrip("=")): _pattern(bare, packed=True) + "={0,2}" for each in packed}
         ordered = [groups[each] for each in sorted(groups, key=len, reverse=True)]
         self._any = re.compile("|".join(ordered)) if ordered else None
         self.longest = max(map(len, self._plain), default=0)
@@ -94,7 +94,7 @@ class Redaction:
         if plain in self._names:
             return self._names[plain]
         for each in self._plain:
-            if re.fullmatch(_pattern(each.rstrip("="), packed=True) + "=*", match):
+            if re.fullmatch(_pattern(each.rstrip("="), packed=True) + "={0,2}", match):
                 return self._names[quote(each, safe="")]
         return "w0s"
 
@@ -195,9 +195,9 @@ def _one(char: str, *, packed: bool) -> str:
         return char
     number = ord(char)
     forms = [  # the longer ones first
-        f"%(?:25)*(?i:{number:02x})",
-        rf"\\+u00(?i:{number:02x})",
-        rf"\\+{re.escape(char)}",
+        f"%(?:25){{0,3}}(?i:{number:02x})",
+        rf"\\{{1,8}}u00(?i:{number:02x})",
+        rf"\\{{1,8}}{re.escape(char)}",
         f"&#(?:{number}|[xX](?i:{number:02x}));",
     ]
     if char in _NAMED:
