@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 GREATEST = 2**63 - 1
 
 
-@pytest.mark.parametrize("text", ["366d", "53w", "8761h", "9" * 400 + "d", "365d1ms"])
+@pytest.mark.parametrize("text", ["366d", "53w", "8761h", "9" * 10 + "d", "365d1ms"])
 def test_no_duration_is_longer_than_a_year(text: str) -> None:
     with pytest.raises(ValueError, match='the longest duration is "365d"'):
         parse_duration(text)
