@@ -15,6 +15,7 @@ from crawlerd.core.errors import (
     FrontierLocked,
     FrontierRefused,
     FrontierTooNew,
+    FrontierUnusable,
     StorageFailed,
     SyncFailed,
 )
@@ -42,14 +43,14 @@ def exit_codes() -> Iterator[None]:
     """Every error that is ours becomes a message on stderr and its exit code."""
     try:
         yield
-    except (ConfigurationError, FrontierTooNew, FrontierRefused) as error:
+    except (ConfigurationError, FrontierTooNew, FrontierRefused, FrontierUnusable) as error:
         fail(error, ExitCode.CONFIGURATION)
     except FrontierLocked as error:
         fail(error, ExitCode.LOCKED)
     except SyncFailed as error:
         fail(f"{error}; nothing that was acknowledged is lost: check the disk, then start again", ExitCode.DISK)
     except StorageFailed as error:
-        fail(f"{error}; nothing is lost: free some space or mend the disk, then start again", ExitCode.DISK)
+        fail(f"{error}; nothing is lost: put that right, then start again", ExitCode.DISK)
     except CrawlerdError as error:
         fail(error, ExitCode.FAILED)
 

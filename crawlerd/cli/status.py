@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crawlerd.cli.context import reader_of, state_directory
+from crawlerd.cli.context import reader_of, socket_path, state_directory
 from crawlerd.cli.exits import exit_codes
 from crawlerd.cli.tables import local_time, print_columns
 from crawlerd.cli.terminal import say, say_json
@@ -24,10 +24,12 @@ def status(
 
     from crawlerd.frontier.lock import lock_holder
     from crawlerd.frontier.reports import Status
+    from crawlerd.service.control import ask_trouble
 
     with exit_codes():
         folder = state_directory(context)
         pid = lock_holder(folder)
+        trouble = ask_trouble(folder, socket_path(context)) if pid else None
         with reader_of(folder) as reader:
             found = reader.status() if reader else None
             streams = {run.id: reader.streams(run.id) for run in found.runs} if reader and found and as_json else {}
@@ -36,9 +38,11 @@ def status(
             report: dict[str, Any] = msgspec.to_builtins(found or nothing)
             for run in report["runs"]:
                 run["streams"] = msgspec.to_builtins(streams[run["id"]])
-            say_json(msgspec.json.encode({"pid": pid, **report}))
+            say_json(msgspec.json.encode({"pid": pid, "trouble": trouble, **report}))
             return
         say(f"crawlerd {'is running (pid ' + str(pid) + ')' if pid else 'is not running'}; state in {folder}")
+        if trouble:
+            say(f"held up: {trouble}")
         if found is None:
             say("nothing has been imported yet")
         else:

@@ -11,7 +11,7 @@ from crawlerd.core.outcome import DONE, Complete, Marked, Skipped, decide
 from crawlerd.core.redaction import redacting as cutting_without
 from crawlerd.core.task import parent_hash
 from crawlerd.engine import kinds, redacting
-from crawlerd.engine.batches import Rows, shortened, skip
+from crawlerd.engine.batches import StreamRows, shortened, skip
 from crawlerd.source import (
     STREAM_NAME,
     Cursor,
@@ -155,7 +155,7 @@ def begin(source: Source, plan: RunPlan, source_of: SourceOf = kinds.no_accounts
 
 
 def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kind: str) -> Complete:
-    records: defaultdict[str, Rows] = defaultdict(Rows)
+    records: defaultdict[str, StreamRows] = defaultdict(StreamRows)
     children: list[NewTask] = []
     gathers: list[NewGather] = []
     cursors: list[tuple[str, str]] = []

@@ -30,7 +30,7 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-class Rows:
+class StreamRows:
     """The records of one stream, in the order in which they were yielded."""
 
     def __init__(self) -> None:

@@ -72,6 +72,9 @@ class Run(NamedTuple):
     started_at: float  # Unix seconds
     ended_at: float | None  # Unix seconds
     again: bool = False  # it was abandoned, and its import is to begin again
+    records: int = 0
+    done: int = 0  # tasks
+    dead: int = 0  # tasks
 
 
 class Attached(NamedTuple):
@@ -322,6 +325,11 @@ class Frontier(Protocol):
         ...
 
     # changing tasks
+
+    def idle(self) -> bool:
+        """Nothing was committed for some seconds: space that is taken for speed's sake is given back. False when a
+        reader is in the way."""
+        ...
 
     @property
     def chores(self) -> bool:

@@ -71,22 +71,38 @@ def ask_daemon(state_dir: Path, numbers: list[int], configured: Path | None = No
 
     configured: the path of its socket, if the configuration says.
     """
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(ANSWER_SECONDS)
-        try:
-            _connect(connection, state_dir, configured)
-            body = msgspec.json.encode(numbers)
-            head = f"POST {RETRY} HTTP/1.0\r\nContent-Length: {len(body)}\r\n\r\n"
-            connection.sendall(head.encode() + body)
-            answer = b"".join(iter(lambda: connection.recv(65536), b""))
-        except OSError as error:
-            raise FrontierError(
-                f"a crawlerd is using {state_dir} but does not answer ({error}): stop it, then retry"
-            ) from None
+    body = msgspec.json.encode(numbers)
+    request = f"POST {RETRY} HTTP/1.0\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    try:
+        answer = _ask(state_dir, configured, request)
+    except OSError as error:
+        raise FrontierError(
+            f"a crawlerd is using {state_dir} but does not answer ({error}): stop it, then retry"
+        ) from None
     result = json.loads(answer.partition(b"\r\n\r\n")[2])
     if "error" in result:
         raise FrontierError(result["error"])
     return int(result["retried"])
+
+
+def ask_trouble(state_dir: Path, configured: Path | None = None) -> str | None:
+    """What holds up the imports of the daemon that uses the state directory; None when nothing does.
+
+    configured: as of `ask_daemon`.
+    """
+    try:
+        head, _, body = _ask(state_dir, configured, b"GET /readyz HTTP/1.0\r\n\r\n").partition(b"\r\n\r\n")
+    except OSError:
+        return None
+    return body.decode(errors="replace").strip() if b" 503 " in head.split(b"\r\n")[0] else None
+
+
+def _ask(state_dir: Path, configured: Path | None, request: bytes) -> bytes:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(ANSWER_SECONDS)
+        _connect(connection, state_dir, configured)
+        connection.sendall(request)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 def _connect(connection: socket.socket, state_dir: Path, configured: Path | None) -> None:

@@ -54,7 +54,7 @@ class JsonlSink:
                 with suppress(IsADirectoryError):
                     part.unlink()
         except OSError as error:
-            raise file_failure(path, error) from None
+            raise file_failure(path, error, directory=True) from None
         self._index = SqliteRows(path / INDEX, mode)
         self._sink = RowSink(self._index, Changes(self._index, self._put))
         self._path, self._compress = path, compress
@@ -110,6 +110,10 @@ class JsonlSink:
         except SinkError as error:
             log.error("%s; its lines are kept, and become a file later", error)
 
+    def idle(self) -> None:
+        """See `Sink.idle`."""
+        self._sink.idle()
+
     def close(self) -> None:
         """SinkError when a file cannot be written; its lines stay durable in the index."""
         try:
@@ -142,7 +146,7 @@ class JsonlSink:
                     part.replace(final)
                     _sync_directory(self._path)
                 except OSError as error:
-                    raise file_failure(final, error) from None
+                    raise file_failure(final, error, directory=False) from None
                 execute("DELETE FROM _crawlerd_line WHERE name = ?", (name,))
         self._waiting.pop(name, None)
         self._since.pop(name, None)

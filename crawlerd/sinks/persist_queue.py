@@ -41,7 +41,7 @@ def queue_sink(path: Path, mode: int = FILE_MODE) -> RowSink:
     try:
         make_directory(path, directory_mode(mode))
     except OSError as error:
-        raise file_failure(path, error) from None
+        raise file_failure(path, error, directory=True) from None
     rows = SqliteRows(path / DATABASE, mode)
     try:
         with rows.database.transaction():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
+from support.constants import Constant
 from support.installation import QUICK, Installation, until
 from support.relay import Answer, Relay
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SOON = {"crawlerd.ratelimit.outage:FIRST_PROBE": 0.5, "crawlerd.ratelimit.outage:LONGEST_PROBE": 1.0}
+SOON = {Constant.OUTAGE_FIRST_PROBE: 0.5, Constant.OUTAGE_LONGEST_PROBE: 1.0}
 DOWN = r"http://\S+ does not answer: "
 BACK = r"http://\S+ answers again, after \d+ s"
 

@@ -164,8 +164,8 @@ def test_what_is_no_socket_is_not_replaced(install: Callable[..., Installation],
     else:
         path.write_text("stays")
     done = here.run("run")
-    assert done.code == 1
-    assert f"cannot make the socket {path}: it is there already, and no socket" in done.stderr
+    assert done.code == 78
+    assert f"daemon.socket: cannot make the socket {path}: it is there already, and no socket" in done.stderr
     assert path.read_text() == victim.read_text() == "stays"
 
 

@@ -35,7 +35,7 @@ def copy(path: Path, target: Path, *, mode: int, force: bool) -> int:
     try:
         fd, part = new_part(target, mode)
     except OSError as error:
-        raise file_failure(target, error) from None
+        raise file_failure(target, error, directory=False) from None
     try:
         _copy(path, part)
         os.fsync(fd)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import apsw
 
 from crawlerd.files.making import prepare_database
 from crawlerd.sink import SinkError, SinkReplaced, SinkState, StorageFailed, SyncFailed
-from crawlerd.sinks.files import FILE_MODE, file_failure
+from crawlerd.sinks.files import FILE_MODE, file_failure, way_to
 from crawlerd.sinks.sqlite.wal import Wal, sync_failed
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Database:
         try:
             self.connection = connection = apsw.Connection(prepare_database(self.path, self._mode), flags=WRITING)
         except OSError as error:
-            raise file_failure(self.path, error) from None
+            raise file_failure(self.path, error, directory=False) from None
         except apsw.Error as error:
             raise _failure(self.path, error) from error
         try:
@@ -109,6 +109,15 @@ class Database:
                 self._wal.checkpoint()
         finally:
             self.connection.close()
+
+    def idle(self) -> None:
+        """See `Sink.idle`. What is wrong with the database is for the next transaction to meet."""
+        if self._sync_failed or self._failed or self._closed or not self.intact():
+            return
+        with suppress(SinkError), self._failures_named():
+            self._wal.shrink()
+        if self._sync_failed:
+            raise self._sync_failed
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -245,16 +254,13 @@ def _failure(path: Path, error: apsw.Error, system_errno: int = 0) -> SinkError:
         return SyncFailed(f"the disk of {path} fails to sync ({reason})")
     match error:
         case apsw.FullError():
-            return StorageFailed(f"the disk of {path} is full; free some space", full=True)
+            return StorageFailed(f"the disk of {path} is full", full=True)
         case apsw.IOError() | apsw.CantOpenError() if system_errno in (errno.ENOSPC, errno.EDQUOT):
-            return StorageFailed(f"the disk of {path} is full ({reason}); free some space", full=True)
+            return StorageFailed(f"the disk of {path} is full ({reason})", full=True)
         case apsw.IOError():
             return StorageFailed(f"the disk of {path} fails ({reason})", full=False)
         case apsw.CantOpenError() | apsw.ReadOnlyError():
-            return SinkError(
-                f"cannot write {path} ({reason}): does its directory exist, and may user {os.geteuid()} write "
-                "the directory and the file?"
-            )
+            return SinkError(f"cannot write {path} ({reason}): {way_to(path, directory=False)}")
         case apsw.BusyError():
             return SinkError(f"{path} is locked: another program has kept a write transaction open on it; end that")
         case apsw.CorruptError() | apsw.NotADBError():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crawlerd.sink import Batch, Delivery
-    from crawlerd.sinks.deliveries import Bounds, RowStamp
+    from crawlerd.sinks.deliveries import RowStamp, SweepBounds
 
 
 def sqlite_sink(path: Path, mode: int = FILE_MODE) -> RowSink:
@@ -46,10 +46,10 @@ def sqlite_sink(path: Path, mode: int = FILE_MODE) -> RowSink:
     mode: rights of its files.
     """
     rows = SqliteRows(path, mode)
-    return RowSink(rows, Objects(rows))
+    return RowSink(rows, StoredObjects(rows))
 
 
-class Objects:
+class StoredObjects:
     """The objects themselves, and a view of each stream that has a column for each of their fields."""
 
     def __init__(self, rows: SqliteRows) -> None:
@@ -65,6 +65,6 @@ class Objects:
         self._views.widen(table, batch.fields)
         self._rows.put(table, stamp, batch, are_respelled)
 
-    def sweep(self, table: str, bounds: Bounds, delivery: Delivery) -> None:
+    def sweep(self, table: str, bounds: SweepBounds, delivery: Delivery) -> None:
         """See `Content.sweep`."""
         self._rows.sweep(table, bounds)

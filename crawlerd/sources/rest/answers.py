@@ -27,7 +27,10 @@ UNIX_TIME_FROM = 1e9  # what a header says: below, seconds to wait; above, a tim
 
 
 class NoPage(Permanent):
-    """A response that stands for a page without records. skipped: that is to be told."""
+    """A response that stands for a page without records.
+
+    skipped: that is to be told.
+    """
 
     def __init__(self, reason: str, *, skipped: bool) -> None:
         super().__init__(reason)

@@ -37,7 +37,8 @@ class Page(TaskArgs, kind="rest.page"):
     started: Unix seconds of the run's start.
     swept: the streams whose records are compared as a whole at the end.
     since: of the streams that are incremental in this run, the mark from which on.
-    parent: the parent's fields that are used. of: its key, where it is noted that its list was read.
+    parent: the parent's fields that are used.
+    of: its key, where it is noted that its list was read.
     at: where the page starts, None for the first.
     place: what it knows of the pages before it.
     second: the list is read once more, since records were missing.
@@ -87,7 +88,10 @@ def _as_it_comes(place: Place) -> Place:
 
 
 class Pages:
-    """Performs an endpoint's pages. below: those of the endpoints whose parent it is."""
+    """Performs an endpoint's pages.
+
+    below: those of the endpoints whose parent it is.
+    """
 
     def __init__(self, description: Description, name: str, kinds: Kinds, comparing: Comparing) -> None:
         self.name = name
@@ -158,7 +162,7 @@ class Pages:
         records = [self.records.with_parent(item, args.parent) for item in found] if added else found
         keys = [self.records.key(each) for each in records]
         noted = PageMarks(self.spec.incremental, latest=FAR_FUTURE)
-        marks = [noted.of(each) if isinstance(each, dict) else None for each in records]
+        marks = [noted.of(number, each) if isinstance(each, dict) else None for number, each in enumerate(records)]
         page = reading.Page(
             Answer(args.at, len(came), body, response),
             self.records.came(came, args.parent, keys if came is found else None),
@@ -169,7 +173,7 @@ class Pages:
         step, chosen = reading.read(
             self._paginator, self.spec.incremental, page, place, since, self._asking.without_key
         )
-        yield from noted.told(self.name, kept=self.name in args.since)
+        yield from noted.told(self.name, chosen, kept=self.name in args.since)
         texts = texts_of(self.spec.records, response.utf8(), body, found) if found else Objects([])
         exact = []
         for n in chosen:

@@ -36,7 +36,10 @@ _PARAMETER = re.compile(r"""\s*+;\s*+([^\s=;,"<>]++)(?:\s*+=\s*+("(?:[^"\\]|\\.)
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a paginator adds to a request. url: takes the place of path and parameters."""
+    """What a paginator adds to a request.
+
+    url: takes the place of path and parameters.
+    """
 
     parameters: dict[str, Scalar] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
@@ -45,7 +48,11 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A page. at: where it started, None for the first. count: what its list holds, before any filter."""
+    """A page.
+
+    at: where it started, None for the first.
+    count: what its list holds, before any filter.
+    """
 
     at: Position | None
     count: int

@@ -14,7 +14,7 @@ from jmespath.visitor import TreeInterpreter
 from crawlerd.core.redaction import cut
 from crawlerd.source import Permanent
 from crawlerd.sources.rest.expressions import Unfit, is_short, kind_of, look, text
-from crawlerd.sources.rest.places import Came
+from crawlerd.sources.rest.places import Came, Unkeyed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,6 +131,6 @@ class Records:
         if isinstance(key, str):
             return key
         try:
-            return msgspec.json.encode(item).decode()
+            return Unkeyed(msgspec.json.encode(item).decode())
         except (ValueError, TypeError, OverflowError, RecursionError):
-            return repr(item)
+            return Unkeyed(repr(item))
