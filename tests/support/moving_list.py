@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from crawlerd.core.account import AccountSpec
-from crawlerd.core.outcome import Complete, Retry, RetryPolicy
+from crawlerd.core.outcome import Complete, Retry, RetryPolicy, charge
 from crawlerd.core.task import Task
 from crawlerd.engine import kinds
 from crawlerd.engine.attempt import NoRequest, attempt
@@ -219,6 +219,8 @@ class Run:
         for tries in range(10):
             leased = Task(1, 0, task.priority, 1, task.kind, tries, task.payload)
             outcome = attempt(self.source, account, api, leased, jitter=0.5)
+            if isinstance(outcome, Retry):
+                outcome = charge(outcome, tries)
             if not isinstance(outcome, Retry):
                 break
         if isinstance(outcome, Complete):
