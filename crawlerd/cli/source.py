@@ -11,7 +11,7 @@ from crawlerd.cli.context import config_path, read_settings
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 
 if TYPE_CHECKING:
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.source import Source
 
 source = typer.Typer(help="Sources that TOML files describe.", no_args_is_help=True)
@@ -78,7 +78,7 @@ def _without_account(
     import os
 
     from crawlerd.core import notation
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.sources.rest import Options, describe, make
 
     try:

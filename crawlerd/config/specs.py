@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from crawlerd.config.problems import key_path
 from crawlerd.core import notation
-from crawlerd.core.account import FRONTIER_FILE, AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
+from crawlerd.core.configuration import FRONTIER_FILE, AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
 from crawlerd.core.outcome import RetryPolicy
 
 if TYPE_CHECKING:

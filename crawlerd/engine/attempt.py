@@ -34,7 +34,7 @@ from crawlerd.source import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.core.outcome import Batch, Comparison, Outcome
     from crawlerd.core.task import NewGather, NewTask, Task
     from crawlerd.engine.kinds import SourceOf

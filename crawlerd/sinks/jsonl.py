@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from crawlerd.sink import SinkError, SyncFailed
 from crawlerd.sinks.changes import Changes
 from crawlerd.sinks.deliveries import RowSink
-from crawlerd.sinks.files import file_failure
+from crawlerd.sinks.file_errors import file_failure
 from crawlerd.sinks.sqlite.rows import SqliteRows
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from crawlerd.sink import SinkError, SinkReplaced, SinkState, StorageFailed, SyncFailed
-from crawlerd.sinks.files import way_to
+from crawlerd.sinks.file_errors import way_to
 from crawlerd.sinks.sqlite.wal import Wal, sync_failed
 
 if TYPE_CHECKING:

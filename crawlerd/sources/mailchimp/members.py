@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from crawlerd.core.schedule import parse_duration
+from crawlerd.core.durations import parse_duration
 from crawlerd.source import (
     Api,
     Cursor,
