@@ -33,7 +33,7 @@ from crawlerd.core.output import (
     Sweep,
     TaskArgs,
 )
-from crawlerd.core.task import DEFAULT_PRIORITY, SEQUENTIAL_PRIORITY
+from crawlerd.core.priority import DEFAULT_PRIORITY, SEQUENTIAL_PRIORITY
 
 if TYPE_CHECKING:
     from pathlib import Path

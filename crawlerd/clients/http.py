@@ -31,7 +31,7 @@ from crawlerd.source import ClientCredentials, KeyInQuery, Response, Sending
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.core.errors import Fault
     from crawlerd.source import Classifier, Listing, Source
 

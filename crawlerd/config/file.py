@@ -24,7 +24,7 @@ from crawlerd.config.facts import Context, Environment, decoded_options, split_o
 from crawlerd.config.problems import Table, instead, key_path, one_line, problem
 from crawlerd.config.references import REFERENCE, secret
 from crawlerd.core import notation
-from crawlerd.core.account import SinkType
+from crawlerd.core.configuration import SinkType
 from crawlerd.core.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from crawlerd.config.load import Renewal
 from crawlerd.config.problems import key_path
 from crawlerd.config.references import Printed
 from crawlerd.core import notation
-from crawlerd.core.account import FRONTIER_FILE, AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
+from crawlerd.core.configuration import FRONTIER_FILE, AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
 from crawlerd.core.notation import UNIX
 from crawlerd.core.outcome import RetryPolicy
 

@@ -8,9 +8,6 @@ from typing import Any, Literal
 import msgspec
 
 PART = "/"  # before the name of an account's part
-LOWEST_PRIORITY = 9
-DEFAULT_PRIORITY = 5
-SEQUENTIAL_PRIORITY = 3  # a chain cannot be sped up later, so its next page goes first
 
 
 class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):

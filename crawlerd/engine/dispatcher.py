@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from crawlerd.engine.dispatcher_inbox import DispatcherInbox
     from crawlerd.engine.failure import Failure
     from crawlerd.engine.outages import Outages
+    from crawlerd.engine.protocols import Credentials
     from crawlerd.engine.queues import BucketQueue, Pick
-    from crawlerd.engine.roles import Credentials
     from crawlerd.engine.store_inbox import StoreInbox
     from crawlerd.engine.workbench import Workbench
     from crawlerd.engine.worker_pool import Pool, WorkerProcess

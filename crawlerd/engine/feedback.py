@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.outages import Outages
+    from crawlerd.engine.protocols import Credentials
     from crawlerd.engine.queues import AccountQueue, Pick
-    from crawlerd.engine.roles import Credentials
     from crawlerd.engine.store_inbox import StoreInbox
     from crawlerd.engine.workbench import Workbench
     from crawlerd.ratelimit.limiter import Limiter

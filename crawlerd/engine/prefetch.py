@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
-    from crawlerd.engine.roles import HeadsReceiver
+    from crawlerd.engine.protocols import HeadsReceiver
     from crawlerd.engine.store_inbox import Sleep
     from crawlerd.frontier.contract import Bucket, Committed, Frontier, Settled
 

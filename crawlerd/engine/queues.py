@@ -14,7 +14,7 @@ from crawlerd.ratelimit.outage import Origin, Outage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from crawlerd.core.account import LimitSpec
+    from crawlerd.core.configuration import LimitSpec
     from crawlerd.ratelimit.outage import Health
     from crawlerd.ratelimit.shared import Keys, SharedWindow
 

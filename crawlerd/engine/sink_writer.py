@@ -10,7 +10,7 @@ import msgspec
 
 from crawlerd.core.errors import Refused, SinkError, SinkReplaced, SyncFailed
 from crawlerd.core.outcome import DONE, ERROR_LIMIT, Bury, Complete
-from crawlerd.engine.sweeping import sweep
+from crawlerd.engine.sweep_doubts import sweep
 from crawlerd.sink import Delivery
 
 if TYPE_CHECKING:

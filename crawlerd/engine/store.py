@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.prefetch import Prefetch
-    from crawlerd.engine.roles import CommitReceiver, StoreEvents
+    from crawlerd.engine.protocols import CommitReceiver, StoreEvents
     from crawlerd.engine.sink_writer import SinkWriter
     from crawlerd.engine.store_inbox import StoreInbox
     from crawlerd.frontier.contract import Committed, Frontier, Settled

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from crawlerd.core.account import AccountSpec
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.core.outcome import Result
 from crawlerd.core.task import LeaseBatch
 

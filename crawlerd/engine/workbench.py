@@ -6,7 +6,7 @@ import math
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from crawlerd.core.task import DEFAULT_PRIORITY, Task
+from crawlerd.core.priority import DEFAULT_PRIORITY
 from crawlerd.engine.crowds import UNBOUNDED, Crowds
 from crawlerd.engine.limiters import Limiters
 from crawlerd.engine.queues import FIRST_WANT, AccountQueue, BucketQueue, Guard, Pick
@@ -18,7 +18,8 @@ from crawlerd.ratelimit.window import Stamp
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from crawlerd.engine.roles import AccountLimits, Healths, Sharing, Supplier
+    from crawlerd.core.task import Task
+    from crawlerd.engine.protocols import AccountLimits, Healths, Sharing, Supplier
     from crawlerd.ratelimit.adaptive import Learned
     from crawlerd.ratelimit.quota import Grant
 

@@ -24,13 +24,13 @@ import msgspec
 from crawlerd.core.log_lines import OneLine
 from crawlerd.core.outcome import DONE, Bury, Complete, Result, Retry
 from crawlerd.core.task import PART
+from crawlerd.engine.allocator import free_large_buffers
 from crawlerd.engine.attempt import NoRequest, OpenedWhenUsed, attempt
-from crawlerd.engine.memory import free_large_buffers
 from crawlerd.engine.wire import READ_BYTES, Done, Frames, Ping, Pong, Setup, Work, frame, to_worker
 from crawlerd.sources.importing import imported, made
 
 if TYPE_CHECKING:
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.core.task import Task
     from crawlerd.engine.attempt import AttemptApi, Client
     from crawlerd.source import Source

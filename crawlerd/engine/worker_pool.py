@@ -21,7 +21,7 @@ from crawlerd.engine.wire import READ_BYTES, Done, Frames, Ping, Setup, Work, fr
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.core.outcome import Result
     from crawlerd.core.task import LeaseBatch
 

@@ -14,7 +14,7 @@ import pytest
 from support.other_user import as_nobody, needs_root
 from support.sink_batches import batch_of
 
-from crawlerd.core.account import SinkSpec, SinkType
+from crawlerd.core.configuration import SinkSpec, SinkType
 from crawlerd.core.errors import FrontierError, SinkError
 from crawlerd.files.making import new_part, open_plain
 from crawlerd.frontier import open_frontier

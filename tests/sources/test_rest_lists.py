@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.moving_list import API, Answers, Run, Sink
 
-from crawlerd.sources.rest import counted, reading
-from crawlerd.sources.rest.places import MOST_KNOWN, Came, Known, tail_length, window
+from crawlerd.sources.rest import counting_urls, reading
+from crawlerd.sources.rest.page_overlap import MOST_KNOWN, Came, Known, tail_length, window
 from crawlerd.sources.rest.records import taken
 
 ITEMS = '[endpoints.items]\npath = "/items"\nrecords = "data"\n'
@@ -915,9 +915,9 @@ def test_an_offset_that_is_always_named_ends_with_nothing_new(count: int) -> Non
 def test_a_link_keeps_all_but_its_numbers() -> None:
     first = {"limit": 10}
     url = f"{API}/items?a=%2f+~&page%5Bnumber%5D=2&limit=10&z#f"
-    counting = counted.counting(first, url, 10)
+    counting = counting_urls.counting(first, url, 10)
     assert counting is not None
     assert counting.number(url) == 2
     assert counting.url(url, 7, 9) == f"{API}/items?a=%2f+~&page%5Bnumber%5D=7&limit=9&z#f"
     for other in ("?page=3&limit=10", "?page=2", "?cursor=10&limit=10", "?offset=12", "?offset=x&limit=10"):
-        assert counted.counting(first, f"{API}/items{other}", 10) is None, other
+        assert counting_urls.counting(first, f"{API}/items{other}", 10) is None, other

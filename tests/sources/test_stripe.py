@@ -15,7 +15,7 @@ from responses.matchers import header_matcher, query_param_matcher
 from support.sink_batches import one_by_one
 
 from crawlerd.clients.http import HttpClient
-from crawlerd.core.account import AccountSpec
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.core.errors import CrawlerdError, Denied, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.demo.objects import STREAMS, expected
 from crawlerd.engine import kinds

@@ -22,7 +22,7 @@ from crawlerd.frontier.sqlite.parents import Parents
 from crawlerd.frontier.sqlite.quota_rows import SqliteQuotaRows
 from crawlerd.frontier.sqlite.run_end import end_runs
 from crawlerd.frontier.sqlite.run_rows import Runs
-from crawlerd.frontier.sqlite.sinks import Sinks
+from crawlerd.frontier.sqlite.sink_identity import Sinks
 from crawlerd.frontier.sqlite.waiting import Waiting
 from crawlerd.frontier.sqlite.write import write
 from crawlerd.sink import Mark

@@ -17,9 +17,9 @@ from crawlerd.sources.rest.asking import Asking
 from crawlerd.sources.rest.exact import set_aside, texts_of, with_text
 from crawlerd.sources.rest.expressions import Unfit, look, plain, text
 from crawlerd.sources.rest.incremental import PageMarks, mark_of
-from crawlerd.sources.rest.numbered import Again, Next, Step
+from crawlerd.sources.rest.numbered_pages import Again, Next, Step
+from crawlerd.sources.rest.page_overlap import START, Place
 from crawlerd.sources.rest.paginators import Answer, Offset, PageNumber
-from crawlerd.sources.rest.places import START, Place
 from crawlerd.sources.rest.records import FAR_FUTURE, Records, taken
 
 if TYPE_CHECKING:

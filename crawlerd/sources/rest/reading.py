@@ -18,9 +18,10 @@ from msgspec.structs import replace
 
 from crawlerd.core.redaction import cut
 from crawlerd.source import Permanent, Transient
-from crawlerd.sources.rest import counted, numbered, twice
+from crawlerd.sources.rest import counting_urls, numbered_pages, twice
 from crawlerd.sources.rest.incremental import known_up_to, parameter
-from crawlerd.sources.rest.numbered import Again, Next, Step
+from crawlerd.sources.rest.numbered_pages import Again, Next, Step
+from crawlerd.sources.rest.page_overlap import Place
 from crawlerd.sources.rest.paginators import (
     CursorInBody,
     CursorInHeader,
@@ -30,14 +31,13 @@ from crawlerd.sources.rest.paginators import (
     Offset,
     PageNumber,
 )
-from crawlerd.sources.rest.places import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from crawlerd.sources.rest.description import Incremental
+    from crawlerd.sources.rest.page_overlap import Came
     from crawlerd.sources.rest.paginators import Answer, Paginator
-    from crawlerd.sources.rest.places import Came
 
 ATTEMPTS = 3  # at a page whose records are not in order: one may have been changed while the answer was made
 MOST_CLOSINGS = 3  # times that the front of a list is read again
@@ -95,7 +95,7 @@ def _read(
     ordered = rule is not None and rule.order is not None
     if isinstance(paginator, Offset | PageNumber):
         more = paginator.goes_on(page.answer)
-        step = numbered.following(paginator, page.answer, place, page.came, ordered=ordered, more=more)
+        step = numbered_pages.following(paginator, page.answer, place, page.came, ordered=ordered, more=more)
     else:
         step = _after_cursor(paginator, page, place, ordered, without_key)
     everything: Sequence[int] = range(len(page.marks))
@@ -115,7 +115,7 @@ def _after_cursor(paginator: Any, page: Page, place: Place, ordered: bool, witho
     if isinstance(paginator, LinkHeader | NextUrl) and not place.whole:
         counting = place.counting
         if answer.at is None and at is not None:
-            counting = counted.counting(page.parameters, str(at), answer.count)
+            counting = counting_urls.counting(page.parameters, str(at), answer.count)
         if counting is not None:
             return _after_counted(counting, page, place, ordered, at)
     if at is None:
@@ -140,7 +140,7 @@ def _after_cursor(paginator: Any, page: Page, place: Place, ordered: bool, witho
     )
 
 
-def _after_counted(counting: counted.Counting, page: Page, place: Place, ordered: bool, url: str | None) -> Step:
+def _after_counted(counting: counting_urls.Counting, page: Page, place: Place, ordered: bool, url: str | None) -> Step:
     """What follows a page whose URL counts: it overlaps with the next one as if the client did."""
     answer = page.answer
     number = None if answer.at is None else counting.number(str(answer.at))
@@ -152,7 +152,7 @@ def _after_counted(counting: counted.Counting, page: Page, place: Place, ordered
     if url is not None and page.came.after(place.tail) == answer.count < max(place.most, 1):
         # Nothing but what was read, and yet a next page: an API that always names one.
         return None if url == answer.at else Next(url, replace(place, tail=(), counting=counting))
-    step = numbered.following(
+    step = numbered_pages.following(
         paginator,
         dataclasses.replace(answer, at=number),
         replace(place, counting=counting),

@@ -14,7 +14,7 @@ from jmespath.visitor import TreeInterpreter
 from crawlerd.core.redaction import cut
 from crawlerd.source import Permanent
 from crawlerd.sources.rest.expressions import Unfit, is_short, kind_of, look, text
-from crawlerd.sources.rest.places import Came, Unkeyed
+from crawlerd.sources.rest.page_overlap import Came, Unkeyed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

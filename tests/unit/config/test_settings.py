@@ -18,7 +18,7 @@ import pytest
 from crawlerd.config.file import TABLES
 from crawlerd.config.load import Settings, state_dir
 from crawlerd.config.load import load as load_with
-from crawlerd.core.account import ImportSpec, LimitSpec
+from crawlerd.core.configuration import ImportSpec, LimitSpec
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.core.outcome import RetryPolicy
 from crawlerd.sources import registry

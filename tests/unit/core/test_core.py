@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawlerd.core.backoff import backoff
+from crawlerd.core.durations import next_fire, parse_duration
 from crawlerd.core.errors import CrawlerdError, Denied, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.outcome import (
     CRASHES,
@@ -27,7 +28,6 @@ from crawlerd.core.outcome import (
     charge,
     decide,
 )
-from crawlerd.core.schedule import next_fire, parse_duration
 from crawlerd.core.task import NewTask
 
 POLICY = RetryPolicy(attempts=3, base=1.0, cap=60.0)

@@ -14,7 +14,7 @@ from crawlerd.core.doubt import FEWEST, Expected
 from crawlerd.core.outcome import Batch, Complete, Skipped
 from crawlerd.core.task import NewTask
 from crawlerd.engine import kinds
-from crawlerd.engine.fullness import Fullness, believed, fullness, setup
+from crawlerd.engine.full_run import Fullness, believed, fullness, setup
 from crawlerd.engine.sink_writer import RETRY_SECONDS, SinkWriter, Target
 from crawlerd.frontier import check, open_frontier, open_reader
 from crawlerd.frontier.contract import Frontier, FrontierReader, Settled

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support.bench_partners import Asked, Limits
 from support.outages import outages
 
-from crawlerd.core.account import LimitSpec
+from crawlerd.core.configuration import LimitSpec
 from crawlerd.core.task import Task
 from crawlerd.engine import workbench
 from crawlerd.engine.queues import FIRST_WANT, Guard, Pick

@@ -12,7 +12,7 @@ from zlib import crc32
 
 import msgspec
 
-from crawlerd.sources.rest.counted import Counting
+from crawlerd.sources.rest.counting_urls import Counting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
