@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, get_args
 
-from crawlerd.core.outcome import DONE, Complete, Crash, Outcome
+from crawlerd.core.outcome import DONE, Bury, Complete, Crash, Defer, Outcome
 from crawlerd.core.task import LeaseBatch
 from crawlerd.engine.feedback import Feedback
 from crawlerd.engine.leases import Leases
@@ -64,7 +64,7 @@ class Dispatcher:
         """free: counts tasks without a request that are completed, by run."""
         self._bench, self._inbox, self._store, self._pool, self._clock = bench, inbox, store, pool, clock
         self._failure = failure
-        self._feedback = Feedback(bench, store, clock, credentials)
+        self._feedback = Feedback(bench, store, clock, credentials, self._settle)
         pool.selector.register(inbox.fd, selectors.EVENT_READ)
         self._leases: Leases[WorkerProcess] = Leases(lease_seconds)
         self._suspects = Suspects()
@@ -124,6 +124,8 @@ class Dispatcher:
             self._next_watch = now + TICK_SECONDS
             self._watch(now)
         self._dispatch(now)
+        if self._inbox.draining and not self._leases:
+            self._feedback.refused.let_go(now)
         if self._settled:
             self._store.commit(self._settled)
             self._settled = []
@@ -202,7 +204,7 @@ class Dispatcher:
                 continue
             worker.leases -= 1
             pick, task, outcome = lease.pick, lease.task(result.token), result.outcome or DONE
-            if not pick.limited and pick.bucket is not None and type(outcome) is Complete:
+            if not pick.limited and pick.bucket is not None and type(outcome) is Complete and not pick.bucket.doubts:
                 completed += 1  # the fast path: there is no limit that must hear of it
                 pick.bucket.out -= 1
                 if not pick.cost:
@@ -221,8 +223,14 @@ class Dispatcher:
     ) -> None:
         self.outcomes[NAMES[type(outcome)]] += 1
         self._feedback.ended(pick, task, stamp, outcome, now, sent_at)
-        if pick.bucket is not None:
+        if pick.bucket is not None and not isinstance(outcome, Defer):
             self._settled.append(Settled(task, pick.account.id, outcome))
+
+    def _settle(self, settled: Settled) -> None:
+        """What has become of a task that was refused."""
+        if isinstance(settled.outcome, Bury):
+            self.outcomes["bury"] += 1
+        self._settled.append(settled)
 
     # workers
 
@@ -238,6 +246,7 @@ class Dispatcher:
             self._bench.tidy(now, self._let_sleep if sleeping else None)
             for worker, how in self._pool.grown():
                 self._lose(worker, how, now)
+        self._feedback.refused.look(now)
         if not self._inbox.draining:
             self._pool.fill(now)
 

@@ -9,11 +9,13 @@ import msgspec
 
 from crawlerd.core.task import Task
 from crawlerd.ratelimit.limiter import Limiter, parse_limits
+from crawlerd.ratelimit.refusals import Others
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crawlerd.core.account import LimitSpec
+    from crawlerd.engine.refused import Doubt
     from crawlerd.ratelimit.shared import Keys, SharedWindow
 
 LATE_ARRIVAL, LATEST_ARRIVAL = 0.025, 0.250  # seconds of a slow answer that may have passed before the server's count
@@ -47,6 +49,9 @@ class BucketQueue:
     want: how many are asked for at once.
     out: tasks that were picked and may come back.
     served: when it was last picked from, as a count of picks.
+    others: how often it refuses tasks that it has not refused before.
+    doubts: refused tasks, while it is not known whether others pass.
+    passed_at: when the latest of the requests that got a good answer was sent.
     latency: seconds that its quickest requests take, 0 before the first.
     since: when it came into memory.
     resting: nothing of it starts, so that it may leave memory.
@@ -57,6 +62,7 @@ class BucketQueue:
         "account",
         "asked",
         "asked_at",
+        "doubts",
         "heads",
         "id",
         "keys",
@@ -64,7 +70,9 @@ class BucketQueue:
         "leaving",
         "limiter",
         "more",
+        "others",
         "out",
+        "passed_at",
         "resting",
         "served",
         "shared",
@@ -87,6 +95,9 @@ class BucketQueue:
         self.want = FIRST_WANT
         self.out = 0
         self.served = 0
+        self.others = Others()
+        self.doubts: list[Doubt] = []
+        self.passed_at = -math.inf
         self.latency = 0.0
 
     def add(self, tasks: Sequence[Task]) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from crawlerd.core.outcome import DONE, Bury, Complete, Result
+from crawlerd.core.outcome import DONE, Bury, Complete, Defer, Result
 from crawlerd.core.task import PART
 from crawlerd.engine.attempt import NoRequest, attempt
 from crawlerd.engine.memory import free_large_buffers
@@ -151,7 +151,7 @@ class Worker:
             outcome = attempt(source, account, api, task, jitter=jitter, source_of=self._source_of)
         except KeyboardInterrupt:  # no Ctrl-C, which is ignored here: the handler's own
             outcome = Bury("Permanent: the handler raised KeyboardInterrupt")
-        if isinstance(outcome, Bury) and kind:
+        if isinstance(outcome, Bury | Defer) and kind:
             outcome = msgspec.structs.replace(outcome, stream=kind.stream)
         return Result(token, None if outcome is DONE else outcome, api.sent_at, api.done_at)
 
