@@ -18,7 +18,7 @@ from requests.models import PreparedRequest
 
 from crawlerd import __version__
 from crawlerd.clients.deadline import Deadline, DeadlineAdapter, Deadlines
-from crawlerd.clients.http_error import error_for, excerpt, failure_error, retry_after
+from crawlerd.clients.http_error import complete_wait, error_for, excerpt, failure_error
 from crawlerd.clients.oauth2 import MAX_TOKEN_BYTES, Token, Tokens, token_of, token_request
 from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.lenient_json import parsed
@@ -288,8 +288,8 @@ class HttpApi:
         response = self._without_secrets(response)
         now = time.time()
         error = (classify(response) if classify else None) or error_for(response, now)
-        if isinstance(error, Throttled) and error.retry_after is None:
-            error.retry_after = retry_after(response.headers, now)
+        if isinstance(error, Throttled):
+            complete_wait(error, response.headers, now)
         return error
 
     def _without_secrets(self, response: Response) -> Response:
