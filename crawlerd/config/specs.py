@@ -64,14 +64,20 @@ def _account(name: str, account: AccountTable, source: Source) -> AccountSpec:
         secret=secret,
         request_seconds=account.request_timeout,
         max_body_bytes=account.max_body_mb * MIB,
-        retry=_retry(account.attempts, account.retry_base, account.retry_cap, _longest_wait(account, source)),
+        retry=_retry(
+            account.attempts,
+            account.retry_base,
+            account.retry_cap,
+            account.give_up_after,
+            _longest_wait(account, source),
+        ),
         options=account.options,
     )
 
 
 @cache
-def _retry(attempts: int, base: float, cap: float, max_wait: float) -> RetryPolicy:
-    return RetryPolicy(attempts, base, cap, max_wait)
+def _retry(attempts: int, base: float, cap: float, give_up_after: float, max_wait: float) -> RetryPolicy:
+    return RetryPolicy(attempts, base, cap, give_up_after, max_wait)
 
 
 def _longest_wait(account: AccountTable, source: Source) -> float:

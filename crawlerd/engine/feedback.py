@@ -13,9 +13,10 @@ from crawlerd.engine.refused import LONG_WAIT, RefusedTasks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from crawlerd.core.outcome import Outcome
+    from crawlerd.core.outcome import Outcome, Result
     from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
+    from crawlerd.engine.outages import Outages
     from crawlerd.engine.queues import AccountQueue, Pick
     from crawlerd.engine.roles import Credentials
     from crawlerd.engine.store_inbox import StoreInbox
@@ -36,15 +37,21 @@ class Feedback:
     def __init__(
         self,
         bench: Workbench,
+        outages: Outages,
         store: StoreInbox,
         clock: Clock,
         credentials: Credentials,
         settle: Callable[[Settled], None],
     ) -> None:
         """settle: takes what becomes of a task, where that is found out later than its outcome."""
-        self._bench, self._store, self._clock, self._credentials = bench, store, clock, credentials
+        self._bench, self._outages, self._store, self._clock = bench, outages, store, clock
+        self._credentials = credentials
         self.refused = RefusedTasks(settle, self._block)
         self._random = random.Random()  # noqa: S311 - jitter
+
+    def heard(self, pick: Pick, task: Task, result: Result, outcome: Outcome, started_at: float, now: float) -> Outcome:
+        """See `Outages.heard`. Call before `ended`."""
+        return self._outages.heard(pick, task, result, outcome, started_at, now)
 
     def ended(self, pick: Pick, task: Task, stamp: Stamp, outcome: Outcome, now: float, sent_at: float) -> None:
         """An attempt has ended. sent_at: when its request was sent, 0 when it sent none or nobody knows."""
@@ -70,6 +77,7 @@ class Feedback:
             self._bench.put_back(pick, task, now)
         elif isinstance(outcome, Complete) and sent_at:
             self.refused.passed(bucket, task, sent_at, now)
+        self._follow_outages(now)
 
     def unknown(self, pick: Pick, task: Task, stamp: Stamp, now: float) -> None:
         """The lease ends through no fault of its task, which is given out again; nobody knows what came of it."""
@@ -77,6 +85,15 @@ class Feedback:
         self._answered(pick, stamp, None, now, None)
         self._bench.finish(pick, now)
         self._bench.put_back(pick, task, now)
+        self._follow_outages(now)
+
+    def _follow_outages(self, now: float) -> None:
+        """Accounts may start something at another time than before."""
+        if self._outages.moved:
+            moved, self._outages.moved = self._outages.moved, set()
+            for number in moved:
+                if account := self._bench.known(number):
+                    self._bench.place(account, now)
 
     def _passed(self, pick: Pick, stamp: Stamp) -> None:
         pick.account.limiter.succeeded(stamp)
@@ -172,7 +189,9 @@ class Feedback:
                 self._credentials.passed(account.id, outcome.identity)  # nothing starts before its answer
             case Retry():
                 guard.at = now + outcome.delay
-                log.warning("account %s: %s (attempt %d)", account.name, outcome.error, guard.failed())
+                attempts = guard.failed(outcome.charged)
+                if outcome.charged:
+                    log.warning("account %s: %s (attempt %d)", account.name, outcome.error, attempts)
             case Defer():
                 guard.leased = False
             case Crash():

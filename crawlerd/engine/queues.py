@@ -9,6 +9,7 @@ import msgspec
 
 from crawlerd.core.task import Task
 from crawlerd.ratelimit.limiter import Limiter, parse_limits
+from crawlerd.ratelimit.outage import Origin, Outage
 from crawlerd.ratelimit.refusals import Others
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from crawlerd.core.account import LimitSpec
     from crawlerd.engine.refused import Doubt
+    from crawlerd.ratelimit.outage import Health
     from crawlerd.ratelimit.shared import Keys, SharedWindow
 
 LATE_ARRIVAL, LATEST_ARRIVAL = 0.025, 0.250  # seconds of a slow answer that may have passed before the server's count
@@ -33,9 +35,9 @@ class Guard:
         self.at = 0.0
         self.leased = False
 
-    def failed(self) -> int:
-        """Counts an attempt; returns how many there were."""
-        self.task = msgspec.structs.replace(self.task, attempt=self.task.attempt + 1)
+    def failed(self, charged: int = 1) -> int:
+        """Counts attempts; returns how many there were."""
+        self.task = msgspec.structs.replace(self.task, attempt=self.task.attempt + charged)
         self.leased = False
         return self.task.attempt
 
@@ -53,6 +55,7 @@ class BucketQueue:
     doubts: refused tasks, while it is not known whether others pass.
     passed_at: when the latest of the requests that got a good answer was sent.
     latency: seconds that its quickest requests take, 0 before the first.
+    health: of its account at the origin of its last request.
     since: when it came into memory.
     resting: nothing of it starts, so that it may leave memory.
     leaving: the store was asked whether it may.
@@ -64,6 +67,7 @@ class BucketQueue:
         "asked_at",
         "doubts",
         "heads",
+        "health",
         "id",
         "keys",
         "latency",
@@ -86,6 +90,7 @@ class BucketQueue:
         self.resting = False
         self.leaving = False
         self.account = account
+        self.health = account.health
         self.limiter = limiter
         self.heads: list[Task] = []
         self.keys: Keys = ()
@@ -125,18 +130,24 @@ class AccountQueue:
     paused: why nothing starts.
     turn: virtual time of its next lease, for fair shares by weight.
     latency: as of a bucket.
+    origin: where it usually sends requests.
+    health: of it at the origin of its last check, or at `origin`.
+    crowded: it waits until others leave it some of the workers.
     unevenness: share of answers that took markedly longer.
     version: of its place in the heaps: older entries there are void.
     """
 
     __slots__ = (
         "buckets",
+        "crowded",
         "guard",
+        "health",
         "id",
         "keys",
         "latency",
         "limiter",
         "name",
+        "origin",
         "paused",
         "shared",
         "spec",
@@ -145,16 +156,19 @@ class AccountQueue:
         "version",
     )
 
-    def __init__(self, number: int, name: str, spec: LimitSpec, limiter: Limiter) -> None:
+    def __init__(self, number: int, name: str, spec: LimitSpec, limiter: Limiter, health: Health) -> None:
         self.id = number
         self.name = name
         self.spec = spec
         self.limiter = limiter
+        self.health = health
+        self.origin = health.origin.name
         self.buckets: dict[int, BucketQueue] = {}
         self.keys = [(item, [name]) for item in parse_limits(spec.limits)]
         self.shared: SharedWindow | None = None
         self.guard: Guard | None = None
         self.paused: str | None = None
+        self.crowded = False
         self.latency = 0.0
         self.turn = 0.0
         self.unevenness = 0.0
@@ -192,6 +206,8 @@ class Pick(msgspec.Struct, frozen=True):
     bucket: None for the account's guard.
     cost: what one task counts as against limits.
     limited: there are limits.
+    origin: where their requests go, None when they make none.
+    probe: it is the probe of this outage.
     """
 
     account: AccountQueue
@@ -199,6 +215,8 @@ class Pick(msgspec.Struct, frozen=True):
     tasks: list[Task]
     cost: int = 1
     limited: bool = True
+    origin: Origin | None = None
+    probe: Outage | None = None
 
     def free_at(self, now: float) -> float:
         """When its limits permit it to start."""

@@ -131,7 +131,7 @@ class Change:
         counts = self.runs[task.run]
         match outcome:
             case Retry():
-                self._delay(task, kind, outcome, attempt=task.attempt + 1, refused=task.refused)
+                self._delay(task, kind, outcome, refused=task.refused)
                 counts.retried += 1
             case Bury():
                 self.gone[task.bucket, task.priority].append(task.seq)
@@ -140,8 +140,7 @@ class Change:
                     self.groups[task.group].open -= 1
                 self.bury(task, kind, outcome)
             case Defer():
-                charged = outcome.charged
-                self._delay(task, kind, outcome, attempt=task.attempt + charged, refused=task.refused + charged)
+                self._delay(task, kind, outcome, refused=task.refused + outcome.charged)
                 counts.throttled += 1
             case Pause():
                 pass
@@ -156,7 +155,7 @@ class Change:
             case _:
                 assert_never(outcome)
 
-    def _delay(self, task: Task, kind: int, outcome: Retry | Defer, *, attempt: int, refused: int) -> None:
+    def _delay(self, task: Task, kind: int, outcome: Retry | Defer, *, refused: int) -> None:
         """The task keeps its number and priority, and so its place among those that are ready."""
         self.gone[task.bucket, task.priority].append(task.seq)
         self.delayed.append(
@@ -167,7 +166,7 @@ class Change:
                 task.priority,
                 task.run,
                 kind,
-                attempt,
+                task.attempt + outcome.charged,
                 outcome.error,
                 task.payload,
                 task.group,
@@ -253,7 +252,7 @@ class Change:
                 task.bucket,
                 task.priority,
                 kind,
-                task.attempt + 1,
+                task.attempt + outcome.charged,
                 outcome.denied,
                 outcome.stream or task.kind.rpartition(".")[2],
                 outcome.error,

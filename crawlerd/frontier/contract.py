@@ -90,6 +90,17 @@ class Bounds(NamedTuple):
     names: int = 20_000  # accounts, buckets and runs that were looked up lately; bounds memory at many accounts
 
 
+class OutageNote(NamedTuple):
+    """An outage under way. Times are Unix seconds."""
+
+    origin: str
+    account: int  # 0 for the whole origin
+    since: float
+    next_at: float  # of the next probe
+    delay: float  # seconds between probes
+    error: str
+
+
 class Wanted(NamedTuple):
     """Ready tasks of a bucket that somebody wants."""
 
@@ -224,6 +235,10 @@ class Frontier(Protocol):
         """What limiters have found out, as JSON, by their keys."""
         ...
 
+    def outages(self) -> list[OutageNote]:
+        """Those that were under way at the last commit that noted them."""
+        ...
+
     # doubts
 
     def doubted(self, import_name: str, sink: int) -> set[str]:
@@ -260,9 +275,13 @@ class Frontier(Protocol):
         """
         ...
 
-    def bind(self, import_name: str, sink: int, now: float) -> list[int]:
-        """Call when an import starts, with the sink that it has now. Returns its runs under way into another one,
-        which are abandoned. One transaction."""
+    def bind(self, import_name: str, sink: int, now: float, origins: Mapping[str, str] | None = None) -> Attached:
+        """Call when an import starts, with the sink that it has now. Its runs under way into another one are abandoned.
+
+        origins: of its streams, a digest of where their records come from. Of streams whose records have come from
+        elsewhere, nothing is believed any more, and all runs of the import that are under way are abandoned; `news`
+        says so. One transaction.
+        """
         ...
 
     def news(self, import_name: str, sink: int) -> str | None:
@@ -319,6 +338,7 @@ class Frontier(Protocol):
         charge: Callable[[], None] | None = None,
         totals: Mapping[tuple[int, str], Totals] | None = None,
         written: Collection[int] = (),
+        outages: Mapping[tuple[str, int], OutageNote | None] | None = None,
         due: int = 500,
     ) -> Committed:
         """One transaction: the outcomes of a group of leased tasks, each with its children and counters, and up to
@@ -330,6 +350,7 @@ class Frontier(Protocol):
         charge: writes to `quota_rows`; part of the transaction.
         totals: of (run, stream), as their sinks have returned them.
         written: the sinks, by number, that have got the mark.
+        outages: by origin and account; None where one is over.
         """
         ...
 

@@ -10,7 +10,7 @@ from places import NOW
 from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import Batch, Bury, Complete, Crash, Defer, Outcome, Pause, Retry, Skipped
 from crawlerd.core.task import NewGather, NewTask, Task
-from crawlerd.frontier.contract import FIRST, MAX_DELAY, Bounds, Bucket, Run, Settled, Wanted
+from crawlerd.frontier.contract import FIRST, MAX_DELAY, Bounds, Bucket, OutageNote, Run, Settled, Wanted
 from crawlerd.sink import Totals
 
 if TYPE_CHECKING:
@@ -466,3 +466,16 @@ def test_names_are_looked_up_anew_when_there_are_too_many_to_remember(place: Pla
     begin(frontier, *(plain(bucket=name) for name in buckets))
     assert [len(heads(frontier, bucket.id)) for bucket in sorted(frontier.ready_buckets(1))] == [2] * 10
     assert frontier.bucket(10) == Bucket(10, 1, "b9", 0.0)
+
+
+# outages
+
+
+def test_outages_are_kept_until_they_are_over(frontier: Frontier, place: Place) -> None:
+    whole = OutageNote("https://api.example.com", 0, NOW, NOW + 5, 5.0, "refused")
+    one = OutageNote("https://api.example.com", 7, NOW, NOW + 5, 5.0, "HTTP 503")
+    frontier.commit([], now=NOW, outages={(each.origin, each.account): each for each in (whole, one)})
+    assert sorted(frontier.outages()) == [whole, one]
+    later = whole._replace(next_at=NOW + 15, delay=10.0)
+    frontier.commit([], now=NOW, outages={(one.origin, 7): None, (whole.origin, 0): later})
+    assert frontier.outages() == [later]
