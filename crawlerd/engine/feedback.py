@@ -60,7 +60,7 @@ class Feedback:
         if isinstance(outcome, Defer):
             blocked_until = self._throttle(pick, task, stamp, outcome, now, sent_at)
         elif isinstance(outcome, Complete | Bury) and sent_at:
-            self._passed(pick, stamp)
+            self._passed(pick, stamp, sent_at)
         else:
             self._failed(pick, stamp)
         if isinstance(outcome, Pause) and bucket is not None:
@@ -95,10 +95,10 @@ class Feedback:
                 if account := self._bench.known(number):
                     self._bench.place(account, now)
 
-    def _passed(self, pick: Pick, stamp: Stamp) -> None:
-        pick.account.limiter.succeeded(stamp)
+    def _passed(self, pick: Pick, stamp: Stamp, sent_at: float) -> None:
+        pick.account.limiter.succeeded(stamp, sent_at)
         if pick.bucket is not None:
-            pick.bucket.limiter.succeeded(stamp)
+            pick.bucket.limiter.succeeded(stamp, sent_at)
 
     def _failed(self, pick: Pick, stamp: Stamp) -> None:
         pick.account.limiter.failed(stamp)

@@ -77,10 +77,7 @@ class RefusedTasks:
         doubt = Doubt(task, outcome, sent_at, own_at, max(own_at, blocked_until or 0.0))
         if own_at - now >= LONG_WAIT and not blocked_until:
             self._tell(bucket, outcome, own_at - now, now)
-        if blocked_until:
-            for each in [*self._take(bucket, now), doubt]:
-                self._delay(bucket, each, max(each.due_at, blocked_until) - now)
-        elif outcome.concurrency:
+        if outcome.concurrency:
             self._delay(bucket, doubt, own_at - now)
         elif (task.refused and blocked_until is None) or bucket.passed_at > sent_at:
             self._charge(bucket, doubt, now)
@@ -104,13 +101,19 @@ class RefusedTasks:
                 self._clear(bucket, now)
 
     def look(self, now: float) -> None:
-        """Settles what is still in doubt when its time has come and the bucket has nothing else that could show more;
-        call every now and then. Where it has, that goes first: or the refused task would be the next one again."""
+        """Settles what is in doubt where nothing more can be learned; call every now and then.
+
+        That is so when all wait for a limit, and when the bucket has nothing else and the time of the task has come.
+        Where the bucket has something else, that goes first: or the refused task would be the next one again.
+        """
         for bucket in list(self._doubtful.values()):
-            others = bucket.heads or bucket.more or bucket.out
-            if not others and any(doubt.due_at <= now for doubt in bucket.doubts):
+            if bucket.out:
+                continue
+            blocked_until = max(bucket.limiter.blocked_until, bucket.account.limiter.blocked_until)
+            others = bucket.heads or bucket.more
+            if blocked_until > now or (not others and any(doubt.due_at <= now for doubt in bucket.doubts)):
                 for doubt in self._take(bucket, now):
-                    self._delay(bucket, doubt, doubt.due_at - now)
+                    self._delay(bucket, doubt, max(doubt.due_at, blocked_until) - now)
 
     def let_go(self, now: float) -> None:
         """Settles all that is in doubt, before an orderly end."""

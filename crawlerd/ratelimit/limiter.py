@@ -155,10 +155,9 @@ class Limiter:
         for bucket in self._buckets:
             bucket.finish(now, cost)
 
-    def succeeded(self, stamp: Stamp) -> None:
-        """A good answer to what was charged as `stamp`."""
-        number = stamp.numbers.get(self, 0)
-        self.refusals.passed(number)
+    def succeeded(self, stamp: Stamp, sent_at: float) -> None:
+        """A good answer to what was charged as `stamp`, and sent at `sent_at`."""
+        self.refusals.passed(stamp.numbers.get(self, 0), sent_at)
         if self.refusals.passing:
             self._throttles = 0
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 CREDIT, MOST_CREDIT = 1 / 12, 4.0  # of a test, for each good answer: where one in 12 is refused, that concerns all
 MOST_SPACING = 1024  # refusals to the next test, after many that were refused as well
 IN_A_ROW = 3  # requests that are refused one after the other before all wait, as long as tests seldom fail
 SILENCE, MARGIN = 1.5, 0.005  # times as long as the refusal took, and seconds: not refused by then, it will not be
 MEMORY = 200  # answers
 MINORITY = 0.5  # of the others may be refused where a refusal is a task's own all the same
-CHANCE = 1e-6  # with which a task that is given up was refused by accident each time
+CHANCE = 1e-4  # with which a task that is given up was refused by accident each time
 
 
 class Refusals:
@@ -21,12 +23,14 @@ class Refusals:
     A server that enforces a limit gets one request more for each test. So tests are earned by good answers; and each
     time that they were refused, twice as many refusals must come to the next one, half as many when one was not.
 
-    passing: since the last block there was a good answer, or there was no block yet.
+    passing: a request that was sent after those that led to the last block got a good answer; or there was no block.
     met: there was a refusal.
     """
 
     __slots__ = (
         "_blocked",
+        "_blocked_at",
+        "_blocking",
         "_credit",
         "_in_a_row",
         "_known_at",
@@ -46,7 +50,8 @@ class Refusals:
     def __init__(self) -> None:
         self._number, self._started_at = 0, 0.0  # of the latest start; they are numbered from 1
         self._passed = 0  # the latest that got a good answer
-        self._blocked = 0  # the latest when the present block began
+        self._blocked, self._blocked_at = 0, -math.inf  # the latest when the present block began, and when that was
+        self._blocking = -math.inf  # when the last of those that led to it was sent
         self._refused: int | None = None  # the last of the refusals that are looked into
         self._in_a_row = self._least = 0  # how many those are, and how many lead to a block
         self._took = 0.0  # seconds until the first one came
@@ -81,11 +86,11 @@ class Refusals:
         if self._refused is not None and number == self._refused + 1:
             self._refused = number  # and so the next one is the test
 
-    def passed(self, number: int) -> None:
-        """A good answer. number: 0 for a request that was not started here."""
+    def passed(self, number: int, sent_at: float = math.inf) -> None:
+        """A good answer to a request that was sent then. number: 0 for one that was not started here."""
         self._passed = max(self._passed, number)
         self._credit = min(self._credit + CREDIT, MOST_CREDIT)
-        self.passing = self.passing or number > self._blocked
+        self.passing = self.passing or sent_at > self._blocking
         if self._refused is not None and number > self._refused:
             self._pass_test()
 
@@ -97,15 +102,15 @@ class Refusals:
         certain: it is known to concern all.
         """
         self.met = True
-        if number <= self._blocked if number else not self.passing:
+        if number <= self._blocked if number else sent_at <= self._blocked_at:
             return True  # sent before all were told to wait
         if self._refused is not None:
             if certain or not number:
-                return self._block()
-            return self._fail_test(number)
+                return self._block(sent_at, now)
+            return self._fail_test(number, sent_at, now)
         if certain or self._skip or self._credit < 1:
             self._skip = max(0, self._skip - 1)
-            return self._block()
+            return self._block(sent_at, now)
         if number >= self._passed:
             self._credit -= 1
             self._refused, self._until, self._in_a_row = number, until, 1
@@ -123,7 +128,7 @@ class Refusals:
         self._refused = None
         self._spacing = max(1, self._spacing // 2)
 
-    def _fail_test(self, number: int) -> bool:
+    def _fail_test(self, number: int, sent_at: float, now: float) -> bool:
         self._refused = max(number, self._refused or 0)
         self._in_a_row += 1
         if self._in_a_row < self._least:
@@ -132,10 +137,11 @@ class Refusals:
             return False
         self._spacing = min(2 * self._spacing, MOST_SPACING)
         self._skip = self._spacing - 1
-        return self._block()
+        return self._block(sent_at, now)
 
-    def _block(self) -> bool:
-        self._blocked, self.passing, self._refused = self._number, False, None
+    def _block(self, sent_at: float, now: float) -> bool:
+        self._blocked, self._blocked_at, self._blocking = self._number, now, sent_at
+        self.passing, self._refused = False, None
         return True
 
 

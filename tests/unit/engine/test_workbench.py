@@ -636,8 +636,8 @@ class World:
             case "refused":
                 pass
             case _:
-                bucket.limiter.succeeded(Stamp(self.now))
-                account.limiter.succeeded(Stamp(self.now))
+                bucket.limiter.succeeded(Stamp(self.now), self.now)
+                account.limiter.succeeded(Stamp(self.now), self.now)
                 assert task.seq not in self.done
                 self.done.add(task.seq)
         self.bench.finish(pick, self.now)

@@ -238,7 +238,7 @@ def test_a_success_begins_the_waits_anew() -> None:
         of.throttled(200.0, 200.0, None, 0.0, certain=True)
     assert of.free_at(200.0) == 200.0 + THROTTLED_FIRST * 2**4 / 2
     of.start(passed := Stamp(250.0))
-    of.succeeded(passed)
+    of.succeeded(passed, passed.at)
     of.throttled(300.0, 300.0, None, 0.0, certain=True)
     assert of.free_at(300.0) == 300.0 + THROTTLED_FIRST / 2
 
@@ -279,7 +279,7 @@ def test_a_limiter_is_quiet_when_a_new_one_would_permit_no_more(smooth: bool) ->
     of.throttled(300.0, 300.0, None, 0.5, certain=True)
     assert of.quiet(400.0) == smooth  # without a law, how often it was throttled in a row counts until a success
     of.start(passed := Stamp(398.0))
-    of.succeeded(passed)
+    of.succeeded(passed, passed.at)
     of.finish(398.1)
     assert of.quiet(400.0)
 
