@@ -138,7 +138,7 @@ class Feedback:
         limiter = self._throttled_by(pick, outcome)
         if bucket is not None:
             passing = limiter.refusals.passing and bucket.limiter.refusals.passing
-            if outcome.scope == "task" or (task.refused and passing):
+            if outcome.scope == "task" or (passing and self.refused.suspected(bucket, task)):
                 self._failed(pick, stamp)
                 return None
         concerned = [limiter]

@@ -53,6 +53,7 @@ class BucketQueue:
     served: when it was last picked from, as a count of picks.
     others: how often it refuses tasks that it has not refused before.
     doubts: refused tasks, while it is not known whether others pass.
+    suspects: when tasks that were refused, and did not pay for it, had been sent, by their numbers.
     passed_at: when the latest of the requests that got a good answer was sent.
     latency: seconds that its quickest requests take, 0 before the first.
     health: of its account at the origin of its last request.
@@ -81,6 +82,7 @@ class BucketQueue:
         "served",
         "shared",
         "since",
+        "suspects",
         "want",
     )
 
@@ -102,6 +104,7 @@ class BucketQueue:
         self.served = 0
         self.others = Others()
         self.doubts: list[Doubt] = []
+        self.suspects: dict[int, float] = {}
         self.passed_at = -math.inf
         self.latency = 0.0
 

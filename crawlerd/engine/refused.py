@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FIRST_WAIT, MOST_WAIT = 0.5, 30.0  # seconds of a task's own backoff, where the API does not say
+SUSPECTS = 1_000  # of a bucket, in memory
 LONG_WAIT = 60.0  # seconds; longer waits that an API asks for are logged: they look like a hang
 
 
@@ -57,6 +59,10 @@ class RefusedTasks:
         self._doubtful: dict[int, BucketQueue] = {}
         self._told_at: dict[int, float] = {}  # by account
 
+    def suspected(self, bucket: BucketQueue, task: Task) -> bool:
+        """Whether others have passed since the task was refused before."""
+        return task.refused > 0 or bucket.passed_at > bucket.suspects.get(task.seq, math.inf)
+
     def refused(
         self,
         bucket: BucketQueue,
@@ -71,7 +77,7 @@ class RefusedTasks:
         blocked_until: so long nothing of the bucket starts, 0 when the refusal did not lead to that, None when it is
             known to be about the task alone.
         """
-        if not task.refused:
+        if not task.refused and task.seq not in bucket.suspects:
             bucket.others.refused()
         own_at = now + self._wait(task, outcome)
         doubt = Doubt(task, outcome, sent_at, own_at, max(own_at, blocked_until or 0.0))
@@ -79,7 +85,7 @@ class RefusedTasks:
             self._tell(bucket, outcome, own_at - now, now)
         if outcome.concurrency:
             self._delay(bucket, doubt, own_at - now)
-        elif (task.refused and blocked_until is None) or bucket.passed_at > sent_at:
+        elif (blocked_until is None and self.suspected(bucket, task)) or bucket.passed_at > sent_at:
             self._charge(bucket, doubt, now)
         else:
             bucket.doubts.append(doubt)
@@ -88,7 +94,7 @@ class RefusedTasks:
 
     def passed(self, bucket: BucketQueue, task: Task, sent_at: float, now: float) -> None:
         """A good answer. Tasks that were refused though they had been sent before this one pay for it."""
-        if not task.refused:
+        if not task.refused and (not bucket.suspects or bucket.suspects.pop(task.seq, None) is None):
             bucket.others.passed()
         bucket.passed_at = max(bucket.passed_at, sent_at)
         if bucket.doubts:
@@ -113,6 +119,7 @@ class RefusedTasks:
             others = bucket.heads or bucket.more
             if blocked_until > now or (not others and any(doubt.due_at <= now for doubt in bucket.doubts)):
                 for doubt in self._take(bucket, now):
+                    self._suspect(bucket, doubt)
                     self._delay(bucket, doubt, max(doubt.due_at, blocked_until) - now)
 
     def let_go(self, now: float) -> None:
@@ -120,6 +127,12 @@ class RefusedTasks:
         for bucket in list(self._doubtful.values()):
             for doubt in self._take(bucket, now):
                 self._delay(bucket, doubt, doubt.due_at - now)
+
+    def _suspect(self, bucket: BucketQueue, doubt: Doubt) -> None:
+        """It did not pay; but if it is refused again, and others have passed meanwhile, it will."""
+        bucket.suspects.setdefault(doubt.task.seq, doubt.sent_at)
+        if len(bucket.suspects) > SUSPECTS:
+            del bucket.suspects[next(iter(bucket.suspects))]
 
     def _take(self, bucket: BucketQueue, now: float) -> list[Doubt]:
         doubts, bucket.doubts = bucket.doubts, []
@@ -140,6 +153,7 @@ class RefusedTasks:
 
     def _charge(self, bucket: BucketQueue, doubt: Doubt, now: float) -> None:
         task, outcome, others = doubt.task, doubt.outcome, bucket.others
+        bucket.suspects.pop(task.seq, None)
         if not others.mostly_pass:
             self._delay(bucket, doubt, doubt.due_at - now)
         elif task.attempt + 1 < outcome.attempts or others.could_be_chance(task.refused + 1):

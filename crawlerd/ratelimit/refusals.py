@@ -57,7 +57,7 @@ class Refusals:
         self._took = 0.0  # seconds until the first one came
         self._until = 0.0  # by then it is over, whatever comes of it
         self._known_at = 0.0  # by then it would be known that the next one was refused
-        self._credit, self._spacing, self._skip = 1.0, 1, 0
+        self._credit, self._spacing, self._skip = MOST_CREDIT, 1, 0
         self.passing, self.met = True, False
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -68,7 +69,8 @@ def orders(count: int, refused: Callable[[Request, int], Answer | None]) -> Call
 def test_what_is_always_refused_ends_as_a_dead_letter_and_holds_up_nobody(
     rest_api: RestApi, install: Callable[..., Installation], status: int, headers: dict[str, str], limits: list[str]
 ) -> None:
-    bad = {3, 13}  # the first refusal of the second one may count as everybody's
+    # The first refusal of the second one may count as everybody's; and two of a few may be chance.
+    bad = {3, 13}
     rest_api.script = orders(40, lambda request, number: Answer({}, status, headers) if number in bad else None)
     here = installed(install, rest_api.url, limits=limits, attempts=3)
     done = here.run("import", "--all", "--json")
@@ -76,10 +78,10 @@ def test_what_is_always_refused_ends_as_a_dead_letter_and_holds_up_nobody(
     assert len(here.imported("a", "lines", "shop")) == 38
     dead = json.loads(here.run("dead", "list", "--json").stdout)
     assert len(dead) == 2
-    assert all("refused 3 times while others passed: Throttled: HTTP" in each["error"] for each in dead), dead
+    assert all(re.search("^refused [34] times while others passed: Throttled: HTTP", each["error"]) for each in dead)
     for number in bad:
         asked = rest_api.asked(f"/orders/{number}/lines")
-        assert 3 <= len(asked) <= 4
+        assert 3 <= len(asked) <= 5
         if headers.get("Retry-After") == "1":
             assert all(later.at - earlier.at >= 1.0 for earlier, later in pairwise(asked))
 
