@@ -14,7 +14,7 @@ from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient,
 from crawlerd.core.lenient_json import encoded, parsed
 from crawlerd.core.outcome import Skipped
 from crawlerd.engine import kinds
-from crawlerd.engine.batches import Rows
+from crawlerd.engine.batches import StreamRows
 from crawlerd.source import Cursor, ForParent, Marks, Record, Response, RunPlan, Skip, TaskArgs
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _aside(output: Output) -> Skip | None:
     if isinstance(output, Skip):
         return output
     if isinstance(output, Record):
-        rows, aside = Rows(), list[Skipped]()
+        rows, aside = StreamRows(), list[Skipped]()
         rows.add(output)
         rows.batch(output.stream, aside)
         if aside:
@@ -144,6 +144,8 @@ def _understood(outputs: list[Output], aside: list[Skip]) -> Iterator[str]:
         yield f"  fields: {', '.join(map(str, fields[:SHOWN_FIELDS]))}{more}"
     for skip in aside[:SHOWN]:
         yield f"  set aside: {skip.key}: {skip.reason}"
+    if len(aside) > SHOWN:
+        yield f"  set aside: {len(aside) - SHOWN:,} more"
     for each in outputs:
         if isinstance(each, Marks):
             others = f"; it cannot be read in the others: {each.why}" if each.unread else ""
@@ -151,7 +153,8 @@ def _understood(outputs: list[Output], aside: list[Skip]) -> Iterator[str]:
             if not each.read and not each.kept:
                 yield "  no mark: each run would read all of it"
         if isinstance(each, Cursor):
-            yield f"  the latest change is of {each.value}"
+            number = each.value.isdecimal()  # of a list by number, with zeros before it so that it sorts
+            yield f"  the latest change is of {int(each.value) if number else each.value}"
 
 
 def _names(record: Record) -> Iterable[str]:

@@ -48,7 +48,7 @@ def exit_codes() -> Iterator[None]:
     except SyncFailed as error:
         fail(f"{error}; nothing that was acknowledged is lost: check the disk, then start again", ExitCode.DISK)
     except StorageFailed as error:
-        fail(f"{error}; nothing is lost: free some space or mend the disk, then start again", ExitCode.DISK)
+        fail(f"{error}; nothing is lost: put that right, then start again", ExitCode.DISK)
     except CrawlerdError as error:
         fail(error, ExitCode.FAILED)
 

@@ -66,6 +66,8 @@ def import_(
         with redirect_stdout(sys.stderr):  # a source may print, where it is imported and where a run begins
             settings = read_settings(config_path(context))
             chosen = list(settings.imports) if everything else list(dict.fromkeys(names or ()))
+            if everything and names:
+                fail("specify the imports to run, or use --all; not both", ExitCode.USAGE)
             if not chosen:
                 known = ", ".join(settings.imports) or "none is configured"
                 fail(f"specify the imports to run, or use --all ({known})", ExitCode.USAGE)
@@ -134,7 +136,7 @@ def import_now(
                     started[name] = result
                 if signals.received:
                     break
-            _tell_resumed([name for name, each in started.items() if each.resumed], console)
+            _tell_resumed([name for name, each in started.items() if each.resumed], console, full=full)
             stopped = _watch(running, started, patience, console)
         finally:
             if engine.dispatcher.leased and engine.failure is None:
@@ -148,9 +150,11 @@ def import_now(
         return outcome(engine, {name: each.runs for name, each in started.items()}, not_started, cut_off, stopped)
 
 
-def _tell_resumed(names: Sequence[str], console: Console) -> None:
+def _tell_resumed(names: Sequence[str], console: Console, *, full: bool) -> None:
+    """full: asked for, which a run that has begun does not become."""
+    then = "; --full is for new runs: say it once more when this one has ended" if full else ""
     for name in names if len(names) <= RESUMED_SHOWN else [f"{len(names):,} imports"]:
-        console.print(f"{name}: resuming what was interrupted")
+        console.print(f"{name}: resuming what was interrupted{then}")
 
 
 def _watch(running: Running, started: dict[str, Started], patience: Patience, console: Console) -> Stopped | None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+QUIET = ("persistqueue",)  # libraries that tell at each start what they do without
 
 
 def log_to(console: Console, level: str) -> None:
@@ -20,9 +23,15 @@ def log_to(console: Console, level: str) -> None:
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
-    logging.basicConfig(level=level.upper(), handlers=[handler])
+    _configure(level, handlers=[handler])
 
 
 def log_of_service(level: str) -> None:
     """Of the daemon: lines on stderr, with the time."""
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    _configure(level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+
+
+def _configure(level: str, **options: Any) -> None:
+    logging.basicConfig(level=level.upper(), **options)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)

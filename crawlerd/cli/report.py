@@ -202,7 +202,7 @@ def _stream_line(stream: str, facts: Mapping[str, Any]) -> str:
     if facts["reason"] and not notes and not facts["note"]:
         tail = f" ({facts['reason']})"
     repeats = facts["records"] - facts["seen"] - facts["tombstoned"]
-    if repeats > facts["seen"]:
+    if repeats > facts["seen"] and not facts["dead"]:  # with a dead letter, the list may have been read again
         tail += f"; {repeats:,} came under a key that had come before: is it unique?"
     return f"  {stream}: {', '.join(f'{facts[key]:,} {key}' for key in COUNTS)}{tail}"
 

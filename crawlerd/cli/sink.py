@@ -26,16 +26,18 @@ def sink_check(
 
     Exit codes: 0 all of it holds, 1 what does not is printed.
     """
+    from crawlerd.config.problems import instead
     from crawlerd.core.errors import SinkError
-    from crawlerd.sinks import check_sink, database_of
+    from crawlerd.sinks import check_sink
 
     with exit_codes():
         sinks = read_settings(config_path(context), secrets=False).sinks
         if name is not None and name not in sinks:
-            fail(f"there is no sink {name!r}; there are: {', '.join(sorted(sinks))}", ExitCode.FAILED)
+            known = instead(name, sinks)
+            fail(f"there is no [sinks.{name}] in {config_path(context)}; {known}", ExitCode.USAGE)
         broken = False
         for each in sinks.values() if name is None else [sinks[name]]:
-            path = database_of(each)
+            path = each.database
             if not path.exists():
                 typer.echo(f"sinks.{each.name}: {path} does not exist; nothing was imported yet, or it was moved")
                 broken |= name is not None

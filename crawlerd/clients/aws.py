@@ -65,8 +65,10 @@ UNPARSED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
 class AwsClient:
-    """The AWS connections of a worker process, shared by all its threads and accounts. connections: most kept open a
-    host."""
+    """The AWS connections of a worker process, shared by all its threads and accounts.
+
+    connections: most kept open a host.
+    """
 
     def __init__(self, *, connections: int) -> None:
         self._adapter = DeadlineAdapter(connections, most_hosts(connections))

@@ -49,8 +49,10 @@ _DIGITS = re.compile(r"/[^/]*\d[^/]*")  # parts of a path that are ids: the list
 
 
 class Exchange(NamedTuple):
-    """What came of a request: any complete response, or why there is none. sent_at, done_at: monotonic seconds, 0.0
-    when no request left."""
+    """What came of a request: any complete response, or why there is none.
+
+    sent_at, done_at: monotonic seconds, 0.0 when no request left.
+    """
 
     answer: Response | CrawlerdError
     sent_at: float = 0.0
@@ -61,7 +63,9 @@ class HttpClient:
     """The HTTP connections of a worker process, shared by all its threads and accounts.
 
     It sends through `requests`' transport adapter and not through a Session, which is what would keep cookies, follow
-    redirects and read proxies and .netrc from the environment. connections: most kept open a host.
+    redirects and read proxies and .netrc from the environment.
+
+    connections: most kept open a host.
     """
 
     def __init__(self, *, connections: int) -> None:

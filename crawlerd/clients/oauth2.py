@@ -26,7 +26,10 @@ EARLY_PART = 0.1  # … nor in the last tenth of its time
 
 
 class Token:
-    """until: monotonic seconds, None when the API did not say. worked: a request was accepted with it."""
+    """
+    until: monotonic seconds, None when the API did not say.
+    worked: a request was accepted with it.
+    """
 
     __slots__ = ("until", "value", "worked")
 

@@ -292,9 +292,6 @@ def _contradictions(config: Config) -> Iterator[str]:
     for name, sink in config.sinks.items():
         for key in sorted(sink.model_fields_set - {"type", "path"} if sink.type != "jsonl" else ()):
             yield f'{key_path(("sinks", name, key))}: is for sinks of the type "jsonl"; this one is "{sink.type}"'
-        for other, its in config.sinks.items():
-            if other < name and its.path == sink.path and {its.type, sink.type} != {"sqlite"}:
-                yield f"{key_path(('sinks', name, 'path'))}: is the path of sinks.{other} as well; use one for both"
     for name, account in config.accounts.items():
         if account.request_timeout >= config.daemon.visibility_timeout:
             key = key_path(("accounts", name, "request_timeout"))

@@ -7,6 +7,7 @@ from functools import cache
 from sys import intern
 from typing import TYPE_CHECKING
 
+from crawlerd.config.problems import key_path
 from crawlerd.core import notation
 from crawlerd.core.account import FRONTIER_FILE, AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
 from crawlerd.core.outcome import RetryPolicy
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 MIB = 1024 * 1024
 A_DAY = 86_400.0  # seconds
+OWN_FILES = ("lock", "crawlerd.sock")  # of the state directory, beside those of the frontier
 
 
 def daemon(config: Config, folder: Path) -> Daemon:
@@ -143,14 +145,8 @@ def _too_costly(limits: LimitSpec, source: Source) -> Iterator[tuple[str, str]]:
 
 
 def sinks(config: Config, folder: Path, problems: list[str]) -> dict[str, SinkSpec]:
-    """folder: where relative paths start. problems: gets sinks that would write into the frontier."""
-    frontier = os.path.realpath(folder / config.daemon.state_dir / FRONTIER_FILE)
-    problems += [
-        f"sinks.{name}.path: is the frontier's own database; take another file"
-        for name, sink in config.sinks.items()
-        if os.path.realpath(folder / sink.path) == frontier
-    ]
-    return {
+    """folder: where relative paths start. problems: gets sinks that would write into files of others."""
+    found = {
         name: SinkSpec(
             name=name,
             type=sink.type,
@@ -161,6 +157,29 @@ def sinks(config: Config, folder: Path, problems: list[str]) -> dict[str, SinkSp
         )
         for name, sink in config.sinks.items()
     }
+    state = os.path.realpath(folder / config.daemon.state_dir)
+    problems += [f"{key_path(('sinks', name, 'path'))}: {why}" for name, why in _in_each_others_way(found, state)]
+    return found
+
+
+def _in_each_others_way(sinks: Mapping[str, SinkSpec], state: str) -> Iterator[tuple[str, str]]:
+    """Sinks that cannot be where they are, by name, and why. state: the state directory's real path."""
+    paths: dict[str, SinkSpec] = {}
+    databases: dict[str, SinkSpec] = {}
+    for name in sorted(sinks):
+        sink = sinks[name]
+        path, database = os.path.realpath(sink.path), os.path.realpath(sink.database)
+        folder, file = os.path.split(database)
+        if database == os.path.join(state, FRONTIER_FILE):
+            yield name, "is the frontier's own database; take another file"
+        elif folder == state and (sink.type != "sqlite" or file.startswith("frontier.") or file in OWN_FILES):
+            yield name, "would write among the frontier's own files; take another path"
+        elif (other := paths.get(path)) and {other.type, sink.type} != {"sqlite"}:
+            yield name, f"is the path of sinks.{other.name} as well; use one for both"
+        elif (other := databases.get(database)) and {other.type, sink.type} != {"sqlite"}:
+            yield name, f"keeps its records in the same file as sinks.{other.name}; take another path"
+        paths.setdefault(path, sink)
+        databases.setdefault(database, sink)
 
 
 def imports(config: Config, sources: Mapping[str, Source]) -> dict[str, ImportSpec]:

@@ -96,7 +96,10 @@ class Unauthorized(CrawlerdError):
 
 
 class ConfigurationError(CrawlerdError):
-    """The configuration cannot be used. problems: one line each, with file and key."""
+    """The configuration cannot be used.
+
+    problems: one line each, with file and key.
+    """
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -124,7 +127,10 @@ class SinkError(CrawlerdError):
 
 
 class Refused(SinkError):
-    """A sink can never take what this task has yielded; nothing was written. task: its number."""
+    """A sink can never take what this task has yielded; nothing was written.
+
+    task: its number.
+    """
 
     def __init__(self, message: str, task: int) -> None:
         super().__init__(message)
@@ -136,7 +142,10 @@ class SinkReplaced(SinkError):
 
 
 class StorageFailed(FrontierError, SinkError):
-    """The disk is full or failing. full: True when freeing space is enough to go on."""
+    """The disk is full or failing.
+
+    full: True when freeing space is enough to go on.
+    """
 
     def __init__(self, message: str, *, full: bool) -> None:
         super().__init__(message)

@@ -18,8 +18,11 @@ DEEP = 500  # levels of nesting, half of what the usual readers of JSON can take
 class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Records of one stream, serialised once, by the worker.
 
-    count: how many. keys: of each. data: of each its JSON, compact, in UTF-8, or None for a tombstone; no more than
-    1,000 levels deep. fields: the top-level names in them. deep: places of those that are more than DEEP levels deep.
+    count: how many.
+    keys: of each.
+    data: of each its JSON, compact, in UTF-8, or None for a tombstone; no more than 1,000 levels deep.
+    fields: the top-level names in them.
+    deep: places of those that are more than DEEP levels deep.
     size: bytes of the data.
     """
 
@@ -33,8 +36,10 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Skipped(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A record that is set aside, or could not be serialised; its page goes on. note: nothing was, the reason alone is
-    for the report."""
+    """A record that is set aside, or could not be serialised; its page goes on.
+
+    note: nothing was, the reason alone is for the report.
+    """
 
     stream: str
     key: str
@@ -43,8 +48,10 @@ class Skipped(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Marked(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """How many records of a page have a mark; see `crawlerd.source.Marks`. found: there is one, of this run or an
-    earlier one."""
+    """How many records of a page have a mark; see `crawlerd.source.Marks`.
+
+    found: there is one, of this run or an earlier one.
+    """
 
     stream: str
     found: bool
@@ -55,7 +62,8 @@ class Marked(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Comparison(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a run has written of a stream, compared with what the sink has: see `crawlerd.source.Sweep`.
 
-    then: follows when something is missing. fills: its arguments have a field `missing`.
+    then: follows when something is missing.
+    fills: its arguments have a field `missing`.
     """
 
     stream: str
@@ -74,11 +82,17 @@ class Comparison(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=False):
-    """The task is done. identity: who the credentials belong to, from a guard. sweeps: streams with the beginnings of
-    keys, see `crawlerd.source.Sweep`. greatest: cursors of which a run keeps the greatest. comparisons: sweeps that
-    tombstone nothing, but lead to a task. parents: list, hash of a parent, and whether that was read to the list's end,
-    see `crawlerd.source.ParentRead`. full: of what a run begins with, see `crawlerd.source.Full`. counted: said by the
-    store: streams that were read in full, with what the run has seen of each, and whether a sweep was held back."""
+    """The task is done.
+
+    identity: who the credentials belong to, from a guard.
+    sweeps: streams with the beginnings of keys, see `crawlerd.source.Sweep`.
+    greatest: cursors of which a run keeps the greatest.
+    comparisons: sweeps that tombstone nothing, but lead to a task.
+    parents: list, hash of a parent, and whether that was read to the list's end, see `crawlerd.source.ParentRead`.
+    full: of what a run begins with, see `crawlerd.source.Full`.
+    counted: said by the store: streams that were read in full, with what the run has seen of each, and whether a sweep
+        was held back.
+    """
 
     batches: list[Batch] = []
     children: list[NewTask] = []
@@ -222,9 +236,10 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float) -> Outcome:
     """The one place where an error becomes an outcome.
 
-    attempt: failed attempts before this one. jitter: a uniform draw in [0, 1). An exception that is not crawlerd's
-    own is a bug in a handler: buried with its type, since the same input would meet the same bug. Whether a task is
-    tried too often is not decided here: see `charge`.
+    attempt: failed attempts before this one.
+    jitter: a uniform draw in [0, 1).
+    An exception that is not crawlerd's own is a bug in a handler: buried with its type, since the same input would meet
+    the same bug. Whether a task is tried too often is not decided here: see `charge`.
     """
     text = f"{type(error).__name__}: {_message(error)}".encode(errors="backslashreplace").decode()[:ERROR_LIMIT]
     match error:

@@ -66,9 +66,15 @@ class Runs:
         self._ended: SimpleQueue[int] = SimpleQueue()
         self._active: dict[str, int] = {}  # how many runs are under way, by import
         self._import_of: dict[int, str] = {}
+        self._refused: dict[str, str] = {}  # why imports that are due cannot start; replaced whole, others read it
         running = frontier.running_imports()
         self._agenda = [(0.0 if name in running else 1.0, name) for name in settings.imports]  # when to look at it
         heapify(self._agenda)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why an import that is due cannot start: its sink, or a full disk. From any thread."""
+        return next(iter(self._refused.values()), None)
 
     def start_import(self, name: str, *, full: bool = False, allow_shrink: bool = False) -> Started:
         """Resumes what is unfinished of the import, else begins a new run; its credentials are checked first. Raises
@@ -115,7 +121,9 @@ class Runs:
                 log.error("import %s: %s", name, result)
                 later[name] = now + START_SECONDS
             elif isinstance(result, CrawlerdError):
-                log.error("import %s cannot start: %s; trying again", name, result)
+                if self._refused.get(name) != str(result):
+                    log.error("import %s cannot start: %s; trying again every %g s", name, result, STORAGE_SECONDS)
+                self._refused = {**self._refused, name: str(result)}
                 later[name] = now + STORAGE_SECONDS
         for name, at in later.items():
             if at < math.inf:
@@ -158,6 +166,9 @@ class Runs:
         self._changed.set()
 
     def _under_way(self, name: str, started: Started) -> None:
+        if name in self._refused:
+            self._refused = {each: why for each, why in self._refused.items() if each != name}
+            log.warning("recovered: import %s can start", name)
         self._active[name] = len(started.runs)
         self._import_of |= dict.fromkeys(started.runs, name)
         for run in started.runs:

@@ -30,7 +30,8 @@ class StateLock:
             state_dir.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise FrontierError(f"cannot use the state directory {state_dir}: {error.strerror}") from None
+            way = "; run this as the daemon's user" if error.errno in (errno.EACCES, errno.EPERM) else ""
+            raise FrontierError(f"cannot use the state directory {state_dir}: {error.strerror}{way}") from None
         try:
             fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -17,7 +17,9 @@ MARGIN = 1.005  # windows are kept this much longer than asked for: clocks of cl
 
 
 class Stamp:
-    """One start. at: monotonic time at which the server had it, as far as is known by now.
+    """One start.
+
+    at: monotonic time at which the server had it, as far as is known by now.
 
     numbers: of the start, as each of its limiters counts them.
     A stamp lies in the windows of every limit that its start was charged to, so that a correction reaches all.

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from crawlerd.core.account import SinkSpec
     from crawlerd.sink import Sink
@@ -33,24 +32,11 @@ def open_sink(spec: SinkSpec) -> Sink:
             assert_never(spec.type)
 
 
-def database_of(spec: SinkSpec) -> Path:
-    """The SQLite database of a sink: all of it, or its memory of what it has handed on."""
-    match spec.type:
-        case "sqlite":
-            return spec.path
-        case "jsonl":
-            return spec.path / ".crawlerd.db"
-        case "persist-queue":
-            return spec.path / "data.db"
-        case _:
-            assert_never(spec.type)
-
-
 def check_sink(spec: SinkSpec) -> list[str]:
     """What is wrong with the database of a sink, a line each. SinkError when it cannot be read."""
     from crawlerd.sinks.sqlite.check import check
 
-    return check(database_of(spec))
+    return check(spec.database)
 
 
 def objects_in(spec: SinkSpec, source: str, stream: str, account: str) -> Iterator[dict[str, Any]]:

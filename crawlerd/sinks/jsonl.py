@@ -48,7 +48,7 @@ class JsonlSink:
             for part in path.glob(".*.part"):
                 part.unlink()
         except OSError as error:
-            raise file_failure(path, error) from None
+            raise file_failure(path, error, directory=True) from None
         self._index = SqliteRows(path / INDEX)
         self._sink = RowSink(self._index, Changes(self._index, self._put))
         self._path, self._compress = path, compress
@@ -136,7 +136,7 @@ class JsonlSink:
                     part.replace(final)
                     _sync_directory(self._path)
                 except OSError as error:
-                    raise file_failure(final, error) from None
+                    raise file_failure(final, error, directory=False) from None
                 execute("DELETE FROM _crawlerd_line WHERE name = ?", (name,))
         self._waiting.pop(name, None)
         self._since.pop(name, None)

@@ -37,7 +37,7 @@ def queue_sink(path: Path) -> RowSink:
         path.mkdir(exist_ok=True)
         queue = SQLiteAckQueue(str(path), auto_resume=False, serializer=json)  # makes its table, in its own way
     except OSError as error:
-        raise file_failure(path, error) from None
+        raise file_failure(path, error, directory=True) from None
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) in (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC):
             raise SyncFailed(f"the disk of {path} fails to sync ({error})") from None

@@ -136,6 +136,30 @@ def test_pages_overlap_by_records_that_are_found_again() -> None:
     assert (run.complete, keys(run)) == (True, set(range(250)))
 
 
+@pytest.mark.parametrize("record", [{"name": "no key"}, {"id": None}, {"id": 7}, {"id": 1e300}, "text"])
+def test_records_that_are_alike_are_no_sign_of_a_list_that_moves(record: Any) -> None:
+    """Two of a page have no key, or the same one."""
+    rows: list[Any] = ids(range(250))
+    for number in (7, 57, 60, 107, 157, 207):
+        rows[number] = record if number < 100 or record != {"id": 7} else rows[number]
+    toml = f'{ITEMS}paginator = {{ type = "offset", size = 100, total = "total" }}'
+
+    def answer(path: str, query: dict[str, str], headers: Any) -> Any:
+        at = int(query["offset"])
+        return 200, {}, {"data": rows[at : at + 100], "total": len(rows)}
+
+    run, server = imported(toml, answer)
+    assert [each["offset"] for each in queries(server)] == ["0", "90", "180"]
+    assert (run.dead, keys(run)) == ([], {each["id"] for each in rows if each in ids(range(250))})
+
+
+def test_a_record_that_comes_again_on_a_later_page_is_a_sign_of_a_list_that_moves() -> None:
+    rows = list(range(250))
+    rows[200] = 7
+    run, _ = imported(f'{ITEMS}paginator = {{ type = "offset", size = 100, total = "total" }}', offsets(rows, 100))
+    assert "a record came twice" in run.dead[0]
+
+
 def numbers(rows: list[int], size: Any = None, **more: Any) -> Any:
     """size: what the API makes of the size that is asked for."""
 
@@ -759,6 +783,52 @@ def test_records_without_a_time_are_read_where_they_stand() -> None:
     toml += 'incremental = { field = "at", parameter = "since", order = "ascending" }'
     run, _ = imported(toml, answer)
     assert (run.dead, keys(run)) == ([], set(range(100)))
+
+
+def since_a_time(rows: dict[int, str], size: int | None, *, inclusive: bool = True) -> Any:
+    """The first records of those that changed since a time, and nothing that says where the others are."""
+
+    def answer(path: str, query: dict[str, str], headers: Any) -> Any:
+        since = query.get("since", "")
+        order = sorted((at, number) for number, at in rows.items() if at > since or (inclusive and at == since))
+        return 200, {}, {"data": [{"id": number, "at": at} for at, number in order[:size]]}
+
+    return answer
+
+
+BY_TIME = f'{ITEMS}incremental = {{ field = "at", parameter = "since", order = "ascending" }}\n'
+
+
+@pytest.mark.parametrize("inclusive", [True, False])
+@pytest.mark.parametrize("most", [0, 1, 2, 9, 10, 11, 19, 95])
+def test_the_time_alone_leads_through_a_list_in_ascending_order(most: int, inclusive: bool) -> None:
+    """Three records of a time, and ten of them an answer."""
+    rows = {number: f"2023-10-01T00:{number // 3:02}:00Z" for number in range(most)}
+    cursors: dict[str, str] = {}
+    run, server = imported(BY_TIME, since_a_time(rows, 10, inclusive=inclusive), cursors=cursors)
+    assert (run.dead, keys(run)) == ([], set(rows))
+    rows |= {number: f"2023-10-02T00:{number % 60:02}:00Z" for number in range(200, 240)}
+    run, server = imported(BY_TIME, since_a_time(rows, 10, inclusive=inclusive), run.sink, cursors=cursors, full=False)
+    assert (run.dead, keys(run)) == ([], set(rows))
+    assert len(server.requests) <= 12
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 40])
+def test_a_list_in_ascending_order_that_comes_in_one_answer_ends_with_the_second(count: int) -> None:
+    for rows in (dated(range(count), "2023-10-01T00:00:00Z"), {n: f"2023-10-01T00:{n:02}:00Z" for n in range(count)}):
+        run, server = imported(BY_TIME, since_a_time(rows, None))
+        assert (run.dead, keys(run)) == ([], set(rows))
+        assert len(server.requests) <= 2
+
+
+@pytest.mark.parametrize("before", [0, 1, 25])
+@pytest.mark.parametrize("more", ["", "parameters = { limit = 10 }\n"])
+def test_more_records_of_one_time_than_an_answer_holds_are_told(before: int, more: str) -> None:
+    rows = {number: f"2023-10-01T00:{number:02}:00Z" for number in range(before)}
+    rows |= dated(range(100, 130), "2023-10-02T00:00:00Z")
+    run, _ = imported(BY_TIME + more, since_a_time(rows, 10))
+    if before > 1 or more:  # else the only answer is all that there is, for all that one can know
+        assert 'records have the same "at"' in run.dead[0]
 
 
 # ---- links that count

@@ -37,7 +37,10 @@ CREATE INDEX temp.pile_group ON pile(grp);
 
 
 class Invariant(NamedTuple):
-    """rows: a query for what breaks it. broken: what is said of one such row."""
+    """
+    rows: a query for what breaks it.
+    broken: what is said of one such row.
+    """
 
     broken: str
     rows: str

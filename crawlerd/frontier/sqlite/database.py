@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 FILE_NAME = FRONTIER_FILE
 MARK_NAME = "frontier.id"  # says that there was a frontier, and which one
+WAYS_ON = (
+    "put a backup in its place with `crawlerd frontier restore FILE`, or begin without it with `crawlerd frontier new`"
+)
 CACHE_KIB = 8 * 1024  # fixed: a larger page cache would make memory grow with the queue
 WAL_PAGES = 10_000  # 40 MB of log between checkpoints: 1.7 times the commits of the default 1,000
 PRAGMAS = {
@@ -75,9 +78,13 @@ def connect(path: Path, *, mark: Path | None = None) -> apsw.Connection:
 def _gone(path: Path, what: str) -> FrontierRefused:
     return FrontierRefused(
         f"{path} {what}, and with it all that is queued, the sync points and what quotas were charged: "
-        "put it back, or put a backup in its place with `crawlerd frontier restore FILE`, "
-        "or begin without it with `crawlerd frontier new`"
+        f"put it back, or {WAYS_ON}"
     )
+
+
+def _way_on(path: Path) -> str:
+    """From a file that cannot be used: the frontier in use, or a copy of one."""
+    return WAYS_ON if path.name == FILE_NAME else "use another file"
 
 
 def _marked(mark: Path) -> str | None:
@@ -122,12 +129,18 @@ def _settle_log(database: apsw.Connection, path: Path) -> None:
         raise FrontierError(f"another program keeps an old read transaction open on {path}: end that program")
 
 
-def connect_reader(path: Path, *, older: bool = False) -> apsw.Connection | None:
+def connect_reader(path: Path, *, older: bool = False, mark: Path | None = None) -> apsw.Connection | None:
     """A read-only connection, None when there is no frontier yet. Keep it short: a long reader holds up checkpoints.
 
     older: that of an older crawlerd will do; FrontierError for it otherwise, FrontierTooNew for one of a newer.
+    mark: see `connect`; FrontierRefused when there is nothing where it says that there was.
     """
+    marked = _marked(mark) if mark else None
+    if path.exists() and not path.is_file():
+        raise FrontierError(f"{path} is not a file")
     if not path.exists():
+        if marked:
+            raise _gone(path, "is missing")
         return None
     with storage_errors(path):
         database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
@@ -141,14 +154,17 @@ def connect_reader(path: Path, *, older: bool = False) -> apsw.Connection | None
             f"{path} was written by an older crawlerd (version {version}, this one's is {len(MIGRATIONS)}): "
             "the daemon, or an import, brings it up to date when it starts"
         )
+    if marked and not version:
+        raise _gone(path, "holds nothing" if path.stat().st_size else "is empty")
     return database if version else None
 
 
 def open_readable(path: Path, *, older: bool = False) -> apsw.Connection:
-    """As `connect_reader`; FrontierError when there is none."""
-    database = connect_reader(path, older=older)
+    """As `connect_reader`; FrontierError when there is none, FrontierRefused when there was one."""
+    in_use = path.name == FILE_NAME
+    database = connect_reader(path, older=older, mark=path.with_name(MARK_NAME) if in_use else None)
     if database is None:
-        raise FrontierError(f"there is no frontier in {path}")
+        raise FrontierError(f"there is no {'frontier in' if in_use or path.exists() else 'file'} {path}")
     return database
 
 
@@ -178,7 +194,7 @@ def storage_errors(path: Path, database: apsw.Connection | None = None) -> Itera
             raise StorageFailed(f"the disk that holds {path} is full", full=True) from None
         raise StorageFailed(f"the disk that holds {path} fails: {error}", full=False) from None
     except (apsw.NotADBError, apsw.CorruptError) as error:
-        raise FrontierError(f"{path} is not a usable database ({error}): restore it from a backup") from None
+        raise FrontierError(f"{path} is not a usable database ({error}): {_way_on(path)}") from None
     except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.BusyError) as error:
         raise FrontierError(f"cannot use {path}: {error}") from None
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from crawlerd.sink import SinkError, SinkReplaced, SinkState, StorageFailed, SyncFailed
+from crawlerd.sinks.files import way_to
 from crawlerd.sinks.sqlite.wal import Wal, sync_failed
 
 if TYPE_CHECKING:
@@ -236,16 +237,13 @@ def _failure(path: Path, error: apsw.Error, system_errno: int = 0) -> SinkError:
         return SyncFailed(f"the disk of {path} fails to sync ({reason})")
     match error:
         case apsw.FullError():
-            return StorageFailed(f"the disk of {path} is full; free some space", full=True)
+            return StorageFailed(f"the disk of {path} is full", full=True)
         case apsw.IOError() | apsw.CantOpenError() if system_errno in (errno.ENOSPC, errno.EDQUOT):
-            return StorageFailed(f"the disk of {path} is full ({reason}); free some space", full=True)
+            return StorageFailed(f"the disk of {path} is full ({reason})", full=True)
         case apsw.IOError():
             return StorageFailed(f"the disk of {path} fails ({reason})", full=False)
         case apsw.CantOpenError() | apsw.ReadOnlyError():
-            return SinkError(
-                f"cannot write {path} ({reason}): does its directory exist, and may user {os.geteuid()} write "
-                "the directory and the file?"
-            )
+            return SinkError(f"cannot write {path} ({reason}): {way_to(path, directory=False)}")
         case apsw.BusyError():
             return SinkError(f"{path} is locked: another program has kept a write transaction open on it; end that")
         case apsw.CorruptError() | apsw.NotADBError():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crawlerd.sink import Batch, Delivery, Mark, SinkState, Totals
-    from crawlerd.sinks.deliveries import Bounds, RowStamp, Same
+    from crawlerd.sinks.deliveries import RowStamp, Same, SweepBounds
 
 # A rowid table: objects are appended, only the key's index is in key order. WITHOUT ROWID was as fast for ascending
 # keys, but took 26 us of CPU a record and not 7 for random ones, and 9,400 bytes and not 2,800 for a 2,000-byte object.
@@ -140,10 +140,10 @@ class SqliteRows:
     def spare(self, table: str, stamp: RowStamp, key: str) -> None:
         self.database.connection.execute(_SPARE.format(table=table), (*stamp, key))
 
-    def sweep(self, table: str, bounds: Bounds) -> None:
+    def sweep(self, table: str, bounds: SweepBounds) -> None:
         self.database.connection.execute(_SWEEP.format(table=table, swept=_SWEPT), _bindings(bounds))
 
-    def swept(self, table: str, bounds: Bounds, most: int | None = None) -> list[str]:
+    def swept(self, table: str, bounds: SweepBounds, most: int | None = None) -> list[str]:
         bindings = (*_bindings(bounds), -1 if most is None else most)
         return [
             str(key) for (key,) in self.database.connection.execute(_FIND.format(table=table, swept=_SWEPT), bindings)
@@ -193,7 +193,7 @@ class SqliteRows:
         return isinstance(old, str) and isinstance(new, str) and self._same(old, new)
 
 
-def _bindings(bounds: Bounds) -> tuple[str | int | bytes, ...]:
+def _bindings(bounds: SweepBounds) -> tuple[str | int | bytes, ...]:
     return (*bounds[:4], _behind(bounds.prefix), bounds.since)
 
 

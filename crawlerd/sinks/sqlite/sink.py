@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crawlerd.sink import Batch, Delivery
-    from crawlerd.sinks.deliveries import Bounds, RowStamp
+    from crawlerd.sinks.deliveries import RowStamp, SweepBounds
 
 
 def sqlite_sink(path: Path) -> RowSink:
@@ -43,10 +43,10 @@ def sqlite_sink(path: Path) -> RowSink:
     The database is opened or created; its directory must exist. SinkError when it cannot be used.
     """
     rows = SqliteRows(path)
-    return RowSink(rows, Objects(rows))
+    return RowSink(rows, StoredObjects(rows))
 
 
-class Objects:
+class StoredObjects:
     """The objects themselves, and a view of each stream that has a column for each of their fields."""
 
     def __init__(self, rows: SqliteRows) -> None:
@@ -62,6 +62,6 @@ class Objects:
         self._views.widen(table, batch.fields)
         self._rows.put(table, stamp, batch, are_respelled)
 
-    def sweep(self, table: str, bounds: Bounds, delivery: Delivery) -> None:
+    def sweep(self, table: str, bounds: SweepBounds, delivery: Delivery) -> None:
         """See `Content.sweep`."""
         self._rows.sweep(table, bounds)

@@ -24,7 +24,10 @@ SHORTEST_WAIT = 1.0  # seconds
 
 
 class NoPage(Permanent):
-    """A response that stands for a page without records. skipped: that is to be told."""
+    """A response that stands for a page without records.
+
+    skipped: that is to be told.
+    """
 
     def __init__(self, reason: str, *, skipped: bool) -> None:
         super().__init__(reason)

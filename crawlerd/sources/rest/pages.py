@@ -37,7 +37,8 @@ class Page(TaskArgs, kind="rest.page"):
     started: Unix seconds of the run's start.
     swept: the streams whose records are compared as a whole at the end.
     since: of the streams that are incremental in this run, the mark from which on.
-    parent: the parent's fields that are used. of: its key, where it is noted that its list was read.
+    parent: the parent's fields that are used.
+    of: its key, where it is noted that its list was read.
     at: where the page starts, None for the first.
     place: what it knows of the pages before it.
     second: the list is read once more, since records were missing.
@@ -87,7 +88,10 @@ def _as_it_comes(place: Place) -> Place:
 
 
 class Pages:
-    """Performs an endpoint's pages. below: those of the endpoints whose parent it is."""
+    """Performs an endpoint's pages.
+
+    below: those of the endpoints whose parent it is.
+    """
 
     def __init__(self, description: Description, name: str, kinds: Kinds, comparing: Comparing) -> None:
         self.name = name
@@ -154,10 +158,11 @@ class Pages:
             return
         body = None if response.status == 204 else decoded(response)
         found, came = NOTHING if response.status == 204 else taken(self.spec.records, body)
-        records = [self.records.with_parent(item, args.parent) for item in found]
+        added = self.records.from_parent(args.parent)
+        records = [self.records.with_parent(item, args.parent) for item in found] if added else found
         keys = [self.records.key(each) for each in records]
         noted = PageMarks(self.spec.incremental, latest=FAR_FUTURE)
-        marks = [noted.of(each) if isinstance(each, dict) else None for each in records]
+        marks = [noted.of(number, each) if isinstance(each, dict) else None for number, each in enumerate(records)]
         page = reading.Page(
             Answer(args.at, len(came), body, response),
             self.records.came(came, args.parent, keys if came is found else None),
@@ -168,13 +173,15 @@ class Pages:
         step, chosen = reading.read(
             self._paginator, self.spec.incremental, page, place, since, self._asking.without_key
         )
-        yield from noted.told(self.name, kept=self.name in args.since)
+        yield from noted.told(self.name, chosen, kept=self.name in args.since)
         texts = texts_of(self.spec.records, response.utf8(), body, found) if found else Objects([])
-        yield from self._taken(
-            args,
-            place,
-            [self._exact(n, found[n], records[n], texts, args, keys[n], marks[n]) for n in chosen],
-        )
+        exact = []
+        for n in chosen:
+            problem, record = texts.problems.get(n), records[n]
+            if problem is None and isinstance(record, dict):  # with the text that the API wrote
+                record = with_text(found[n], texts[n], added)
+            exact.append(Exact(n, record, keys[n], marks[n], problem))
+        yield from self._taken(args, place, exact)
         yield from self._following(args, place, step)
 
     def _has_token(self, args: Page) -> bool:
@@ -188,20 +195,11 @@ class Pages:
             yield Skip(self.name, self._asking.shown(args), str(none))
         yield from self._parent_read(args, whole=False)
 
-    def _exact(
-        self, number: int, item: Any, record: Any, texts: Objects, args: Page, key: str | Unfit, mark: str | None
-    ) -> Exact:
-        """A record with the text that the API wrote."""
-        problem = texts.problems.get(number)
-        if problem is None and isinstance(item, dict):
-            record = with_text(item, texts[number], self.records.from_parent(args.parent))
-        return Exact(number, record, key, mark, problem)
-
     def _taken(self, args: Page, place: Place, records: list[Exact]) -> Iterator[Output]:
         """The records that a page has brought, and the first pages of the lists below them."""
         below = [(each, start) for each in self.below if (start := each.start(args))]
         oldest = self._oldest(args, place)
-        shown = self._asking.shown(args)
+        shown, wanted = self._asking.shown(args), self.name in args.wanted
         seen: dict[str, Any] = {}
         newest = ""
         missed = parents = 0
@@ -217,9 +215,10 @@ class Pages:
             seen[key] = record
             if mark and mark < oldest:
                 continue
-            newest = max(newest, mark or "")
+            if mark and mark > newest:
+                newest = mark
             parents += 1
-            if self.name in args.wanted:
+            if wanted:
                 yield set_aside(self.name, key, problem) if problem else Record(self.name, key, record)
             for each, start in below:
                 output = each.first(record, key, start)

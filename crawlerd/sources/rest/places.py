@@ -76,11 +76,18 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
 START = Place()
 
 
+class Unkeyed(str):
+    """What a record without a key is told apart by. Others of the list may be the same."""
+
+    __slots__ = ()
+
+
 class Came:
     """The records that a page brought, before any filter, as short digests.
 
-    items: what they hold. identities: their keys, or what else tells each apart; asked for when they are needed, which
-    is where the client counts pages or records.
+    items: what they hold.
+    identities: their keys, or `Unkeyed`; asked for when they are needed, which is where the client counts pages or
+    records.
     """
 
     def __init__(self, items: Sequence[Any], identities: Callable[[], Sequence[str]]) -> None:
@@ -88,8 +95,12 @@ class Came:
         self._found: tuple[Sequence[str], int | None] = (), 0
 
     @cached_property
+    def _known_by(self) -> Sequence[str]:
+        return self._identities()
+
+    @cached_property
     def _texts(self) -> list[bytes]:
-        return [each.encode(errors="surrogatepass") for each in self._identities()]
+        return [each.encode(errors="surrogatepass") for each in self._known_by]
 
     def __len__(self) -> int:
         return len(self._items)
@@ -151,10 +162,17 @@ class Came:
 
     def noted(self, known: str, first: int) -> tuple[str, bool]:
         """`known` with what is new from `first` on, and whether one of those was known before, as it is now: then the
-        order of the list changes by itself, and another record has taken a place that was read."""
-        records = Known(known)
-        repeated = [records.add(self._texts[number], self, number) for number in range(first, len(self))]
-        return records.text(), any(repeated)
+        order of the list changes by itself, and another record has taken a place that was read.
+
+        A key that repeats within the page is no sign of that, nor is a record without a key that is like another.
+        """
+        records, repeated, here = Known(known), False, set(self._texts[:first])
+        for number in range(first, len(self)):
+            text = self._texts[number]
+            if text not in here and not isinstance(self._known_by[number], Unkeyed):
+                repeated |= records.add(text, self, number)
+            here.add(text)
+        return records.text(), repeated
 
     def _key(self, number: int) -> bytes:
         return blake2b(self._texts[number], digest_size=KEY_BYTES).digest()

@@ -97,7 +97,10 @@ def check_function(api: AwsApi, args: CheckFunction) -> Iterator[Output]:
 
 @dataclass(frozen=True)
 class Poll(TaskArgs, kind="s3_batch.poll"):
-    """One page of the input's listing. token: where it begins, "" for the first."""
+    """One page of the input's listing.
+
+    token: where it begins, "" for the first.
+    """
 
     job: Job
     token: str = ""
@@ -122,7 +125,10 @@ def _begin(job: Job, key: str, etag: str) -> Iterator[Output]:
 
 @dataclass(frozen=True)
 class Receive(TaskArgs, kind="s3_batch.receive"):
-    """Messages of the queue, until none are left. number: of the request."""
+    """Messages of the queue, until none are left.
+
+    number: of the request.
+    """
 
     job: Job
     queue_url: str

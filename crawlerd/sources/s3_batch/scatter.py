@@ -30,8 +30,11 @@ OUTWARD = 4  # priority of what is nearly done: it goes before more chunks, so t
 @dataclass(frozen=True)
 class Scan(TaskArgs, kind="s3_batch.scan"):
     """One range of the object; the next one is read when half of its chunks are through, so that there is always work
-    and never much of it. offset: where it begins, at a whole record or the phase's own beginning. index: of the next
-    record."""
+    and never much of it.
+
+    offset: where it begins, at a whole record or the phase's own beginning.
+    index: of the next record.
+    """
 
     batch: Batch
     offset: int = 0
@@ -103,7 +106,10 @@ def _chunks(found: Read, most: int) -> list[range]:
 
 @dataclass(frozen=True)
 class Scattered(TaskArgs, kind="s3_batch.scattered"):
-    """All was read, or all that can be. problem: what is wrong with the object, else ""."""
+    """All was read, or all that can be.
+
+    problem: what is wrong with the object, else "".
+    """
 
     batch: Batch
     count: int
@@ -175,7 +181,10 @@ class Chunk(TaskArgs, kind="s3_batch.chunk"):
 
 
 class Asked(msgspec.Struct, frozen=True, array_like=True):
-    """What a call to a service was for. indexes: of the records that its body holds."""
+    """What a call to a service was for.
+
+    indexes: of the records that its body holds.
+    """
 
     batch: Batch
     indexes: tuple[int, ...]

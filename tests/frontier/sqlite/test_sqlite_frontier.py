@@ -67,7 +67,9 @@ def test_a_new_frontier_is_durable(tmp_path: Path, frontier: Frontier) -> None:
 def test_a_file_of_something_else_is_named_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"not a database, but somebody's only copy of it" * 100)
     before = (tmp_path / FILE_NAME).read_bytes()
-    with pytest.raises(FrontierError, match=rf"{tmp_path}/{FILE_NAME} is not a usable database .* restore it"):
+    with pytest.raises(
+        FrontierError, match=rf"{tmp_path}/{FILE_NAME} is not a usable database .* frontier restore FILE"
+    ):
         open_frontier(tmp_path, now=NOW)
     assert (tmp_path / FILE_NAME).read_bytes() == before
 

@@ -410,13 +410,6 @@ def test_a_wrong_value_is_told_in_plain_words(table: str, line: str, problem: st
     assert problems_of(tomllib.loads(with_(table, line))) == [f"crawlerd.toml: {problem}"]
 
 
-def test_sinks_that_write_files_of_their_own_do_not_share_a_path() -> None:
-    document = tomllib.loads(VALID)
-    document["sinks"] |= {name: {"type": "jsonl", "path": "files"} for name in ("a", "b")}
-    document["sinks"] |= {"copy": {"type": "sqlite", "path": "warehouse.db"}}
-    assert problems_of(document) == ["crawlerd.toml: sinks.b.path: is the path of sinks.a as well; use one for both"]
-
-
 def test_what_is_missing_is_told_with_an_example() -> None:
     document: dict[str, Any] = {"accounts": {"a": {}}, "sinks": {"s": {}}, "imports": {"i": {}}}
     assert problems_of(document) == [

@@ -242,6 +242,48 @@ def test_no_sink_may_be_the_frontier(file: Path, path: str) -> None:
     assert problems_of(file) == ["sinks.warehouse.path: is the frontier's own database; take another file"]
 
 
+OWN = "would write among the frontier's own files; take another path"
+SAME_PATH = "is the path of sinks.first as well; use one for both"
+SAME_FILE = "keeps its records in the same file as sinks.first; take another path"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "problem"),
+    [
+        *(
+            (("sqlite", "first.db"), ("sqlite", f"var/{name}"), OWN)
+            for name in ("frontier.id", "frontier.db-wal", "frontier.db.replaced", "lock", "x/../crawlerd.sock")
+        ),
+        (("sqlite", "first.db"), ("jsonl", "var"), OWN),
+        (("sqlite", "first.db"), ("persist-queue", "link/../var/"), OWN),
+        (("jsonl", "a"), ("jsonl", "a"), SAME_PATH),
+        (("jsonl", "a"), ("persist-queue", "./x/../a/"), SAME_PATH),
+        (("sqlite", "a"), ("jsonl", "a"), SAME_PATH),
+        (("jsonl", "a"), ("sqlite", "a/.crawlerd.db"), SAME_FILE),
+        (("persist-queue", "a"), ("sqlite", "./a/data.db"), SAME_FILE),
+        (("sqlite", "a/data.db"), ("persist-queue", "a"), SAME_FILE),
+        (("sqlite", "a.db"), ("sqlite", "x/../a.db"), None),
+        (("jsonl", "a"), ("sqlite", "a/other.db"), None),
+        (("jsonl", "var/files"), ("sqlite", "var/data.db"), None),
+        (("jsonl", "a"), ("persist-queue", "b"), None),
+    ],
+)
+def test_no_sink_writes_into_the_files_of_others(
+    file: Path, first: tuple[str, str], second: tuple[str, str], problem: str | None
+) -> None:
+    """However their paths are written."""
+    (file.parent / "x").mkdir()
+    (file.parent / "var").mkdir()
+    (file.parent / "link").symlink_to("x")
+    with file.open("a") as added:
+        for name, (kind, path) in {"first": first, "second": second}.items():
+            added.write(f'\n[sinks.{name}]\ntype = "{kind}"\npath = "{path}"\n')
+    if problem:
+        assert problems_of(file) == [f"sinks.second.path: {problem}"]
+    else:
+        assert load(file).sinks.keys() == {"warehouse", "first", "second"}
+
+
 def test_a_source_that_is_not_installed(file: Path) -> None:
     assert problems_of(edit(file, '"stripe"', '"strype"')) == [
         'accounts.acme.source: there is no source "strype"; did you mean "stripe"?'

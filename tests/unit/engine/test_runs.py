@@ -215,6 +215,35 @@ def test_an_import_that_cannot_start_is_tried_again_later_and_holds_up_no_other(
     assert world.failure.error is None
 
 
+def test_what_keeps_imports_from_starting_is_trouble_until_they_start_and_is_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World({"one": HOUR, "two": HOUR, "other": HOUR})
+    world.problems = {"one": SinkError("the disk is full"), "two": SinkError("locked"), "other": Permanent("a bug")}
+    for _ in range(3):
+        world.due()
+        assert world.runs.trouble == "the disk is full"
+        world.time += STORAGE_SECONDS
+    del world.problems["one"]
+    world.due()
+    assert world.runs.trouble == "locked"
+    world.problems["two"] = SinkError("no longer a directory")
+    world.time += STORAGE_SECONDS
+    world.due()
+    del world.problems["two"]
+    world.time += STORAGE_SECONDS
+    world.due()
+    assert world.runs.trouble is None
+    said = [each.getMessage() for each in caplog.records if each.levelname in ("ERROR", "WARNING")]
+    assert [each.partition(";")[0] for each in said if "other" not in each] == [
+        "import one cannot start: the disk is full",
+        "import two cannot start: locked",
+        "recovered: import one can start",
+        "import two cannot start: no longer a directory",
+        "recovered: import two can start",
+    ]
+
+
 def test_start_import_raises_what_start_imports_returns() -> None:
     world = World({"bad": None, "good": None})
     problem = SinkError("locked")
