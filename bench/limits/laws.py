@@ -8,8 +8,7 @@ from botocore.retries.adaptive import ClientRateLimiter, RateClocker
 from botocore.retries.bucket import TokenBucket
 from botocore.retries.throttling import CubicCalculator
 
-from crawlerd.ratelimit.adaptive import AdaptiveLaw
-from crawlerd.ratelimit.limiter import Limiter
+from crawlerd.ratelimit.limiter import EFFICIENCY, Limiter, parse_limits
 from crawlerd.ratelimit.window import Stamp, StartLog
 
 if TYPE_CHECKING:
@@ -103,9 +102,9 @@ class Limited:
     """The law as an account has it: whoever waits after a lone 429 with `Retry-After` is found out first."""
 
     def __init__(self, told: float | None) -> None:
-        """told: starts a second that are never exceeded."""
-        self._limiter = Limiter("", [], StartLog(), lambda ask: None, auto=True)
-        self._limiter.law = AdaptiveLaw(ceiling=told)
+        """told: starts a second that are never exceeded, those of a limit but for what jitter takes."""
+        limits = [f"{round(told / EFFICIENCY)}/second"] if told else []
+        self._limiter = Limiter("", parse_limits(limits), StartLog(), lambda ask: None, auto=not told)
         self._now = 0.0
 
     def free_at(self) -> float:
@@ -142,5 +141,5 @@ def law_named(name: str, scenario: type[Scenario]) -> Law:
         case "this law":
             return Limited(None)
         case told if told == TOLD:
-            return Limited(scenario.nominal)
+            return Limited(EFFICIENCY * scenario.nominal)
     raise KeyError(name)

@@ -37,6 +37,7 @@ class Refusals:
         "_least",
         "_number",
         "_passed",
+        "_presumed",
         "_refused",
         "_skip",
         "_spacing",
@@ -53,6 +54,7 @@ class Refusals:
         self._blocked, self._blocked_at = 0, -math.inf  # the latest when the present block began, and when that was
         self._blocking = -math.inf  # when the last of those that led to it was sent
         self._refused: int | None = None  # the last of the refusals that are looked into
+        self._presumed: int | None = None  # the same, when it was found to be alone by silence
         self._in_a_row = self._least = 0  # how many those are, and how many lead to a block
         self._took = 0.0  # seconds until the first one came
         self._until = 0.0  # by then it is over, whatever comes of it
@@ -75,7 +77,7 @@ class Refusals:
         """Returns the start's number, to be told what came of it."""
         if self._refused is not None:
             if self._number > self._refused or now >= self._until:
-                self._refused = None  # nothing more has come, but no good answer either
+                self._presumed, self._refused = self._refused, None  # nothing more has come, and no good answer yet
             self._known_at = now + SILENCE * self._took + MARGIN
         self._number += 1
         self._started_at = now
@@ -92,7 +94,11 @@ class Refusals:
         self._credit = min(self._credit + CREDIT, MOST_CREDIT)
         self.passing = self.passing or sent_at > self._blocking
         if self._refused is not None and number > self._refused:
-            self._pass_test()
+            self._refused = None
+            self._spacing = max(1, self._spacing // 2)
+        elif self._presumed is not None and number > self._presumed:
+            self._presumed = None
+            self._spacing = max(1, self._spacing // 2)
 
     def refused(self, number: int, sent_at: float, now: float, until: float, *, certain: bool = False) -> bool:
         """A 429. Returns whether nothing is to start before `until`.
@@ -124,10 +130,6 @@ class Refusals:
     def _expect(self, started_at: float) -> None:
         self._known_at = max(self._known_at, started_at + SILENCE * self._took + MARGIN)
 
-    def _pass_test(self) -> None:
-        self._refused = None
-        self._spacing = max(1, self._spacing // 2)
-
     def _fail_test(self, number: int, sent_at: float, now: float) -> bool:
         self._refused = max(number, self._refused or 0)
         self._in_a_row += 1
@@ -141,7 +143,7 @@ class Refusals:
 
     def _block(self, sent_at: float, now: float) -> bool:
         self._blocked, self._blocked_at, self._blocking = self._number, now, sent_at
-        self.passing, self._refused = False, None
+        self.passing, self._refused, self._presumed = False, None, None
         return True
 
 
