@@ -123,6 +123,11 @@ class Sink(Protocol):
         """Nothing more of the run comes for now: what waits for company need not wait longer. Raises nothing."""
         ...
 
+    def idle(self) -> None:
+        """Nothing was written for some seconds: space that is taken for speed's sake is given back. Raises SyncFailed
+        alone."""
+        ...
+
     def close(self) -> None:
         """SinkError when something could not be put in its place; it is durable all the same."""
         ...

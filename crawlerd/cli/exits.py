@@ -14,6 +14,7 @@ from crawlerd.core.errors import (
     FrontierLocked,
     FrontierRefused,
     FrontierTooNew,
+    FrontierUnusable,
     StorageFailed,
     SyncFailed,
 )
@@ -41,7 +42,7 @@ def exit_codes() -> Iterator[None]:
     """Every error that is ours becomes a message on stderr and its exit code."""
     try:
         yield
-    except (ConfigurationError, FrontierTooNew, FrontierRefused) as error:
+    except (ConfigurationError, FrontierTooNew, FrontierRefused, FrontierUnusable) as error:
         fail(error, ExitCode.CONFIGURATION)
     except FrontierLocked as error:
         fail(error, ExitCode.LOCKED)

@@ -14,7 +14,7 @@ import typer
 from crawlerd.cli.context import config_path, read_settings
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.logs import log_to
-from crawlerd.core.errors import CrawlerdError, SinkError, StorageFailed
+from crawlerd.core.errors import CrawlerdError, SinkError, StorageFailed, WorkersFailed
 from crawlerd.core.schedule import parse_duration
 
 if TYPE_CHECKING:
@@ -195,6 +195,9 @@ def _watch(running: Running, started: dict[str, Started], patience: Patience, co
                     return None
                 if not left - waiting.keys():
                     return Stopped.OUTAGE
+                workless = engine.dispatcher.without_workers()
+                if workless and workless[1] > TROUBLE_SECONDS:
+                    raise WorkersFailed(f"{workless[0]}; nothing is lost: when that is mended, import again")
                 stuck = left - held.keys() <= engine.store.stuck.keys()
                 trouble_since = (trouble_since or now) if stuck else None
                 if trouble_since and now - trouble_since > TROUBLE_SECONDS:

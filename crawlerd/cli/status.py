@@ -23,10 +23,12 @@ def status(
 
     from crawlerd.frontier.lock import lock_holder
     from crawlerd.frontier.reports import Status
+    from crawlerd.service.control import ask_trouble
 
     with exit_codes():
         folder = state_directory(context)
         pid = lock_holder(folder)
+        trouble = ask_trouble(folder) if pid else None
         with reader_of(folder) as reader:
             found = reader.status() if reader else None
             streams = {run.id: reader.streams(run.id) for run in found.runs} if reader and found and as_json else {}
@@ -35,9 +37,11 @@ def status(
             report: dict[str, Any] = msgspec.to_builtins(found or nothing)
             for run in report["runs"]:
                 run["streams"] = msgspec.to_builtins(streams[run["id"]])
-            typer.echo(msgspec.json.encode({"pid": pid, **report}))
+            typer.echo(msgspec.json.encode({"pid": pid, "trouble": trouble, **report}))
             return
         typer.echo(f"crawlerd {'is running (pid ' + str(pid) + ')' if pid else 'is not running'}; state in {folder}")
+        if trouble:
+            typer.echo(f"held up: {trouble}")
         if found is None:
             typer.echo("nothing has been imported yet")
         else:

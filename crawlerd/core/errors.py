@@ -8,7 +8,9 @@ CrawlerdError
 │   └── NotFound         … because there is no such object
 ├── Unauthorized         the credentials do not work at all: the account is paused
 ├── ConfigurationError   exit 78
-├── FrontierError        FrontierLocked (exit 75) · FrontierTooNew, FrontierRefused (exit 78) · StorageFailed (exit 74)
+├── WorkersFailed        no worker process can start
+├── FrontierError        StorageFailed (exit 74) · FrontierLocked (exit 75)
+│   └── …                FrontierTooNew, FrontierRefused, FrontierUnusable (exit 78)
 └── SinkError            StorageFailed as well when the disk is the reason
     ├── Refused          … or what one delivery holds: its task becomes a dead letter
     └── SinkReplaced     … or the file that was opened is not there any more
@@ -106,6 +108,10 @@ class ConfigurationError(CrawlerdError):
         self.problems = problems
 
 
+class WorkersFailed(CrawlerdError):
+    """No worker process can start: nothing is done."""
+
+
 class FrontierError(CrawlerdError):
     """The frontier database cannot be used."""
 
@@ -120,6 +126,11 @@ class FrontierTooNew(FrontierError):
 
 class FrontierRefused(FrontierError):
     """The database is not the one that was used here, or an older copy of it; a person must decide how to go on."""
+
+
+class FrontierUnusable(FrontierError):
+    """The state directory or a file in it is damaged, no directory, read-only, or another user's: another start would
+    fail as this one did. The message names the file, its owner and the cure."""
 
 
 class SinkError(CrawlerdError):

@@ -191,7 +191,7 @@ def running(*, ready_seconds: float = 20.0, **options: Any) -> Iterator[Server]:
     arguments = asdict(Options(**{"parent": os.getpid(), **options}))
     command = [f"--{name.replace('_', '-')}={value}" for name, value in arguments.items()]
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and module, without a shell
-        [sys.executable, "-m", "crawlerd.demo.api", *command], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-P", "-m", "crawlerd.demo.api", *command], stdout=subprocess.PIPE, text=True
     )
     with process:
         try:

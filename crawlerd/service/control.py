@@ -46,23 +46,35 @@ def socket_address(state_dir: Path) -> Iterator[str]:
 
 def ask_daemon(state_dir: Path, numbers: list[int]) -> int:
     """Asks the daemon that owns the state directory to retry dead letters. Returns how many there were."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(ANSWER_SECONDS)
-        try:
-            with socket_address(state_dir) as address:
-                connection.connect(address)
-            body = msgspec.json.encode(numbers)
-            head = f"POST {RETRY} HTTP/1.0\r\nContent-Length: {len(body)}\r\n\r\n"
-            connection.sendall(head.encode() + body)
-            answer = b"".join(iter(lambda: connection.recv(65536), b""))
-        except OSError as error:
-            raise FrontierError(
-                f"a crawlerd is using {state_dir} but does not answer ({error}): stop it, then retry"
-            ) from None
+    body = msgspec.json.encode(numbers)
+    try:
+        answer = _ask(state_dir, f"POST {RETRY} HTTP/1.0\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    except OSError as error:
+        raise FrontierError(
+            f"a crawlerd is using {state_dir} but does not answer ({error}): stop it, then retry"
+        ) from None
     result = json.loads(answer.partition(b"\r\n\r\n")[2])
     if "error" in result:
         raise FrontierError(result["error"])
     return int(result["retried"])
+
+
+def ask_trouble(state_dir: Path) -> str | None:
+    """What holds up the imports of the daemon that uses the state directory; None when nothing does."""
+    try:
+        head, _, body = _ask(state_dir, b"GET /readyz HTTP/1.0\r\n\r\n").partition(b"\r\n\r\n")
+    except OSError:
+        return None
+    return body.decode(errors="replace").strip() if b" 503 " in head.split(b"\r\n")[0] else None
+
+
+def _ask(state_dir: Path, request: bytes) -> bytes:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(ANSWER_SECONDS)
+        with socket_address(state_dir) as address:
+            connection.connect(address)
+        connection.sendall(request)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 # the daemon

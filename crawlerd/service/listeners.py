@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 import socket
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from crawlerd.core.errors import FrontierError
+from crawlerd.core.errors import ConfigurationError, CrawlerdError
 from crawlerd.service import control
+from crawlerd.service.bounded import BoundedHandler, BoundedServer
 from crawlerd.service.health import health, readiness
 from crawlerd.service.metrics import exposition
 
@@ -18,20 +20,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-REQUEST_SECONDS = 10.0
+RETRY_SECONDS = 1.0  # between tries to listen on an address
+PASSING = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(BoundedHandler):
     server: _Server
-    timeout = REQUEST_SECONDS
-    server_version = "crawlerd"
-    sys_version = ""
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the library calls it so
         engine = self.server.engine
         match self.path.partition("?")[0]:
             case "/metrics":
-                self._answer(200, exposition(engine), "text/plain; version=1.0.0; charset=utf-8")
+                try:
+                    self.answer(200, exposition(engine), "text/plain; version=1.0.0; charset=utf-8")
+                except CrawlerdError as error:
+                    self._judge(str(error))
             case "/healthz":
                 self._judge(health(engine))
             case "/readyz":
@@ -39,40 +42,29 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 self._answer(404, b"try /metrics, /healthz or /readyz\n")
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802
         if not self.server.private or self.path != control.RETRY:
             self._answer(404, b"nothing here\n")
             return
-        length = int(self.headers.get("Content-Length", "0"))
-        if length > control.BODY_BYTES:
+        length = self.headers.get("Content-Length", "0")
+        if not length.isdecimal() or int(length[:20]) > control.BODY_BYTES:
             self._answer(413, b"too many at once\n")
             return
-        self._answer(*control.answer(self.server.engine, self.rfile.read(length)), "application/json")
+        self.answer(*control.answer(self.server.engine, self.rfile.read(int(length))), "application/json")
 
     def _judge(self, problem: str | None) -> None:
         self._answer(503 if problem else 200, f"{problem or 'ok'}\n".encode())
 
-    def _answer(self, status: int, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+    def _answer(self, status: int, body: bytes) -> None:
+        self.answer(status, body, "text/plain; charset=utf-8")
 
     def address_string(self) -> str:
         return "local" if self.server.private else super().address_string()
 
-    def log_message(self, format: str, *args: Any) -> None:
-        log.debug(format, *args)
 
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+class _Server(BoundedServer):
     private = False
     engine: Engine
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        log.debug("a request to the daemon failed: %r", request)
 
 
 class _Server6(_Server):
@@ -89,28 +81,63 @@ class _SocketServer(_Server):
 
 
 class Listeners:
-    """Both servers, each on a thread. FrontierError when an address cannot be bound."""
+    """Both servers, each on a thread. ConfigurationError when the address can never be listened on; one that is taken,
+    or not there yet, is tried again until it can be.
 
-    address: str  # where TCP listens
+    described: where TCP listens, or will.
+    """
+
+    described: str
 
     def __init__(self, engine: Engine, listen: tuple[str, int]) -> None:
         state_dir = engine.settings.daemon.state_dir
+        self._engine, self._listen = engine, listen
+        self._host = f"[{listen[0]}]" if ":" in listen[0] else listen[0]
+        self._closing = threading.Event()
+        self._serving: list[tuple[threading.Thread, _Server]] = []
         self._path = state_dir / control.SOCKET_NAME
         self._path.unlink(missing_ok=True)  # left by a crash: the lock says that nobody else uses it
-        host = f"[{listen[0]}]" if ":" in listen[0] else listen[0]
+        self._later: threading.Thread | None = None
         try:
-            tcp = (_Server6 if ":" in listen[0] else _Server)(listen, _Handler)
+            tcp = self._bind()
         except OSError as error:
-            raise FrontierError(f"cannot listen on {host}:{listen[1]}: {error.strerror}") from None
-        self.address = f"{host}:{tcp.server_port}"
+            address = f"{self._host}:{listen[1]}"
+            if error.errno not in PASSING:
+                raise ConfigurationError([f"daemon.listen: cannot listen on {address}: {error.strerror}"]) from None
+            log.error("cannot listen on %s: %s; trying again until it can be done", address, error.strerror)
+            self.described = f"not listening on {address} yet"
+            self._later = threading.Thread(target=self._listen_later, name="listen", daemon=True)
+        else:
+            self.described = f"http://{self._host}:{tcp.server_port}/metrics"
+            self._serve(tcp)
         with control.socket_address(state_dir) as address:
-            self._servers = [tcp, _SocketServer(address, _Handler)]  # type: ignore[arg-type] # a path is an address
-        for server in self._servers:
-            server.engine = engine
-            threading.Thread(target=server.serve_forever, name="http", args=(0.1,), daemon=True).start()
+            self._serve(_SocketServer(address, _Handler))
+        if self._later:
+            self._later.start()
+
+    def _bind(self) -> _Server:
+        return (_Server6 if ":" in self._listen[0] else _Server)(self._listen, _Handler)
+
+    def _listen_later(self) -> None:
+        while not self._closing.wait(RETRY_SECONDS):
+            with contextlib.suppress(OSError):
+                tcp = self._bind()
+                self._serve(tcp)
+                log.warning("listening on http://%s:%d/metrics now", self._host, tcp.server_port)
+                return
+
+    def _serve(self, server: _Server) -> None:
+        server.engine = self._engine
+        thread = threading.Thread(target=server.serve_forever, name="http", args=(0.1,), daemon=True)
+        thread.start()
+        self._serving.append((thread, server))
 
     def close(self) -> None:
-        for server in self._servers:
+        self._closing.set()
+        if self._later:
+            self._later.join()
+        for thread, server in self._serving:
             server.shutdown()
+            thread.join()
             server.server_close()
         self._path.unlink(missing_ok=True)

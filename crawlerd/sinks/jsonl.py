@@ -104,6 +104,10 @@ class JsonlSink:
         except SinkError as error:
             log.error("%s; its lines are kept, and become a file later", error)
 
+    def idle(self) -> None:
+        """See `Sink.idle`."""
+        self._sink.idle()
+
     def close(self) -> None:
         """SinkError when a file cannot be written; its lines stay durable in the index."""
         try:

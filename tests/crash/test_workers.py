@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import time
@@ -54,9 +55,19 @@ def wait_for(server: Server, more: int) -> None:
     until(lambda: requests_of(server) >= target)
 
 
+def is_up(worker: psutil.Process) -> bool:
+    """Until then, what it says goes to a file in memory."""
+    try:
+        return "memfd:" not in os.readlink(f"/proc/{worker.pid}/fd/2")
+    except OSError:
+        return False
+
+
 def pick(command: Running, dice: random.Random, count: int = 2) -> psutil.Process:
-    """One of its workers, when all have been started."""
-    workers: list[psutil.Process] = until(lambda: len(found := command.workers()) == count and found)
+    """One of its workers, when all are up."""
+    workers: list[psutil.Process] = until(
+        lambda: len(found := command.workers()) == count and all(map(is_up, found)) and found
+    )
     return dice.choice(workers)
 
 

@@ -214,17 +214,6 @@ def test_one_daemon_a_state_directory(api: Server, install: Callable[..., Instal
     assert here.run("import", "--all").code == 0
 
 
-def test_an_address_in_use_is_named(install: Callable[..., Installation]) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        address = "{}:{}".format(*other.getsockname())
-        here = install(accounts=0, daemon={"listen": address})
-        done = here.run("run")
-    assert done.code == 1
-    assert f"cannot listen on {address}: Address already in use" in done.stderr
-
-
 def test_it_pauses_an_account_and_serves_the_others(api: Server, install: Callable[..., Installation]) -> None:
     here = install(url=api.url, accounts=2, schedule="1h", account=NO_LIMITS)
     here.environment["KEY_1"] = "sk_test_of_nobody"

@@ -23,7 +23,7 @@ from support.sink_batches import batch_of
 from support.small_disks import SMALL_DISK_KIB
 
 from crawlerd.sink import Batch, Delivery, SinkError, SinkReplaced, StorageFailed, SyncFailed, Totals
-from crawlerd.sinks.sqlite import database, wal
+from crawlerd.sinks.sqlite import database, tallies, wal
 from crawlerd.sinks.sqlite.sink import sqlite_sink
 
 if TYPE_CHECKING:
@@ -558,3 +558,16 @@ def test_who_may_only_read_a_database_may_check_it(tmp_path: Path, rows: int) ->
     lost = ["customers: 1 records are there, but the runs have left 2"]
     assert found.stdout == f"{lost if rows == 1 else []}\n"
     assert sorted(each.name for each in folder.iterdir()) == ["sink.db"]
+
+
+def test_of_many_small_runs_few_are_remembered_and_all_are_counted(
+    sink: RowSink, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tallies, "KNOWN_RUNS", 5)
+    for run in range(1, 31):
+        written = sink.write([customers(("a", {"run": run}), run=run)], 1.0)
+        assert written == {(run, "customers"): Totals(seen=1, new=int(run == 1), changed=int(run > 1))}
+    kept = sink._rows._tallies  # type: ignore[attr-defined]
+    assert len(kept._runs) <= 5
+    assert len(kept._streams) <= 5
+    assert query("SELECT count(*), sum(new), sum(changed) FROM _crawlerd_tally") == [(30, 1, 29)]

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import apsw
 
 from crawlerd.core.account import FRONTIER_FILE
-from crawlerd.core.errors import FrontierError, FrontierRefused, FrontierTooNew, StorageFailed, SyncFailed
+from crawlerd.core.errors import (
+    FrontierError,
+    FrontierRefused,
+    FrontierTooNew,
+    FrontierUnusable,
+    StorageFailed,
+    SyncFailed,
+)
+from crawlerd.frontier.access import refused, require
 from crawlerd.frontier.sqlite.migrations import MIGRATIONS
 
 if TYPE_CHECKING:
@@ -41,6 +50,8 @@ def connect(path: Path, *, mark: Path | None = None) -> apsw.Connection:
     a newer crawlerd, untouched; FrontierRefused when it is not the one that the mark names, or is gone; FrontierError
     for a file that is none.
     """
+    for each in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        require(each)
     marked = _marked(mark) if mark else None
     if marked and (not path.exists() or not path.stat().st_size):
         raise _gone(path, "is empty" if path.exists() else "is missing")
@@ -63,10 +74,15 @@ def connect(path: Path, *, mark: Path | None = None) -> apsw.Connection:
             database.pragma(name, value)
         _settle_log(database, path)
         database.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)  # or it compiles a statement anew for each other value
-        for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
-            with transaction(database):
-                database.execute(f"{statements}; PRAGMA user_version = {number}")
-        identity: str = database.execute("SELECT id FROM frontier").get
+        try:
+            for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
+                with transaction(database):
+                    database.execute(f"{statements}; PRAGMA user_version = {number}")
+            identity: str = database.execute("SELECT id FROM frontier").get
+        except apsw.SQLError as error:
+            raise FrontierUnusable(
+                f"{path} is a database, but no frontier of crawlerd ({error}): move it away"
+            ) from None
     if marked and marked != identity:
         database.close()
         raise _gone(path, "is another frontier than the one that was used here")
@@ -93,7 +109,7 @@ def _marked(mark: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise FrontierError(f"cannot read {mark}: {error.strerror}") from None
+        raise refused(mark, error) from None
 
 
 def write_mark(mark: Path, identity: str) -> None:
@@ -129,19 +145,33 @@ def _settle_log(database: apsw.Connection, path: Path) -> None:
         raise FrontierError(f"another program keeps an old read transaction open on {path}: end that program")
 
 
+def shrink_log(database: apsw.Connection) -> bool:
+    """Moves the log into the database and makes its file empty; False, without a wait, when a reader is in the way."""
+    patience = database.pragma("busy_timeout")
+    database.set_busy_timeout(0)
+    try:
+        return not next(database.execute("PRAGMA wal_checkpoint(TRUNCATE)"))[0]
+    finally:
+        database.set_busy_timeout(patience)
+
+
 def connect_reader(path: Path, *, older: bool = False, mark: Path | None = None) -> apsw.Connection | None:
     """A read-only connection, None when there is no frontier yet. Keep it short: a long reader holds up checkpoints.
 
     older: that of an older crawlerd will do; FrontierError for it otherwise, FrontierTooNew for one of a newer.
     mark: see `connect`; FrontierRefused when there is nothing where it says that there was.
     """
-    marked = _marked(mark) if mark else None
-    if path.exists() and not path.is_file():
-        raise FrontierError(f"{path} is not a file")
-    if not path.exists():
-        if marked:
-            raise _gone(path, "is missing")
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: a pipe would wait for a writer
+            raise FrontierError(f"{path} is not a file")
+        with path.open("rb"):
+            pass
+    except FileNotFoundError:
+        if mark and _marked(mark):
+            raise _gone(path, "is missing") from None
         return None
+    except OSError as error:
+        raise refused(path, error, reading=True) from None
     with storage_errors(path):
         database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     with storage_errors(path, database):
@@ -154,7 +184,7 @@ def connect_reader(path: Path, *, older: bool = False, mark: Path | None = None)
             f"{path} was written by an older crawlerd (version {version}, this one's is {len(MIGRATIONS)}): "
             "the daemon, or an import, brings it up to date when it starts"
         )
-    if marked and not version:
+    if not version and mark and _marked(mark):
         raise _gone(path, "holds nothing" if path.stat().st_size else "is empty")
     return database if version else None
 
@@ -194,7 +224,7 @@ def storage_errors(path: Path, database: apsw.Connection | None = None) -> Itera
             raise StorageFailed(f"the disk that holds {path} is full", full=True) from None
         raise StorageFailed(f"the disk that holds {path} fails: {error}", full=False) from None
     except (apsw.NotADBError, apsw.CorruptError) as error:
-        raise FrontierError(f"{path} is not a usable database ({error}): {_way_on(path)}") from None
+        raise FrontierUnusable(f"{path} is not a usable database ({error}): {_way_on(path)}") from None
     except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.BusyError) as error:
         raise FrontierError(f"cannot use {path}: {error}") from None
 

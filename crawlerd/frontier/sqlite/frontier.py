@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from crawlerd.core.errors import FrontierError, FrontierRefused
+from crawlerd.core.errors import FrontierError, FrontierRefused, StorageFailed, SyncFailed
 from crawlerd.frontier.change import Change
 from crawlerd.frontier.contract import MAX_DELAY, Bounds, Committed, OutageNote, StartedRun
 from crawlerd.frontier.sqlite import groups
 from crawlerd.frontier.sqlite.accounts import Accounts
 from crawlerd.frontier.sqlite.cancel import Removal
-from crawlerd.frontier.sqlite.database import FILE_NAME, MARK_NAME, connect, storage_errors, transaction
+from crawlerd.frontier.sqlite.database import FILE_NAME, MARK_NAME, connect, shrink_log, storage_errors, transaction
 from crawlerd.frontier.sqlite.doubts import Doubts
 from crawlerd.frontier.sqlite.enqueue import Enqueuer
 from crawlerd.frontier.sqlite.names import Names
@@ -54,6 +54,7 @@ class SqliteFrontier(Waiting):
             self._sinks = Sinks(self._db)
             self._origins = Origins(self._db)
             self._removal = Removal(self._db, self.accounts, bounds.slice)
+        self._sound = True  # nothing has happened after which it must not be used
         self._inode = self.path.stat().st_ino
         self._purge_rows = bounds.purge
         self._purging: list[int] = [
@@ -75,12 +76,16 @@ class SqliteFrontier(Waiting):
                 raise FrontierRefused(f"{self.path} was deleted, moved or replaced while it was in use")
             with storage_errors(self.path, self._db), transaction(self._db):
                 yield
-        except BaseException:
+        except BaseException as error:
             self._names.forget()
             self._removal.rolled_back()
+            self._sound = self._sound and not isinstance(error, SyncFailed | FrontierRefused)
             raise
 
     def close(self) -> None:
+        if self._purging and self._sound:
+            with suppress(FrontierError), self._transaction():  # what it does not remove, the next process does
+                self._purge()
         with storage_errors(self.path, self._db):
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._db.close()
@@ -210,6 +215,15 @@ class SqliteFrontier(Waiting):
 
     # changing tasks
 
+    def idle(self) -> bool:
+        try:
+            with storage_errors(self.path, self._db):
+                return shrink_log(self._db)
+        except StorageFailed as error:
+            if not error.full:
+                raise
+            return False
+
     @property
     def chores(self) -> bool:
         return bool(self._removal or self._purging or self._parents)
@@ -240,13 +254,14 @@ class SqliteFrontier(Waiting):
             self._wake(change, due)
             if charge is not None:
                 charge()
-            self._purge()
+            purged = self._purge()
             self._removal.step()
             if written:
                 self._sinks.note(written)
             if outages:
                 self._note_outages(outages)
             committed = self._apply(change)
+        del self._purging[:purged]
         if written:
             self._sinks.commits += 1
         return committed
@@ -309,13 +324,18 @@ class SqliteFrontier(Waiting):
         fresh = {bucket: [task(row) for row in sorted(rows)] for bucket, rows in change.fresh.items() if rows}
         return Committed(change.arrived, ended, borrowed, fresh)
 
-    def _purge(self) -> None:
-        if self._purging:
-            run = self._purging[0]
+    def _purge(self) -> int:
+        """Removes a slice of the keys of runs that have ended: of as many runs as it takes, or those of small runs
+        would pile up. How many of them have none left; they are to be forgotten when the transaction has ended."""
+        left = self._purge_rows
+        done = 0
+        while left > 0 and done < len(self._purging):
+            run = self._purging[done]
             self._db.execute(
-                "DELETE FROM seen WHERE run = ? AND key IN (SELECT key FROM seen WHERE run = ? LIMIT ?)",
-                (run, run, self._purge_rows),
+                "DELETE FROM seen WHERE run = ?1 AND key IN (SELECT key FROM seen WHERE run = ?1 LIMIT ?2)", (run, left)
             )
-            if not self._db.changes():
-                self._purging.pop(0)
+            gone = self._db.changes()
+            done += gone < left
+            left -= gone + 1
         self._parents.purge()
+        return done

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import apsw
@@ -101,6 +101,15 @@ class Database:
                 self._wal.checkpoint()
         finally:
             self.connection.close()
+
+    def idle(self) -> None:
+        """See `Sink.idle`. What is wrong with the database is for the next transaction to meet."""
+        if self._sync_failed or self._failed or self._closed or not self.intact():
+            return
+        with suppress(SinkError), self._failures_named():
+            self._wal.shrink()
+        if self._sync_failed:
+            raise self._sync_failed
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -176,6 +176,9 @@ class SqliteRows:
             noted: str = self.database.connection.execute(_CONFIRM, (source, account, identity)).get
         return None if noted == identity else noted
 
+    def idle(self) -> None:
+        self.database.idle()
+
     def close(self) -> None:
         """SinkError when the WAL cannot be moved into the database; what was written stays durable in the WAL."""
         self.database.close()

@@ -41,6 +41,7 @@ class World:
         self.idle: set[str] = set()
         self.starts: list[str] = []
         self.abandoned: set[int] = set()
+        self.refused: dict[str, SinkError] = {}
         self.dead = {1: ["daily"], 2: ["daily", "gone"]}
         self.changed = SafeEvent()
         self.failure = Failure(self.changed)
@@ -238,9 +239,8 @@ def test_what_keeps_imports_from_starting_is_trouble_until_they_start_and_is_sai
     assert [each.partition(";")[0] for each in said if "other" not in each] == [
         "import one cannot start: the disk is full",
         "import two cannot start: locked",
-        "recovered: import one can start",
         "import two cannot start: no longer a directory",
-        "recovered: import two can start",
+        "imports that could not start can do so again",
     ]
 
 
