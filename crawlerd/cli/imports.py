@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from crawlerd.cli.context import config_path, read_settings
+from crawlerd.cli.context import config_path, read_settings, tell_warnings
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.logs import log_to
+from crawlerd.cli.terminal import say_json
 from crawlerd.core.errors import CrawlerdError, SinkError, StorageFailed, WorkersFailed
 from crawlerd.core.schedule import parse_duration
 
@@ -75,11 +76,12 @@ def import_(
                 known = instead(name, settings.imports)
                 fail(f"there is no [imports.{name}] in {config_path(context)}; {known}", ExitCode.USAGE)
             log_to(console, settings.daemon.log_level if settings.daemon.log_level != "info" else "warning")
+            tell_warnings(settings)
             outcome = import_now(
                 settings, chosen, full=full, allow_shrink=allow_shrink, patience=patience, console=console
             )
         if as_json:
-            typer.echo(json.dumps(outcome.report))
+            say_json(json.dumps(outcome.report))
         else:
             print_report(outcome.report, Console())
         raise typer.Exit(outcome.exit_code)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crawlerd.cli.context import config_path, read_settings
+from crawlerd.cli.context import config_path, read_settings, tell_warnings
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
+from crawlerd.cli.terminal import say
 
 if TYPE_CHECKING:
     from crawlerd.core.account import AccountSpec
@@ -43,7 +44,8 @@ def source_test(
         if endpoint not in made.streams:
             fail(f"there is no [endpoints.{endpoint}] in {file}; {instead(endpoint, made.streams)}", ExitCode.USAGE)
         trial = try_page(made, spec, endpoint)
-        typer.echo("\n".join(trial.lines))
+        for line in trial.lines:
+            say(line)
         raise typer.Exit(ExitCode.DONE if trial.good else ExitCode.FAILED)
 
 
@@ -60,6 +62,7 @@ def _account_of(config: Path, file: Path, name: str | None) -> tuple[Source, Acc
     if name is None and not config.exists():
         return None
     settings = read_settings(config)
+    tell_warnings(settings)
     uses = {
         each.name: (settings.sources[each.source], each)
         for each in settings.accounts.values()

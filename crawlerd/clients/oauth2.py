@@ -72,6 +72,13 @@ class Tokens:
             future.set_result(found)
         return found
 
+    def known(self, account: str) -> list[str]:
+        """The account's token, if there is one at this moment."""
+        with self._lock:
+            future = self._asked.get(account)
+        found = future.result() if future is not None and future.done() else None
+        return [found.value] if isinstance(found, Token) else []
+
     def refused(self, account: str, token: Token, error: Unauthorized) -> CrawlerdError:
         """What a 401 to this token means. One that has worked has come to its end before its time: the next attempt
         asks for a new one. One that is refused at once tells that the credentials are not enough."""

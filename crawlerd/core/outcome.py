@@ -8,6 +8,7 @@ import msgspec
 
 from crawlerd.core.backoff import backoff
 from crawlerd.core.errors import Denied, Fault, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.core.redaction import cut
 from crawlerd.core.task import NewGather, NewTask
 
 ATTEMPTS = 8  # of a task, by default
@@ -241,7 +242,7 @@ def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float
     An exception that is not crawlerd's own is a bug in a handler: buried with its type, since the same input would meet
     the same bug. Whether a task is tried too often is not decided here: see `charge`.
     """
-    text = f"{type(error).__name__}: {_message(error)}".encode(errors="backslashreplace").decode()[:ERROR_LIMIT]
+    text = cut(f"{type(error).__name__}: {_message(error)}", ERROR_LIMIT)
     match error:
         case Throttled():
             # "Retry-After: 0" is no advice that every worker could follow at once and for ever.

@@ -133,7 +133,7 @@ class Engine:
 
     @property
     def trouble(self) -> str | None:
-        """What holds up the imports at the moment: no workers, a full disk, a sink, a shared limiter."""
+        """What holds up imports at the moment: no workers, a full disk, a sink, a shared limiter."""
         down = self.dispatcher.without_workers()
         return (
             (down[0] if down else None)

@@ -73,7 +73,7 @@ class Runs:
 
     @property
     def trouble(self) -> str | None:
-        """Why an import that is due cannot start: its sink, or a full disk. From any thread."""
+        """Why an import that is due cannot start. From any thread."""
         return next(iter(list(self._refusals.values())), None)
 
     def start_import(self, name: str, *, full: bool = False, allow_shrink: bool = False) -> Started:

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import faulthandler
 import gc
+import logging
 import os
 import random
 import signal
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from crawlerd.core.log_lines import OneLine
 from crawlerd.core.outcome import DONE, Bury, Complete, Defer, Result, Retry
 from crawlerd.core.task import PART
 from crawlerd.engine.attempt import NoRequest, OpenedWhenUsed, attempt
@@ -256,6 +258,9 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     faulthandler.register(signal.SIGUSR1)
     give_way()
+    log_lines = logging.StreamHandler(sys.stderr)  # those of libraries and handlers: a request's URL may be in them
+    log_lines.setFormatter(OneLine("%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[log_lines])
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() == parent:
         with contextlib.suppress(ConnectionError):

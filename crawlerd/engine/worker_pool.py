@@ -81,7 +81,7 @@ class WorkerProcess:
         self._most = math.inf  # leases, as long as it is late
         self._late_at = -math.inf
         self._accounts = accounts
-        self._told: set[str] = set()
+        self._told: dict[str, AccountSpec | None] = {}
         self._frames = Frames()
         self._unsent = bytearray()
         self._asked_at: float | None = now
@@ -120,9 +120,10 @@ class WorkerProcess:
 
     def give(self, leases: list[LeaseBatch]) -> None:
         self.leases += sum(len(each.tasks) for each in leases)
-        names = {each.account.partition(PART)[0] for each in leases} - self._told
-        self._told |= names
-        self.write(frame(Work(leases, [self._accounts[name] for name in names if name in self._accounts])))
+        names = {each.account.partition(PART)[0] for each in leases}
+        news = {name: now for name in names if (now := self._accounts.get(name)) is not self._told.get(name)}
+        self._told |= news  # another one when its key was renewed
+        self.write(frame(Work(leases, [each for each in news.values() if each is not None])))
 
     def write(self, data: bytes = b"") -> None:
         """Sends what the socket takes; the rest when it is writable again."""

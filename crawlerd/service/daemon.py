@@ -27,7 +27,7 @@ def run(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT, then drains. Raises what the engine, or the loop here, raised when it failed."""
     with running_engine(settings, hangup=True) as running:
         engine = running.engine
-        listeners = Listeners(engine, settings.daemon.listen)
+        listeners = Listeners(engine)
         try:
             log.info("pid %d; %s; %d imports", os.getpid(), listeners.described, len(settings.imports))
             engine.open_sinks()

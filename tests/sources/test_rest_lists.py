@@ -130,10 +130,11 @@ def test_pages_overlap_by_records_that_are_found_again() -> None:
     )
     assert [each["offset"] for each in queries(server)] == ["0", "90", "180"]
     assert run.complete
-    toml = f'{ITEMS}paginator = {{ type = "offset", size = 100, total = "total", overlap = false }}'
-    run, server = imported(toml, offsets(list(range(250)), 100))
-    assert [each["offset"] for each in queries(server)] == ["0", "100", "200"]
-    assert (run.complete, keys(run)) == (True, set(range(250)))
+    toml = f'{ITEMS}paginator = {{ type = "offset", size = 100, total = "total", overlap = false'
+    for more, asked in ((" }", ["0", "100", "0", "200", "100"]), (", twice = false }", ["0", "100", "200"])):
+        run, server = imported(toml + more, offsets(list(range(250)), 100))
+        assert [each["offset"] for each in queries(server)] == asked
+        assert (run.complete, keys(run)) == (True, set(range(250)))
 
 
 @pytest.mark.parametrize("record", [{"name": "no key"}, {"id": None}, {"id": 7}, {"id": 1e300}, "text"])
@@ -207,7 +208,7 @@ def test_an_api_that_takes_whole_pages_only_is_read_to_the_end() -> None:
 
     run, server = imported(f'{ITEMS}paginator = {{ type = "offset", size = 10, total = "total" }}', answer)
     assert (run.complete, keys(run)) == (True, set(rows))
-    assert len(server.requests) < 15
+    assert len(server.requests) < 24  # each page twice, and what shows that they cannot overlap
 
 
 def test_a_record_that_differs_in_each_answer_is_known_by_its_key() -> None:
@@ -385,7 +386,7 @@ def test_one_pinned_record_does_not_end_a_list_with_the_latest_first() -> None:
     topics |= {number: f"2023-10-02T00:{number - 60:02}:00Z" for number in range(60, 95)}
     run, server = imported(toml, answer, run.sink, cursors=cursors, full=False)
     assert keys(run) == set(range(95))
-    assert len(server.requests) == 6  # four pages with new ones, one without, and the front again
+    assert len(server.requests) == 10  # four pages with new ones and one without, all but it twice, and the front again
     run, server = imported(toml, answer, run.sink, cursors=cursors, full=False)
     assert [each["page"] for each in queries(server)] == ["0"]
 
@@ -755,8 +756,8 @@ def test_the_front_is_read_again_until_nothing_has_come_meanwhile() -> None:
                 rows[0] = "2023-10-02T01:00:00Z"  # from the second page to the first
         return 200, {}, {"data": found}
 
-    toml = f'{ITEMS}paginator = {{ type = "page_number", size_parameter = "", size = 10, short_page_ends = true }}\n'
-    toml += 'incremental = { field = "at" }'
+    toml = f'{ITEMS}paginator = {{ type = "page_number", size_parameter = "", size = 10, short_page_ends = true, twice'
+    toml += ' = false }\nincremental = { field = "at" }'
     run, _ = imported(toml, answer)
     assert run.complete
     assert keys(run) == set(rows)

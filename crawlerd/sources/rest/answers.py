@@ -9,6 +9,7 @@ import msgspec
 
 from crawlerd.core import waits
 from crawlerd.core.lenient_json import parsed
+from crawlerd.core.redaction import cut
 from crawlerd.source import Permanent, Throttled, Transient, Unauthorized
 from crawlerd.sources.rest.expressions import look
 
@@ -39,7 +40,7 @@ def decoded(response: Response) -> Any:
     try:
         return parsed(response.utf8())
     except (ValueError, RecursionError):
-        kind = response.headers.get("content-type", "no content type")[:60]
+        kind = cut(response.headers.get("content-type", "no content type"), 60)
         raise Transient(f"HTTP {response.status}, {kind}, is not JSON", fault="answer") from None
 
 
@@ -103,7 +104,7 @@ def _wait(rule: ErrorRule, response: Response) -> tuple[float | None, str]:
     for where, value in _waits(rule, response):
         seconds = waits.seconds(value, time.time() if sent is None else sent)
         if seconds is not None:
-            return max(seconds, SHORTEST_WAIT), f"{where}: {str(value)[:SHOWN]}"
+            return max(seconds, SHORTEST_WAIT), f"{where}: {cut(str(value), 60)}"
     return None, ""
 
 

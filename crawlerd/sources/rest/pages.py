@@ -6,6 +6,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
+from crawlerd.core.lenient_json import encoded
 from crawlerd.core.listing import Objects
 from crawlerd.source import Api, Cursor, ForParent, Output, ParentRead, Permanent, Record, Response, Skip, TaskArgs
 from crawlerd.sources.rest import reading
@@ -183,6 +186,15 @@ class Pages:
             exact.append(Exact(n, record, keys[n], marks[n], problem))
         yield from self._taken(args, place, exact)
         yield from self._following(args, place, step)
+
+    def same(self, args: Page) -> str:
+        """What tells a page of the API's own naming from others: a cursor that comes twice leads round in a circle,
+        however long it is. "" where all of its arguments do."""
+        place = args.place
+        if isinstance(self._paginator, Offset | PageNumber) or place is None or place.counting or place.review:
+            return ""
+        where = msgspec.structs.replace(place, before="", idle=0, seen=None)
+        return f"{args.kind}\0{encoded(replace(args, place=where)).decode()}"
 
     def _has_token(self, args: Page) -> bool:
         return args.at is not None and not isinstance(self._paginator, Offset | PageNumber)

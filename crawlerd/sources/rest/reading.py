@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
+from crawlerd.core.redaction import cut
 from crawlerd.source import Permanent, Transient
-from crawlerd.sources.rest import counted, numbered
+from crawlerd.sources.rest import counted, numbered, twice
 from crawlerd.sources.rest.incremental import known_up_to, parameter
 from crawlerd.sources.rest.numbered import Again, Next, Step
 from crawlerd.sources.rest.paginators import (
@@ -76,6 +77,21 @@ def read(
     without_key: Callable[[Any], Any],
 ) -> Read:
     """since: the mark from which on changes are wanted; None for all."""
+    everything: Sequence[int] = range(len(page.marks))
+    if place.review is not None:
+        return Read(twice.reviewed(page.came, place.review), everything)
+    found = _read(paginator, rule, page, place, since, without_key)
+    return Read(twice.read_twice(paginator, page.answer, page.came, place, found.step), found.taken)
+
+
+def _read(
+    paginator: Paginator,
+    rule: Incremental | None,
+    page: Page,
+    place: Place,
+    since: str | None,
+    without_key: Callable[[Any], Any],
+) -> Read:
     ordered = rule is not None and rule.order is not None
     if isinstance(paginator, Offset | PageNumber):
         more = paginator.goes_on(page.answer)
@@ -114,12 +130,12 @@ def _after_cursor(paginator: Any, page: Page, place: Place, ordered: bool, witho
     if not answer.count:
         return None
     if not isinstance(paginator, CursorInBody | CursorInHeader):
-        raise Permanent(f"the page leads to itself: {str(at)[:100]}")
+        raise Permanent(f"the page leads to itself: {cut(at, 100)}")
     # A cursor that is made of the last record, and takes what is not before it, gives that record again at the end.
     if answer.count == 1 or answer.count < max(most, *_sizes(page), 0):
         return None
     raise Permanent(
-        f"the cursor {str(at)[:100]} leads to itself, and the page is full: there may be more records of this cursor "
+        f"the cursor {cut(at, 100)} leads to itself, and the page is full: there may be more records of this cursor "
         "than a page holds; ask for larger pages, and say their size in the parameters"
     )
 

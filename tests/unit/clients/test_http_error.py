@@ -131,7 +131,7 @@ def test_the_error_says_what_the_api_said_of_the_time() -> None:
         ({"error": {"message": "No"}}, "No"),
         ({"error": {"code": "lock_timeout"}}, "lock_timeout"),
         ({"error": "invalid_grant"}, "invalid_grant"),
-        ({"message": "Not\nFound\x1b[31m"}, "Not Found?[31m"),
+        ({"message": "Not\nFound\x1b[31m"}, "Not Found\\x1b[31m"),
         ({"title": "Bad", "detail": "wrong list"}, "wrong list"),
         ({"message": "x" * 1000}, "x" * 300),
         ({"message": 5}, ""),

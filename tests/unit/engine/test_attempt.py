@@ -419,7 +419,7 @@ def test_an_error_text_of_any_characters_reaches_the_frontier() -> None:
     for kind, start in ((Transient, "Transient: "), (ValueError, "unexpected ValueError: ")):
         outcome = run(lambda api, args: iter([api.get("/fails")]), answer=kind("caf\xe9 \ud800 \0"))
         assert isinstance(outcome, Retry | Bury)
-        assert outcome.error == f"{start}caf\xe9 \\ud800 \0"
+        assert outcome.error == f"{start}caf\xe9 \\ud800 \\x00"
 
 
 # what is asked of it

@@ -236,7 +236,7 @@ def test_what_keeps_imports_from_starting_is_trouble_until_they_start_and_is_sai
     world.due()
     assert world.runs.trouble is None
     said = [each.getMessage() for each in caplog.records if each.levelname in ("ERROR", "WARNING")]
-    assert [each.partition(";")[0] for each in said if "other" not in each] == [
+    assert [each.partition(";")[0] for each in said if "import other" not in each] == [
         "import one cannot start: the disk is full",
         "import two cannot start: locked",
         "import two cannot start: no longer a directory",
