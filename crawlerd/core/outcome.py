@@ -131,15 +131,28 @@ class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry", gc=False)
 
 
 class Defer(msgspec.Struct, frozen=True, array_like=True, tag="defer", gc=False):
-    """Throttled: no attempt is used up; the bucket or account is slowed.
+    """Refused by a limit: try again later. It slows the bucket or account, and costs an attempt only where others of
+    the bucket pass meanwhile.
 
     retry_after: seconds, if the API says.
+    scope: what is over its limit: the bucket, the whole account, or only what this task asks for.
+    concurrency: too many requests at once were the reason.
+    least: seconds to wait at least, twice as many after each further refusal; 0 for none.
+    attempts: after how many the task is a dead letter; the main process decides that.
+    stream: what a dead letter is reported under.
+    delay: seconds until the task is ready again; said by the main process.
+    charged: attempts that this one uses up; said by the main process.
     """
 
     error: str
     retry_after: float | None = None
-    scope: Literal["bucket", "account"] = "bucket"
+    scope: Literal["task", "bucket", "account"] = "bucket"
     concurrency: bool = False
+    least: float = 0.0
+    attempts: int = ATTEMPTS
+    stream: str = ""
+    delay: float = 0.0
+    charged: int = 0
 
 
 class Bury(msgspec.Struct, frozen=True, array_like=True, tag="bury", gc=False):
@@ -211,12 +224,14 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     attempts: tries before a task is buried.
     base, cap: seconds, see `backoff`.
     give_up_after: seconds that an outage may last before its failures count as attempts.
+    max_wait: seconds that an API may ask for, at most.
     """
 
     attempts: int = ATTEMPTS
     base: float = 0.5
     cap: float = 300.0
     give_up_after: float = 86_400.0
+    max_wait: float = 3600.0
 
 
 def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float) -> Outcome:
@@ -232,7 +247,11 @@ def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float
         case Throttled():
             # "Retry-After: 0" is no advice that every worker could follow at once and for ever.
             wait = error.retry_after if error.retry_after and error.retry_after > 0 else None
-            return Defer(text, wait, error.scope, error.concurrency)
+            if wait is not None and wait > policy.max_wait:
+                said = error.said or f"to wait {wait:g} s"
+                text = f"{text}; the API said {said}, cut to max_wait, {policy.max_wait:g} s"[:ERROR_LIMIT]
+                wait = policy.max_wait
+            return Defer(text, wait, error.scope, error.concurrency, error.least, policy.attempts)
         case Unauthorized():
             return Pause(text)
         case Transient():

@@ -17,6 +17,7 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     attempt: failed attempts so far.
     crashes: worker processes that died while they held it.
     group: the innermost one that it belongs to, 0 for none.
+    refused: attempts that were refused while others of its bucket passed.
     """
 
     seq: int
@@ -28,6 +29,7 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     payload: str
     crashes: int = 0
     group: int = 0
+    refused: int = 0
 
 
 class IfNew(msgspec.Struct, frozen=True, array_like=True, gc=False):

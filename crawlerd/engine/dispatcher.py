@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, get_args
 
-from crawlerd.core.outcome import DONE, Complete, Crash, Outcome, Retry
+from crawlerd.core.outcome import DONE, Bury, Complete, Crash, Defer, Outcome, Retry
 from crawlerd.core.task import LeaseBatch
 from crawlerd.engine.feedback import Feedback
 from crawlerd.engine.leases import Leases
@@ -67,7 +67,7 @@ class Dispatcher:
         """free: counts tasks without a request that are completed, by run."""
         self._bench, self._inbox, self._store, self._pool, self._clock = bench, inbox, store, pool, clock
         self._failure, self._outages = failure, outages
-        self._feedback = Feedback(bench, outages, store, clock, credentials)
+        self._feedback = Feedback(bench, outages, store, clock, credentials, self._settle)
         pool.selector.register(inbox.fd, selectors.EVENT_READ)
         self._leases: Leases[WorkerProcess] = Leases(lease_seconds)
         self._suspects = Suspects()
@@ -134,6 +134,8 @@ class Dispatcher:
             self._next_watch = now + TICK_SECONDS
             self._watch(now)
         next_at = self._dispatch(now)
+        if self._inbox.draining and not self._leases:
+            self._feedback.refused.let_go(now)
         if self._settled:
             self._store.commit(self._settled)
             self._settled = []
@@ -228,7 +230,7 @@ class Dispatcher:
             if result.sent_at or type(outcome) is Retry:
                 started_at = lease.deadline - self._leases.seconds
                 outcome = self._feedback.heard(pick, task, result, outcome, started_at, now)
-            if not pick.limited and pick.bucket is not None and type(outcome) is Complete:
+            if not pick.limited and pick.bucket is not None and type(outcome) is Complete and not pick.bucket.doubts:
                 completed += 1  # the fast path: there is no limit that must hear of it
                 pick.bucket.out -= 1
                 if pick.origin is not None:
@@ -249,8 +251,14 @@ class Dispatcher:
     ) -> None:
         self.outcomes[NAMES[type(outcome)]] += 1
         self._feedback.ended(pick, task, stamp, outcome, now, sent_at)
-        if pick.bucket is not None:
+        if pick.bucket is not None and not isinstance(outcome, Defer):
             self._settled.append(Settled(task, pick.account.id, outcome))
+
+    def _settle(self, settled: Settled) -> None:
+        """What has become of a task that was refused."""
+        if isinstance(settled.outcome, Bury):
+            self.outcomes["bury"] += 1
+        self._settled.append(settled)
 
     # workers
 
@@ -267,6 +275,7 @@ class Dispatcher:
             self._bench.tidy(now, self._let_sleep if sleeping else None)
             for worker, how in self._pool.grown():
                 self._lose(worker, how, now)
+        self._feedback.refused.look(now)
         if not self._inbox.draining:
             self._pool.fill(now)
 

@@ -349,7 +349,8 @@ class Workbench:
             self._limiters.learn(account.limiter)
             for bucket in list(account.buckets.values()):
                 self._limiters.learn(bucket.limiter)
-                if not bucket.heads and not bucket.more and not bucket.out and bucket.limiter.quiet(now):
+                busy = bucket.heads or bucket.more or bucket.out or bucket.doubts
+                if not busy and bucket.limiter.quiet(now):
                     bucket.limiter.forget()
                     del account.buckets[bucket.id]
                 elif sleep is not None and not account.paused and not account.guard:
@@ -368,7 +369,7 @@ class Workbench:
         if bucket.leaving:
             return
         bucket.resting = bucket.resting or now - bucket.since > TURN_SECONDS
-        if bucket.asked or bucket.out:
+        if bucket.asked or bucket.out or bucket.doubts:
             return
         quiet_at, until = bucket.limiter.quiet_at(), self._free_at(bucket, now)
         if not bucket.health.calm:  # the outage may end before its next probe, by that of another account

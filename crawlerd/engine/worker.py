@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from crawlerd.core.log_lines import OneLine
-from crawlerd.core.outcome import DONE, Bury, Complete, Result, Retry
+from crawlerd.core.outcome import DONE, Bury, Complete, Defer, Result, Retry
 from crawlerd.core.task import PART
 from crawlerd.engine.allocator import free_large_buffers
 from crawlerd.engine.attempt import NoRequest, OpenedWhenUsed, attempt
@@ -159,7 +159,7 @@ class Worker:
             outcome = attempt(source, account, api, task, jitter=jitter, source_of=self._source_of)
         except KeyboardInterrupt:  # no Ctrl-C, which is ignored here: the handler's own
             outcome = Bury("Permanent: the handler raised KeyboardInterrupt")
-        if isinstance(outcome, Bury | Retry) and kind:
+        if isinstance(outcome, Bury | Defer | Retry) and kind:
             outcome = msgspec.structs.replace(outcome, stream=kind.stream)
         return Result(token, None if outcome is DONE else outcome, api.sent_at, api.done_at, api.origin)
 

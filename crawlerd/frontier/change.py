@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 FEW = 4  # new tasks of a bucket that are handed on without being read
 Place = tuple[int, int, str, str]  # run, account, list, hash of the parent
-ReadyRow = tuple[int, int, int, int, int, int, str] | tuple[int, int, int, int, int, int, str, int]
+ReadyRow = (
+    tuple[int, int, int, int, int, int, str]
+    | tuple[int, int, int, int, int, int, str, int]
+    | tuple[int, int, int, int, int, int, str, int, int]
+)
 
 
 @dataclass(slots=True)
@@ -82,9 +86,10 @@ class Change:
     gone: defaultdict[tuple[int, int], list[int]] = field(default_factory=lambda: defaultdict(list))
     # the run of each task that is done
     done: list[int] = field(default_factory=list)
-    # what becomes ready: in no group, and in a group
+    # what becomes ready: in no group, in a group, and what was refused before
     ready: list[ReadyRow] = field(default_factory=list)
     grouped: list[ReadyRow] = field(default_factory=list)
+    refused: list[ReadyRow] = field(default_factory=list)
     delayed: list[tuple[object, ...]] = field(default_factory=list)
     dead: list[tuple[object, ...]] = field(default_factory=list)
     # (bucket, priority, seq) of tasks that have crashed once more
@@ -126,22 +131,7 @@ class Change:
         counts = self.runs[task.run]
         match outcome:
             case Retry():
-                self.gone[task.bucket, task.priority].append(task.seq)
-                self.delayed.append(
-                    (
-                        self.now + outcome.delay,
-                        task.seq,
-                        task.bucket,
-                        task.priority,
-                        task.run,
-                        kind,
-                        task.attempt + outcome.charged,
-                        outcome.error,
-                        task.payload,
-                        task.group,
-                    )
-                )
-                counts.delayed += 1
+                self._delay(task, kind, outcome, refused=task.refused)
                 counts.retried += 1
             case Bury():
                 self.gone[task.bucket, task.priority].append(task.seq)
@@ -150,6 +140,7 @@ class Change:
                     self.groups[task.group].open -= 1
                 self.bury(task, kind, outcome)
             case Defer():
+                self._delay(task, kind, outcome, refused=task.refused + outcome.charged)
                 counts.throttled += 1
             case Pause():
                 pass
@@ -163,6 +154,26 @@ class Change:
                     self.fresh[task.bucket] = None
             case _:
                 assert_never(outcome)
+
+    def _delay(self, task: Task, kind: int, outcome: Retry | Defer, *, refused: int) -> None:
+        """The task keeps its number and priority, and so its place among those that are ready."""
+        self.gone[task.bucket, task.priority].append(task.seq)
+        self.delayed.append(
+            (
+                self.now + outcome.delay,
+                task.seq,
+                task.bucket,
+                task.priority,
+                task.run,
+                kind,
+                task.attempt + outcome.charged,
+                outcome.error,
+                task.payload,
+                task.group,
+                refused,
+            )
+        )
+        self.runs[task.run].delayed += 1
 
     def complete(self, task: Task, account: int, outcome: Complete) -> None:
         """`settle` for the outcome that nearly all tasks have: `gone` and `done` say what counts them."""
@@ -205,10 +216,21 @@ class Change:
             self.counted += [(run, account, *each) for each in outcome.counted]
 
     def make_ready(
-        self, bucket: int, priority: int, seq: int, run: int, kind: int, attempt: int, payload: str, group: int
+        self,
+        bucket: int,
+        priority: int,
+        seq: int,
+        run: int,
+        kind: int,
+        attempt: int,
+        payload: str,
+        group: int,
+        refused: int = 0,
     ) -> None:
         row: ReadyRow
-        if group:
+        if refused:
+            self.refused.append(row := (bucket, priority, seq, run, kind, attempt, payload, group, refused))
+        elif group:
             self.grouped.append(row := (bucket, priority, seq, run, kind, attempt, payload, group))
         else:  # a column less is a tenth of the time of a row
             self.ready.append(row := (bucket, priority, seq, run, kind, attempt, payload))

@@ -304,13 +304,13 @@ class SqliteFrontier(Waiting):
 
     def _wake(self, change: Change, limit: int) -> None:
         """Delayed tasks that are due become ready."""
-        for seq, bucket, priority, run, kind, attempt, payload, group in self._db.execute(
+        for seq, bucket, priority, run, kind, attempt, payload, group, refused in self._db.execute(
             "DELETE FROM delayed WHERE (due_at, seq) IN "
             "(SELECT due_at, seq FROM delayed WHERE due_at <= ? ORDER BY due_at, seq LIMIT ?) "
-            "RETURNING seq, bucket, priority, run, kind, attempt, payload, grp",
+            "RETURNING seq, bucket, priority, run, kind, attempt, payload, grp, refused",
             (change.now, limit),
         ):
-            change.make_ready(bucket, priority, seq, run, kind, attempt, payload, group)
+            change.make_ready(bucket, priority, seq, run, kind, attempt, payload, group, refused)
             change.runs[run].delayed -= 1
 
     def _apply(self, change: Change) -> Committed:

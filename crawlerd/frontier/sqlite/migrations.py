@@ -241,5 +241,8 @@ CREATE TABLE doubt(                                    -- what the report of a r
     before INTEGER NOT NULL,
     PRIMARY KEY (run, account, stream)
 ) STRICT, WITHOUT ROWID;
+-- attempts that were refused while others of the bucket passed
+ALTER TABLE ready ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE delayed ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
 """,
 ]

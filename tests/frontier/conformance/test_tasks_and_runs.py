@@ -9,7 +9,7 @@ from places import NOW
 
 from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import Batch, Bury, Complete, Crash, Defer, Outcome, Pause, Retry, Skipped
-from crawlerd.core.task import NewTask, Task
+from crawlerd.core.task import NewGather, NewTask, Task
 from crawlerd.frontier.contract import FIRST, MAX_DELAY, Bounds, Bucket, OutageNote, Run, Settled, Wanted
 from crawlerd.sink import Totals
 
@@ -210,6 +210,7 @@ def test_throttling_costs_no_attempt_and_a_retry_one(place: Place, frontier: Fro
     run = begin(frontier, plain())
     for _ in range(50):
         settle(frontier, Defer("slow"))
+        frontier.commit([], now=NOW)
     assert heads(frontier)[0].attempt == 0
     settle(frontier, Retry(2.0, "reset"))
     assert heads(frontier) == []
@@ -218,6 +219,39 @@ def test_throttling_costs_no_attempt_and_a_retry_one(place: Place, frontier: Fro
     assert frontier.commit([], now=NOW + 2.0).arrived == {1: (5, 1)}
     assert heads(frontier)[0].attempt == 1
     assert counts(place, run) == {"open": 1, "retried": 1, "throttled": 50}
+
+
+def test_a_refused_task_is_delayed_and_comes_back_to_its_place(place: Place, frontier: Frontier) -> None:
+    run = begin(frontier, *(plain(f'{{"a":{number}}}') for number in range(3)))
+    tasks = heads(frontier)
+    settle(frontier, Defer("slow", delay=7.0))
+    assert heads(frontier) == tasks[1:]
+    assert counts(place, run) == {"open": 3, "delayed": 1, "throttled": 1}
+    assert frontier.next_due() == NOW + 7.0
+    assert frontier.commit([], now=NOW + 7.0).arrived == {1: (5, 1)}
+    assert heads(frontier) == tasks
+    assert counts(place, run) == {"open": 3, "throttled": 1}
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_refusal_that_is_the_tasks_own_costs_an_attempt_and_is_remembered(frontier: Frontier, grouped: bool) -> None:
+    if grouped:
+        account = frontier.account("acme", "shop")
+        gather = NewGather([plain()], plain('{"then":1}'))
+        frontier.start_run("shop", account, [], gathers=[gather], full=False, now=NOW)
+    else:
+        begin(frontier, plain())
+    for times in range(1, 4):
+        settle(frontier, Defer("slow", charged=1))
+        frontier.commit([], now=NOW)
+        task = heads(frontier)[0]
+        assert (task.attempt, task.refused, bool(task.group)) == (times, times, grouped)
+    settle(frontier, Defer("slow"))
+    frontier.commit([], now=NOW)
+    settle(frontier, Retry(0.0, "reset"))
+    frontier.commit([], now=NOW)
+    task = heads(frontier)[0]
+    assert (task.attempt, task.refused) == (4, 3)
 
 
 def test_only_so_many_delayed_tasks_become_ready_at_once(frontier: Frontier) -> None:

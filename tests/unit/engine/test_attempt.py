@@ -367,9 +367,9 @@ def test_a_handler_may_yield_nothing() -> None:
     ("error", "outcome"),
     [
         (Transient("reset"), Retry(0.5, "Transient: reset", 3)),
-        (Throttled("slow", retry_after=3), Defer("Throttled: slow", 3)),
-        (Throttled("slow", retry_after=0), Defer("Throttled: slow", None)),
-        (Throttled("slow", retry_after=-7), Defer("Throttled: slow", None)),
+        (Throttled("slow", retry_after=3), Defer("Throttled: slow", 3, attempts=3)),
+        (Throttled("slow", retry_after=0), Defer("Throttled: slow", None, attempts=3)),
+        (Throttled("slow", retry_after=-7), Defer("Throttled: slow", None, attempts=3)),
         (Permanent("gone"), Bury("Permanent: gone")),
         (Denied("not yours"), Bury("Denied: not yours", denied=True)),
         (Unauthorized("no"), Pause("Unauthorized: no")),
