@@ -72,12 +72,51 @@ class Comparison(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return msgspec.structs.replace(self.then, payload=msgspec.json.encode(arguments).decode())
 
 
+class Portion(msgspec.Struct, frozen=True, array_like=True, tag="portion", gc=False):
+    """A piece of an outcome that is too large for one message, sent before the rest. It says nothing of the task's end.
+
+    token: of the lease that the task is worked on under.
+    entries: tasks and groups as the JSON of a list of `Entry`; nobody decodes it before its turn.
+    first: the place of the first of them in the outcome.
+    count: how many they are.
+    """
+
+    token: int
+    batches: list[Batch] = []
+    skipped: list[Skipped] = []
+    entries: str = ""
+    first: int = 0
+    count: int = 0
+
+
+class Sent(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What of an outcome went ahead in portions, all of which are durable.
+
+    token: of the lease.
+    count: entries.
+    own: those of them in the task's own group, or in none.
+    records: how many, by stream.
+    skipped: how many, by stream, with what is reported of the last one.
+    notes: by stream, for the run's report.
+    priority: of all entries, where the run's import wants one; said by the store.
+    """
+
+    token: int
+    count: int = 0
+    own: int = 0
+    records: list[tuple[str, int]] = []
+    skipped: list[tuple[str, int, str]] = []
+    notes: list[tuple[str, str]] = []
+    priority: int | None = None
+
+
 class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=False):
     """The task is done. identity: who the credentials belong to, from a guard. sweeps: streams with the beginnings of
     keys, see `crawlerd.source.Sweep`. greatest: cursors of which a run keeps the greatest. comparisons: sweeps that
     tombstone nothing, but lead to a task. parents: list, hash of a parent, and whether that was read to the list's end,
     see `crawlerd.source.ParentRead`. full: of what a run begins with, see `crawlerd.source.Full`. counted: said by the
-    store: streams that were read in full, with what the run has seen of each, and whether a sweep was held back."""
+    store: streams that were read in full, with what the run has seen of each, and whether a sweep was held back. sent:
+    what went ahead of it."""
 
     batches: list[Batch] = []
     children: list[NewTask] = []
@@ -92,6 +131,7 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
     full: list[tuple[str, list[str]]] = []
     counted: list[tuple[str, int, bool]] = []
     marked: list[Marked] = []
+    sent: Sent | None = None
 
 
 DONE = Complete()  # of the many tasks from which nothing comes, so that it can be known by its identity

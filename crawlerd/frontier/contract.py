@@ -41,6 +41,19 @@ class Settled(msgspec.Struct, frozen=True, gc=False):
     outcome: Outcome
 
 
+class Ahead(Settled, frozen=True, gc=False):
+    """A portion of what an attempt leads to, while its task is still leased: `outcome` has its records.
+
+    token: of the lease.
+    entries, first, count: see `Portion`.
+    """
+
+    token: int
+    entries: str
+    first: int
+    count: int
+
+
 class Committed(NamedTuple):
     """What a commit has changed."""
 
@@ -87,6 +100,7 @@ class Bounds(NamedTuple):
 
     purge: int = 2_000  # keys of ended runs, and parents of lists that were dropped, to be removed
     slice: int = 2_000  # rows to be looked at for tasks of abandoned runs
+    stages: int = 16  # portions that nobody takes over any more, to be removed
     names: int = 20_000  # accounts, buckets and runs that were looked up lately; bounds memory at many accounts
 
 
@@ -306,7 +320,7 @@ class Frontier(Protocol):
 
     @property
     def chores(self) -> bool:
-        """There are rows of ended runs that commits remove, some with each. Costs no read."""
+        """There are rows that commits make ready or remove, some with each. Costs no read."""
         ...
 
     def commit(
@@ -319,17 +333,27 @@ class Frontier(Protocol):
         charge: Callable[[], None] | None = None,
         totals: Mapping[tuple[int, str], Totals] | None = None,
         written: Collection[int] = (),
+        ahead: Sequence[Ahead] = (),
+        void: Sequence[tuple[int, int]] = (),
         due: int = 500,
     ) -> Committed:
         """One transaction: the outcomes of a group of leased tasks, each with its children and counters, and up to
         `due` delayed tasks whose time has come. The group's records must be durable in their sinks already.
-        FrontierError, and nothing is written, when one of the tasks is not ready.
+        FrontierError, and nothing is written, when one of the tasks is not ready, or what it has sent ahead is not
+        here.
+
+        What an outcome has sent ahead (`Complete.sent`) is counted with it at once, under numbers that follow each
+        other, and becomes ready in slices, one with each of the commits that follow: see `chores`. A task that turns
+        out to be a repeat leaves the counters again.
 
         blocked: buckets that may not be leased from before a time.
         learned: by limiters, see `learned`.
         charge: writes to `quota_rows`; part of the transaction.
         totals: of (run, stream), as their sinks have returned them.
         written: the sinks, by number, that have got the mark.
+        ahead: portions of tasks that are still leased; they are kept aside, in their order, until the outcome of that
+            lease takes them over. Any other outcome of the task drops them, and so does an opening of the frontier.
+        void: (task, token) of leases that ended without an outcome; what they have sent ahead is dropped.
         """
         ...
 

@@ -21,6 +21,7 @@ from crawlerd.frontier.sqlite.removal import Removal
 from crawlerd.frontier.sqlite.runs import Runs, end_runs
 from crawlerd.frontier.sqlite.schema import FILE_NAME, MARK_NAME, connect, storage_errors, transaction
 from crawlerd.frontier.sqlite.sinks import Sinks
+from crawlerd.frontier.sqlite.stages import Stages
 from crawlerd.frontier.sqlite.waiting import Waiting
 from crawlerd.frontier.sqlite.write import write
 from crawlerd.sink import Mark
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from crawlerd.core.doubt import Expected
     from crawlerd.core.task import NewGather, NewTask
-    from crawlerd.frontier.contract import Attached, Run, Settled
+    from crawlerd.frontier.contract import Ahead, Attached, Run, Settled
     from crawlerd.sink import SinkState, Totals
 
 
@@ -49,6 +50,7 @@ class SqliteFrontier(Waiting):
             self._parents = Parents(self._db, self._names, self._execute, bounds.purge)
             self._doubts = Doubts(self._db, self._execute)
             self._enqueuer = Enqueuer(self._db, self._names, self._parents, self._execute)
+            self._stages = Stages(self._db, self._enqueuer, bounds.stages)
             self._sinks = Sinks(self._db)
             self._removal = Removal(self._db, self.accounts, bounds.slice)
         self._inode = self.path.stat().st_ino
@@ -70,11 +72,13 @@ class SqliteFrontier(Waiting):
         try:
             if not self.path.exists() or self.path.stat().st_ino != self._inode:
                 raise FrontierRefused(f"{self.path} was deleted, moved or replaced while it was in use")
+            self._stages.begin()
             with storage_errors(self.path, self._db), transaction(self._db):
                 yield
         except BaseException:
             self._names.forget()
             self._removal.rolled_back()
+            self._stages.rolled_back()
             raise
 
     def close(self) -> None:
@@ -200,6 +204,7 @@ class SqliteFrontier(Waiting):
     def _abandoning(self, attached: Attached) -> Attached:
         self._parents.find()
         if attached.news or attached.abandoned:
+            self._stages.abandon()
             self._removal.find()
             self._purging += attached.abandoned
         return attached
@@ -208,7 +213,7 @@ class SqliteFrontier(Waiting):
 
     @property
     def chores(self) -> bool:
-        return bool(self._removal or self._purging or self._parents)
+        return bool(self._stages or self._removal or self._purging or self._parents)
 
     def commit(
         self,
@@ -220,18 +225,23 @@ class SqliteFrontier(Waiting):
         charge: Callable[[], None] | None = None,
         totals: Mapping[tuple[int, str], Totals] | None = None,
         written: Collection[int] = (),
+        ahead: Sequence[Ahead] = (),
+        void: Sequence[tuple[int, int]] = (),
         due: int = 500,
     ) -> Committed:
         change = Change(now, blocked=blocked or {}, learned=learned or {}, totals=totals or {})
         change.take(group, self._names.kind)
         with self._transaction():
             self._remove(change)
+            self._stages.put(ahead)
+            self._stages.take_over(change, group, void)
             self._parents.note(change.parents)
             self._doubts.count(change.counted)
             children = change.children
             if change.gathers:  # what others wait for goes first
                 children = self._enqueuer.open(change, change.gathers) + children
             self._enqueuer.add(change, children)
+            self._stages.step(change)
             self._wake(change, due)
             if charge is not None:
                 charge()
