@@ -39,11 +39,13 @@ class TakenBack(NamedTuple, Generic[Worker]):
     """A task whose worker was lost.
 
     crashed: the loss counts as evidence that the task kills its worker.
+    token: of this task.
     """
 
     lease: Lease[Worker]
     task: Task
     crashed: bool
+    token: int
 
 
 class Leases(Generic[Worker]):
@@ -73,6 +75,14 @@ class Leases(Generic[Worker]):
         its task has been taken back and may be with another worker."""
         return self._out.pop(token, None)
 
+    def held(self, token: int) -> Lease[Worker] | None:
+        """The lease of a token that is out."""
+        return self._out.get(token)
+
+    def renew(self, token: int, now: float) -> None:
+        """The task of a token that is out has all its time again; others of the same lease have not."""
+        self._out[token] = msgspec.structs.replace(self._out.pop(token), deadline=now + self.seconds)
+
     def expired(self, now: float) -> tuple[int, Lease[Worker]] | None:
         """The token and lease that is out for longest, if its time is over."""
         for token, lease in self._out.items():  # in the order of deadlines, since all last equally long
@@ -87,4 +97,4 @@ class Leases(Generic[Worker]):
         """
         tokens = [token for token, lease in self._out.items() if lease.worker is worker]
         leases = [(token, self._out.pop(token)) for token in tokens]
-        return [TakenBack(lease, lease.task(token), guilty in (None, token)) for token, lease in leases]
+        return [TakenBack(lease, lease.task(token), guilty in (None, token), token) for token, lease in leases]

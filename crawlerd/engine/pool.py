@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from crawlerd.core.outcome import Portion
 from crawlerd.core.task import PART
-from crawlerd.engine.wire import READ_BYTES, Done, Frames, Ping, Setup, Work, frame, from_worker
+from crawlerd.engine.wire import READ_BYTES, Done, Frames, Ping, Setup, Stored, Work, frame, from_worker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,6 +63,7 @@ class WorkerProcess:
         self._accounts = accounts
         self._told: set[str] = set()
         self._frames = Frames()
+        self._portions: list[Portion] = []
         self._unsent = bytearray()
         self._asked_at: float | None = now
         self._heard_at = now
@@ -116,9 +118,22 @@ class WorkerProcess:
                 return None
             if isinstance(message, Done):
                 results += message.results
+            elif isinstance(message, Portion):
+                self._portions.append(message)
             self.up = True
         self._done += len(results)
         return results
+
+    def portions(self) -> list[Portion]:
+        """Those that `read` has brought since this was last asked for."""
+        if not self._portions:
+            return self._portions
+        portions, self._portions = self._portions, []
+        return portions
+
+    def answer(self, token: int, refused: str) -> None:
+        """The next portion of a lease's outcome may come, or nothing more of it is wanted."""
+        self.write(frame(Stored(token, refused)))
 
     def hangs(self, now: float) -> bool:
         """Asks for a sign of life once a second, and says whether one has been owed for too long."""
