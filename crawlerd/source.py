@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from crawlerd.core.auth import Auth, ClientCredentials, KeyInQuery, Sending
-from crawlerd.core.aws import AwsOptions
+from crawlerd.core.aws_options import AwsOptions
 from crawlerd.core.charset import utf8
 from crawlerd.core.errors import Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
-from crawlerd.core.objects import Listing, Objects
+from crawlerd.core.limits import Limits
+from crawlerd.core.listing import Listing, Objects
 from crawlerd.core.output import (
     MISSING_KEYS,
     Cursor,
@@ -52,6 +53,7 @@ __all__ = [
     "Gather",
     "Identity",
     "KeyInQuery",
+    "Limits",
     "Listing",
     "Marks",
     "NotFound",
@@ -210,28 +212,18 @@ class Kind:
     wide: bool = False
 
 
-def _several(limits: str | Sequence[str]) -> tuple[str, ...]:
-    """One limit may stand by itself."""
-    return (limits,) if isinstance(limits, str) else tuple(limits)
-
-
 class Source:
     """One API: its kinds of task, how a run starts, and its default limits.
 
-    Limits are defaults in `limits` notation, such as "100/second"; an account may set its own.
-
     base_url: the default of an account's own.
     client: what handlers get: an `Api`, or, for "aws", an `AwsApi`; accounts of the latter have the options of
-        `crawlerd.core.aws.AwsOptions`.
+        `crawlerd.core.aws_options.AwsOptions`.
     address: (base URL, credential) -> the base URL to use, for an API whose host depends on the credential; ValueError
         when the two do not tell it.
     streams: all that it can import.
     optional: streams that `["*"]` leaves out: an import must name them.
-    limits: of the whole account.
-    bucket_limits: of each bucket.
-    by_bucket: limits of single buckets, by name; they replace `bucket_limits`.
-    concurrency: the most requests at once of an account; "auto" to find how many are permitted.
-    bucket_concurrency: the most requests at once of single buckets, by name.
+    limits: what the API permits, such as "100/second" for the whole account, or `Limits` for its buckets too; an
+        account may set its own.
     auth: credential -> headers, or another way to send it.
     key_optional: an account may have no credential; `auth` gets "" then.
     mode: credential -> what it says about itself without being secret, for a guard.
@@ -258,11 +250,7 @@ class Source:
         address: Callable[[str, str], str] | None = None,
         streams: Sequence[str] = (),
         optional: Sequence[str] = (),
-        limits: Sequence[str] = (),
-        bucket_limits: Sequence[str] = (),
-        by_bucket: Mapping[str, Sequence[str]] | None = None,
-        concurrency: int | Literal["auto"] | None = None,
-        bucket_concurrency: Mapping[str, int] | None = None,
+        limits: Limits | str | Sequence[str] = (),
         auth: Auth | None = None,
         key_optional: bool = False,
         mode: Callable[[str], str] | None = None,
@@ -279,11 +267,7 @@ class Source:
         self.address = address
         self.streams = tuple(streams)
         self.optional = tuple(optional)
-        self.limits = _several(limits)
-        self.bucket_limits = _several(bucket_limits)
-        self.by_bucket = {name: _several(each) for name, each in (by_bucket or {}).items()}
-        self.concurrency = concurrency
-        self.bucket_concurrency = dict(bucket_concurrency or {})
+        self.limits = Limits.of(limits)
         self.auth = auth
         self.key_optional = key_optional
         self.mode = mode

@@ -21,7 +21,7 @@ from bench.rig.report import about, parsed, table
 from crawlerd.clients.deadline import Deadline
 from crawlerd.clients.http import HttpClient, read_body
 from crawlerd.core.account import AccountSpec
-from crawlerd.core.objects import Listing, listing
+from crawlerd.core.listing import Listing, listing
 from crawlerd.core.outcome import Complete, Result
 from crawlerd.core.task import Task
 from crawlerd.demo.server import Server, running

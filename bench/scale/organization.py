@@ -72,7 +72,7 @@ def main() -> None:
     for count in args.accounts:
         with AwsProxy("", limits={}) as proxy, tempfile.TemporaryDirectory() as folder:
             proxy.own = Formula(count)
-            buckets = dict.fromkeys(aws_org.by_bucket, "1000/second burst 90")
+            buckets = dict.fromkeys(aws_org.limits.by_bucket, "1000/second burst 90")
             limits = {"bucket_limits": buckets, "concurrency": 16}
             here = organization_installation(Path(folder) / "here", "aws_org", proxy, **limits)
             began, peaks = time.monotonic(), Peaks()

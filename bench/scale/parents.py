@@ -13,7 +13,7 @@ from crawlerd.core.outcome import Complete
 from crawlerd.core.task import IfNew, NewTask, parent_hash
 from crawlerd.frontier import open_frontier
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.sqlite.schema import FILE_NAME
+from crawlerd.frontier.sqlite.database import FILE_NAME
 
 GROUP = 1_000
 

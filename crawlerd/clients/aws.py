@@ -25,8 +25,8 @@ from requests.structures import CaseInsensitiveDict
 from crawlerd.clients.aws_error import error_for
 from crawlerd.clients.deadline import Deadline, DeadlineAdapter, Deadlines, current_deadline
 from crawlerd.clients.http import most_hosts, read_body
-from crawlerd.clients.status import excerpt, failure_error
-from crawlerd.core.aws import AwsOptions
+from crawlerd.clients.http_error import excerpt, failure_error
+from crawlerd.core.aws_options import AwsOptions
 from crawlerd.core.errors import CrawlerdError, Permanent, Transient, Unauthorized
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from crawlerd.clients.status import MESSAGE_LIMIT, excerpt, retry_after
+from crawlerd.clients.http_error import MESSAGE_LIMIT, excerpt, retry_after
 from crawlerd.core.errors import CrawlerdError, Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from requests.models import PreparedRequest
 
 from crawlerd import __version__
 from crawlerd.clients.deadline import Deadline, DeadlineAdapter, Deadlines
+from crawlerd.clients.http_error import error_for, excerpt, failure_error, retry_after
 from crawlerd.clients.oauth2 import MAX_TOKEN_BYTES, Token, Tokens, token_of, token_request
-from crawlerd.clients.status import error_for, excerpt, failure_error, retry_after
 from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.lenient_json import parsed
-from crawlerd.core.objects import listing
+from crawlerd.core.listing import listing
 from crawlerd.core.urls import target
 from crawlerd.source import ClientCredentials, KeyInQuery, Response, Sending
 

@@ -11,7 +11,7 @@ from urllib.parse import quote_plus
 
 import msgspec
 
-from crawlerd.clients.status import error_for
+from crawlerd.clients.http_error import error_for
 from crawlerd.core.errors import CrawlerdError, Throttled, Transient, Unauthorized
 
 if TYPE_CHECKING:

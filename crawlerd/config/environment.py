@@ -105,7 +105,7 @@ class LocalEnvironment:
 def _facts_of(source: Source) -> SourceFacts:
     """ValueError when the source's own limits are none."""
     try:
-        for texts in (source.limits, source.bucket_limits, *source.by_bucket.values()):
+        for texts in (source.limits.account, source.limits.bucket, *source.limits.by_bucket.values()):
             notation.limits(texts)
     except ValueError as error:
         raise ValueError(f'the limits of the source "{source.name}" cannot be used: {error}') from None
@@ -115,7 +115,7 @@ def _facts_of(source: Source) -> SourceFacts:
         streams=(*source.streams, *source.optional),
         base_url=source.base_url,
         needs_key=source.auth is not None and not source.key_optional,
-        buckets=fixed | source.by_bucket.keys() if all(isinstance(bucket, str) for bucket in buckets) else None,
+        buckets=fixed | source.limits.by_bucket.keys() if all(isinstance(bucket, str) for bucket in buckets) else None,
         options=source.options,
         import_options=source.import_options,
     )

@@ -91,15 +91,15 @@ def limits(config: Config, sources: Mapping[str, Source], problems: list[str]) -
 def _limits(account: AccountTable, source: Source) -> LimitSpec:
     """The account's own limits, else the source's. A bucket that only the source names keeps the source's limits and
     gets the account's default too, so that neither is exceeded."""
-    named = dict(account.bucket_limits or {})
+    usual, named = source.limits, dict(account.bucket_limits or {})
     default = named.pop("default", None)
-    theirs = {bucket: notation.limits([*limits, *(default or ())]) for bucket, limits in source.by_bucket.items()}
+    theirs = {bucket: notation.limits([*limits, *(default or ())]) for bucket, limits in usual.by_bucket.items()}
     return LimitSpec(
-        limits=source.limits if account.limits is None else account.limits,
-        bucket_limits=source.bucket_limits if default is None else default,
+        limits=usual.account if account.limits is None else account.limits,
+        bucket_limits=usual.bucket if default is None else default,
         by_bucket=theirs | named,
-        concurrency=source.concurrency if account.concurrency is None else account.concurrency,
-        bucket_concurrency=source.bucket_concurrency,
+        concurrency=usual.concurrency if account.concurrency is None else account.concurrency,
+        bucket_concurrency=usual.bucket_concurrency,
         smooth=account.smooth,
         weight=account.weight,
     )

@@ -1,4 +1,4 @@
-"""When a full run has seen so little of a stream that it is doubted: pure."""
+"""When a full run has seen so little of a stream that it is doubted. Pure."""
 
 from __future__ import annotations
 
@@ -29,3 +29,10 @@ class Expected(NamedTuple):
         if not self.guarded or 2 * seen >= self.before:
             return False
         return self.doubted is None or 10 * seen > 11 * self.doubted
+
+    def after(self, seen: int, *, held: bool) -> Expected:
+        """What is expected of the next full run, after one that saw `seen`; `doubted` when that is doubted.
+
+        held: a sweep of the run was held back, which doubts all that the run saw.
+        """
+        return Expected(self.before, seen) if held or self.doubts(seen) else Expected(seen)

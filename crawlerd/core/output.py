@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 import msgspec
 
-from crawlerd.core.objects import Objects
+from crawlerd.core.listing import Objects
 
 MISSING_KEYS = 1_000  # the most that one task is told of
 

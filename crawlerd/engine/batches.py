@@ -9,13 +9,13 @@ import msgspec
 
 from crawlerd.core.jsontext import DEEPEST, is_spaced, nesting, usable
 from crawlerd.core.lenient_json import encoded
-from crawlerd.core.objects import JsonObject
+from crawlerd.core.listing import JsonObject
 from crawlerd.core.outcome import DEEP, Batch, Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from crawlerd.core.objects import Objects
+    from crawlerd.core.listing import Objects
     from crawlerd.source import Record, Records
 
 UNSERIALISABLE = "cannot be serialised"  # how the reason of such a record begins

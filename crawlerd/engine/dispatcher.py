@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.dispatcher_inbox import DispatcherInbox
     from crawlerd.engine.failure import Failure
-    from crawlerd.engine.pool import Pool, WorkerProcess
     from crawlerd.engine.queues import BucketQueue, Pick
     from crawlerd.engine.roles import Credentials
     from crawlerd.engine.store_inbox import StoreInbox
     from crawlerd.engine.workbench import Workbench
+    from crawlerd.engine.worker_pool import Pool, WorkerProcess
     from crawlerd.ratelimit.window import Stamp
 
 log = logging.getLogger(__name__)

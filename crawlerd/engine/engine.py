@@ -13,14 +13,13 @@ import msgspec
 
 from crawlerd.core.errors import FrontierRefused, SyncFailed
 from crawlerd.engine.account_names import AccountNames
-from crawlerd.engine.accounts import Accounts
 from crawlerd.engine.clock import Clock
 from crawlerd.engine.dispatcher import Dispatcher
 from crawlerd.engine.dispatcher_inbox import DispatcherInbox
 from crawlerd.engine.failure import Failure
+from crawlerd.engine.guards import Guards
 from crawlerd.engine.memory import free_large_buffers
 from crawlerd.engine.open_sinks import OpenSinks
-from crawlerd.engine.pool import Pool
 from crawlerd.engine.prefetch import Prefetch
 from crawlerd.engine.runs import Runs
 from crawlerd.engine.safe_event import SafeEvent
@@ -30,6 +29,7 @@ from crawlerd.engine.store import Store
 from crawlerd.engine.store_inbox import StoreInbox
 from crawlerd.engine.wire import Setup
 from crawlerd.engine.workbench import Workbench
+from crawlerd.engine.worker_pool import Pool
 from crawlerd.frontier import open_frontier
 from crawlerd.frontier.lock import StateLock
 from crawlerd.ratelimit.adaptive import Learned
@@ -81,7 +81,7 @@ class Engine:
         writer = SinkWriter(names.parts, frontier.expected)
         prefetch = Prefetch(frontier, clock, writer.serving, to_dispatcher)
         self._sinks = sinks = OpenSinks(settings, frontier, clock, writer)
-        self.accounts = Accounts(settings, names, frontier, clock, sinks.by_name, to_store, to_dispatcher, changed)
+        self.accounts = Guards(settings, names, frontier, clock, sinks.by_name, to_store, to_dispatcher, changed)
         starter = Starter(settings, frontier, clock, names, self.accounts, sinks, writer, prefetch)
         self.runs = Runs(settings, frontier, clock, starter, self.accounts, sinks, to_store, failure, changed)
         events = _Events(self.runs, self.accounts, sinks, failure, self._lock)
@@ -173,7 +173,7 @@ class Engine:
 class _Events:
     """Passes on what the store tells; see `StoreEvents`."""
 
-    def __init__(self, runs: Runs, accounts: Accounts, sinks: OpenSinks, failure: Failure, lock: StateLock) -> None:
+    def __init__(self, runs: Runs, accounts: Guards, sinks: OpenSinks, failure: Failure, lock: StateLock) -> None:
         self.ended = runs.note_ended
         self.borrowed = accounts.borrowed
         self.replaced = sinks.replaced

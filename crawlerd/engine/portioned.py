@@ -10,8 +10,8 @@ from crawlerd.frontier.contract import Ahead
 if TYPE_CHECKING:
     from crawlerd.core.task import Task
     from crawlerd.engine.leases import Leases
-    from crawlerd.engine.pool import WorkerProcess
     from crawlerd.engine.store_inbox import StoreInbox
+    from crawlerd.engine.worker_pool import WorkerProcess
 
 
 class Portioned:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from crawlerd.config.load import Settings
     from crawlerd.core.account import ImportSpec
-    from crawlerd.engine.accounts import Accounts
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.failure import Failure
+    from crawlerd.engine.guards import Guards
     from crawlerd.engine.open_sinks import OpenSinks
     from crawlerd.engine.safe_event import SafeEvent
     from crawlerd.engine.starting import Starter
@@ -52,7 +52,7 @@ class Runs:
         frontier: Frontier,
         clock: Clock,
         starter: Starter,
-        accounts: Accounts,
+        accounts: Guards,
         sinks: OpenSinks,
         store: StoreInbox,
         failure: Failure,

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from crawlerd.config.load import Settings
     from crawlerd.core.account import ImportSpec
     from crawlerd.engine.account_names import AccountNames
-    from crawlerd.engine.accounts import Accounts
     from crawlerd.engine.clock import Clock
+    from crawlerd.engine.guards import Guards
     from crawlerd.engine.open_sinks import OpenSinks
     from crawlerd.engine.prefetch import Prefetch
     from crawlerd.engine.sink_writer import SinkWriter
@@ -47,7 +47,7 @@ class Starter:
         frontier: Frontier,
         clock: Clock,
         names: AccountNames,
-        accounts: Accounts,
+        accounts: Guards,
         sinks: OpenSinks,
         writer: SinkWriter,
         prefetch: Prefetch,

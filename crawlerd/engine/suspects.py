@@ -11,8 +11,8 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from crawlerd.engine.pool import WorkerProcess
     from crawlerd.engine.queues import Pick
+    from crawlerd.engine.worker_pool import WorkerProcess
 
 PATIENCE_SECONDS = 0.25  # a suspect that its limits hold up for longer lets others go first
 

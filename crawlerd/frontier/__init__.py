@@ -46,16 +46,16 @@ def check(state_dir: Path, *, full: bool = False) -> Checked:
     full: compares every index with its table as well.
     FrontierError when there is none, or it cannot be read at all.
     """
-    from crawlerd.frontier.sqlite.schema import FILE_NAME
+    from crawlerd.frontier.sqlite.database import FILE_NAME
 
     return check_file(state_dir / FILE_NAME, full=full)
 
 
 def check_file(file: Path, *, full: bool = False) -> Checked:
     """The same for a file that `backup` has made."""
-    from crawlerd.frontier.sqlite import maintenance
+    from crawlerd.frontier.sqlite import check as checking
 
-    return Checked(str(file), maintenance.check(file, full=full))
+    return Checked(str(file), checking.check(file, full=full))
 
 
 def vacuum(state_dir: Path) -> tuple[int, int]:
@@ -64,9 +64,9 @@ def vacuum(state_dir: Path) -> tuple[int, int]:
     FrontierLocked alongside a daemon; StorageFailed when there is not the space that it needs meanwhile: nothing has
     changed then.
     """
-    from crawlerd.frontier.sqlite import maintenance
+    from crawlerd.frontier.sqlite import vacuum as vacuuming
 
-    return maintenance.vacuum(state_dir)
+    return vacuuming.vacuum(state_dir)
 
 
 def backup(state_dir: Path, target: Path, *, force: bool = False) -> int:
@@ -76,9 +76,9 @@ def backup(state_dir: Path, target: Path, *, force: bool = False) -> int:
     The file appears whole and durable, or not at all. FrontierError when it may not be there, StorageFailed on a full
     disk.
     """
-    from crawlerd.frontier.sqlite import maintenance
+    from crawlerd.frontier.sqlite import backup as copying
 
-    return maintenance.backup(state_dir, target, force=force)
+    return copying.backup(state_dir, target, force=force)
 
 
 def restore(state_dir: Path, file: Path) -> Path | None:

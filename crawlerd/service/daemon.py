@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from crawlerd.core.errors import FrontierError, SinkError
 from crawlerd.frontier import open_reader
 from crawlerd.service.health import health
-from crawlerd.service.http import Listeners
+from crawlerd.service.listeners import Listeners
 from crawlerd.service.signals import running_engine, stop
 from crawlerd.service.systemd import notify, watchdog_seconds
 

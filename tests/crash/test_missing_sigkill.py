@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 # Its list has the lines of one file; what lives is in another.
 LISTING = """
 import time
-from crawlerd.source import MISSING_KEYS
+from crawlerd.source import MISSING_KEYS, Limits
 
-source = Source("shelf", base_url="http://127.0.0.1:9", streams=["things"], concurrency=4)
+source = Source("shelf", base_url="http://127.0.0.1:9", streams=["things"], limits=Limits(concurrency=4))
 FOLDER = Path(__file__).parents[1]
 
 @dataclass(frozen=True)

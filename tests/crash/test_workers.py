@@ -39,8 +39,8 @@ def number(api, args):
     yield Record("numbers", str(args.number), {"number": args.number})
 """
 TWO = {"worker_processes": 2}
-QUICK_RESTART = {"crawlerd.engine.pool:RESTART_SECONDS": 0.05}
-QUICK_TO_SUSPECT = {"crawlerd.engine.pool:HANG_SECONDS": 2.0}
+QUICK_RESTART = {"crawlerd.engine.worker_pool:RESTART_SECONDS": 0.05}
+QUICK_TO_SUSPECT = {"crawlerd.engine.worker_pool:HANG_SECONDS": 2.0}
 
 
 def requests_of(server: Server) -> int:

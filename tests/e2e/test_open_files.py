@@ -16,7 +16,7 @@ HOSTS, PROCESSES, THREADS, PAGES = 200, 4, 16, 4
 HARD_LIMIT = 128  # far fewer than 200 hosts would take of each process
 
 SOURCE = """
-source = Source("many", streams=["pages"], concurrency=8)
+source = Source("many", streams=["pages"], limits=Limits(concurrency=8))
 
 @dataclass(frozen=True)
 class Page(TaskArgs, kind="many.page"):

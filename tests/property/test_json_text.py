@@ -25,7 +25,7 @@ from crawlerd.core.jsontext import (
     without,
 )
 from crawlerd.core.lenient_json import encoded, parsed, spelled_out
-from crawlerd.core.objects import Objects, listing
+from crawlerd.core.listing import Objects, listing
 
 ODD = {
     "NaN": b'{"id":"odd","n":NaN}',

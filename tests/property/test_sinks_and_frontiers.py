@@ -18,8 +18,8 @@ from crawlerd.core.outcome import Batch, Complete
 from crawlerd.core.task import NewTask
 from crawlerd.frontier import begin_new, check, restore
 from crawlerd.frontier.contract import Bounds, Frontier, Settled
+from crawlerd.frontier.sqlite.database import FILE_NAME
 from crawlerd.frontier.sqlite.frontier import SqliteFrontier
-from crawlerd.frontier.sqlite.schema import FILE_NAME
 from crawlerd.sink import Delivery
 from crawlerd.sinks.sqlite.sink import sqlite_sink
 

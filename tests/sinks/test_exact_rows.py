@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support.json_texts import exactly, json_objects, json_texts
 
 from crawlerd.core.jsontext import compact
-from crawlerd.core.objects import Objects
+from crawlerd.core.listing import Objects
 from crawlerd.engine.batches import Rows
 from crawlerd.sink import Delivery, Totals
 from crawlerd.sinks.jsonl import JsonlSink

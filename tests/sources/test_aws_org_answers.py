@@ -59,9 +59,9 @@ def test_a_run_begins_with_what_its_streams_need() -> None:
 
 def test_each_operation_has_its_bucket_with_the_documented_limit() -> None:
     buckets = {kind.bucket for kind in aws_org.kinds.values()} - {"in_tree", "credentials", "gone"}
-    assert buckets == set(aws_org.by_bucket)
-    assert aws_org.by_bucket["list_tags_for_resource"] == ("10/second burst 15",)
-    assert aws_org.concurrency == "auto"
+    assert buckets == set(aws_org.limits.by_bucket)
+    assert aws_org.limits.by_bucket["list_tags_for_resource"] == ("10/second burst 15",)
+    assert aws_org.limits.concurrency == "auto"
 
 
 def test_a_root_opens_the_tree_as_a_group_that_a_list_of_all_accounts_closes(client: AwsClient) -> None:

@@ -18,8 +18,8 @@ from crawlerd.core.task import Task
 from crawlerd.engine import kinds
 from crawlerd.engine.attempt import attempt
 from crawlerd.sources.mailchimp.members import Job, Lists, Members, mailchimp
-from crawlerd.sources.rest.crawl import make
-from crawlerd.sources.stripe.changes import AGAIN
+from crawlerd.sources.rest.endpoints import make
+from crawlerd.sources.stripe.events import AGAIN
 from crawlerd.sources.stripe.pages import PAGES, PAGES_BELOW, stripe
 
 if TYPE_CHECKING:

@@ -72,7 +72,7 @@ def starts(options: MailchimpImport, **changes: Any) -> list[Any]:
 
 
 def test_ten_connections_and_no_rate_are_its_limits() -> None:
-    assert (mailchimp.concurrency, mailchimp.limits, mailchimp.bucket_limits) == (10, (), ())
+    assert (mailchimp.limits.concurrency, mailchimp.limits.account, mailchimp.limits.bucket) == (10, (), ())
 
 
 @pytest.mark.parametrize(

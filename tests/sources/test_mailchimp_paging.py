@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.mailchimp_api import Audience
 
-from crawlerd.core.objects import listing
+from crawlerd.core.listing import listing
 from crawlerd.engine import kinds
 from crawlerd.source import MISSING_KEYS, Cursor, ForAccount, Full, Gather, NotFound, Records, RunPlan, Sweep
 from crawlerd.sources.http import Delivery, Post

@@ -33,7 +33,7 @@ from crawlerd.source import (
 from crawlerd.sources.stripe import stripe
 from crawlerd.sources.stripe.answers import CursorGone
 from crawlerd.sources.stripe.catalogue import BELOW, LISTS, one
-from crawlerd.sources.stripe.changes import (
+from crawlerd.sources.stripe.events import (
     AGAIN,
     LOOKBACK,
     MISSING,
@@ -51,7 +51,7 @@ from crawlerd.sources.stripe.changes import (
     SecondLook,
 )
 from crawlerd.sources.stripe.pages import PAGES, PAGES_BELOW, RESTARTS, VERSION, Page
-from crawlerd.sources.stripe.runs import DAY
+from crawlerd.sources.stripe.plan import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,7 +135,7 @@ def test_what_lies_below_a_list_starts_with_that_list(
 
 
 def test_limits_are_stripes_own() -> None:
-    assert (stripe.limits, stripe.bucket_limits) == (("100/second",), ("25/second",))
+    assert (stripe.limits.account, stripe.limits.bucket) == (("100/second",), ("25/second",))
 
 
 # ---- whose key it is

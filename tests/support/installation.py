@@ -24,7 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from crawlerd.demo.objects import STREAMS, count, expected
 from crawlerd.demo.shapes import EMBEDDED_LINES, line_count
-from crawlerd.sources.stripe.changes import FORGOTTEN
+from crawlerd.sources.stripe.events import FORGOTTEN
 from crawlerd.sources.stripe.pages import PAGE
 
 if TYPE_CHECKING:

@@ -114,7 +114,7 @@ class Doubts:
         return {stream for (stream,) in rows}
 
 
-def judge(ended: Sequence[tuple[int, str]], execute: Execute) -> None:
+def note(ended: Sequence[tuple[int, str]], execute: Execute) -> None:
     """Notes what runs that have ended, with their states, have seen of what they read in full, and what is doubted of
     it. Nothing is noted of streams that have not come to a clean end."""
     learned: list[tuple[object, ...]] = []
@@ -122,11 +122,11 @@ def judge(ended: Sequence[tuple[int, str]], execute: Execute) -> None:
     for run, name, sink, account, stream, seen, held, before, doubted in execute(_SEEN, ended):
         if seen is None:
             continue
-        if held or Expected(before, doubted).doubts(seen):
+        then = Expected(before, doubted).after(seen, held=bool(held))
+        if then.doubted is not None:
             doubts.append((run, account, stream, seen, before))
-            learned.append((name, sink, account, stream, before, seen))
-        elif seen or before:
-            learned.append((name, sink, account, stream, seen, None))
+        if then.doubted is not None or seen or before:
+            learned.append((name, sink, account, stream, then.before, then.doubted))
     execute("DELETE FROM doubt WHERE run IN (SELECT value->>0 FROM json_each(?))", ended)
     execute(_LEARN, learned)
     execute(_DOUBT, doubts)

@@ -12,14 +12,15 @@ from crawlerd.frontier.change import Change
 from crawlerd.frontier.contract import MAX_DELAY, Bounds, Committed, StartedRun
 from crawlerd.frontier.sqlite import groups
 from crawlerd.frontier.sqlite.accounts import Accounts
+from crawlerd.frontier.sqlite.database import FILE_NAME, MARK_NAME, connect, storage_errors, transaction
 from crawlerd.frontier.sqlite.doubts import Doubts
 from crawlerd.frontier.sqlite.enqueue import Enqueuer
 from crawlerd.frontier.sqlite.names import Names
 from crawlerd.frontier.sqlite.parents import Parents
 from crawlerd.frontier.sqlite.quota_rows import SqliteQuotaRows
 from crawlerd.frontier.sqlite.removal import Removal
-from crawlerd.frontier.sqlite.runs import Runs, end_runs
-from crawlerd.frontier.sqlite.schema import FILE_NAME, MARK_NAME, connect, storage_errors, transaction
+from crawlerd.frontier.sqlite.run_end import end_runs
+from crawlerd.frontier.sqlite.run_rows import Runs
 from crawlerd.frontier.sqlite.sinks import Sinks
 from crawlerd.frontier.sqlite.stages import Stages
 from crawlerd.frontier.sqlite.waiting import Waiting

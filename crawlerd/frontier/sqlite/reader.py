@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from crawlerd.frontier.reports import AccountReport, DeadLetter, Doubt, RunReport, Status, StreamReport
-from crawlerd.frontier.sqlite.schema import FILE_NAME, connect_reader, storage_errors
+from crawlerd.frontier.sqlite.database import FILE_NAME, connect_reader, storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from crawlerd.core.errors import FrontierError, StorageFailed
 from crawlerd.frontier.lock import StateLock
-from crawlerd.frontier.sqlite.maintenance import copy_database, damage_of, open_partial, open_readable
-from crawlerd.frontier.sqlite.schema import (
+from crawlerd.frontier.sqlite.backup import copy_database, open_partial
+from crawlerd.frontier.sqlite.check import damage_of
+from crawlerd.frontier.sqlite.database import (
     FILE_NAME,
     MARK_NAME,
     connect,
     connect_reader,
+    open_readable,
     storage_errors,
     sync_directory,
     transaction,

@@ -8,7 +8,7 @@ import msgspec
 
 from crawlerd.core.task import Task
 from crawlerd.frontier.contract import Bucket
-from crawlerd.frontier.sqlite.schema import storage_errors
+from crawlerd.frontier.sqlite.database import storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

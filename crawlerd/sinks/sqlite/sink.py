@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from crawlerd.sinks.deliveries import RowSink
 from crawlerd.sinks.respelling import are_respelled
 from crawlerd.sinks.sqlite.rows import SqliteRows
+from crawlerd.sinks.sqlite.views import Views
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from crawlerd.sink import Batch, Delivery
     from crawlerd.sinks.deliveries import Bounds, RowStamp
-
-OWN_COLUMNS = ("account", "id", "data", "imported_at", "run", "deleted_at")
-MAX_FIELDS = 495  # columns of a view besides ours, 500 in all: an API that invents names must not grow it for ever
-
-_FIELD = re.compile(r'[^"\\\x00-\x1f\x7f]{1,63}')  # what a quoted label of a JSON path can be, in any SQLite
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# With the name of its column, which may itself look like a field.
-_FIELD_IN_VIEW = re.compile(r"""json_extract\(data, '\$\.(?:(\w+)|"([^"]+)")'\)(?: END AS "[^"]*")?""")
-
-# json_extract and not ->>, which SQLite before 3.38 cannot parse: it would refuse to open the whole file.
-_VIEW = """CREATE VIEW IF NOT EXISTS "{table}_view" AS
-SELECT account, id, {fields}imported_at, run, deleted_at FROM "{table}" """
-_VIEW_FIELD = """CASE typeof(data) WHEN 'text' THEN json_extract(data, '$.{label}') END AS "{column}", """
 
 
 def sqlite_sink(path: Path) -> RowSink:
@@ -65,46 +51,17 @@ class Objects:
 
     def __init__(self, rows: SqliteRows) -> None:
         self._rows = rows
-        self.reset()
+        self._views = Views(rows.database)
 
     def reset(self) -> None:
         """See `Content.reset`."""
-        self._fields: dict[str, dict[str, None]] = {}  # of each view, in order
+        self._views.reset()
 
     def put(self, table: str, stamp: RowStamp, batch: Batch, delivery: Delivery) -> None:
         """See `Content.put`."""
-        self._widen(table, batch.fields)
+        self._views.widen(table, batch.fields)
         self._rows.put(table, stamp, batch, are_respelled)
 
     def sweep(self, table: str, bounds: Bounds, delivery: Delivery) -> None:
         """See `Content.sweep`."""
         self._rows.sweep(table, bounds)
-
-    def _widen(self, table: str, fields: Iterable[str]) -> None:
-        """Gives the view a column for each field that it can have one for."""
-        execute = self._rows.database.connection.execute
-        known = self._fields.get(table)
-        if known is None:
-            execute(_view(table, ()))
-            view = execute("SELECT sql FROM sqlite_schema WHERE name = ?", (f"{table}_view",)).get
-            found = (plain or odd.replace("''", "'") for plain, odd in _FIELD_IN_VIEW.findall(view))
-            known = self._fields[table] = dict.fromkeys(found)
-        new = [field for field in fields if field not in known and _FIELD.fullmatch(field)]
-        columns = dict.fromkeys([*known, *new][:MAX_FIELDS]) if new else known
-        if len(columns) > len(known):
-            execute(f'DROP VIEW IF EXISTS "{table}_view"; {_view(table, columns)}')
-            self._fields[table] = columns
-
-
-def _view(table: str, fields: Iterable[str]) -> str:
-    """The statement that makes the view. Earlier fields keep their column when later ones are added."""
-    taken = set(OWN_COLUMNS)
-    columns = ""
-    for field in fields:
-        column = field
-        while column.lower() in taken:
-            column += "_"
-        taken.add(column.lower())
-        label = field if _PLAIN.fullmatch(field) else '"{}"'.format(field.replace("'", "''"))
-        columns += _VIEW_FIELD.format(label=label, column=column)
-    return _VIEW.format(table=table, fields=columns)

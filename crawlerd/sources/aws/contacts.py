@@ -5,7 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crawlerd.source import AwsApi, Denied, Full, Gather, NotFound, Output, Record, RunPlan, Source, TaskArgs, Transient
+from crawlerd.source import (
+    AwsApi,
+    Denied,
+    Full,
+    Gather,
+    Limits,
+    NotFound,
+    Output,
+    Record,
+    RunPlan,
+    Source,
+    TaskArgs,
+    Transient,
+)
 from crawlerd.sources.aws.pages import (
     DESCRIBE_ACCOUNT_LIMIT,
     LIST_ACCOUNTS_LIMIT,
@@ -31,14 +44,17 @@ aws_contacts = Source(
     client="aws",
     streams=["alternate_contacts"],
     optional=["contact_information", "primary_emails"],
-    by_bucket={  # https://docs.aws.amazon.com/accounts/latest/reference/quotas.html; their bursts are left to others
-        "describe_account": [DESCRIBE_ACCOUNT_LIMIT],
-        "get_alternate_contact": ["10/second"],
-        "get_contact_information": ["10/second"],
-        "get_primary_email": ["3/second"],
-        "list_accounts": [LIST_ACCOUNTS_LIMIT],
-    },
-    concurrency="auto",
+    limits=Limits(
+        # Their bursts are left to others.
+        by_bucket={  # https://docs.aws.amazon.com/accounts/latest/reference/quotas.html
+            "describe_account": [DESCRIBE_ACCOUNT_LIMIT],
+            "get_alternate_contact": ["10/second"],
+            "get_contact_information": ["10/second"],
+            "get_primary_email": ["3/second"],
+            "list_accounts": [LIST_ACCOUNTS_LIMIT],
+        },
+        concurrency="auto",
+    ),
 )
 guards(aws_contacts)
 

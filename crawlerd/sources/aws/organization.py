@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crawlerd.source import AwsApi, Full, Gather, NotFound, Output, Record, RunPlan, Source, TaskArgs, Transient
+from crawlerd.source import AwsApi, Full, Gather, Limits, NotFound, Output, Record, RunPlan, Source, TaskArgs, Transient
 from crawlerd.sources.aws.pages import (
     DESCRIBE_ACCOUNT_LIMIT,
     LIST_ACCOUNTS_LIMIT,
@@ -35,21 +35,23 @@ aws_org = Source(
         "policies",
         "policy_targets",
     ],
-    by_bucket={  # https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html
-        "describe_account": [DESCRIBE_ACCOUNT_LIMIT],
-        "describe_organization": ["1/second burst 2"],
-        "describe_organizational_unit": ["2/second burst 2"],
-        "describe_policy": ["2/second burst 2"],
-        "list_accounts": [LIST_ACCOUNTS_LIMIT],
-        "list_accounts_for_parent": ["5/second burst 8"],
-        "list_organizational_units_for_parent": ["5/second burst 8"],
-        "list_parents": ["5/second burst 8"],
-        "list_policies": ["5/second burst 8"],
-        "list_roots": ["1/second burst 2"],
-        "list_tags_for_resource": ["10/second burst 15"],
-        "list_targets_for_policy": ["5/second burst 8"],
-    },
-    concurrency="auto",
+    limits=Limits(
+        by_bucket={  # https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html
+            "describe_account": [DESCRIBE_ACCOUNT_LIMIT],
+            "describe_organization": ["1/second burst 2"],
+            "describe_organizational_unit": ["2/second burst 2"],
+            "describe_policy": ["2/second burst 2"],
+            "list_accounts": [LIST_ACCOUNTS_LIMIT],
+            "list_accounts_for_parent": ["5/second burst 8"],
+            "list_organizational_units_for_parent": ["5/second burst 8"],
+            "list_parents": ["5/second burst 8"],
+            "list_policies": ["5/second burst 8"],
+            "list_roots": ["1/second burst 2"],
+            "list_tags_for_resource": ["10/second burst 15"],
+            "list_targets_for_policy": ["5/second burst 8"],
+        },
+        concurrency="auto",
+    ),
 )
 guards(aws_org)
 

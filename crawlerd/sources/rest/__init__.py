@@ -61,7 +61,7 @@ def _read(path: Path, modified: int, size: int) -> dict[str, Any]:
 
 def make(document: dict[str, Any]) -> Source:
     """The source that a document describes which `describe` has checked."""
-    from crawlerd.sources.rest.crawl import make
+    from crawlerd.sources.rest.endpoints import make
 
     return make(document)
 

@@ -9,7 +9,7 @@ import msgspec
 
 from crawlerd.core.jsontext import elements, members, with_members, without
 from crawlerd.core.lenient_json import encoded, parsed, spelled_out
-from crawlerd.core.objects import JsonObject, Objects, listing
+from crawlerd.core.listing import JsonObject, Objects, listing
 from crawlerd.source import Skip
 from crawlerd.sources.rest.expressions import look
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from crawlerd.core.objects import Objects
+from crawlerd.core.listing import Objects
 from crawlerd.source import Api, Cursor, ForParent, Output, ParentRead, Permanent, Record, Response, Skip, TaskArgs
 from crawlerd.sources.rest import reading
 from crawlerd.sources.rest.answers import NoPage, decoded, judged, spent

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from crawlerd.source import Permanent, Source
+from crawlerd.source import Limits, Permanent, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,4 +149,4 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-s3_batch = Source("s3_batch", client="aws", concurrency="auto", import_options=BatchImport)
+s3_batch = Source("s3_batch", client="aws", limits=Limits(concurrency="auto"), import_options=BatchImport)

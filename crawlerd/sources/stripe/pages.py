@@ -9,8 +9,8 @@ from urllib.parse import quote
 import msgspec
 
 from crawlerd.core.jsontext import without
-from crawlerd.core.objects import listing as list_of
-from crawlerd.source import Api, Identity, Objects, Output, Permanent, Records, Source, TaskArgs
+from crawlerd.core.listing import listing as list_of
+from crawlerd.source import Api, Identity, Limits, Objects, Output, Permanent, Records, Source, TaskArgs
 from crawlerd.sources.stripe.answers import CursorGone, Gone, NoWindows, classify, created, id_of, is_id, texts
 from crawlerd.sources.stripe.catalogue import BELOW, LISTS, STREAMS, Below, Listing, below
 from crawlerd.sources.stripe.windows import NEW, Line, cut
@@ -34,9 +34,7 @@ stripe = Source(
     "stripe",
     base_url="https://api.stripe.com",
     streams=STREAMS,
-    limits=["100/second"],
-    bucket_limits=["25/second"],
-    by_bucket={"files": ["20/second"]},
+    limits=Limits("100/second", bucket="25/second", by_bucket={"files": "20/second"}),
     auth=lambda key: {"Authorization": f"Bearer {key}"},
     mode=lambda key: "live" if key.startswith(("sk_live_", "rk_live_")) else "test",
     headers={"Stripe-Version": VERSION},

@@ -16,8 +16,8 @@ import apsw
 
 from crawlerd.frontier import check, open_reader
 from crawlerd.frontier.contract import Bounds, Frontier, FrontierReader
+from crawlerd.frontier.sqlite.database import FILE_NAME
 from crawlerd.frontier.sqlite.frontier import SqliteFrontier
-from crawlerd.frontier.sqlite.schema import FILE_NAME
 
 if TYPE_CHECKING:
     from typing import Self

@@ -13,8 +13,8 @@ from crawlerd.core.outcome import Bury, Complete, Outcome
 from crawlerd.core.task import NewGather, NewTask, Task
 from crawlerd.frontier import backup, check, open_frontier, open_reader
 from crawlerd.frontier.contract import FIRST, Settled
+from crawlerd.frontier.sqlite.database import FILE_NAME
 from crawlerd.frontier.sqlite.migrations import MIGRATIONS
-from crawlerd.frontier.sqlite.schema import FILE_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path

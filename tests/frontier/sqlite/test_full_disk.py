@@ -15,7 +15,7 @@ from crawlerd.core.task import NewTask
 from crawlerd.frontier import check, open_frontier, open_reader
 from crawlerd.frontier.contract import FIRST, Settled
 from crawlerd.frontier.lock import StateLock
-from crawlerd.frontier.sqlite.schema import FILE_NAME
+from crawlerd.frontier.sqlite.database import FILE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

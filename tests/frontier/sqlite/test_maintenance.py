@@ -18,11 +18,14 @@ from crawlerd.core.task import NewGather, NewTask
 from crawlerd.frontier import open_frontier
 from crawlerd.frontier.contract import Frontier, Settled
 from crawlerd.frontier.lock import StateLock
-from crawlerd.frontier.sqlite import maintenance
+from crawlerd.frontier.sqlite import backup as copying
+from crawlerd.frontier.sqlite import vacuum as vacuuming
+from crawlerd.frontier.sqlite.backup import backup
+from crawlerd.frontier.sqlite.check import EXAMPLES, check
+from crawlerd.frontier.sqlite.database import FILE_NAME, MARK_NAME
 from crawlerd.frontier.sqlite.invariants import INVARIANTS
-from crawlerd.frontier.sqlite.maintenance import EXAMPLES, backup, check, vacuum
 from crawlerd.frontier.sqlite.migrations import MIGRATIONS
-from crawlerd.frontier.sqlite.schema import FILE_NAME, MARK_NAME
+from crawlerd.frontier.sqlite.vacuum import vacuum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -370,7 +373,7 @@ def overtake(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None
         real(fd)
         act()
 
-    monkeypatch.setattr(maintenance, "STEP_PAGES", 1)
+    monkeypatch.setattr(copying, "STEP_PAGES", 1)
     monkeypatch.setattr(os, "fdatasync", fdatasync)
 
 
@@ -387,7 +390,7 @@ def test_a_backup_is_of_one_moment_however_much_is_written(
 
 def test_the_writers_log_has_a_bound(frontier: Frontier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = iter(range(100, 10_000))
-    monkeypatch.setattr(maintenance, "LOG_GROWTH", 100_000)
+    monkeypatch.setattr(copying, "LOG_GROWTH", 100_000)
     with monkeypatch.context() as slow:
         overtake(slow, lambda: settle(frontier, Complete([], [page(next(numbers))])))
         with pytest.raises(FrontierError, match=rf"{FILE_NAME}-wal has grown by .* while it was copied: {tmp_path} is"):
@@ -448,7 +451,7 @@ def test_where_a_backup_may_not_be(name: str, why: str, force: bool, frontier: F
 HELD = """
 import os, sys
 from pathlib import Path
-from crawlerd.frontier.sqlite import maintenance
+from crawlerd.frontier.sqlite import backup
 function, number = sys.argv[3], int(sys.argv[4])
 real = getattr(os, function)
 def held(*arguments):
@@ -458,9 +461,9 @@ def held(*arguments):
         print("held", flush=True)
         sys.stdin.read()
     return real(*arguments)
-maintenance.STEP_PAGES = 1
+backup.STEP_PAGES = 1
 setattr(os, function, held)
-maintenance.backup(Path(sys.argv[1]), Path(sys.argv[2]), force=True)
+backup.backup(Path(sys.argv[1]), Path(sys.argv[2]), force=True)
 """
 
 
@@ -598,7 +601,7 @@ def test_a_reader_keeps_the_space_until_later(var: Path, monkeypatch: pytest.Mon
     half_empty(var)
     path = var / FILE_NAME
     size = path.stat().st_size
-    monkeypatch.setattr(maintenance, "READER_WAIT", 20)
+    monkeypatch.setattr(vacuuming, "READER_WAIT", 20)
     with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as reader:
         reader.execute("BEGIN")
         rows = reader.execute("SELECT * FROM ready").fetchall()

@@ -15,9 +15,9 @@ from crawlerd.core.outcome import Bury, Complete, Outcome, Retry
 from crawlerd.core.task import NewTask, Task, parent_hash
 from crawlerd.frontier import open_frontier, open_reader
 from crawlerd.frontier.contract import FIRST, Settled
+from crawlerd.frontier.sqlite.database import CACHE_KIB, FILE_NAME, WAL_PAGES, connect
 from crawlerd.frontier.sqlite.migrations import MIGRATIONS
 from crawlerd.frontier.sqlite.reader import SqliteReader
-from crawlerd.frontier.sqlite.schema import CACHE_KIB, FILE_NAME, WAL_PAGES, connect
 from crawlerd.sink import SinkState
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crawlerd.clients.status import api_message, error_for, retry_after
+from crawlerd.clients.http_error import api_message, error_for, retry_after
 from crawlerd.core.errors import CrawlerdError, Denied, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.source import Response
 

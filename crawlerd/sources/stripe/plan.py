@@ -11,7 +11,7 @@ import msgspec
 from crawlerd.source import Api, Cursor, ForPart, Full, Gather, Output, RunPlan, TaskArgs
 from crawlerd.sources.stripe.answers import CursorGone, created, listed
 from crawlerd.sources.stripe.catalogue import LISTS
-from crawlerd.sources.stripe.changes import LOOKBACK, SKEW, Begin, Mark, is_silent
+from crawlerd.sources.stripe.events import LOOKBACK, SKEW, Begin, Mark, is_silent
 from crawlerd.sources.stripe.pages import PAGE, VERSION, once_more, stripe
 
 if TYPE_CHECKING:

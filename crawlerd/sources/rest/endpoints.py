@@ -9,6 +9,7 @@ from crawlerd.source import (
     Api,
     Full,
     Gather,
+    Limits,
     Output,
     Permanent,
     RunPlan,
@@ -27,6 +28,17 @@ if TYPE_CHECKING:
 ABOVE, BELOW = 3, 5  # priority of lists: most of those below others end on their first page, and drain the queue
 
 
+def _limits(description: Description) -> Limits:
+    endpoints = description.endpoints.items()
+    return Limits(
+        description.limits,
+        bucket=description.bucket_limits,
+        by_bucket={name: each.limits for name, each in endpoints if each.limits is not None},
+        concurrency=description.concurrency,
+        bucket_concurrency={name: each.concurrency for name, each in endpoints if each.concurrency is not None},
+    )
+
+
 def make(document: dict[str, Any]) -> Source:
     """The source that a checked description describes."""
     description = Description.model_validate(document, context=document)
@@ -42,13 +54,7 @@ def make(document: dict[str, Any]) -> Source:
         description.name,
         base_url=description.base_url,
         streams=list(description.endpoints),
-        limits=description.limits,
-        bucket_limits=description.bucket_limits,
-        by_bucket={name: each.limits for name, each in description.endpoints.items() if each.limits is not None},
-        concurrency=description.concurrency,
-        bucket_concurrency={
-            name: each.concurrency for name, each in description.endpoints.items() if each.concurrency is not None
-        },
+        limits=_limits(description),
         auth=kind_of_auth(description),
         sending=sending(description),
     )

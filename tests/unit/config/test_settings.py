@@ -28,7 +28,7 @@ from crawlerd.sources.stripe.pages import Connect
 
 load = partial(load_with, registry=registry)
 
-EXAMPLE = Path(__file__).parents[2] / "config" / "crawlerd.example.toml"
+EXAMPLE = Path(__file__).parents[3] / "config" / "crawlerd.example.toml"
 SECRET = "sk_live_4eC39HqLyjWDarjtT1zdp7dc"
 FILES = {"files": ("20/second", "25/second")}  # Stripe's own limit, and the example's for each endpoint
 
@@ -50,7 +50,7 @@ schedule = "1h"
 
 PLUGIN = """
 import msgspec
-from crawlerd.source import Source
+from crawlerd.source import Limits, Source
 
 class Options(msgspec.Struct):
     region: str = "eu"
@@ -59,10 +59,9 @@ limited = Source(
     "limited",
     base_url="https://limited.example",
     streams=["things"],
-    limits=["100/second"],
-    bucket_limits=["25/second"],
-    by_bucket={"search": ["20/second", "9/second"]},
-    concurrency=4,
+    limits=Limits(
+        ["100/second"], bucket=["25/second"], by_bucket={"search": ["20/second", "9/second"]}, concurrency=4
+    ),
     options=Options,
 )
 """
@@ -134,10 +133,10 @@ def test_a_valid_file_becomes_settings(file: Path) -> None:
     assert (account.request_seconds, account.max_body_bytes) == (60, 64 * 1024 * 1024)
     assert account.retry == RetryPolicy(8, 0.5, 300)
     assert settings.limits["acme"] == LimitSpec(
-        limits=stripe.limits,
-        bucket_limits=stripe.bucket_limits,
+        limits=stripe.limits.account,
+        bucket_limits=stripe.limits.bucket,
         by_bucket={"files": ("20/second",)},
-        concurrency=stripe.concurrency,
+        concurrency=stripe.limits.concurrency,
     )
     assert settings.sources == {"stripe": stripe}
     assert settings.sinks["warehouse"].path == file.parent / "var" / "warehouse.db"
@@ -207,11 +206,11 @@ def test_a_source_that_cannot_be_imported_is_a_problem_of_its_account(file: Path
     ("old", "new", "problem"),
     [
         (
-            'limits=["100/second"]',
-            'limits=["1/second", "0/day"]',
+            '["100/second"]',
+            '["1/second", "0/day"]',
             '"0/day" permits nothing; write for example "1/second"',
         ),
-        ('bucket_limits=["25/second"]', 'bucket_limits="0/second"', '"0/second" permits nothing; write for'),
+        ('bucket=["25/second"]', 'bucket="0/second"', '"0/second" permits nothing; write for'),
         ('"search": ["20/second", "9/second"]', '"search": "fast"', '"fast" is not a limit; write for example'),
     ],
 )
@@ -227,7 +226,7 @@ def test_a_source_whose_own_limits_are_none_is_a_problem_of_its_accounts(
 
 
 def test_a_source_may_have_one_limit_by_itself(file: Path, plugin: Path) -> None:
-    edit(plugin, 'bucket_limits=["25/second"]', 'bucket_limits="25/second"')
+    edit(plugin, 'bucket=["25/second"]', 'bucket="25/second"')
     edit(file, 'source = "stripe"', 'source = "limited"')
     edit(file, 'streams = ["customers", "invoices", "customers"]', 'streams = ["things"]')
     assert load(file).limits["acme"].bucket_limits == ("25/second",)

@@ -67,6 +67,14 @@ def test_what_was_doubted_is_accepted_when_it_is_seen_again(before: int, seen: i
     assert Expected(before).doubts(seen) == (before >= FEWEST and seen < before / 2)
 
 
+def test_the_next_run_is_expected_to_see_as_much_unless_this_one_is_doubted() -> None:
+    assert Expected(100).after(80, held=False) == Expected(80)
+    assert Expected(100, doubted=40).after(41, held=False) == Expected(41)
+    assert Expected(100).after(40, held=False) == Expected(100, doubted=40)
+    assert Expected(100).after(80, held=True) == Expected(100, doubted=80)
+    assert Expected(100).after(0, held=False) == Expected(100, doubted=0)
+
+
 # sweeps
 
 

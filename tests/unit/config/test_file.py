@@ -20,7 +20,7 @@ from crawlerd.core import notation
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.sources.registry import load, source_names
 
-REFERENCE_PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
+REFERENCE_PAGE = Path(__file__).parents[3] / "docs" / "reference.md"
 SECRET = "sk_live_4eC39HqLyjWDarjtT1zdp7dc"
 WRITE = 'write api_key = { env = "ACME_STRIPE_KEY" } or { file = "/a/path" } or { credential = "name" }'
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawlerd.core.objects import listing
+from crawlerd.core.listing import listing
 from crawlerd.engine import kinds
 from crawlerd.source import Records
 from crawlerd.sources.stripe import stripe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import apsw
@@ -144,6 +144,14 @@ def connect_reader(path: Path, *, older: bool = False) -> apsw.Connection | None
     return database if version else None
 
 
+def open_readable(path: Path, *, older: bool = False) -> apsw.Connection:
+    """As `connect_reader`; FrontierError when there is none."""
+    database = connect_reader(path, older=older)
+    if database is None:
+        raise FrontierError(f"there is no frontier in {path}")
+    return database
+
+
 @contextmanager
 def transaction(database: apsw.Connection) -> Iterator[None]:
     """BEGIN IMMEDIATE … COMMIT; anything raised rolls back. (A deferred read→write upgrade fails with BUSY.)"""
@@ -173,3 +181,9 @@ def storage_errors(path: Path, database: apsw.Connection | None = None) -> Itera
         raise FrontierError(f"{path} is not a usable database ({error}): restore it from a backup") from None
     except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.BusyError) as error:
         raise FrontierError(f"cannot use {path}: {error}") from None
+
+
+def file_size(path: Path | str) -> int:
+    with suppress(FileNotFoundError):
+        return os.stat(path).st_size
+    return 0

@@ -11,7 +11,7 @@ import pytest
 
 from crawlerd.config.file import DaemonTable
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 UNIT = ROOT / "systemd" / "crawlerd.service"
 EXECUTABLE = "/opt/crawlerd/bin/crawlerd"
 

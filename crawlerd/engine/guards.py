@@ -30,7 +30,7 @@ CHECK_SECONDS = 60.0  # many imports of one account that start together check it
 PROBE_SECONDS = 300.0  # a paused account's credentials are tried again so often
 
 
-class Accounts:
+class Guards:
     """Used on the store's thread, where nothing else is said.
 
     paused: why nothing of an account is leased, by name.

@@ -1,0 +1,46 @@
+"""What an API permits, as its source says it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Notation = str | Sequence[str]  # such as "100/second"; one limit may stand by itself
+
+
+class Limits:
+    """The default limits of a source; an account may set its own."""
+
+    def __init__(
+        self,
+        account: Notation = (),
+        *,
+        bucket: Notation = (),
+        by_bucket: Mapping[str, Notation] | None = None,
+        concurrency: int | Literal["auto"] | None = None,
+        bucket_concurrency: Mapping[str, int] | None = None,
+    ) -> None:
+        """
+        account: of the whole account.
+        bucket: of each bucket.
+        by_bucket: of single buckets, by name; they replace `bucket`.
+        concurrency: the most requests at once of an account; "auto" to find how many are permitted.
+        bucket_concurrency: the most requests at once of single buckets, by name.
+        """
+        self.account = _several(account)
+        self.bucket = _several(bucket)
+        self.by_bucket = {name: _several(each) for name, each in (by_bucket or {}).items()}
+        self.concurrency = concurrency
+        self.bucket_concurrency = dict(bucket_concurrency or {})
+
+    @classmethod
+    def of(cls, limits: Limits | Notation) -> Limits:
+        """Limits of an account may stand for themselves."""
+        return limits if isinstance(limits, Limits) else cls(limits)
+
+
+def _several(limits: Notation) -> tuple[str, ...]:
+    return (limits,) if isinstance(limits, str) else tuple(limits)
