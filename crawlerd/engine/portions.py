@@ -45,6 +45,11 @@ def weight(outcome: Outcome) -> int:
     return size + _noted(outcome) if outcome.cursors or outcome.greatest or outcome.parents or outcome.marked else size
 
 
+def is_large(outcome: Outcome) -> bool:
+    """Whether it goes to the main process in portions."""
+    return weight(outcome) > WHOLE
+
+
 def portions(outcome: Complete, token: int, *, most: int = PORTION) -> Iterator[Portion | Complete]:
     """The outcome of a lease in portions of about `most` bytes, then what is left of it. Permanent, at any of them,
     when there is something that no portion can hold: it names the bound."""

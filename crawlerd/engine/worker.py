@@ -24,7 +24,7 @@ from crawlerd.core.outcome import DONE, ERROR_LIMIT, Bury, Complete, Result
 from crawlerd.core.task import PART
 from crawlerd.engine.attempt import NoRequest, attempt
 from crawlerd.engine.memory import free_large_buffers
-from crawlerd.engine.portions import WHOLE, portions, weight
+from crawlerd.engine.portions import is_large, portions
 from crawlerd.engine.wire import READ_BYTES, Done, Frames, Ping, Pong, Setup, Stored, Work, frame, to_worker
 from crawlerd.sources.registry import load_source
 
@@ -153,7 +153,7 @@ class Worker:
                 result = self._perform(token, name, task, draw())
                 if self._forked:  # the handler has: two processes must not write to one connection
                     os._exit(0)
-                if type(result.outcome) is Complete and weight(result.outcome) > WHOLE:
+                if type(result.outcome) is Complete and is_large(result.outcome):
                     result = self._send_ahead(result, result.outcome, task, name)
                 self._outbox.add(result)
 
