@@ -13,12 +13,14 @@ from crawlerd.core.listing import JsonObject
 from crawlerd.core.outcome import DEEP, Batch, Skipped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from crawlerd.core.listing import Objects
     from crawlerd.source import Record, Records
 
 UNSERIALISABLE = "cannot be serialised"  # how the reason of such a record begins
+LARGEST = 16 << 20  # bytes of a record: the main process needs three times as much for it
+MOST_FIELDS, LONGEST_FIELD = 2_000, 200  # names of fields that a sink is told of at once: a view has fewer columns
 LONGEST_REASON = 300  # characters
 LONGEST_KEY = 1000  # characters of a key that are kept of a record that is set aside
 
@@ -106,10 +108,30 @@ class Rows:
         skipped.extend(skip(stream, key, reason) for key, reason in self._skipped)
         texts = list(filter(None, self._data))
         deep: list[int] = []
-        if texts and max(map(len, texts)) > 2 * DEEP:
+        longest = max(map(len, texts)) if texts else 0
+        if longest > LARGEST:
+            skipped.extend(self._set_large_aside(stream))
+            texts = list(filter(None, self._data))
+        if longest > 2 * DEEP:
             deep = [place for place, text in enumerate(self._data) if text and nesting(text, DEEP) > DEEP]
         size = sum(map(len, texts))
-        return Batch(stream, len(self._data), self._keys, self._data, sorted({*map(str, self._fields)}), deep, size)
+        return Batch(stream, len(self._data), self._keys, self._data, self._names(), deep, size)
+
+    def _set_large_aside(self, stream: str) -> Iterator[Skipped]:
+        """Those that the main process has no memory for."""
+        large = {place for place, text in enumerate(self._data) if text and len(text) > LARGEST}
+        for place in sorted(large):
+            mb = len(self._data[place] or b"") / (1 << 20)
+            yield skip(stream, self._keys[place], f"it has {mb:.1f} MB; at most {LARGEST >> 20} MB can be imported")
+        self._keys = [key for place, key in enumerate(self._keys) if place not in large]
+        self._data = [text for place, text in enumerate(self._data) if place not in large]
+
+    def _names(self) -> list[str]:
+        """Of the fields."""
+        names = {*map(str, self._fields)}
+        if len(names) > MOST_FIELDS:
+            names = {name for name in names if len(name) <= LONGEST_FIELD}
+        return sorted(names)[:MOST_FIELDS]
 
     def _check(self) -> None:
         """What was serialised may hold a msgspec.Raw, which may hold anything, and be nested too deeply."""

@@ -247,12 +247,12 @@ class Dispatcher:
                 self._leases.renew(token, now)
                 continue
             self._lose(lease.worker, f"held a task for more than {self._leases.seconds:g} s", now, guilty=token)
+        for worker, how in self._pool.grown():  # one page may take gigabytes within a second or two
+            self._lose(worker, how, now)
         if now >= self._next_tidy:
             sleeping = self._inbox.sleeping
             self._next_tidy = now + (TIDY_SOON if sleeping else TIDY_SECONDS)
             self._bench.tidy(now, self._let_sleep if sleeping else None)
-            for worker, how in self._pool.grown():
-                self._lose(worker, how, now)
         if not self._inbox.draining:
             self._pool.fill(now)
 

@@ -23,8 +23,7 @@ WHOLE = 4 << 20  # bytes that an outcome weighs up to which it is one message
 PORTION = 512 << 10  # bytes that a portion weighs, unless one thing in it weighs more
 MOST_ENTRIES = 1_000  # of a portion: it becomes ready in one commit, for which all others wait
 MOST_TASKS = 5_000_000  # that one task may lead to
-MOST_ARGUMENTS = 16 << 20  # bytes of one task's arguments
-MOST_RECORD = 32 << 20  # bytes of one record: the main process holds it several times
+MOST_ARGUMENTS = 8 << 20  # bytes of one task's arguments: the main process holds them several times
 # What the main process needs for each, besides its texts.
 RECORD, SKIP, TASK, NOTE = 120, 250, 350, 200
 
@@ -107,8 +106,6 @@ def _rest(outcome: Complete) -> Complete:
 def _cut(batch: Batch, most: int) -> Iterator[Batch]:
     """Its records, in their order; the first of the batches has the names of all fields."""
     sizes = [len(key) + len(data or b"") for key, data in zip(batch.keys, batch.data, strict=True)]
-    if sizes and (largest := max(sizes)) > MOST_RECORD:
-        raise Permanent(f"a record of {_mb(largest)} in {batch.stream}; at most {_mb(MOST_RECORD)} can be imported")
     deep = set(batch.deep)
     fields = batch.fields
     start = 0

@@ -216,7 +216,8 @@ class Pool:
         for worker in self.workers:
             memory = worker.memory_mb()
             if memory > 2 * self._max_mb:
-                killed.append((worker, f"grew to {memory:.0f} MB"))
+                most = f"twice max_worker_memory_mb = {self._max_mb:.0f}"
+                killed.append((worker, f"grew to {memory:.0f} MB, more than {most}"))
             elif memory > self._max_mb and not worker.retiring:
                 log.warning("worker %d has grown to %.0f MB: replacing it", worker.process.pid, memory)
                 worker.retiring = True
