@@ -267,6 +267,12 @@ class Store:
         """Tells of tasks that have become ready, and of runs that ended."""
         if committed.borrowed:
             self._events.borrowed(committed.borrowed)
+        for long in committed.long:
+            name = self._frontier.run(long.run).import_name
+            log.warning(
+                "import %s: run %d has done %s tasks, the last full run %s: a list may have no end",
+                *(name, long.run, f"{long.done:,}", f"{long.usual:,}"),
+            )
         self._prefetch.arrived(committed)
         if committed.ended:
             for run in committed.ended:

@@ -54,6 +54,15 @@ class Ahead(Settled, frozen=True, gc=False):
     count: int
 
 
+class LongRun(NamedTuple):
+    """A run that has done at least ten times as many tasks as the last full run of its import: a list may have no
+    end."""
+
+    run: int
+    done: int
+    usual: int  # tasks of the last full run
+
+
 class Committed(NamedTuple):
     """What a commit has changed."""
 
@@ -65,6 +74,8 @@ class Committed(NamedTuple):
     borrowed: Sequence[tuple[int, int]] = ()
     # all that a bucket got, in order, where that is few and nothing of it was there before: it need not be read
     fresh: Mapping[int, Sequence[Task]] = {}
+    # runs that do far more than the last full one; each again when it has done twice as much
+    long: Sequence[LongRun] = ()
 
 
 class StartedRun(NamedTuple):

@@ -295,13 +295,14 @@ class SqliteFrontier(Waiting):
     def _apply(self, change: Change) -> Committed:
         """Writes what a change has gathered, and ends the runs that have nothing open any more."""
         borrowed = write(change, self._execute)
+        long = self._runs.long(change.runs) if change.done else []
         ended = end_runs(change, self._execute)
         for run in ended:
             self._names.end_run(run)
         self._purging += ended
         task = self._names.task
         fresh = {bucket: [task(row) for row in sorted(rows)] for bucket, rows in change.fresh.items() if rows}
-        return Committed(change.arrived, ended, borrowed, fresh)
+        return Committed(change.arrived, ended, borrowed, fresh, long)
 
     def _purge(self) -> None:
         if self._purging:

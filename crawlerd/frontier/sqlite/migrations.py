@@ -246,5 +246,6 @@ CREATE TABLE unfolding(                                -- a stage whose task is 
     count INTEGER NOT NULL CHECK (count > 0),          -- entries that are left
     priority INTEGER                                   -- of all, where the import wants one
 ) STRICT;
+ALTER TABLE run ADD COLUMN warn_at INTEGER;            -- tasks done at which it is told that it is long; NULL: never
 """,
 ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from crawlerd.core.lenient_json import encoded
 from crawlerd.core.listing import Objects
 from crawlerd.source import Api, Cursor, ForParent, Output, ParentRead, Permanent, Record, Response, Skip, TaskArgs
 from crawlerd.sources.rest import reading
@@ -41,6 +42,7 @@ class Page(TaskArgs, kind="rest.page"):
     at: where the page starts, None for the first.
     place: what it knows of the pages before it.
     second: the list is read once more, since records were missing.
+    pages: of the list that were asked for before; it makes no page another one.
     """
 
     wanted: tuple[str, ...]
@@ -52,6 +54,12 @@ class Page(TaskArgs, kind="rest.page"):
     at: str | int | float | None = None
     place: Place | None = None
     second: bool = False
+    pages: int = 0
+
+
+def page_of_list(args: Page) -> str:
+    """What makes a page the same as another of a run: a cursor that comes twice leads round in a circle."""
+    return f"{args.kind}\0{encoded(replace(args, pages=0)).decode()}"
 
 
 @dataclass(frozen=True)
@@ -125,6 +133,11 @@ class Pages:
 
     def page(self, api: Api, args: Page) -> Iterator[Output]:
         place = args.place or START
+        if args.pages >= self.spec.max_pages:
+            raise Permanent(
+                f"this would be page {args.pages + 1:,} of the list, and [endpoints.{self.name}] has "
+                f"max_pages = {self.spec.max_pages}: a list without end, or one that needs more"
+            )
         try:
             request = self._asking.request(args, place, api.options.get("variables", {}))
         except Unfit as error:
@@ -144,7 +157,7 @@ class Pages:
         except Permanent as error:
             made = place.counting is not None and not place.exact  # a URL that the API has not made, and may refuse
             if made and not place.whole:
-                yield self.kinds.next(**{**vars(args), "at": None, "place": _as_it_comes(place)})
+                yield self._next(args, None, _as_it_comes(place))
             elif lost and place.again < MOST_AGAIN:
                 yield from self._again(args, place, str(error))
             elif isinstance(error, NoPage):
@@ -252,7 +265,7 @@ class Pages:
                 yield from self._parent_read(args)
             case Next(at, following):
                 yield from self._comparing.paged(args)
-                yield self.kinds.next(**{**vars(args), "at": at, "place": following})
+                yield self._next(args, at, following)
             case Again(reason):
                 yield from self._again(args, place, f"the list moved while it was read: {reason}")
 
@@ -265,8 +278,10 @@ class Pages:
             yield from self._comparing.moved(args, said)
             return
         yield from self._comparing.paged(args)
-        following = Place(again=place.again + 1, reached=place.reached)
-        yield self.kinds.next(**{**vars(args), "at": None, "place": following})
+        yield self._next(args, None, Place(again=place.again + 1, reached=place.reached))
+
+    def _next(self, args: Page, at: str | float | None, place: Place) -> Page:
+        return self.kinds.next(**{**vars(args), "at": at, "place": place, "pages": args.pages + 1})
 
     def _parent_read(self, args: Page, *, whole: bool = True) -> Iterator[Output]:
         if args.of and not args.second:

@@ -12,9 +12,7 @@ from crawlerd.source import Response
 
 def test_a_response_of_too_many_values_is_refused() -> None:
     body = b"[" + b"1," * MOST_VALUES + b"1]"
-    with pytest.raises(
-        Permanent, match="holds about 8,000,002 values; at most 8,000,000 can be read: ask"
-    ):
+    with pytest.raises(Permanent, match="holds about 8,000,002 values; at most 8,000,000 can be read: ask"):
         Response(200, {}, body).utf8()
     few = b'["' + b"x" * 2 * MOST_VALUES + b'"]'
     assert Response(200, {}, few).utf8() is few
