@@ -241,6 +241,8 @@ class Source:
         method, it must. `receiver()` says where at those accounts deliveries go; another answer than before makes the
         next run a full one.
     part_header: the header with the name of a part of the account, see `ForPart`.
+    asks: (stream, the account's options) -> what tells which records its requests ask for, as JSON values; another one
+        than before makes the next run a full one. By default the options.
     """
 
     def __init__(
@@ -262,6 +264,7 @@ class Source:
         options: type | None = None,
         import_options: type | None = None,
         part_header: str = "",
+        asks: Callable[[str, Mapping[str, Any]], object] | None = None,
     ) -> None:
         self.name = name
         self.client = client
@@ -279,6 +282,7 @@ class Source:
         self.options = AwsOptions if client == "aws" and options is None else options
         self.import_options = import_options
         self.part_header = part_header
+        self.asks = asks or (lambda _, options: dict(options))
         self.kinds: dict[str, Kind] = {}
         self.guard: TaskArgs | None = None
         self.begins: Starts = lambda _: ()

@@ -21,7 +21,10 @@ from bench.sources.steady import steady
 from crawlerd.config.load import Settings, load
 from crawlerd.core.account import AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
 from crawlerd.core.task import Task
+from crawlerd.engine.clock import Clock
+from crawlerd.engine.crowds import UNBOUNDED
 from crawlerd.engine.engine import Engine
+from crawlerd.engine.outages import Outages
 from crawlerd.engine.workbench import Workbench
 from crawlerd.sources import registry
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from crawlerd.engine.queues import Pick
+    from crawlerd.frontier.contract import OutageNote
     from crawlerd.ratelimit.adaptive import Learned
     from crawlerd.ratelimit.quota import Ask
     from crawlerd.ratelimit.window import Stamp
@@ -50,9 +54,9 @@ class LeaseTimer:
         self.took: list[float] = []
         bench.choose, bench.charge = self.choose, self.charge  # type: ignore[method-assign]  # of this one alone
 
-    def choose(self, now: float, most: int) -> Pick | None:
+    def choose(self, now: float, most: int, threads: int = UNBOUNDED) -> Pick | None:
         start = self._clock()
-        pick = self._choose(now, most)
+        pick = self._choose(now, most, threads)
         self._share = self._clock() - start
         return pick
 
@@ -135,7 +139,15 @@ class _Everybody(NamedTuple):
     spec: LimitSpec
 
     def limits(self, number: int) -> tuple[str, LimitSpec]:
-        return f"a{number}", self.spec
+        return self.name(number), self.spec
+
+    def name(self, account: int) -> str:
+        return f"a{account}"
+
+    def usual_origin(self, account: int) -> tuple[str, float]:
+        return "https://api.example.com", math.inf
+
+    def note_outage(self, key: tuple[str, int], note: OutageNote | None) -> None: ...
 
 
 class _Asked(NamedTuple):
@@ -156,7 +168,8 @@ def lease(accounts: int, limited: bool, throttled: bool, leases: int) -> Found:
     gc.disable()  # as in the engine, where so many are not in memory
     spec = LimitSpec(limits=("100/second",), bucket_limits=("25/second",)) if limited else LimitSpec()
     asked: list[tuple[int, int]] = []
-    bench = Workbench(_Everybody(spec), _Asked(asked))
+    everybody = _Everybody(spec)
+    bench = Workbench(everybody, _Asked(asked), Outages(everybody, everybody, Clock()))
     timer = LeaseTimer(bench, time.thread_time)
     now, sequence = 0.0, 0
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import typer
 
     from crawlerd.config.load import Settings
-    from crawlerd.frontier.contract import FrontierReader
+    from crawlerd.frontier.reading import FrontierReader
 
 
 def config_path(context: typer.Context) -> Path:

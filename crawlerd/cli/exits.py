@@ -29,6 +29,7 @@ class ExitCode(IntEnum):
     FAILED = 1
     USAGE = 2  # also typer's own, for what it cannot parse
     INCOMPLETE = 3  # every run has ended, not all are complete
+    UNAVAILABLE = 69  # EX_UNAVAILABLE: an API does not answer; the next start goes on
     DISK = 74  # EX_IOERR of sysexits.h
     LOCKED = 75  # EX_TEMPFAIL
     CONFIGURATION = 78  # EX_CONFIG

@@ -7,7 +7,7 @@ import math
 import sys
 import time
 from contextlib import redirect_stdout
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -15,13 +15,14 @@ from crawlerd.cli.context import config_path, read_settings
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.logs import log_to
 from crawlerd.core.errors import CrawlerdError, SinkError, StorageFailed
+from crawlerd.core.schedule import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
 
-    from crawlerd.cli.report import Outcome
+    from crawlerd.cli.report import Outcome, Stopped
     from crawlerd.config.load import Settings
     from crawlerd.engine.starting import Started
     from crawlerd.service.signals import Running
@@ -40,11 +41,19 @@ def import_(
     allow_shrink: Annotated[
         bool, typer.Option("--allow-shrink", help="Accept that a full run sees far fewer records than the last one.")
     ] = False,
+    wait: Annotated[
+        str, typer.Option("--wait", metavar="DURATION", help="Stop when an API has not answered for this long.")
+    ] = "5m",
+    at_most: Annotated[
+        str | None,
+        typer.Option("--for", metavar="DURATION", help="Stop after this time; the next start goes on from there."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
     """Run imports to their end in the foreground; an interrupted run is resumed.
 
-    Exit codes: 0 complete, 3 ended but not complete, 1 failed, 130 interrupted.
+    Exit codes: 0 complete, 3 ended but not complete (or stopped by --for), 1 failed, 69 an API does not answer,
+    130 interrupted.
     """
     from rich.console import Console
 
@@ -53,6 +62,7 @@ def import_(
 
     console = Console(stderr=True)
     with exit_codes():
+        patience = Patience(_seconds("--wait", wait), math.inf if at_most is None else _seconds("--for", at_most))
         with redirect_stdout(sys.stderr):  # a source may print, where it is imported and where a run begins
             settings = read_settings(config_path(context))
             chosen = list(settings.imports) if everything else list(dict.fromkeys(names or ()))
@@ -63,7 +73,9 @@ def import_(
                 known = instead(name, settings.imports)
                 fail(f"there is no [imports.{name}] in {config_path(context)}; {known}", ExitCode.USAGE)
             log_to(console, settings.daemon.log_level if settings.daemon.log_level != "info" else "warning")
-            outcome = import_now(settings, chosen, full=full, allow_shrink=allow_shrink, console=console)
+            outcome = import_now(
+                settings, chosen, full=full, allow_shrink=allow_shrink, patience=patience, console=console
+            )
         if as_json:
             typer.echo(json.dumps(outcome.report))
         else:
@@ -71,8 +83,35 @@ def import_(
         raise typer.Exit(outcome.exit_code)
 
 
+class Patience(NamedTuple):
+    """How long a foreground import goes on.
+
+    outage: seconds for which an API may not answer.
+    most: seconds in all.
+    """
+
+    outage: float = 300.0
+    most: float = math.inf
+
+
+PATIENCE = Patience()
+
+
+def _seconds(option: str, text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        fail(f"{option}: {error}", ExitCode.USAGE)
+
+
 def import_now(
-    settings: Settings, names: Sequence[str], *, full: bool, allow_shrink: bool = False, console: Console
+    settings: Settings,
+    names: Sequence[str],
+    *,
+    full: bool,
+    allow_shrink: bool = False,
+    patience: Patience = PATIENCE,
+    console: Console,
 ) -> Outcome:
     """Runs the imports until they have ended, are paused, or a signal comes. console: for what people read.
 
@@ -96,7 +135,7 @@ def import_now(
                 if signals.received:
                     break
             _tell_resumed([name for name, each in started.items() if each.resumed], console)
-            _watch(running, started, console)
+            stopped = _watch(running, started, patience, console)
         finally:
             if engine.dispatcher.leased and engine.failure is None:
                 console.print("stopping: waiting for running requests; press Ctrl-C again to cut them off")
@@ -106,7 +145,7 @@ def import_now(
         if engine.store.trouble and _runs(started) <= engine.store.stuck.keys():
             raise StorageFailed(engine.store.trouble, full=True)
         cut_off = [name for name in names if name not in started and name not in not_started]
-        return outcome(engine, {name: each.runs for name, each in started.items()}, not_started, cut_off)
+        return outcome(engine, {name: each.runs for name, each in started.items()}, not_started, cut_off, stopped)
 
 
 def _tell_resumed(names: Sequence[str], console: Console) -> None:
@@ -114,18 +153,21 @@ def _tell_resumed(names: Sequence[str], console: Console) -> None:
         console.print(f"{name}: resuming what was interrupted")
 
 
-def _watch(running: Running, started: dict[str, Started], console: Console) -> None:
-    """Returns when nothing is left to wait for. started: by import; an import whose run was abandoned meanwhile is
-    started again, and replaced there."""
+def _watch(running: Running, started: dict[str, Started], patience: Patience, console: Console) -> Stopped | None:
+    """Returns when nothing is left to wait for, or why it does not wait for what is left.
+
+    started: by import; an import whose run was abandoned meanwhile is started again, and replaced there.
+    """
     from crawlerd.cli.live import Display
-    from crawlerd.cli.report import held_runs
+    from crawlerd.cli.report import Stopped, held_runs
     from crawlerd.frontier import open_reader
 
     engine, changed, signals = running
     reader = open_reader(engine.settings.daemon.state_dir)
     assert reader is not None  # noqa: S101 - the engine has it open
-    left, held, trouble_since = _runs(started), dict[int, str](), None
+    left, held, waiting, trouble_since = _runs(started), dict[int, str](), dict[int, str](), None
     looked_at, look_seconds = -math.inf, 0.0
+    until = time.monotonic() + patience.most
     try:
         with Display(engine, console) as display:
             while True:
@@ -134,18 +176,25 @@ def _watch(running: Running, started: dict[str, Started], console: Console) -> N
                     started[name] = engine.runs.start_import(name)
                     left |= {*started[name].runs}
                 now = time.monotonic()
-                over = signals.received or engine.failure is not None or not left
+                late = now >= until
+                over = signals.received or engine.failure is not None or not left or late
                 if over or now >= looked_at + max(display.pause, LOOK_SHARE * look_seconds):
                     reports = reader.runs(_runs(started))
                     held = held_runs(engine, reader, reports)
                     display.show(reports, held, now)
+                    down = engine.outages.without_answer(now - patience.outage)
+                    waiting = held_runs(engine, reader, reports, down) if down else held
                     looked_at, look_seconds = now, time.monotonic() - now
+                if late and left:
+                    return Stopped.TIME
                 if over or not left - held.keys():
-                    return
+                    return None
+                if not left - waiting.keys():
+                    return Stopped.OUTAGE
                 stuck = left - held.keys() <= engine.store.stuck.keys()
                 trouble_since = (trouble_since or now) if stuck else None
                 if trouble_since and now - trouble_since > TROUBLE_SECONDS:
-                    return
+                    return None
                 changed.wait(LOOK_SECONDS)
                 changed.clear()
     finally:

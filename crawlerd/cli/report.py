@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -18,10 +19,17 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from crawlerd.engine.engine import Engine
-    from crawlerd.frontier.contract import FrontierReader
+    from crawlerd.frontier.reading import FrontierReader
     from crawlerd.frontier.reports import RunReport
 
 COUNTS = ("records", "seen", "new", "changed", "unchanged", "tombstoned")  # of a stream's report
+
+
+class Stopped(Enum):
+    """Why a foreground import does not wait for the end of its runs."""
+
+    OUTAGE = auto()  # an API does not answer
+    TIME = auto()  # it was told to stop after a time
 
 
 class Outcome(NamedTuple):
@@ -32,13 +40,18 @@ class Outcome(NamedTuple):
 
 
 def outcome(
-    engine: Engine, runs: Mapping[str, Iterable[int]], not_started: Mapping[str, str], cut_off: Sequence[str]
+    engine: Engine,
+    runs: Mapping[str, Iterable[int]],
+    not_started: Mapping[str, str],
+    cut_off: Sequence[str],
+    stopped: Stopped | None = None,
 ) -> Outcome:
     """Reads the report.
 
     runs: by import.
     not_started: why an import could not start, by import.
     cut_off: imports that a signal kept from starting.
+    stopped: why not all runs were waited for.
     """
     reader = open_reader(engine.settings.daemon.state_dir)
     assert reader is not None  # noqa: S101 - it was open a moment ago
@@ -48,6 +61,7 @@ def outcome(
             for name, numbers in runs.items()
         }
         held = held_runs(engine, reader, [run for each in reports.values() for run, _ in each])
+        outages = reader.status().outages if stopped is Stopped.OUTAGE else []
     finally:
         reader.close()
     every = [run for each in reports.values() for run, _ in each]
@@ -56,6 +70,7 @@ def outcome(
         started=not not_started,
         cut_off=bool(cut_off),
         complete=all(run.complete for run in every),
+        stopped=stopped,
     )
     imports = {
         name: [
@@ -72,19 +87,29 @@ def outcome(
         for name, each in reports.items()
     }
     left_out = {**not_started, **dict.fromkeys(cut_off, "interrupted")}
-    return Outcome(code, {"state": state, "imports": imports, "not_started": left_out})
+    report = {"state": state, "imports": imports, "not_started": left_out}
+    if outages:
+        report["outages"] = msgspec.to_builtins(outages)
+    return Outcome(code, report)
 
 
-def conclusion(states: Set[str], *, started: bool, cut_off: bool, complete: bool) -> tuple[str, ExitCode]:
+def conclusion(
+    states: Set[str], *, started: bool, cut_off: bool, complete: bool, stopped: Stopped | None = None
+) -> tuple[str, ExitCode]:
     """The state of the whole, and its exit code.
 
     states: of the runs.
     started: whether every import could start.
     cut_off: whether a signal kept some from starting.
     complete: whether every run is complete.
+    stopped: why not all were waited for.
     """
     if not started or states & {"paused", "held up", "failed"}:
         return "failed", ExitCode.FAILED
+    if stopped is Stopped.OUTAGE:
+        return "waiting for an API", ExitCode.UNAVAILABLE
+    if stopped is Stopped.TIME:
+        return "stopped", ExitCode.INCOMPLETE
     if cut_off or "running" in states:
         return "interrupted", ExitCode.INTERRUPTED
     if "completed with dead letters" in states:
@@ -94,12 +119,18 @@ def conclusion(states: Set[str], *, started: bool, cut_off: bool, complete: bool
     return "completed", ExitCode.DONE
 
 
-def held_runs(engine: Engine, reader: FrontierReader, runs: Iterable[RunReport]) -> dict[int, str]:
-    """The runs that can do nothing until an account is no longer paused, each with that account."""
+def held_runs(
+    engine: Engine, reader: FrontierReader, runs: Iterable[RunReport], down: Set[str] = frozenset()
+) -> dict[int, str]:
+    """The runs that can do nothing until an account is no longer paused, each with that account.
+
+    down: accounts that are as good as paused.
+    """
     held = {}
-    for run in runs if engine.accounts.paused else ():
+    out = down | engine.accounts.paused.keys()
+    for run in runs if out else ():
         accounts = reader.accounts(run.id) if run.state == "running" else []
-        paused = [name for name in accounts if name.partition(PART)[0] in engine.accounts.paused]
+        paused = [name for name in accounts if name in out or name.partition(PART)[0] in out]
         if paused and not reader.goes_on(run.id, set(accounts).difference(paused)):
             held[run.id] = paused[0].partition(PART)[0]
     return held
@@ -131,6 +162,11 @@ def print_report(report: Mapping[str, Any], console: Console, *, streams: bool =
     match report["state"]:
         case "interrupted":
             lines.append("interrupted; nothing is lost: the same command resumes it")
+        case "waiting for an API":
+            lines += (f"no answer from {each['origin']}: {each['error']}" for each in report["outages"])
+            lines.append("stopped; nothing is lost: the same command goes on when the API answers again")
+        case "stopped":
+            lines.append("stopped after the time of --for; nothing is lost: the same command goes on")
         case "completed with dead letters":
             lines.append("some tasks are dead letters: see `crawlerd dead list`, then `crawlerd dead retry`")
         case "not complete":

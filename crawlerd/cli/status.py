@@ -12,7 +12,7 @@ from crawlerd.cli.exits import exit_codes
 from crawlerd.cli.tables import local_time, print_columns
 
 if TYPE_CHECKING:
-    from crawlerd.frontier.reports import AccountReport, Status
+    from crawlerd.frontier.reports import AccountReport, OutageReport, Status
 
 
 def status(
@@ -71,12 +71,20 @@ def _print_status(found: Status) -> None:
     for name, each in doubts.items():
         for doubt in each:
             typer.echo(f"in doubt: {doubt.stream} of import {name}: {doubt.seen:,} seen, before {doubt.before:,}")
+    for outage in found.outages:
+        typer.echo(_outage(outage))
     print_columns(
         [
             ("account", "source", "ready", "state"),
             *((each.name, each.source, f"{each.ready:,}", _state(each)) for each in found.accounts),
         ]
     )
+
+
+def _outage(outage: OutageReport) -> str:
+    who = outage.origin if outage.account is None else f"{outage.origin} (account {outage.account})"
+    since, next_at = local_time(outage.since), local_time(max(outage.next_at, time.time()))
+    return f"down: {who} since {since}, next try {next_at}: {outage.error}"
 
 
 def _state(account: AccountReport) -> str:

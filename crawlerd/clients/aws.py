@@ -207,11 +207,13 @@ class AwsApi:
 
     sent_at, done_at: monotonic seconds at which the request left and its response was complete (or given up); 0.0
     when no request left.
+    origin: the service's address.
     """
 
     def __init__(self, client: AwsClient, account: AccountSpec) -> None:
         self.sent_at = 0.0
         self.done_at = 0.0
+        self.origin = ""
         self._client, self._account = client, account
         self._used = False
 
@@ -252,7 +254,9 @@ class AwsApi:
             answer = Unauthorized(_words(error))
         except (exceptions.ParamValidationError, exceptions.DataNotFoundError, exceptions.UnknownRegionError) as error:
             answer = Permanent(_words(error))
-        except exceptions.BotoCoreError as error:  # of requests for credentials, or an answer that is none
+        except exceptions.HTTPClientError as error:  # of requests for credentials
+            answer = Transient(_words(error), fault="connection")
+        except exceptions.BotoCoreError as error:  # an answer that is none
             answer = Transient(_words(error))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             answer = failure_error(error, origin=origin, connected=deadline.sent_at > 0)
@@ -264,8 +268,10 @@ class AwsApi:
             self._client.deadlines.stop(deadline)
             self.sent_at = deadline.sent_at
             self.done_at = time.monotonic() if deadline.sent_at else 0.0
+            self.origin = origin
         if deadline.expired:
-            return Transient(f"no complete response from {origin} within {self._account.request_seconds:g} s")
+            text = f"no complete response from {origin} within {self._account.request_seconds:g} s"
+            return Transient(text, fault="answer" if deadline.sent_at else "connection")
         return answer
 
 

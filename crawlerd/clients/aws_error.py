@@ -79,7 +79,7 @@ def error_for(answer: Mapping[str, Any], now: float) -> CrawlerdError:
     if code in UNAUTHORIZED or status == 401:
         return Unauthorized(text)
     if code in TRANSIENT or status >= 500 or status == 408:
-        return Transient(text)
+        return Transient(text, fault="answer" if status >= 500 else "task")
     if code in DENIED or status == 403:
         return Denied(text)
     if code in NOT_FOUND or code.endswith("NotFoundException"):  # a mere 404 may be that of a wrong address

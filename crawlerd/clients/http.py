@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, quote_plus, urlencode, urlsplit
+from urllib.parse import quote, quote_plus, urlencode
 
 import msgspec
 import requests
@@ -20,6 +20,7 @@ from crawlerd import __version__
 from crawlerd.clients.deadline import Deadline, DeadlineAdapter, Deadlines
 from crawlerd.clients.http_error import error_for, excerpt, failure_error, retry_after
 from crawlerd.clients.oauth2 import MAX_TOKEN_BYTES, Token, Tokens, token_of, token_request
+from crawlerd.core import urls
 from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.lenient_json import parsed
 from crawlerd.core.listing import listing
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from crawlerd.core.account import AccountSpec
+    from crawlerd.core.errors import Fault
     from crawlerd.source import Classifier, Listing, Source
 
 CHUNK = 64 * 1024  # bytes read, and at most decoded, at once
@@ -93,7 +95,8 @@ class HttpClient:
         finally:
             self._deadlines.stop(deadline)
         if deadline.expired:
-            answer = Transient(f"no complete response from {origin} within {seconds:g} s")
+            fault: Fault = "answer" if deadline.sent_at else "connection"
+            answer = Transient(f"no complete response from {origin} within {seconds:g} s", fault=fault)
         return Exchange(answer, deadline.sent_at, time.monotonic() if deadline.sent_at else 0.0)
 
     def close(self) -> None:
@@ -107,11 +110,13 @@ class HttpApi:
 
     sent_at, done_at: monotonic seconds at which the request left and its response was complete (or given up); 0.0
     when no request left. One for an access token is not meant.
+    origin: of an access token that could not be had, else "", which stands for that of the base URL.
     """
 
     def __init__(self, client: HttpClient, source: Source, account: AccountSpec) -> None:
         self.sent_at = 0.0
         self.done_at = 0.0
+        self.origin = ""
         self._client = client
         self._source = source
         self._account = account
@@ -177,7 +182,8 @@ class HttpApi:
     def _not_json(self, response: Response) -> Transient:
         kind = excerpt(self._redacted(response.headers.get("content-type", "no content type")), 60)
         text = excerpt(self._redacted(response.body.decode(errors="replace")), 80)
-        return Transient(f"HTTP {response.status}, {kind}, is not JSON: {text}")
+        said = f"HTTP {response.status}, {kind}, is not JSON: {text}"
+        return Transient(said, fault="answer")  # a gateway's page, say: "back soon"
 
     def request(
         self,
@@ -244,7 +250,7 @@ class HttpApi:
             found = self._client.tokens.current(self._account, lambda: self._new_token(grant, seconds), seconds)
             if not isinstance(found, Token):
                 return found
-            self._token = found
+            self._token, self.origin = found, ""
             seconds = max(0.0, until - time.monotonic())
         sent = self._client.send(
             prepare, seconds=seconds, max_body_bytes=self._account.max_body_bytes, origin=self._origin
@@ -262,7 +268,9 @@ class HttpApi:
             request.prepare_headers({**USUAL_HEADERS, **headers})
             request.prepare_body(form, None)
 
-        answer = self._client.send(prepare, seconds=seconds, max_body_bytes=MAX_TOKEN_BYTES, origin=_origin(url)).answer
+        origin = urls.origin(url)
+        answer = self._client.send(prepare, seconds=seconds, max_body_bytes=MAX_TOKEN_BYTES, origin=origin).answer
+        self.origin = "" if origin == self._origin else origin
         return token_of(self._without_secrets(answer), time.time()) if isinstance(answer, Response) else answer
 
     def url(self, path: str) -> str:
@@ -270,7 +278,7 @@ class HttpApi:
         if path.startswith("/"):
             return self._base + path
         half = any("\ud800" <= each <= "\udfff" for each in path)  # of a character, which no URL holds
-        if not self._origin or _origin(path) != self._origin or half:
+        if not self._origin or urls.origin(path) != self._origin or half:
             raise Permanent(
                 f"not a path, and not a URL of {self._origin or 'any base URL'}: {excerpt(self._redacted(path), 80)}"
             )
@@ -369,18 +377,4 @@ def most_hosts(connections: int) -> int:
 
 @lru_cache(maxsize=1000)
 def _origin_of_base(url: str) -> str:
-    return _origin(url)
-
-
-def _origin(url: str) -> str:
-    """scheme://host:port of a URL, without user and default port; "" for anything but HTTP."""
-    ports = {"http": 80, "https": 443}
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return ""
-    if parts.scheme not in ports or not parts.hostname:
-        return ""
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, ports[parts.scheme]) else "")
+    return urls.origin(url)

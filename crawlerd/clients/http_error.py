@@ -39,7 +39,7 @@ def error_for(response: Response, now: float) -> CrawlerdError | None:
     if status == 403:
         return Denied(text)
     if status in (408, 425) or status >= 500:
-        return Transient(text)
+        return Transient(text, fault="answer" if status >= 500 else "task")
     if 300 <= status < 400:
         return Permanent(f"HTTP {status}: redirects to {_host(response.headers)}, which is not followed")
     return Permanent(text)
@@ -51,20 +51,21 @@ def failure_error(failure: Exception, *, origin: str, connected: bool) -> Crawle
     connected: the request left, as opposed to finding nobody to take it.
     """
     reason = ""
+    answering = False  # some of an answer came, or it was waited for
     for cause in _causes(failure):
         match cause:
-            case ssl.SSLCertVerificationError():
-                return Permanent(f"cannot trust {origin}: {cause.verify_message}")
+            case ssl.SSLCertVerificationError():  # an expired certificate is renewed one day
+                return Transient(f"cannot trust {origin}: {cause.verify_message}", fault="connection")
             case ssl.SSLError():
                 reason = f"TLS {cause.reason or 'failure'}".lower().replace("_", " ")
             case TimeoutError():
-                reason = "timed out"
+                reason, answering = "timed out", connected
             case http.client.RemoteDisconnected():
                 reason = "closed without a response"
             case http.client.IncompleteRead():  # urllib3's own are kinds of it
-                reason = "the response ended early"
+                reason, answering = "the response ended early", True
             case urllib3.exceptions.DecodeError():
-                reason = "the response's body does not decode"
+                reason, answering = "the response's body does not decode", True
             case OSError(strerror=str(text)):  # getaddrinfo's as well
                 reason = text.lower()
         if reason:
@@ -72,8 +73,9 @@ def failure_error(failure: Exception, *, origin: str, connected: bool) -> Crawle
     if not reason and isinstance(failure, ValueError):  # an invalid URL, header or JSON value: ours
         return Permanent(f"cannot send the request: {type(failure).__name__}")
     if connected:
-        return Transient(f"lost the connection to {origin}: {reason or 'the response is broken'}")
-    return Transient(f"cannot reach {origin}: {reason or type(failure).__name__}")
+        text = f"lost the connection to {origin}: {reason or 'the response is broken'}"
+        return Transient(text, fault="answer" if answering else "connection")
+    return Transient(f"cannot reach {origin}: {reason or type(failure).__name__}", fault="connection")
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

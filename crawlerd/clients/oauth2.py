@@ -58,7 +58,7 @@ class Tokens:
             try:
                 return future.result(seconds)
             except TimeoutError:
-                return Transient(f"no access token within {seconds:g} s")
+                return Transient(f"no access token within {seconds:g} s", fault="answer")
         found: Token | CrawlerdError = Transient("the request for an access token was given up")
         try:
             found = ask()

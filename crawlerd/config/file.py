@@ -109,6 +109,7 @@ class AccountTable(Table):
     attempts: int = Field(default=8, ge=1, le=1000)
     retry_base: Duration = Field(default="500ms", validate_default=True)
     retry_cap: Duration = Field(default="5m", validate_default=True)
+    give_up_after: Duration = Field(default="1d", validate_default=True)
     _options: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @property

@@ -63,14 +63,14 @@ def _account(name: str, account: AccountTable, source: Source) -> AccountSpec:
         secret=secret,
         request_seconds=account.request_timeout,
         max_body_bytes=account.max_body_mb * MIB,
-        retry=_retry(account.attempts, account.retry_base, account.retry_cap),
+        retry=_retry(account.attempts, account.retry_base, account.retry_cap, account.give_up_after),
         options=account.options,
     )
 
 
 @cache
-def _retry(attempts: int, base: float, cap: float) -> RetryPolicy:
-    return RetryPolicy(attempts, base, cap)
+def _retry(attempts: int, base: float, cap: float, give_up_after: float) -> RetryPolicy:
+    return RetryPolicy(attempts, base, cap, give_up_after)
 
 
 def limits(config: Config, sources: Mapping[str, Source], problems: list[str]) -> dict[str, LimitSpec]:

@@ -1,7 +1,7 @@
 """Every exception of crawlerd: one root, the three a handler raises, and the daemon's own.
 
 CrawlerdError
-├── Transient            the same request may succeed later: retried with backoff, costs an attempt
+├── Transient            the same request may succeed later: retried with backoff; costs an attempt, but in an outage
 ├── Throttled            the API asks us to slow down: deferred, costs no attempt
 ├── Permanent            the same request will never succeed: a dead letter
 │   ├── Denied           … because the key may not read this stream
@@ -19,25 +19,34 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+# Who may be to blame for a failed attempt. "task": this request alone. "answer": the origin, if other tasks fail as
+# well: a 5xx, or no answer in time. "connection": the origin, unless others get through: there was no answer at all.
+Fault = Literal["task", "answer", "connection"]
+
 
 class CrawlerdError(Exception):
     """Root of everything that crawlerd raises on purpose."""
 
 
 class Transient(CrawlerdError):
-    """The same request may succeed later. Costs an attempt.
+    """The same request may succeed later. Costs an attempt, unless the whole origin fails.
 
-    attempts: tries before the task is a dead letter, and delay: seconds between two of them, where the task has a
-    policy of its own; None for the account's.
+    attempts: tries before the task is a dead letter, where the task has a policy of its own; None for the account's.
+    delay: seconds between two tries; None for the account's policy.
+    fault: who may be to blame.
     """
 
     attempts: int | None = None
     delay: float | None = None
+    fault: Fault = "task"
 
-    def __init__(self, *message: object, attempts: int | None = None, delay: float | None = None) -> None:
+    def __init__(
+        self, *message: object, attempts: int | None = None, delay: float | None = None, fault: Fault = "task"
+    ) -> None:
         super().__init__(*message)
         self.attempts = attempts
         self.delay = delay
+        self.fault = fault
 
 
 class Throttled(CrawlerdError):

@@ -7,9 +7,10 @@ from typing import Literal
 import msgspec
 
 from crawlerd.core.backoff import backoff
-from crawlerd.core.errors import Denied, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.core.errors import Denied, Fault, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.task import NewGather, NewTask
 
+ATTEMPTS = 8  # of a task, by default
 ERROR_LIMIT = 500  # characters of an error text that are kept
 DEEP = 500  # levels of nesting, half of what the usual readers of JSON can take
 
@@ -138,10 +139,20 @@ DONE = Complete()  # of the many tasks from which nothing comes, so that it can 
 
 
 class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry", gc=False):
-    """Try again after `delay` seconds; an attempt is used up."""
+    """Try again after `delay` seconds.
+
+    attempts: after how many the task is a dead letter; the main process decides that, see `charge`.
+    fault: who may be to blame.
+    stream: what a dead letter is reported under.
+    charged: attempts that this one uses up; said by the main process.
+    """
 
     delay: float
     error: str
+    attempts: int = ATTEMPTS
+    fault: Fault = "task"
+    stream: str = ""
+    charged: int = 1
 
 
 class Defer(msgspec.Struct, frozen=True, array_like=True, tag="defer", gc=False):
@@ -154,11 +165,17 @@ class Defer(msgspec.Struct, frozen=True, array_like=True, tag="defer", gc=False)
 
 
 class Bury(msgspec.Struct, frozen=True, array_like=True, tag="bury", gc=False):
-    """A dead letter. denied: the credentials may not read this. stream: what it is reported under."""
+    """A dead letter.
+
+    denied: the credentials may not read this.
+    stream: what it is reported under.
+    charged: attempts that this one uses up.
+    """
 
     error: str
     denied: bool = False
     stream: str = ""
+    charged: int = 1
 
 
 class Pause(msgspec.Struct, frozen=True, array_like=True, tag="pause", gc=False):
@@ -178,6 +195,14 @@ Outcome = Complete | Retry | Defer | Bury | Pause | Crash
 CRASHES = 3  # worker processes that a task may take down before it is set aside
 
 
+def charge(retry: Retry, attempt: int, count: int = 1) -> Retry | Bury:
+    """What becomes of a task whose failure uses up `count` attempts. attempt: those that were used up before it."""
+    if not count or attempt + count < retry.attempts:
+        return msgspec.structs.replace(retry, charged=count)
+    error = f"gave up after {attempt + count} attempts: {retry.error}"[:ERROR_LIMIT]
+    return Bury(error, stream=retry.stream, charged=count)
+
+
 def after_crash(crashes: int, crash: Crash) -> Crash | Bury:
     """What becomes of a task that has now taken down `crashes` worker processes."""
     if crashes < CRASHES:
@@ -190,27 +215,38 @@ class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     sent_at, done_at: monotonic seconds (one clock for all processes of a machine) at which its request left and its
     response was complete; both 0 when no request was made.
+    origin: where the request went, or should have gone; "" for the account's usual one.
+    unsent: it was too late to start; the task was not performed.
     """
 
     token: int
     outcome: Outcome | None
     sent_at: float = 0.0
     done_at: float = 0.0
+    origin: str = ""
+    unsent: bool = False
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """attempts: tries before a task is buried. base, cap: seconds, see `backoff`."""
+    """When a failed task is tried again.
 
-    attempts: int = 8
+    attempts: tries before a task is buried.
+    base, cap: seconds, see `backoff`.
+    give_up_after: seconds that an outage may last before its failures count as attempts.
+    """
+
+    attempts: int = ATTEMPTS
     base: float = 0.5
     cap: float = 300.0
+    give_up_after: float = 86_400.0
 
 
 def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float) -> Outcome:
     """The one place where an error becomes an outcome.
 
     attempt: failed attempts before this one. jitter: a uniform draw in [0, 1). An exception that is not crawlerd's
-    own is a bug in a handler: buried with its type, since the same input would meet the same bug.
+    own is a bug in a handler: buried with its type, since the same input would meet the same bug. Whether a task is
+    tried too often is not decided here: see `charge`.
     """
     text = f"{type(error).__name__}: {_message(error)}".encode(errors="backslashreplace").decode()[:ERROR_LIMIT]
     match error:
@@ -220,12 +256,11 @@ def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float
             return Defer(text, wait, error.scope, error.concurrency)
         case Unauthorized():
             return Pause(text)
-        case Transient() if attempt + 1 < (error.attempts or policy.attempts):
-            if error.delay is not None:
-                return Retry(error.delay, text)
-            return Retry(backoff(attempt + 1, base=policy.base, cap=policy.cap, jitter=jitter), text)
         case Transient():
-            return Bury(f"gave up after {attempt + 1} attempts: {text}"[:ERROR_LIMIT])
+            delay = error.delay
+            if delay is None:
+                delay = backoff(attempt + 1, base=policy.base, cap=policy.cap, jitter=jitter)
+            return Retry(delay, text, error.attempts or policy.attempts, error.fault)
         case Permanent():
             return Bury(text, denied=isinstance(error, Denied))
         case _:

@@ -120,8 +120,13 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class LeaseBatch(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Leases of one account's tasks. token: the fence of the first one; that of each next one is one more."""
+    """Leases of one account's tasks.
+
+    token: the fence of the first one; that of each next one is one more.
+    latest: when they must have started; monotonic seconds, 0 where no limit counts on it.
+    """
 
     token: int
     account: str
     tasks: list[Task]
+    latest: float = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, unquote_plus
+from urllib.parse import quote, unquote_plus, urlsplit
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
@@ -57,6 +57,20 @@ def without(parameter: str, url: str) -> str:
 def of_header(link: str) -> str:
     """A link as a header has it, whose bytes are read as Latin-1: what is not ASCII is encoded, byte by byte."""
     return re.sub("[^\x00-\x7f]", lambda found: quote(found[0].encode("latin-1", "replace")), link)
+
+
+def origin(url: str) -> str:
+    """scheme://host:port of a URL, without user and default port; "" for anything but HTTP."""
+    ports = {"http": 80, "https": 443}
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return ""
+    if parts.scheme not in ports or not parts.hostname:
+        return ""
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, ports[parts.scheme]) else "")
 
 
 def _resolved(path: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from crawlerd.core.task import PART
+from crawlerd.core.urls import origin
 
 if TYPE_CHECKING:
     from crawlerd.config.load import Settings
@@ -31,6 +33,17 @@ class AccountNames:
         """Of a configured account."""
         spec = self._settings.accounts.get(account)
         return None if spec is None else self._settings.sources[spec.source]
+
+    def name(self, account: int) -> str:
+        """An account's or a part's."""
+        return self.names.get(account) or self.parts.get(account) or str(account)
+
+    def usual_origin(self, account: int) -> tuple[str, float]:
+        """The origin that an account is configured with, and its `give_up_after` in seconds."""
+        spec = self._settings.accounts.get(self.name(account).partition(PART)[0])
+        if spec is None:
+            return "", math.inf
+        return origin(spec.base_url) or spec.source, spec.retry.give_up_after
 
     def limits(self, number: int) -> tuple[str, LimitSpec] | None:
         """An account's or a part's name and limits, None when it is not configured."""

@@ -47,16 +47,19 @@ OUTPUTS = (
 
 
 class AttemptApi(Protocol):
-    """What a handler gets. It knows when its one request left and the response was complete (monotonic, 0: none)."""
+    """What a handler gets. It knows when its one request left and the response was complete (monotonic, 0: none), and
+    where it went ("": to the account's usual origin)."""
 
     sent_at: float
     done_at: float
+    origin: str
 
 
 class NoRequest:
     """What a task whose kind has cost 0 gets for an API: no limit has counted it."""
 
     sent_at = done_at = 0.0
+    origin = ""
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError(f"a task whose kind has cost 0 makes no request, and has no {name}")

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, get_args
 
-from crawlerd.core.outcome import DONE, Complete, Crash, Outcome
+from crawlerd.core.outcome import DONE, Complete, Crash, Outcome, Retry
 from crawlerd.core.task import LeaseBatch
 from crawlerd.engine.feedback import Feedback
 from crawlerd.engine.leases import Leases
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.dispatcher_inbox import DispatcherInbox
     from crawlerd.engine.failure import Failure
+    from crawlerd.engine.outages import Outages
     from crawlerd.engine.queues import BucketQueue, Pick
     from crawlerd.engine.roles import Credentials
     from crawlerd.engine.store_inbox import StoreInbox
@@ -52,6 +53,7 @@ class Dispatcher:
     def __init__(
         self,
         bench: Workbench,
+        outages: Outages,
         inbox: DispatcherInbox,
         store: StoreInbox,
         pool: Pool,
@@ -64,8 +66,8 @@ class Dispatcher:
     ) -> None:
         """free: counts tasks without a request that are completed, by run."""
         self._bench, self._inbox, self._store, self._pool, self._clock = bench, inbox, store, pool, clock
-        self._failure = failure
-        self._feedback = Feedback(bench, store, clock, credentials)
+        self._failure, self._outages = failure, outages
+        self._feedback = Feedback(bench, outages, store, clock, credentials)
         pool.selector.register(inbox.fd, selectors.EVENT_READ)
         self._leases: Leases[WorkerProcess] = Leases(lease_seconds)
         self._portioned = Portioned(self._leases, store)
@@ -163,9 +165,11 @@ class Dispatcher:
             self._lease(reserved, suspect, given, now)
             reserved.alone = True
         rooms = {worker: room for worker in self._pool.workers if worker is not reserved and (room := worker.room) > 0}
+        threads = sum(worker.threads for worker in self._pool.workers)
+        self._bench.relieve(now, threads)
         while rooms:
             worker = max(rooms, key=rooms.__getitem__)
-            pick = self._bench.choose(now, min(rooms[worker], TURN_LEASES))
+            pick = self._bench.choose(now, min(rooms[worker], TURN_LEASES), threads)
             if pick is None:
                 break
             pick = self._suspects.set_aside(pick)
@@ -186,7 +190,8 @@ class Dispatcher:
         self, worker: WorkerProcess, pick: Pick, given: dict[WorkerProcess, list[LeaseBatch]], now: float
     ) -> None:
         lease = self._leases.issue(pick, self._bench.charge(pick, now), worker, now)
-        given.setdefault(worker, []).append(LeaseBatch(lease.token, pick.account.name, pick.tasks))
+        latest = now + worker.grace if pick.limited and pick.cost else 0.0
+        given.setdefault(worker, []).append(LeaseBatch(lease.token, pick.account.name, pick.tasks, latest))
         if not self.first_lease_at:
             self.first_lease_at = now
 
@@ -208,9 +213,20 @@ class Dispatcher:
             if unanswered:
                 unanswered.pop(result.token, None)
             pick, task, outcome = lease.pick, lease.task(result.token), result.outcome or DONE
+            if result.unsent:
+                self.outcomes["unsent"] += 1
+                worker.started(now, late=True)
+                self._feedback.unknown(pick, task, lease.stamp, now)
+                continue
+            if result.sent_at:
+                worker.started(now, late=False)
+            if result.sent_at or type(outcome) is Retry:
+                outcome = self._feedback.heard(pick, task, result, outcome, lease.issued_at, now)
             if not pick.limited and pick.bucket is not None and type(outcome) is Complete:
                 completed += 1  # the fast path: there is no limit that must hear of it
                 pick.bucket.out -= 1
+                if pick.origin is not None:
+                    pick.origin.out -= 1
                 if not pick.cost:
                     self._free[task.run] += 1
                 self._settled.append(Settled(task, pick.account.id, outcome))
@@ -239,6 +255,7 @@ class Dispatcher:
     # workers
 
     def _watch(self, now: float) -> None:
+        self._outages.listen(now)
         for worker, how in self._pool.failing(now):
             self._lose(worker, how, now)
         while expired := self._leases.expired(now):

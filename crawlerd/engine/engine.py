@@ -20,6 +20,7 @@ from crawlerd.engine.failure import Failure
 from crawlerd.engine.guards import Guards
 from crawlerd.engine.memory import free_large_buffers
 from crawlerd.engine.open_sinks import OpenSinks
+from crawlerd.engine.outages import Outages
 from crawlerd.engine.prefetch import Prefetch
 from crawlerd.engine.runs import Runs
 from crawlerd.engine.safe_event import SafeEvent
@@ -90,9 +91,11 @@ class Engine:
         self._shared = SharedLimits(storage, now=clock.now, reply=to_dispatcher.granted) if storage else None
         last_alive = self._lock.last_alive
         kinds = [each for source in settings.sources.values() for each in source.kinds.items()]
+        self.outages = Outages(names, to_store, clock, frontier.outages())
         bench = Workbench(
             names,
             to_store,
+            self.outages,
             shared=self._shared,
             costs={name: kind.cost for name, kind in kinds if kind.cost != 1},
             wide=[name for name, kind in kinds if kind.wide],
@@ -101,6 +104,7 @@ class Engine:
         )
         self.dispatcher = Dispatcher(
             bench,
+            self.outages,
             to_dispatcher,
             to_store,
             pool,

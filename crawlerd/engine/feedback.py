@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from crawlerd.core.outcome import CRASHES, Bury, Complete, Crash, Defer, Pause, Retry
 
 if TYPE_CHECKING:
-    from crawlerd.core.outcome import Outcome
+    from crawlerd.core.outcome import Outcome, Result
     from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
+    from crawlerd.engine.outages import Outages
     from crawlerd.engine.queues import AccountQueue, Pick
     from crawlerd.engine.roles import Credentials
     from crawlerd.engine.store_inbox import StoreInbox
@@ -27,9 +28,16 @@ LONG_WAIT = 60.0  # seconds; longer waits that an API asks for are logged: they 
 class Feedback:
     """Used by the dispatcher's thread alone."""
 
-    def __init__(self, bench: Workbench, store: StoreInbox, clock: Clock, credentials: Credentials) -> None:
-        self._bench, self._store, self._clock, self._credentials = bench, store, clock, credentials
+    def __init__(
+        self, bench: Workbench, outages: Outages, store: StoreInbox, clock: Clock, credentials: Credentials
+    ) -> None:
+        self._bench, self._outages, self._store, self._clock = bench, outages, store, clock
+        self._credentials = credentials
         self._random = random.Random()  # noqa: S311 - jitter
+
+    def heard(self, pick: Pick, task: Task, result: Result, outcome: Outcome, started_at: float, now: float) -> Outcome:
+        """See `Outages.heard`. Call before `ended`."""
+        return self._outages.heard(pick, task, result, outcome, started_at, now)
 
     def ended(self, pick: Pick, task: Task, stamp: Stamp, outcome: Outcome, now: float, sent_at: float) -> None:
         """An attempt has ended. sent_at: when its request was sent, 0 when it sent none or nobody knows."""
@@ -50,12 +58,22 @@ class Feedback:
             self._guard_ended(account, outcome, now)
         elif isinstance(outcome, Defer | Pause):
             self._bench.put_back(pick, task, now)
+        self._follow_outages(now)
 
     def unknown(self, pick: Pick, task: Task, stamp: Stamp, now: float) -> None:
         """The lease ends through no fault of its task, which is given out again; nobody knows what came of it."""
         self._answered(pick, stamp, None, now)
         self._bench.finish(pick, now)
         self._bench.put_back(pick, task, now)
+        self._follow_outages(now)
+
+    def _follow_outages(self, now: float) -> None:
+        """Accounts may start something at another time than before."""
+        if self._outages.moved:
+            moved, self._outages.moved = self._outages.moved, set()
+            for number in moved:
+                if account := self._bench.known(number):
+                    self._bench.place(account, now)
 
     def _answered(self, pick: Pick, stamp: Stamp, outcome: Outcome | None, now: float) -> None:
         """Tells the laws that paced a start what came of it; None: nobody knows. Call before `Workbench.finish`."""
@@ -100,7 +118,9 @@ class Feedback:
                 self._credentials.passed(account.id, outcome.identity)  # nothing starts before its answer
             case Retry():
                 guard.at = now + outcome.delay
-                log.warning("account %s: %s (attempt %d)", account.name, outcome.error, guard.failed())
+                attempts = guard.failed(outcome.charged)
+                if outcome.charged:
+                    log.warning("account %s: %s (attempt %d)", account.name, outcome.error, attempts)
             case Defer():
                 guard.leased = False
             case Crash():

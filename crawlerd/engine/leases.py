@@ -23,6 +23,7 @@ class Lease(msgspec.Struct, Generic[Worker], frozen=True):
     stamp: when their requests reached the server.
     worker: who has them.
     deadline: until when; monotonic.
+    issued_at: monotonic.
     """
 
     token: int
@@ -30,6 +31,7 @@ class Lease(msgspec.Struct, Generic[Worker], frozen=True):
     stamp: Stamp
     worker: Worker
     deadline: float
+    issued_at: float
 
     def task(self, token: int) -> Task:
         return self.pick.tasks[token - self.token]
@@ -66,7 +68,7 @@ class Leases(Generic[Worker]):
         """Leases the picked tasks to a worker, each under a token of its own."""
         token = self._next
         self._next += len(pick.tasks)
-        lease = Lease(token, pick, stamp, worker, now + self.seconds)
+        lease = Lease(token, pick, stamp, worker, now + self.seconds, now)
         self._out.update(dict.fromkeys(range(token, self._next), lease))
         return lease
 

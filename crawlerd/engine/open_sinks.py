@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from crawlerd.core.errors import SinkError, SyncFailed
+from crawlerd.engine.fullness import setup
 from crawlerd.sinks import open_sink
 
 if TYPE_CHECKING:
@@ -45,7 +46,10 @@ class OpenSinks:
         if spec.sink is not None:
             sink = self.by_name.get(spec.sink) or self._open(spec.sink)
             number = self._ids[spec.sink]
-        self._abandon(self._frontier.bind(spec.name, number, self._clock.now()))
+        bound = self._frontier.bind(spec.name, number, self._clock.now(), self._origins(spec))
+        if bound.news:
+            log.warning("import %s: %s: it is read in full", spec.name, bound.news)
+        self._abandon(bound.abandoned)
         return sink, number
 
     def open_all(self) -> None:
@@ -104,6 +108,13 @@ class OpenSinks:
         self.by_name[name], self._ids[name] = sink, attached.id
         self._abandon(attached.abandoned)
         return sink
+
+    def _origins(self, spec: ImportSpec) -> dict[str, str]:
+        """See `Frontier.bind`."""
+        account = self._settings.accounts[spec.account]
+        source = self._settings.sources[account.source]
+        where = (account.source, account.name, (account.base_url or source.base_url or "").rstrip("/"))
+        return {stream: setup(where, source.asks(stream, account.options)) for stream in spec.streams}
 
     def _receiver(self, spec: ImportSpec, names: Sequence[str], numbers: Mapping[str, int]) -> int:
         """The frontier's number of who receives an import's deliveries, or of nobody. names: of the accounts."""

@@ -9,11 +9,13 @@ import msgspec
 
 from crawlerd.core.task import Task
 from crawlerd.ratelimit.limiter import Limiter, parse_limits
+from crawlerd.ratelimit.outage import Origin, Outage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crawlerd.core.account import LimitSpec
+    from crawlerd.ratelimit.outage import Health
     from crawlerd.ratelimit.shared import Keys, SharedWindow
 
 LATE_ARRIVAL, LATEST_ARRIVAL = 0.025, 0.250  # seconds of a slow answer that may have passed before the server's count
@@ -31,9 +33,9 @@ class Guard:
         self.at = 0.0
         self.leased = False
 
-    def failed(self) -> int:
-        """Counts an attempt; returns how many there were."""
-        self.task = msgspec.structs.replace(self.task, attempt=self.task.attempt + 1)
+    def failed(self, charged: int = 1) -> int:
+        """Counts attempts; returns how many there were."""
+        self.task = msgspec.structs.replace(self.task, attempt=self.task.attempt + charged)
         self.leased = False
         return self.task.attempt
 
@@ -48,6 +50,7 @@ class BucketQueue:
     out: tasks that were picked and may come back.
     served: when it was last picked from, as a count of picks.
     latency: seconds that its quickest requests take, 0 before the first.
+    health: of its account at the origin of its last request.
     since: when it came into memory.
     resting: nothing of it starts, so that it may leave memory.
     leaving: the store was asked whether it may.
@@ -58,6 +61,7 @@ class BucketQueue:
         "asked",
         "asked_at",
         "heads",
+        "health",
         "id",
         "keys",
         "latency",
@@ -78,6 +82,7 @@ class BucketQueue:
         self.resting = False
         self.leaving = False
         self.account = account
+        self.health = account.health
         self.limiter = limiter
         self.heads: list[Task] = []
         self.keys: Keys = ()
@@ -114,18 +119,24 @@ class AccountQueue:
     paused: why nothing starts.
     turn: virtual time of its next lease, for fair shares by weight.
     latency: as of a bucket.
+    origin: where it usually sends requests.
+    health: of it at the origin of its last check, or at `origin`.
+    crowded: it waits until others leave it some of the workers.
     unevenness: share of answers that took markedly longer.
     version: of its place in the heaps: older entries there are void.
     """
 
     __slots__ = (
         "buckets",
+        "crowded",
         "guard",
+        "health",
         "id",
         "keys",
         "latency",
         "limiter",
         "name",
+        "origin",
         "paused",
         "shared",
         "spec",
@@ -134,16 +145,19 @@ class AccountQueue:
         "version",
     )
 
-    def __init__(self, number: int, name: str, spec: LimitSpec, limiter: Limiter) -> None:
+    def __init__(self, number: int, name: str, spec: LimitSpec, limiter: Limiter, health: Health) -> None:
         self.id = number
         self.name = name
         self.spec = spec
         self.limiter = limiter
+        self.health = health
+        self.origin = health.origin.name
         self.buckets: dict[int, BucketQueue] = {}
         self.keys = [(item, [name]) for item in parse_limits(spec.limits)]
         self.shared: SharedWindow | None = None
         self.guard: Guard | None = None
         self.paused: str | None = None
+        self.crowded = False
         self.latency = 0.0
         self.turn = 0.0
         self.unevenness = 0.0
@@ -181,6 +195,8 @@ class Pick(msgspec.Struct, frozen=True):
     bucket: None for the account's guard.
     cost: what one task counts as against limits.
     limited: there are limits.
+    origin: where their requests go, None when they make none.
+    probe: it is the probe of this outage.
     """
 
     account: AccountQueue
@@ -188,6 +204,8 @@ class Pick(msgspec.Struct, frozen=True):
     tasks: list[Task]
     cost: int = 1
     limited: bool = True
+    origin: Origin | None = None
+    probe: Outage | None = None
 
     def free_at(self, now: float) -> float:
         """When its limits permit it to start."""

@@ -9,8 +9,9 @@ if TYPE_CHECKING:
 
     from crawlerd.core.account import LimitSpec
     from crawlerd.core.task import Task
-    from crawlerd.frontier.contract import Bucket
+    from crawlerd.frontier.contract import Bucket, OutageNote
     from crawlerd.ratelimit.adaptive import Learned
+    from crawlerd.ratelimit.outage import Health, Origin, Outage
     from crawlerd.ratelimit.quota import Ask, Grant
     from crawlerd.sink import Sink
 
@@ -20,6 +21,50 @@ class AccountLimits(Protocol):
 
     def limits(self, number: int) -> tuple[str, LimitSpec] | None:
         """An account's name and limits; None when it is not configured (any more)."""
+        ...
+
+
+class UsualOrigins(Protocol):
+    """Who knows where accounts send their requests."""
+
+    def name(self, account: int) -> str:
+        """An account's or a part's name."""
+        ...
+
+    def usual_origin(self, account: int) -> tuple[str, float]:
+        """The origin that an account is configured with, and its `give_up_after` in seconds."""
+        ...
+
+
+class Healths(Protocol):
+    """Who knows which origins answer."""
+
+    silent: int  # leases of origins of which nothing is heard
+    hanging: set[Origin]  # these origins
+
+    @property
+    def several(self) -> bool:
+        """Tasks of more than one origin are in memory."""
+        ...
+
+    def usual(self, account: int) -> Health:
+        """Of an account at the origin that it is configured with."""
+        ...
+
+    def ended(self, probe: Outage, now: float) -> None:
+        """The attempt that was a probe has ended, with or without a result."""
+        ...
+
+    def forget(self, account: int) -> None:
+        """Nothing of the account is in memory any more."""
+        ...
+
+
+class OutageNotes(Protocol):
+    """Who keeps what is known of outages for the next process."""
+
+    def note_outage(self, key: tuple[str, int], note: OutageNote | None) -> None:
+        """key: origin and account, 0 for the whole origin. None: it is over."""
         ...
 
 

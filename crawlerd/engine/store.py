@@ -190,7 +190,7 @@ class Store:
     def _commit(self, group: list[Settled], size: int) -> None:
         received = len(group)
         void, self._void = self._void, []
-        blocked, learned = self._inbox.take_notes()
+        notes = self._inbox.take_notes()
         asks, self._asks = self._asks, []
         grants: list[Grant] = []
 
@@ -208,8 +208,9 @@ class Store:
                 committed = self._frontier.commit(
                     group,
                     now=self._clock.now(),
-                    blocked=blocked,
-                    learned=learned,
+                    blocked=notes.blocked,
+                    learned=notes.learned,
+                    outages=notes.outages,
                     charge=charge,
                     totals=totals,
                     written=written,

@@ -6,7 +6,7 @@ from collections import deque
 from concurrent.futures import Future
 from enum import Enum, auto
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from crawlerd.core.task import Task
+    from crawlerd.frontier.contract import OutageNote
     from crawlerd.ratelimit.adaptive import Learned
 
 BACKLOG_TASKS, BACKLOG_BYTES = 8_000, 64 << 20  # outcomes waiting to be committed, beyond which leasing stops
@@ -84,6 +85,14 @@ class Signal(Enum):
     STOP = auto()  # the thread is to end
 
 
+class Notes(NamedTuple):
+    """What goes with the next commit; see `Frontier.commit`."""
+
+    blocked: dict[int, float]
+    learned: dict[str, Learned]
+    outages: dict[tuple[str, int], OutageNote | None]
+
+
 Message = Outcomes | Void | Refill | Wake | Sleep | AskQuota | Signal
 Call = tuple[Future[Any], "Callable[[], Any]"]
 
@@ -99,6 +108,7 @@ class StoreInbox:
         self._calls: deque[Call] = deque()
         self._blocked: dict[int, float] = {}
         self._learned: dict[str, Learned] = {}
+        self._outages: dict[tuple[str, int], OutageNote | None] = {}
         self._received = self._committed = 0
         self._received_bytes = self._committed_bytes = 0
         self._failed = False
@@ -146,6 +156,10 @@ class StoreInbox:
         """Notes, with the next commit, that a bucket may not be leased from before `until` (Unix seconds)."""
         self._blocked[bucket] = until
 
+    def note_outage(self, key: tuple[str, int], note: OutageNote | None) -> None:
+        """Notes, with the next commit, an outage, or its end. key: origin and account, 0 for the whole origin."""
+        self._outages[key] = note
+
     def call(self, function: Callable[[], T]) -> Future[T]:
         """Runs `function` on the store's thread, where the frontier may be used."""
         future: Future[T] = Future()
@@ -177,13 +191,13 @@ class StoreInbox:
     @property
     def notes(self) -> bool:
         """Something was noted for the next commit."""
-        return bool(self._blocked or self._learned)
+        return bool(self._blocked or self._learned or self._outages)
 
-    def take_notes(self) -> tuple[dict[int, float], dict[str, Learned]]:
-        """What was noted for the next commit: blocked buckets, and what was learned."""
-        blocked, self._blocked = self._blocked, {}
-        learned, self._learned = self._learned, {}
-        return blocked, learned
+    def take_notes(self) -> Notes:
+        """What was noted for the next commit."""
+        notes = Notes(self._blocked, self._learned, self._outages)
+        self._blocked, self._learned, self._outages = {}, {}, {}
+        return notes
 
     def committed(self, tasks: int, size: int) -> None:
         """As many outcomes, that weigh as much, wait no longer."""

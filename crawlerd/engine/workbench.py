@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from crawlerd.core.task import DEFAULT_PRIORITY, Task
-from crawlerd.engine.queues import FIRST_WANT, AccountQueue, BucketQueue, Pick
-from crawlerd.ratelimit.adaptive import Learned
-from crawlerd.ratelimit.limiter import AUTO, Limiter, parse_limits
+from crawlerd.engine.crowds import UNBOUNDED, Crowds
+from crawlerd.engine.limiters import Limiters
+from crawlerd.engine.queues import FIRST_WANT, AccountQueue, BucketQueue, Guard, Pick
+from crawlerd.ratelimit.limiter import parse_limits
+from crawlerd.ratelimit.outage import Origin
 from crawlerd.ratelimit.shared import SharedWindow
-from crawlerd.ratelimit.window import Stamp, StartLog
+from crawlerd.ratelimit.window import Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from crawlerd.core.account import LimitSpec
-    from crawlerd.engine.roles import AccountLimits, Sharing, Supplier
+    from crawlerd.engine.roles import AccountLimits, Healths, Sharing, Supplier
+    from crawlerd.ratelimit.adaptive import Learned
     from crawlerd.ratelimit.quota import Grant
 
 MOST_WANT = 2048  # task heads of a bucket that are asked for at once
@@ -41,6 +43,7 @@ class Workbench:
         self,
         accounts: AccountLimits,
         store: Supplier,
+        outages: Healths,
         *,
         shared: Sharing | None = None,
         costs: Mapping[str, int] | None = None,
@@ -48,15 +51,16 @@ class Workbench:
         quiet_since: float = -math.inf,
         learned: Mapping[str, Learned] | None = None,
     ) -> None:
-        self._learned = dict(learned or {})
-        self._limits_of, self._store, self._shared, self._quiet_since = accounts, store, shared, quiet_since
+        self._limits_of, self._store, self._shared = accounts, store, shared
+        self._limiters = Limiters(store, learned, quiet_since)
+        self._outages = outages
         self._costs = costs or {}
         self._wide = frozenset(wide)
-        self._log = StartLog()
         self._unlimited = Stamp(0.0)  # of every start that no limit asks about
         self._accounts: dict[int, AccountQueue] = {}
         self._waiting: list[tuple[float, int, int, AccountQueue]] = []
         self._runnable: list[tuple[float, int, int, AccountQueue]] = []
+        self._crowds = Crowds(outages)
         self._turn = 0.0
         self._served = 0
         self._ties = 0
@@ -69,26 +73,11 @@ class Workbench:
         account = self._accounts.get(number)
         if account is None and (found := self._limits_of.limits(number)):
             name, spec = found
-            limiter = self._limiter(str(number), spec.limits, spec, spec.concurrency)
-            account = self._accounts[number] = AccountQueue(number, name, spec, limiter)
+            limiter = self._limiters.make(str(number), spec.limits, spec, spec.concurrency)
+            account = self._accounts[number] = AccountQueue(number, name, spec, limiter, self._outages.usual(number))
             if self._shared is not None:
                 account.shared = SharedWindow(number, self._shared.ask)
         return account
-
-    def _limiter(
-        self, key: str, limits: Sequence[str], spec: LimitSpec, concurrency: int | Literal["auto"] | None = None
-    ) -> Limiter:
-        return Limiter(
-            key,
-            parse_limits(limits),
-            self._log,
-            self._store.ask_quota,
-            smooth=spec.smooth,
-            auto=AUTO in limits,
-            learned=self._learned.get(key),
-            concurrency=concurrency,
-            quiet_since=self._quiet_since,
-        )
 
     def accounts(self) -> Iterator[AccountQueue]:
         return iter(self._accounts.values())
@@ -112,7 +101,7 @@ class Workbench:
         if bucket is None:
             limits = account.spec.by_bucket.get(name, account.spec.bucket_limits)
             most = account.spec.bucket_concurrency.get(name)
-            limiter = self._limiter(f"{account_number}/{number}", limits, account.spec, most)
+            limiter = self._limiters.make(f"{account_number}/{number}", limits, account.spec, most)
             bucket = BucketQueue(number, account, limiter, now)
             bucket.keys = [(item, [account.name, name]) for item in parse_limits(limits)]
             bucket.limiter.blocked_until = max(bucket.limiter.blocked_until, blocked_until)
@@ -177,7 +166,7 @@ class Workbench:
         if account.paused is not None:
             return math.inf
         if account.guard is not None:
-            return math.inf if account.guard.leased else max(account.guard.at, account.limiter.free_at(now))
+            return math.inf if account.guard.leased else self._guard_at(account, account.guard, now)
         at = math.inf
         for bucket in account.buckets.values():
             if bucket.resting:
@@ -188,18 +177,27 @@ class Workbench:
                 self._refill(bucket, now)
         return at
 
+    def _guard_at(self, account: AccountQueue, guard: Guard, now: float) -> float:
+        return max(guard.at, account.limiter.free_at(now), account.health.free_at(now))
+
     def _free_at(self, bucket: BucketQueue, now: float) -> float:
-        """When limits permit the bucket's first task to start; a task that makes no request, at once."""
+        """When limits and outages permit the bucket's first task to start; a task that makes no request, at once."""
         cost = self._cost(bucket) if bucket.heads else 1
-        return max(bucket.limiter.free_at(now, cost), bucket.account.limiter.free_at(now, cost)) if cost else -math.inf
+        if not cost:
+            return -math.inf
+        at = max(bucket.limiter.free_at(now, cost), bucket.account.limiter.free_at(now, cost))
+        return at if bucket.health.calm else max(at, bucket.health.free_at(now))
 
     def _cost(self, bucket: BucketQueue) -> int:
         return self._costs.get(bucket.heads[-1].kind, 1)
 
-    def choose(self, now: float, most: int) -> Pick | None:
+    def choose(self, now: float, most: int, threads: int = UNBOUNDED) -> Pick | None:
         """Takes tasks of one account that may start now out of their queue: one where limits hold, since each start
         moves the next; up to `most` where none do; None when nothing may start. Follow with `charge`, now or when a
-        worker is free that may perform them."""
+        worker is free that may perform them.
+
+        threads: of all workers. An origin that hangs must not have them all.
+        """
         while self._waiting and self._waiting[0][0] <= now:
             _, _, version, account = heappop(self._waiting)
             if version == account.version:
@@ -209,20 +207,36 @@ class Workbench:
             if version != account.version:
                 continue
             self._turn = turn
-            pick = self._pick_of(account, now, most)
+            pick = self._pick_of(account, now, most, threads)
+            if isinstance(pick, Origin):
+                self._crowds.wait(pick, account)
+                continue
             self.place(account, now)
             if pick is not None:
                 return pick
         return None
 
-    def _pick_of(self, account: AccountQueue, now: float, most: int) -> Pick | None:
-        """The account's most urgent tasks that may start; among equals, of the bucket that was served longest ago."""
+    def relieve(self, now: float, threads: int) -> None:
+        """Call before `choose`: accounts of crowded origins may start again as far as there is room. threads: see
+        there."""
+        for account in self._crowds.relieve(threads):
+            self.place(account, now)
+
+    def _pick_of(self, account: AccountQueue, now: float, most: int, threads: int) -> Pick | Origin | None:
+        """The account's most urgent tasks that may start; among equals, of the bucket that was served longest ago. An
+        origin when all that could start is for crowded ones."""
         if account.guard is not None:
-            if account.limiter.free_at(now) > now or not self._granted(account, None, 1, now):
+            if self._guard_at(account, account.guard, now) > now or not self._granted(account, None, 1, now):
                 return None
+            origin = account.health.origin
+            if not self._crowds.spare(origin, threads):
+                return origin
             account.guard.leased = True
-            return Pick(account, None, [account.guard.task])
+            origin.out += 1
+            probe = None if account.health.calm else account.health.start(now)
+            return Pick(account, None, [account.guard.task], origin=origin, probe=probe)
         best: BucketQueue | None = None
+        crowded: Origin | None = None
         most_urgent = (0.0, 0)
         for bucket in account.buckets.values():
             if not bucket.heads or bucket.resting:
@@ -231,14 +245,19 @@ class Workbench:
             if best is not None and urgency > most_urgent:
                 continue
             if self._free_at(bucket, now) <= now:
-                best, most_urgent = bucket, urgency
+                if self._cost(bucket) and not self._crowds.spare(bucket.health.origin, threads):
+                    crowded = bucket.health.origin
+                else:
+                    best, most_urgent = bucket, urgency
         if best is None:
-            return None
+            return crowded
         cost, heads = self._cost(best), best.heads
         if cost and not self._granted(account, best, cost, now):
             return None
-        limited = cost > 0 and not (best.limiter.unlimited and account.limiter.unlimited)
-        count = 1 if limited or not cost else min(len(heads), most)
+        calm = best.health.calm
+        limited = cost > 0 and not (calm and best.limiter.unlimited and account.limiter.unlimited)
+        origin = best.health.origin
+        count = 1 if limited or not cost else min(len(heads), most, self._crowds.spare(origin, threads))
         tasks = heads[-count:]
         tasks.reverse()
         del heads[-count:]
@@ -248,7 +267,10 @@ class Workbench:
         best.out += count
         if best.more and not best.asked and len(heads) <= best.want // 2:
             self._refill(best, now)
-        return Pick(account, best, tasks, cost, limited)
+        if not cost:
+            return Pick(account, best, tasks, cost, limited)
+        origin.out += count
+        return Pick(account, best, tasks, cost, limited, origin, None if calm else best.health.start(now))
 
     def _granted(self, account: AccountQueue, bucket: BucketQueue | None, cost: int, now: float) -> bool:
         """Whether others' use of shared limits permits this start; asks, if that is not known yet."""
@@ -296,6 +318,10 @@ class Workbench:
     def finish(self, pick: Pick, now: float) -> None:
         """The request of one of the tasks has ended, however."""
         account, bucket = pick.account, pick.bucket
+        if pick.origin is not None:
+            pick.origin.out -= 1
+        if pick.probe is not None:
+            self._outages.ended(pick.probe, now)
         if bucket is not None:
             bucket.out -= 1
         if not pick.limited:
@@ -304,15 +330,6 @@ class Workbench:
         if bucket is not None:
             bucket.limiter.finish(now, pick.cost)
         self.place(account, now)
-
-    def _learn(self, limiter: Limiter) -> None:
-        """Keeps what a law has found out since."""
-        if limiter.law is None:
-            return
-        learned = limiter.law.learned()
-        if learned != self._learned.get(limiter.key, Learned()):
-            self._learned[limiter.key] = learned
-            self._store.remember(limiter.key, learned)
 
     def next_at(self) -> float:
         """When the next waiting account may start something; infinity when none waits."""
@@ -328,9 +345,9 @@ class Workbench:
         `asleep`.
         """
         for account in list(self._accounts.values()):
-            self._learn(account.limiter)
+            self._limiters.learn(account.limiter)
             for bucket in list(account.buckets.values()):
-                self._learn(bucket.limiter)
+                self._limiters.learn(bucket.limiter)
                 if not bucket.heads and not bucket.more and not bucket.out and bucket.limiter.quiet(now):
                     bucket.limiter.forget()
                     del account.buckets[bucket.id]
@@ -341,6 +358,7 @@ class Workbench:
                     self.place(account, now)
             if not account.buckets and not account.paused and not account.guard and account.limiter.quiet(now):
                 account.limiter.forget()
+                self._outages.forget(account.id)
                 del self._accounts[account.id]
 
     def _let_sleep(self, bucket: BucketQueue, now: float, sleep: Callable[[BucketQueue, float | None], None]) -> None:
@@ -352,6 +370,8 @@ class Workbench:
         if bucket.asked or bucket.out:
             return
         quiet_at, until = bucket.limiter.quiet_at(), self._free_at(bucket, now)
+        if not bucket.health.calm:  # the outage may end before its next probe, by that of another account
+            until = min(until, now + TURN_SECONDS)
         if now + SLEEP_SECONDS < until < math.inf and quiet_at <= until:
             bucket.resting = bucket.leaving = True
             sleep(bucket, until)
@@ -366,7 +386,7 @@ class Workbench:
         if queue is None or bucket is None:
             return
         if agreed:
-            self._learn(bucket.limiter)
+            self._limiters.learn(bucket.limiter)
             bucket.limiter.forget()
             del queue.buckets[number]
         else:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from crawlerd.core.errors import Permanent
-from crawlerd.core.outcome import DONE, ERROR_LIMIT, Bury, Complete, Result
+from crawlerd.core.outcome import DONE, ERROR_LIMIT, Bury, Complete, Result, Retry
 from crawlerd.core.task import PART
 from crawlerd.engine.attempt import NoRequest, attempt
 from crawlerd.engine.memory import free_large_buffers
@@ -113,7 +113,7 @@ class Worker:
         os.register_at_fork(after_in_child=self._mark_forked)
         if any(source.client == "aws" for source in self._sources.values()):  # a second to import: before it is wanted
             threading.Thread(target=self._client, args=("aws",), name="warm-up", daemon=True).start()
-        self._leases: deque[tuple[int, str, Task]] = deque()
+        self._leases: deque[tuple[int, str, Task, float]] = deque()
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._rung = False
         self._answers: dict[int, SimpleQueue[str]] = {}  # to portions, by token
@@ -126,7 +126,7 @@ class Worker:
             self._accounts[account.name] = account
         for batch in work.leases:
             for token, task in enumerate(batch.tasks, batch.token):
-                self._leases.append((token, batch.account, task))
+                self._leases.append((token, batch.account, task, batch.latest))
         self._ring()
 
     def stored(self, answer: Stored) -> None:
@@ -146,10 +146,13 @@ class Worker:
             self._rung = False  # before a look at the leases: whoever adds one later rings again
             while True:
                 try:
-                    token, name, task = self._leases.popleft()
+                    token, name, task, latest = self._leases.popleft()
                 except IndexError:
                     break
                 self._ring()
+                if latest and time.monotonic() > latest:
+                    self._outbox.add(Result(token, None, unsent=True))
+                    continue
                 result = self._perform(token, name, task, draw())
                 if self._forked:  # the handler has: two processes must not write to one connection
                     os._exit(0)
@@ -196,9 +199,9 @@ class Worker:
             outcome = attempt(source, account, api, task, jitter=jitter, source_of=self._source_of)
         except KeyboardInterrupt:  # no Ctrl-C, which is ignored here: the handler's own
             outcome = Bury("Permanent: the handler raised KeyboardInterrupt")
-        if isinstance(outcome, Bury) and kind:
+        if isinstance(outcome, Bury | Retry) and kind:
             outcome = msgspec.structs.replace(outcome, stream=kind.stream)
-        return Result(token, None if outcome is DONE else outcome, api.sent_at, api.done_at)
+        return Result(token, None if outcome is DONE else outcome, api.sent_at, api.done_at, api.origin)
 
     @cached_property
     def _source_names(self) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import selectors
 import socket
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 HANG_SECONDS = 10.0  # a worker that owes an answer for so long is killed
 PING_SECONDS = 1.0
 RESTART_SECONDS = 1.0  # between starts of worker processes that die young
+GRACE_SHRINKS = 0.98  # with each lease that is started in time
+GRACE_SECONDS, GRACE_MOST = 0.250, 8.0  # after its turn, within which a lease must start
 START_SECONDS = 60.0  # a worker that is not up by then hangs
 PREFETCH_SECONDS = 0.020  # leases waiting in a worker cover what it does in this time …
 PREFETCH_MOST = 1024  # … but are no more than this, since they come back when it dies
@@ -41,6 +44,8 @@ class WorkerProcess:
     up: it has said that it runs.
     retiring: it is replaced once it holds nothing.
     alone: it performs a suspect, and nothing else at the same time.
+    grace: seconds within which it must start what it is given, else that comes back. A worker that is late gets fewer
+        leases; one that is late with a single one gets more time.
     """
 
     def __init__(self, setup: Setup, accounts: Mapping[str, AccountSpec], now: float) -> None:
@@ -60,6 +65,9 @@ class WorkerProcess:
         self.up = False
         self.retiring = False
         self.alone = False
+        self.grace = GRACE_SECONDS
+        self._most = math.inf  # leases, as long as it is late
+        self._late_at = -math.inf
         self._accounts = accounts
         self._told: set[str] = set()
         self._frames = Frames()
@@ -76,7 +84,24 @@ class WorkerProcess:
         """How many more leases it may be given: one a thread, and a few milliseconds' worth in advance."""
         if not self.up or self.retiring or self.alone:
             return 0
-        return self.threads + min(PREFETCH_MOST, int(self._rate * PREFETCH_SECONDS)) - self.leases
+        return int(min(self._capacity, self._most)) - self.leases
+
+    @property
+    def _capacity(self) -> int:
+        return self.threads + min(PREFETCH_MOST, int(self._rate * PREFETCH_SECONDS))
+
+    def started(self, now: float, *, late: bool) -> None:
+        """It has started a lease, or was too late for it."""
+        if not late:
+            if self._most < self._capacity:
+                self._most += 1 / self._most
+            self.grace = max(GRACE_SECONDS, self.grace * GRACE_SHRINKS)
+        elif now - self._late_at > self.grace:  # what was late at the same time is one sign
+            self._late_at = now
+            if self._most > 1:
+                self._most = max(1.0, min(self._most, self._capacity) / 2)
+            else:
+                self.grace = min(2 * self.grace, GRACE_MOST)
 
     @property
     def wants_to_write(self) -> bool:

@@ -126,7 +126,7 @@ class Change:
 
     def settle(self, task: Task, kind: int, outcome: Retry | Bury | Defer | Pause | Crash) -> None:
         """What the outcome of a leased task changes that is not complete."""
-        counts, attempt = self.runs[task.run], task.attempt + 1
+        counts = self.runs[task.run]
         match outcome:
             case Retry():
                 self.gone[task.bucket, task.priority].append(task.seq)
@@ -138,7 +138,7 @@ class Change:
                         task.priority,
                         task.run,
                         kind,
-                        attempt,
+                        task.attempt + outcome.charged,
                         outcome.error,
                         task.payload,
                         task.group,
@@ -253,7 +253,7 @@ class Change:
                 task.bucket,
                 task.priority,
                 kind,
-                task.attempt + 1,
+                task.attempt + outcome.charged,
                 outcome.denied,
                 outcome.stream or task.kind.rpartition(".")[2],
                 outcome.error,

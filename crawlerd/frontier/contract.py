@@ -10,11 +10,10 @@ from crawlerd.core.outcome import Outcome
 from crawlerd.core.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from crawlerd.core.doubt import Expected
     from crawlerd.core.task import NewGather, NewTask
-    from crawlerd.frontier.reports import DeadLetter, RunReport, Status, StreamReport
     from crawlerd.sink import Mark, SinkState, Totals
 
 RunState = Literal["running", "completed", "completed with dead letters", "failed", "cancelled"]
@@ -113,6 +112,17 @@ class Bounds(NamedTuple):
     slice: int = 2_000  # rows to be looked at for tasks of abandoned runs
     stages: int = 16  # portions that nobody takes over any more, to be removed
     names: int = 20_000  # accounts, buckets and runs that were looked up lately; bounds memory at many accounts
+
+
+class OutageNote(NamedTuple):
+    """An outage under way. Times are Unix seconds."""
+
+    origin: str
+    account: int  # 0 for the whole origin
+    since: float
+    next_at: float  # of the next probe
+    delay: float  # seconds between probes
+    error: str
 
 
 class Wanted(NamedTuple):
@@ -249,6 +259,10 @@ class Frontier(Protocol):
         """What limiters have found out, as JSON, by their keys."""
         ...
 
+    def outages(self) -> list[OutageNote]:
+        """Those that were under way at the last commit that noted them."""
+        ...
+
     # doubts
 
     def doubted(self, import_name: str, sink: int) -> set[str]:
@@ -285,9 +299,13 @@ class Frontier(Protocol):
         """
         ...
 
-    def bind(self, import_name: str, sink: int, now: float) -> list[int]:
-        """Call when an import starts, with the sink that it has now. Returns its runs under way into another one,
-        which are abandoned. One transaction."""
+    def bind(self, import_name: str, sink: int, now: float, origins: Mapping[str, str] | None = None) -> Attached:
+        """Call when an import starts, with the sink that it has now. Its runs under way into another one are abandoned.
+
+        origins: of its streams, a digest of where their records come from. Of streams whose records have come from
+        elsewhere, nothing is believed any more, and all runs of the import that are under way are abandoned; `news`
+        says so. One transaction.
+        """
         ...
 
     def news(self, import_name: str, sink: int) -> str | None:
@@ -346,6 +364,7 @@ class Frontier(Protocol):
         written: Collection[int] = (),
         ahead: Sequence[Ahead] = (),
         void: Sequence[tuple[int, int]] = (),
+        outages: Mapping[tuple[str, int], OutageNote | None] | None = None,
         due: int = 500,
     ) -> Committed:
         """One transaction: the outcomes of a group of leased tasks, each with its children and counters, and up to
@@ -365,56 +384,11 @@ class Frontier(Protocol):
         ahead: portions of tasks that are still leased; they are kept aside, in their order, until the outcome of that
             lease takes them over. Any other outcome of the task drops them, and so does an opening of the frontier.
         void: (task, token) of leases that ended without an outcome; what they have sent ahead is dropped.
+        outages: by origin and account; None where one is over.
         """
         ...
 
     def retry_dead(self, numbers: Sequence[int]) -> tuple[int, list[str]]:
         """Makes dead letters ready again, with all their attempts; ended runs run again. Returns how many there were,
         and the names of their imports. Groups that have failed for them wait again. One transaction."""
-        ...
-
-
-class FrontierReader(Protocol):
-    """Reads alongside the writer, in this or another process. Use it for a moment, then close it. No method counts
-    tasks. Errors as of `Frontier`."""
-
-    def close(self) -> None: ...
-
-    def status(self) -> Status: ...
-
-    def totals(self) -> tuple[int, int, int, int]:
-        """Tasks that are ready (or leased), delayed, waiting for a group, and dead."""
-        ...
-
-    def runs(self, numbers: Iterable[int]) -> list[RunReport]:
-        """By number, each once."""
-        ...
-
-    def run(self, number: int) -> RunReport: ...
-
-    def accounts(self, run: int) -> list[str]:
-        """The accounts that the run has had tasks for, its own among them, by name."""
-        ...
-
-    def goes_on(self, run: int, accounts: Collection[str]) -> bool:
-        """Whether any task of the run is ready or delayed for one of these accounts. Reads their ready tasks until it
-        finds one."""
-        ...
-
-    def streams(self, run: int, wanted: Iterable[str] = ()) -> dict[str, StreamReport]:
-        """The report of a run, by stream: those that are wanted, and all of which something came."""
-        ...
-
-    def streams_many(self, runs: Iterable[int]) -> dict[int, dict[str, StreamReport]]:
-        """The same for several runs, by run; one round trip."""
-        ...
-
-    def dead_letters(self, *, import_name: str | None = None, after: int = 0, limit: int = 100) -> list[DeadLetter]:
-        """Dead letters by id, those of one import if named, after the id `after`."""
-        ...
-
-    def dead_letter(self, number: int) -> DeadLetter | None: ...
-
-    def known_dead(self, numbers: Iterable[int]) -> list[int]:
-        """Those of the numbers that are dead letters, each once, in their order; one round trip."""
         ...

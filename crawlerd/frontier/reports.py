@@ -80,6 +80,19 @@ class AccountReport(msgspec.Struct, frozen=True):
     blocked_until: float
 
 
+class OutageReport(msgspec.Struct, frozen=True):
+    """An API that does not answer."""
+
+    origin: str
+    # the account that gets no answer; None for all of them, which are not listed one by one then
+    account: str | None
+    # Unix seconds, both; the next try is a single request
+    since: float
+    next_at: float
+    # the last one
+    error: str
+
+
 class Status(msgspec.Struct, frozen=True):
     """The whole frontier. The counts are of tasks."""
 
@@ -90,6 +103,7 @@ class Status(msgspec.Struct, frozen=True):
     # newest first
     runs: list[RunReport]
     accounts: list[AccountReport]
+    outages: list[OutageReport] = []
 
 
 class DeadLetter(msgspec.Struct, frozen=True, rename={"import_name": "import"}):

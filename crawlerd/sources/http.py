@@ -173,7 +173,8 @@ def deliver(api: Api, args: Post) -> Iterator[Output]:
         if args.accepted:
             _check_accepted(response, args)
     except Transient as error:
-        raise Transient(str(error), attempts=args.attempts, delay=args.retry_seconds) from None
+        text, fault = str(error), error.fault
+        raise Transient(text, attempts=args.attempts, delay=args.retry_seconds, fault=fault) from None
     except (Throttled, Unauthorized) as error:
         if time.time() < args.expires_at:
             raise

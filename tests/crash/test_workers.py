@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import random
 import re
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from support.installation import Installation, is_alive, metrics_of, pages_of, until
+from support.installation import QUICK, Installation, is_alive, metrics_of, pages_of, until
 
 from crawlerd.demo.server import Server, running
 
@@ -240,6 +241,7 @@ def test_a_task_that_holds_the_interpreter_is_killed(install: Callable[..., Inst
         here,
         f"""
 import re
+import time
 
 def odd(number):
     tried = Path({str(here.folder / "tried")!r})
@@ -276,3 +278,37 @@ def odd(number):
     (letter,) = here.run("dead", "list", "--json").json
     assert "for more than 1 s" in letter["error"]
     assert here.select("SELECT count(*) FROM ready") == [(0,)]
+
+
+def test_a_worker_that_was_stopped_sends_nothing_that_is_too_late(install: Callable[..., Installation]) -> None:
+    """While it stands still, it holds leases whose turns go by; the server counts what it sends when it goes on."""
+    rate = 40
+    with running(accounts=1, customers=150, rate=rate, latency=0.02) as server:
+        here = install(url=server.url, account={**QUICK, "limits": [f"{rate}/second"]}, schedule="1h")
+        daemon = here.start("run")
+        worker = pick(daemon, random.Random(0), 1)
+        for _ in range(3):
+            wait_for(server, 20)
+            worker.suspend()
+            time.sleep(2)
+            worker.resume()
+        until(lambda: here.states() == ["completed"], 90)
+        metrics = metrics_of(daemon)
+        daemon.kill()
+        seen = server.stats().accounts[1]
+    assert metrics['crawlerd_attempts_total{outcome="unsent"}'] > 0
+    assert sum(seen.throttled.values()) == 0
+    assert seen.most_arrived <= rate
+    here.assert_complete(1, 150)
+
+
+def test_a_worker_that_is_always_late_goes_on(install: Callable[..., Installation]) -> None:
+    """As on a machine so loaded that nothing starts in time."""
+    with running(accounts=1, customers=10, rate=0) as server:
+        here = install(
+            url=server.url,
+            account={**QUICK, "limits": ["50/second"]},
+            constants={"crawlerd.engine.worker_pool:GRACE_SECONDS": 1e-9},
+        )
+        assert here.run("import", "a1").code == 0
+    here.assert_complete(1, 10)

@@ -179,9 +179,10 @@ def test_nobody_answers(api: Server, install: Callable[..., Installation]) -> No
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     here = install(url=f"http://127.0.0.1:{port}", account={**QUICK, "attempts": 3})
-    done = here.run("import", "a1")
-    assert done.code == 1
+    done = here.run("import", "a1", "--wait", "3s")
+    assert done.code == 69
     assert f"cannot reach http://127.0.0.1:{port}: connection refused" in done.stdout
+    assert "nothing is lost" in done.stdout
     here.config["accounts"]["a1"]["base_url"] = api.url
     assert here.run("import", "a1").code == 0
     here.assert_complete(1, 40)
@@ -190,17 +191,17 @@ def test_nobody_answers(api: Server, install: Callable[..., Installation]) -> No
 def test_the_api_goes_away_and_comes_back(install: Callable[..., Installation]) -> None:
     with running(accounts=1, customers=40, rate=0, latency=0.02) as server:
         here = install(url=server.url, account={**QUICK, "attempts": 2, "concurrency": 2})
-        importing = here.start("import", "a1", "--json")
+        importing = here.start("import", "a1", "--wait", "2s", "--json")
         until(lambda: server.stats().accounts[1].requests >= 20)
         os.kill(server.pid, signal.SIGKILL)
         done = importing.finish()
-    assert done.code == 3
+    assert done.code == 69
     (run,) = done.json["imports"]["a1"]
-    assert run["dead"] > 0
-    assert (run["ready"], run["delayed"]) == (0, 0)
+    assert run["dead"] == 0
+    assert run["state"] == "running"
+    assert [each["origin"] for each in done.json["outages"]] == [server.url]
     port = urlsplit(server.url).port
     with running(accounts=1, customers=40, rate=0, port=port):
-        assert here.run("dead", "retry", "--all").code == 0
         assert here.run("import", "a1").code == 0
     here.assert_complete(1, 40)
 

@@ -84,7 +84,7 @@ def test_a_sink_that_was_deleted_is_filled_again(api: RestApi, install: Callable
     since = [each.query.get("since") for each in api.asked("/all/items")]
     for file in files(database(here)):
         file.unlink(missing_ok=True)
-    assert_full(here, "sinks.sink is another database than before: the next import reads all there is")
+    assert_full(here, "sinks.sink is another database than before, or rows were deleted from it: the next import reads")
     asked = [each.query.get("since") for each in api.asked("/all/items")]
     assert since == [None]
     assert asked[:2] == [None, None]
@@ -327,3 +327,60 @@ def test_two_frontiers_may_share_a_sink(api: RestApi, install: Callable[..., Ins
         done = here.run("import", "--all", "--json")
         assert done.code == 0
         assert "is another database than before" in done.stderr
+
+
+def other_account(here: Installation, api: RestApi, other: RestApi) -> None:
+    here.config["accounts"]["z"] = here.config["accounts"].pop("a") | {"base_url": other.url}
+    here.config["imports"]["a"]["account"] = "z"
+
+
+def other_address(here: Installation, api: RestApi, other: RestApi) -> None:
+    here.config["accounts"]["a"]["base_url"] = other.url
+
+
+def other_variable(here: Installation, api: RestApi, other: RestApi) -> None:
+    here.config["accounts"]["a"]["variables"] = {"kind": "others"}
+
+
+def other_description(here: Installation, api: RestApi, other: RestApi) -> None:
+    path = here.folder / "source.toml"
+    path.write_text(path.read_text().replace("{variables.kind}", "others").replace('variables = ["kind"]', ""))
+    del here.config["accounts"]["a"]["variables"]
+
+
+@pytest.mark.parametrize("change", [other_account, other_address, other_variable, other_description])
+def test_an_import_that_reads_from_elsewhere_is_a_full_one(
+    api: RestApi, install: Callable[..., Installation], change: Callable[[Installation, RestApi, RestApi], None]
+) -> None:
+    """Though its sink is the same: sync points say nothing of another account, address or list."""
+    here = installed(install, api)
+    path = here.folder / "source.toml"
+    path.write_text(path.read_text().replace("/all/items", "/all/{variables.kind}"))
+    path.write_text(path.read_text().replace("[endpoints", 'variables = ["kind"]\n[endpoints', 1))
+    here.config["accounts"]["a"]["variables"] = {"kind": "items"}
+    assert here.run("import", "--all").code == 0
+    with RestApi() as other:
+        others = [{"id": 100 + number, "updated_at": f"2025-01-01T00:{number:02}:00Z"} for number in range(20)]
+        other.lists["/items"] = api.lists["/others"] = others
+        change(here, api, other)
+        done = here.run("import", "--all", "--json")
+        assert done.code == 0, done.stderr
+        (run,) = done.json["imports"]["a"]
+        assert run["full"]
+        assert "items: the account, its address, or what is asked for is another than before" in run["full_reason"]
+        assert {str(each["id"]) for each in others} <= known(here)
+        (again,) = here.run("import", "--all", "--json").json["imports"]["a"]
+        assert not again["full"]
+
+
+def test_what_does_not_change_the_records_leaves_an_import_incremental(
+    api: RestApi, install: Callable[..., Installation]
+) -> None:
+    here = installed(install, api)
+    assert here.run("import", "--all").code == 0
+    path = here.folder / "source.toml"
+    path.write_text(path.read_text().replace("[endpoints", 'limits = ["500/second"]\n[endpoints', 1))
+    path.rename(here.folder / "renamed.toml")
+    here.config["accounts"]["a"] |= {"description": "renamed.toml", "base_url": f"{api.url}/"}
+    (run,) = here.run("import", "--all", "--json").json["imports"]["a"]
+    assert not run["full"]

@@ -30,6 +30,7 @@ def test_status_of_nothing(install: Callable[..., Installation]) -> None:
         "dead": 0,
         "runs": [],
         "accounts": [],
+        "outages": [],
     }
     assert here.run("dead", "list").stdout == "no dead letters\n"
     assert here.run("dead", "list", "--json").json == []

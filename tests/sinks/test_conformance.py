@@ -25,7 +25,19 @@ from crawlerd.core.account import AccountSpec, SinkSpec, SinkType
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import Task
 from crawlerd.engine.attempt import attempt
-from crawlerd.sink import MISSING_KEYS, Batch, Delivery, Mark, Refused, Sink, SinkReplaced, SinkState, Skipped, Totals
+from crawlerd.sink import (
+    MISSING_KEYS,
+    Batch,
+    Delivery,
+    Mark,
+    Refused,
+    Sink,
+    SinkError,
+    SinkReplaced,
+    SinkState,
+    Skipped,
+    Totals,
+)
 from crawlerd.sinks import database_of, open_sink
 from crawlerd.source import Record, Source, TaskArgs
 
@@ -715,6 +727,88 @@ def test_a_sink_whose_file_goes_while_it_is_open_says_so_for_good(
                 sink.write([good], 0.0, Mark("f1", 2))
     if way == "moved" and not suffix:
         assert not path.exists()
+
+
+PAGES = [
+    Delivery("s", "acme", 1, 0.0, 1, [Batch("items", 2, ["a", "b"], [b'{"n":1}', b'{"n":2}'], ["n"])]),
+    Delivery("s", "acme", 1, 0.0, 2, [Batch("orders", 2, ["x", "y"], [b'{"n":1}', None], ["n"])]),
+]
+LOSSES = {
+    "a row": "DELETE FROM s_items WHERE id = 'b'",
+    "all rows": "DELETE FROM s_orders",
+    "a table": "DROP TABLE s_items",
+    "a table with its name": "ALTER TABLE s_orders RENAME TO kept",
+}
+NO_LOSSES = {
+    "what was gone": "DELETE FROM s_orders WHERE deleted_at IS NOT NULL",
+    "an index": "CREATE INDEX mine ON s_items(imported_at)",
+    "space": "VACUUM",
+}
+
+
+def sql(kind: Kind, tmp_path: Path, statement: str) -> None:
+    """Of another program."""
+    with closing(apsw.Connection(str(database_of(kind.spec(tmp_path))))) as db:
+        db.execute(statement)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_sink_that_has_lost_rows_is_another_one(kind: Kind, tmp_path: Path, loss: str) -> None:
+    with closing(kind.open(tmp_path)) as sink:
+        sink.write(PAGES, 0.0, Mark("f1", 1))
+        before = sink.state("f1").identity
+    sql(kind, tmp_path, LOSSES[loss])
+    with closing(kind.open(tmp_path)) as sink:
+        after = sink.state("f1").identity
+        assert after != before
+    with closing(kind.open(tmp_path)) as sink:  # once; what is not read any more is not missed for ever
+        assert sink.state("f1").identity == after
+        sink.write(PAGES, 0.0, Mark("f1", 2))
+        assert sink.state("f1").identity == after
+    sql(kind, tmp_path, "DELETE FROM s_items; DELETE FROM s_orders")
+    with closing(kind.open(tmp_path)) as sink:
+        assert sink.state("f1").identity not in (before, after)
+
+
+@pytest.mark.parametrize("change", NO_LOSSES)
+def test_what_loses_nothing_leaves_a_sink_as_it_is(kind: Kind, tmp_path: Path, change: str) -> None:
+    with closing(kind.open(tmp_path)) as sink:
+        sink.write(PAGES, 0.0, Mark("f1", 1))
+        before = sink.state("f1").identity
+    sql(kind, tmp_path, NO_LOSSES[change])
+    with closing(kind.open(tmp_path)) as sink:
+        sink.write(PAGES, 0.0, Mark("f1", 2))
+        assert sink.state("f1").identity == before
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_sink_that_loses_rows_while_it_is_open_says_so_for_good(kind: Kind, tmp_path: Path, loss: str) -> None:
+    with suppress(SinkReplaced), closing(kind.open(tmp_path)) as sink:
+        sink.write(PAGES, 0.0, Mark("f1", 1))
+        sql(kind, tmp_path, LOSSES[loss])
+        if "table" in loss:
+            with pytest.raises(SinkError, match="no such table"):
+                sink.write(PAGES, 0.0, Mark("f1", 2))
+        for _ in range(2):
+            with pytest.raises(SinkReplaced, match="deleted from it"):
+                sink.write(PAGES, 0.0, Mark("f1", 2))
+
+
+@pytest.mark.parametrize("left", [0, 32, 5000, -1])
+def test_a_sink_whose_log_is_cut_while_it_is_open_says_so_for_good(kind: Kind, tmp_path: Path, left: int) -> None:
+    path = database_of(kind.spec(tmp_path))
+    log = path.with_name(f"{path.name}-wal")
+    with suppress(SinkReplaced), closing(kind.open(tmp_path)) as sink:
+        sink.write(PAGES, 0.0, Mark("f1", 1))
+        assert sink.intact()
+        os.truncate(log, left if left >= 0 else log.stat().st_size - 1)
+        assert not sink.intact()
+        with pytest.raises(SinkReplaced):
+            sink.write(PAGES, 0.0, Mark("f1", 2))
+    with closing(kind.open(tmp_path)) as sink:  # an older one, and not a damaged one
+        assert (sink.state("f1").number or 0) < 2
+        sink.write(PAGES, 0.0, Mark("f1", 3))
+    assert kind.read(tmp_path)["s_items", "acme", "a"] == {"n": 1}
 
 
 def test_a_clean_opening_leaves_no_log_unmoved(kind: Kind, tmp_path: Path) -> None:

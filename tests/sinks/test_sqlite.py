@@ -18,7 +18,7 @@ import pytest
 from support.installation import until
 from support.sink_batches import batch_of
 
-from crawlerd.sink import Batch, Delivery, SinkError, StorageFailed, SyncFailed, Totals
+from crawlerd.sink import Batch, Delivery, SinkError, SinkReplaced, StorageFailed, SyncFailed, Totals
 from crawlerd.sinks.sqlite import database, wal
 from crawlerd.sinks.sqlite.sink import sqlite_sink
 
@@ -484,7 +484,12 @@ def test_what_a_user_drops_is_made_again(path: Path, sink: RowSink, query: Query
     if dropped.startswith("TABLE"):
         with pytest.raises(SinkError, match="no such table"):
             sink.write([customers(("b", {"n": 2, "m": 2}))], 0.0)
-    sink.write([customers(("b", {"n": 2, "m": 2}))], 0.0)
+        with pytest.raises(SinkReplaced):
+            sink.write([customers(("b", {"n": 2, "m": 2}))], 0.0)
+        with closing(sqlite_sink(path)) as again:
+            again.write([customers(("b", {"n": 2, "m": 2}))], 0.0)
+    else:
+        sink.write([customers(("b", {"n": 2, "m": 2}))], 0.0)
     assert query("SELECT n, m FROM stripe_customers_view")[-1] == (2, 2)
 
 

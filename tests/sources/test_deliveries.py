@@ -14,7 +14,7 @@ from responses.matchers import header_matcher, json_params_matcher
 from crawlerd.clients.http import HttpClient
 from crawlerd.core.account import AccountSpec
 from crawlerd.core.errors import CrawlerdError, Denied, Permanent, Throttled, Transient, Unauthorized
-from crawlerd.core.outcome import Bury, Retry, RetryPolicy, decide
+from crawlerd.core.outcome import Bury, Retry, RetryPolicy, charge, decide
 from crawlerd.engine import kinds
 from crawlerd.source import ForAccount
 from crawlerd.sources.http import MOST_BYTES, Answered, Call, Delivery, Post, deliveries, http, item
@@ -121,8 +121,9 @@ def test_what_waits_for_its_receiver_expires(client: HttpClient, status: int) ->
 
 def test_a_tasks_own_policy_takes_the_place_of_the_accounts() -> None:
     error, policy = Transient("HTTP 500", attempts=3, delay=5.0), RetryPolicy(attempts=8, base=100.0)
-    outcomes = [decide(error, attempt=attempt, policy=policy, jitter=0.9) for attempt in range(3)]
-    assert outcomes[:2] == [Retry(5.0, "Transient: HTTP 500")] * 2
+    retries = [decide(error, attempt=attempt, policy=policy, jitter=0.9) for attempt in range(3)]
+    outcomes = [charge(each, attempt) for attempt, each in enumerate(retries) if isinstance(each, Retry)]
+    assert outcomes[:2] == [Retry(5.0, "Transient: HTTP 500", 3)] * 2
     assert outcomes[2] == Bury("gave up after 3 attempts: Transient: HTTP 500")
 
 

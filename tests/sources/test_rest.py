@@ -131,6 +131,10 @@ def test_a_key_in_the_query_never_reaches_a_task(client: HttpClient) -> None:
         "<?p=2>; REL=NEXT",
         '<https://api.example/v2/items?p=2>; title="a, b; c"; rel="foo Next"',
         '<?p=9>; rel="prev next-but-one", <?p=2>;rel=next;x',
+        "<?p=9>; rel='prev', <?p=2>; rel='next'",
+        '<?p=9>; title="; rel=next", <?p=2>; title="rel=prev; \\"<?p=8>; rel=next\\""; rel = "next"',
+        '<?p=9>; rel="prev"; rel="next", <?p=2>; rel="next"; rel="prev"',
+        '<?p=9>; rel*=next; data-rel=next, <?p=2>; rel="next',
     ],
 )
 @responses.activate

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.moving_list import API, Answers, Run, Sink
 
-from crawlerd.sources.rest import counted
+from crawlerd.sources.rest import counted, reading
 from crawlerd.sources.rest.places import MOST_KNOWN, Came, Known, tail_length, window
 from crawlerd.sources.rest.records import taken
 
@@ -54,6 +54,74 @@ def test_offsets_that_begin_with_1_have_the_last_record(count: int) -> None:
         run, server = imported(toml, offsets(rows, first=1))
         assert (run.complete, keys(run)) == (True, set(rows))
         assert queries(server)[0]["offset"] == "1"
+
+
+def of_something_else(way: str) -> Any:
+    """Pages of 10 of 35 records, with a total that is not theirs."""
+
+    def answer(path: str, query: dict[str, str], headers: Any) -> Any:
+        size = int(query.get("limit") or query["per_page"])
+        at = int(query["offset"]) if "offset" in query else (int(query["page"]) - 1) * size
+        found = list(range(35))[at : at + size]
+        total: Any = {
+            "unknown": -1,
+            "none yet": 0,
+            "of the page": len(found),
+            "capped": 20,
+            "stale": 15,
+            "what is left": 35 - at,
+            "what is left behind": max(0, 35 - at - size),
+            "last number": -(-35 // size) - 1,
+            "of pages of 20": 2,
+        }[way]
+        return 200, {}, {"data": ids(found), "total": total}
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("way", "paginator"),
+    [
+        *((way, "offset") for way in ("unknown", "none yet", "of the page", "capped", "stale")),
+        *((way, "offset") for way in ("what is left", "what is left behind")),
+        *((way, "page_number") for way in ("unknown", "none yet", "last number", "of pages of 20")),
+    ],
+)
+def test_a_total_that_answers_contradict_is_not_the_end(way: str, paginator: str) -> None:
+    total = "total" if paginator == "offset" else "total_pages"
+    toml = f'{ITEMS}paginator = {{ type = "{paginator}", size = 10, {total} = "total" }}'
+    run, server = imported(toml, of_something_else(way))
+    assert (run.dead, keys(run)) == ([], set(range(35)))
+    assert len(server.requests) <= 8
+
+
+@pytest.mark.parametrize("count", [10, 30, 45])
+@pytest.mark.parametrize("paginator", ['"offset"', '"page_number", size_parameter = "limit"'])
+def test_a_last_page_that_is_given_for_ever_is_a_dead_letter(paginator: str, count: int) -> None:
+    def answer(path: str, query: dict[str, str], headers: Any) -> Any:
+        size = int(query["limit"])
+        at = int(query["offset"]) if "offset" in query else (int(query["page"]) - 1) * size
+        at = min(at, count - 10 if "offset" in query else (count - 1) // size * size)
+        return 200, {}, {"data": ids(range(count)[at : at + size])}
+
+    run, server = imported(f"{ITEMS}paginator = {{ type = {paginator}, size = 10 }}", answer)
+    assert "repeats its last page" in run.dead[0]
+    assert keys(run) == set(range(count))
+    assert len(server.requests) <= 12
+
+
+@pytest.mark.parametrize("found", [[], [1, 2, 3]])
+def test_cursors_that_lead_nowhere_come_to_an_end(found: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_IDLE", 40)
+    toml = ITEMS + 'paginator = { type = "cursor_in_body", cursor = "next", parameter = "after" }'
+
+    def answer(path: str, query: dict[str, str], headers: Any) -> Any:
+        at = int(query.get("after", 0))
+        return 200, {}, {"data": ids(found if at > 30 else [at] if at % 30 == 0 else []), "next": at + 1}
+
+    run, server = imported(toml, answer)
+    assert "lead nowhere" in run.dead[0]
+    assert 70 <= len(server.requests) <= 73  # 29 empty pages in the middle are none
 
 
 def test_pages_overlap_by_records_that_are_found_again() -> None:

@@ -9,13 +9,14 @@ import msgspec
 
 from crawlerd.core.errors import FrontierError, FrontierRefused
 from crawlerd.frontier.change import Change
-from crawlerd.frontier.contract import MAX_DELAY, Bounds, Committed, StartedRun
+from crawlerd.frontier.contract import MAX_DELAY, Bounds, Committed, OutageNote, StartedRun
 from crawlerd.frontier.sqlite import groups
 from crawlerd.frontier.sqlite.accounts import Accounts
 from crawlerd.frontier.sqlite.database import FILE_NAME, MARK_NAME, connect, storage_errors, transaction
 from crawlerd.frontier.sqlite.doubts import Doubts
 from crawlerd.frontier.sqlite.enqueue import Enqueuer
 from crawlerd.frontier.sqlite.names import Names
+from crawlerd.frontier.sqlite.origins import Origins
 from crawlerd.frontier.sqlite.parents import Parents
 from crawlerd.frontier.sqlite.quota_rows import SqliteQuotaRows
 from crawlerd.frontier.sqlite.removal import Removal
@@ -53,6 +54,7 @@ class SqliteFrontier(Waiting):
             self._enqueuer = Enqueuer(self._db, self._names, self._parents, self._execute)
             self._stages = Stages(self._db, self._enqueuer, bounds.stages)
             self._sinks = Sinks(self._db)
+            self._origins = Origins(self._db)
             self._removal = Removal(self._db, self.accounts, bounds.slice)
         self._inode = self.path.stat().st_ino
         self._purge_rows = bounds.purge
@@ -194,13 +196,14 @@ class SqliteFrontier(Waiting):
         with self._transaction():
             return self._abandoning(self._sinks.attach_receiver(import_name, identity, now))
 
-    def bind(self, import_name: str, sink: int, now: float) -> list[int]:
+    def bind(self, import_name: str, sink: int, now: float, origins: Mapping[str, str] | None = None) -> Attached:
         with self._transaction():
-            return self._abandoning(self._sinks.bind(import_name, sink, now)).abandoned
+            moved = self._origins.note(import_name, origins or {})
+            return self._abandoning(self._sinks.bind(import_name, sink, now, moved))
 
     def news(self, import_name: str, sink: int) -> str | None:
         with storage_errors(self.path, self._db):
-            return self._sinks.news(import_name, sink)
+            return self._origins.news(import_name) or self._sinks.news(import_name, sink)
 
     def _abandoning(self, attached: Attached) -> Attached:
         self._parents.find()
@@ -228,6 +231,7 @@ class SqliteFrontier(Waiting):
         written: Collection[int] = (),
         ahead: Sequence[Ahead] = (),
         void: Sequence[tuple[int, int]] = (),
+        outages: Mapping[tuple[str, int], OutageNote | None] | None = None,
         due: int = 500,
     ) -> Committed:
         change = Change(now, blocked=blocked or {}, learned=learned or {}, totals=totals or {})
@@ -250,6 +254,8 @@ class SqliteFrontier(Waiting):
             self._removal.step()
             if written:
                 self._sinks.note(written)
+            if outages:
+                self._note_outages(outages)
             committed = self._apply(change)
         if written:
             self._sinks.commits += 1
@@ -263,6 +269,16 @@ class SqliteFrontier(Waiting):
             self._apply(change)
         self._purging = [run for run in self._purging if run not in change.runs]  # it needs its keys again
         return count, imports
+
+    def outages(self) -> list[OutageNote]:
+        with storage_errors(self.path, self._db):
+            return [OutageNote(*row) for row in self._db.execute("SELECT * FROM outage")]
+
+    def _note_outages(self, outages: Mapping[tuple[str, int], OutageNote | None]) -> None:
+        self._db.executemany("DELETE FROM outage WHERE origin = ? AND account = ?", list(outages))
+        self._db.executemany(
+            "INSERT INTO outage VALUES (?, ?, ?, ?, ?, ?)", [each for each in outages.values() if each]
+        )
 
     def _execute(self, statement: str, rows: Iterable[Sequence[object]]) -> list[Any]:
         """Runs a statement once for all `rows`, which it reads as json_each(?); not at all when there are none."""

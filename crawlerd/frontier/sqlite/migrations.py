@@ -210,6 +210,13 @@ CREATE TABLE whole(                                    -- streams that a run rea
     held INTEGER NOT NULL,                             -- 1: a sweep was held back
     PRIMARY KEY (run, account, stream)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE origin(                                   -- where the records of an import come from
+    import TEXT NOT NULL,
+    stream TEXT NOT NULL,
+    digest TEXT NOT NULL,                              -- of account, address, and what is asked for
+    news TEXT,                                         -- what was another one, when that was last so
+    PRIMARY KEY (import, stream)
+) STRICT, WITHOUT ROWID;
 -- what an import was told to read, as a digest
 CREATE TABLE setup(import TEXT NOT NULL PRIMARY KEY, digest TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE last_full(                                -- what the last full run has seen
@@ -220,6 +227,15 @@ CREATE TABLE last_full(                                -- what the last full run
     seen INTEGER NOT NULL,                             -- records, of the last run that was not doubted
     doubted INTEGER,                                   -- records, of the last run if it was
     PRIMARY KEY (import, sink, account, stream)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE outage(                                   -- under way
+    origin TEXT NOT NULL,
+    account INTEGER NOT NULL,                          -- 0: the whole origin
+    since REAL NOT NULL,
+    next_at REAL NOT NULL,                             -- of the next probe
+    delay REAL NOT NULL,
+    error TEXT NOT NULL,
+    PRIMARY KEY (origin, account)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE doubt(                                    -- what the report of a run says is doubted
     run INTEGER NOT NULL,

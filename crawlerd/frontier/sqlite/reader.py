@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from crawlerd.frontier.reports import AccountReport, DeadLetter, Doubt, RunReport, Status, StreamReport
+from crawlerd.frontier.reports import AccountReport, DeadLetter, Doubt, OutageReport, RunReport, Status, StreamReport
 from crawlerd.frontier.sqlite.database import FILE_NAME, connect_reader, storage_errors
 
 if TYPE_CHECKING:
@@ -79,7 +79,15 @@ class SqliteReader:
                 "GROUP BY substr(account.name, 1, instr(account.name || '/', '/') - 1) ORDER BY 1"
             )
         ]
-        return Status(ready, delayed, waiting, dead, runs, accounts)
+        outages = [
+            OutageReport(*row)
+            for row in self._rows(
+                "SELECT origin, account.name, since, next_at, error "
+                "FROM outage LEFT JOIN account ON account.id = outage.account WHERE outage.account = 0 "
+                "OR origin NOT IN (SELECT origin FROM outage WHERE account = 0) ORDER BY origin, account.name"
+            )
+        ]
+        return Status(ready, delayed, waiting, dead, runs, accounts, outages)
 
     def totals(self) -> tuple[int, int, int, int]:
         ready, delayed, waiting = self._rows(

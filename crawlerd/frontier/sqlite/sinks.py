@@ -55,7 +55,7 @@ class Sinks:
                 (name, state.number or 0, news, number),
             )
             return Attached(number, abandoned, news)
-        news = f"{name} is another database than before" if others else None
+        news = f"{name} is another database than before, or rows were deleted from it" if others else None
         adopts = not state.fresh and not others  # of a crawlerd that did not know its sinks yet
         return Attached(self._add(name, state.identity, state.number or 0, news, adopts=adopts), abandoned, news)
 
@@ -85,14 +85,20 @@ class Sinks:
         ).get
         return added
 
-    def bind(self, import_name: str, sink: int, now: float) -> Attached:
+    def bind(self, import_name: str, sink: int, now: float, moved: str | None = None) -> Attached:
+        """moved: why its runs under way are abandoned, whatever sink they have."""
         if self._db.execute("SELECT adopts FROM sink WHERE id = ?", (sink,)).get:
             self._db.execute("UPDATE OR IGNORE cursor SET sink = ? WHERE import = ? AND sink = 0", (sink, import_name))
             self._db.execute(
                 "UPDATE run SET sink = ? WHERE import = ? AND sink = 0 AND state <> 'completed'", (sink, import_name)
             )
         rows = self._rows("SELECT id FROM run WHERE state = 'running' AND import = ? AND sink <> ?", import_name, sink)
-        return Attached(sink, self._abandon([run for (run,) in rows], now, "its import has another sink now"), None)
+        abandoned = self._abandon([run for (run,) in rows], now, "its import has another sink now")
+        if moved:
+            rows = self._rows("SELECT id FROM run WHERE state = 'running' AND import = ?", import_name)
+            abandoned += self._abandon([run for (run,) in rows], now, moved)
+            self._end_letters("import = ?", import_name, moved)
+        return Attached(sink, abandoned, moved)
 
     def forget(self, sink: int, now: float, why: str) -> list[int]:
         """Drops what was believed of a sink. Returns the runs that were under way into it, which are abandoned."""
@@ -101,13 +107,16 @@ class Sinks:
         self._db.execute("UPDATE scope SET dropped = 1 WHERE sink = ? AND dropped = 0", (sink,))
         self._db.execute("DELETE FROM staged WHERE run IN (SELECT id FROM run WHERE sink = ?)", (sink,))
         rows = self._rows("SELECT id FROM run WHERE state = 'running' AND sink = ?", sink)
-        # Dead letters of ended runs come again with the next one; retried, their run would call itself complete.
-        self._db.execute(
-            "UPDATE run SET state = 'cancelled', ended_why = ?, again = 2 "
-            "WHERE state <> 'running' AND dead > 0 AND sink = ?",
-            (why, sink),
-        )
+        self._end_letters("sink = ?", sink, why)
         return self._abandon([run for (run,) in rows], now, why)
+
+    def _end_letters(self, of: str, binding: str | int, why: str) -> None:
+        """Dead letters of ended runs come again with the next one; retried, their run would call itself complete."""
+        self._db.execute(
+            "UPDATE run SET state = 'cancelled', ended_why = ?, again = 2 "  # noqa: S608 - our own text
+            f"WHERE state <> 'running' AND dead > 0 AND {of}",
+            (why, binding),
+        )
 
     def _rows(self, query: str, *bindings: object) -> list[tuple[Any, ...]]:
         return list(self._db.execute(query, bindings))

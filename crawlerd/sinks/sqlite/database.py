@@ -31,6 +31,15 @@ CREATE TABLE IF NOT EXISTS _crawlerd_sink(identity TEXT NOT NULL);
 INSERT INTO _crawlerd_sink SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT 1 FROM _crawlerd_sink);
 CREATE TABLE IF NOT EXISTS _crawlerd_frontier(frontier TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
 """
+# What was in it is part of what it is: whoever deletes a row or drops a table makes another database of it.
+_NEW_IDENTITY = "UPDATE _crawlerd_sink SET identity = lower(hex(randomblob(16)))"
+_LOST = """
+SELECT name FROM _crawlerd_stream WHERE counted <> -1 AND name NOT IN (SELECT name FROM main.sqlite_schema)
+"""
+ON_DELETE = (
+    'CREATE TRIGGER IF NOT EXISTS "_crawlerd_{table}" AFTER DELETE ON "{table}" WHEN OLD.deleted_at IS NULL '
+    f"BEGIN {_NEW_IDENTITY}; END"
+)
 _MARK = "INSERT INTO _crawlerd_frontier VALUES (?, ?) ON CONFLICT DO UPDATE SET number = excluded.number"
 
 
@@ -69,6 +78,7 @@ class Database:
                     self._look_for_damage()
                 if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = '_crawlerd_frontier'").get is None:
                     connection.execute(f"BEGIN IMMEDIATE; {_IDENTITY} COMMIT")
+                self._look_for_tables()
                 self.identity: str = connection.execute("SELECT identity FROM _crawlerd_sink").get
                 self._files = self._files_now()
             self._failed = self._closed = False
@@ -105,18 +115,21 @@ class Database:
             self._wal.bound()
             self.connection.execute("BEGIN IMMEDIATE")
             try:
+                if self.connection.execute("SELECT identity FROM _crawlerd_sink").get != self.identity:
+                    self.connection.execute("ROLLBACK")
+                    self._give_up()
                 yield
                 self.connection.execute("COMMIT")
                 self._wait_for_others(BUSY_SECONDS)
             finally:
-                if self.connection.in_transaction:
+                if not self._replaced and self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
 
     def intact(self) -> bool:
         """See `Sink.intact`."""
         now = self._files_now()
         self._files = [known or found for known, found in zip(self._files, now, strict=True)]  # one may come later
-        return not self._replaced and now == self._files
+        return not self._replaced and now == self._files and self._wal.is_whole()
 
     def state(self, frontier: str) -> SinkState:
         """See `Sink.state`."""
@@ -171,7 +184,22 @@ class Database:
                 self._wal.rest()
                 self.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
                 self.connection.close(True)
-        raise SinkReplaced(f"{self.path} was deleted, moved or replaced while it was in use")
+        raise SinkReplaced(
+            f"{self.path} was deleted, moved or replaced while it was in use, or something was cut or deleted from it"
+        )
+
+    def _look_for_tables(self) -> None:
+        """Another identity, once, where a stream's table is gone."""
+        execute = self.connection.execute
+        if execute("SELECT 1 FROM sqlite_schema WHERE name = '_crawlerd_stream'").get is None:
+            return
+        if lost := [name for (name,) in execute(_LOST)]:
+            execute("BEGIN IMMEDIATE")
+            execute(_NEW_IDENTITY)
+            self.connection.executemany(
+                "UPDATE _crawlerd_stream SET counted = -1 WHERE name = ?", [(name,) for name in lost]
+            )
+            execute("COMMIT")
 
     def _look_for_damage(self) -> None:
         """SinkError when the file is damaged, as far as a few seconds tell."""

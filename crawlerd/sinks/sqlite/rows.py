@@ -11,7 +11,7 @@ import msgspec
 
 from crawlerd.sink import Refused
 from crawlerd.sinks.respelling import are_respelled
-from crawlerd.sinks.sqlite.database import Database
+from crawlerd.sinks.sqlite.database import ON_DELETE, Database
 from crawlerd.sinks.sqlite.tallies import CHANGE, Tallies
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _TABLE = """CREATE TABLE IF NOT EXISTS "{table}" (
   PRIMARY KEY (account, id),
   CHECK (data IS NOT NULL OR deleted_at IS NOT NULL)
 )"""
-# counted: all that was ever in the table is in the totals of runs, so that `check` may compare.
+# counted: all that was ever in the table is in the totals of runs, so that `check` may compare; -1: it was dropped.
 _STREAM = """CREATE TABLE IF NOT EXISTS _crawlerd_stream(
   name TEXT PRIMARY KEY, stream TEXT NOT NULL, counted INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO _crawlerd_stream VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET counted = counted AND NOT excluded.counted"""
@@ -125,6 +125,7 @@ class SqliteRows:
         execute(_STREAM, (table, stream, known is None))
         if not execute("SELECT 1 FROM pragma_table_info(?) WHERE name = 'change'", (table,)).fetchall():
             execute(f'ALTER TABLE "{table}" ADD COLUMN change TEXT')
+        execute(ON_DELETE.format(table=table))
         self._tallies.count(table, stream)
 
     def begin(self, run: int, stream: str) -> None:

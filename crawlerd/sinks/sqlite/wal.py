@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 CHECKPOINT_BYTES = 16 << 20  # size from which the log is moved into the database
 AHEAD_BYTES = 128 << 20  # that transactions may add meanwhile before they wait
 LITTLE_BYTES = 4 << 20  # that is moved between two of them
+HEADER_BYTES, FRAME_HEADER_BYTES = 32, 24  # SQLite's file format, 4.1
 WAIT_SECONDS = 0.1  # how long readers are waited for then
 MAX_BYTES = 1 << 30  # from which nothing is written before a checkpoint succeeds
 
@@ -31,6 +33,7 @@ class Wal:
 
     def __init__(self, connection: apsw.Connection, path: Path) -> None:
         self._connection, self._path = connection, path
+        self._file = f"{path}-wal"
         self._page_bytes: int = connection.pragma("page_size")
         self._bytes = self._begun = self._moved = 0  # now, when the thread began last, and what it has moved
         self._checkpoint_at = CHECKPOINT_BYTES
@@ -42,6 +45,17 @@ class Wal:
     def _committed(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
         self._bytes = pages * self._page_bytes
         return apsw.SQLITE_OK
+
+    def is_whole(self) -> bool:
+        """Whether the file has all that was committed to it. SQLite goes on writing behind the end of one that was cut,
+        and what it makes of that is no database."""
+        frames = self._bytes // self._page_bytes
+        try:
+            return not frames or os.stat(self._file).st_size >= HEADER_BYTES + frames * (
+                FRAME_HEADER_BYTES + self._page_bytes
+            )
+        except OSError:
+            return False
 
     def bound(self) -> None:
         """Call before a transaction and not after it: an error must mean that nothing was written. SinkError when the

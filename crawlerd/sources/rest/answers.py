@@ -39,7 +39,7 @@ def decoded(response: Response) -> Any:
         return parsed(response.utf8())
     except (ValueError, RecursionError):
         kind = response.headers.get("content-type", "no content type")[:60]
-        raise Transient(f"HTTP {response.status}, {kind}, is not JSON") from None
+        raise Transient(f"HTTP {response.status}, {kind}, is not JSON", fault="answer") from None
 
 
 def judged(rules: Iterable[ErrorRule], response: Response) -> Exception | None:

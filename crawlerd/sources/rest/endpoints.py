@@ -57,6 +57,7 @@ def make(document: dict[str, Any]) -> Source:
         limits=_limits(description),
         auth=kind_of_auth(description),
         sending=sending(description),
+        asks=lambda stream, options: _asks(description, stream, options.get("variables", {})),
     )
     comparing.register(source)
     for one in lists.values():
@@ -68,6 +69,18 @@ def make(document: dict[str, Any]) -> Source:
             yield from lists[name].first_page(plan)
 
     return source
+
+
+def _asks(description: Description, stream: str, variables: Mapping[str, str]) -> list[object]:
+    """All that decides which records an API gives, and which of them they are."""
+    asked: list[object] = [variables, description.headers, description.parameters]
+    name: str | None = stream
+    while name is not None:
+        spec = description.endpoints[name]
+        field = spec.incremental and spec.incremental.field
+        asked += [spec.path, spec.parameters, spec.records, spec.primary_key, spec.from_parent, field]
+        name = spec.parent
+    return asked
 
 
 def _kinds(source: str, name: str) -> Kinds:

@@ -42,7 +42,8 @@ def following(
     ordered: what changes moves within the list, so a record that comes twice is no wonder. more: whether the answer
     says that there is another page. Permanent when the API gives the same page again.
     """
-    digest = "" if place.exact else came.digest()
+    nothing_new = bool(place.tail) and came.after(place.tail) == answer.count
+    digest = "" if place.exact and not place.whole and not nothing_new else came.digest()
     same = bool(answer.count) and digest != "" and digest == place.before
     place = replace(place, most=max(place.most, answer.count), before=digest)
     if isinstance(paginator, PageNumber):
@@ -76,7 +77,7 @@ def _after_offset(
 ) -> Step:
     count, start = answer.count, paginator.start(answer.at, paginator.size)
     if same:
-        if not place.tail:
+        if not place.tail or place.exact:
             raise _repeated(paginator, answer)
         end = start + len(place.tail)
         if place.doubt or len(place.tail) == 1:  # it takes whole pages only, or none but the first
@@ -89,8 +90,10 @@ def _after_offset(
         if place.total is not None and total is not None and total != place.total:
             return Again(f"it had {place.total:,} records, and then {total:,}")
         place = replace(place, total=total)
-    if total is not None:
-        if end >= total:
+    length = tail_length(count) if paginator.overlap and not place.whole else 0
+    if total is not None and (end <= total or not count):  # else it is the total of something else
+        # After a full page one asks on, where pages overlap: it may be the page's own, or as far as the API counts.
+        if end >= total and not (count and count == paginator.size and length):
             return None
         if not count:
             return Again(f"the list ends after {end} records, and is said to have {total}")
@@ -103,7 +106,6 @@ def _after_offset(
         return None
     elif place.tail and came.after(place.tail) == count < place.most:
         return None  # nothing but the tail
-    length = tail_length(count) if paginator.overlap and not place.whole else 0
     exact = place.exact or bool(place.tail)
     return Next(paginator.at(end - length), replace(place, tail=came.tail(length), back=0, exact=exact, doubt=False))
 
@@ -132,8 +134,11 @@ class _Pages:
             if place.total is not None and pages is not None and pages != place.total:
                 return Again(f"it had {place.total:,} pages, and then {pages:,}")
             self._place = place = replace(place, total=pages)
-        if pages is not None:
-            more = self._number - self._paginator.first + 1 < pages
+        read = self._number - self._paginator.first + 1
+        if pages is not None and (read <= pages or not count):  # else they are the pages of something else
+            more = read < pages
+            if not more and (further := self._perhaps_further()):
+                return further
         if more is False or (more is None and self._paginator.short_page_ends and count < self._size):
             return None
         if not count:
@@ -145,12 +150,19 @@ class _Pages:
         # Fewer than asked for: the end, unless the API leaves records out of its pages, or has a size of its own.
         return self.as_they_are(self._number + 1)
 
+    def _perhaps_further(self) -> Next | None:
+        """The page that has the end of a full one, which is said to be the last, perhaps of pages of another size."""
+        if self._whole or self._answer.count != self._size or self._has_own_sizes():
+            return None
+        further = self._overlapping(self._start + self._size)
+        return further if further.place.tail else None
+
     def _has_own_sizes(self) -> bool:
         """The tail was not on the page that would have it, if the API took sizes, and stands where it stood."""
         place, count = self._place, self._answer.count
         return bool(place.back) and not place.exact and self._came.after(place.tail) == count == self._size
 
-    def _overlapping(self, read: int) -> Step:
+    def _overlapping(self, read: int) -> Next:
         most = self._paginator.size
         found = window(read, most, max(LEAST_TAIL, most // 10))
         if found is None:  # pages of so few records have a bound at the same place, whatever their size

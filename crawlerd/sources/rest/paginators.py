@@ -29,8 +29,9 @@ HOST: Host = Field(
 
 LONGEST_TOKEN = 65_536  # characters
 
-_LINK = re.compile(r"<([^>]*)>([^<]*)")
-_REL = re.compile(r';\s*rel\s*=\s*"?([^";,]*)', re.IGNORECASE)
+# RFC 8288, 3; apostrophes, which it does not know, are taken for quotation marks where they enclose a value.
+_PARAMETER = re.compile(r""";\s*+([^\s=;,"<>]++)(?:\s*+=\s*+("(?:[^"\\]|\\.)*+"?|'[^']*+'|[^\s;,"]*+))?""")
+_LINK = re.compile(rf"<([^>]*+)>((?:\s*+{_PARAMETER.pattern})*+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,10 +240,11 @@ Paginator = Annotated[
 
 def link(answer: Answer, rel: str, host: Host = HOST) -> str | None:
     """The URL of this relation in the `Link` header."""
-    for url, facts in _LINK.findall(answer.response.headers.get("link", "")):
-        found = _REL.search(facts)
-        if found and rel.lower() in found[1].lower().split():  # RFC 8288, 2.1.1
-            return _url(answer, of_header(url), host)
+    for found in _LINK.finditer(answer.response.headers.get("link", "")):
+        facts = _PARAMETER.findall(found[2])
+        relations = next((value for name, value in facts if name.lower() == "rel"), "")  # RFC 8288, 3.3: the first
+        if rel.lower() in relations.strip("\"'").lower().split():
+            return _url(answer, of_header(found[1]), host)
     return None
 
 
@@ -271,4 +273,5 @@ def _number(answer: Answer, expression: str | None, header: str | None) -> int |
         found = answer.response.headers.get(header.lower())
     if isinstance(found, str) and re.fullmatch("[0-9]{1,18}", found.strip()):
         return int(found)
-    return found if isinstance(found, int) and not isinstance(found, bool) else None
+    # Where nobody has counted, some say -1.
+    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None

@@ -33,7 +33,9 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     size: records asked for, where that is not what the description says.
     tail: the last records that were read; one of them must be on this page, or the list has moved.
     known: records that were read, see `Known`.
-    before: digest of the page before; one that comes twice shows a parameter that the API does not know.
+    before: digest of the page before; one that comes twice shows a parameter that the API does not know. Where the API
+    names its pages, of its last record.
+    idle: pages before this one, one after the other, that were empty or ended with the same record.
     most: the most records that a page had.
     whole: pages are taken as the API cuts them, because it does not cut them otherwise.
     exact: a page has overlapped with the one before, so the API cuts pages as it is asked to.
@@ -53,6 +55,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     tail: tuple[str, ...] = ()
     known: str = ""
     before: str = ""
+    idle: int = 0
     most: int = 0
     whole: bool = False
     exact: bool = False
@@ -94,6 +97,10 @@ class Came:
     def digest(self) -> str:
         """Of the keys, in their order."""
         return blake2b(b"\0".join(self._texts), digest_size=KEY_BYTES).hexdigest()
+
+    def last(self) -> str:
+        """Of what the last record holds."""
+        return blake2b(self.text(len(self) - 1), digest_size=KEY_BYTES).hexdigest() if self._items else ""
 
     def entry(self, number: int) -> str:
         """The key and what the record holds: what is edited may stand elsewhere."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 3  # at a page whose records are not in order: one may have been changed while the answer was made
 MOST_CLOSINGS = 3  # times that the front of a list is read again
+MOST_IDLE = 10_000  # pages with nothing new on them; a filter may leave some thousands empty
 _SIZE = re.compile("limit|size|per_?page|count|top|max|rows|take", re.IGNORECASE)
 
 
@@ -90,7 +91,11 @@ def _after_cursor(paginator: Any, page: Page, place: Place, ordered: bool, witho
         return None
     most = max(place.most, answer.count)
     if at != answer.at:
-        return Next(at, replace(place, most=most))
+        last = page.came.last() or place.before
+        idle = place.idle + 1 if last == place.before else 0
+        if idle == MOST_IDLE:
+            raise Permanent(f"{idle:,} pages one after the other had no other records: their cursors lead nowhere")
+        return Next(at, replace(place, most=most, before=last, idle=idle))
     if not answer.count:
         return None
     if not isinstance(paginator, CursorInBody | CursorInHeader):

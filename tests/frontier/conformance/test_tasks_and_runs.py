@@ -10,7 +10,7 @@ from places import NOW
 from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import Batch, Bury, Complete, Crash, Defer, Outcome, Pause, Retry, Skipped
 from crawlerd.core.task import NewTask, Task
-from crawlerd.frontier.contract import FIRST, MAX_DELAY, Bounds, Bucket, Run, Settled, Wanted
+from crawlerd.frontier.contract import FIRST, MAX_DELAY, Bounds, Bucket, OutageNote, Run, Settled, Wanted
 from crawlerd.sink import Totals
 
 if TYPE_CHECKING:
@@ -459,3 +459,16 @@ def test_a_run_that_does_far_more_than_the_last_full_one_is_told_of_at_each_doub
 
 
 FOREVER = NewTask("s.page", "page", 5, "{}")
+
+
+# outages
+
+
+def test_outages_are_kept_until_they_are_over(frontier: Frontier, place: Place) -> None:
+    whole = OutageNote("https://api.example.com", 0, NOW, NOW + 5, 5.0, "refused")
+    one = OutageNote("https://api.example.com", 7, NOW, NOW + 5, 5.0, "HTTP 503")
+    frontier.commit([], now=NOW, outages={(each.origin, each.account): each for each in (whole, one)})
+    assert sorted(frontier.outages()) == [whole, one]
+    later = whole._replace(next_at=NOW + 15, delay=10.0)
+    frontier.commit([], now=NOW, outages={(one.origin, 7): None, (whole.origin, 0): later})
+    assert frontier.outages() == [later]

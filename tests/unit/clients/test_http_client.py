@@ -537,10 +537,11 @@ def tls(tmp_path: Path) -> ssl.SSLContext:
     return context
 
 
-def test_an_untrusted_certificate_is_permanent(client: HttpClient, serve: Serve, tls: ssl.SSLContext) -> None:
+def test_an_untrusted_certificate_is_no_answer(client: HttpClient, serve: Serve, tls: ssl.SSLContext) -> None:
     server = serve(answer(b"{}"), tls)
-    with pytest.raises(Permanent, match=r"^cannot trust https://127\.0\.0\.1:\d+: self.signed certificate$"):
+    with pytest.raises(Transient, match=r"^cannot trust https://127\.0\.0\.1:\d+: self.signed certificate$") as caught:
         api_of(client, server.url).get("/")
+    assert caught.value.fault == "connection"
     assert server.requests == []
 
 

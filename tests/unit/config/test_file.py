@@ -143,6 +143,7 @@ def test_what_is_not_set_has_its_default() -> None:
         "attempts": 8,
         "retry_base": 0.5,
         "retry_cap": 300,
+        "give_up_after": 86_400,
     }
     assert account.options == {}
     assert config.imports["acme"].model_dump() == {

@@ -24,6 +24,7 @@ from crawlerd.core.outcome import (
     RetryPolicy,
     Skipped,
     after_crash,
+    charge,
     decide,
 )
 from crawlerd.core.schedule import next_fire, parse_duration
@@ -49,7 +50,7 @@ def test_backoff_is_a_share_of_a_bounded_wait(attempt: int, base: float, cap: fl
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
-        (Transient("reset"), Retry(0.5, "Transient: reset")),
+        (Transient("reset", fault="connection"), Retry(0.5, "Transient: reset", 3, "connection")),
         (Throttled("slow"), Defer("Throttled: slow")),
         (
             Throttled("slow", retry_after=7, scope="account", concurrency=True),
@@ -66,12 +67,25 @@ def test_each_error_has_one_outcome(error: Exception, outcome: Outcome) -> None:
 
 
 def test_a_task_is_buried_at_its_last_attempt_and_says_how_many_there_were() -> None:
-    outcomes = [decide(Transient("reset"), attempt=failed, policy=POLICY, jitter=0.5) for failed in range(3)]
-    assert outcomes == [
-        Retry(0.5, "Transient: reset"),
-        Retry(1.0, "Transient: reset"),
+    retries = [decide(Transient("reset"), attempt=failed, policy=POLICY, jitter=0.5) for failed in range(3)]
+    assert [charge(each, failed) for failed, each in enumerate(retries) if isinstance(each, Retry)] == [
+        Retry(0.5, "Transient: reset", 3),
+        Retry(1.0, "Transient: reset", 3),
         Bury("gave up after 3 attempts: Transient: reset"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("attempt", "count", "attempts"),
+    [(7, 0, None), (50, 0, None), (5, 2, None), (6, 2, 8), (7, 1, 8), (7, 3, 10)],
+)
+def test_a_task_is_buried_for_what_it_is_charged_alone(attempt: int, count: int, attempts: int | None) -> None:
+    outcome = charge(Retry(1.0, "reset", stream="items"), attempt, count)
+    assert outcome.charged == count
+    if attempts is None:
+        assert isinstance(outcome, Retry)
+    else:
+        assert outcome == Bury(f"gave up after {attempts} attempts: reset", stream="items", charged=count)
 
 
 @given(attempt=st.integers(0, 10**6), jitter=JITTER)

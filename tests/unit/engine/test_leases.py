@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from support.outages import outages
 
 from crawlerd.core.account import LimitSpec
 from crawlerd.core.task import Task
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 NOW, SECONDS = 1000.0, 60.0
-ACCOUNT = AccountQueue(1, "acme", LimitSpec(), Limiter("1", [], StartLog(), [].append))
+ACCOUNT = AccountQueue(1, "acme", LimitSpec(), Limiter("1", [], StartLog(), [].append), outages().usual(1))
 
 
 def picked(*numbers: int) -> Pick:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.bench_partners import Asked, Limits
+from support.outages import outages
 
 from crawlerd.core.account import LimitSpec
 from crawlerd.core.task import DEFAULT_PRIORITY, SEQUENTIAL_PRIORITY, Task
@@ -24,7 +25,7 @@ CHILDREN = 10_000
 def makespan(chain_priority: int) -> tuple[float, int]:
     """Seconds until a chain of pages, each of which yields its successor and an even share of the children, is done;
     and the most tasks queued at once."""
-    bench = Workbench(Limits(LimitSpec(limits=(f"{RATE}/second",))), Asked())
+    bench = Workbench(Limits(LimitSpec(limits=(f"{RATE}/second",))), Asked(), outages())
     running: list[tuple[float, int, Pick]] = []
     now, seq, pages, queued, most = 0.0, 0, 0, 0, 0
 
@@ -68,7 +69,7 @@ def test_without_priority_the_chain_is_left_over_at_the_end() -> None:
 
 @pytest.mark.parametrize(("deep", "first"), [(False, "folder"), (True, "leaf")])
 def test_a_wide_task_goes_first_only_while_the_queue_is_shallow(deep: bool, first: str) -> None:
-    bench = Workbench(Limits(LimitSpec(limits=("1/second",))), Asked(), wide=["folder"])
+    bench = Workbench(Limits(LimitSpec(limits=("1/second",))), Asked(), outages(), wide=["folder"])
     leaf = Task(1, 1, DEFAULT_PRIORITY, 1, "leaf", 0, "{}")
     folder = Task(2, 2, DEFAULT_PRIORITY, 1, "folder", 0, "{}")
     bench.add_heads(1, 1, "leaves", [leaf], more=deep, blocked_until=0.0, now=0.0)
@@ -77,7 +78,7 @@ def test_a_wide_task_goes_first_only_while_the_queue_is_shallow(deep: bool, firs
 
 
 def test_an_explicit_priority_wins() -> None:
-    bench = Workbench(Limits(LimitSpec(limits=("1/second",))), Asked(), wide=["folder"])
+    bench = Workbench(Limits(LimitSpec(limits=("1/second",))), Asked(), outages(), wide=["folder"])
     bench.add_heads(1, 1, "a", [Task(1, 1, 3, 1, "folder", 0, "{}")], more=False, blocked_until=0.0, now=0.0)
     bench.add_heads(2, 1, "b", [Task(2, 2, 1, 1, "leaf", 0, "{}")], more=True, blocked_until=0.0, now=0.0)
     assert bench.choose(0.0, 1).tasks[0].priority == 1

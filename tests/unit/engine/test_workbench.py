@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.bench_partners import Asked, Limits
+from support.outages import outages
 
 from crawlerd.core.account import LimitSpec
 from crawlerd.core.task import Task
@@ -37,7 +38,7 @@ class Bench(Workbench):
         asked = Asked()
         self.asked, self.asked_quotas = asked.heads, asked.quotas
         self.seqs = itertools.count(1)
-        super().__init__(Limits(specs), asked, **options)
+        super().__init__(Limits(specs), asked, outages(), **options)
 
     def add(
         self, account: int, bucket: int, *priorities: int, kind: str = "s.page", more: bool = False, now: float = NOW,
@@ -537,7 +538,7 @@ class World:
     def __init__(self, specs: list[LimitSpec], tasks: list[tuple[int, int, int]], ends: list[str]) -> None:
         self.now = NOW
         self.specs = dict(enumerate(specs))
-        self.bench = Workbench(Limits(self.specs), self)
+        self.bench = Workbench(Limits(self.specs), self, outages())
         self.disk: dict[int, list[tuple[int, int, Task]]] = defaultdict(list)
         self.events: list[tuple[float, int, Callable[[], None]]] = []
         self.ties = itertools.count()

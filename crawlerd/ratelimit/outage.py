@@ -1,0 +1,287 @@
+"""Tells an outage of an API from failures of single tasks, and finds out when it is over. Pure: times are given."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crawlerd.core.errors import Fault
+
+IN_A_ROW = 10  # failures without a good answer between them
+SHARE_LEAST, SHARE_SECONDS = 20, 30  # or: half of at least so many answers within so many seconds
+TASKS = 3  # different ones that must fail with an answer (a 5xx, too late) before that is the origin's doing
+ACCOUNTS = 3  # that must be without an answer before the whole origin is down
+FIRST_PROBE, LONGEST_PROBE = 5.0, 300.0  # seconds between probes; each that fails doubles them
+GOOD_PROBES = 3  # in a row end the outage
+ACTIVE_SECONDS = 60.0  # an account that was heard of within this time is in use
+MOST_OWED = 10_000  # tasks of an account; what is forgotten is in their favor
+FIRST_RATE, STEP_SECONDS, STEPS = 2.0, 1.0, 10  # after an outage: starts a second, doubled each step
+
+
+class Outage:
+    """What is asked while nothing answers: one probe at a time.
+
+    since: when the first of the failures was; monotonic.
+    error: the last failure.
+    next_at: when the next probe may start.
+    delay: seconds between the last two.
+    probing: one is on its way.
+    told: the log has it.
+    """
+
+    __slots__ = ("_good", "delay", "error", "next_at", "probing", "since", "told")
+
+    def __init__(self, since: float, error: str, next_at: float, delay: float = FIRST_PROBE) -> None:
+        self.since = since
+        self.error = error
+        self.next_at = next_at
+        self.delay = delay
+        self.probing = False
+        self.told = False
+        self._good = 0
+
+    @property
+    def over(self) -> bool:
+        return self._good >= GOOD_PROBES
+
+    def free_at(self) -> float:
+        """When the next probe may start; infinity while one is on its way."""
+        return math.inf if self.probing else self.next_at
+
+    def answered(self, now: float) -> None:
+        """The probe got a good answer: the next one follows at once."""
+        self.probing = False
+        self._good += 1
+        self.next_at = now
+
+    def failed(self, now: float, error: str) -> None:
+        self.probing = False
+        self.error = error
+        self._good = 0
+        self.delay = min(2 * self.delay, LONGEST_PROBE)
+        self.next_at = now + self.delay
+
+    def unknown(self, now: float) -> None:
+        """The probe ended without a word about the origin: its worker died, it made no request, it was throttled."""
+        self.probing = False
+        self.next_at = now + self.delay
+
+
+class Origin:
+    """One scheme, host and port, or one service, with what is known of the accounts that use it.
+
+    failing: tasks that failed since the last good answer, and had never failed by themselves.
+    out: requests that were started and have not ended.
+    heard_at: when the last result was, of whatever kind; monotonic.
+    """
+
+    __slots__ = ("accounts", "failing", "heard_at", "name", "out", "outage")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.accounts: dict[int, Health] = {}
+        self.outage: Outage | None = None
+        self.failing: set[int] = set()
+        self.out = 0
+        self.heard_at = -math.inf
+
+    def health(self, account: int, give_up_seconds: float = math.inf) -> Health:
+        health = self.accounts.get(account)
+        if health is None:
+            health = self.accounts[account] = Health(self, give_up_seconds)
+        return health
+
+    def consider(self, now: float) -> bool:
+        """Call when an account has lost its answers. Whether that makes it an outage of the whole origin."""
+        down = [each for each in self.accounts.values() if each.outage is not None]
+        if self.outage is not None or not down:
+            return False
+        active = sum(each.outage is not None or now - each.heard_at < ACTIVE_SECONDS for each in self.accounts.values())
+        if len(down) < min(ACCOUNTS, active):
+            return False
+        first = min((each.outage for each in down if each.outage), key=lambda each: each.since)
+        self.suffer(Outage(first.since, first.error, now + FIRST_PROBE))
+        return True
+
+    def suffer(self, outage: Outage) -> None:
+        """The outage of the whole origin begins, or goes on after a restart."""
+        self.outage = outage
+        for each in self.accounts.values():
+            each.calm = False
+
+    def recover(self, now: float) -> None:
+        """The outage of the whole origin is over."""
+        self.outage = None
+        for each in self.accounts.values():
+            each.recover(now)
+
+
+class Health:
+    """Of one account at one origin.
+
+    An attempt is charged when the origin has answered another task well since; never while it answers nobody. A task
+    that was charged before is proven to fail by itself: as long as only such tasks fail, each is charged at once.
+
+    give_up_seconds: after an outage of this length attempts count again, so that runs end.
+    outage: of this account alone, or of the account as part of the whole origin's.
+    heard_at: when the last answer or failure was; monotonic.
+    answered_at: when the last good answer was; monotonic.
+    calm: starts need not ask it.
+    """
+
+    __slots__ = (
+        "_failed",
+        "_free_at",
+        "_fresh",
+        "_owed",
+        "_pending",
+        "_recent",
+        "_recovered_at",
+        "_since",
+        "_theirs",
+        "answered_at",
+        "calm",
+        "give_up_seconds",
+        "heard_at",
+        "origin",
+        "outage",
+    )
+
+    def __init__(self, origin: Origin, give_up_seconds: float) -> None:
+        self.origin = origin
+        self.give_up_seconds = give_up_seconds
+        self.outage: Outage | None = None
+        self.heard_at = self.answered_at = -math.inf
+        self.calm = origin.outage is None
+        self._failed = 0  # in a row
+        self._theirs = False  # the last failure may be the origin's
+        self._since = 0.0  # when the first of these was
+        self._fresh: set[int] = set()  # tasks among them that had never failed by themselves
+        self._pending: dict[int, int] = {}  # attempts not charged yet, by task, since the last good answer
+        self._owed: dict[int, int] = {}  # attempts to be charged with the task's next failure
+        self._recent: deque[list[int]] = deque()  # [second, good, failed]
+        self._recovered_at = -math.inf
+        self._free_at = -math.inf
+
+    # starts
+
+    def free_at(self, now: float) -> float:
+        """When the next request may start; infinity while a probe is on its way."""
+        outage = self.origin.outage or self.outage
+        if outage is not None:
+            return -math.inf if self._given_up(outage, now) else outage.free_at()
+        if self.calm:
+            return -math.inf
+        if now - self._recovered_at >= STEPS * STEP_SECONDS:
+            self.calm = True
+            return -math.inf
+        return self._free_at
+
+    def start(self, now: float) -> Outage | None:
+        """A request starts, when `free_at` permits; it is the probe of what this returns."""
+        outage = self.origin.outage or self.outage
+        if outage is not None:
+            if self._given_up(outage, now):
+                return None
+            outage.probing = True
+            return outage
+        rate = FIRST_RATE * 2 ** ((now - self._recovered_at) // STEP_SECONDS)
+        self._free_at = max(self._free_at, now) + 1 / rate
+        return None
+
+    def _given_up(self, outage: Outage, now: float) -> bool:
+        return now - outage.since >= self.give_up_seconds
+
+    # answers
+
+    def answered(self, task: int, now: float) -> None:
+        """A task got an answer that is the origin's at its best, whether the task liked it or not."""
+        self.heard_at = self.answered_at = self.origin.heard_at = now
+        self._count(now, 1)
+        if self.origin.failing:
+            self.origin.failing.clear()
+        if self._failed:
+            for other, count in self._pending.items():
+                if other != task and len(self._owed) < MOST_OWED:
+                    self._owed[other] = self._owed.get(other, 0) + count
+            self._forget()
+        self.ended(task)
+
+    def failed(self, task: int, attempt: int, fault: Fault, *, sent: bool, started_at: float, now: float) -> int:
+        """A task has failed. How many attempts that costs it now. Call `lost` next.
+
+        attempt: those that it has been charged so far.
+        sent: its request left.
+        started_at: when its attempt began.
+        """
+        self.heard_at = self.origin.heard_at = now
+        self._theirs = False
+        owed = self._owed.pop(task, 0)
+        outage = self.origin.outage or self.outage
+        if outage is not None:
+            return owed + 1 if self._given_up(outage, now) else owed
+        if fault == "task":
+            return owed + 1
+        if not attempt + owed:
+            self._fresh.add(task)
+            self.origin.failing.add(task)
+        elif sent and not self._fresh:
+            return owed + 1  # all that fail now have failed while others got answers
+        if not self._failed:
+            self._since = now
+        self._failed += 1
+        self._theirs = fault == "connection" or max(len(self._fresh), len(self.origin.failing)) >= TASKS
+        if self._theirs:
+            self._count(now, 2)
+        if not self._theirs or self.answered_at >= started_at:
+            return owed + 1
+        self._pending[task] = self._pending.get(task, 0) + 1
+        return owed
+
+    def lost(self, now: float, error: str) -> bool:
+        """Whether the last failure is one too many: an outage has begun."""
+        if not self._theirs or self.outage is not None or self.origin.outage is not None:
+            return False
+        if self._failed < IN_A_ROW and not self._half_lost(now):
+            return False
+        self.suffer(Outage(self._since, error, now + FIRST_PROBE))
+        return True
+
+    def suffer(self, outage: Outage) -> None:
+        """The account's outage begins, or goes on after a restart. What failed so far is its fault, and not charged."""
+        self.outage = outage
+        self.calm = False
+        self._forget()
+
+    def recover(self, now: float) -> None:
+        """The outage is over: the old rate comes back in steps."""
+        self.outage = None
+        self._recovered_at = now
+        self._free_at = now
+        self._recent.clear()
+        self._forget()
+
+    def ended(self, task: int) -> None:
+        """The task is over, or waits for something else: what it owes is forgotten."""
+        if self._owed:
+            self._owed.pop(task, None)
+
+    def _forget(self) -> None:
+        self._failed = 0
+        self._fresh.clear()
+        self._pending.clear()
+
+    def _count(self, now: float, column: int) -> None:
+        second, recent = int(now), self._recent
+        if not recent or recent[-1][0] != second:
+            while recent and recent[0][0] <= second - SHARE_SECONDS:
+                recent.popleft()
+            recent.append([second, 0, 0])
+        recent[-1][column] += 1
+
+    def _half_lost(self, now: float) -> bool:
+        rows = [each for each in self._recent if each[0] > int(now) - SHARE_SECONDS]
+        good, failed = sum(each[1] for each in rows), sum(each[2] for each in rows)
+        return good + failed >= SHARE_LEAST and failed >= good

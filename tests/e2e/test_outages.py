@@ -1,0 +1,227 @@
+"""APIs that do not answer: stopped, hanging, failing. Nothing is lost, little is asked, and others go on as before."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+from support.installation import QUICK, Installation, until
+from support.relay import Answer, Relay
+
+from crawlerd.demo.server import running
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SOON = {"crawlerd.ratelimit.outage:FIRST_PROBE": 0.5, "crawlerd.ratelimit.outage:LONGEST_PROBE": 1.0}
+DOWN = r"http://\S+ has not answered for \d+ s: "
+BACK = r"http://\S+ answers again, after \d+ s"
+
+
+class Failing:
+    """A script for a relay: fails as it is told, and counts what it was asked meanwhile."""
+
+    def __init__(self) -> None:
+        self.how = ""
+        self.asked = 0
+        self._well = threading.Event()
+
+    def __call__(self, path: str) -> Answer | None:
+        if not self.how:
+            return None
+        self.asked += 1
+        match self.how:
+            case "hangs":
+                self._well.wait(20)
+                return None
+            case "maintenance page":
+                return Answer(200, b"<html>We will be back soon</html>", {"Content-Type": "text/html"})
+            case status:
+                return Answer(int(status))
+
+    def recover(self) -> None:
+        self.how = ""
+        self._well.set()
+
+
+@pytest.mark.parametrize("how", ["503", "500", "hangs", "maintenance page"])
+def test_an_outage_costs_no_dead_letter_and_few_requests(how: str, install: Callable[..., Installation]) -> None:
+    failing = Failing()
+    with running(accounts=4, customers=60, rate=0, latency=0.01) as server, Relay(server.url, failing) as relay:
+        here = install(
+            url=relay.url,
+            accounts=4,
+            account={**QUICK, "attempts": 4, "request_timeout": "1s", "limits": ["40/second"]},
+            daemon={"log_level": "warning"},
+            constants=SOON,
+        )
+        importing = here.start("import", "--all", "--json")
+        until(lambda: len(relay.seen) > 40)
+        failing.how = how
+        importing.says(DOWN)
+        time.sleep(0.2)  # what was in flight arrives
+        asked = failing.asked
+        until(lambda: failing.asked >= asked + 3)  # probes
+        assert failing.asked <= asked + 4
+        assert relay.url in here.run("status").stdout
+        failing.recover()
+        done = importing.finish()
+    assert done.code == 0, done.stderr
+    assert sum(run["dead"] for runs in done.json["imports"].values() for run in runs) == 0
+    here.assert_complete(4, 60)
+    importing.says(BACK)
+    assert len(done.stderr.splitlines()) == 2, done.stderr
+    assert "down:" not in here.run("status").stdout
+
+
+def test_a_stopped_server_is_waited_for_over_a_kill_of_the_daemon(install: Callable[..., Installation]) -> None:
+    with running(accounts=2, customers=60, rate=0, latency=0.01) as server:
+        here = install(url=server.url, accounts=2, schedule="1h", constants=SOON)
+        daemon = here.start("run")
+        until(lambda: server.stats().accounts[2].requests >= 20)
+        os.kill(server.pid, signal.SIGKILL)
+        daemon.says(DOWN)
+        until(lambda: here.select("SELECT 1 FROM outage WHERE account = 0"))
+        daemon.kill()
+        status = here.run("status").stdout
+        assert f"down: {server.url} since" in status
+        again = here.start("run")
+        until(lambda: here.select("SELECT 1 FROM outage WHERE account = 0 AND delay > 0.5"))
+    with running(accounts=2, customers=60, rate=0, port=urlsplit(server.url).port):
+        again.says(BACK)
+        until(lambda: here.states() == ["completed"] * 2)
+        again.send(signal.SIGTERM)
+        again.finish()
+    here.assert_complete(2, 60)
+    assert here.select("SELECT count(*) FROM dead") == [(0,)]
+
+
+def test_an_api_that_is_not_there_yet_is_tried_until_it_is(install: Callable[..., Installation]) -> None:
+    """Its guard is the probe: the account is not paused."""
+    with running(accounts=1, customers=5, rate=0) as server:
+        port = urlsplit(server.url).port
+    here = install(url=server.url, account={**QUICK, "attempts": 2}, constants=SOON)
+    importing = here.start("import", "a1", "--json")
+    importing.says(DOWN)
+    with running(accounts=1, customers=5, rate=0, port=port):
+        done = importing.finish()
+    assert done.code == 0
+    assert "paused" not in done.stderr
+    here.assert_complete(1, 5)
+
+
+@pytest.mark.parametrize("how", ["503", "hangs"])
+def test_others_keep_their_rate(how: str, install: Callable[..., Installation]) -> None:
+    """Three accounts of an API that fails, without a limit and with all the work there is, beside one of another."""
+    failing = Failing()
+    with (
+        running(accounts=3, customers=200, rate=0) as bad,
+        Relay(bad.url, failing) as relay,
+        running(accounts=1, customers=400, rate=0) as good,
+    ):
+        here = install(
+            accounts=4, url=relay.url, account={**QUICK, "request_timeout": "4s"}, schedule="1h", constants=SOON
+        )
+        here.config["accounts"]["a4"] |= {"base_url": good.url, "limits": ["50/second"]}
+        here.environment["KEY_4"] = "sk_test_account_1"
+        daemon = here.start("run")
+        until(lambda: len(relay.seen) > 20 and good.stats().accounts[1].requests > 20)
+        failing.how = how
+        before, began = good.stats().accounts[1].requests, time.monotonic()
+        time.sleep(6)
+        rate = (good.stats().accounts[1].requests - before) / (time.monotonic() - began)
+        failing.recover()
+        daemon.kill()
+    assert rate >= 0.95 * 50 * 0.985
+
+
+def test_a_task_that_always_fails_ends_while_the_rest_is_imported(install: Callable[..., Installation]) -> None:
+    def script(path: str) -> Answer | None:
+        return Answer(503) if path.startswith("/v1/refunds") else None
+
+    with running(accounts=1, customers=40, rate=0) as server, Relay(server.url, script) as relay:
+        here = install(url=relay.url, account={**QUICK, "attempts": 4}, constants=SOON)
+        done = here.run("import", "a1", "--json")
+    assert done.code == 3
+    (run,) = done.json["imports"]["a1"]
+    assert run["dead"] == 1
+    assert DOWN not in done.stderr
+
+
+def test_for_stops_an_import_that_goes_on_later(install: Callable[..., Installation]) -> None:
+    with running(accounts=1, customers=60, rate=0) as server:
+        here = install(url=server.url, account={**QUICK, "limits": ["40/second"]})
+        first = here.run("import", "a1", "--for", "1s", "--json")
+        assert first.code == 3
+        assert first.json["state"] == "stopped"
+        assert first.json["imports"]["a1"][0]["state"] == "running"
+        assert here.run("import", "a1").code == 0
+    here.assert_complete(1, 60)
+
+
+def test_a_time_that_cannot_be_read_is_named(install: Callable[..., Installation]) -> None:
+    here = install(url="http://127.0.0.1:9")
+    for option in ("--for", "--wait"):
+        done = here.run("import", "a1", option, "soon")
+        assert done.code == 2
+        assert f"crawlerd: {option}: " in done.stderr
+
+
+NAME_SERVICE = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **found)
+{
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **) =
+        dlsym(RTLD_NEXT, "getaddrinfo");
+    if (host != NULL && strcmp(host, "localhost") == 0) {
+        for (int n = 0; n < 50 && access(getenv("NO_NAMES"), F_OK) == 0; n++)
+            usleep(100000);
+        if (access(getenv("NO_NAMES"), F_OK) == 0)
+            return EAI_AGAIN;
+        host = "127.0.0.1";
+    }
+    return real(host, port, hints, found);
+}
+"""
+
+
+@pytest.fixture
+def no_names(tmp_path: Path, install: Callable[..., Installation]) -> Path:
+    """While this file is there, the name service swallows questions for localhost."""
+    source, library = tmp_path / "names.c", tmp_path / "names.so"
+    source.write_text(NAME_SERVICE)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    return tmp_path / "no-names"
+
+
+def test_a_name_service_that_swallows_questions_is_an_outage(
+    no_names: Path, install: Callable[..., Installation]
+) -> None:
+    with running(accounts=2, customers=100, rate=0) as server:
+        here = install(url=server.url, accounts=2, account={**QUICK, "limits": ["30/second"]}, constants=SOON)
+        here.config["accounts"]["a1"]["base_url"] = f"http://localhost:{urlsplit(server.url).port}"
+        here.environment |= {"LD_PRELOAD": str(no_names.with_name("names.so")), "NO_NAMES": str(no_names)}
+        no_names.touch()
+        importing = here.start("import", "--all", "--json")
+        until(lambda: server.stats().accounts[2].requests > 10)
+        before, began = server.stats().accounts[2].requests, time.monotonic()
+        time.sleep(4)
+        rate = (server.stats().accounts[2].requests - before) / (time.monotonic() - began)
+        assert rate >= 0.95 * 30 * 0.985
+        no_names.unlink()
+        done = importing.finish()
+    assert done.code == 0, done.stdout
+    here.assert_complete(2, 100)
