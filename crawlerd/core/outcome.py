@@ -77,17 +77,16 @@ class Portion(msgspec.Struct, frozen=True, array_like=True, tag="portion", gc=Fa
     """A piece of an outcome that is too large for one message, sent before the rest. It says nothing of the task's end.
 
     token: of the lease that the task is worked on under.
-    entries: tasks and groups as the JSON of a list of `Entry`; nobody decodes it before its turn.
+    entries: tasks and groups, a few at a time: how many, and the JSON of a list of `Entry`, which nobody decodes before
+        its turn.
     first: the place of the first of them in the outcome.
-    count: how many they are.
     """
 
     token: int
     batches: list[Batch] = []
     skipped: list[Skipped] = []
-    entries: str = ""
+    entries: list[tuple[int, str]] = []
     first: int = 0
-    count: int = 0
 
 
 class Sent(msgspec.Struct, frozen=True, array_like=True, gc=False):

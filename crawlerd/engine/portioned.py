@@ -36,17 +36,8 @@ class Portioned:
             self._leases.renew(token, now)
             self.unanswered[token] = True
             outcome = Complete(portion.batches, skipped=portion.skipped)
-            self._store.ahead(
-                Ahead(
-                    lease.task(token),
-                    lease.pick.account.id,
-                    outcome,
-                    token,
-                    portion.entries,
-                    portion.first,
-                    portion.count,
-                )
-            )
+            task, account = lease.task(token), lease.pick.account.id
+            self._store.ahead(Ahead(task, account, outcome, token, portion.entries, portion.first))
 
     def answered(self, token: int, refused: str) -> WorkerProcess | None:
         """The store has done with a portion. The worker that is told of it, if it still has the lease."""

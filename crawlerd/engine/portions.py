@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 Thing = TypeVar("Thing")
 
 WHOLE = 4 << 20  # bytes that an outcome weighs up to which it is one message
-PORTION = 512 << 10  # bytes that a portion weighs, unless one thing in it weighs more
-MOST_ENTRIES = 1_000  # of a portion: it becomes ready in one commit, for which all others wait
+PORTION = 256 << 10  # bytes that a portion weighs, unless one thing in it weighs more
+MOST_ENTRIES = 100  # that become ready together, at least: all others wait for that
 MOST_TASKS = 5_000_000  # that one task may lead to
 MOST_ARGUMENTS = 8 << 20  # bytes of one task's arguments: the main process holds them several times
 # What the main process needs for each, besides its texts.
@@ -64,12 +64,14 @@ def portions(outcome: Complete, token: int, *, most: int = PORTION) -> Iterator[
             notes.setdefault(each.stream, each.reason)
         else:
             skipped[each.stream] = skipped.get(each.stream, (0, ""))[0] + 1, f"{each.key}: {each.reason}"
-    for some in _sliced(outcome.skipped, [SKIP + len(each.key) + len(each.reason) for each in outcome.skipped], most):
-        yield Portion(token, skipped=list(some))
+    for skips in _sliced(outcome.skipped, [SKIP + len(each.key) + len(each.reason) for each in outcome.skipped], most):
+        yield Portion(token, skipped=list(skips))
     place = 0
-    for entries in _batched(_entries(outcome), most):
-        yield Portion(token, entries=msgspec.json.encode(entries).decode(), first=place, count=len(entries))
-        place += len(entries)
+    for some in _batched(_entries(outcome), most):
+        texts = [some[at : at + MOST_ENTRIES] for at in range(0, len(some), MOST_ENTRIES)]
+        entries = [(len(each), msgspec.json.encode(each).decode()) for each in texts]
+        yield Portion(token, entries=entries, first=place)
+        place += len(some)
     rest = _rest(outcome)
     if (noted := _noted(rest)) > WHOLE:
         raise Permanent(f"it yields {_mb(noted)} of cursors and the like; at most {_mb(WHOLE)} of one task are kept")
@@ -144,7 +146,7 @@ def _batched(entries: Iterable[Entry], most: int) -> Iterator[list[Entry]]:
             raise Permanent(
                 f"a task of kind {entry.task.kind} with arguments of {_mb(its)}; at most {_mb(MOST_ARGUMENTS)} are kept"
             )
-        if some and (size + its > most or len(some) == MOST_ENTRIES):
+        if some and size + its > most:
             yield some
             some, size = [], 0
         some.append(entry)

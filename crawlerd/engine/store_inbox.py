@@ -122,7 +122,7 @@ class StoreInbox:
 
     def ahead(self, portion: Ahead) -> None:
         """A portion of the outcome of a leased task, to be kept. The answer is `DispatcherInbox.stored`."""
-        size = weight(portion.outcome) + 2 * len(portion.entries)  # it is encoded, decoded, and bound to a statement
+        size = weight(portion.outcome) + 2 * sum(len(text) for _, text in portion.entries)  # bound to a statement, too
         self._received += 1
         self._received_bytes += size
         self.messages.put(Outcomes([portion], size, 1))

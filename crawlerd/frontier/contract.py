@@ -44,13 +44,12 @@ class Ahead(Settled, frozen=True, gc=False):
     """A portion of what an attempt leads to, while its task is still leased: `outcome` has its records.
 
     token: of the lease.
-    entries, first, count: see `Portion`.
+    entries, first: see `Portion`.
     """
 
     token: int
-    entries: str
+    entries: list[tuple[int, str]]
     first: int
-    count: int
 
 
 class LongRun(NamedTuple):
@@ -110,7 +109,7 @@ class Bounds(NamedTuple):
 
     purge: int = 2_000  # keys of ended runs, and parents of lists that were dropped, to be removed
     slice: int = 2_000  # rows to be looked at for tasks of abandoned runs
-    stages: int = 16  # portions that nobody takes over any more, to be removed
+    stages: int = 100  # rows of portions that nobody takes over any more, to be removed
     names: int = 20_000  # accounts, buckets and runs that were looked up lately; bounds memory at many accounts
 
 

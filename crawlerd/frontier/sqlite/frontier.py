@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -246,6 +247,7 @@ class SqliteFrontier(Waiting):
             if change.gathers:  # what others wait for goes first
                 children = self._enqueuer.open(change, change.gathers) + children
             self._enqueuer.add(change, children)
+            unfolding, started = self._stages.unfolding, time.monotonic()
             self._stages.step(change)
             self._wake(change, due)
             if charge is not None:
@@ -257,6 +259,8 @@ class SqliteFrontier(Waiting):
             if outages:
                 self._note_outages(outages)
             committed = self._apply(change)
+            if unfolding:
+                self._stages.took(time.monotonic() - started)
         if written:
             self._sinks.commits += 1
         return committed

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 _entries = msgspec.json.Decoder(list[Entry]).decode
 
+MOST_SECONDS = 0.008  # of a commit, for making staged tasks ready: others wait for it
+MOST_ROWS = 20
+
 _STAGED = "SELECT count(*), coalesce(sum(count), 0), coalesce(max(first + count), 0) FROM stage WHERE id = ?"
-# Portions are large: only their keys are read to find those that nobody takes over.
+# Rows are large: only their keys are read to find those that nobody takes over.
 _LEFT = "SELECT DISTINCT id FROM stage WHERE id NOT IN (SELECT stage FROM unfolding) ORDER BY id"
 _PENDING = """SELECT stage FROM unfolding WHERE run NOT IN (SELECT id FROM run WHERE state = 'cancelled')
 ORDER BY stage"""
@@ -46,7 +49,7 @@ class Stages:
     """
 
     def __init__(self, db: apsw.Connection, enqueuer: Enqueuer, most: int) -> None:
-        """most: portions that one commit removes."""
+        """most: rows that one commit removes."""
         self._db, self._enqueuer, self._most = db, enqueuer, most
         self._next: int = (
             1
@@ -57,11 +60,16 @@ class Stages:
         self._staging: dict[int, Staging] = {}  # by task
         self._pending = deque(stage for (stage,) in db.execute(_PENDING))
         self._void = deque(stage for (stage,) in db.execute(_LEFT))
+        self._rows = 1  # that one commit makes ready
         self._before: tuple[dict[int, Staging], deque[int], deque[int]] | None = None
 
     def __bool__(self) -> bool:
         """Something is left to do, with each commit."""
         return bool(self._pending or self._void)
+
+    @property
+    def unfolding(self) -> bool:
+        return bool(self._pending)
 
     def begin(self) -> None:
         self._before = self._staging.copy(), self._pending.copy(), self._void.copy()
@@ -78,15 +86,17 @@ class Stages:
             if staging is not None and staging.token != portion.token:
                 self._drop(task.seq)
                 staging = None
-            if not portion.count:
+            if not portion.entries:
                 continue
             if staging is None:
                 staging = self._staging[task.seq] = Staging(portion.token, task.run, self._next)
                 self._next += 1
-            self._db.execute(
-                "INSERT INTO stage VALUES (?, ?, ?, ?, ?)",
-                (staging.stage, portion.first, task.seq, portion.count, portion.entries),
-            )
+            first = portion.first
+            for count, text in portion.entries:
+                self._db.execute(
+                    "INSERT INTO stage VALUES (?, ?, ?, ?, ?)", (staging.stage, first, task.seq, count, text)
+                )
+                first += count
 
     def take_over(self, change: Change, group: Sequence[Settled], void: Collection[tuple[int, int]]) -> None:
         """What the outcomes of a group have sent ahead unfolds from now on; what others have is dropped."""
@@ -115,7 +125,7 @@ class Stages:
                     self._drop(number)
 
     def step(self, change: Change) -> None:
-        """Makes one portion ready, of the unfoldings in turn; removes some that nobody takes over."""
+        """Makes some rows of a stage ready, of the unfoldings in turn; removes some that nobody takes over."""
         if self._pending:
             self._unfold(change, self._pending[0])
         if self._void:
@@ -126,6 +136,13 @@ class Stages:
             )
             if self._db.changes() < self._most:
                 self._void.popleft()
+
+    def took(self, seconds: float) -> None:
+        """How long the last `step` was, with the writing of what it has made ready."""
+        if seconds > MOST_SECONDS:
+            self._rows = max(1, self._rows // 2)
+        elif seconds < MOST_SECONDS / 2:
+            self._rows = min(MOST_ROWS, self._rows + 1)
 
     def abandon(self) -> None:
         """Runs were abandoned: nothing more of theirs becomes ready."""
@@ -142,10 +159,14 @@ class Stages:
         run, account, group, base, left, priority = next(
             self._db.execute("SELECT run, account, grp, base, count, priority FROM unfolding WHERE stage = ?", (stage,))
         )
-        first, count, text = next(
-            self._db.execute("SELECT first, count, entries FROM stage WHERE id = ? ORDER BY first LIMIT 1", (stage,))
+        rows = list(
+            self._db.execute(
+                "SELECT first, count, entries FROM stage WHERE id = ? ORDER BY first LIMIT ?", (stage, self._rows)
+            )
         )
-        entries = _entries(text)
+        first, last = rows[0][0], rows[-1][0]
+        count = sum(row[1] for row in rows)
+        entries = [entry for row in rows for entry in _entries(row[2])]
         if priority is not None:
             entries = [msgspec.structs.replace(each, task=each.task.prioritised(priority)) for each in entries]
         placed = [
@@ -153,7 +174,7 @@ class Stages:
             for number, each in enumerate(entries, base + first)
         ]
         self._enqueuer.unfold(change, run, account, placed)
-        self._db.execute("DELETE FROM stage WHERE id = ? AND first = ?", (stage, first))
+        self._db.execute("DELETE FROM stage WHERE id = ? AND first <= ?", (stage, last))
         if count < left:
             self._db.execute("UPDATE unfolding SET count = count - ? WHERE stage = ?", (count, stage))
             self._pending.rotate(-1)

@@ -54,7 +54,7 @@ class Setting:
         """What comes to the store."""
         worker = worker or self.worker
         batch = Batch("items", 1, ["k"], [b"{}"], [], [], 2)
-        worker.sent.append(Portion(token, [batch], entries="[1]", first=3, count=1))
+        worker.sent.append(Portion(token, [batch], entries=[(1, "[1]")], first=3))
         self.portioned.take(cast("Any", worker), now)
         return self.messages()
 
@@ -74,7 +74,7 @@ def test_a_portion_goes_to_the_store_with_its_task() -> None:
     (ahead,) = message.group
     assert isinstance(ahead, Ahead)
     assert (ahead.task.seq, ahead.account, ahead.token) == (12, 1, token + 1)
-    assert (ahead.entries, ahead.first, ahead.count) == ("[1]", 3, 1)
+    assert (ahead.entries, ahead.first) == ([(1, "[1]")], 3)
     assert here.worker.told == []
     assert here.portioned.waits(token + 1)
     assert here.portioned.answered(token + 1, "") is cast("Any", here.worker)
@@ -128,7 +128,7 @@ def test_a_lost_lease_voids_what_it_has_sent() -> None:
 def test_what_waits_counts_against_the_backlog() -> None:
     here = Setting()
     token = here.issue(11)
-    here.worker.sent.append(Portion(token, entries="x" * (40 << 20), count=1))
+    here.worker.sent.append(Portion(token, entries=[(1, "x" * (40 << 20))]))
     here.portioned.take(cast("Any", here.worker), NOW)
     assert here.store.behind
     (message,) = here.messages()

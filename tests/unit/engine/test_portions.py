@@ -66,10 +66,11 @@ def test_all_of_it_is_in_one_piece_or_another(outcome: Complete, most: int) -> N
     assert [each for portion in before for each in portion.skipped] == outcome.skipped
     entries: list[Entry] = []
     for portion in before:
-        if portion.count:
+        if portion.entries:
             assert portion.first == len(entries)
-            entries += (these := _entries(portion.entries))
-            assert len(these) == portion.count <= MOST_ENTRIES
+        for count, text in portion.entries:
+            entries += (these := _entries(text))
+            assert len(these) == count <= MOST_ENTRIES
     groups = [place for place, entry in enumerate(entries, 1) if entry.members >= 0]
     own = [entry.task for entry in entries if entry.members < 0 and not entry.group]
     assert own == outcome.children
@@ -88,17 +89,17 @@ def test_all_of_it_is_in_one_piece_or_another(outcome: Complete, most: int) -> N
 @given(outcome=OUTCOMES, most=st.sampled_from([1, 500, 5_000, 10**6]))
 def test_no_piece_is_larger_than_it_must_be(outcome: Complete, most: int) -> None:
     for portion in pieces(outcome, most)[0]:
-        things = len(portion.skipped) + portion.count + sum(batch.count for batch in portion.batches)
+        entries = [entry for _, text in portion.entries for entry in _entries(text)]
+        things = len(portion.skipped) + len(entries) + sum(batch.count for batch in portion.batches)
         sizes = sum(RECORD * batch.count + batch.size + sum(map(len, batch.keys)) for batch in portion.batches)
         sizes += sum(SKIP + len(each.key) + len(each.reason) for each in portion.skipped)
-        sizes += sum(TASK + len(each.task.payload) for each in _entries(portion.entries or "[]"))
+        sizes += sum(TASK + len(each.task.payload) for each in entries)
         assert things == 1 or sizes <= most
 
 
-def test_many_tasks_are_many_portions_however_small_they_are() -> None:
-    task = NewTask("s.page", "page", 5, "{}")
-    before, _ = pieces(Complete(children=[task] * (3 * MOST_ENTRIES + 1)), 1 << 30)
-    assert [each.count for each in before] == [MOST_ENTRIES] * 3 + [1]
+def test_many_tasks_become_ready_few_at_a_time_however_small_they_are() -> None:
+    (portion,), _ = pieces(Complete(children=[PAGE] * (3 * MOST_ENTRIES + 1)), 1 << 30)
+    assert [count for count, _ in portion.entries] == [MOST_ENTRIES] * 3 + [1]
 
 
 PAGE = NewTask("s.page", "page", 5, "{}")
