@@ -117,10 +117,6 @@ def _text_of(value: Any) -> msgspec.Raw:
     raise TypeError(f"no JSON holds a {type(value).__name__}")
 
 
-_encoder = msgspec.json.Encoder(enc_hook=_text_of)
-
-
-def encoded(value: Any) -> bytes:
-    """JSON in UTF-8, compact; numbers as `parsed` found them. ValueError, TypeError, OverflowError or RecursionError
-    for what no JSON holds."""
-    return _encoder.encode(value)
+# JSON in UTF-8, compact; numbers as `parsed` found them. ValueError, TypeError, OverflowError or RecursionError for
+# what no JSON holds. The bare method: it is called for each record.
+encoded = msgspec.json.Encoder(enc_hook=_text_of).encode

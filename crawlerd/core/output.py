@@ -27,7 +27,7 @@ class TaskArgs:
         cls.kind = kind
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One imported object.
 
     data: its fields, or its JSON as text, in UTF-8: that is imported as it is, but for insignificant whitespace. None

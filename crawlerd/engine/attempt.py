@@ -32,7 +32,7 @@ from crawlerd.source import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from crawlerd.core.account import AccountSpec
     from crawlerd.core.outcome import Batch, Comparison, Outcome
@@ -50,9 +50,12 @@ class AttemptApi(Protocol):
     """What a handler gets. It knows when its one request left and the response was complete (monotonic, 0: none), and
     where it went ("": to the account's usual origin)."""
 
-    sent_at: float
-    done_at: float
-    origin: str
+    @property
+    def sent_at(self) -> float: ...
+    @property
+    def done_at(self) -> float: ...
+    @property
+    def origin(self) -> str: ...
 
 
 class NoRequest:
@@ -63,6 +66,33 @@ class NoRequest:
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError(f"a task whose kind has cost 0 makes no request, and has no {name}")
+
+
+class OpenedWhenUsed:
+    """What a handler gets for an API while its worker has no client yet. To import one takes 0.1 s and more, and some
+    handlers make no request."""
+
+    def __init__(self, opened: Callable[[], AttemptApi]) -> None:
+        """opened: called once at most."""
+        self._opened = opened
+        self._api: AttemptApi | None = None
+
+    @property
+    def sent_at(self) -> float:
+        return self._api.sent_at if self._api else 0.0
+
+    @property
+    def done_at(self) -> float:
+        return self._api.done_at if self._api else 0.0
+
+    @property
+    def origin(self) -> str:
+        return self._api.origin if self._api else ""
+
+    def __getattr__(self, name: str) -> Any:
+        if self._api is None:
+            self._api = self._opened()
+        return getattr(self._api, name)
 
 
 class Client(Protocol):
@@ -117,9 +147,10 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
     marked: list[Marked] = []
     identity = None
     for output in outputs:
+        if isinstance(output, Record):  # by far the most are
+            records[output.stream].add(output)
+            continue
         match output:
-            case Record():
-                records[output.stream].add(output)
             case Records():
                 records[output.stream].add_all(output)
             case TaskArgs() | ForAccount() | ForPart() | ForParent():

@@ -25,6 +25,7 @@ LONGEST_REASON = 300  # characters
 LONGEST_KEY = 1000  # characters of a key that are kept of a record that is set aside
 
 DATA = (dict, Mapping, type(None), bytes, msgspec.Raw)  # dict first: it is quicker by far
+USUAL: set[type] = {dict, JsonObject}
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -37,35 +38,31 @@ class Rows:
         self._keys: list[str] = []
         self._data: list[bytes | None] = []
         self._fields: set[str] = set()
-        self._made: list[int] = []  # places of those that were serialised here
+        self._checked = True  # whether all texts are known to be usable
         self._skipped: list[tuple[str, str]] = []
 
     def add(self, record: Record) -> None:
+        """Serialized at once, since the handler may change what it has yielded; judged later, all together."""
         key, data = record.key, record.data
-        if type(data) is dict and type(key) is str and key.isascii():  # as nearly all are: a third of the time
-            try:
-                text = encoded(data)
-            except (ValueError, TypeError, OverflowError, RecursionError) as error:
-                self._skipped.append((key, f"{UNSERIALISABLE}: {error}"))
-                return
-            self._made.append(len(self._keys))
-            self._fields.update(data)
-            self._keys.append(key)
-            self._data.append(text)
-            return
-        if not isinstance(key, str) or not isinstance(data, DATA):
-            kinds = type(key).__name__, type(data).__name__
-            raise TypeError(f"a Record's key is text and its data a mapping, JSON as bytes, or None, not {kinds}")
+        kind: type = type(data)
+        if type(key) is not str or kind not in USUAL:
+            _check_types(key, data)
         try:
-            key.encode()
-            spelled = None if data is None else self._text(data)
+            if kind is dict:
+                text: bytes | None = encoded(data)
+                self._fields.update(data)  # type: ignore[arg-type] # a dict
+                self._checked = False
+            else:
+                text = self._text(data)
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             self._skipped.append((key, f"{UNSERIALISABLE}: {error}"))
             return
         self._keys.append(key)
-        self._data.append(spelled)
+        self._data.append(text)
 
-    def _text(self, data: Mapping[str, Any] | msgspec.Raw | bytes) -> bytes:
+    def _text(self, data: Mapping[str, Any] | msgspec.Raw | bytes | None) -> bytes | None:
+        if data is None:
+            return None
         if isinstance(data, JsonObject):
             self._fields.update(data)
             return data.text
@@ -74,8 +71,8 @@ class Rows:
             self._fields.update(_members(text))
             return text
         text = encoded(data)
-        self._made.append(len(self._keys))
-        self._fields.update(map(str, data))
+        self._fields.update(data)
+        self._checked = False
         return text
 
     def add_all(self, records: Records) -> None:
@@ -103,19 +100,21 @@ class Rows:
 
     def batch(self, stream: str, skipped: list[Skipped]) -> Batch:
         """All that can be imported; the others are appended to `skipped`."""
-        if self._made:
-            self._check()
-        skipped.extend(skip(stream, key, reason) for key, reason in self._skipped)
         texts = list(filter(None, self._data))
+        sizes = list(map(len, texts))
+        longest = max(sizes, default=0)
+        if not self._are_good(texts, longest):
+            self._keep_good()
+            return self.batch(stream, skipped)
+        skipped.extend(skip(stream, key, reason) for key, reason in self._skipped)
         deep: list[int] = []
-        longest = max(map(len, texts)) if texts else 0
         if longest > LARGEST:
             skipped.extend(self._set_large_aside(stream))
             texts = list(filter(None, self._data))
+            sizes = list(map(len, texts))
         if longest > 2 * DEEP:
             deep = [place for place, text in enumerate(self._data) if text and nesting(text, DEEP) > DEEP]
-        size = sum(map(len, texts))
-        return Batch(stream, len(self._data), self._keys, self._data, self._names(), deep, size)
+        return Batch(stream, len(self._data), self._keys, self._data, self._names(), deep, sum(sizes))
 
     def _set_large_aside(self, stream: str) -> Iterator[Skipped]:
         """Those that the main process has no memory for."""
@@ -133,26 +132,42 @@ class Rows:
             names = {name for name in names if len(name) <= LONGEST_FIELD}
         return sorted(names)[:MOST_FIELDS]
 
-    def _check(self) -> None:
-        """What was serialised may hold a msgspec.Raw, which may hold anything, and be nested too deeply."""
-        texts = [self._data[place] or b"" for place in self._made]
-        joined = b"[" + b",".join(texts) + b"]"
+    def _are_good(self, texts: list[bytes], longest: int) -> bool:
+        """Whether all can be imported as they are. What was serialized here may hold a msgspec.Raw, which may hold
+        anything, and be nested too deeply."""
         try:
+            "".join(self._keys).encode()
+            if self._checked:
+                return True
+            joined = b"[" + b",".join(texts) + b"]"
             joined.decode()
             good = len(_elements(joined)) == len(texts) and not is_spaced(joined)
         except (ValueError, RecursionError):
-            good = False
-        if good and not any(len(text) > 2 * DEEPEST and nesting(text) > DEEPEST for text in texts):
-            return
-        odd = set()
-        for place, text in zip(self._made, texts, strict=True):
+            return False
+        return good and (longest <= 2 * DEEPEST or not any(nesting(text) > DEEPEST for text in texts))
+
+    def _keep_good(self) -> None:
+        """Judges each by itself."""
+        records = list(zip(self._keys, self._data, strict=True))
+        self._keys, self._data, self._fields, self._checked = [], [], set(), True
+        for key, text in records:
             try:
-                self._data[place] = usable(text)
+                key.encode()
+                if text is not None:
+                    text = usable(text)
+                    self._fields.update(_members(text))
             except ValueError as error:
-                odd.add(place)
-                self._skipped.append((self._keys[place], f"{UNSERIALISABLE}: {error}"))
-        self._keys = [key for place, key in enumerate(self._keys) if place not in odd]
-        self._data = [text for place, text in enumerate(self._data) if place not in odd]
+                self._skipped.append((key, f"{UNSERIALISABLE}: {error}"))
+            else:
+                self._keys.append(key)
+                self._data.append(text)
+
+
+def _check_types(key: object, data: object) -> None:
+    """TypeError when no sink could take them: untyped handlers yield other values too."""
+    if not isinstance(key, str) or not isinstance(data, DATA):
+        kinds = type(key).__name__, type(data).__name__
+        raise TypeError(f"a Record's key is text and its data a mapping, JSON as bytes, or None, not {kinds}")
 
 
 def _are_keys(keys: Sequence[object]) -> bool:

@@ -20,12 +20,15 @@ class Setup(msgspec.Struct, tag="setup", frozen=True, array_like=True):
 
     accounts: the names of all, one a line, by their source's.
     threads: how many it has.
+    places: "module:object" by the name of a source's entry point. A worker searches for those that are missing, which
+        takes as long as all else that it does to start.
     descriptions: by name, the entry point and the description of each source that is made from one: a worker that
         starts later makes it from the same, whatever has become of the file.
     """
 
     accounts: dict[str, str]
     threads: int
+    places: dict[str, str]
     descriptions: dict[str, tuple[str, dict[str, Any]]] = {}
 
 

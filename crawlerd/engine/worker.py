@@ -22,17 +22,17 @@ import msgspec
 from crawlerd.core.errors import Permanent
 from crawlerd.core.outcome import DONE, ERROR_LIMIT, Bury, Complete, Result, Retry
 from crawlerd.core.task import PART
-from crawlerd.engine.attempt import NoRequest, attempt
+from crawlerd.engine.attempt import NoRequest, OpenedWhenUsed, attempt
 from crawlerd.engine.memory import free_large_buffers
 from crawlerd.engine.portions import is_large, portions
 from crawlerd.engine.wire import READ_BYTES, Done, Frames, Ping, Pong, Setup, Stored, Work, frame, to_worker
-from crawlerd.sources.registry import load_source
+from crawlerd.sources.importing import imported, made
 
 if TYPE_CHECKING:
     from crawlerd.core.account import AccountSpec
     from crawlerd.core.outcome import Portion
     from crawlerd.core.task import Task
-    from crawlerd.engine.attempt import Client
+    from crawlerd.engine.attempt import AttemptApi, Client
     from crawlerd.source import Source
 
 COALESCE_SECONDS = 0.001  # results wait this long for company: a message for each no-op would cost more than the no-op
@@ -103,7 +103,7 @@ class Worker:
 
     def __init__(self, setup: Setup, outbox: Outbox) -> None:
         self._accounts: dict[str, AccountSpec] = {}
-        self._sources = {name: load_source(*setup.descriptions.get(name, (name,))) for name in setup.accounts}
+        self._sources = {name: _source(name, setup) for name in setup.accounts}
         self._names = setup.accounts
         self._outbox = outbox
         self._clients: dict[str, Client] = {}
@@ -194,7 +194,7 @@ class Worker:
             account = msgspec.structs.replace(account, part=part)
         source = self._sources[account.source]
         kind = source.kinds.get(task.kind)
-        api: Any = NoRequest() if kind and not kind.cost else self._client(source.client).open(source, account)
+        api: Any = NoRequest() if kind and not kind.cost else self._api(source, account)
         try:
             outcome = attempt(source, account, api, task, jitter=jitter, source_of=self._source_of)
         except KeyboardInterrupt:  # no Ctrl-C, which is ignored here: the handler's own
@@ -212,6 +212,12 @@ class Worker:
         name = self._source_names.get(account)
         return None if name is None else self._sources[name]
 
+    def _api(self, source: Source, account: AccountSpec) -> AttemptApi:
+        client = self._clients.get(source.client)
+        if client is None:
+            return OpenedWhenUsed(lambda: self._client(source.client).open(source, account))
+        return client.open(source, account)
+
     def _client(self, kind: str) -> Client:
         client = self._clients.get(kind)
         if client is None:
@@ -221,7 +227,7 @@ class Worker:
         return client
 
     def _opened(self, kind: str) -> Client:
-        """0.2 s and more to import: after the worker is up."""
+        """Imported late: it takes 0.1 s and more, and an import without requests ends without it."""
         if kind == "aws":
             from crawlerd.clients.aws import AwsClient
 
@@ -229,6 +235,16 @@ class Worker:
         from crawlerd.clients.http import HttpClient
 
         return HttpClient(connections=self._threads)
+
+
+def _source(name: str, setup: Setup) -> Source:
+    entry, description = setup.descriptions.get(name, (name, None))
+    place = setup.places.get(entry)
+    if place is not None:
+        return made(entry, imported(entry, place), description)
+    from crawlerd.sources.registry import load_source  # with all that reads the metadata of distributions
+
+    return load_source(entry, description)
 
 
 def serve(connection: socket.socket) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crawlerd.core.errors import ConfigurationError
-from crawlerd.source import Source, SourceFamily
+from crawlerd.sources.importing import imported, made
+
+if TYPE_CHECKING:
+    from crawlerd.source import Source, SourceFamily
 
 GROUP = "crawlerd.sources"
+
+_places: dict[str, str] = {}  # of what was loaded: a search takes as long as an import
 
 
 def source_names() -> list[str]:
@@ -24,25 +29,17 @@ def load(name: str) -> Source | SourceFamily:
         raise ConfigurationError([f'there is no source "{name}"; installed: {known}'])
     if len(found) > 1:
         raise ConfigurationError([f'source "{name}" is installed twice: {", ".join(each.value for each in found)}'])
-    where = f'source "{name}" ({found[0].value})'
-    try:
-        source = found[0].load()
-    except (Exception, SystemExit) as error:  # a plugin is anyone's code, and importing it runs it
-        raise ConfigurationError([f"{where} cannot be imported: {type(error).__name__}: {error}"]) from error
-    if isinstance(source, SourceFamily):
-        return source
-    if not isinstance(source, Source):
-        raise ConfigurationError([f"{where} is not a crawlerd.source.Source but a {type(source).__name__}"])
-    if source.name != name:
-        raise ConfigurationError([f'{where} calls itself "{source.name}"'])
-    return source
+    place = f"{found[0].module}:{found[0].attr}"
+    entry = imported(name, place)
+    _places[name] = place
+    return entry
+
+
+def place_of(name: str) -> str | None:
+    """Where `crawlerd.sources.importing` finds what this process has loaded: "module:object"."""
+    return _places.get(name)
 
 
 def load_source(name: str, description: dict[str, Any] | None = None) -> Source:
     """Imports one source. description: of one of a family, see `SourceFamily`. ConfigurationError as of `load`."""
-    found = load(name)
-    if isinstance(found, Source):
-        return found
-    if description is None:
-        raise ConfigurationError([f'source "{name}" is a family of sources: an account describes the one it means'])
-    return found.make(description)
+    return made(name, load(name), description)

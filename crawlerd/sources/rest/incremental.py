@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from crawlerd.source import Marks
@@ -60,7 +61,12 @@ def mark(rule: Incremental, value: Any, *, latest: float) -> str | None:
         whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**20
         return f"{value:020d}" if whole else None
     at = times.read(value)
-    return None if at is None else _text(min(at, datetime.fromtimestamp(latest, UTC)))
+    return None if at is None else _text(min(at, _instant(latest)))
+
+
+@lru_cache(maxsize=16)
+def _instant(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def unreadable(rule: Incremental, value: Any) -> str:
@@ -111,4 +117,4 @@ def mark_of(at: datetime) -> str:
 
 
 def _text(at: datetime) -> str:
-    return at.replace(tzinfo=None).isoformat(timespec="microseconds").rjust(26, "0") + "Z"
+    return at.isoformat(timespec="microseconds").removesuffix("+00:00").rjust(26, "0") + "Z"

@@ -167,7 +167,8 @@ class Pages:
             return
         body = None if response.status == 204 else decoded(response)
         found, came = NOTHING if response.status == 204 else taken(self.spec.records, body)
-        records = [self.records.with_parent(item, args.parent) for item in found]
+        added = self.records.from_parent(args.parent)
+        records = [self.records.with_parent(item, args.parent) for item in found] if added else found
         keys = [self.records.key(each) for each in records]
         noted = PageMarks(self.spec.incremental, latest=FAR_FUTURE)
         marks = [noted.of(each) if isinstance(each, dict) else None for each in records]
@@ -183,11 +184,13 @@ class Pages:
         )
         yield from noted.told(self.name, kept=self.name in args.since)
         texts = texts_of(self.spec.records, response.utf8(), body, found) if found else Objects([])
-        yield from self._taken(
-            args,
-            place,
-            [self._exact(n, found[n], records[n], texts, args, keys[n], marks[n]) for n in chosen],
-        )
+        exact = []
+        for n in chosen:
+            problem, record = texts.problems.get(n), records[n]
+            if problem is None and isinstance(record, dict):  # with the text that the API wrote
+                record = with_text(found[n], texts[n], added)
+            exact.append(Exact(n, record, keys[n], marks[n], problem))
+        yield from self._taken(args, place, exact)
         yield from self._following(args, place, step)
 
     def _has_token(self, args: Page) -> bool:
@@ -201,20 +204,11 @@ class Pages:
             yield Skip(self.name, self._asking.shown(args), str(none))
         yield from self._parent_read(args, whole=False)
 
-    def _exact(
-        self, number: int, item: Any, record: Any, texts: Objects, args: Page, key: str | Unfit, mark: str | None
-    ) -> Exact:
-        """A record with the text that the API wrote."""
-        problem = texts.problems.get(number)
-        if problem is None and isinstance(item, dict):
-            record = with_text(item, texts[number], self.records.from_parent(args.parent))
-        return Exact(number, record, key, mark, problem)
-
     def _taken(self, args: Page, place: Place, records: list[Exact]) -> Iterator[Output]:
         """The records that a page has brought, and the first pages of the lists below them."""
         below = [(each, start) for each in self.below if (start := each.start(args))]
         oldest = self._oldest(args, place)
-        shown = self._asking.shown(args)
+        shown, wanted = self._asking.shown(args), self.name in args.wanted
         seen: dict[str, Any] = {}
         newest = ""
         missed = parents = 0
@@ -230,9 +224,10 @@ class Pages:
             seen[key] = record
             if mark and mark < oldest:
                 continue
-            newest = max(newest, mark or "")
+            if mark and mark > newest:
+                newest = mark
             parents += 1
-            if self.name in args.wanted:
+            if wanted:
                 yield set_aside(self.name, key, problem) if problem else Record(self.name, key, record)
             for each, start in below:
                 output = each.first(record, key, start)

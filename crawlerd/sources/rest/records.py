@@ -13,7 +13,7 @@ from jmespath.visitor import TreeInterpreter
 
 from crawlerd.core.jsontext import bounded_list
 from crawlerd.source import Permanent
-from crawlerd.sources.rest.expressions import Unfit, kind_of, look, text
+from crawlerd.sources.rest.expressions import Unfit, is_short, kind_of, look, text
 from crawlerd.sources.rest.places import Came
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ class Records:
 
     def __init__(self, spec: Endpoint) -> None:
         self._spec = spec
+        self._only = spec.primary_key[0] if len(spec.primary_key) == 1 and spec.primary_key[0].isidentifier() else ""
 
     def with_parent(self, item: Any, parent: Mapping[str, Any]) -> Any:
         """With the fields of its parent that it gets."""
@@ -94,6 +95,10 @@ class Records:
 
     def key(self, record: Any) -> str | Unfit:
         """The record's key, of one or several fields; Unfit when it has none."""
+        if self._only and isinstance(record, dict):  # nearly all have a key of one field, which is short text
+            value = record.get(self._only)
+            if is_short(value):
+                return value
         if not isinstance(record, dict):
             return Unfit(f"is no object but {kind_of(record)}")
         parts = []

@@ -552,6 +552,42 @@ def test_text_that_is_no_json_in_utf8_does_not_leave_the_worker(odd: bytes) -> N
     assert all(each.reason.startswith("cannot be serialised: ") for each in outcome.skipped)
 
 
+def test_a_record_is_what_it_was_when_it_was_yielded() -> None:
+    def handler(api: Api, args: Page) -> Iterator[Record]:
+        row: dict[str, Any] = {}
+        for number in range(3):
+            row["n"] = number
+            yield Record("names", str(number), row)
+            row["later"] = True
+            del row["later"]
+        row["at_last"] = True
+
+    outcome = run(handler)
+    assert records(outcome) == [["0", {"n": 0}], ["1", {"n": 1}], ["2", {"n": 2}]]
+    assert isinstance(outcome, Complete)
+    assert outcome.batches[0].fields == ["n"]
+
+
+def test_what_is_left_of_a_page_with_odd_records_is_as_it_would_be_without_them() -> None:
+    good = {
+        "a": Record("names", "a", {"x": 1}),
+        "t": Record("names", "t", None),
+        "b": Record("names", "b", b'{"y": 2}'),
+    }
+    odd = [
+        Record("names", "raw", {"z": msgspec.Raw(b"NaN")}),
+        Record("names", "\ud800", {"z": 1}),
+        Record("names", "", {"z": Unknown()}),
+        Record("names", "deep", {"z": nested(1000)}),
+    ]
+    whole = run(lambda api, args: iter(good.values()))
+    outcome = run(lambda api, args: iter([odd[0], good["a"], odd[1], odd[2], good["t"], odd[3], good["b"]]))
+    assert isinstance(whole, Complete)
+    assert isinstance(outcome, Complete)
+    assert outcome.batches == whole.batches
+    assert sorted(each.key for each in outcome.skipped) == ["", "\\ud800", "deep", "raw"]
+
+
 def test_text_is_kept_but_for_its_whitespace() -> None:
     text = b'{ "a" : 1.10,\n"\\u0061":[ 1e5 , 12345678901234567890.123 ],"b":" , : " }'
     outcome = run(lambda api, args: iter([Record("names", "a", text), Record("names", "b", {"c": msgspec.Raw(text)})]))
