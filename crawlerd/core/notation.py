@@ -20,7 +20,7 @@ def duration(value: object) -> float:
 
 
 MOST_RATE = 100_000  # starts a second: more than any limit that would hold us back
-_BURST = re.compile(r"(?P<limit>.+?)\s+burst\s+(?P<burst>[0-9]+)")
+_BURST = re.compile(r"(?P<limit>.{1,80}?)\s{1,20}burst\s{1,20}(?P<burst>[0-9]{1,20})")
 
 
 class BurstLimit(RateLimitItemPerSecond):

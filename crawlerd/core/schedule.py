@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
+_PART = re.compile(r"(\d{1,20}(?:\.\d{1,20})?)(ms|[smhdw])")
 
 
 @lru_cache  # a hundred thousand accounts may have the same

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -127,3 +128,49 @@ def test_a_worker_that_dies_with_half_of_a_page_sent_costs_nothing(forest: Insta
     until(lambda: not any(map(is_alive, workers)))
     assert_whole(forest, command.finish())
     assert forest.select("SELECT count(DISTINCT id) FROM stage") in ([(0,)], [(1,)])  # the run may end before that goes
+
+
+# 45 MB, of records and of what is set aside: in one message, the main process would hold them several times.
+PAGE = """
+source = Source("page", base_url="http://127.0.0.1:9", streams=["rows"])
+
+
+@dataclass(frozen=True)
+class Root(TaskArgs, kind="page.rows"):
+    pass
+
+
+@source.starts
+def first(plan):
+    return [Root()]
+
+
+@source.handles(Root, cost=0)
+def root(api, args):
+    for number in range(40_000):
+        yield Record("rows", str(number), {"number": number, "text": "x" * 700})
+    for number in range(50_000):
+        yield Skip("rows", f"odd {number}", "is odd " * 40)
+"""
+
+
+def test_a_large_page_takes_the_main_process_no_more_than_64_mb(install: Callable[..., Installation]) -> None:
+    here = install(accounts=0)
+    here.add_source("page", PAGE)
+    command = here.start("import", "page", "--json")
+    path = here.state_dir / "frontier.db"
+    until(lambda: command.workers() and path.exists() and here.select("SELECT 1 FROM sqlite_schema WHERE name = 'run'"))
+    before, peaks = peak_mb(command), [0]
+    until(lambda: peaks.append(peak_mb(command)) or not command.running, 90)
+    assert command.finish().code == 3
+    assert here.select("SELECT records, skipped FROM tally") == [(40_000, 50_000)]
+    assert max(peaks) < before + 64
+
+
+def peak_mb(command: Running) -> int:
+    """The most memory that it has had; 0 when it is gone."""
+    try:
+        lines = Path(f"/proc/{command.process.pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next((int(line.split()[1]) >> 10 for line in lines if line.startswith("VmHWM")), 0)

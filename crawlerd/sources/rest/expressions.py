@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 import string
+import time
 from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import quote
 
 import jmespath
 from jmespath.exceptions import JMESPathError
+from jmespath.visitor import TreeInterpreter
 
 from crawlerd.source import Permanent
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Scalar = str | int | float | bool
+SECONDS, VISITS = 10.0, 4096  # of CPU that a search may take; nodes between looks at the clock
 LONGEST = 1000  # characters of a key, and of a parent's field
 
 
@@ -43,9 +47,28 @@ def look(expression: str, data: Any) -> Any:
     if isinstance(data, dict) and expression.isidentifier():  # nearly all are: 20 times as quick
         return data.get(expression)
     try:
-        return jmespath.search(expression, data)
+        return _Bounded().visit(jmespath.compile(expression).parsed, data)
     except JMESPathError as error:
         raise Permanent(f'"{expression}" does not fit the response: {" ".join(str(error).split())}') from None
+
+
+class _Bounded(TreeInterpreter):
+    """Ends a search that takes too long: some expressions take the square of a page's size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._visits = 0
+        self._until = math.inf
+
+    def visit(self, node: Any, *args: Any, **options: Any) -> Any:
+        self._visits += 1
+        if not self._visits % VISITS:
+            now = time.thread_time()
+            if self._until == math.inf:
+                self._until = now + SECONDS
+            elif now > self._until:
+                raise Permanent(f"an expression took more than {SECONDS:g} s of CPU for one page; make it simpler")
+        return super().visit(node, *args, **options)
 
 
 def kind_of(value: Any) -> str:

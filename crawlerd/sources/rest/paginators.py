@@ -14,6 +14,7 @@ from crawlerd.source import Permanent
 from crawlerd.sources.rest.expressions import Scalar, checked_path, look
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Self
 
     from crawlerd.source import Response
@@ -30,8 +31,7 @@ HOST: Host = Field(
 LONGEST_TOKEN = 65_536  # characters
 
 # RFC 8288, 3; apostrophes, which it does not know, are taken for quotation marks where they enclose a value.
-_PARAMETER = re.compile(r""";\s*+([^\s=;,"<>]++)(?:\s*+=\s*+("(?:[^"\\]|\\.)*+"?|'[^']*+'|[^\s;,"]*+))?""")
-_LINK = re.compile(rf"<([^>]*+)>((?:\s*+{_PARAMETER.pattern})*+)")
+_PARAMETER = re.compile(r"""\s*+;\s*+([^\s=;,"<>]++)(?:\s*+=\s*+("(?:[^"\\]|\\.)*+"?|'[^']*+'|[^\s;,"]*+))?""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,12 +240,22 @@ Paginator = Annotated[
 
 def link(answer: Answer, rel: str, host: Host = HOST) -> str | None:
     """The URL of this relation in the `Link` header."""
-    for found in _LINK.finditer(answer.response.headers.get("link", "")):
-        facts = _PARAMETER.findall(found[2])
+    for target, facts in _links(answer.response.headers.get("link", "")):
         relations = next((value for name, value in facts if name.lower() == "rel"), "")  # RFC 8288, 3.3: the first
         if rel.lower() in relations.strip("\"'").lower().split():
-            return _url(answer, of_header(found[1]), host)
+            return _url(answer, of_header(target), host)
     return None
+
+
+def _links(header: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """The targets with their parameters. Each character is read once, whatever the header holds."""
+    end = 0
+    while (start := header.find("<", end)) >= 0 and (end := header.find(">", start)) >= 0:
+        target, facts, end = header[start + 1 : end], [], end + 1
+        while found := _PARAMETER.match(header, end):
+            facts.append((found[1], found[2] or ""))
+            end = found.end()
+        yield target, facts
 
 
 def _url(answer: Answer, found: str, host: Host) -> str:

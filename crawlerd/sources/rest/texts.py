@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SHOWN = 40  # characters of a text in a message
 FIELD = re.compile(r"\{variables\.([A-Za-z_][A-Za-z0-9_]*)\}")
-_BRACES = re.compile(r"\{[{\s$]*([A-Za-z_][A-Za-z0-9_-]*)")
+_BRACES = re.compile(r"\{[{\s$]{0,20}([A-Za-z_][A-Za-z0-9_-]*)")
 OURS = ("variables", "parent", "since")
 # What else people call such a field, or expect there to be.
 ALIKE = {
