@@ -31,8 +31,9 @@ class Delivery(msgspec.Struct, frozen=True):
     """What one completed task has yielded, on its way to a sink: first its records, then its sweeps.
 
     run, started: the run's number and when it began, in Unix seconds; only together do they name it, since a frontier
-    that was lost counts its runs anew. task: the task's number, the same when the delivery comes again. skipped:
-    records that were set aside; a sweep spares their keys.
+        that was lost counts its runs anew.
+    task: the task's number, the same when the delivery comes again.
+    skipped: records that were set aside; a sweep spares their keys.
     """
 
     source: str
@@ -49,9 +50,11 @@ class Totals(NamedTuple):
     """What a run has done to one stream so far, each key counted once: by the run's last word on it, compared with what
     the sink held before the run.
 
-    seen: keys that are there: new, changed and unchanged ones. new: were not there, or were tombstoned. changed: were
-    there with other data. tombstoned: were there, and are not any more, by a tombstone or a sweep. So what is there
-    grows by new - tombstoned.
+    seen: keys that are there: new, changed and unchanged ones.
+    new: were not there, or were tombstoned.
+    changed: were there with other data.
+    tombstoned: were there, and are not any more, by a tombstone or a sweep.
+    So what is there grows by new - tombstoned.
     """
 
     seen: int = 0
@@ -118,6 +121,11 @@ class Sink(Protocol):
 
     def ended(self, run: int) -> None:
         """Nothing more of the run comes for now: what waits for company need not wait longer. Raises nothing."""
+        ...
+
+    def idle(self) -> None:
+        """Nothing was written for some seconds: space that is taken for speed's sake is given back. Raises SyncFailed
+        alone."""
         ...
 
     def close(self) -> None:

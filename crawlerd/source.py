@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from crawlerd.core.auth import Auth, ClientCredentials, KeyInQuery, Sending
 from crawlerd.core.aws_options import AwsOptions
 from crawlerd.core.charset import utf8
+from crawlerd.core.default_limits import Limits
 from crawlerd.core.errors import Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.jsontext import bounded
-from crawlerd.core.limits import Limits
 from crawlerd.core.listing import Listing, Objects
 from crawlerd.core.output import (
     MISSING_KEYS,

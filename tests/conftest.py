@@ -5,13 +5,13 @@ from __future__ import annotations
 import fcntl
 import ipaddress
 import os
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 from support.installation import Installation
+from support.small_disks import small_disk_at
 
 from crawlerd.demo.server import running
 
@@ -86,18 +86,9 @@ def install(tmp_path: Path) -> Iterator[Callable[..., Installation]]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 4 MiB of its own, that a test may fill."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"FULL DISKS ARE NOT TESTED: cannot mount a small one here: {mounted.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    """A disk of its own, that a test may fill."""
+    with small_disk_at(tmp_path / "disk") as disk:
+        yield disk
 
 
 @pytest.fixture(scope="module")

@@ -100,7 +100,7 @@ def _configure(server: Server) -> Path:
 def _import_and_kill(config: Path, server: Server, console: Console) -> None:
     """Starts the import as a process of its own, and kills it (SIGKILL) when half of the requests have been served."""
     half = ACCOUNTS * _requests() // 2
-    command = [sys.executable, "-m", "crawlerd", "-c", str(config), "import", "--all"]
+    command = [sys.executable, "-P", "-m", "crawlerd", "-c", str(config), "import", "--all"]
     console.print("starting the import as a process of its own …")
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:  # noqa: S603 - our own interpreter and module
         deadline = time.monotonic() + KILL_SECONDS

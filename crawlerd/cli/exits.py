@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from crawlerd.cli.terminal import say
 from crawlerd.core.errors import (
     ConfigurationError,
     CrawlerdError,
     FrontierLocked,
     FrontierRefused,
     FrontierTooNew,
+    FrontierUnusable,
     StorageFailed,
     SyncFailed,
 )
@@ -41,20 +43,20 @@ def exit_codes() -> Iterator[None]:
     """Every error that is ours becomes a message on stderr and its exit code."""
     try:
         yield
-    except (ConfigurationError, FrontierTooNew, FrontierRefused) as error:
+    except (ConfigurationError, FrontierTooNew, FrontierRefused, FrontierUnusable) as error:
         fail(error, ExitCode.CONFIGURATION)
     except FrontierLocked as error:
         fail(error, ExitCode.LOCKED)
     except SyncFailed as error:
         fail(f"{error}; nothing that was acknowledged is lost: check the disk, then start again", ExitCode.DISK)
     except StorageFailed as error:
-        fail(f"{error}; nothing is lost: free some space or mend the disk, then start again", ExitCode.DISK)
+        fail(f"{error}; nothing is lost: put that right, then start again", ExitCode.DISK)
     except CrawlerdError as error:
         fail(error, ExitCode.FAILED)
 
 
 def fail(message: object, code: ExitCode) -> NoReturn:
     """Ends the command with a message on stderr."""
-    for line in str(message).splitlines():
-        typer.echo(f"crawlerd: {line}", err=True)
+    for line in str(message).split("\n"):
+        say(f"crawlerd: {line}", error=True)
     raise typer.Exit(code)

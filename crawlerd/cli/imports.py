@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from crawlerd.cli.context import config_path, read_settings
+from crawlerd.cli.context import config_path, read_settings, tell_warnings
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.logs import log_to
-from crawlerd.core.errors import CrawlerdError, SinkError, StorageFailed
+from crawlerd.cli.terminal import say_json
+from crawlerd.core.errors import CrawlerdError, SinkError, StorageFailed, WorkersFailed
 from crawlerd.core.schedule import parse_duration
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def import_(
         with redirect_stdout(sys.stderr):  # a source may print, where it is imported and where a run begins
             settings = read_settings(config_path(context))
             chosen = list(settings.imports) if everything else list(dict.fromkeys(names or ()))
+            if everything and names:
+                fail("specify the imports to run, or use --all; not both", ExitCode.USAGE)
             if not chosen:
                 known = ", ".join(settings.imports) or "none is configured"
                 fail(f"specify the imports to run, or use --all ({known})", ExitCode.USAGE)
@@ -73,11 +76,12 @@ def import_(
                 known = instead(name, settings.imports)
                 fail(f"there is no [imports.{name}] in {config_path(context)}; {known}", ExitCode.USAGE)
             log_to(console, settings.daemon.log_level if settings.daemon.log_level != "info" else "warning")
+            tell_warnings(settings)
             outcome = import_now(
                 settings, chosen, full=full, allow_shrink=allow_shrink, patience=patience, console=console
             )
         if as_json:
-            typer.echo(json.dumps(outcome.report))
+            say_json(json.dumps(outcome.report))
         else:
             print_report(outcome.report, Console())
         raise typer.Exit(outcome.exit_code)
@@ -134,7 +138,7 @@ def import_now(
                     started[name] = result
                 if signals.received:
                     break
-            _tell_resumed([name for name, each in started.items() if each.resumed], console)
+            _tell_resumed([name for name, each in started.items() if each.resumed], console, full=full)
             stopped = _watch(running, started, patience, console)
         finally:
             if engine.dispatcher.leased and engine.failure is None:
@@ -148,9 +152,11 @@ def import_now(
         return outcome(engine, {name: each.runs for name, each in started.items()}, not_started, cut_off, stopped)
 
 
-def _tell_resumed(names: Sequence[str], console: Console) -> None:
+def _tell_resumed(names: Sequence[str], console: Console, *, full: bool) -> None:
+    """full: asked for, which a run that has begun does not become."""
+    then = "; --full is for new runs: say it once more when this one has ended" if full else ""
     for name in names if len(names) <= RESUMED_SHOWN else [f"{len(names):,} imports"]:
-        console.print(f"{name}: resuming what was interrupted")
+        console.print(f"{name}: resuming what was interrupted{then}")
 
 
 def _watch(running: Running, started: dict[str, Started], patience: Patience, console: Console) -> Stopped | None:
@@ -191,6 +197,9 @@ def _watch(running: Running, started: dict[str, Started], patience: Patience, co
                     return None
                 if not left - waiting.keys():
                     return Stopped.OUTAGE
+                workless = engine.dispatcher.without_workers()
+                if workless and workless[1] > TROUBLE_SECONDS:
+                    raise WorkersFailed(f"{workless[0]}; nothing is lost: when that is mended, import again")
                 stuck = left - held.keys() <= engine.store.stuck.keys()
                 trouble_since = (trouble_since or now) if stuck else None
                 if trouble_since and now - trouble_since > TROUBLE_SECONDS:

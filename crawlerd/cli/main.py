@@ -48,7 +48,9 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    config: Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")] = Path("crawlerd.toml"),
+    config: Annotated[  # whether it is readable is for `read_settings` to say
+        Path, typer.Option("--config", "-c", readable=False, help="The configuration file.")
+    ] = Path("crawlerd.toml"),
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,

@@ -10,6 +10,7 @@ import msgspec
 
 from crawlerd.cli.exits import ExitCode
 from crawlerd.cli.tables import duration
+from crawlerd.core.redaction import shown
 from crawlerd.core.task import PART
 from crawlerd.frontier import open_reader
 
@@ -172,7 +173,7 @@ def print_report(report: Mapping[str, Any], console: Console, *, streams: bool =
         case "not complete":
             lines.append("not complete: what was skipped or is doubted stands above")
     for line in lines:
-        console.out(line, highlight=False)  # as it is: reasons quote what APIs say, which may look like markup
+        console.out(shown(line), highlight=False)  # no markup: reasons quote what APIs say, which may look like it
 
 
 def _run_lines(name: str, run: Mapping[str, Any]) -> Iterator[str]:
@@ -202,7 +203,7 @@ def _stream_line(stream: str, facts: Mapping[str, Any]) -> str:
     if facts["reason"] and not notes and not facts["note"]:
         tail = f" ({facts['reason']})"
     repeats = facts["records"] - facts["seen"] - facts["tombstoned"]
-    if repeats > facts["seen"]:
+    if repeats > facts["seen"] and not facts["dead"]:  # with a dead letter, the list may have been read again
         tail += f"; {repeats:,} came under a key that had come before: is it unique?"
     return f"  {stream}: {', '.join(f'{facts[key]:,} {key}' for key in COUNTS)}{tail}"
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import faulthandler
+import signal
+
 import typer  # noqa: TC002 - typer reads the annotations
 
-from crawlerd.cli.context import config_path, read_settings
+from crawlerd.cli.context import config_path, read_settings, tell_warnings
 from crawlerd.cli.exits import exit_codes
 from crawlerd.cli.logs import log_of_service
 
@@ -13,7 +16,10 @@ def run(context: typer.Context) -> None:
     """Run the daemon in the foreground: due imports, /metrics, /healthz, /readyz."""
     from crawlerd.service import daemon
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the daemon has its own way: it would kill without a drain
+    faulthandler.register(signal.SIGUSR1)
     with exit_codes():
         settings = read_settings(config_path(context))
         log_of_service(settings.daemon.log_level)
+        tell_warnings(settings)
         daemon.run(settings)

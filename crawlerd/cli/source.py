@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crawlerd.cli.context import config_path, read_settings
+from crawlerd.cli.context import config_path, read_settings, tell_warnings
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
+from crawlerd.cli.terminal import say
 
 if TYPE_CHECKING:
     from crawlerd.core.account import AccountSpec
@@ -35,12 +36,16 @@ def source_test(
     from crawlerd.config.problems import instead
 
     with exit_codes():
-        own = _account_of(config_path(context), file, account) if not (base_url or key_env) else None
+        without = base_url or key_env or variable
+        if account and without:
+            fail("--account has its own address, key and variables: leave out the other options", ExitCode.USAGE)
+        own = None if without else _account_of(config_path(context), file, account)
         made, spec = own or _without_account(file, base_url, key_env, variable or [])
         if endpoint not in made.streams:
             fail(f"there is no [endpoints.{endpoint}] in {file}; {instead(endpoint, made.streams)}", ExitCode.USAGE)
         trial = try_page(made, spec, endpoint)
-        typer.echo("\n".join(trial.lines))
+        for line in trial.lines:
+            say(line)
         raise typer.Exit(ExitCode.DONE if trial.good else ExitCode.FAILED)
 
 
@@ -57,6 +62,7 @@ def _account_of(config: Path, file: Path, name: str | None) -> tuple[Source, Acc
     if name is None and not config.exists():
         return None
     settings = read_settings(config)
+    tell_warnings(settings)
     uses = {
         each.name: (settings.sources[each.source], each)
         for each in settings.accounts.values()
@@ -92,6 +98,8 @@ def _without_account(
     if url is None:
         fail(f"{file} has no base_url; say --base-url", ExitCode.USAGE)
     secret = os.environ.get(key_env, "") if key_env else ""
+    if key_env and not secret:
+        fail(f"--key-env: the environment variable {key_env} is not set", ExitCode.USAGE)
     if made.auth and not secret:
         fail(f"{file} needs a key; say --key-env NAME of the environment variable that holds it", ExitCode.USAGE)
     facts = {"description": options.description, "variables": options.variables}

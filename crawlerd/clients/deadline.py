@@ -27,9 +27,10 @@ _current = threading.local()
 class Deadline:
     """The time of one request, on the monotonic clock.
 
-    sent_at: when the request left, 0.0 as long as no connection was made. expired: the time was up before the end,
-    and whatever was read is not to be trusted: an end of file may be our own doing. target: the path and query that
-    are asked for, as they are to be sent; "" for as urllib3 writes them.
+    sent_at: when the request left, 0.0 as long as no connection was made.
+    expired: the time was up before the end, and whatever was read is not to be trusted: an end of file may be our own
+        doing.
+    target: the path and query that are asked for, as they are to be sent; "" for as urllib3 writes them.
     """
 
     __slots__ = ("_sock", "at", "expired", "sent_at", "target")

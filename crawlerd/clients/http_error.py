@@ -14,6 +14,7 @@ import msgspec
 import urllib3.exceptions
 
 from crawlerd.core.errors import CrawlerdError, Denied, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.core.redaction import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -110,13 +111,7 @@ def api_message(body: bytes) -> str:
         text = f"{text} ({code})" if text and code else text or code
     else:
         text = error or said.get("message") or said.get("detail")
-    return excerpt(text, MESSAGE_LIMIT) if isinstance(text, str) else ""
-
-
-def excerpt(text: str, limit: int) -> str:
-    """`text` on one line, without control characters, cut to `limit` characters."""
-    line = " ".join(text[: 8 * limit].split())
-    return "".join(each if each.isprintable() else "?" for each in line)[:limit]
+    return cut(text, MESSAGE_LIMIT) if isinstance(text, str) else ""
 
 
 def _causes(failure: BaseException) -> Iterator[BaseException]:
@@ -136,7 +131,7 @@ def _host(headers: Mapping[str, str]) -> str:
         host = urlsplit(headers.get("location", "")).hostname
     except ValueError:
         host = None
-    return excerpt(host, 80) if host else "another path"
+    return cut(host, 80) if host else "another path"
 
 
 def _http_date(text: str) -> float | None:

@@ -26,7 +26,10 @@ EARLY_PART = 0.1  # … nor in the last tenth of its time
 
 
 class Token:
-    """until: monotonic seconds, None when the API did not say. worked: a request was accepted with it."""
+    """
+    until: monotonic seconds, None when the API did not say.
+    worked: a request was accepted with it.
+    """
 
     __slots__ = ("until", "value", "worked")
 
@@ -68,6 +71,13 @@ class Tokens:
                     self._asked.pop(account.name, None)
             future.set_result(found)
         return found
+
+    def known(self, account: str) -> list[str]:
+        """The account's token, if there is one at this moment."""
+        with self._lock:
+            future = self._asked.get(account)
+        found = future.result() if future is not None and future.done() else None
+        return [found.value] if isinstance(found, Token) else []
 
     def refused(self, account: str, token: Token, error: Unauthorized) -> CrawlerdError:
         """What a 401 to this token means. One that has worked has come to its end before its time: the next attempt

@@ -6,9 +6,14 @@ import os
 from functools import cache
 from sys import intern
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
+from crawlerd.config.load import Renewal
+from crawlerd.config.problems import key_path
+from crawlerd.config.references import Printed
 from crawlerd.core import notation
 from crawlerd.core.account import FRONTIER_FILE, AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
+from crawlerd.core.notation import UNIX
 from crawlerd.core.outcome import RetryPolicy
 
 if TYPE_CHECKING:
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
     from crawlerd.source import Source
 
 MIB = 1024 * 1024
+OWN_FILES = ("lock", "crawlerd.sock")  # of the state directory, beside those of the frontier
 
 
 def daemon(config: Config, folder: Path) -> Daemon:
@@ -26,15 +32,35 @@ def daemon(config: Config, folder: Path) -> Daemon:
     table = config.daemon
     return Daemon(
         state_dir=folder / table.state_dir,
-        listen=table.listen,
+        listen=(str(folder / table.listen[0]), UNIX) if table.listen[1] == UNIX else table.listen,
+        allow_remote=table.allow_remote,
+        hosts=table.hosts,
+        socket=folder / table.socket if table.socket else None,
         worker_processes=table.worker_processes or len(os.sched_getaffinity(0)),
         threads_per_process=table.threads_per_process,
         drain_seconds=table.drain_seconds,
         visibility_seconds=table.visibility_timeout,
         max_worker_memory_bytes=table.max_worker_memory_mb * MIB,
         log_level=table.log_level,
-        limiter_storage=table.limiter_storage,
+        limiter_storage=_with_password(table.limiter_storage, table.limiter_password.get_secret_value()),
     )
+
+
+def _with_password(address: str, password: str) -> str:
+    if not address or not password:
+        return address
+    scheme, _, rest = address.partition("://")
+    user, at, hosts = rest.rpartition("@")
+    return f"{scheme}://{user if at else ''}:{quote(password, safe='')}@{hosts}"
+
+
+def renewals(config: Config, folder: Path) -> dict[str, Renewal]:
+    """By account: how keys that expire are asked for again. folder: where their commands are started."""
+    return {
+        name: Renewal(key.command, key.ttl, folder, account.base_url)
+        for name, account in config.accounts.items()
+        if isinstance(key := account.api_key, Printed) and key.ttl is not None
+    }
 
 
 def accounts(config: Config, sources: Mapping[str, Source], problems: list[str]) -> dict[str, AccountSpec]:
@@ -121,24 +147,42 @@ def _too_costly(limits: LimitSpec, source: Source) -> Iterator[tuple[str, str]]:
 
 
 def sinks(config: Config, folder: Path, problems: list[str]) -> dict[str, SinkSpec]:
-    """folder: where relative paths start. problems: gets sinks that would write into the frontier."""
-    frontier = os.path.realpath(folder / config.daemon.state_dir / FRONTIER_FILE)
-    problems += [
-        f"sinks.{name}.path: is the frontier's own database; take another file"
-        for name, sink in config.sinks.items()
-        if os.path.realpath(folder / sink.path) == frontier
-    ]
-    return {
+    """folder: where relative paths start. problems: gets sinks that would write into files of others."""
+    found = {
         name: SinkSpec(
             name=name,
             type=sink.type,
             path=folder / sink.path,
+            mode=sink.mode,
             rotate_bytes=sink.rotate_mb * MIB,
             rotate_seconds=sink.rotate_every,
             compress=sink.gzip,
         )
         for name, sink in config.sinks.items()
     }
+    state = os.path.realpath(folder / config.daemon.state_dir)
+    problems += [f"{key_path(('sinks', name, 'path'))}: {why}" for name, why in _in_each_others_way(found, state)]
+    return found
+
+
+def _in_each_others_way(sinks: Mapping[str, SinkSpec], state: str) -> Iterator[tuple[str, str]]:
+    """Sinks that cannot be where they are, by name, and why. state: the state directory's real path."""
+    paths: dict[str, SinkSpec] = {}
+    databases: dict[str, SinkSpec] = {}
+    for name in sorted(sinks):
+        sink = sinks[name]
+        path, database = os.path.realpath(sink.path), os.path.realpath(sink.database)
+        folder, file = os.path.split(database)
+        if database == os.path.join(state, FRONTIER_FILE):
+            yield name, "is the frontier's own database; take another file"
+        elif folder == state and (sink.type != "sqlite" or file.startswith("frontier.") or file in OWN_FILES):
+            yield name, "would write among the frontier's own files; take another path"
+        elif (other := paths.get(path)) and {other.type, sink.type} != {"sqlite"}:
+            yield name, f"is the path of sinks.{other.name} as well; use one for both"
+        elif (other := databases.get(database)) and {other.type, sink.type} != {"sqlite"}:
+            yield name, f"keeps its records in the same file as sinks.{other.name}; take another path"
+        paths.setdefault(path, sink)
+        databases.setdefault(database, sink)
 
 
 def imports(config: Config, sources: Mapping[str, Source]) -> dict[str, ImportSpec]:

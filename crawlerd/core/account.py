@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 import msgspec
 
@@ -16,13 +16,21 @@ SinkType = Literal["sqlite", "jsonl", "persist-queue"]
 class Daemon(msgspec.Struct, frozen=True, kw_only=True):
     """The daemon's own settings.
 
-    listen: host and port, 0 for any free port. worker_processes: at least 1. visibility_seconds: how long a lease
-    lasts. limiter_storage: address of a Redis that keeps the limits' windows for several programs, "" for our own.
+    listen: host and port, 0 for any free port; or the path of a Unix socket and -1.
+    allow_remote: other machines may reach it.
+    hosts: names by which they may ask, besides the machine's own.
+    socket: of commands; None for one in the state directory, or where the unit says.
+    worker_processes: at least 1.
+    visibility_seconds: how long a lease lasts.
+    limiter_storage: address of a Redis that keeps the limits' windows for several programs, "" for our own.
     max_worker_memory_bytes: resident memory at which a worker process is replaced.
     """
 
     state_dir: Path
     listen: tuple[str, int]
+    allow_remote: bool = False
+    hosts: tuple[str, ...] = ()
+    socket: Path | None = None
     worker_processes: int
     threads_per_process: int
     drain_seconds: float
@@ -36,8 +44,10 @@ class AccountSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker needs to send requests for an account. Travels to workers over their pipe only.
 
     secret: the credential itself; it never reaches the frontier, a log, a metric or an error text.
-    request_seconds: the deadline of one whole request. max_body_bytes: cap on a decoded response body.
-    options: the source's own settings, validated by it. part: of the account, which a request is for; "" for itself.
+    request_seconds: the deadline of one whole request.
+    max_body_bytes: cap on a decoded response body.
+    options: the source's own settings, validated by it.
+    part: of the account, which a request is for; "" for itself.
     """
 
     name: str
@@ -58,8 +68,9 @@ class LimitSpec(msgspec.Struct, frozen=True, kw_only=True):
     """An account's limits, each as `core.notation.limit` takes it: for the account, for each bucket, for named buckets.
 
     concurrency: most requests of the account at once, "auto" to find it out from a few on, None for no cap.
-    bucket_concurrency: most of named buckets. smooth: evenly spaced starts. weight: share of the workers when they are
-    scarce.
+    bucket_concurrency: most of named buckets.
+    smooth: evenly spaced starts.
+    weight: share of the workers when they are scarce.
     """
 
     limits: tuple[str, ...] = ()
@@ -72,8 +83,13 @@ class LimitSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A configured job. sink: None when its options say where data go. every: seconds between starts, None for on
-    demand. priority: 0 … 9, None for auto. options: the source's `import_options`, None when it has none."""
+    """A configured job.
+
+    sink: None when its options say where data go.
+    every: seconds between starts, None for on demand.
+    priority: 0 … 9, None for auto.
+    options: the source's `import_options`, None when it has none.
+    """
 
     name: str
     account: str
@@ -85,12 +101,29 @@ class ImportSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """Where records go. path: of the database file of `sqlite`, of the directory of the others. The rest is for
-    `jsonl`: when waiting lines become a file, and whether it is compressed."""
+    """Where records go. What follows `mode` is for `jsonl`: when waiting lines become a file, and its compression.
+
+    path: of the database file of `sqlite`, of the directory of the others.
+    mode: rights of the files.
+    """
 
     name: str
     type: SinkType
     path: Path
+    mode: int = 0o640
     rotate_bytes: int = 64 << 20
     rotate_seconds: float = 600.0
     compress: bool = False
+
+    @property
+    def database(self) -> Path:
+        """Its SQLite database: all of it, or its memory of what it has handed on."""
+        match self.type:
+            case "sqlite":
+                return self.path
+            case "jsonl":
+                return self.path / ".crawlerd.db"
+            case "persist-queue":
+                return self.path / "data.db"
+            case _:
+                assert_never(self.type)

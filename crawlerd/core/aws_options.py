@@ -8,9 +8,13 @@ import msgspec
 
 
 class AwsOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """region: "" for that of boto3's default chain, else us-east-1. endpoint_url: of every service, for local servers.
-    profile: of the shared credentials and configuration files. role_arn: a role to take on, with those credentials;
-    external_id: what its owner asks for. ValueError for what cannot be meant.
+    """Where, and as whom. ValueError for what cannot be meant.
+
+    region: "" for that of boto3's default chain, else us-east-1.
+    endpoint_url: of every service, for local servers.
+    profile: of the shared credentials and configuration files.
+    role_arn: a role to take on, with those credentials.
+    external_id: what its owner asks for.
     """
 
     region: str = ""

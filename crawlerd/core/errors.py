@@ -8,7 +8,9 @@ CrawlerdError
 │   └── NotFound         … because there is no such object
 ├── Unauthorized         the credentials do not work at all: the account is paused
 ├── ConfigurationError   exit 78
-├── FrontierError        FrontierLocked (exit 75) · FrontierTooNew, FrontierRefused (exit 78) · StorageFailed (exit 74)
+├── WorkersFailed        no worker process can start
+├── FrontierError        StorageFailed (exit 74) · FrontierLocked (exit 75)
+│   └── …                FrontierTooNew, FrontierRefused, FrontierUnusable (exit 78)
 └── SinkError            StorageFailed as well when the disk is the reason
     ├── Refused          … or what one delivery holds: its task becomes a dead letter
     └── SinkReplaced     … or the file that was opened is not there any more
@@ -90,11 +92,18 @@ class Unauthorized(CrawlerdError):
 
 
 class ConfigurationError(CrawlerdError):
-    """The configuration cannot be used. problems: one line each, with file and key."""
+    """The configuration cannot be used.
+
+    problems: one line each, with file and key.
+    """
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class WorkersFailed(CrawlerdError):
+    """No worker process can start: nothing is done."""
 
 
 class FrontierError(CrawlerdError):
@@ -113,12 +122,20 @@ class FrontierRefused(FrontierError):
     """The database is not the one that was used here, or an older copy of it; a person must decide how to go on."""
 
 
+class FrontierUnusable(FrontierError):
+    """The state directory or a file in it is damaged, no directory, read-only, or another user's: another start would
+    fail as this one did. The message names the file, its owner and the cure."""
+
+
 class SinkError(CrawlerdError):
     """A sink cannot take records; nothing was acknowledged."""
 
 
 class Refused(SinkError):
-    """A sink can never take what this task has yielded; nothing was written. task: its number."""
+    """A sink can never take what this task has yielded; nothing was written.
+
+    task: its number.
+    """
 
     def __init__(self, message: str, task: int) -> None:
         super().__init__(message)
@@ -130,7 +147,10 @@ class SinkReplaced(SinkError):
 
 
 class StorageFailed(FrontierError, SinkError):
-    """The disk is full or failing. full: True when freeing space is enough to go on."""
+    """The disk is full or failing.
+
+    full: True when freeing space is enough to go on.
+    """
 
     def __init__(self, message: str, *, full: bool) -> None:
         super().__init__(message)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -82,7 +84,12 @@ def usable(text: bytes) -> bytes:
 
 def _why(text: bytes, error: Exception) -> str:
     odd = re.search(rb"\b(?:NaN|Infinity)\b", re.sub(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', b"", text))
-    return f"no JSON holds {odd[0].decode()}" if odd else f"no valid JSON ({error})"
+    if odd:
+        return f"no JSON holds {odd[0].decode()}"
+    with suppress(ValueError, RecursionError):
+        json.loads(text)  # which takes such halves
+        return "no valid JSON (half a surrogate pair)"
+    return f"no valid JSON ({error})"
 
 
 def nesting(text: bytes, more_than: int = DEEPEST) -> int:

@@ -35,8 +35,9 @@ class JsonObject(dict[str, Any]):
 class Objects(Sequence[bytes]):
     """The texts of a list's objects, compact, in their order.
 
-    An element that cannot be imported is among them as it came, and `problems` says, by its place, why. kind: objects
-    of the same kind have the same fields, mostly; it only makes them quicker to read.
+    An element that cannot be imported is among them as it came, and `problems` says, by its place, why.
+
+    kind: objects of the same kind have the same fields, mostly; it only makes them quicker to read.
     """
 
     def __init__(
@@ -213,8 +214,10 @@ def listing(
     """The objects of the list `at` of a JSON object, or of the list that the body is where that is "", or the one
     object that it is where that is None.
 
-    body: in UTF-8. wanted: fields of which `Objects.column` is asked. also: names of members beside the list, as
-    Python values, None where they are missing. None when there is no such list; ValueError when it is no JSON.
+    body: in UTF-8.
+    wanted: fields of which `Objects.column` is asked.
+    also: names of members beside the list, as Python values, None where they are missing.
+    None when there is no such list; ValueError when it is no JSON.
     """
     wanted, also = tuple(wanted), tuple(also)
     if at is None:

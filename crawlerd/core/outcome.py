@@ -8,6 +8,7 @@ import msgspec
 
 from crawlerd.core.backoff import backoff
 from crawlerd.core.errors import Denied, Fault, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.core.redaction import cut
 from crawlerd.core.task import NewGather, NewTask
 
 ATTEMPTS = 8  # of a task, by default
@@ -18,8 +19,11 @@ DEEP = 500  # levels of nesting, half of what the usual readers of JSON can take
 class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Records of one stream, serialised once, by the worker.
 
-    count: how many. keys: of each. data: of each its JSON, compact, in UTF-8, or None for a tombstone; no more than
-    1,000 levels deep. fields: the top-level names in them. deep: places of those that are more than DEEP levels deep.
+    count: how many.
+    keys: of each.
+    data: of each its JSON, compact, in UTF-8, or None for a tombstone; no more than 1,000 levels deep.
+    fields: the top-level names in them.
+    deep: places of those that are more than DEEP levels deep.
     size: bytes of the data.
     """
 
@@ -33,8 +37,10 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Skipped(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A record that is set aside, or could not be serialised; its page goes on. note: nothing was, the reason alone is
-    for the report."""
+    """A record that is set aside, or could not be serialised; its page goes on.
+
+    note: nothing was, the reason alone is for the report.
+    """
 
     stream: str
     key: str
@@ -43,8 +49,10 @@ class Skipped(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Marked(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """How many records of a page have a mark; see `crawlerd.source.Marks`. found: there is one, of this run or an
-    earlier one."""
+    """How many records of a page have a mark; see `crawlerd.source.Marks`.
+
+    found: there is one, of this run or an earlier one.
+    """
 
     stream: str
     found: bool
@@ -55,7 +63,8 @@ class Marked(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Comparison(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a run has written of a stream, compared with what the sink has: see `crawlerd.source.Sweep`.
 
-    then: follows when something is missing. fills: its arguments have a field `missing`.
+    then: follows when something is missing.
+    fills: its arguments have a field `missing`.
     """
 
     stream: str
@@ -111,12 +120,18 @@ class Sent(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=False):
-    """The task is done. identity: who the credentials belong to, from a guard. sweeps: streams with the beginnings of
-    keys, see `crawlerd.source.Sweep`. greatest: cursors of which a run keeps the greatest. comparisons: sweeps that
-    tombstone nothing, but lead to a task. parents: list, hash of a parent, and whether that was read to the list's end,
-    see `crawlerd.source.ParentRead`. full: of what a run begins with, see `crawlerd.source.Full`. counted: said by the
-    store: streams that were read in full, with what the run has seen of each, and whether a sweep was held back. sent:
-    what went ahead of it."""
+    """The task is done.
+
+    identity: who the credentials belong to, from a guard.
+    sweeps: streams with the beginnings of keys, see `crawlerd.source.Sweep`.
+    greatest: cursors of which a run keeps the greatest.
+    comparisons: sweeps that tombstone nothing, but lead to a task.
+    parents: list, hash of a parent, and whether that was read to the list's end, see `crawlerd.source.ParentRead`.
+    full: of what a run begins with, see `crawlerd.source.Full`.
+    counted: said by the store: streams that were read in full, with what the run has seen of each, and whether a sweep
+        was held back.
+    sent: what went ahead of it.
+    """
 
     batches: list[Batch] = []
     children: list[NewTask] = []
@@ -155,7 +170,10 @@ class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry", gc=False)
 
 
 class Defer(msgspec.Struct, frozen=True, array_like=True, tag="defer", gc=False):
-    """Throttled: no attempt is used up; the bucket or account is slowed. retry_after: seconds, if the API says."""
+    """Throttled: no attempt is used up; the bucket or account is slowed.
+
+    retry_after: seconds, if the API says.
+    """
 
     error: str
     retry_after: float | None = None
@@ -243,11 +261,12 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float) -> Outcome:
     """The one place where an error becomes an outcome.
 
-    attempt: failed attempts before this one. jitter: a uniform draw in [0, 1). An exception that is not crawlerd's
-    own is a bug in a handler: buried with its type, since the same input would meet the same bug. Whether a task is
-    tried too often is not decided here: see `charge`.
+    attempt: failed attempts before this one.
+    jitter: a uniform draw in [0, 1).
+    An exception that is not crawlerd's own is a bug in a handler: buried with its type, since the same input would meet
+    the same bug. Whether a task is tried too often is not decided here: see `charge`.
     """
-    text = f"{type(error).__name__}: {_message(error)}".encode(errors="backslashreplace").decode()[:ERROR_LIMIT]
+    text = cut(f"{type(error).__name__}: {_message(error)}", ERROR_LIMIT)
     match error:
         case Throttled():
             # "Retry-After: 0" is no advice that every worker could follow at once and for ever.

@@ -42,8 +42,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 class Records(msgspec.Struct, frozen=True):
     """The objects of a list, each as the API wrote it: the quickest way to import a page, see `Api.listing`.
 
-    keys: of each object. One without a key, or that cannot be imported, is set aside. place: where such a one is found,
-    such as the path; its number in the list is appended.
+    keys: of each object. One without a key, or that cannot be imported, is set aside.
+    place: where such a one is found, such as the path; its number in the list is appended.
     """
 
     stream: str
@@ -81,8 +81,9 @@ class Marks:
     """How many records of a page have a time (or number) by which the next run can ask for changes only, so that the
     run's report can say why a stream is read in full each time. Nothing is set aside for the lack of one.
 
-    read, unread: records with one that can be read, and without. why: of one that has none. kept: the stream has a
-    cursor of an earlier run, from which it goes on.
+    read, unread: records with one that can be read, and without.
+    why: of one that has none.
+    kept: the stream has a cursor of an earlier run, from which it goes on.
     """
 
     stream: str
@@ -111,7 +112,9 @@ class Identity:
 class ForAccount:
     """A task of another configured account, performed under that account's limits, buckets, credentials and source.
 
-    account: its name in the configuration. args: of a kind of that account's source. Its records are the run's.
+    account: its name in the configuration.
+    args: of a kind of that account's source.
+    Its records are the run's.
     """
 
     account: str
@@ -182,9 +185,10 @@ class Gather:
     transaction in which the last of them ends; at once when there are none.
 
     Repeated tasks of a unique kind are not made, and not waited for; `then` is always made. A group that is opened
-    inside a group is part of it, and so is its `then`. if_dead: with dead letters in the group, run `then` all the
-    same; make it a dead letter that says so, which waits again when those that it needs are retried; or skip it, which
-    nothing tells of but those dead letters.
+    inside a group is part of it, and so is its `then`.
+
+    if_dead: with dead letters in the group, run `then` all the same; make it a dead letter that says so, which waits
+        again when those that it needs are retried; or skip it, which nothing tells of but those dead letters.
     """
 
     tasks: Sequence[TaskArgs | ForAccount | ForPart | ForParent]

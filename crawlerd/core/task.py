@@ -16,8 +16,10 @@ SEQUENTIAL_PRIORITY = 3  # a chain cannot be sped up later, so its next page goe
 class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One API request's worth of work, as it lies in the frontier.
 
-    payload: the typed arguments as JSON. attempt: failed attempts so far. crashes: worker processes that died
-    while they held it. group: the innermost one that it belongs to, 0 for none.
+    payload: the typed arguments as JSON.
+    attempt: failed attempts so far.
+    crashes: worker processes that died while they held it.
+    group: the innermost one that it belongs to, 0 for none.
     """
 
     seq: int
@@ -33,7 +35,10 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 class IfNew(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`task` takes the place of another, of which this is part, unless the run's import has read the list of this
-    parent before. parent: its `parent_hash`."""
+    parent before.
+
+    parent: its `parent_hash`.
+    """
 
     list: str
     parent: str
@@ -49,10 +54,11 @@ class NewTask(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A task that a handler or the start of a run asks for.
 
     unique: in its run, at most one task of this kind and payload is ever made. A repeat is skipped, or, for a
-    `sequential` kind, is a cursor that came twice: it becomes a dead letter that says so. account: the name of the
-    account that it is for, "/<part>" for a part of that of the task that asks for it, "" for that itself. mark: if not
-    empty, what makes it the same task as another, in the place of kind and payload. if_new: see `IfNew`; whichever it
-    becomes, it counts as both.
+        `sequential` kind, is a cursor that came twice: it becomes a dead letter that says so.
+    account: the name of the account that it is for, "/<part>" for a part of that of the task that asks for it, "" for
+        that itself.
+    mark: if not empty, what makes it the same task as another, in the place of kind and payload.
+    if_new: see `IfNew`; whichever it becomes, it counts as both.
     """
 
     kind: str

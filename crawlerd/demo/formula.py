@@ -19,7 +19,10 @@ _COUNTRY = ("GB", "PL", "BR", "JP", "CH", "NG", "IS", "CA", "US")
 
 
 class Account(NamedTuple):
-    """number: 1 to 65,535, as in its key `sk_test_account_<number>`. customers: how many the formula gives it."""
+    """
+    number: 1 to 65,535, as in its key `sk_test_account_<number>`.
+    customers: how many the formula gives it.
+    """
 
     number: int
     customers: int

@@ -109,7 +109,10 @@ class FixedWindow(Limit):
 
 
 class AtOnce(Limit):
-    """Most requests under way. limit: requests; may be set at any time."""
+    """Most requests under way.
+
+    limit: requests; may be set at any time.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit, self._active = limit, 0

@@ -22,8 +22,9 @@ Shape = Callable[[Account, int, int], Fields]
 class Stream:
     """One kind of object.
 
-    shape: (account, index, created) to the object. count: how many there are, from the number of customers; of a
-    child stream, from its parent's index. stride: a child's index is its parent's times this, plus its place.
+    shape: (account, index, created) to the object.
+    count: how many there are, from the number of customers; of a child stream, from its parent's index.
+    stride: a child's index is its parent's times this, plus its place.
     filters: fields that its list can be filtered by.
     """
 

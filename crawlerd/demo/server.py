@@ -25,14 +25,20 @@ FaultKind = Literal["500", "reset", "truncated", "html", "drip", "403", "429"]
 class Options:
     """How the API behaves; each is also an option of `python -m crawlerd.demo.api`. Times in seconds, 0 = no limit.
 
-    port: 0 takes a free one. accounts: keys sk_test_account_1 and up; rk_test_account_1-charges-events is a restricted
-    one that may not read these. customers: of each account; all other counts follow from it. connected: accounts that
-    are connected to each one, named by `Stripe-Account`, with limits of their own. rate, endpoint_rate: most accepted
-    requests in any window of 1 s, of an account and of one of its endpoints. concurrency: most requests of an account
-    at once. retry_after: what a 429 asks for, a number or "date" for an HTTP date, empty for no such header, as at
-    Stripe. latency, jitter: before each answer, jitter at most and evenly spread. faults: a share of the accepted
-    requests, spread evenly over 500, reset, truncated, html and drip, or shares by kind, "reset=0.1,html=0.2".
-    drip_seconds: how long a dripped body takes. seed: of faults and jitter. cache_mb: rendered pages kept in memory.
+    port: 0 takes a free one.
+    accounts: keys sk_test_account_1 and up; rk_test_account_1-charges-events is a restricted one that may not read
+        these.
+    customers: of each account; all other counts follow from it.
+    connected: accounts that are connected to each one, named by `Stripe-Account`, with limits of their own.
+    rate, endpoint_rate: most accepted requests in any window of 1 s, of an account and of one of its endpoints.
+    concurrency: most requests of an account at once.
+    retry_after: what a 429 asks for, a number or "date" for an HTTP date, empty for no such header, as at Stripe.
+    latency, jitter: before each answer, jitter at most and evenly spread.
+    faults: a share of the accepted requests, spread evenly over 500, reset, truncated, html and drip, or shares by
+        kind, "reset=0.1,html=0.2".
+    drip_seconds: how long a dripped body takes.
+    seed: of faults and jitter.
+    cache_mb: rendered pages kept in memory.
     parent: the API exits when the process of this id does; 0 = never.
     """
 
@@ -54,7 +60,10 @@ class Options:
 
 
 class EndpointStats(msgspec.Struct):
-    """served: whole, right answers. most_accepted, most_arrived: requests in any window of 1 s, by arrival."""
+    """
+    served: whole, right answers.
+    most_accepted, most_arrived: requests in any window of 1 s, by arrival.
+    """
 
     served: int = 0
     most_accepted: int = 0
@@ -64,8 +73,10 @@ class EndpointStats(msgspec.Struct):
 class AccountStats(msgspec.Struct):
     """What the API saw of one account. Every request that was answered is served, refused, throttled or a fault.
 
-    refused: 4xx but for 429. throttled: 429s of its limits, by reason. most_accepted, most_arrived: requests in any
-    window of 1 s, by arrival, without and with the throttled ones. first, last: arrivals, monotonic seconds.
+    refused: 4xx but for 429.
+    throttled: 429s of its limits, by reason.
+    most_accepted, most_arrived: requests in any window of 1 s, by arrival, without and with the throttled ones.
+    first, last: arrivals, monotonic seconds.
     """
 
     requests: int = 0
@@ -113,7 +124,9 @@ class Delete(msgspec.Struct, tag="delete", tag_field="do", forbid_unknown_fields
 
 
 class Fault(msgspec.Struct, tag="fault", tag_field="do", forbid_unknown_fields=True):
-    """The next `count` requests that match end so. account, endpoint: None matches all.
+    """The next `count` requests that match end so.
+
+    account, endpoint: None matches all.
 
     Endpoints are named like streams, and "account". 403 is a key that may not read this; 429 one that no limiter sent.
     """
@@ -128,7 +141,10 @@ Order = Add | Edit | Delete | Fault
 
 
 class Server:
-    """A running local API. url: without a slash at its end."""
+    """A running local API.
+
+    url: without a slash at its end.
+    """
 
     def __init__(self, url: str, pid: int) -> None:
         self.url = url
@@ -175,7 +191,7 @@ def running(*, ready_seconds: float = 20.0, **options: Any) -> Iterator[Server]:
     arguments = asdict(Options(**{"parent": os.getpid(), **options}))
     command = [f"--{name.replace('_', '-')}={value}" for name, value in arguments.items()]
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and module, without a shell
-        [sys.executable, "-m", "crawlerd.demo.api", *command], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-P", "-m", "crawlerd.demo.api", *command], stdout=subprocess.PIPE, text=True
     )
     with process:
         try:

@@ -78,7 +78,11 @@ def error_body(message: str, **more: str) -> bytes:
 
 
 class Refusal(Exception):
-    """An error answer. status: of HTTP. more: further fields of Stripe's error object."""
+    """An error answer.
+
+    status: of HTTP.
+    more: further fields of Stripe's error object.
+    """
 
     def __init__(self, status: int, message: str, **more: str) -> None:
         super().__init__(message)
@@ -88,7 +92,10 @@ class Refusal(Exception):
 
 @dataclass(slots=True)
 class Edits:
-    """What was done to one stream of one account, by index. added: creation times of those after the formula's."""
+    """What was done to one stream of one account, by index.
+
+    added: creation times of those after the formula's.
+    """
 
     added: list[int] = field(default_factory=list)
     deleted: set[int] = field(default_factory=set)
@@ -123,8 +130,12 @@ def split(path: str) -> Asked:
 
 
 class Stripe:
-    """All accounts' objects. customers: of each account. Accounts are numbered from 1; behind all `accounts`, those
-    connected to the first, then those connected to the second, and so on."""
+    """All accounts' objects.
+
+    customers: of each account.
+    Accounts are numbered from 1; after all `accounts`, those connected to the first, then those connected to the
+    second, and so on.
+    """
 
     def __init__(self, customers: int, accounts: int = 1, connected: int = 0) -> None:
         self.customers = customers

@@ -11,6 +11,7 @@ from crawlerd.core.jsontext import DEEPEST, is_spaced, nesting, usable
 from crawlerd.core.lenient_json import encoded
 from crawlerd.core.listing import JsonObject
 from crawlerd.core.outcome import DEEP, Batch, Skipped
+from crawlerd.core.redaction import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,7 +32,7 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-class Rows:
+class StreamRows:
     """The records of one stream, in the order in which they were yielded."""
 
     def __init__(self) -> None:
@@ -179,14 +180,15 @@ def _are_keys(keys: Sequence[object]) -> bool:
 
 
 def _shown(key: object) -> str:
-    return "null" if key is None else repr(key)[:80]
+    return "null" if key is None else cut(repr(key), 80)
 
 
 def skip(stream: str, key: str, reason: str) -> Skipped:
     """Bounded, and in characters that any text can hold."""
-    return Skipped(stream, printable(key, LONGEST_KEY), printable(reason))
+    kept = str(key)[:LONGEST_KEY].encode(errors="backslashreplace").decode()[:LONGEST_KEY]
+    return Skipped(stream, kept, shortened(reason))
 
 
-def printable(text: str, limit: int = LONGEST_REASON) -> str:
-    """Bounded, and in characters that any text can hold."""
-    return str(text)[:limit].encode(errors="backslashreplace").decode()[:limit]
+def shortened(text: str) -> str:
+    """A reason, for a report."""
+    return cut(text, LONGEST_REASON)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import selectors
 import threading
 import time
@@ -94,7 +95,10 @@ class Dispatcher:
     def stop(self) -> None:
         """Kills the workers and ends the thread; leases that are still out are void."""
         self._inbox.stop()
-        self._thread.join()
+        if self._thread.ident is None:  # it was never started
+            self._pool.close()
+        else:
+            self._thread.join()
 
     @property
     def leased(self) -> int:
@@ -107,6 +111,10 @@ class Dispatcher:
     @property
     def worker_restarts(self) -> int:
         return self._pool.losses
+
+    def without_workers(self) -> tuple[str, float] | None:
+        """Why no worker is up, and for how many seconds; None while one is, or starts as it should."""
+        return self._pool.restarts.down(time.monotonic())
 
     # the thread
 
@@ -128,13 +136,13 @@ class Dispatcher:
         if now >= self._next_watch:
             self._next_watch = now + TICK_SECONDS
             self._watch(now)
-        self._dispatch(now)
+        next_at = self._dispatch(now)
         if self._settled:
             self._store.commit(self._settled)
             self._settled = []
         if self._inbox.draining and not self._leases:
             self.drained.set()
-        wake_at = min(self._bench.next_at(), now + TICK_SECONDS, self._suspects.free_at(now))
+        wake_at = min(next_at, now + TICK_SECONDS)
         for key, events in self._pool.selector.select(max(0.0, wake_at - time.monotonic())):
             if key.data is None:
                 self._inbox.clear()
@@ -144,7 +152,7 @@ class Dispatcher:
     def _exchange(self, worker: WorkerProcess, events: int) -> None:
         now = time.monotonic()
         if events & selectors.EVENT_READ:
-            results = worker.read(now)
+            results = self._pool.read(worker, now)
             if results is None:
                 self._lose(worker, "died", now)
                 return
@@ -156,9 +164,11 @@ class Dispatcher:
 
     # leasing
 
-    def _dispatch(self, now: float) -> None:
+    def _dispatch(self, now: float) -> float:
+        """Gives out what may start. Returns when there may be more to give; what a worker or another thread must do
+        first is not counted, for that ends the wait by itself."""
         if self._inbox.draining or self._store.behind:
-            return
+            return math.inf
         given: dict[WorkerProcess, list[LeaseBatch]] = {}
         reserved, suspect = self._suspects.next(self._pool.workers, now)
         if reserved is not None and suspect is not None:
@@ -185,6 +195,7 @@ class Dispatcher:
             worker.give(batches)
             if worker.wants_to_write:
                 self._pool.listen(worker)
+        return min(self._bench.next_at() if rooms else math.inf, self._suspects.next_at(now))
 
     def _lease(
         self, worker: WorkerProcess, pick: Pick, given: dict[WorkerProcess, list[LeaseBatch]], now: float
@@ -275,7 +286,7 @@ class Dispatcher:
 
     def _lose(self, worker: WorkerProcess, how: str, now: float, *, guilty: int | None = None) -> None:
         """Kills a worker and takes its leases back: their tasks are given out again, or buried after three deaths."""
-        self._pool.lose(worker, how)
+        self._pool.lose(worker, how, now)
         for lease, task, crashed, token in self._leases.take_back(worker, guilty):
             self._portioned.lost(token, task)
             lease.stamp.at = now  # its request may have been sent at any time until now

@@ -7,6 +7,7 @@ import logging
 import math
 import resource
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -50,7 +51,10 @@ GARBAGE_OBJECTS = 50_000  # new ones that start a collection; at the default of 
 
 
 class Engine:
-    """Everything below the commands. Construct, `start`, ask `runs`, `stop`; used from the main thread."""
+    """Everything below the commands. Construct, `start`, ask `runs`, `stop`; used from the main thread.
+
+    stopped: it was told to stop.
+    """
 
     def __init__(self, settings: Settings, changed: SafeEvent | None = None) -> None:
         """Takes the state directory's lock and opens the frontier. FrontierLocked, FrontierTooNew, FrontierError.
@@ -60,6 +64,7 @@ class Engine:
         self.settings = settings
         self.clock = clock = Clock()
         self._changed = changed = SafeEvent() if changed is None else changed
+        self.stopped = False
         self._failure = failure = Failure(changed)
         daemon = settings.daemon
         self._lock = StateLock(daemon.state_dir)
@@ -128,8 +133,15 @@ class Engine:
 
     @property
     def trouble(self) -> str | None:
-        """What holds up the imports at the moment: a full disk, a sink, a shared limiter."""
-        return self.store.trouble or (self._shared.trouble if self._shared else None)
+        """What holds up imports at the moment: no workers, a full disk, a sink, a shared limiter."""
+        down = self.dispatcher.without_workers()
+        return (
+            (down[0] if down else None)
+            or self.store.trouble
+            or self._sinks.trouble
+            or self.runs.trouble
+            or (self._shared.trouble if self._shared else None)
+        )
 
     def start(self) -> None:
         gc.freeze()  # start-up objects are permanent
@@ -142,23 +154,28 @@ class Engine:
 
     def stop(self, drain_seconds: float) -> bool:
         """Stops leasing, waits for what is running, commits it. False when something was still running at the end:
-        those tasks are done again after the next start."""
+        those tasks are done again after the next start. Does nothing when it was called before."""
+        if self.stopped:
+            return False
+        self.stopped = True
         drained = False
-        if self.failure is None:
-            self.dispatcher.drain()
-            drained = self.dispatcher.drained.wait(drain_seconds)
-        self.dispatcher.stop()
-        if self._shared:
-            self._shared.stop()
-        self.store.stop()
-        self._to_dispatcher.close()
+        with ExitStack() as at_last:  # whatever fails, no thread is left, and the lock is free
+            at_last.callback(self._lock.close)
+            at_last.callback(self._frontier.close)
+            at_last.callback(self._close_sinks)
+            at_last.callback(self._to_dispatcher.close)
+            at_last.callback(self.store.stop)
+            if self._shared:
+                at_last.callback(self._shared.stop)
+            at_last.callback(self.dispatcher.stop)
+            if self.failure is None:
+                self.dispatcher.drain()
+                drained = self.dispatcher.drained.wait(drain_seconds)
+        return drained
+
+    def _close_sinks(self) -> None:
         if failed := self._sinks.close():
             self._failure.set(failed)
-        try:
-            self._frontier.close()
-        finally:
-            self._lock.close()
-        return drained
 
     def __enter__(self) -> Self:
         self.start()
@@ -183,6 +200,7 @@ class _Events:
         self.borrowed = accounts.borrowed
         self.replaced = sinks.replaced
         self.failed = failure.set
+        self.idle = sinks.idle
         self.beat = lock.beat
 
 

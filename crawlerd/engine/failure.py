@@ -26,5 +26,6 @@ class Failure:
     def set(self, error: BaseException) -> None:
         if self.error is None:
             self.error = error
-            log.critical("%s: %s", type(error).__name__, error, exc_info=not isinstance(error, FrontierError))
+            if not isinstance(error, FrontierError):  # which is the command's last word
+                log.critical("%s: %s", type(error).__name__, error, exc_info=error)
         self._changed.set()

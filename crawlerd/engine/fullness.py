@@ -16,7 +16,11 @@ NAMED = 5  # streams that a reason names, before they are only counted
 
 
 class Fullness(NamedTuple):
-    """full: of all streams. why: None where it was asked for. streams: those that are read in full."""
+    """
+    full: of all streams.
+    why: None where it was asked for.
+    streams: those that are read in full.
+    """
 
     full: bool
     why: str | None
@@ -35,7 +39,10 @@ def believed(cursors: Mapping[str, str], doubted: Collection[str], streams: Coll
 def fullness(
     plan: RunPlan, said: Sequence[tuple[str, Sequence[str]]], doubted: Collection[str], news: str | None
 ) -> Fullness:
-    """said: reasons of the source, with the streams, none for all. news: why nothing is believed of the sink."""
+    """
+    said: reasons of the source, with the streams, none for all.
+    news: why nothing is believed of the sink.
+    """
     if plan.full:
         return Fullness(True, None, plan.streams)
     reasons = [f"the last full run has left a doubt about {_named(sorted(doubted))}"] if doubted else []

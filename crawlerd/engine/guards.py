@@ -47,7 +47,10 @@ class Guards:
         dispatcher: DispatcherInbox,
         changed: SafeEvent,
     ) -> None:
-        """sinks: those that are open, by name, kept by their owner. changed: set when an account was paused."""
+        """
+        sinks: those that are open, by name, kept by their owner.
+        changed: set when an account was paused.
+        """
         self._settings, self._frontier, self._clock, self._sinks = settings, frontier, clock, sinks
         self._names, self._store, self._dispatcher, self._changed = names, store, dispatcher, changed
         self._confirmed: set[str] = set()

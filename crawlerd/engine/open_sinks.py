@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+RETRY_SECONDS = 1.0  # between tries of a sink that cannot be opened
+
 
 class OpenSinks:
     """Used on the store's thread, except for `close`.
 
     by_name: those that are open.
     abandoned: runs that begin again.
+    refused: those that cannot be opened, by name, with the error; read by other threads as well.
     """
 
     def __init__(self, settings: Settings, frontier: Frontier, clock: Clock, writer: SinkWriter) -> None:
@@ -35,6 +38,8 @@ class OpenSinks:
         self._ids: dict[str, int] = {}  # the frontier's numbers of those that are open
         self.by_name: dict[str, Sink] = {}
         self.abandoned: set[int] = set()
+        self.refused: dict[str, SinkError] = {}
+        self._tried_at: dict[str, float] = {}
 
     def of(self, spec: ImportSpec, numbers: Mapping[str, int]) -> tuple[Sink | None, int]:
         """An import's sink, and the frontier's number of it, or of who receives its deliveries. Its runs under way into
@@ -60,8 +65,13 @@ class OpenSinks:
                 self.by_name.get(name) or self._open(name)
             except SyncFailed:
                 raise
-            except SinkError as error:
-                log.error("%s; trying again when an import wants it", error)
+            except SinkError:  # told in `_open`
+                continue
+
+    @property
+    def trouble(self) -> str | None:
+        """Of the first sink that cannot be opened, why. From any thread."""
+        return next((str(error) for error in list(self.refused.values())), None)
 
     def replaced(self, old: Sink) -> None:
         """The file of an open sink is gone. Another one takes its place as soon as it can be opened."""
@@ -70,12 +80,16 @@ class OpenSinks:
             new = self._open(name)
         except SyncFailed:
             raise
-        except SinkError as error:
-            log.error("%s", error)
+        except SinkError:
             return
         self._writer.swap(old, new)
         with suppress(SinkError):
             old.close()
+
+    def idle(self) -> None:
+        """Nothing was written for some seconds."""
+        for sink in self.by_name.values():
+            sink.idle()
 
     def close(self) -> SyncFailed | None:
         """Closes all. An error that ends the process, if there was one."""
@@ -90,7 +104,26 @@ class OpenSinks:
         return failed
 
     def _open(self, name: str) -> Sink:
-        """Opens a sink. What the frontier believed of it, and does not hold, is dropped; runs into it begin again."""
+        """Opens a sink. One that has just refused is not tried for the next import that wants it: that would cost a try
+        and a log line for each."""
+        now = self._clock.now()
+        if name in self.refused and now < self._tried_at[name] + RETRY_SECONDS:
+            raise self.refused[name].with_traceback(None)
+        try:
+            sink = self._opened(name)
+        except SyncFailed:
+            raise
+        except SinkError as error:
+            if name not in self.refused:
+                log.error("%s; trying again until it can be opened", error)
+            self.refused[name], self._tried_at[name] = error, now
+            raise
+        if self.refused.pop(name, None):
+            log.warning("sinks.%s can be used again", name)
+        return sink
+
+    def _opened(self, name: str) -> Sink:
+        """What the frontier believed of the sink, and does not hold, is dropped; runs into it begin again."""
         try:
             sink = open_sink(self._settings.sinks[name])
         except SinkError as error:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+UNUSED_SECONDS = 900.0  # more than between two probes
 SILENT_SECONDS = 1.0  # without a result, while requests are out
 WHOLE = 0  # in the place of an account's number: the whole origin
 
@@ -30,7 +31,6 @@ WHOLE = 0  # in the place of an account's number: the whole origin
 class Outages:
     """Used by the dispatcher's thread, except where something else is said.
 
-    down: since when an account has had no answer, by its number; monotonic. May be copied from any thread.
     hanging: origins of which nothing is heard.
     silent: requests that wait for these.
     moved: accounts whose next start has changed; emptied by its reader.
@@ -40,10 +40,11 @@ class Outages:
         """kept: what was noted by an earlier process."""
         self._names, self._store, self._clock = names, store, clock
         self._origins: dict[str, Origin] = {}
+        self._origins_of: dict[int, set[Origin]] = {}  # by account
         self._open: dict[tuple[str, int], Outage] = {}
+        self._unused_at: dict[tuple[str, int], float] = {}  # since when nobody waits for the end of an outage
         self.silent = 0
         self.hanging: set[Origin] = set()
-        self.down: dict[int, float] = {}
         self.moved: set[int] = set()
         for each in kept:
             outage = Outage(clock.monotonic(each.since), each.error, time.monotonic(), each.delay)  # a probe at once
@@ -52,32 +53,40 @@ class Outages:
             origin = self._origin(each.origin)
             if each.account == WHOLE:
                 origin.suffer(outage)
-            else:
-                self.health(each.origin, each.account).suffer(outage)
-                self.down[each.account] = outage.since
 
     def without_answer(self, since: float) -> set[str]:
         """The accounts that have had no answer since then; monotonic. From any thread."""
-        return {
-            self._names.name(account)
-            for account, began in self.down.copy().items()
-            if began <= since and self._answered_at(account) <= since
-        }
+        down: set[int] = set()
+        for (name, account), outage in list(self._open.items()):
+            if outage.since <= since:
+                origin = self._origins.get(name)
+                down |= {account} if account != WHOLE or origin is None else set(origin.accounts)
+        return {self._names.name(each) for each in down if each != WHOLE and self._answered_at(each) <= since}
 
     def _answered_at(self, account: int) -> float:
         """Its last good answer, at any origin."""
-        of = [origin.accounts.get(account) for origin in list(self._origins.values())]
+        of = [origin.accounts.get(account) for origin in list(self._origins_of.get(account, ()))]
         return max((each.answered_at for each in of if each is not None), default=-math.inf)
 
     def listen(self, now: float) -> None:
-        """Finds the origins of which nothing is heard. Call a few times a second."""
+        """Finds the origins of which nothing is heard, and drops outages whose end nobody waits for. Call a few times
+        a second."""
         self.hanging = {each for each in self._origins.values() if each.out and now - each.heard_at > SILENT_SECONDS}
         self.silent = sum(each.out for each in self.hanging)
+        for key in list(self._open):
+            origin, account = self._origins[key[0]], key[1]
+            if account in origin.accounts or (account == WHOLE and origin.accounts):
+                self._unused_at.pop(key, None)
+            elif now - self._unused_at.setdefault(key, now) > UNUSED_SECONDS:
+                self._close(origin, account)
+                if account == WHOLE:
+                    origin.outage = None
+                self._drop(origin)
 
     @property
     def several(self) -> bool:
         """Tasks of more than one origin are in memory."""
-        return len(self._origins) > 1
+        return len(self._origins_of) > 1 and len(self._origins) > 1
 
     def usual(self, account: int) -> Health:
         """Of an account at the origin that it is configured with."""
@@ -87,9 +96,10 @@ class Outages:
         """origin: "" for the usual one."""
         usual, give_up_seconds = self._names.usual_origin(account)
         found = self._origin(origin or usual)
+        self._origins_of.setdefault(account, set()).add(found)
         health = found.health(account, give_up_seconds)
-        if found.outage is not None:
-            self.down.setdefault(account, found.outage.since)
+        if outage := self._open.get((found.name, account)):
+            health.suffer(outage)
         return health
 
     def _origin(self, name: str) -> Origin:
@@ -100,11 +110,13 @@ class Outages:
 
     def forget(self, account: int) -> None:
         """Nothing of the account is in memory any more."""
-        for name, origin in list(self._origins.items()):
-            if origin.outage is None and (name, account) not in self._open:
-                origin.accounts.pop(account, None)
-                if not origin.accounts:
-                    del self._origins[name]
+        for origin in self._origins_of.pop(account, ()):
+            del origin.accounts[account]
+            self._drop(origin)
+
+    def _drop(self, origin: Origin) -> None:
+        if not origin.accounts and not any(name == origin.name for name, _ in self._open):
+            del self._origins[origin.name]
 
     def heard(self, pick: Pick, task: Task, result: Result, outcome: Outcome, started_at: float, now: float) -> Outcome:
         """What a result says of the origin that it is from. Returns the outcome as it is to be settled: what a failure
@@ -147,14 +159,11 @@ class Outages:
         assert health.outage is not None  # noqa: S101 - it was lost
         origin = health.origin
         self._note(origin, account, health.outage)
-        self.down[account] = health.outage.since
         self.moved.add(account)
         if origin.consider(now):
             assert origin.outage is not None  # noqa: S101 - see `consider`
             self._note(origin, WHOLE, origin.outage)
             self._tell(origin, WHOLE, origin.outage, now)
-            for each in origin.accounts:
-                self.down.setdefault(each, origin.outage.since)
             self.moved.update(origin.accounts)
 
     def _probed(self, probe: Outage, now: float, error: str | None, *, good: bool = False) -> None:
@@ -174,22 +183,26 @@ class Outages:
         if not probe.over:
             self._note(origin, account, probe)
         elif account == WHOLE:
-            for each in list(origin.accounts):
-                self._over(origin, each, now)
-            self._over(origin, WHOLE, now)
+            for name, each in list(self._open):
+                if name == origin.name:
+                    self._over(origin, each, now)
             origin.recover(now)
         else:
             self._over(origin, account, now)
             origin.accounts[account].recover(now)
 
     def _over(self, origin: Origin, account: int, now: float) -> None:
-        self.down.pop(account, None)
-        outage = self._open.pop((origin.name, account), None)
+        outage = self._close(origin, account)
+        if outage is not None and outage.told:
+            log.warning("%s answers again, after %.0f s", self._where(origin, account), now - outage.since)
+
+    def _close(self, origin: Origin, account: int) -> Outage | None:
+        key = (origin.name, account)
+        self._unused_at.pop(key, None)
+        outage = self._open.pop(key, None)
         if outage is not None:
-            self._store.note_outage((origin.name, account), None)
-            if outage.told:
-                where = self._where(origin, account)
-                log.warning("%s answers again, after %.0f s", where, now - outage.since)
+            self._store.note_outage(key, None)
+        return outage
 
     def _note(self, origin: Origin, account: int, outage: Outage) -> None:
         self._open[origin.name, account] = outage
@@ -204,9 +217,8 @@ class Outages:
             return
         outage.told = True
         log.warning(
-            "%s has not answered for %.0f s: %s. Its tasks wait and lose no attempts; next try in %.0f s",
+            "%s does not answer: %s. Its tasks wait and lose no attempts; next try in %.0f s",
             self._where(origin, account),
-            now - outage.since,
             outage.error,
             outage.next_at - now,
         )

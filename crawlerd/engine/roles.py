@@ -146,6 +146,10 @@ class StoreEvents(Protocol):
         """The store has stopped, once."""
         ...
 
+    def idle(self) -> None:
+        """Nothing was committed for some seconds."""
+        ...
+
     def beat(self) -> None:
         """It works. Called about once a second."""
         ...

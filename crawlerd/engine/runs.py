@@ -16,7 +16,7 @@ from crawlerd.core.schedule import next_fire
 from crawlerd.engine.starting import Started
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from crawlerd.config.load import Settings
     from crawlerd.core.account import ImportSpec
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from crawlerd.engine.safe_event import SafeEvent
     from crawlerd.engine.starting import Starter
     from crawlerd.engine.store_inbox import StoreInbox
-    from crawlerd.frontier.contract import Frontier
+    from crawlerd.frontier.contract import Frontier, Run
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +66,15 @@ class Runs:
         self._ended: SimpleQueue[int] = SimpleQueue()
         self._active: dict[str, int] = {}  # how many runs are under way, by import
         self._import_of: dict[int, str] = {}
+        self._refusals: dict[str, str] = {}  # why imports could not start when they were last tried
         running = frontier.running_imports()
         self._agenda = [(0.0 if name in running else 1.0, name) for name in settings.imports]  # when to look at it
         heapify(self._agenda)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why an import that is due cannot start. From any thread."""
+        return next(iter(list(self._refusals.values())), None)
 
     def start_import(self, name: str, *, full: bool = False, allow_shrink: bool = False) -> Started:
         """Resumes what is unfinished of the import, else begins a new run; its credentials are checked first. Raises
@@ -110,18 +116,37 @@ class Runs:
             self._agenda += [(now, name) for name in names]
             heapify(self._agenda)
             raise
+        before = set(self._refusals.values())
         for name, result in self.start_imports(name for name in names if name not in later):
+            self._refusals.pop(name, None)
             if isinstance(result, Permanent):
                 log.error("import %s: %s", name, result)
                 later[name] = now + START_SECONDS
             elif isinstance(result, CrawlerdError):
-                log.error("import %s cannot start: %s; trying again", name, result)
+                self._refusals[name] = str(result)
                 later[name] = now + STORAGE_SECONDS
+        self._tell(before)
         for name, at in later.items():
             if at < math.inf:
                 heappush(self._agenda, (at, name))
         self._accounts.probe()
-        return min(LONGEST_WAIT, max(0.0, self._agenda[0][0] - now)) if self._agenda else LONGEST_WAIT
+        longest = LONGEST_WAIT
+        if self._sinks.refused:
+            self._store.call(self._sinks.open_all)
+            longest = STORAGE_SECONDS
+        return min(longest, max(0.0, self._agenda[0][0] - now)) if self._agenda else longest
+
+    def _tell(self, before: Collection[str]) -> None:
+        """Logs why imports cannot start, once for all of a reason and not at each try. Of a sink that cannot be opened,
+        it has been logged already. before: the reasons so far."""
+        told = {*before, *map(str, list(self._sinks.refused.values()))}
+        for reason in dict.fromkeys(self._refusals.values()):
+            if reason not in told:
+                first, *others = [name for name, why in self._refusals.items() if why == reason]
+                more = f" and {len(others)} others" if others else ""
+                log.error("import %s%s cannot start: %s; trying again", first, more, reason)
+        if before and not self._refusals:
+            log.warning("imports that could not start can do so again")
 
     def abandoned(self, runs: Iterable[int]) -> bool:
         """Whether any of these runs was given up, so that its import must be started again."""
@@ -141,6 +166,10 @@ class Runs:
                     del self._active[name]
                     heappush(self._agenda, (self._clock.now(), name))
         return runs
+
+    def facts(self, numbers: Sequence[int]) -> list[Run]:
+        """What runs have done so far."""
+        return self._store.call(lambda: [self._frontier.run(number) for number in numbers]).result()
 
     def retry_dead(self, numbers: Sequence[int]) -> int:
         """Makes dead letters ready again, and resumes their runs as far as their imports are configured. From any

@@ -9,7 +9,7 @@ from collections import Counter
 from queue import Empty
 from typing import TYPE_CHECKING, assert_never
 
-from crawlerd.core.errors import CrawlerdError, FrontierError, StorageFailed, SyncFailed
+from crawlerd.core.errors import CrawlerdError, FrontierError, FrontierRefused, StorageFailed, SyncFailed
 from crawlerd.core.outcome import Bury, Complete
 from crawlerd.engine.store_inbox import AskQuota, Outcomes, Refill, Signal, Sleep, Void, Wake
 from crawlerd.frontier.contract import Ahead
@@ -31,6 +31,7 @@ GROUP_TASKS = 2000
 GROUP_SECONDS = 0.010
 TROUBLE_SECONDS = 1.0  # between tries while a disk is full or a sink refuses
 BEAT_SECONDS = 1.0
+IDLE_SECONDS = 5.0  # without a commit after which the files give back what speed has cost
 
 
 class Store:
@@ -60,6 +61,7 @@ class Store:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store")
         self._committed_at = 0.0
+        self._rested = False  # since the last commit, the files were made as small as they can be
         self._trouble: str | None = None
         self.progress_at = time.monotonic()
         self.commits = 0
@@ -71,7 +73,8 @@ class Store:
         """Commits what was received, then ends the thread. In trouble, what cannot be committed is left undone."""
         self._stopping.set()
         self._inbox.stop()
-        self._thread.join()
+        if self._thread.ident is not None:  # else it was never started
+            self._thread.join()
 
     # read by others
 
@@ -106,6 +109,9 @@ class Store:
         overdue = (due is not None and due <= self._clock.now()) or self._writer.due(time.monotonic())
         if group or self._asks or self._void or self._inbox.notes or overdue or self._frontier.chores:
             self._commit(group, size)
+        elif not self._rested and time.monotonic() - self._committed_at > IDLE_SECONDS:
+            self._rested = self._frontier.idle()
+            self._events.idle()
         for bucket, until in self._prefetch.let_sleep().items():
             self._inbox.block(bucket, until)
         self._prefetch.wake_unblocked()
@@ -176,7 +182,7 @@ class Store:
             result = function()
             self._give_up_abandoned()
             future.set_result(result)
-        except SyncFailed as error:
+        except (SyncFailed, FrontierRefused) as error:  # nothing may go on as it is
             future.set_exception(error)
             raise
         except CrawlerdError as error:
@@ -234,6 +240,7 @@ class Store:
             log.warning("recovered: %s", self._trouble)
             self._trouble = None
         self._committed_at = time.monotonic()
+        self._rested = False
         self.commits += 1
         self._inbox.committed(
             received, size

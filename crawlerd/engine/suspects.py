@@ -31,18 +31,22 @@ class Suspects:
         self._waiting += [msgspec.structs.replace(pick, tasks=[task]) for task in suspects]
         return msgspec.structs.replace(pick, tasks=[task for task in pick.tasks if not task.crashes])
 
-    def free_at(self, now: float) -> float:
-        """When the limits of the next one permit it to start; infinity when none waits."""
-        return self._waiting[0].free_at(now) if self._waiting else math.inf
+    def next_at(self, now: float) -> float:
+        """When the next one may start; infinity when none waits, or what it waits for is a worker."""
+        at = self._waiting[0].free_at(now) if self._waiting else math.inf
+        return at if at > now else math.inf
 
     def next(self, workers: Sequence[WorkerProcess], now: float) -> tuple[WorkerProcess | None, Pick | None]:
         """The worker that is kept free for a suspect, and the suspect, if it may start there now."""
-        if not self._waiting or any(worker.alone for worker in workers):
+        if any(worker.alone for worker in workers):
             return None, None
-        suspect = self._waiting[0]
-        free_at = suspect.free_at(now)
-        if suspect.account.paused is not None or now + PATIENCE_SECONDS < free_at < math.inf:
+        for _ in range(len(self._waiting)):
+            suspect = self._waiting[0]
+            free_at = suspect.free_at(now)
+            if suspect.account.paused is None and not now + PATIENCE_SECONDS < free_at < math.inf:
+                break
             self._waiting.rotate(-1)  # it must wait, and no worker with it
+        else:
             return None, None
         worker = min((worker for worker in workers if worker.room), key=lambda each: each.leases, default=None)
         if worker is None or worker.leases or free_at > now:

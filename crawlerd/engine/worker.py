@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import gc
+import logging
 import os
 import random
 import signal
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from crawlerd.core.errors import Permanent
+from crawlerd.core.log_lines import OneLine
 from crawlerd.core.outcome import DONE, ERROR_LIMIT, Bury, Complete, Result, Retry
 from crawlerd.core.task import PART
 from crawlerd.engine.attempt import NoRequest, OpenedWhenUsed, attempt
@@ -40,7 +43,9 @@ COALESCE_RESULTS = 256
 MUCH = 50  # new tasks that are worth a message
 GARBAGE_OBJECTS = 10_000  # new ones that start a collection: a page is thousands
 NICE = 2  # below the main process: what it is late with, all workers wait for
+OOM_SCORE = 500  # of 1,000: the kernel kills a worker, which is replaced, before the main process
 PR_SET_PDEATHSIG = 1
+STDERR = 3  # the argument's place
 
 
 class Outbox:
@@ -266,16 +271,44 @@ def serve(connection: socket.socket) -> None:
                     worker = Worker(setup, outbox)
                     gc.freeze()
                     gc.set_threshold(GARBAGE_OBJECTS)
+                    if len(sys.argv) > STDERR:
+                        find_stderr(int(sys.argv[STDERR]))
                     outbox.pong()
 
 
+def give_way() -> None:
+    """Lets the main process go first: all wait for what it is late with, and a worker that is killed costs little."""
+    with contextlib.suppress(OSError):  # a hardened unit may forbid it, and all are equals
+        os.nice(NICE)
+    with contextlib.suppress(OSError, ValueError), open("/proc/self/oom_score_adj", "rb+", buffering=0) as score:
+        if int(score.read()) < OOM_SCORE:  # to raise it takes no privilege
+            score.write(b"%d" % OOM_SCORE)
+
+
+def find_stderr(fd: int) -> None:
+    """From now on, what is written goes to the main process' stderr, beginning with all that was said so far. It went
+    to a file that the main process reads when the worker cannot start."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    with contextlib.suppress(OSError), open(os.dup(2), "rb") as said, open(fd, "wb", closefd=False) as stderr:
+        said.seek(0)
+        stderr.write(said.read())
+    os.dup2(fd, 1)
+    os.dup2(fd, 2)
+    os.close(fd)
+
+
 def main() -> None:
-    """`python -m crawlerd.engine.worker FD PARENT`, started by the worker pool."""
+    """`python -m crawlerd.engine.worker FD PARENT [STDERR]`, started by the worker pool."""
     fd, parent = int(sys.argv[1]), int(sys.argv[2])
     free_large_buffers()
-    with contextlib.suppress(OSError):  # a hardened unit forbids it, and all are equals
-        os.nice(NICE)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process decides
+    for number in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group; the main process decides
+        signal.signal(number, signal.SIG_IGN)
+    faulthandler.register(signal.SIGUSR1)
+    give_way()
+    log_lines = logging.StreamHandler(sys.stderr)  # those of libraries and handlers: a request's URL may be in them
+    log_lines.setFormatter(OneLine("%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[log_lines])
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() == parent:
         with contextlib.suppress(ConnectionError):

@@ -9,12 +9,14 @@ import selectors
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from crawlerd.core.outcome import Portion
 from crawlerd.core.task import PART
+from crawlerd.engine.restarts import Restarts
 from crawlerd.engine.wire import READ_BYTES, Done, Frames, Ping, Setup, Stored, Work, frame, from_worker
 
 if TYPE_CHECKING:
@@ -28,13 +30,14 @@ log = logging.getLogger(__name__)
 
 HANG_SECONDS = 10.0  # a worker that owes an answer for so long is killed
 PING_SECONDS = 1.0
-RESTART_SECONDS = 1.0  # between starts of worker processes that die young
+STEADY_SECONDS = 10.0  # a worker that has lived for so long has not failed to start
 GRACE_SHRINKS = 0.98  # with each lease that is started in time
 GRACE_SECONDS, GRACE_MOST = 0.250, 8.0  # after its turn, within which a lease must start
 START_SECONDS = 60.0  # a worker that is not up by then hangs
 PREFETCH_SECONDS = 0.020  # leases waiting in a worker cover what it does in this time …
 PREFETCH_MOST = 1024  # … but are no more than this, since they come back when it dies
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
+TOLD_BYTES = 300  # of what a worker said last before it could not start
 
 
 class WorkerProcess:
@@ -49,17 +52,27 @@ class WorkerProcess:
     """
 
     def __init__(self, setup: Setup, accounts: Mapping[str, AccountSpec], now: float) -> None:
-        """accounts: all, by name; the worker is told of each with its first lease."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self.process = subprocess.Popen(  # noqa: S603 - this very interpreter and module
-                [sys.executable, "-m", "crawlerd.engine.worker", str(theirs.fileno()), str(os.getpid())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=sys.stderr.fileno(),  # stdout belongs to the command's own report
-            )
+        """accounts: all, by name; the worker is told of each with its first lease. OSError when the system has no
+        process, descriptor or memory for it."""
+        with ExitStack() as undo:
+            ours, theirs = socket.socketpair()
+            undo.enter_context(ours)
+            self._said = undo.enter_context(os.fdopen(os.memfd_create("worker-start"), "rb"))
+            with theirs, os.fdopen(os.dup(sys.stderr.fileno()), "wb") as shared:
+                their_fd, stderr = theirs.fileno(), shared.fileno()
+                self.process = subprocess.Popen(  # noqa: S603 - this very interpreter and module
+                    # -P: else a file types.py or queue.py in the current folder is imported for Python's own
+                    [sys.executable, "-P", "-m", "crawlerd.engine.worker", *map(str, (their_fd, os.getpid(), stderr))],
+                    pass_fds=[their_fd, stderr],
+                    stdin=subprocess.DEVNULL,
+                    stdout=self._said,  # until it is up, and then stderr, since stdout belongs to the command's report
+                    stderr=self._said,
+                )
+            undo.pop_all()
         ours.setblocking(False)
         self.socket = ours
+        self._started_at = now
+        self._useful = False
         self.threads = setup.threads
         self.leases = 0
         self.up = False
@@ -69,7 +82,7 @@ class WorkerProcess:
         self._most = math.inf  # leases, as long as it is late
         self._late_at = -math.inf
         self._accounts = accounts
-        self._told: set[str] = set()
+        self._told: dict[str, AccountSpec | None] = {}
         self._frames = Frames()
         self._portions: list[Portion] = []
         self._unsent = bytearray()
@@ -109,9 +122,10 @@ class WorkerProcess:
 
     def give(self, leases: list[LeaseBatch]) -> None:
         self.leases += sum(len(each.tasks) for each in leases)
-        names = {each.account.partition(PART)[0] for each in leases} - self._told
-        self._told |= names
-        self.write(frame(Work(leases, [self._accounts[name] for name in names if name in self._accounts])))
+        names = {each.account.partition(PART)[0] for each in leases}
+        news = {name: now for name in names if (now := self._accounts.get(name)) is not self._told.get(name)}
+        self._told |= news  # another one when its key was renewed
+        self.write(frame(Work(leases, [each for each in news.values() if each is not None])))
 
     def write(self, data: bytes = b"") -> None:
         """Sends what the socket takes; the rest when it is writable again."""
@@ -145,8 +159,11 @@ class WorkerProcess:
                 results += message.results
             elif isinstance(message, Portion):
                 self._portions.append(message)
-            self.up = True
+            if not self.up:
+                self.up = True
+                self._said.close()  # it has said it again where it belongs
         self._done += len(results)
+        self._useful = self._useful or bool(results)
         return results
 
     def portions(self) -> list[Portion]:
@@ -159,6 +176,21 @@ class WorkerProcess:
     def answer(self, token: int, refused: str) -> None:
         """The next portion of a lease's outcome may come, or nothing more of it is wanted."""
         self.write(frame(Stored(token, refused)))
+
+    def failed_to_start(self, now: float) -> bool:
+        """Asked when it is lost: it was of no use, and no task is to blame."""
+        return not self.up or not (
+            self._useful or self.leases or self.retiring or now - self._started_at > STEADY_SECONDS
+        )
+
+    def last_words(self) -> str:
+        """The last line of what it said before it was up; empty when there is none."""
+        if self._said.closed:
+            return ""
+        fd = self._said.fileno()
+        said = os.pread(fd, TOLD_BYTES, max(0, os.fstat(fd).st_size - TOLD_BYTES)).decode(errors="replace")
+        lines = ["".join(filter(str.isprintable, line)).strip() for line in said.split("\n")]
+        return next(filter(None, reversed(lines)), "")
 
     def hangs(self, now: float) -> bool:
         """Asks for a sign of life once a second, and says whether one has been owed for too long."""
@@ -188,6 +220,7 @@ class WorkerProcess:
         self.process.kill()
         self.process.wait()
         self.socket.close()
+        self._said.close()
 
 
 class Pool:
@@ -196,6 +229,7 @@ class Pool:
     workers: those that there are.
     losses: how many have been lost, or replaced.
     selector: waits for what they say.
+    restarts: when those that are missing are started, and why they cannot be.
     """
 
     def __init__(
@@ -203,19 +237,47 @@ class Pool:
     ) -> None:
         self._setup, self._accounts, self._processes, self._max_mb = setup, accounts, processes, max_worker_mb
         self.selector = selectors.DefaultSelector()
-        self._next_at = 0.0
+        self.restarts = Restarts()
         self.workers: list[WorkerProcess] = []
         self.losses = 0
 
+    @property
+    def working(self) -> int:
+        """How many are up."""
+        return sum(worker.up for worker in list(self.workers))
+
     def fill(self, now: float) -> None:
-        """Starts those that are missing, not too often."""
-        if len(self.workers) < self._processes and now >= self._next_at:
-            self._next_at = now + RESTART_SECONDS
-            for _ in range(self._processes - len(self.workers)):
-                worker = WorkerProcess(self._setup, self._accounts, now)
-                self.workers.append(worker)
-                self.selector.register(worker.socket, selectors.EVENT_READ, worker)
-                self.listen(worker)
+        """Starts those that are missing, not too often. Call a few times a second."""
+        if self._processes:
+            self.restarts.look(now, self.working)
+        missing = self._processes - len(self.workers)
+        if missing <= 0 or now < self.restarts.next_at:
+            return
+        self.restarts.begin(now)
+        for _ in range(missing):
+            try:
+                self._start(now)
+            except OSError as error:  # no descriptor, process or memory at the moment
+                self.restarts.failed(error.strerror or str(error), self.working)
+                return
+
+    def _start(self, now: float) -> None:
+        worker = WorkerProcess(self._setup, self._accounts, now)
+        try:
+            self.selector.register(worker.socket, selectors.EVENT_READ, worker)
+        except OSError:
+            worker.kill()
+            raise
+        self.workers.append(worker)
+        self.listen(worker)
+
+    def read(self, worker: WorkerProcess, now: float) -> list[Result] | None:
+        """As `WorkerProcess.read`."""
+        was_up = worker.up
+        results = worker.read(now)
+        if worker.up and not was_up:
+            self.restarts.succeeded()
+        return results
 
     def expect(self, now: float) -> None:
         """From now on they are heard: the time in which they must be up begins."""
@@ -254,12 +316,17 @@ class Pool:
             worker.kill()
         self.selector.close()
 
-    def lose(self, worker: WorkerProcess, how: str) -> None:
+    def lose(self, worker: WorkerProcess, how: str, now: float) -> None:
         """Kills a worker; its leases are the caller's to take back."""
         self.selector.unregister(worker.socket)
         self.workers.remove(worker)
+        failed, code, said = worker.failed_to_start(now), worker.process.poll(), worker.last_words()
         worker.kill()
         self.losses += 1
+        if failed:
+            told = how + ("" if code is None else f" with exit code {code}") + (f": {said}" if said else "")
+            self.restarts.failed(told, self.working)
+            return
         log.log(
             logging.INFO if worker.retiring and not worker.leases else logging.ERROR,
             "worker %d %s (exit %s); its %d leases are given out again",

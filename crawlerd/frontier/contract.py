@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from crawlerd.core.doubt import Expected
     from crawlerd.core.task import NewGather, NewTask
+    from crawlerd.frontier.charges import QuotaRows
     from crawlerd.sink import Mark, SinkState, Totals
 
 RunState = Literal["running", "completed", "completed with dead letters", "failed", "cancelled"]
@@ -94,6 +95,9 @@ class Run(NamedTuple):
     started_at: float  # Unix seconds
     ended_at: float | None  # Unix seconds
     again: bool = False  # it was abandoned, and its import is to begin again
+    records: int = 0
+    done: int = 0  # tasks
+    dead: int = 0  # tasks
 
 
 class Attached(NamedTuple):
@@ -130,23 +134,6 @@ class Wanted(NamedTuple):
     bucket: int
     after: Key
     most: int  # tasks
-
-
-class QuotaRows(Protocol):
-    """Charges of quotas, at most a hundred or so a key. Times in Unix seconds. Reads see what the same transaction
-    has written; use it in `charge` of `Frontier.commit` alone."""
-
-    def charged(self, key: str, since: float) -> list[tuple[float, int]]:
-        """(time, count) of the charges after `since`, oldest first."""
-        ...
-
-    def charge(self, key: str, at: float, count: int) -> None:
-        """Adds `count`, which may be negative, to what is charged at this very time. It never falls below 0."""
-        ...
-
-    def forget(self, key: str, before: float) -> None:
-        """Drops the charges up to `before`."""
-        ...
 
 
 class Frontier(Protocol):
@@ -345,6 +332,11 @@ class Frontier(Protocol):
         ...
 
     # changing tasks
+
+    def idle(self) -> bool:
+        """Nothing was committed for some seconds: space that is taken for speed's sake is given back. False when a
+        reader is in the way."""
+        ...
 
     @property
     def chores(self) -> bool:

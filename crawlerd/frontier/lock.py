@@ -1,68 +1,156 @@
-"""One crawlerd a state directory: an exclusive lock on a file, whose holder the kernel knows."""
+"""One crawlerd a state directory: exclusive locks on the directory and on a file, whose holder the kernel knows."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
+import stat
 import struct
 import time
-from typing import TYPE_CHECKING, Self
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Self
 
-from crawlerd.core.errors import FrontierError, FrontierLocked, StorageFailed
+from crawlerd.core.errors import FrontierLocked, FrontierRefused, FrontierUnusable, StorageFailed
+from crawlerd.files.making import PRIVATE_DIRECTORY, PRIVATE_FILE, open_plain, set_mode
+from crawlerd.frontier.access import refused, require, require_own
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 1.0
+BUSY = (errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN)
+SHARED = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - directories that must stay open to all
 
 
 class StateLock:
     """Held from construction to `close`, or to the death of the process, however it dies.
 
+    The file's lock is the one that others can ask about. The directory's cannot be deleted.
+
     last_alive: Unix time after which no earlier holder did anything; None when there was none.
     """
 
     def __init__(self, state_dir: Path) -> None:
-        path = state_dir / "lock"
-        try:
-            state_dir.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise FrontierError(f"cannot use the state directory {state_dir}: {error.strerror}") from None
-        try:
-            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = _holder(self._fd)
-            os.close(self._fd)
-            raise FrontierLocked(
-                f"another crawlerd (pid {holder}) is using {state_dir}: stop it first, or choose another state_dir"
-            ) from None
-        before = os.fstat(self._fd)
-        self.last_alive = min(before.st_mtime + 2 * BEAT_SECONDS, time.time()) if before.st_size else None
-        try:  # written before it is cut, and so never empty again: that would say that there was no earlier holder
-            os.ftruncate(self._fd, os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0))
-        except OSError as error:
-            os.close(self._fd)
-            raise StorageFailed(f"cannot write {path}: {error.strerror}", full=error.errno == errno.ENOSPC) from None
+        """FrontierLocked, FrontierUnusable, StorageFailed."""
+        self._path = state_dir / "lock"
+        with ExitStack() as undo:
+            try:
+                state_dir.mkdir(PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+                require_own(state_dir)
+                require(state_dir)
+                self._directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError as error:
+                raise refused(state_dir, error) from None
+            undo.callback(os.close, self._directory)
+            _keep_others_out(self._directory, state_dir)
+            if not _lock_directory(self._directory):
+                raise self._locked(_holder_of_directory(self._directory))
+            try:
+                self._fd = _open(self._path)
+            except OSError as error:
+                raise refused(self._path, error) from None
+            undo.callback(lambda: os.close(self._fd))
+            if not _lock(self._fd):
+                raise self._locked(_holder(self._fd))
+            before = os.fstat(self._fd)
+            self.last_alive = min(before.st_mtime + 2 * BEAT_SECONDS, time.time()) if before.st_size else None
+            _sign(self._fd, self._path)
+            undo.pop_all()
         self._beat_at = time.monotonic()
 
+    def _locked(self, holder: int | None) -> FrontierLocked:
+        who = f"another crawlerd (pid {holder})" if holder else "another crawlerd"
+        return FrontierLocked(
+            f"{who} is using {self._path.parent}: stop it first, or choose another state_dir",
+        )
+
     def beat(self) -> None:
-        """Call often: about once a second it notes on the file that its holder lives."""
+        """Call often: about once a second it notes on the file that its holder lives. A file that was deleted or
+        replaced is made again; FrontierRefused when another program holds it, or the directory is gone."""
         now = time.monotonic()
-        if now - self._beat_at >= BEAT_SECONDS:
-            self._beat_at = now
+        if now - self._beat_at < BEAT_SECONDS:
+            return
+        self._beat_at = now
+        try:
             os.utime(self._fd)
+        except OSError as error:
+            raise refused(self._path, error) from None
+        if not self._in_place():
+            self._take_again()
+
+    def _in_place(self) -> bool:
+        return _is(self._fd, self._path)
+
+    def _take_again(self) -> None:
+        try:
+            if not _is(self._directory, self._path.parent):
+                raise FileNotFoundError(errno.ENOENT, "its directory is gone")
+            fd = _open(self._path)
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT):
+                return  # at the next beat, perhaps
+            raise FrontierRefused(
+                f"{self._path} was deleted or moved while it was in use, and cannot be made again ({error.strerror}): "
+                f"put {self._path.parent} back, then start again"
+            ) from None
+        if not _lock(fd):
+            holder = _holder(fd)
+            os.close(fd)
+            raise FrontierRefused(
+                f"{self._path} was replaced while it was in use, and another program (pid {holder}) holds it now: "
+                "only one crawlerd can use a state directory; stop one of them"
+            )
+        _sign(fd, self._path)
+        log.warning("%s was deleted or replaced while it was in use: made again", self._path)
+        old, self._fd = self._fd, fd
+        os.close(old)
 
     def close(self) -> None:
         os.close(self._fd)
+        os.close(self._directory)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _keep_others_out(folder: int, state_dir: Path) -> None:
+    """Takes away what others may do with the directory and our files in it. Whoever may read the queue's files may also
+    lock them, which stops the daemon. FrontierUnusable for a directory that is everybody's.
+
+    folder: the directory's descriptor.
+    """
+    try:
+        facts = os.fstat(folder)
+        shared = facts.st_mode & stat.S_ISVTX and facts.st_mode & stat.S_IWOTH
+        if shared and _others_use(folder, state_dir):
+            raise FrontierUnusable(
+                f"the state directory {state_dir} is one that everybody may write to: "
+                "set daemon.state_dir to a directory of its own, such as one below it"
+            )
+        if facts.st_mode & 0o077:
+            set_mode(folder, facts, stat.S_IMODE(facts.st_mode) & PRIVATE_DIRECTORY)
+        for entry in os.scandir(folder):
+            ours = entry.name == "lock" or entry.name.startswith("frontier.")
+            if ours and entry.is_file(follow_symlinks=False):
+                with suppress(FileNotFoundError):  # its holder is ending
+                    set_mode(str(state_dir / entry.name), entry.stat(follow_symlinks=False), PRIVATE_FILE)
+    except OSError as error:
+        raise refused(state_dir, error) from None
+
+
+def _others_use(folder: int, state_dir: Path) -> bool:
+    """Asked of a directory that is open to all. A file system of one's own may be so, too, when it is new."""
+    me = os.geteuid()
+    for entry in os.scandir(folder):
+        with suppress(FileNotFoundError):
+            if entry.stat(follow_symlinks=False).st_uid != me:
+                return True
+    return os.path.realpath(state_dir) in SHARED
 
 
 def lock_holder(state_dir: Path) -> int | None:
@@ -77,8 +165,63 @@ def lock_holder(state_dir: Path) -> int | None:
         os.close(fd)
 
 
+def _is(fd: int, path: Path) -> bool:
+    """Whether the path leads to what is open."""
+    ours = os.fstat(fd)
+    try:
+        there = path.stat()
+    except OSError:
+        return False
+    return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+
+
+def _open(path: Path) -> int:
+    return open_plain(path, PRIVATE_FILE)
+
+
+def _lock(fd: int) -> bool:
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in BUSY:
+            raise
+        return False
+    return True
+
+
+def _lock_directory(fd: int) -> bool:
+    """Where the file system cannot lock directories, as NFS, the file's lock has to do."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno != errno.EWOULDBLOCK
+    return True
+
+
+def _sign(fd: int, path: Path) -> None:
+    """Written before it is cut, and so never empty again: that would say that there was no earlier holder."""
+    try:
+        os.ftruncate(fd, os.pwrite(fd, f"{os.getpid()}\n".encode(), 0))
+    except OSError as error:
+        raise StorageFailed(f"cannot write {path}: {error.strerror}", full=error.errno == errno.ENOSPC) from None
+
+
 def _holder(fd: int) -> int | None:
     """Asks the kernel, which takes no lock itself (so a question cannot make a start fail)."""
     layout = struct.Struct("hhqqi0q")  # struct flock: type, whence, start, length, pid
     answer = layout.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, layout.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)))
     return None if answer[0] == fcntl.F_UNLCK else answer[4]
+
+
+def _holder_of_directory(fd: int) -> int | None:
+    """Of such a lock, the kernel tells in /proc/locks alone; None where it does not tell."""
+    facts = os.fstat(fd)
+    wanted = f"{os.major(facts.st_dev):02x}:{os.minor(facts.st_dev):02x}:{facts.st_ino}"
+    try:
+        for line in Path("/proc/locks").read_text().splitlines():
+            _, kind, _, _, pid, place, *_ = line.split()
+            if kind == "FLOCK" and place == wanted and int(pid) > 0:
+                return int(pid)
+    except (OSError, ValueError):
+        pass
+    return None

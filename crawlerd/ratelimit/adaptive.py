@@ -32,8 +32,11 @@ LONGEST_PAUSE = 30.0  # seconds between probes while nothing is accepted
 
 
 class Learned(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What to keep over a restart. rate: starts a second that the server permits, None until a 429 has shown it.
-    concurrency: requests at once, None when nothing speaks for such a limit. ValueError: not numbers that a law learns.
+    """What to keep over a restart.
+
+    rate: starts a second that the server permits, None until a 429 has shown it.
+    concurrency: requests at once, None when nothing speaks for such a limit.
+    ValueError when these are not numbers that a law learns.
     """
 
     rate: float | None = None
@@ -47,8 +50,13 @@ class Learned(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Sent(NamedTuple):
-    """A request on its way. cost: ordinary ones it counts as. beside: others on their way then. spacing: seconds since
-    the start before, as far as our pace was the reason. held: whether it was, long enough for success to be proof."""
+    """A request on its way.
+
+    cost: ordinary ones it counts as.
+    beside: others on their way then.
+    spacing: seconds since the start before, as far as our pace was the reason.
+    held: whether it was, long enough for success to be proof.
+    """
 
     at: float
     rate: float
@@ -61,7 +69,8 @@ class Sent(NamedTuple):
 class AdaptiveLaw:
     """The pace of one account or bucket. Times are monotonic seconds; O(1) an event; used by one thread.
 
-    ceiling: starts a second that are never exceeded, None when no limit is known. learned: of an earlier process.
+    ceiling: starts a second that are never exceeded, None when no limit is known.
+    learned: of an earlier process.
     first: when the first may start.
 
     The rate begins at what is known, or doubles each second until the second 429. From then on it is held, then climbs
@@ -175,7 +184,11 @@ class AdaptiveLaw:
             self._climb()
 
     def throttled(self, sent: Sent, now: float, *, retry_after: float | None, concurrency: bool) -> None:
-        """A 429. retry_after: seconds that the server asked for. concurrency: it said that this was the reason."""
+        """A 429.
+
+        retry_after: seconds that the server asked for.
+        concurrency: it said that this was the reason.
+        """
         self._inflight -= 1
         background, fresh = self._background, sent.at >= self._cut_at
         forgiven = background is not None and fresh and not concurrency and background.forgives()

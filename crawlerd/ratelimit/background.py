@@ -25,7 +25,9 @@ class Background:
     """Begins as a suspicion, when the rate falls well below a `base` that was proven; a 429 there is a doubt. A limit
     that has fallen is met at first by many, and after a cut to what it permits by none for long; those at random go on.
     When enough have, every CYCLE answers begin with CONTROL at a lower rate (`factor`), which tell how many are to be
-    expected; those are forgiven. O(1) an answer. now: monotonic seconds.
+    expected; those are forgiven. O(1) an answer.
+
+    now: monotonic seconds.
     """
 
     __slots__ = (
@@ -131,8 +133,11 @@ class Background:
         return self._turn >= CYCLE
 
     def control(self, proven: float, seconds: float) -> None:
-        """Begins a cycle. proven: share of the rate that has lasted for one. seconds: of pacing since the last
-        change."""
+        """Begins a cycle.
+
+        proven: share of the rate that has lasted for one.
+        seconds: of pacing since the last change.
+        """
         self._turn, self.trial = 0, False
         self.factor = max(LOWEST, LOWER * proven * seconds / max(seconds + self.paused, 1e-6))
 

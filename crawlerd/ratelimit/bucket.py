@@ -12,8 +12,9 @@ class TokenBucket:
 
     A request reaches the server at some time until its answer is here. So it is dated by its answer, and until then it
     counts as arriving just now: whatever the order and the delays on the way, the server's bucket is never emptier than
-    this one. While it is not full, which is when it matters, the dating costs no token. empty_at: nothing is known of
-    the starts before.
+    this one. While it is not full, which is when it matters, the dating costs no token.
+
+    empty_at: nothing is known of the starts before.
     """
 
     __slots__ = ("_burst", "_full_at", "_interval", "_out")

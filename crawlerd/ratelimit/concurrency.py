@@ -15,7 +15,9 @@ class ConcurrencyLimit:
 
     A 429 is about concurrency when the server says so; or when one more than usual was being tried; or when, at about
     the same rate, they come from some number beside them on and never below it (where not all such requests fail: an
-    answer on its way back makes room that we do not see). most: the limit; infinity until there is one.
+    answer on its way back makes room that we do not see).
+
+    most: the limit; infinity until there is one.
     """
 
     __slots__ = ("_above", "_below", "_full", "_level", "_patience", "_throttled", "_trying", "most")

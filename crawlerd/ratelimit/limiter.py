@@ -40,10 +40,12 @@ def parse_limits(texts: Iterable[str]) -> list[RateLimitItem]:
 class Limiter:
     """Times are monotonic seconds. Used by the dispatcher's thread only.
 
-    ask: where grants of quotas are asked for. quiet_since: no request of an earlier process was sent after this time,
-    but any number may have been before. auto: a limit that nobody documented is to be found, below the others.
-    learned: of an earlier process. cost: how many ordinary requests one counts as. concurrency: most requests at once;
-    "auto": to be found as well, from a few on.
+    ask: where grants of quotas are asked for.
+    quiet_since: no request of an earlier process was sent after this time, but any number may have been before.
+    auto: a limit that nobody documented is to be found, below the others.
+    learned: of an earlier process.
+    cost: how many ordinary requests one counts as.
+    concurrency: most requests at once; "auto": to be found as well, from a few on.
     """
 
     __slots__ = (

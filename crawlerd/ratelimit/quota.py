@@ -24,7 +24,7 @@ GRANULARITY = 100  # grants a window: what a grant wastes, in time and in starts
 KEPT = 1 + 1.5 / GRANULARITY
 
 
-class Rows(Protocol):
+class Charges(Protocol):
     """Where charges are kept: (key, Unix time, how many). Used inside the transaction of its owner."""
 
     def charged(self, key: str, since: float) -> Sequence[tuple[float, int]]:
@@ -43,7 +43,7 @@ class DurableWindows(Storage, MovingWindowSupport):
 
     STORAGE_SCHEME = ["crawlerd-durable"]  # noqa: RUF012 - read by `limits`, which wants a plain list
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Charges) -> None:
         super().__init__()
         self.now = 0.0
         self._rows = rows
@@ -98,7 +98,10 @@ class DurableWindows(Storage, MovingWindowSupport):
 
 
 class Ask(NamedTuple):
-    """The dispatcher wants at least `cost` starts of a quota; 0: none. unused: of the last grant, to be given back."""
+    """The dispatcher wants at least `cost` starts of a quota; 0: none.
+
+    unused: of the last grant, to be given back.
+    """
 
     quota: Allowance
     cost: int

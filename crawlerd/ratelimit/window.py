@@ -16,7 +16,9 @@ MARGIN = 1.005  # windows are kept this much longer than asked for: clocks of cl
 
 
 class Stamp:
-    """One start. at: monotonic time at which the server had it, as far as is known by now.
+    """One start.
+
+    at: monotonic time at which the server had it, as far as is known by now.
 
     A stamp lies in the windows of every limit that its start was charged to, so that a correction reaches all.
     marks: what the adaptive laws of its limits want to have back with its answer.

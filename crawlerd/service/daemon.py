@@ -7,8 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from crawlerd.core.errors import FrontierError, SinkError
-from crawlerd.frontier import open_reader
+from crawlerd.core.errors import CrawlerdError, FrontierError, SinkError
 from crawlerd.service.health import health
 from crawlerd.service.listeners import Listeners
 from crawlerd.service.signals import running_engine, stop
@@ -25,31 +24,42 @@ TROUBLE_SECONDS = 5.0  # between tries to start runs while the disk or a sink re
 
 
 def run(settings: Settings) -> None:
-    """Serves until SIGTERM or SIGINT, then drains. Raises what the engine raised when it failed."""
-    with running_engine(settings) as running:
+    """Serves until SIGTERM or SIGINT, then drains. Raises what the engine, or the loop here, raised when it failed."""
+    with running_engine(settings, hangup=True) as running:
         engine = running.engine
+        listeners = Listeners(engine)
         try:
-            listeners = Listeners(engine, settings.daemon.listen)
-        except BaseException:
-            engine.stop(0)
-            raise
-        try:
-            log.info("pid %d; http://%s/metrics; %d imports", os.getpid(), listeners.address, len(settings.imports))
+            log.info("pid %d; %s; %d imports", os.getpid(), listeners.described, len(settings.imports))
             engine.open_sinks()
             notify("READY=1")
             _serve(running)
-            notify("STOPPING=1")
-            log.info(
-                "draining: waiting up to %g s for %d running tasks",
-                settings.daemon.drain_seconds,
-                engine.dispatcher.leased,
-            )
-            drained = stop(engine, running.signals)
-            log.info("stopped%s", "" if drained else "; what was still running will be done again")
+            _end(running)
+        except BaseException as error:  # a half of a daemon that goes on would never be started again
+            if engine.failure is None:
+                log.critical(
+                    "ending, because of %s: %s",
+                    type(error).__name__,
+                    error,
+                    exc_info=not isinstance(error, CrawlerdError),
+                )
+                _end(running)
+            raise
         finally:
             listeners.close()
     if engine.failure is not None:
         raise engine.failure
+
+
+def _end(running: Running) -> None:
+    engine = running.engine
+    notify("STOPPING=1")
+    log.info(
+        "draining: waiting up to %g s for %d running tasks",
+        engine.settings.daemon.drain_seconds,
+        engine.dispatcher.leased,
+    )
+    drained = stop(engine, running.signals)
+    log.info("stopped%s", "" if drained else "; what was still running will be done again")
 
 
 def _serve(running: Running) -> None:
@@ -58,8 +68,11 @@ def _serve(running: Running) -> None:
     due_at = 0.0
     while not signals.received and engine.failure is None:
         now = time.monotonic()
-        for run_id in engine.runs.ended():
-            _log_end(engine, run_id)
+        if signals.hangups:
+            signals.hangups = 0
+            log.warning("SIGHUP is ignored: the configuration is read at a start only; restart to use a new one")
+        if ended := engine.runs.ended():
+            _log_ends(engine, ended)
             due_at = now
         if now >= due_at:
             try:
@@ -78,19 +91,19 @@ def _serve(running: Running) -> None:
         changed.clear()
 
 
-def _log_end(engine: Engine, number: int) -> None:
-    reader = open_reader(engine.settings.daemon.state_dir)
-    assert reader is not None  # noqa: S101 - the engine has it open
+def _log_ends(engine: Engine, numbers: list[int]) -> None:
     try:
-        run = reader.run(number)
-    finally:
-        reader.close()
-    log.info(
-        "import %s: run %d %s: %d records, %d tasks, %d dead",
-        run.import_name,
-        run.id,
-        run.state,
-        run.records,
-        run.done,
-        run.dead,
-    )
+        runs = engine.runs.facts(numbers)
+    except CrawlerdError as error:  # a log line is worth no more
+        log.info("runs %s have ended (what they did cannot be read: %s)", ", ".join(map(str, numbers)), error)
+        return
+    for run in runs:
+        log.info(
+            "import %s: run %d %s: %d records, %d tasks, %d dead",
+            run.import_name,
+            run.id,
+            run.state,
+            run.records,
+            run.done,
+            run.dead,
+        )

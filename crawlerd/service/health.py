@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from crawlerd.engine.engine import Engine
 
 STALE_SECONDS = 30.0  # a core loop without progress for so long is stuck
+WORKERLESS_SECONDS = 60.0  # without any worker after which a new start may help
 
 
 def health(engine: Engine) -> str | None:
@@ -19,6 +20,9 @@ def health(engine: Engine) -> str | None:
     for name, part in (("dispatcher", engine.dispatcher), ("store", engine.store)):
         if now - part.progress_at > STALE_SECONDS:
             return f"the {name} has made no progress for {now - part.progress_at:.0f} s"
+    down = engine.dispatcher.without_workers()
+    if down and down[1] > WORKERLESS_SECONDS:
+        return f"for {down[1]:.0f} s, {down[0]}"
     return None
 
 

@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 import socket
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from crawlerd.core.errors import FrontierError
+from crawlerd.core.errors import ConfigurationError, CrawlerdError, FrontierError
+from crawlerd.core.notation import UNIX, is_loopback
 from crawlerd.service import control
+from crawlerd.service.bounded import BoundedHandler, BoundedServer
 from crawlerd.service.health import health, readiness
+from crawlerd.service.hosts import is_known, own_names
 from crawlerd.service.metrics import exposition
 
 if TYPE_CHECKING:
+    from crawlerd.core.account import Daemon
     from crawlerd.engine.engine import Engine
 
 log = logging.getLogger(__name__)
 
-REQUEST_SECONDS = 10.0
+RETRY_SECONDS = 1.0  # between tries to listen on an address
+PASSING = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(BoundedHandler):
     server: _Server
-    timeout = REQUEST_SECONDS
-    server_version = "crawlerd"
-    sys_version = ""
 
-    def do_GET(self) -> None:
+    def parse_request(self) -> bool:
+        if not super().parse_request():
+            return False
+        server = self.server
+        if not server.private and not is_known(self.headers.get_all("Host", []), server.names, remote=server.remote):
+            self._answer(421, b"this is not the host that you have asked for\n")
+            return False
+        return True
+
+    def do_GET(self) -> None:  # noqa: N802 - the library calls it so
         engine = self.server.engine
         match self.path.partition("?")[0]:
             case "/metrics":
-                self._answer(200, exposition(engine), "text/plain; version=1.0.0; charset=utf-8")
+                try:
+                    self.answer(200, exposition(engine), "text/plain; version=1.0.0; charset=utf-8")
+                except CrawlerdError as error:
+                    self._judge(str(error))
             case "/healthz":
                 self._judge(health(engine))
             case "/readyz":
@@ -39,40 +55,37 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 self._answer(404, b"try /metrics, /healthz or /readyz\n")
 
-    def do_POST(self) -> None:
-        if not self.server.private or self.path != control.RETRY:
+    def do_POST(self) -> None:  # noqa: N802
+        if not self.server.commands or self.path != control.RETRY:
             self._answer(404, b"nothing here\n")
             return
-        length = int(self.headers.get("Content-Length", "0"))
-        if length > control.BODY_BYTES:
+        length = self.headers.get("Content-Length", "0")
+        if not length.isdecimal() or int(length[:20]) > control.BODY_BYTES:
             self._answer(413, b"too many at once\n")
             return
-        self._answer(*control.answer(self.server.engine, self.rfile.read(length)), "application/json")
+        self.answer(*control.answer(self.server.engine, self.rfile.read(int(length))), "application/json")
 
     def _judge(self, problem: str | None) -> None:
         self._answer(503 if problem else 200, f"{problem or 'ok'}\n".encode())
 
-    def _answer(self, status: int, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+    def _answer(self, status: int, body: bytes) -> None:
+        self.answer(status, body, "text/plain; charset=utf-8")
 
     def address_string(self) -> str:
         return "local" if self.server.private else super().address_string()
 
-    def log_message(self, format: str, *args: Any) -> None:
-        log.debug(format, *args)
 
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    private = False
+class _Server(BoundedServer):
+    private = False  # it is a socket in the file system
+    commands = False  # it takes those as well
+    names: frozenset[str] = frozenset()  # that it may be asked for by
+    remote = False  # other machines may ask
     engine: Engine
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        log.debug("a request to the daemon failed: %r", request)
+    @property
+    def url(self) -> str:
+        """Where it listens, in words that a client takes for an address."""
+        return f"http://{_address(str(self.server_address[0]), self.server_port)}"
 
 
 class _Server6(_Server):
@@ -83,34 +96,113 @@ class _SocketServer(_Server):
     address_family = socket.AF_UNIX
     private = True
 
+    def __init__(self, place: control.Place) -> None:
+        self._place, self._bound = place, False
+        super().__init__(str(place.path), _Handler)
+
+    @property
+    def url(self) -> str:
+        return _address(str(self._place.path), UNIX)
+
     def server_bind(self) -> None:
-        control.bind(self.socket, str(self.server_address))
+        control.bind(self.socket, *self._place)
+        self._bound = True
         self.server_name, self.server_port = "crawlerd", 0
+
+    def server_close(self) -> None:
+        super().server_close()
+        if self._bound:
+            self._place.path.unlink(missing_ok=True)
 
 
 class Listeners:
-    """Both servers, each on a thread. FrontierError when an address cannot be bound."""
+    """Both servers, each on a thread. ConfigurationError when the address can never be listened on; one that is taken,
+    or not there yet, is tried again until it can be. FrontierError when there is no room for the socket of commands.
 
-    address: str  # where TCP listens
+    described: where metrics are, or will be: an address of HTTP, or a path.
+    """
 
-    def __init__(self, engine: Engine, listen: tuple[str, int]) -> None:
-        state_dir = engine.settings.daemon.state_dir
-        self._path = state_dir / control.SOCKET_NAME
-        self._path.unlink(missing_ok=True)  # left by a crash: the lock says that nobody else uses it
-        host = f"[{listen[0]}]" if ":" in listen[0] else listen[0]
+    described: str
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self._daemon = engine, engine.settings.daemon
+        self._closing = threading.Event()
+        self._serving: list[tuple[threading.Thread, _Server]] = []
+        self._later: threading.Thread | None = None
+        address = _address(*self._daemon.listen)
         try:
-            tcp = (_Server6 if ":" in listen[0] else _Server)(listen, _Handler)
+            metrics = self._bind()
         except OSError as error:
-            raise FrontierError(f"cannot listen on {host}:{listen[1]}: {error.strerror}") from None
-        self.address = f"{host}:{tcp.server_port}"
-        with control.socket_address(state_dir) as address:
-            self._servers = [tcp, _SocketServer(address, _Handler)]  # type: ignore[arg-type] # a path is an address
-        for server in self._servers:
-            server.engine = engine
-            threading.Thread(target=server.serve_forever, name="http", args=(0.1,), daemon=True).start()
+            if error.errno not in PASSING:
+                raise ConfigurationError([f"daemon.listen: cannot listen on {address}: {error.strerror}"]) from None
+            log.error("cannot listen on %s: %s; trying again until it can be done", address, error.strerror)
+            self.described = f"not listening on {address} yet"
+            self._later = threading.Thread(target=self._listen_later, name="listen", daemon=True)
+        else:
+            self._serve(metrics)
+            self.described = f"{metrics.url}/metrics"
+        try:
+            self._serve(_commands(self._daemon))
+        except BaseException:
+            self.close()
+            raise
+        if self._later:
+            self._later.start()
+
+    def _bind(self) -> _Server:
+        where, port = self._daemon.listen
+        if port == UNIX:
+            return _SocketServer(control.Place(Path(where), control.OF_GROUP))
+        server = (_Server6 if ":" in where else _Server)((where, port), _Handler)
+        server.remote = self._daemon.allow_remote
+        names = own_names(where, self._daemon.hosts) if server.remote else {where.lower()}
+        server.names = frozenset(names)
+        if not is_loopback(where):
+            log.warning(
+                "allow_remote: whoever reaches %s may read /metrics, /healthz and /readyz, without a password and in "
+                "clear; nothing else is open there",
+                server.url,
+            )
+        return server
+
+    def _listen_later(self) -> None:
+        while not self._closing.wait(RETRY_SECONDS):
+            with contextlib.suppress(OSError):
+                metrics = self._bind()
+                self._serve(metrics)
+                log.warning("listening on %s/metrics now", metrics.url)
+                return
+
+    def _serve(self, server: _Server) -> None:
+        server.engine = self._engine
+        thread = threading.Thread(target=server.serve_forever, name="http", args=(0.1,), daemon=True)
+        thread.start()
+        self._serving.append((thread, server))
 
     def close(self) -> None:
-        for server in self._servers:
+        self._closing.set()
+        if self._later and self._later.ident:
+            self._later.join()
+        for thread, server in self._serving:
             server.shutdown()
+            thread.join()
             server.server_close()
-        self._path.unlink(missing_ok=True)
+
+
+def _commands(daemon: Daemon) -> _Server:
+    place = control.place(daemon.state_dir, daemon.socket)
+    try:
+        server = _SocketServer(place)
+    except OSError as error:
+        problem = f"cannot make the socket {place.path}: {error.strerror}"
+        if error.errno in (*PASSING, errno.ENOSPC, errno.EDQUOT):
+            raise FrontierError(problem) from None
+        raise ConfigurationError([f"daemon.socket: {problem}"]) from None
+    server.commands = True
+    return server
+
+
+def _address(where: str, port: int) -> str:
+    if port == UNIX:
+        return f"unix:{where}"
+    return f"[{where}]:{port}" if ":" in where else f"{where}:{port}"

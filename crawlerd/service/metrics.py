@@ -6,11 +6,13 @@ No label has an account's or a task's name: their number has no bound.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from crawlerd.core.errors import FrontierRefused
 from crawlerd.frontier import open_reader
 
 if TYPE_CHECKING:
@@ -32,11 +34,12 @@ class EngineCollector:
     def collect(self) -> Iterator[Metric]:
         engine, dispatcher, store = self._engine, self._engine.dispatcher, self._engine.store
         ready = delayed = waiting = dead = 0
-        if reader := open_reader(engine.settings.daemon.state_dir):
-            try:
-                ready, delayed, waiting, dead = reader.totals()
-            finally:
-                reader.close()
+        with suppress(FrontierRefused):  # its file was taken away; the rest is told all the same
+            if reader := open_reader(engine.settings.daemon.state_dir):
+                try:
+                    ready, delayed, waiting, dead = reader.totals()
+                finally:
+                    reader.close()
         tasks = GaugeMetricFamily("crawlerd_tasks", "Tasks in the frontier, by state.", labels=["state"])
         tasks.add_metric(["ready"], ready)
         tasks.add_metric(["delayed"], delayed)
@@ -54,7 +57,9 @@ class EngineCollector:
             "crawlerd_accounts_paused", "Accounts whose credentials do not work.", len(engine.accounts.paused)
         )
         yield GaugeMetricFamily(
-            "crawlerd_trouble", "1 while a full disk or a sink holds up commits.", bool(engine.trouble)
+            "crawlerd_trouble",
+            "1 while a full disk, a sink or the shared limiter holds up imports.",
+            bool(engine.trouble),
         )
         yield GaugeMetricFamily("crawlerd_workers", "Worker processes.", len(dispatcher.worker_pids))
         yield CounterMetricFamily(

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from crawlerd.engine.engine import Engine
+from crawlerd.engine.renewals import renewing
 from crawlerd.engine.safe_event import SafeEvent
 
 if TYPE_CHECKING:
@@ -19,26 +20,37 @@ LOOK_SECONDS = 0.05  # how often a drain checks whether a signal has come
 
 
 class Signals:
-    """Counts SIGTERM and SIGINT: the first asks for a drain, the second for an end at once."""
+    """Counts SIGTERM and SIGINT: the first asks for a drain, the second for an end at once.
+
+    hangups: SIGHUPs, where they are caught, that nobody has taken notice of yet.
+    """
 
     def __init__(self, changed: SafeEvent) -> None:
         self.received = 0
+        self.hangups = 0
         self._changed = changed
 
     @contextlib.contextmanager
-    def caught(self) -> Iterator[None]:
-        """Within this block the two signals are counted instead of killing."""
-        before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+    def caught(self, *, hangup: bool = False) -> Iterator[None]:
+        """Within this block the two signals are counted instead of killing. hangup: so is SIGHUP."""
+        handlers = {signal.SIGTERM: self._note, signal.SIGINT: self._note}
+        if hangup:
+            handlers[signal.SIGHUP] = self._note_hangup
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         woken = signal.set_wakeup_fd(self._changed.fd, warn_on_full_buffer=False)
         try:
             yield
         finally:
             signal.set_wakeup_fd(woken)
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            for number, previous in before.items():
+                signal.signal(number, previous)
 
     def _note(self, *_: object) -> None:
         self.received += 1
+        self._changed.set()
+
+    def _note_hangup(self, *_: object) -> None:
+        self.hangups += 1
         self._changed.set()
 
 
@@ -51,18 +63,27 @@ class Running(NamedTuple):
 
 
 @contextlib.contextmanager
-def running_engine(settings: Settings) -> Iterator[Running]:
-    """Starts the engine. Signals are counted until the end of the block, in which the caller must `stop` the engine."""
+def running_engine(settings: Settings, *, hangup: bool = False) -> Iterator[Running]:
+    """Starts the engine. Signals are counted until the end of the block, in which the caller must `stop` the engine;
+    what escapes the block stops it, too. hangup: SIGHUP is counted as well, instead of killing."""
     changed = SafeEvent()
     signals = Signals(changed)
-    with signals.caught():
+    with signals.caught(hangup=hangup):
         engine = Engine(settings, changed=changed)
-        engine.start()
-        yield Running(engine, changed, signals)
+        try:
+            engine.start()
+            with renewing(settings):
+                yield Running(engine, changed, signals)
+        except BaseException:
+            stop(engine, signals)
+            raise
 
 
 def stop(engine: Engine, signals: Signals) -> bool:
-    """Stops the engine; another signal cuts the drain short. False when something was still running at the end."""
+    """Stops the engine; another signal cuts the drain short. False when something was still running at the end, or the
+    engine was stopped before."""
+    if engine.stopped:
+        return False
     asked = signals.received
     deadline = time.monotonic() + engine.settings.daemon.drain_seconds
     engine.dispatcher.drain()

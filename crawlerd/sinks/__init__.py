@@ -18,30 +18,21 @@ def open_sink(spec: SinkSpec) -> Sink:
         case "sqlite":
             from crawlerd.sinks.sqlite.sink import sqlite_sink
 
-            return sqlite_sink(spec.path)
+            return sqlite_sink(spec.path, spec.mode)
         case "jsonl":
             from crawlerd.sinks.jsonl import JsonlSink
 
             return JsonlSink(
-                spec.path, rotate_bytes=spec.rotate_bytes, rotate_seconds=spec.rotate_seconds, compress=spec.compress
+                spec.path,
+                rotate_bytes=spec.rotate_bytes,
+                rotate_seconds=spec.rotate_seconds,
+                compress=spec.compress,
+                mode=spec.mode,
             )
         case "persist-queue":
             from crawlerd.sinks.persist_queue import queue_sink
 
-            return queue_sink(spec.path)
-        case _:
-            assert_never(spec.type)
-
-
-def database_of(spec: SinkSpec) -> Path:
-    """The SQLite database of a sink: all of it, or its memory of what it has handed on."""
-    match spec.type:
-        case "sqlite":
-            return spec.path
-        case "jsonl":
-            return spec.path / ".crawlerd.db"
-        case "persist-queue":
-            return spec.path / "data.db"
+            return queue_sink(spec.path, spec.mode)
         case _:
             assert_never(spec.type)
 
@@ -50,7 +41,15 @@ def check_sink(spec: SinkSpec) -> list[str]:
     """What is wrong with the database of a sink, a line each. SinkError when it cannot be read."""
     from crawlerd.sinks.sqlite.check import check
 
-    return check(database_of(spec))
+    return check(spec.database)
+
+
+def copy_sink(spec: SinkSpec, target: Path, *, force: bool = False) -> int:
+    """Copies the database of a sink of the type `sqlite` as it is at this moment into a file, whether it is in use or
+    not. The size in bytes. SinkError when that cannot be; `target` is then as it was."""
+    from crawlerd.sinks.sqlite.copying import copy
+
+    return copy(spec.path, target, mode=spec.mode, force=force)
 
 
 def objects_in(spec: SinkSpec, source: str, stream: str, account: str) -> Iterator[dict[str, Any]]:

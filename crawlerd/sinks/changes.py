@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from crawlerd.sink import Delivery
-    from crawlerd.sinks.deliveries import Bounds, Rows, RowStamp
+    from crawlerd.sinks.deliveries import Rows, RowStamp, SweepBounds
 
 _encode = msgspec.json.Encoder().encode
 
@@ -58,7 +58,7 @@ class Changes:
         self._respelled.clear()
         self._put(table, lines)
 
-    def sweep(self, table: str, bounds: Bounds, delivery: Delivery) -> None:
+    def sweep(self, table: str, bounds: SweepBounds, delivery: Delivery) -> None:
         """See `Content.sweep`."""
         stream = table.removeprefix(f"{delivery.source}_")
         keys = self._rows.swept(table, bounds)

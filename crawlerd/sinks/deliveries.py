@@ -38,7 +38,7 @@ class RowStamp(NamedTuple):
     run: int  # the sink's own number of the run
 
 
-class Bounds(NamedTuple):
+class SweepBounds(NamedTuple):
     """The rows that a sweep is about. The first three: see `RowStamp`."""
 
     account: str
@@ -102,11 +102,11 @@ class Rows(Protocol):
         """Keeps a row from being swept, whose record was skipped."""
         ...
 
-    def sweep(self, table: str, bounds: Bounds) -> None:
+    def sweep(self, table: str, bounds: SweepBounds) -> None:
         """Tombstones the rows."""
         ...
 
-    def swept(self, table: str, bounds: Bounds, most: int | None = None) -> list[str]:
+    def swept(self, table: str, bounds: SweepBounds, most: int | None = None) -> list[str]:
         """The keys of the rows, in ascending order of their UTF-8; of the first `most`."""
         ...
 
@@ -127,6 +127,7 @@ class Rows(Protocol):
         ...
 
     def intact(self) -> bool: ...
+    def idle(self) -> None: ...
     def state(self, frontier: str) -> SinkState: ...
     def confirm(self, source: str, account: str, identity: str) -> str | None: ...
     def close(self) -> None: ...
@@ -139,7 +140,7 @@ class Content(Protocol):
         """Writes a batch."""
         ...
 
-    def sweep(self, table: str, bounds: Bounds, delivery: Delivery) -> None:
+    def sweep(self, table: str, bounds: SweepBounds, delivery: Delivery) -> None:
         """Tombstones rows."""
         ...
 
@@ -181,7 +182,7 @@ class RowSink:
             with self._rows.transaction():
                 table, run = self._table(delivery, stream), self._rows.number(delivery)
                 first = max(prefix, f"{after}\0") if after else prefix
-                bounds = Bounds(delivery.account, "", run, first, prefix, _text(delivery.started))
+                bounds = SweepBounds(delivery.account, "", run, first, prefix, _text(delivery.started))
                 return self._rows.swept(table, bounds, MISSING_KEYS)
         except BaseException:
             self._reset()
@@ -212,6 +213,10 @@ class RowSink:
     def ended(self, run: int) -> None:
         """See `Sink.ended`; nothing waits here."""
 
+    def idle(self) -> None:
+        """See `Sink.idle`."""
+        self._rows.idle()
+
     def close(self) -> None:
         """See `Sink.close`."""
         self._rows.close()
@@ -235,7 +240,7 @@ class RowSink:
         for stream, prefix in delivery.sweeps:
             table = self._table(delivery, stream)
             self._rows.begin(stamp.run, stream)
-            self._content.sweep(table, Bounds(*stamp, prefix, prefix, _text(delivery.started)), delivery)
+            self._content.sweep(table, SweepBounds(*stamp, prefix, prefix, _text(delivery.started)), delivery)
 
     def _table(self, delivery: Delivery, stream: str) -> str:
         """The name of the stream's table, after making it."""

@@ -12,12 +12,34 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def file_failure(path: Path, error: OSError) -> SinkError:
-    """What to tell the person who is woken by it."""
+FILE_MODE = 0o640  # of the files of a sink, unless it is configured otherwise
+
+
+def directory_mode(mode: int) -> int:
+    """Rights of a directory of files with these: who may read them may list it; who may write them, add to it."""
+    return mode | (mode & 0o444) >> 2
+
+
+def file_failure(path: Path, error: OSError, *, directory: bool) -> SinkError:
+    """What to tell the person who is woken by it. directory: the path is to be one."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageFailed(f"the disk of {path} is full; free some space", full=True)
+        return StorageFailed(f"the disk of {path} is full", full=True)
     if error.errno == errno.EIO:
         return StorageFailed(f"the disk of {path} fails ({error.strerror})", full=False)
-    return SinkError(
-        f"cannot write {path} ({error.strerror}): does its directory exist, and may user {os.geteuid()} write there?"
-    )
+    if error.errno == errno.ELOOP:
+        return SinkError(f"{path} is a symbolic link, which is not followed: configure the path that it leads to")
+    if error.errno in (errno.EMLINK, errno.EINVAL):
+        return SinkError(f"cannot use {path}: {error.strerror}; remove it, or choose another path")
+    return SinkError(f"cannot write {path} ({error.strerror}): {way_to(path, directory=directory)}")
+
+
+def way_to(path: Path, *, directory: bool) -> str:
+    """What to do about a path that cannot be used. directory: it is to be one."""
+    if not path.parent.is_dir():
+        return f"there is no directory {path.parent}; make it"
+    if path.is_dir() and not directory:
+        return "it is a directory; name a file"
+    if directory and path.exists() and not path.is_dir():
+        return "it is not a directory; name one"
+    what = "directory" if directory else "file and its directory"
+    return f"let user {os.geteuid()} write the {what}, or run this as the daemon's user"

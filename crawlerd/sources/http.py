@@ -39,13 +39,17 @@ MOST_BYTES = 1 << 20  # of a batch's records as JSON: a task's arguments lie in 
 class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An import's `deliver`: to whom, and how.
 
-    account: of the source `http`. path: below its base URL. batch: most records in a request. attempts: tries before a
-    batch is a dead letter. retry_delay: between two of them, a duration. expires: how long after its run began a batch
-    may wait for a receiver that throttles it or refuses the credentials, a duration; then it is a dead letter, so that
-    no run waits for ever. accepted: the field of the response that says how many records were accepted, a dotted path;
-    "" compares nothing. records: the field of the request's body that holds the records; "" makes the list itself the
-    body. fields: the fields of a delivered record, and the dotted path to each in the imported one; null where there is
-    none. {} delivers records as they are.
+    account: of the source `http`.
+    path: below its base URL.
+    batch: most records in a request.
+    attempts: tries before a batch is a dead letter.
+    retry_delay: between two of them, a duration.
+    expires: how long after its run began a batch may wait for a receiver that throttles it or refuses the credentials,
+        a duration; then it is a dead letter, so that no run waits for ever.
+    accepted: the field of the response that says how many records were accepted, a dotted path; "" compares nothing.
+    records: the field of the request's body that holds the records; "" makes the list itself the body.
+    fields: the fields of a delivered record, and the dotted path to each in the imported one; null where there is none.
+        {} delivers records as they are.
     """
 
     account: str
@@ -70,8 +74,11 @@ class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Item(NamedTuple):
-    """One record on its way. version: 11 characters that no other record, nor another version of it, has. size: bytes
-    of the data as JSON."""
+    """One record on its way.
+
+    version: 11 characters that no other record, nor another version of it, has.
+    size: bytes of the data as JSON.
+    """
 
     version: str
     data: msgspec.Raw
@@ -151,7 +158,11 @@ http = Source(
 @dataclass(frozen=True)
 class Post(TaskArgs, kind="http.deliver"):
     """One batch. Whenever it is repeated, it goes under the same key, so that a batch which did arrive, though its
-    answer was lost, is not applied twice. retry_seconds: between two tries. expires_at: Unix seconds."""
+    answer was lost, is not applied twice.
+
+    retry_seconds: between two tries.
+    expires_at: Unix seconds.
+    """
 
     path: str
     idempotency_key: str
@@ -194,9 +205,14 @@ def _check_accepted(response: Response, args: Post) -> None:
 
 @dataclass(frozen=True)
 class Answered(TaskArgs, kind="http.answered"):
-    """What became of a Call: a kind of the source that asked. about: the Call's. asked: its body. body: the answer's,
-    JSON. error: why there is none, else "". refused: that was for what the request said, and not for where it went or
-    by whom."""
+    """What became of a Call: a kind of the source that asked.
+
+    about: the Call's.
+    asked: its body.
+    body: the answer's, JSON.
+    error: why there is none, else "".
+    refused: that was for what the request said, and not for where it went or by whom.
+    """
 
     about: msgspec.Raw
     asked: msgspec.Raw
@@ -207,8 +223,11 @@ class Answered(TaskArgs, kind="http.answered"):
 
 @dataclass(frozen=True)
 class Call(TaskArgs, kind="http.call"):
-    """A request for another account, `reply_to`, which gets Answered. url: of the account's own host. body: JSON.
-    Whenever it is repeated, it goes under the same key."""
+    """A request for another account, `reply_to`, which gets Answered. When it is repeated, it has the same key.
+
+    url: of the account's own host.
+    body: JSON.
+    """
 
     method: str
     url: str

@@ -42,7 +42,10 @@ class Group:
 
 @dataclass(eq=False)
 class Item:
-    """A queued task. before: the one that asked for it."""
+    """A queued task.
+
+    before: the one that asked for it.
+    """
 
     task: NewTask
     part: str
@@ -61,9 +64,13 @@ class Item:
 
 
 class Crawl:
-    """A run, as the frontier and a sink would see it. rows: what the sink has. killed: each task is performed twice;
-    what the first time has written stays in the sink, and no one else has heard of it. parents: part of the account,
-    list and hash of those that were read to the list's end."""
+    """A run, as the frontier and a sink would see it.
+
+    rows: what the sink has.
+    killed: each task is performed twice; what the first time has written stays in the sink, and no one else has heard
+        of it.
+    parents: part of the account, list and hash of those that were read to the list's end.
+    """
 
     def __init__(
         self,

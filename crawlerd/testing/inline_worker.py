@@ -32,7 +32,10 @@ WIDTH = 300  # characters of a problem
 
 
 class Performed(NamedTuple):
-    """requests: how many were asked for. good: the answer to one was no error."""
+    """
+    requests: how many were asked for.
+    good: the answer to one was no error.
+    """
 
     outcome: Outcome
     requests: int
@@ -40,7 +43,10 @@ class Performed(NamedTuple):
 
 
 class Worker:
-    """Performs tasks, inline; problems: all that was found, none twice."""
+    """Performs tasks, inline.
+
+    problems: all that was found, none twice.
+    """
 
     def __init__(
         self, client: HttpClient | AwsClient, source: Source, account: AccountSpec, problems: dict[str, None]

@@ -9,6 +9,7 @@ from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
 import pytest
+from support.constants import Constant
 from support.installation import NO_LIMITS, QUICK, Installation, Running, pages_of, until
 from support.relay import Relay
 
@@ -58,9 +59,7 @@ def test_an_import_killed_again_and_again_ends_exact(install: Callable[..., Inst
 
 def test_many_imports_that_are_resumed_are_told_in_one_line(install: Callable[..., Installation]) -> None:
     with running(accounts=3, customers=160, rate=0) as server:
-        here = install(
-            url=server.url, accounts=3, account=NO_LIMITS, constants={"crawlerd.cli.imports:RESUMED_SHOWN": 2}
-        )
+        here = install(url=server.url, accounts=3, account=NO_LIMITS, constants={Constant.IMPORT_RESUMED_SHOWN: 2})
         assert kill_after(here.start("import", "--all"), server, 60)
         done = here.run("import", "--all")
     assert done.code == 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from support.constants import Constant
 from support.installation import QUICK, Installation, is_alive, metrics_of, pages_of, until
 
 from crawlerd.demo.server import Server, running
@@ -40,8 +42,8 @@ def number(api, args):
     yield Record("numbers", str(args.number), {"number": args.number})
 """
 TWO = {"worker_processes": 2}
-QUICK_RESTART = {"crawlerd.engine.worker_pool:RESTART_SECONDS": 0.05}
-QUICK_TO_SUSPECT = {"crawlerd.engine.worker_pool:HANG_SECONDS": 2.0}
+QUICK_RESTART = {Constant.WORKER_RESTART_SECONDS: 0.05}
+QUICK_TO_SUSPECT = {Constant.WORKER_HANG_SECONDS: 2.0}
 
 
 def requests_of(server: Server) -> int:
@@ -53,9 +55,19 @@ def wait_for(server: Server, more: int) -> None:
     until(lambda: requests_of(server) >= target)
 
 
+def is_up(worker: psutil.Process) -> bool:
+    """Until then, what it says goes to a file in memory."""
+    try:
+        return "memfd:" not in os.readlink(f"/proc/{worker.pid}/fd/2")
+    except OSError:
+        return False
+
+
 def pick(command: Running, dice: random.Random, count: int = 2) -> psutil.Process:
-    """One of its workers, when all have been started."""
-    workers: list[psutil.Process] = until(lambda: len(found := command.workers()) == count and found)
+    """One of its workers, when all are up."""
+    workers: list[psutil.Process] = until(
+        lambda: len(found := command.workers()) == count and all(map(is_up, found)) and found
+    )
     return dice.choice(workers)
 
 
@@ -308,7 +320,7 @@ def test_a_worker_that_is_always_late_goes_on(install: Callable[..., Installatio
         here = install(
             url=server.url,
             account={**QUICK, "limits": ["50/second"]},
-            constants={"crawlerd.engine.worker_pool:GRACE_SECONDS": 1e-9},
+            constants={Constant.WORKER_GRACE_SECONDS: 1e-9},
         )
         assert here.run("import", "a1").code == 0
     here.assert_complete(1, 10)

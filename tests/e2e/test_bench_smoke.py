@@ -35,6 +35,7 @@ TABLES = {  # how many tables each prints, and what it needs that need not be th
     "scale.parents": (1, ()),
     "scale.s3_object": (1, ()),
     "scale.sinks": (1, ()),
+    "soak": (1, ()),
 }
 TABLE = re.compile(r"^\|.*\|\n\| ?-.*\|\n(?:\|.*\| ?\n)+", re.MULTILINE)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from support.constants import Constant
 from support.installation import NO_LIMITS, Installation, Running, fetch, metrics_of, tasks_of, until
 from support.relay import Answer, Relay
 
@@ -166,7 +167,7 @@ def test_it_reports_to_systemd(abstract: bool, api: Server, install: Callable[..
 
 def test_a_part_that_stands_still_is_told_to_nobody_as_well(install: Callable[..., Installation]) -> None:
     """No sign of life for systemd, which then restarts the daemon."""
-    here = install(accounts=0, constants={"crawlerd.service.health:STALE_SECONDS": -1.0})
+    here = install(accounts=0, constants={Constant.HEALTH_STALE_SECONDS: -1.0})
     path = str(here.folder / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(path)
@@ -211,17 +212,6 @@ def test_one_daemon_a_state_directory(api: Server, install: Callable[..., Instal
     assert fetch(daemon, "/healthz")[0] == 200
     daemon.kill()
     assert here.run("import", "--all").code == 0
-
-
-def test_an_address_in_use_is_named(install: Callable[..., Installation]) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        address = "{}:{}".format(*other.getsockname())
-        here = install(accounts=0, daemon={"listen": address})
-        done = here.run("run")
-    assert done.code == 1
-    assert f"cannot listen on {address}: Address already in use" in done.stderr
 
 
 def test_it_pauses_an_account_and_serves_the_others(api: Server, install: Callable[..., Installation]) -> None:

@@ -129,23 +129,15 @@ def test_where_nothing_was_imported(arguments: list[str], install: Callable[...,
     assert not (here.folder / "copy.db").exists()
 
 
-@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-def test_a_frontier_of_a_newer_version_and_one_that_is_none(
-    arguments: list[str], install: Callable[..., Installation]
-) -> None:
+@pytest.mark.parametrize("arguments", [*COMMANDS, ["status"], ["status", "--json"], ["dead", "list"]], ids=" ".join)
+def test_where_there_was_a_frontier_and_is_none(arguments: list[str], install: Callable[..., Installation]) -> None:
     here = install(url="http://127.0.0.1:9")
     here.state_dir.mkdir()
-    path = here.state_dir / "frontier.db"
-    database = apsw.Connection(str(path))
-    database.execute("CREATE TABLE later(x); PRAGMA user_version = 1000")
-    database.close()
-    before = path.read_bytes()
-    done = here.run(*arguments)
-    assert done.code == 78
-    assert f"{path} was written by a newer crawlerd (version 1000" in done.stderr
-    assert path.read_bytes() == before
-    path.write_bytes(b"all work and no play makes jack a dull boy" * 100)
-    done = here.run(*arguments)
-    assert done.code == 1
-    assert "frontier.db is not a usable database" in done.stderr
-    assert not (here.folder / "copy.db").exists()
+    (here.state_dir / "frontier.id").write_text("0123456789abcdef\n")
+    for content in (None, b""):
+        if content is not None:
+            (here.state_dir / "frontier.db").write_bytes(content)
+        done = here.run(*arguments)
+        assert (done.code, done.stdout) == (78, "")
+        assert f"frontier.db is {'missing' if content is None else 'empty'}" in done.stderr
+        assert "`crawlerd frontier restore FILE`" in done.stderr

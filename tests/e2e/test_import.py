@@ -11,6 +11,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 import pytest
+from support.constants import Constant
 from support.installation import LISTED, NO_LIMITS, QUICK, Installation, pages_of, tasks_of, until
 from support.relay import Answer, Relay
 
@@ -165,6 +166,9 @@ def test_what_is_named_must_be_there(install: Callable[..., Installation]) -> No
     nothing = here.run("import")
     assert nothing.code == 2
     assert "--all (a1, a2)" in nothing.stderr
+    both = here.run("import", "--all", "a1")
+    assert both.code == 2
+    assert "not both" in both.stderr
     assert not here.state_dir.exists()
 
 
@@ -215,9 +219,9 @@ def test_ctrl_c_finishes_what_runs_and_the_same_command_resumes(
         here.assert_conserved()
         assert here.imported("a1", "invoices")  # what was held has been finished and kept
         assert 0 < done.json["imports"]["a1"][0]["done"] < tasks_of(40)
-        resumed = here.run("import", "--all")
+        resumed = here.run("import", "--all", "--full")
         assert resumed.code == 0
-        assert "a1: resuming what was interrupted" in resumed.stderr
+        assert "a1: resuming what was interrupted; --full is for new runs" in resumed.stderr
     here.assert_complete(1, 40)
     assert api.stats().accounts[1].served == pages_of(40) + 2  # two guards; no page was asked for twice
 
@@ -270,7 +274,7 @@ def test_a_terminal_that_cannot_redraw_gets_the_lines(api: Server, install: Call
     here = install(
         url=api.url,
         account={**NO_LIMITS, "limits": ["60/second"]},
-        constants={"crawlerd.cli.live:LINE_SECONDS": 0.4, "crawlerd.cli.live:RATE_SECONDS": 0.4},
+        constants={Constant.LIVE_LINE_SECONDS: 0.4, Constant.LIVE_RATE_SECONDS: 0.4},
     )
     here.environment["TERM"] = "dumb"
     done = here.start_on_terminal("import", "--all").finish()
@@ -285,7 +289,7 @@ def test_elsewhere_a_line_now_and_then(api: Server, install: Callable[..., Insta
         url=api.url,
         accounts=2,
         account={**NO_LIMITS, "limits": ["60/second"]},
-        constants={"crawlerd.cli.live:LINE_SECONDS": 0.4, "crawlerd.cli.live:RATE_SECONDS": 0.4},
+        constants={Constant.LIVE_LINE_SECONDS: 0.4, Constant.LIVE_RATE_SECONDS: 0.4},
     )
     done = here.run("import", "--all", "--json")
     assert done.code == 0

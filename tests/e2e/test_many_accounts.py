@@ -6,6 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from support.constants import Constant
 from support.installation import NO_LIMITS, QUICK, Installation, until
 
 from crawlerd.demo.server import running
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
 
 ACCOUNTS, CUSTOMERS = 9, 40
 CROWDED = {
-    "crawlerd.engine.prefetch:AWAKE_BUCKETS": 6,  # an account has some thirty
-    "crawlerd.engine.workbench:TURN_SECONDS": 0.3,
-    "crawlerd.engine.workbench:SLEEP_SECONDS": 0.2,
-    "crawlerd.engine.dispatcher:TIDY_SOON": 0.05,
-    "crawlerd.engine.dispatcher:WAKE_BUCKETS": 2,
+    Constant.AWAKE_BUCKETS: 6,  # an account has some thirty
+    Constant.WORKBENCH_TURN_SECONDS: 0.3,
+    Constant.WORKBENCH_SLEEP_SECONDS: 0.2,
+    Constant.DISPATCHER_TIDY_SOON: 0.05,
+    Constant.DISPATCHER_WAKE_BUCKETS: 2,
 }
 
 

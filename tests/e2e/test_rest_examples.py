@@ -313,6 +313,23 @@ def test_a_cursor_that_goes_into_a_header_is_shown(install: Callable[..., Instal
     assert (shown.code, shown.stdout.splitlines()[-1]) == (0, "  next page: GET /a, X-From: c1")
 
 
+def test_a_list_by_number_is_shown_with_its_number_and_all_that_is_set_aside_is_counted(
+    install: Callable[..., Installation],
+) -> None:
+    here = install(accounts=0)
+    (here.folder / "api.toml").write_text(
+        'name = "api"\n[endpoints.a]\npath = "/a"\n'
+        'incremental = { field = "version", parameter = "from", format = "number" }\n'
+    )
+    records = [*({"id": number, "version": number + 40} for number in range(3)), *[{"name": "no key"}] * 7]
+    with RestApi(lambda _: Answer(records)) as api:
+        shown = here.run("source", "test", "api.toml", "a", "--base-url", api.url)
+    assert shown.code == 1
+    assert "  the latest change is of 42\n" in shown.stdout
+    assert shown.stdout.count("set aside: a #") == 5
+    assert "  set aside: 2 more\n" in shown.stdout
+
+
 def test_what_a_trial_cannot_begin_with_is_told(install: Callable[..., Installation]) -> None:
     here = install(accounts=0)
     file = str(SOURCES / "github.toml")
@@ -328,7 +345,9 @@ def test_what_a_trial_cannot_begin_with_is_told(install: Callable[..., Installat
         ([file, "issues", "--variable", "org=a"], 2, "--key-env"),
         ([file, "issuse", "--variable", "org=a", "--key-env", "HOME"], 2, 'did you mean "issues"?'),
         ([str(SOURCES / "shopify.toml"), "shop"], 2, "--base-url"),
+        ([file, "issues", "--variable", "org=a", "--key-env", "NOWHERE"], 2, "variable NOWHERE is not set"),
         ([file, "issues", "--account", "nobody"], 2, "there is no [accounts.nobody]"),
+        ([file, "issues", "--account", "a", "--variable", "org=a"], 2, "leave out the other options"),
     ]:
         done = here.run("source", "test", *arguments)
         assert (done.code, told in done.stderr) == (code, True), (arguments, done)

@@ -410,7 +410,7 @@ def endpoints(count: int) -> str:
 ODD_RECORDS: list[tuple[bytes, set[str], str]] = [
     (b'[{"id": "a", "n": NaN}, {"id": "b"}]', {"b"}, "no JSON holds"),
     (b"[" * 100_000 + b"]" * 100_000, set(), "is no object but a list"),
-    (rb'[{"id": "a", "n": "\ud800"}, {"id": "b"}]', {"b"}, "no valid JSON"),
+    (rb'[{"id": "a", "n": "\ud800"}, {"id": "b"}]', {"b"}, "no valid JSON (half a surrogate pair)"),
     (rb'[{"id": "\ud800"}, {"id": "b"}]', {"b"}, "half a character"),
     (b'[{"id": "a", "n": "\xff"}, {"id": "b"}]', {"b"}, "no valid UTF-8"),
     (b'[{"id": null}, {"id": "b"}]', {"b"}, "missing or null"),

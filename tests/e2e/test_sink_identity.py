@@ -133,6 +133,20 @@ def test_an_older_copy_of_a_sink_is_filled_again(api: RestApi, install: Callable
     assert len(known(here)) == 21
 
 
+def test_a_frontier_is_sound_after_a_run_with_dead_letters_was_given_up(
+    api: RestApi, install: Callable[..., Installation]
+) -> None:
+    here = installed(install, api)
+    (here.folder / "source.toml").write_text(f'{DESCRIPTION}\n[endpoints.none]\npath = "/all/none"\n')
+    assert here.run("import", "--all").code == 3
+    for file in files(database(here)):
+        file.unlink(missing_ok=True)
+    assert here.run("import", "--all").code == 3
+    assert here.states() == ["cancelled", "completed with dead letters"]
+    checked = here.run("frontier", "check")
+    assert (checked.code, checked.stdout) == (0, f"{here.state_dir}/frontier.db: every invariant holds\n")
+
+
 def test_a_lost_log_of_a_sink_is_noticed_after_kill_9(api: RestApi, install: Callable[..., Installation]) -> None:
     here = installed(install, api)
     here.config["imports"]["a"]["schedule"] = "1s"
@@ -236,6 +250,7 @@ def test_a_frontier_that_is_older_than_its_sink_is_refused(api: RestApi, install
         assert refused.code == 78
         assert "this frontier is older than sinks.sink" in refused.stderr
         assert "crawlerd frontier restore FILE" in refused.stderr
+        assert refused.stderr.count("this frontier is older") == 1
     assert len(api.requests) == requests
     assert here.run("frontier", "check").code == 0
     restored = here.run("frontier", "restore", str(here.folder / "old.db"))

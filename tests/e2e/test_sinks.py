@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 import pytest
-from support.installation import NO_LIMITS, QUICK, Installation, fetch, until
+from support.constants import Constant
+from support.installation import NO_LIMITS, QUICK, Installation, fetch, metrics_of, until
 from support.relay import Relay
 
 from crawlerd.demo.objects import STREAMS, count, expected
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from crawlerd.demo.server import Server
 
-PATIENCE = {"crawlerd.cli.imports:TROUBLE_SECONDS": 0.5, "crawlerd.sinks.sqlite.database:BUSY_SECONDS": 0.05}
+PATIENCE = {Constant.IMPORT_TROUBLE_SECONDS: 0.5, Constant.SQLITE_SINK_BUSY_SECONDS: 0.05}
 
 # Its objects are the lines of a file: a key, and what it has; "!" cannot be serialised, "?" is not there.
 SHELF = """
@@ -209,6 +210,18 @@ def lines_of(path: Path, kind: str) -> Iterator[dict[str, Any]]:
             yield json.loads(bytes(data))
 
 
+def test_a_library_tells_nothing_of_itself_in_the_log(api: Server, install: Callable[..., Installation]) -> None:
+    here = install(url=api.url, schedule="1h")
+    here.config["sinks"]["sink"] = {"type": "persist-queue", "path": "sink"}
+    daemon = here.start("run")
+    daemon.says("import a1: run 1 completed")
+    daemon.send(signal.SIGTERM)
+    done = daemon.finish()
+    assert done.code == 0
+    assert "pickle" not in done.stderr
+    assert "aiofiles" not in done.stderr
+
+
 # a sink that refuses
 
 
@@ -295,10 +308,23 @@ def test_a_sink_that_cannot_be_opened_keeps_its_own_imports_from_starting(
         each["schedule"] = "1s"
     daemon = here.start("run")
     until(lambda: len(here.states()) >= 3)
-    daemon.says("import a1 cannot start: sinks.sink: .*nowhere/sink.db")
+    daemon.says("ERROR sinks.sink: .*nowhere/sink.db.*; trying again until it can be opened")
+    runs = len(here.states())
+    until(lambda: len(here.states()) >= runs + 5)  # and a1 was tried again meanwhile
+    assert daemon.stderr.count("nowhere/sink.db") == 1
+    status, why = fetch(daemon, "/readyz")
+    assert (status, "nowhere/sink.db" in why) == (503, True)
+    assert metrics_of(daemon)["crawlerd_trouble"] == 1
+    assert re.search("held up: sinks.sink: .*nowhere/sink.db", here.run("status").stdout)
+    assert "nowhere/sink.db" in here.run("status", "--json").json["trouble"]
+    (here.folder / "nowhere").mkdir()
+    daemon.says("sinks.sink can be used again")
+    until(lambda: ("a1",) in here.select("SELECT DISTINCT import FROM run"))
+    until(lambda: fetch(daemon, "/readyz")[0] == 200)
+    assert "held up" not in here.run("status").stdout
     daemon.send(signal.SIGTERM)
     assert daemon.finish().code == 0
-    assert here.select("SELECT DISTINCT import FROM run") == [("other",)]
+    here.assert_conserved()
 
 
 def test_what_a_sink_can_never_take_becomes_a_dead_letter(api: Server, install: Callable[..., Installation]) -> None:

@@ -24,6 +24,7 @@ def test_status_of_nothing(install: Callable[..., Installation]) -> None:
     assert shown.stdout == f"crawlerd is not running; state in {here.state_dir}\nnothing has been imported yet\n"
     assert here.run("status", "--json").json == {
         "pid": None,
+        "trouble": None,
         "ready": 0,
         "delayed": 0,
         "waiting": 0,

@@ -38,7 +38,7 @@ from crawlerd.sink import (
     Skipped,
     Totals,
 )
-from crawlerd.sinks import database_of, open_sink
+from crawlerd.sinks import open_sink
 from crawlerd.source import Record, Source, TaskArgs
 
 if TYPE_CHECKING:
@@ -710,7 +710,7 @@ def test_a_sink_whose_file_goes_while_it_is_open_says_so_for_good(
     kind: Kind, tmp_path: Path, suffix: str, way: str
 ) -> None:
     good = Delivery("s", "acme", 1, 0.0, 1, [Batch("items", 1, ["a"], [b'{"n":1}'], ["n"])])
-    path = database_of(kind.spec(tmp_path))
+    path = kind.spec(tmp_path).database
     file = path.with_name(path.name + suffix)
     with suppress(SinkReplaced), closing(kind.open(tmp_path)) as sink:  # lines that wait are gone with the file
         sink.write([good], 0.0, Mark("f1", 1))
@@ -748,7 +748,7 @@ NO_LOSSES = {
 
 def sql(kind: Kind, tmp_path: Path, statement: str) -> None:
     """Of another program."""
-    with closing(apsw.Connection(str(database_of(kind.spec(tmp_path))))) as db:
+    with closing(apsw.Connection(str(kind.spec(tmp_path).database))) as db:
         db.execute(statement)
 
 
@@ -796,7 +796,7 @@ def test_a_sink_that_loses_rows_while_it_is_open_says_so_for_good(kind: Kind, tm
 
 @pytest.mark.parametrize("left", [0, 32, 5000, -1])
 def test_a_sink_whose_log_is_cut_while_it_is_open_says_so_for_good(kind: Kind, tmp_path: Path, left: int) -> None:
-    path = database_of(kind.spec(tmp_path))
+    path = kind.spec(tmp_path).database
     log = path.with_name(f"{path.name}-wal")
     with suppress(SinkReplaced), closing(kind.open(tmp_path)) as sink:
         sink.write(PAGES, 0.0, Mark("f1", 1))
@@ -827,7 +827,7 @@ def test_a_clean_opening_leaves_no_log_unmoved(kind: Kind, tmp_path: Path) -> No
     facts = {"name": "sink", "type": kind.type, "path": str(kind.spec(tmp_path).path), **kind.options}
     spec = msgspec.json.encode(facts).decode()
     subprocess.run([sys.executable, "-c", script, spec], check=True)
-    path = database_of(kind.spec(tmp_path))
+    path = kind.spec(tmp_path).database
     log = path.with_name(f"{path.name}-wal")
     assert log.stat().st_size
     with closing(kind.open(tmp_path)) as sink:

@@ -15,7 +15,7 @@ from support.json_texts import exactly, json_objects, json_texts
 
 from crawlerd.core.jsontext import compact
 from crawlerd.core.listing import Objects
-from crawlerd.engine.batches import Rows
+from crawlerd.engine.batches import StreamRows
 from crawlerd.sink import Delivery, Totals
 from crawlerd.sinks.jsonl import JsonlSink
 from crawlerd.sinks.persist_queue import queue_sink
@@ -31,7 +31,7 @@ DEEP = b'{"n":' + b"[" * 999 + b"]" * 999 + b"}"
 
 
 def delivery(texts: list[bytes], run: int) -> Delivery:
-    rows = Rows()
+    rows = StreamRows()
     rows.add_all(Records("items", [f"o{n}" for n in range(len(texts))], Objects.of(texts, "items")))
     return Delivery("shop", "acme", run, float(run), run, [rows.batch("items", [])])
 

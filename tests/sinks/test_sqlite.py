@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
 import resource
+import shutil
 import sqlite3
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -17,9 +20,10 @@ import msgspec
 import pytest
 from support.installation import until
 from support.sink_batches import batch_of
+from support.small_disks import SMALL_DISK_KIB
 
 from crawlerd.sink import Batch, Delivery, SinkError, SinkReplaced, StorageFailed, SyncFailed, Totals
-from crawlerd.sinks.sqlite import database, wal
+from crawlerd.sinks.sqlite import database, tallies, wal
 from crawlerd.sinks.sqlite.sink import sqlite_sink
 
 if TYPE_CHECKING:
@@ -335,24 +339,11 @@ def test_closing_empties_the_wal_also_while_others_have_the_file_open(path: Path
             assert without_wal.execute("SELECT id FROM stripe_customers").fetchall() == [("a",)]
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"NOT TESTED, a real full disk: {mounted.stderr.strip()}")
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", "--lazy", disk], check=True)
-
-
 @pytest.mark.parametrize("free_kib", [0, 16, 40, 100, 700])
 def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_space(small_disk: Path, free_kib: int) -> None:
     other = small_disk / "other"
     path = small_disk / "warehouse.db"
-    other.write_bytes(b"x" * (2048 - free_kib) * 1024)
+    other.write_bytes(b"x" * (SMALL_DISK_KIB - free_kib) * 1024)
     written = []
     sink: RowSink | None = None
     with pytest.raises(StorageFailed, match=r"warehouse\.db is full") as failure:  # noqa: PT012 - whichever write it is
@@ -460,7 +451,11 @@ def test_another_writer_that_does_not_end_is_named(path: Path, query: Query, mon
 def test_files_that_cannot_be_used_are_named_with_the_reason(tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("not a database" * 1000)
-    for path, reason in ((text, "no intact database"), (tmp_path / "none" / "x.db", "directory"), (tmp_path, "write")):
+    for path, reason in (
+        (text, "no intact database"),
+        (tmp_path / "none" / "x.db", "no directory"),
+        (tmp_path, "name a file"),
+    ):
         with pytest.raises(SinkError, match=f"{path}.*{reason}"):
             sqlite_sink(path)
     assert text.read_text() == "not a database" * 1000
@@ -531,3 +526,48 @@ def test_another_programs_changes_are_not_counted(sink: RowSink, path: Path, que
     with closing(apsw.Connection(str(path))) as db:
         db.execute("DELETE FROM stripe_customers WHERE id = 'a'; UPDATE stripe_customers SET change = NULL")
     assert query("SELECT * FROM _crawlerd_tally") == [(1, "customers", 2, 0, 0, 0)]
+
+
+CHECK = """
+import sys
+from pathlib import Path
+from crawlerd.sinks.sqlite.check import check
+print(check(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write everything")
+@pytest.mark.parametrize("rows", [1, 2])
+def test_who_may_only_read_a_database_may_check_it(tmp_path: Path, rows: int) -> None:
+    folder = tmp_path / "a folder?#%"
+    folder.mkdir()
+    path = folder / "sink.db"
+    with closing(sqlite_sink(path)) as sink:
+        sink.write([customers(("a", {"n": 1}), ("b", {"n": 2}))], 1.0)
+    if rows == 1:
+        with closing(apsw.Connection(str(path))) as db:
+            db.execute("DELETE FROM stripe_customers WHERE id = 'b'")
+    path.chmod(0o444)
+    folder.chmod(0o555)
+    command = [sys.executable, "-c", CHECK, str(path)]
+    if os.geteuid() == 0:
+        command = ["setpriv", "--bounding-set=-dac_override", *command]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    folder.chmod(0o755)
+    assert found.returncode == 0, found.stderr
+    lost = ["customers: 1 records are there, but the runs have left 2"]
+    assert found.stdout == f"{lost if rows == 1 else []}\n"
+    assert sorted(each.name for each in folder.iterdir()) == ["sink.db"]
+
+
+def test_of_many_small_runs_few_are_remembered_and_all_are_counted(
+    sink: RowSink, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tallies, "KNOWN_RUNS", 5)
+    for run in range(1, 31):
+        written = sink.write([customers(("a", {"run": run}), run=run)], 1.0)
+        assert written == {(run, "customers"): Totals(seen=1, new=int(run == 1), changed=int(run > 1))}
+    kept = sink._rows._tallies  # type: ignore[attr-defined]
+    assert len(kept._runs) <= 5
+    assert len(kept._streams) <= 5
+    assert query("SELECT count(*), sum(new), sum(changed) FROM _crawlerd_tally") == [(30, 1, 29)]

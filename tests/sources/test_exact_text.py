@@ -149,11 +149,16 @@ def test_objects_come_as_the_api_wrote_them(client: HttpClient, place: str, text
     assert outcome.skipped == []
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+@pytest.mark.parametrize(
+    ("place", "odd"),
+    [
+        pytest.param(place, odd, id=f"{number}-{place}")
+        for number, odd in enumerate(ODD)
+        for place in PLACES
+        if place != "rest, chosen" or b'"odd"' in odd  # its expression leaves out what has no such id
+    ],
+)
 def test_what_is_odd_is_set_aside_alone(client: HttpClient, place: str, odd: bytes) -> None:
-    if place == "rest, chosen" and b'"odd"' not in odd:
-        pytest.skip("it is not chosen")
     for at in range(3):
         texts = [
             b'{"id":"a","n":1.10,"last_changed":"2025-01-01"}',

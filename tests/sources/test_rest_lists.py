@@ -130,10 +130,35 @@ def test_pages_overlap_by_records_that_are_found_again() -> None:
     )
     assert [each["offset"] for each in queries(server)] == ["0", "90", "180"]
     assert run.complete
-    toml = f'{ITEMS}paginator = {{ type = "offset", size = 100, total = "total", overlap = false }}'
-    run, server = imported(toml, offsets(list(range(250)), 100))
-    assert [each["offset"] for each in queries(server)] == ["0", "100", "200"]
-    assert (run.complete, keys(run)) == (True, set(range(250)))
+    toml = f'{ITEMS}paginator = {{ type = "offset", size = 100, total = "total", overlap = false'
+    for more, asked in ((" }", ["0", "100", "0", "200", "100"]), (", twice = false }", ["0", "100", "200"])):
+        run, server = imported(toml + more, offsets(list(range(250)), 100))
+        assert [each["offset"] for each in queries(server)] == asked
+        assert (run.complete, keys(run)) == (True, set(range(250)))
+
+
+@pytest.mark.parametrize("record", [{"name": "no key"}, {"id": None}, {"id": 7}, {"id": 1e300}, "text"])
+def test_records_that_are_alike_are_no_sign_of_a_list_that_moves(record: Any) -> None:
+    """Two of a page have no key, or the same one."""
+    rows: list[Any] = ids(range(250))
+    for number in (7, 57, 60, 107, 157, 207):
+        rows[number] = record if number < 100 or record != {"id": 7} else rows[number]
+    toml = f'{ITEMS}paginator = {{ type = "offset", size = 100, total = "total" }}'
+
+    def answer(path: str, query: dict[str, str], headers: Any) -> Any:
+        at = int(query["offset"])
+        return 200, {}, {"data": rows[at : at + 100], "total": len(rows)}
+
+    run, server = imported(toml, answer)
+    assert [each["offset"] for each in queries(server)] == ["0", "90", "180"]
+    assert (run.dead, keys(run)) == ([], {each["id"] for each in rows if each in ids(range(250))})
+
+
+def test_a_record_that_comes_again_on_a_later_page_is_a_sign_of_a_list_that_moves() -> None:
+    rows = list(range(250))
+    rows[200] = 7
+    run, _ = imported(f'{ITEMS}paginator = {{ type = "offset", size = 100, total = "total" }}', offsets(rows, 100))
+    assert "a record came twice" in run.dead[0]
 
 
 def numbers(rows: list[int], size: Any = None, **more: Any) -> Any:
@@ -183,7 +208,7 @@ def test_an_api_that_takes_whole_pages_only_is_read_to_the_end() -> None:
 
     run, server = imported(f'{ITEMS}paginator = {{ type = "offset", size = 10, total = "total" }}', answer)
     assert (run.complete, keys(run)) == (True, set(rows))
-    assert len(server.requests) < 15
+    assert len(server.requests) < 24  # each page twice, and what shows that they cannot overlap
 
 
 def test_a_record_that_differs_in_each_answer_is_known_by_its_key() -> None:
@@ -361,7 +386,7 @@ def test_one_pinned_record_does_not_end_a_list_with_the_latest_first() -> None:
     topics |= {number: f"2023-10-02T00:{number - 60:02}:00Z" for number in range(60, 95)}
     run, server = imported(toml, answer, run.sink, cursors=cursors, full=False)
     assert keys(run) == set(range(95))
-    assert len(server.requests) == 6  # four pages with new ones, one without, and the front again
+    assert len(server.requests) == 10  # four pages with new ones and one without, all but it twice, and the front again
     run, server = imported(toml, answer, run.sink, cursors=cursors, full=False)
     assert [each["page"] for each in queries(server)] == ["0"]
 
@@ -731,8 +756,8 @@ def test_the_front_is_read_again_until_nothing_has_come_meanwhile() -> None:
                 rows[0] = "2023-10-02T01:00:00Z"  # from the second page to the first
         return 200, {}, {"data": found}
 
-    toml = f'{ITEMS}paginator = {{ type = "page_number", size_parameter = "", size = 10, short_page_ends = true }}\n'
-    toml += 'incremental = { field = "at" }'
+    toml = f'{ITEMS}paginator = {{ type = "page_number", size_parameter = "", size = 10, short_page_ends = true, twice'
+    toml += ' = false }\nincremental = { field = "at" }'
     run, _ = imported(toml, answer)
     assert run.complete
     assert keys(run) == set(rows)
@@ -759,6 +784,52 @@ def test_records_without_a_time_are_read_where_they_stand() -> None:
     toml += 'incremental = { field = "at", parameter = "since", order = "ascending" }'
     run, _ = imported(toml, answer)
     assert (run.dead, keys(run)) == ([], set(range(100)))
+
+
+def since_a_time(rows: dict[int, str], size: int | None, *, inclusive: bool = True) -> Any:
+    """The first records of those that changed since a time, and nothing that says where the others are."""
+
+    def answer(path: str, query: dict[str, str], headers: Any) -> Any:
+        since = query.get("since", "")
+        order = sorted((at, number) for number, at in rows.items() if at > since or (inclusive and at == since))
+        return 200, {}, {"data": [{"id": number, "at": at} for at, number in order[:size]]}
+
+    return answer
+
+
+BY_TIME = f'{ITEMS}incremental = {{ field = "at", parameter = "since", order = "ascending" }}\n'
+
+
+@pytest.mark.parametrize("inclusive", [True, False])
+@pytest.mark.parametrize("most", [0, 1, 2, 9, 10, 11, 19, 95])
+def test_the_time_alone_leads_through_a_list_in_ascending_order(most: int, inclusive: bool) -> None:
+    """Three records of a time, and ten of them an answer."""
+    rows = {number: f"2023-10-01T00:{number // 3:02}:00Z" for number in range(most)}
+    cursors: dict[str, str] = {}
+    run, server = imported(BY_TIME, since_a_time(rows, 10, inclusive=inclusive), cursors=cursors)
+    assert (run.dead, keys(run)) == ([], set(rows))
+    rows |= {number: f"2023-10-02T00:{number % 60:02}:00Z" for number in range(200, 240)}
+    run, server = imported(BY_TIME, since_a_time(rows, 10, inclusive=inclusive), run.sink, cursors=cursors, full=False)
+    assert (run.dead, keys(run)) == ([], set(rows))
+    assert len(server.requests) <= 12
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 40])
+def test_a_list_in_ascending_order_that_comes_in_one_answer_ends_with_the_second(count: int) -> None:
+    for rows in (dated(range(count), "2023-10-01T00:00:00Z"), {n: f"2023-10-01T00:{n:02}:00Z" for n in range(count)}):
+        run, server = imported(BY_TIME, since_a_time(rows, None))
+        assert (run.dead, keys(run)) == ([], set(rows))
+        assert len(server.requests) <= 2
+
+
+@pytest.mark.parametrize("before", [0, 1, 25])
+@pytest.mark.parametrize("more", ["", "parameters = { limit = 10 }\n"])
+def test_more_records_of_one_time_than_an_answer_holds_are_told(before: int, more: str) -> None:
+    rows = {number: f"2023-10-01T00:{number:02}:00Z" for number in range(before)}
+    rows |= dated(range(100, 130), "2023-10-02T00:00:00Z")
+    run, _ = imported(BY_TIME + more, since_a_time(rows, 10))
+    if before > 1 or more:  # else the only answer is all that there is, for all that one can know
+        assert 'records have the same "at"' in run.dead[0]
 
 
 # ---- links that count

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from support.constants import Constant
+
 LISTED = [name for name, stream in STREAMS.items() if not stream.parent]
 # Tasks that compare lists which nothing is missing of: one that begins, one for each stream, one that sweeps.
 COMPARING = 2 * len(LISTED) + sum(name not in FORGOTTEN for name in STREAMS)
@@ -185,7 +187,7 @@ class Installation:
     """folder: gets `crawlerd.toml`, state in `var/`, the sink in `sink.db`; the configuration is in `config`, to be
     changed before a command. Accounts and imports `a1` and up have the local API's keys, unless tables are given.
 
-    constants: module attributes of crawlerd that its main process sets first, as "module:NAME", to shorten waits.
+    constants: what its main process sets first, to shorten waits.
     under: a command that runs the command.
     """
 
@@ -199,7 +201,7 @@ class Installation:
         account: Mapping[str, Any] = QUICK,
         daemon: Mapping[str, Any] | None = None,
         schedule: str | None = None,
-        constants: Mapping[str, float] | None = None,
+        constants: Mapping[Constant, float] | None = None,
         under: Sequence[str] = (),
     ) -> None:
         folder.mkdir(parents=True)
@@ -266,10 +268,7 @@ class Installation:
     def _command(self) -> list[str]:
         if not self.constants:
             return [*self.under, COMMAND]
-        lines = ["import importlib"]
-        for name, value in self.constants.items():
-            module, _, attribute = name.partition(":")
-            lines.append(f"importlib.import_module({module!r}).{attribute} = {value!r}")
+        lines = [constant.assignment(value) for constant, value in self.constants.items()]
         return [*self.under, sys.executable, "-c", "\n".join([*lines, "from crawlerd.cli.main import main", "main()"])]
 
     def close(self) -> None:

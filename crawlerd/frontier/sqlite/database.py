@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import apsw
 
 from crawlerd.core.account import FRONTIER_FILE
-from crawlerd.core.errors import FrontierError, FrontierRefused, FrontierTooNew, StorageFailed, SyncFailed
+from crawlerd.core.errors import (
+    FrontierError,
+    FrontierRefused,
+    FrontierTooNew,
+    FrontierUnusable,
+    StorageFailed,
+    SyncFailed,
+)
+from crawlerd.files.making import PRIVATE_FILE, new_file, prepare_database
+from crawlerd.frontier.access import refused, require
 from crawlerd.frontier.sqlite.migrations import MIGRATIONS
 
 if TYPE_CHECKING:
@@ -19,7 +29,11 @@ if TYPE_CHECKING:
 
 FILE_NAME = FRONTIER_FILE
 MARK_NAME = "frontier.id"  # says that there was a frontier, and which one
+WAYS_ON = (
+    "put a backup in its place with `crawlerd frontier restore FILE`, or begin without it with `crawlerd frontier new`"
+)
 CACHE_KIB = 8 * 1024  # fixed: a larger page cache would make memory grow with the queue
+WRITING = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOFOLLOW
 WAL_PAGES = 10_000  # 40 MB of log between checkpoints: 1.7 times the commits of the default 1,000
 PRAGMAS = {
     "journal_mode": "wal",
@@ -38,11 +52,13 @@ def connect(path: Path, *, mark: Path | None = None) -> apsw.Connection:
     a newer crawlerd, untouched; FrontierRefused when it is not the one that the mark names, or is gone; FrontierError
     for a file that is none.
     """
+    for each in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        require(each)
     marked = _marked(mark) if mark else None
     if marked and (not path.exists() or not path.stat().st_size):
         raise _gone(path, "is empty" if path.exists() else "is missing")
     with storage_errors(path):
-        database = apsw.Connection(str(path))
+        database = apsw.Connection(_prepared(path), flags=WRITING)
     with storage_errors(path, database):
         database.set_busy_timeout(10_000)  # a reader that closes last may be checkpointing
         version = database.pragma("user_version")
@@ -60,10 +76,15 @@ def connect(path: Path, *, mark: Path | None = None) -> apsw.Connection:
             database.pragma(name, value)
         _settle_log(database, path)
         database.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)  # or it compiles a statement anew for each other value
-        for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
-            with transaction(database):
-                database.execute(f"{statements}; PRAGMA user_version = {number}")
-        identity: str = database.execute("SELECT id FROM frontier").get
+        try:
+            for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
+                with transaction(database):
+                    database.execute(f"{statements}; PRAGMA user_version = {number}")
+            identity: str = database.execute("SELECT id FROM frontier").get
+        except apsw.SQLError as error:
+            raise FrontierUnusable(
+                f"{path} is a database, but no frontier of crawlerd ({error}): move it away"
+            ) from None
     if marked and marked != identity:
         database.close()
         raise _gone(path, "is another frontier than the one that was used here")
@@ -72,21 +93,32 @@ def connect(path: Path, *, mark: Path | None = None) -> apsw.Connection:
     return database
 
 
+def _prepared(path: Path) -> str:
+    try:
+        return prepare_database(path, PRIVATE_FILE)
+    except OSError as error:
+        raise refused(path, error) from None
+
+
 def _gone(path: Path, what: str) -> FrontierRefused:
     return FrontierRefused(
         f"{path} {what}, and with it all that is queued, the sync points and what quotas were charged: "
-        "put it back, or put a backup in its place with `crawlerd frontier restore FILE`, "
-        "or begin without it with `crawlerd frontier new`"
+        f"put it back, or {WAYS_ON}"
     )
 
 
-def _marked(mark: Path) -> str | None:
+def _way_on(path: Path) -> str:
+    """From a file that cannot be used: the frontier in use, or a copy of one."""
+    return WAYS_ON if path.name == FILE_NAME else "use another file"
+
+
+def _marked(mark: Path, *, reading: bool = False) -> str | None:
     try:
         return mark.read_text().strip() or None
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise FrontierError(f"cannot read {mark}: {error.strerror}") from None
+        raise refused(mark, error, reading=reading) from None
 
 
 def write_mark(mark: Path, identity: str) -> None:
@@ -94,7 +126,8 @@ def write_mark(mark: Path, identity: str) -> None:
     again."""
     part = mark.with_name(f"{mark.name}.part")
     try:
-        with part.open("w") as file:
+        part.unlink(missing_ok=True)
+        with os.fdopen(new_file(part, PRIVATE_FILE), "w") as file:
             file.write(f"{identity}\n")
             file.flush()
             os.fsync(file.fileno())
@@ -122,13 +155,33 @@ def _settle_log(database: apsw.Connection, path: Path) -> None:
         raise FrontierError(f"another program keeps an old read transaction open on {path}: end that program")
 
 
-def connect_reader(path: Path, *, older: bool = False) -> apsw.Connection | None:
+def shrink_log(database: apsw.Connection) -> bool:
+    """Moves the log into the database and makes its file empty; False, without a wait, when a reader is in the way."""
+    patience = database.pragma("busy_timeout")
+    database.set_busy_timeout(0)
+    try:
+        return not next(database.execute("PRAGMA wal_checkpoint(TRUNCATE)"))[0]
+    finally:
+        database.set_busy_timeout(patience)
+
+
+def connect_reader(path: Path, *, older: bool = False, mark: Path | None = None) -> apsw.Connection | None:
     """A read-only connection, None when there is no frontier yet. Keep it short: a long reader holds up checkpoints.
 
     older: that of an older crawlerd will do; FrontierError for it otherwise, FrontierTooNew for one of a newer.
+    mark: see `connect`; FrontierRefused when there is nothing where it says that there was.
     """
-    if not path.exists():
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: a pipe would wait for a writer
+            raise FrontierError(f"{path} is not a file")
+        with path.open("rb"):
+            pass
+    except FileNotFoundError:
+        if mark and _marked(mark, reading=True):
+            raise _gone(path, "is missing") from None
         return None
+    except OSError as error:
+        raise refused(path, error, reading=True) from None
     with storage_errors(path):
         database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     with storage_errors(path, database):
@@ -141,14 +194,17 @@ def connect_reader(path: Path, *, older: bool = False) -> apsw.Connection | None
             f"{path} was written by an older crawlerd (version {version}, this one's is {len(MIGRATIONS)}): "
             "the daemon, or an import, brings it up to date when it starts"
         )
+    if not version and mark and _marked(mark, reading=True):
+        raise _gone(path, "holds nothing" if path.stat().st_size else "is empty")
     return database if version else None
 
 
 def open_readable(path: Path, *, older: bool = False) -> apsw.Connection:
-    """As `connect_reader`; FrontierError when there is none."""
-    database = connect_reader(path, older=older)
+    """As `connect_reader`; FrontierError when there is none, FrontierRefused when there was one."""
+    in_use = path.name == FILE_NAME
+    database = connect_reader(path, older=older, mark=path.with_name(MARK_NAME) if in_use else None)
     if database is None:
-        raise FrontierError(f"there is no frontier in {path}")
+        raise FrontierError(f"there is no {'frontier in' if in_use or path.exists() else 'file'} {path}")
     return database
 
 
@@ -178,7 +234,7 @@ def storage_errors(path: Path, database: apsw.Connection | None = None) -> Itera
             raise StorageFailed(f"the disk that holds {path} is full", full=True) from None
         raise StorageFailed(f"the disk that holds {path} fails: {error}", full=False) from None
     except (apsw.NotADBError, apsw.CorruptError) as error:
-        raise FrontierError(f"{path} is not a usable database ({error}): restore it from a backup") from None
+        raise FrontierUnusable(f"{path} is not a usable database ({error}): {_way_on(path)}") from None
     except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.BusyError) as error:
         raise FrontierError(f"cannot use {path}: {error}") from None
 

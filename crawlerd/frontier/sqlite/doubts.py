@@ -76,9 +76,13 @@ class Doubts:
         self._db, self._execute = db, execute
 
     def begin(self, run: int, streams: Sequence[str], whole: Sequence[str], *, setup: str, shrink: bool) -> None:
-        """Call for a new run. streams: all that it reads. whole: those that it reads in full. setup: what its import is
-        told to read, as a digest; with another one than before, nothing is expected. shrink: as little as it sees is
-        accepted, and so is what was doubted before."""
+        """Call for a new run.
+
+        streams: all that it reads.
+        whole: those that it reads in full.
+        setup: what its import is told to read, as a digest; with another one than before, nothing is expected.
+        shrink: as little as it sees is accepted, and so is what was doubted before.
+        """
         if list(self._db.execute(_SETUP, (run, setup))):
             self._db.execute("DELETE FROM last_full WHERE import = (SELECT import FROM run WHERE id = ?)", (run,))
         self._execute(

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from crawlerd.core.errors import FrontierError, FrontierRefused
+from crawlerd.core.errors import FrontierError, FrontierRefused, StorageFailed, SyncFailed
 from crawlerd.frontier.change import Change
 from crawlerd.frontier.contract import MAX_DELAY, Bounds, Committed, OutageNote, StartedRun
 from crawlerd.frontier.sqlite import groups
 from crawlerd.frontier.sqlite.accounts import Accounts
-from crawlerd.frontier.sqlite.database import FILE_NAME, MARK_NAME, connect, storage_errors, transaction
+from crawlerd.frontier.sqlite.cancel import Removal
+from crawlerd.frontier.sqlite.database import FILE_NAME, MARK_NAME, connect, shrink_log, storage_errors, transaction
 from crawlerd.frontier.sqlite.doubts import Doubts
 from crawlerd.frontier.sqlite.enqueue import Enqueuer
 from crawlerd.frontier.sqlite.names import Names
 from crawlerd.frontier.sqlite.origins import Origins
 from crawlerd.frontier.sqlite.parents import Parents
 from crawlerd.frontier.sqlite.quota_rows import SqliteQuotaRows
-from crawlerd.frontier.sqlite.removal import Removal
 from crawlerd.frontier.sqlite.run_end import end_runs
 from crawlerd.frontier.sqlite.run_rows import Runs
 from crawlerd.frontier.sqlite.sinks import Sinks
@@ -57,6 +57,7 @@ class SqliteFrontier(Waiting):
             self._sinks = Sinks(self._db)
             self._origins = Origins(self._db)
             self._removal = Removal(self._db, self.accounts, bounds.slice)
+        self._sound = True  # nothing has happened after which it must not be used
         self._inode = self.path.stat().st_ino
         self._purge_rows = bounds.purge
         self._purging: list[int] = [
@@ -79,13 +80,17 @@ class SqliteFrontier(Waiting):
             self._stages.begin()
             with storage_errors(self.path, self._db), transaction(self._db):
                 yield
-        except BaseException:
+        except BaseException as error:
             self._names.forget()
             self._removal.rolled_back()
             self._stages.rolled_back()
+            self._sound = self._sound and not isinstance(error, SyncFailed | FrontierRefused)
             raise
 
     def close(self) -> None:
+        if self._purging and self._sound:
+            with suppress(FrontierError), self._transaction():  # what it does not remove, the next process does
+                self._purge()
         with storage_errors(self.path, self._db):
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._db.close()
@@ -216,6 +221,15 @@ class SqliteFrontier(Waiting):
 
     # changing tasks
 
+    def idle(self) -> bool:
+        try:
+            with storage_errors(self.path, self._db):
+                return shrink_log(self._db)
+        except StorageFailed as error:
+            if not error.full:
+                raise
+            return False
+
     @property
     def chores(self) -> bool:
         return bool(self._stages or self._removal or self._purging or self._parents)
@@ -252,7 +266,7 @@ class SqliteFrontier(Waiting):
             self._wake(change, due)
             if charge is not None:
                 charge()
-            self._purge()
+            purged = self._purge()
             self._removal.step()
             if written:
                 self._sinks.note(written)
@@ -261,6 +275,7 @@ class SqliteFrontier(Waiting):
             committed = self._apply(change)
             if unfolding:
                 self._stages.took(time.monotonic() - started)
+        del self._purging[:purged]
         if written:
             self._sinks.commits += 1
         return committed
@@ -324,13 +339,18 @@ class SqliteFrontier(Waiting):
         fresh = {bucket: [task(row) for row in sorted(rows)] for bucket, rows in change.fresh.items() if rows}
         return Committed(change.arrived, ended, borrowed, fresh, long)
 
-    def _purge(self) -> None:
-        if self._purging:
-            run = self._purging[0]
+    def _purge(self) -> int:
+        """Removes a slice of the keys of runs that have ended: of as many runs as it takes, or those of small runs
+        would pile up. How many of them have none left; they are to be forgotten when the transaction has ended."""
+        left = self._purge_rows
+        done = 0
+        while left > 0 and done < len(self._purging):
+            run = self._purging[done]
             self._db.execute(
-                "DELETE FROM seen WHERE run = ? AND key IN (SELECT key FROM seen WHERE run = ? LIMIT ?)",
-                (run, run, self._purge_rows),
+                "DELETE FROM seen WHERE run = ?1 AND key IN (SELECT key FROM seen WHERE run = ?1 LIMIT ?2)", (run, left)
             )
-            if not self._db.changes():
-                self._purging.pop(0)
+            gone = self._db.changes()
+            done += gone < left
+            left -= gone + 1
         self._parents.purge()
+        return done

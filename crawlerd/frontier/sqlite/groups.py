@@ -1,10 +1,10 @@
-"""The tables of groups: their counters, and what `crawlerd.frontier.group_rule` decides written out."""
+"""The tables of groups: their counters, and what `crawlerd.frontier.group_end` decides written out."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from crawlerd.frontier.group_rule import Counted, Letter, bring_back, end_groups
+from crawlerd.frontier.group_end import Counted, Letter, bring_back, end_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

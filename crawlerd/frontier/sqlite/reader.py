@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from crawlerd.frontier.group_end import NOT_RUN
 from crawlerd.frontier.reports import AccountReport, DeadLetter, Doubt, OutageReport, RunReport, Status, StreamReport
-from crawlerd.frontier.sqlite.database import FILE_NAME, connect_reader, storage_errors
+from crawlerd.frontier.sqlite.database import FILE_NAME, MARK_NAME, connect_reader, storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -30,18 +31,19 @@ SELECT run.id, run.import, account.name, run."full", run.state, run.started_at, 
         FROM doubt JOIN account ON account.id = doubt.account WHERE doubt.run = run.id)
 FROM run JOIN account ON account.id = run.account
 """
-_STREAMS = """
+_STREAMS = f"""
 SELECT run, stream, sum(records), sum(seen), sum(new), sum(changed), sum(unchanged), sum(tombstoned), sum(skipped),
     sum(dead), max(denied), max(reason), max(marked), sum(unmarked), max(unmarked_reason)
 FROM (
     SELECT run, stream, records, seen, new, changed, unchanged, tombstoned, skipped, 0 AS dead, 0 AS denied,
         skip_reason AS reason, marked, unmarked, unmarked_reason
     FROM tally WHERE run IN (SELECT value FROM json_each(?1))
-    UNION ALL SELECT run, stream, 0, 0, 0, 0, 0, 0, 0, count(*), max(denied), max(error), 0, 0, NULL
+    UNION ALL SELECT run, stream, 0, 0, 0, 0, 0, 0, 0, count(*), max(denied),
+        coalesce(max(error) FILTER (WHERE error NOT LIKE '{NOT_RUN}%'), max(error)), 0, 0, NULL
     FROM dead WHERE run IN (SELECT value FROM json_each(?1)) GROUP BY run, stream
 )
 GROUP BY run, stream ORDER BY run, stream
-"""
+"""  # noqa: S608 - our own text
 _DEAD = """
 SELECT dead.seq, run.import, dead.run, account.name, dead.stream, kind.name, dead.attempt, dead.denied, dead.error,
        dead.payload, dead.at
@@ -57,8 +59,8 @@ class SqliteReader:
 
     @classmethod
     def open(cls, state_dir: Path) -> SqliteReader | None:
-        """None when there is no frontier there yet."""
-        database = connect_reader(state_dir / FILE_NAME)
+        """None when there is no frontier there yet; FrontierRefused when there was one."""
+        database = connect_reader(state_dir / FILE_NAME, mark=state_dir / MARK_NAME)
         return None if database is None else cls(database, state_dir)
 
     def close(self) -> None:

@@ -56,9 +56,11 @@ class Runs:
 
     def run(self, number: int) -> Run:
         for row in self._read(
-            'SELECT id, import, account, "full", state, started_at, ended_at, again FROM run WHERE id = ?', number
+            'SELECT id, import, account, "full", state, started_at, ended_at, again, records, done, dead FROM run '
+            "WHERE id = ?",
+            number,
         ):
-            return Run(row[0], row[1], row[2], bool(row[3]), row[4], row[5], row[6], row[7] == 1)
+            return Run(row[0], row[1], row[2], bool(row[3]), row[4], row[5], row[6], row[7] == 1, *row[8:])
         raise KeyError(number)
 
     def accounts(self, run: int) -> list[int]:

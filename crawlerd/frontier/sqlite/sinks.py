@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from crawlerd.core.errors import FrontierRefused
 from crawlerd.frontier.contract import Attached
+from crawlerd.frontier.sqlite.cancel import cancel
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -112,24 +113,19 @@ class Sinks:
 
     def _end_letters(self, of: str, binding: str | int, why: str) -> None:
         """Dead letters of ended runs come again with the next one; retried, their run would call itself complete."""
-        self._db.execute(
+        cancelled = self._rows(
             "UPDATE run SET state = 'cancelled', ended_why = ?, again = 2 "  # noqa: S608 - our own text
-            f"WHERE state <> 'running' AND dead > 0 AND {of}",
-            (why, binding),
+            f"WHERE state <> 'running' AND dead > 0 AND {of} RETURNING id",
+            why,
+            binding,
         )
+        self._db.executemany("DELETE FROM whole WHERE run = ?", cancelled)
 
     def _rows(self, query: str, *bindings: object) -> list[tuple[Any, ...]]:
         return list(self._db.execute(query, bindings))
 
     def _abandon(self, runs: list[int], now: float, why: str) -> list[int]:
-        """Ends runs at once; their tasks are removed in slices, see `Removal`."""
-        for run in runs:
-            self._db.execute(
-                "UPDATE run SET state = 'cancelled', ended_at = ?, ended_why = ?, again = 1 WHERE id = ?",
-                (now, why, run),
-            )
-            self._db.execute("DELETE FROM staged WHERE run = ?", (run,))
-            self._db.execute("DELETE FROM whole WHERE run = ?", (run,))
+        cancel(self._db, runs, now, why)
         return runs
 
     def news(self, import_name: str, sink: int) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import apsw
 
@@ -28,18 +29,32 @@ def check(path: Path) -> list[str]:
 
     SinkError when it cannot be read at all.
     """
+    log = path.with_name(f"{path.name}-wal")
     try:
-        with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as database:
-            database.set_busy_timeout(BUSY_MILLISECONDS)
-            damage = [line for line in _integrity(database) if line != "ok"]
-            if damage:
-                return [f"the file is damaged: {line}" for line in damage[:SHOWN]]
-            database.execute("BEGIN")  # one moment for all that is compared
-            return [*_rows(database), *_views(database)]
+        try:
+            return _check(str(path), apsw.SQLITE_OPEN_READONLY)
+        except (apsw.ReadOnlyError, apsw.CantOpenError):  # SQLite wants to make a log, and may not
+            if log.exists():
+                raise
+        address = f"file:{quote(str(path.absolute()))}?immutable=1"
+        found = _check(address, apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
     except (apsw.CorruptError, apsw.NotADBError) as error:
         return [f"the file is damaged: {error}"]
     except apsw.Error as error:
-        raise SinkError(f"cannot read {path}: {error}") from None
+        raise SinkError(f"cannot read {path}: {error}; run this as the daemon's user") from None
+    if log.exists():
+        raise SinkError(f"{path} was written while it was read; run this as the daemon's user")
+    return found
+
+
+def _check(name: str, flags: int) -> list[str]:
+    with closing(apsw.Connection(name, flags=flags)) as database:
+        database.set_busy_timeout(BUSY_MILLISECONDS)
+        damage = [line for line in _integrity(database) if line != "ok"]
+        if damage:
+            return [f"the file is damaged: {line}" for line in damage[:SHOWN]]
+        database.execute("BEGIN")  # one moment for all that is compared
+        return [*_rows(database), *_views(database)]
 
 
 def _integrity(database: apsw.Connection) -> Iterator[str]:

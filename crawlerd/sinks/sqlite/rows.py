@@ -10,6 +10,7 @@ import apsw
 import msgspec
 
 from crawlerd.sink import Refused
+from crawlerd.sinks.files import FILE_MODE
 from crawlerd.sinks.respelling import are_respelled
 from crawlerd.sinks.sqlite.database import ON_DELETE, Database
 from crawlerd.sinks.sqlite.tallies import CHANGE, Tallies
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crawlerd.sink import Batch, Delivery, Mark, SinkState, Totals
-    from crawlerd.sinks.deliveries import Bounds, RowStamp, Same
+    from crawlerd.sinks.deliveries import RowStamp, Same, SweepBounds
 
 # A rowid table: objects are appended, only the key's index is in key order. WITHOUT ROWID was as fast for ascending
 # keys, but took 26 us of CPU a record and not 7 for random ones, and 9,400 bytes and not 2,800 for a 2,000-byte object.
@@ -77,9 +78,12 @@ WHERE account = ?1 AND id = ?4 AND run <> ?3 AND deleted_at IS NULL"""
 class SqliteRows:
     """See `Rows`."""
 
-    def __init__(self, path: Path) -> None:
-        """Opens or creates the database; its directory must exist. SinkError when it cannot be used."""
-        self.database = Database(path)
+    def __init__(self, path: Path, mode: int = FILE_MODE) -> None:
+        """Opens or creates the database; its directory must exist. SinkError when it cannot be used.
+
+        mode: rights of its files.
+        """
+        self.database = Database(path, mode)
         self._tallies = Tallies(self.database)
         self._prepared: apsw.Connection | None = None
         self._last_respelled = 0
@@ -140,10 +144,10 @@ class SqliteRows:
     def spare(self, table: str, stamp: RowStamp, key: str) -> None:
         self.database.connection.execute(_SPARE.format(table=table), (*stamp, key))
 
-    def sweep(self, table: str, bounds: Bounds) -> None:
+    def sweep(self, table: str, bounds: SweepBounds) -> None:
         self.database.connection.execute(_SWEEP.format(table=table, swept=_SWEPT), _bindings(bounds))
 
-    def swept(self, table: str, bounds: Bounds, most: int | None = None) -> list[str]:
+    def swept(self, table: str, bounds: SweepBounds, most: int | None = None) -> list[str]:
         bindings = (*_bindings(bounds), -1 if most is None else most)
         return [
             str(key) for (key,) in self.database.connection.execute(_FIND.format(table=table, swept=_SWEPT), bindings)
@@ -176,6 +180,9 @@ class SqliteRows:
             noted: str = self.database.connection.execute(_CONFIRM, (source, account, identity)).get
         return None if noted == identity else noted
 
+    def idle(self) -> None:
+        self.database.idle()
+
     def close(self) -> None:
         """SinkError when the WAL cannot be moved into the database; what was written stays durable in the WAL."""
         self.database.close()
@@ -193,7 +200,7 @@ class SqliteRows:
         return isinstance(old, str) and isinstance(new, str) and self._same(old, new)
 
 
-def _bindings(bounds: Bounds) -> tuple[str | int | bytes, ...]:
+def _bindings(bounds: SweepBounds) -> tuple[str | int | bytes, ...]:
     return (*bounds[:4], _behind(bounds.prefix), bounds.since)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crawlerd.sinks.deliveries import RowSink
+from crawlerd.sinks.files import FILE_MODE
 from crawlerd.sinks.respelling import are_respelled
 from crawlerd.sinks.sqlite.rows import SqliteRows
 from crawlerd.sinks.sqlite.views import Views
@@ -13,10 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crawlerd.sink import Batch, Delivery
-    from crawlerd.sinks.deliveries import Bounds, RowStamp
+    from crawlerd.sinks.deliveries import RowStamp, SweepBounds
 
 
-def sqlite_sink(path: Path) -> RowSink:
+def sqlite_sink(path: Path, mode: int = FILE_MODE) -> RowSink:
     """Records in an SQLite database, for reading by any program while it is written.
 
     Table `<source>_<stream>`, primary key (account, id):
@@ -41,12 +42,14 @@ def sqlite_sink(path: Path) -> RowSink:
     `_crawlerd_tally` has the totals of each run by stream, the runs by the numbers that the rows have.
 
     The database is opened or created; its directory must exist. SinkError when it cannot be used.
+
+    mode: rights of its files.
     """
-    rows = SqliteRows(path)
-    return RowSink(rows, Objects(rows))
+    rows = SqliteRows(path, mode)
+    return RowSink(rows, StoredObjects(rows))
 
 
-class Objects:
+class StoredObjects:
     """The objects themselves, and a view of each stream that has a column for each of their fields."""
 
     def __init__(self, rows: SqliteRows) -> None:
@@ -62,6 +65,6 @@ class Objects:
         self._views.widen(table, batch.fields)
         self._rows.put(table, stamp, batch, are_respelled)
 
-    def sweep(self, table: str, bounds: Bounds, delivery: Delivery) -> None:
+    def sweep(self, table: str, bounds: SweepBounds, delivery: Delivery) -> None:
         """See `Content.sweep`."""
         self._rows.sweep(table, bounds)

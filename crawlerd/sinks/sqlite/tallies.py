@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS _crawlerd_tally(
 CREATE TEMP TABLE IF NOT EXISTS _crawlerd_old(last INTEGER NOT NULL);
 INSERT INTO _crawlerd_old SELECT 9223372036854775807 WHERE NOT EXISTS (SELECT 1 FROM _crawlerd_old);
 """
+KNOWN_RUNS = 1_000  # that are remembered: others are looked up again
 _RUN = """INSERT INTO _crawlerd_run SELECT
   iif(EXISTS (SELECT 1 FROM _crawlerd_run WHERE id = ?1), (SELECT max(id) + 1 FROM _crawlerd_run), ?1), ?1, ?2
 WHERE NOT EXISTS (SELECT 1 FROM _crawlerd_run WHERE run = ?1 AND started = ?2)"""
@@ -100,6 +101,8 @@ class Tallies:
                 "SELECT id FROM _crawlerd_run WHERE run = ? AND started = ?", key
             ).get
             assert isinstance(number, int)  # noqa: S101 - it was there or has been made
+            if len(self._runs) >= KNOWN_RUNS:
+                self._runs.clear()
             self._runs[key] = number
         return number
 
@@ -121,6 +124,8 @@ class Tallies:
             self._database.connection.execute(
                 "INSERT OR IGNORE INTO _crawlerd_tally(run, stream) VALUES (?, ?)", (run, stream)
             )
+            if len(self._streams) >= KNOWN_RUNS:
+                self._streams.clear()
             self._streams.add((run, stream))
 
     def totals(self, deliveries: Iterable[Delivery]) -> dict[tuple[int, str], Totals]:

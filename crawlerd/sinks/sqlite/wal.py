@@ -83,13 +83,17 @@ class Wal:
             )
         self._checkpoint_at = min(self._bytes + CHECKPOINT_BYTES, MAX_BYTES)
 
-    def checkpoint(self) -> bool:
+    def shrink(self) -> bool:
+        """Moves the log into the database and makes its file empty; False when another program is in the way."""
+        return self.checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def checkpoint(self, mode: int = apsw.SQLITE_CHECKPOINT_RESTART) -> bool:
         """Moves the log into the database and starts it again; False when another program is in the way."""
         self.rest()
         patience = self._connection.pragma("busy_timeout")
         self._connection.set_busy_timeout(round(WAIT_SECONDS * 1000))
         try:
-            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+            self._connection.wal_checkpoint(mode=mode)
         except apsw.BusyError:
             return False
         finally:

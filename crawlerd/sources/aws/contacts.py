@@ -66,7 +66,10 @@ class Accounts(Page, kind="aws_contacts.accounts"):
 
 @dataclass(frozen=True, kw_only=True)
 class OfAccount(TaskArgs, kind="aws_contacts.of_account"):
-    """account, name, state, email: as AWS Organizations has them. management: it is the organization's own."""
+    """
+    account, name, state, email: as AWS Organizations has them.
+    management: it is the organization's own.
+    """
 
     account: str
     name: str
@@ -115,7 +118,10 @@ class PrimaryEmail(OfAccount, kind="aws_contacts.primary_email"):
 
 @dataclass(frozen=True, kw_only=True)
 class MissingAccount(TaskArgs, kind="aws_contacts.missing_account"):
-    """That the list has not named, though an earlier run has found it. streams: of which something is missing."""
+    """That the list has not named, though an earlier run has found it.
+
+    streams: of which something is missing.
+    """
 
     account: str
     streams: tuple[str, ...]

@@ -74,7 +74,10 @@ class Roots(Page, kind="aws_org.roots"):
 
 @dataclass(frozen=True, kw_only=True)
 class Accounts(Page, kind="aws_org.accounts"):
-    """All of the organization, in no order. closing: at the end of the tree, instead of at the beginning."""
+    """All of the organization, in no order.
+
+    closing: at the end of the tree, instead of at the beginning.
+    """
 
     closing: bool
 
@@ -149,7 +152,10 @@ class NewUnit(UnitInTree, kind="aws_org.new_unit"):
 
 @dataclass(frozen=True, kw_only=True)
 class Parent(TaskArgs, kind="aws_org.parent"):
-    """Of an object that is in no parent's list; object: as AWS describes it."""
+    """Of an object that is in no parent's list.
+
+    object: as AWS describes it.
+    """
 
     stream: str
     object: dict[str, Any]

@@ -35,8 +35,12 @@ WHY_FULL = "AWS tells of no changes, so each run reads all there is"
 
 @dataclass(frozen=True, kw_only=True)
 class Page(TaskArgs, kind="aws.page"):
-    """One page of a list; token: where it begins, None for the first. streams: those that the run wants. again: of a
-    list that is read a second time in the run, since something of it is missing."""
+    """One page of a list.
+
+    token: where it begins, None for the first.
+    streams: those that the run wants.
+    again: of a list that is read a second time in the run, since something of it is missing.
+    """
 
     streams: tuple[str, ...] = ()
     token: str | None = None

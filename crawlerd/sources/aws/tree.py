@@ -18,7 +18,11 @@ STREAMS = {
 
 
 class Node(msgspec.Struct, omit_defaults=True):
-    """An object of the tree. type: see STREAMS; "" when only its children are known. state: of an account."""
+    """An object of the tree.
+
+    type: see STREAMS; "" when only its children are known.
+    state: of an account.
+    """
 
     id: str
     type: str = ""

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from crawlerd.core.redaction import cut
 from crawlerd.core.schedule import parse_duration
 from crawlerd.source import (
     Api,
@@ -67,11 +68,11 @@ def _classify(response: Response) -> Exception | None:
     except (ValueError, RecursionError):
         said = None
     if response.status in (404, 410):
-        return NotFound(f"HTTP {response.status}: {said.get('detail')}"[:200]) if isinstance(said, dict) else None
+        return NotFound(cut(f"HTTP {response.status}: {said.get('detail')}", 200)) if isinstance(said, dict) else None
     if not isinstance(said, dict):
         return Throttled(f"HTTP {response.status} without JSON: too many requests", scope="account")
     if response.status == 429:
-        detail = str(said.get("detail", ""))[:200]
+        detail = cut(said.get("detail", ""), 200)
         return Throttled(f"HTTP 429: {detail}", scope="account", concurrency="simultaneous" in detail)
     return None
 
@@ -116,9 +117,14 @@ class Synced(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Job:
-    """What a run does with the members of each list. started: when the run began, as the API writes times. records:
-    for the sink. whole: reads all and not only what has changed. again: delivers all, delivered before or not. second:
-    reads a list once more in the run, for what it did not have."""
+    """What a run does with the members of each list.
+
+    started: when the run began, as the API writes times.
+    records: for the sink.
+    whole: reads all and not only what has changed.
+    again: delivers all, delivered before or not.
+    second: reads a list once more in the run, for what it did not have.
+    """
 
     started: str
     records: bool
@@ -138,10 +144,11 @@ class Members(TaskArgs, kind="mailchimp.members"):
     what was read: as long as one of those is found, none was lost between.
 
     phase: with a delivery, a member that changes during the run is delivered twice, and the later version must arrive
-    later. So what changed `before` the run began is delivered as it comes, and what changed `after` that when all those
-    deliveries have ended, page by page. The `first` page knows whether there is more; without a delivery there is one
-    phase for the `whole`. newest: the last change read of those before the run. deliver_from, delivered: no version
-    that changed earlier, or that was delivered, is delivered again.
+        later. So what changed `before` the run began is delivered as it comes, and what changed `after` that when all
+        those deliveries have ended, page by page. The `first` page knows whether there is more; without a delivery
+        there is one phase for the `whole`.
+    newest: the last change read of those before the run.
+    deliver_from, delivered: no version that changed earlier, or that was delivered, is delivered again.
     """
 
     list: str
@@ -293,8 +300,13 @@ def unread(api: Api, args: Unread) -> Iterator[Output]:
 
 @dataclass(frozen=True)
 class Lists(TaskArgs, kind="mailchimp.lists"):
-    """One page of the account's lists. records: they are for the sink. only: ids of those that are, () for all.
-    job: what to do with their members, None for nothing. synced: how far those have come, by list."""
+    """One page of the account's lists.
+
+    records: they are for the sink.
+    only: ids of those that are, () for all.
+    job: what to do with their members, None for nothing.
+    synced: how far those have come, by list.
+    """
 
     records: bool
     only: tuple[str, ...]

@@ -17,7 +17,10 @@ Prefixes = tuple[tuple[str, str], ...]  # streams, with what the keys begin with
 
 @dataclass(frozen=True)
 class Comparing(TaskArgs, kind="mailchimp.comparing"):
-    """All was read. prefixes, started: as of the task that follows when what is missing was asked for."""
+    """All was read.
+
+    prefixes, started: as of the task that follows when what is missing was asked for.
+    """
 
     prefixes: Prefixes
     started: float

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 
 class MailchimpImport(msgspec.Struct, frozen=True):
-    """lists: ids, or "*". sweep: how often a run reads everything, to find what was deleted. deliver: to whom members
-    go, beside the sink or instead of it."""
+    """
+    lists: ids, or "*".
+    sweep: how often a run reads everything, to find what was deleted.
+    deliver: to whom members go, beside the sink or instead of it.
+    """
 
     lists: tuple[str, ...] | str = "*"
     sweep: str = "1d"

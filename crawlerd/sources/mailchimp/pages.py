@@ -16,8 +16,11 @@ PAGE = 1000  # objects, the most that the API gives at once
 
 
 class Page(NamedTuple):
-    """Objects of a list in the order in which the API gives them. ids, times: of each, None and "" where it has none.
-    total: how many there are without those that were asked to be left out."""
+    """Objects of a list in the order in which the API gives them.
+
+    ids, times: of each, None and "" where it has none.
+    total: how many there are without those that were asked to be left out.
+    """
 
     objects: Objects
     ids: list[str | None]

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class Options(msgspec.Struct, frozen=True):
-    """description: path of the TOML file. variables: what its fields {variables.NAME} stand for."""
+    """
+    description: path of the TOML file.
+    variables: what its fields {variables.NAME} stand for.
+    """
 
     description: str
     variables: dict[str, str] = {}

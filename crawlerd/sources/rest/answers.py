@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from crawlerd.core.lenient_json import parsed
+from crawlerd.core.redaction import cut
 from crawlerd.source import Permanent, Throttled, Transient, Unauthorized
 from crawlerd.sources.rest.expressions import look
 
@@ -26,7 +27,10 @@ UNIX_TIME_FROM = 1e9  # what a header says: below, seconds to wait; above, a tim
 
 
 class NoPage(Permanent):
-    """A response that stands for a page without records. skipped: that is to be told."""
+    """A response that stands for a page without records.
+
+    skipped: that is to be told.
+    """
 
     def __init__(self, reason: str, *, skipped: bool) -> None:
         super().__init__(reason)
@@ -38,7 +42,7 @@ def decoded(response: Response) -> Any:
     try:
         return parsed(response.utf8())
     except (ValueError, RecursionError):
-        kind = response.headers.get("content-type", "no content type")[:60]
+        kind = cut(response.headers.get("content-type", "no content type"), 60)
         raise Transient(f"HTTP {response.status}, {kind}, is not JSON", fault="answer") from None
 
 

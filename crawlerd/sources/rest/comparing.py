@@ -30,8 +30,10 @@ GONE = (404, 410)
 
 @dataclass(frozen=True)
 class Tombstones(TaskArgs, kind="rest.tombstones"):
-    """All of these streams was read. started: Unix seconds of the run's start. Makes no request, like all that follow
-    but Item."""
+    """All of these streams was read. Makes no request, like all that follow but Item.
+
+    started: Unix seconds of the run's start.
+    """
 
     streams: tuple[str, ...]
     started: float = 0.0
@@ -46,7 +48,10 @@ class Once(TaskArgs, kind="rest.once"):
 
 @dataclass(frozen=True)
 class Several(TaskArgs, kind="rest.several"):
-    """Takes the place of a Gone: this reading does not prove what is gone. reason: why no reading does."""
+    """Takes the place of a Gone: this reading does not prove what is gone.
+
+    reason: why no reading does.
+    """
 
     stream: str
     second: bool = False
@@ -55,7 +60,10 @@ class Several(TaskArgs, kind="rest.several"):
 
 @dataclass(frozen=True)
 class Gone(TaskArgs, kind="rest.gone"):
-    """What is missing of a stream is gone, unless there was a Several before. second: after the second reading."""
+    """What is missing of a stream is gone, unless there was a Several before.
+
+    second: after the second reading.
+    """
 
     stream: str
     second: bool = False
@@ -63,7 +71,10 @@ class Gone(TaskArgs, kind="rest.gone"):
 
 @dataclass(frozen=True)
 class Missed(TaskArgs, kind="rest.missed"):
-    """What the first reading has not found of these streams. after: a key, up to which it was looked for."""
+    """What the first reading has not found of these streams.
+
+    after: a key, up to which it was looked for.
+    """
 
     streams: tuple[str, ...]
     started: float
@@ -102,8 +113,11 @@ class Second(TaskArgs, kind="rest.second"):
 
 
 class Comparing:
-    """The kinds of tasks that compare the streams of a description. pages: by endpoint. top: the endpoint without
-    parent above each."""
+    """The kinds of tasks that compare the streams of a description.
+
+    pages: by endpoint.
+    top: the endpoint without parent above each.
+    """
 
     def __init__(self, name: str, pages: Mapping[str, Pages], top: Mapping[str, str]) -> None:
         self._pages, self._top = pages, top

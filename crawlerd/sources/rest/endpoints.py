@@ -19,7 +19,7 @@ from crawlerd.source import (
 from crawlerd.sources.rest.comparing import Comparing, Tombstones
 from crawlerd.sources.rest.description import Description
 from crawlerd.sources.rest.incremental import bound
-from crawlerd.sources.rest.pages import Kinds, Page, Pages, Unread, page_of_list
+from crawlerd.sources.rest.pages import Kinds, Page, Pages, Unread
 from crawlerd.sources.rest.sending import kind_of_auth, sending
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class List:
         priority = BELOW if spec.parent else ABOVE
         facts: dict[str, Any] = {"stream": self._pages.name, "cost": spec.cost, "priority": priority}
         source.handles(kinds.first, unique=True, **facts)(self._pages.page)
-        source.handles(kinds.next, sequential=True, unique=page_of_list, **facts)(self._pages.page)
+        source.handles(kinds.next, sequential=True, unique=self._pages.same, **facts)(self._pages.page)
         source.handles(self._sweep, bucket="tombstones", cost=0)(self._comparing.tombstones)
         source.handles(kinds.unread, bucket="tombstones", cost=0)(_unread)
 

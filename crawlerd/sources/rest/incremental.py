@@ -12,7 +12,7 @@ from crawlerd.sources.rest import times
 from crawlerd.sources.rest.expressions import kind_of, look
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from crawlerd.sources.rest.description import Incremental
     from crawlerd.sources.rest.expressions import Scalar
@@ -21,32 +21,35 @@ if TYPE_CHECKING:
 class PageMarks:
     """The marks of a page's records, and how many have none that can be read.
 
-    rule: None for a list that is not incremental. latest: see `mark`.
+    rule: None for a list that is not incremental.
+    latest: see `mark`.
     """
 
     def __init__(self, rule: Incremental | None, *, latest: float) -> None:
         self._rule, self._latest = rule, latest
-        self._read = self._unread = 0
-        self._why = ""
+        self._read: set[int] = set()
+        self._unread: dict[int, Any] = {}  # what stands there instead
 
-    def of(self, record: Mapping[str, Any]) -> str | None:
-        """A record's mark, which counts."""
+    def of(self, number: int, record: Mapping[str, Any]) -> str | None:
+        """The mark of a record, which has this number on the page."""
         if self._rule is None:
             return None
         value = look(self._rule.field, record)
         found = mark(self._rule, value, latest=self._latest)
-        if found is not None:
-            self._read += 1
-            return found
-        if not self._unread:
-            self._why = f'"{self._rule.field}" {unreadable(self._rule, value)}'
-        self._unread += 1
-        return None
+        if found is None:
+            self._unread[number] = value
+        else:
+            self._read.add(number)
+        return found
 
-    def told(self, stream: str, *, kept: bool) -> Iterator[Marks]:
-        """For the run's report. kept: the list has a mark of an earlier run."""
-        if self._read or self._unread:
-            yield Marks(stream, self._read, self._unread, self._why, kept=kept)
+    def told(self, stream: str, chosen: Iterable[int], *, kept: bool) -> Iterator[Marks]:
+        """For the run's report. chosen: the records that count; others are on another page as well. kept: the list has
+        a mark of an earlier run."""
+        counting = set(chosen)
+        read, unread = len(self._read & counting), [number for number in self._unread if number in counting]
+        if self._rule is not None and (read or unread):
+            why = f'"{self._rule.field}" {unreadable(self._rule, self._unread[unread[0]])}' if unread else ""
+            yield Marks(stream, read, len(unread), why, kept=kept)
 
 
 def mark(rule: Incremental, value: Any, *, latest: float) -> str | None:

@@ -19,14 +19,20 @@ MOST_MOVES = 12  # times that a list is gone back in before it is begun again
 
 
 class Next(NamedTuple):
-    """at: what the next page is asked with. place: what it has to know."""
+    """
+    at: what the next page is asked with.
+    place: what it has to know.
+    """
 
     at: str | int | float | None
     place: Place
 
 
 class Again(NamedTuple):
-    """The list has moved so that a record may be missing. reason: by what one knows."""
+    """The list has moved so that a record may be missing.
+
+    reason: by what one knows.
+    """
 
     reason: str
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from crawlerd.core.lenient_json import encoded
 from crawlerd.core.listing import Objects
 from crawlerd.source import Api, Cursor, ForParent, Output, ParentRead, Permanent, Record, Response, Skip, TaskArgs
@@ -38,7 +40,8 @@ class Page(TaskArgs, kind="rest.page"):
     started: Unix seconds of the run's start.
     swept: the streams whose records are compared as a whole at the end.
     since: of the streams that are incremental in this run, the mark from which on.
-    parent: the parent's fields that are used. of: its key, where it is noted that its list was read.
+    parent: the parent's fields that are used.
+    of: its key, where it is noted that its list was read.
     at: where the page starts, None for the first.
     place: what it knows of the pages before it.
     second: the list is read once more, since records were missing.
@@ -55,11 +58,6 @@ class Page(TaskArgs, kind="rest.page"):
     place: Place | None = None
     second: bool = False
     pages: int = 0
-
-
-def page_of_list(args: Page) -> str:
-    """What makes a page the same as another of a run: a cursor that comes twice leads round in a circle."""
-    return f"{args.kind}\0{encoded(replace(args, pages=0)).decode()}"
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,10 @@ def _as_it_comes(place: Place) -> Place:
 
 
 class Pages:
-    """Performs an endpoint's pages. below: those of the endpoints whose parent it is."""
+    """Performs an endpoint's pages.
+
+    below: those of the endpoints whose parent it is.
+    """
 
     def __init__(self, description: Description, name: str, kinds: Kinds, comparing: Comparing) -> None:
         self.name = name
@@ -171,7 +172,7 @@ class Pages:
         records = [self.records.with_parent(item, args.parent) for item in found] if added else found
         keys = [self.records.key(each) for each in records]
         noted = PageMarks(self.spec.incremental, latest=FAR_FUTURE)
-        marks = [noted.of(each) if isinstance(each, dict) else None for each in records]
+        marks = [noted.of(number, each) if isinstance(each, dict) else None for number, each in enumerate(records)]
         page = reading.Page(
             Answer(args.at, len(came), body, response),
             self.records.came(came, args.parent, keys if came is found else None),
@@ -182,7 +183,7 @@ class Pages:
         step, chosen = reading.read(
             self._paginator, self.spec.incremental, page, place, since, self._asking.without_key
         )
-        yield from noted.told(self.name, kept=self.name in args.since)
+        yield from noted.told(self.name, chosen, kept=self.name in args.since)
         texts = texts_of(self.spec.records, response.utf8(), body, found) if found else Objects([])
         exact = []
         for n in chosen:
@@ -192,6 +193,14 @@ class Pages:
             exact.append(Exact(n, record, keys[n], marks[n], problem))
         yield from self._taken(args, place, exact)
         yield from self._following(args, place, step)
+
+    def same(self, args: Page) -> str:
+        """What tells a page of the API's own naming from others: a cursor that comes twice leads round in a circle,
+        however long it is. Elsewhere, all of its arguments do, but for how many pages there were before."""
+        where = args.place
+        if not (isinstance(self._paginator, Offset | PageNumber) or where is None or where.counting or where.review):
+            where = msgspec.structs.replace(where, before="", idle=0, seen=None)
+        return f"{args.kind}\0{encoded(replace(args, place=where, pages=0)).decode()}"
 
     def _has_token(self, args: Page) -> bool:
         return args.at is not None and not isinstance(self._paginator, Offset | PageNumber)

@@ -36,7 +36,10 @@ _PARAMETER = re.compile(r"""\s*+;\s*+([^\s=;,"<>]++)(?:\s*+=\s*+("(?:[^"\\]|\\.)
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a paginator adds to a request. url: takes the place of path and parameters."""
+    """What a paginator adds to a request.
+
+    url: takes the place of path and parameters.
+    """
 
     parameters: dict[str, Scalar] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
@@ -45,7 +48,11 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A page. at: where it started, None for the first. count: what its list holds, before any filter."""
+    """A page.
+
+    at: where it started, None for the first.
+    count: what its list holds, before any filter.
+    """
 
     at: Position | None
     count: int
@@ -136,6 +143,12 @@ class Numbered(Table):
         default=True,
         description="Pages have records in common, which shows what moved between them. false: the API takes no such "
         "places in the list.",
+    )
+
+    twice: bool = Field(
+        default=True,
+        description="Where pages cannot overlap, each but the last is asked for again after the next one, since a "
+        "deletion between them would hide a record. false: nothing is ever deleted from the list, or moved in it.",
     )
 
     def goes_on(self, answer: Answer) -> bool | None:

@@ -9,17 +9,27 @@ stood there first: what has changed meanwhile has come there.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
+from crawlerd.core.redaction import cut
 from crawlerd.source import Permanent, Transient
-from crawlerd.sources.rest import counted, numbered
+from crawlerd.sources.rest import counted, numbered, twice
 from crawlerd.sources.rest.incremental import known_up_to, parameter
 from crawlerd.sources.rest.numbered import Again, Next, Step
-from crawlerd.sources.rest.paginators import CursorInBody, CursorInHeader, LinkHeader, NextUrl, Offset, PageNumber
+from crawlerd.sources.rest.paginators import (
+    CursorInBody,
+    CursorInHeader,
+    LinkHeader,
+    NextUrl,
+    NoPages,
+    Offset,
+    PageNumber,
+)
 from crawlerd.sources.rest.places import Place
 
 if TYPE_CHECKING:
@@ -36,15 +46,21 @@ _SIZE = re.compile("limit|size|per_?page|count|top|max|rows|take", re.IGNORECASE
 
 
 class Read(NamedTuple):
-    """step: what comes after the page, None when it was the list's last one. taken: numbers of the records of it that
-    count; the others were read, or will be."""
+    """
+    step: what comes after the page, None when it was the list's last one.
+    taken: numbers of the records of it that count; the others were read, or will be.
+    """
 
     step: Step
     taken: Sequence[int]
 
 
 class Page(NamedTuple):
-    """came: before any filter. marks: of the records after it. parameters: what it was asked with."""
+    """
+    came: before any filter.
+    marks: of the records after it.
+    parameters: what it was asked with.
+    """
 
     answer: Answer
     came: Came
@@ -61,6 +77,21 @@ def read(
     without_key: Callable[[Any], Any],
 ) -> Read:
     """since: the mark from which on changes are wanted; None for all."""
+    everything: Sequence[int] = range(len(page.marks))
+    if place.review is not None:
+        return Read(twice.reviewed(page.came, place.review), everything)
+    found = _read(paginator, rule, page, place, since, without_key)
+    return Read(twice.read_twice(paginator, page.answer, page.came, place, found.step), found.taken)
+
+
+def _read(
+    paginator: Paginator,
+    rule: Incremental | None,
+    page: Page,
+    place: Place,
+    since: str | None,
+    without_key: Callable[[Any], Any],
+) -> Read:
     ordered = rule is not None and rule.order is not None
     if isinstance(paginator, Offset | PageNumber):
         more = paginator.goes_on(page.answer)
@@ -99,13 +130,12 @@ def _after_cursor(paginator: Any, page: Page, place: Place, ordered: bool, witho
     if not answer.count:
         return None
     if not isinstance(paginator, CursorInBody | CursorInHeader):
-        raise Permanent(f"the page leads to itself: {str(at)[:100]}")
+        raise Permanent(f"the page leads to itself: {cut(at, 100)}")
     # A cursor that is made of the last record, and takes what is not before it, gives that record again at the end.
-    sizes = [int(value) for name, value in page.parameters.items() if _SIZE.search(name) and str(value).isdecimal()]
-    if answer.count == 1 or answer.count < max(most, *sizes, 0):
+    if answer.count == 1 or answer.count < max(most, *_sizes(page), 0):
         return None
     raise Permanent(
-        f"the cursor {str(at)[:100]} leads to itself, and the page is full: there may be more records of this cursor "
+        f"the cursor {cut(at, 100)} leads to itself, and the page is full: there may be more records of this cursor "
         "than a page holds; ask for larger pages, and say their size in the parameters"
     )
 
@@ -143,6 +173,8 @@ def _ascending(paginator: Paginator, rule: Incremental, page: Page, place: Place
         said = f'the list does not come in ascending order of "{rule.field}", as its description says'
         raise Transient(said, attempts=ATTEMPTS)
     taken = [number for number, mark in enumerate(page.marks) if not mark or mark > place.reached]
+    if isinstance(paginator, NoPages):
+        return Read(_on_from_the_last_time(rule, page, place, marks), taken)
     if place.then and page.answer.count:  # the page before was not the last one, though it was short
         return Read(Next(None, Place(again=place.again, reached=place.then, whole=True)), taken)
     if not isinstance(step, Next) or step.place.moves > place.moves or step.place.doubt:
@@ -154,6 +186,27 @@ def _ascending(paginator: Paginator, rule: Incremental, page: Page, place: Place
         return Read(Next(step.at, replace(step.place, then=marks[cut - 1])), taken)  # perhaps it is the last one
     following = Place(again=place.again, reached=marks[cut - 1], whole=place.whole)
     return Read(Next(None, following), taken)
+
+
+def _on_from_the_last_time(rule: Incremental, page: Page, place: Place, marks: Sequence[str]) -> Step:
+    """What follows where the time alone leads on, until an answer has nothing later than the one before."""
+    count = page.answer.count
+    cut_off = bool(place.then and marks and marks[-1] > place.then)  # the answer before was: this one has more
+    most, exact = max(place.most, count), place.exact or cut_off
+    cut = _last_time(rule, marks)
+    if cut and not (place.reached and parameter(rule, marks[cut - 1]) == parameter(rule, place.reached)):
+        return Next(None, Place(again=place.again, reached=marks[cut - 1], then=marks[-1], most=most, exact=exact))
+    if count > 2 and count >= max([*_sizes(page), *([place.most] if exact else [])], default=math.inf):
+        raise Permanent(
+            f'{count} records have the same "{rule.field}", as many as one answer holds: there may be more, which '
+            "cannot be asked for; ask for more at once in the parameters, or describe a paginator"
+        )
+    return None
+
+
+def _sizes(page: Page) -> list[int]:
+    """How many records were asked for, by the parameters that say so."""
+    return [int(value) for name, value in page.parameters.items() if _SIZE.search(name) and str(value).isdecimal()]
 
 
 def _filled(marks: Sequence[str | None]) -> list[str]:

@@ -8,6 +8,7 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
+from crawlerd.core.redaction import cut
 from crawlerd.source import AwsApi, Denied, Gather, NotFound, Output, Permanent, RunPlan, TaskArgs
 from crawlerd.sources.s3_batch.batch import Batch, BatchImport, Job, Place, call, now, s3_batch
 from crawlerd.sources.s3_batch.function import function
@@ -97,7 +98,10 @@ def check_function(api: AwsApi, args: CheckFunction) -> Iterator[Output]:
 
 @dataclass(frozen=True)
 class Poll(TaskArgs, kind="s3_batch.poll"):
-    """One page of the input's listing. token: where it begins, "" for the first."""
+    """One page of the input's listing.
+
+    token: where it begins, "" for the first.
+    """
 
     job: Job
     token: str = ""
@@ -122,7 +126,10 @@ def _begin(job: Job, key: str, etag: str) -> Iterator[Output]:
 
 @dataclass(frozen=True)
 class Receive(TaskArgs, kind="s3_batch.receive"):
-    """Messages of the queue, until none are left. number: of the request."""
+    """Messages of the queue, until none are left.
+
+    number: of the request.
+    """
 
     job: Job
     queue_url: str
@@ -157,7 +164,7 @@ class Unknown(TaskArgs, kind="s3_batch.unknown_message"):
 
 @s3_batch.handles(Unknown, stream="batches", bucket="process", unique=True, cost=0)
 def unknown(api: AwsApi, args: Unknown) -> Iterator[Output]:
-    raise Permanent(f"a message of the queue is no notification of S3: {args.body[:200]}")
+    raise Permanent(f"a message of the queue is no notification of S3: {cut(args.body, 200)}")
 
 
 def _announced(body: str) -> list[tuple[str, str, str]]:

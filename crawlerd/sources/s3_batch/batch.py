@@ -55,8 +55,13 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
 
 
 class BatchImport(msgspec.Struct, frozen=True):
-    """input: `s3://bucket/prefix/` of the objects. output: of the gathered ones. queue_url: of SQS notifications, "" to
-    list the input. status_table, items_table: in DynamoDB. chunk: most records processed at once."""
+    """
+    input: `s3://bucket/prefix/` of the objects.
+    output: of the gathered ones.
+    queue_url: of SQS notifications, "" to list the input.
+    status_table, items_table: in DynamoDB.
+    chunk: most records processed at once.
+    """
 
     input: str
     output: str
@@ -89,7 +94,11 @@ class BatchImport(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct, frozen=True, array_like=True):
-    """An import in one run. account: its own. run: what tells the run from others."""
+    """An import in one run.
+
+    account: its own.
+    run: what tells the run from others.
+    """
 
     account: str
     run: str

@@ -52,9 +52,13 @@ def _member(data: bytes) -> bytes:
 class Pages(TaskArgs, kind="s3_batch.pages"):
     """One step: a page of items is read, or what was read is sent on.
 
-    count: records of the batch. problem: what is wrong with the object; then items are counted, and no file is made
-    of them. index: of the next item. ended: nothing is left to read. pending: compressed, not yet sent. upload, parts:
-    of a multipart upload that was begun. done, failed, lost: records with a response, with an error, without an item.
+    count: records of the batch.
+    problem: what is wrong with the object; then items are counted, and no file is made of them.
+    index: of the next item.
+    ended: nothing is left to read.
+    pending: compressed, not yet sent.
+    upload, parts: of a multipart upload that was begun.
+    done, failed, lost: records with a response, with an error, without an item.
     gaps: items are missing of the next page, so that their numbers must be read too.
     """
 

@@ -13,7 +13,11 @@ NOTHING = msgspec.Raw(b"null")
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):
-    """A record on its way. request, response: as JSON. error: why there is no response, else ""."""
+    """A record on its way.
+
+    request, response: as JSON.
+    error: why there is no response, else "".
+    """
 
     index: int
     request: msgspec.Raw

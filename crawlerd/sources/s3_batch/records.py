@@ -19,8 +19,13 @@ class _Short(Exception):
 
 
 class Read(NamedTuple):
-    """What a piece holds. records: as they stand there. ends: where each one's successor begins. phase, used: what
-    comes next in the object, and where in the piece that begins. problem: why there is no going on, else ""."""
+    """What a piece holds.
+
+    records: as they stand there.
+    ends: where each one's successor begins.
+    phase, used: what comes next in the object, and where in the piece that begins.
+    problem: why there is no going on, else "".
+    """
 
     records: list[bytes]
     ends: list[int]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from crawlerd.core.errors import CrawlerdError
+from crawlerd.core.redaction import cut
 from crawlerd.source import AwsApi, Denied, ForAccount, Gather, NotFound, Output, Permanent, TaskArgs, Throttled
 from crawlerd.sources.http import Answered, Call
 from crawlerd.sources.s3_batch.batch import Batch, call, now, s3_batch
@@ -20,6 +21,7 @@ from crawlerd.sources.s3_batch.records import Phase, Read, read
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+LONGEST_ERROR = 1000  # characters
 RANGE = 4 << 20  # bytes read at once; a record is at most that long
 MOST_BYTES = 1 << 20  # of a chunk: a task's arguments lie in the frontier and in memory
 MOST_ITEMS = 25  # that BatchWriteItem takes
@@ -30,8 +32,11 @@ OUTWARD = 4  # priority of what is nearly done: it goes before more chunks, so t
 @dataclass(frozen=True)
 class Scan(TaskArgs, kind="s3_batch.scan"):
     """One range of the object; the next one is read when half of its chunks are through, so that there is always work
-    and never much of it. offset: where it begins, at a whole record or the phase's own beginning. index: of the next
-    record."""
+    and never much of it.
+
+    offset: where it begins, at a whole record or the phase's own beginning.
+    index: of the next record.
+    """
 
     batch: Batch
     offset: int = 0
@@ -103,7 +108,10 @@ def _chunks(found: Read, most: int) -> list[range]:
 
 @dataclass(frozen=True)
 class Scattered(TaskArgs, kind="s3_batch.scattered"):
-    """All was read, or all that can be. problem: what is wrong with the object, else ""."""
+    """All was read, or all that can be.
+
+    problem: what is wrong with the object, else "".
+    """
 
     batch: Batch
     count: int
@@ -175,7 +183,10 @@ class Chunk(TaskArgs, kind="s3_batch.chunk"):
 
 
 class Asked(msgspec.Struct, frozen=True, array_like=True):
-    """What a call to a service was for. indexes: of the records that its body holds."""
+    """What a call to a service was for.
+
+    indexes: of the records that its body holds.
+    """
 
     batch: Batch
     indexes: tuple[int, ...]
@@ -243,12 +254,8 @@ def _with(item: Item, result: Any) -> Item:
         except (ValueError, TypeError, RecursionError) as error:
             said = f"malformed response: {error}"
     if bytes(response) == b"null":
-        return msgspec.structs.replace(item, error=_printable(said) or "an error without a word")
+        return msgspec.structs.replace(item, error=cut(said, LONGEST_ERROR) or "an error without a word")
     return msgspec.structs.replace(item, response=response)
-
-
-def _printable(text: str) -> str:
-    return text[:1000].encode(errors="backslashreplace").decode()
 
 
 @s3_batch.handles(Answered, stream="items", bucket="process", priority=OUTWARD, cost=0)
@@ -303,7 +310,7 @@ def write(api: AwsApi, args: Write) -> Iterator[Output]:
             return
         if bytes(items[0].request) == b"null":
             raise
-        said = _printable(f"its item cannot be written: {error}")
+        said = cut(f"its item cannot be written: {error}", LONGEST_ERROR)
         yield Write(batch, (Item(items[0].index, NOTHING, error=said),))
         return
     left = {int(each["PutRequest"]["Item"]["index"]["N"]) for each in unprocessed}

@@ -9,8 +9,9 @@ from typing import NamedTuple
 class Listing(NamedTuple):
     """A list that needs no parent, newest first.
 
-    objects: the object types by which events speak of it, none where Stripe sends no events. created: it takes
-    `created` filters. grows: new objects come without an event, so that its newest part is read again each time.
+    objects: the object types by which events speak of it, none where Stripe sends no events.
+    created: it takes `created` filters.
+    grows: new objects come without an event, so that its newest part is read again each time.
     """
 
     path: str
@@ -23,11 +24,14 @@ class Listing(NamedTuple):
 class Below(NamedTuple):
     """A list below each object of another one.
 
-    path: with {parent}. parameter: that carries the parent's id instead. embedded: the parent's field that holds its
-    first objects, "" where each parent takes a request. expand: the parent's list must be asked for that field.
-    unless_null: a field of the parent that is null where there is nothing below. objects: as of a Listing; without
-    any, it is read again whenever its parent changes. one: where an object is read again, with {id} and perhaps
-    {parent}. owner: the object's field with its parent's id; null once it is nobody's.
+    path: with {parent}.
+    parameter: that carries the parent's id instead.
+    embedded: the parent's field that holds its first objects, "" where each parent takes a request.
+    expand: the parent's list must be asked for that field.
+    unless_null: a field of the parent that is null where there is nothing below.
+    objects: as of a Listing; without any, it is read again whenever its parent changes.
+    one: where an object is read again, with {id} and perhaps {parent}.
+    owner: the object's field with its parent's id; null once it is nobody's.
     """
 
     parent: str

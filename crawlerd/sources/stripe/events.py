@@ -30,8 +30,12 @@ log = logging.getLogger(__name__)
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """How far a stream has come. event: `created` of the newest event that it has taken in (Unix seconds). noted: when
-    its list was read, by our clock. version: of the API, which gave its objects their shape."""
+    """How far a stream has come.
+
+    event: `created` of the newest event that it has taken in (Unix seconds).
+    noted: when its list was read, by our clock.
+    version: of the API, which gave its objects their shape.
+    """
 
     event: int
     noted: float
@@ -42,8 +46,9 @@ class Mark(msgspec.Struct, frozen=True):
 class Begin(TaskArgs, kind="stripe.begin"):
     """Notes the newest event, before anything else is read.
 
-    load: streams to be read in full. follow: those to be brought up to date, from the second `since` of events, and
-    from `growth` of lists without. marks: how far they have come is to be noted; not of connected accounts one by one.
+    load: streams to be read in full.
+    follow: those to be brought up to date, from the second `since` of events, and from `growth` of lists without.
+    marks: how far they have come is to be noted; not of connected accounts one by one.
     """
 
     noted: float
@@ -158,8 +163,11 @@ def is_silent(stream: str) -> bool:
 
 @dataclass(frozen=True)
 class Compare(TaskArgs, kind="stripe.compare"):
-    """A list was read to its end: what it did not have is asked for again, before it counts as gone. list: its stream.
-    streams: the list's own, and those below it."""
+    """A list was read to its end: what it did not have is asked for again, before it counts as gone.
+
+    list: its stream.
+    streams: the list's own, and those below it.
+    """
 
     list: str
     streams: tuple[str, ...]
@@ -215,7 +223,10 @@ def second_look(api: Api, args: SecondLook) -> Iterator[Output]:
 
 @dataclass(frozen=True)
 class SweepOf(TaskArgs, kind="stripe.sweep"):
-    """The end of what a list, read to its end, did not have any more. streams: the list's own, and those below it."""
+    """The end of what a list, read to its end, did not have any more.
+
+    streams: the list's own, and those below it.
+    """
 
     streams: tuple[str, ...]
 
@@ -244,7 +255,9 @@ class Events(TaskArgs, kind="stripe.follow"):
     """Events of the seconds from `since` on, up to `until`, the oldest first.
 
     Stripe gives the newest first: so a span is asked for that its answer holds whole, `span` seconds long, or up to
-    `until` when that is None. starting_after: within one second that has more than a page.
+    `until` when that is None.
+
+    starting_after: within one second that has more than a page.
     """
 
     streams: tuple[str, ...]
@@ -306,7 +319,10 @@ def _silent(stream: str) -> bool:
 
 @dataclass(frozen=True)
 class Again(TaskArgs, kind="stripe.again"):
-    """One object as it is now. streams: as of a page."""
+    """One object as it is now.
+
+    streams: as of a page.
+    """
 
     streams: tuple[str, ...]
     id: str

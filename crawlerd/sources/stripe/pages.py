@@ -58,10 +58,12 @@ def account(api: Api, args: Account) -> Iterator[Output]:
 
 @dataclass(frozen=True)
 class Page(TaskArgs, kind="stripe.page"):
-    """One page of a list. streams: those to be imported of it: the list's own, and those below it.
+    """One page of a list.
 
-    gte, lte: first and last second of its window. line: what is known of the list; None when it is not to be cut. look:
-    1 when the list is read a second time in the run, since something of it is missing.
+    streams: those to be imported of it: the list's own, and those below it.
+    gte, lte: first and last second of its window.
+    line: what is known of the list; None when it is not to be cut.
+    look: 1 when the list is read a second time in the run, since something of it is missing.
     restarts: how often the list was begun again at lte, which makes it another task than the one that began there.
     """
 
@@ -76,7 +78,11 @@ class Page(TaskArgs, kind="stripe.page"):
 
 @dataclass(frozen=True)
 class PageBelow(TaskArgs, kind="stripe.page_below"):
-    """One page of the list below a parent. again: of one that was read again since it has changed. look: as of Page."""
+    """One page of the list below a parent.
+
+    again: of one that was read again since it has changed.
+    look: as of Page.
+    """
 
     parent: str
     starting_after: str | None = None

@@ -25,7 +25,9 @@ SPREAD = 16  # bursts; what may hold more of them is halved
 class Line(NamedTuple):
     """What a window knows of its list, from the pages read above it, one after the other.
 
-    pace: seconds that a page covers, 0 before the first. age: pages so far. abreast: windows that were cut so far.
+    pace: seconds that a page covers, 0 before the first.
+    age: pages so far.
+    abreast: windows that were cut so far.
     """
 
     pace: int = 0

@@ -196,6 +196,8 @@ def test_what_follows_a_group_that_must_not_fail_is_dead_with_it_and_waits_again
         "a": (2, "gone"),
         "then": (1, "not run: 1 dead letters in its group; it waits for those retried"),
     }
+    with closing(place.reader()) as reader:
+        assert {each.reason for each in reader.streams(run).values()} == {"gone"}  # what is to be put right
     assert frontier.retry_dead([1]) == (0, [])  # not by itself: its group is not what it needs
     assert frontier.run(run).state == "completed with dead letters"
     assert frontier.retry_dead([2]) == (2, ["shop"])

@@ -322,11 +322,40 @@ def test_what_made_tasks_unique_is_dropped_bit_by_bit_when_their_run_has_ended(p
 
 
 def test_dropping_them_goes_on_after_a_restart(place: Place) -> None:
+    frontier = place.open(bounds=Bounds(purge=3))
+    begin(frontier, *map(unique, range(10)))
+    settle(frontier, Complete(), *heads(frontier))
+    place.shut()
+    frontier = place.open()
+    assert place.query("SELECT count(*) FROM seen") == [(7,)]
+    frontier.commit([], now=NOW)
+    assert place.query("SELECT * FROM seen") == []
+
+
+def test_nothing_of_small_runs_is_left_however_quickly_they_end(place: Place) -> None:
+    """Each commit ends some, and drops what those before it have left; the last one's goes when the frontier closes."""
+    frontier = place.open()
+    for _ in range(20):
+        for name in ("a", "b", "c"):
+            begin(frontier, unique(1), unique(2), name=name)
+        settle(frontier, Complete(), *heads(frontier))
+        assert place.query("SELECT count(DISTINCT run) FROM seen") == [(3,)]
+    place.shut()
+    place.open()
+    assert place.query("SELECT * FROM seen") == []
+
+
+def test_what_a_failed_commit_has_dropped_is_dropped_by_the_next(place: Place) -> None:
     frontier = place.open()
     begin(frontier, unique(1))
     settle(frontier, Complete())
-    place.shut()
-    frontier = place.open()
+
+    def fail() -> None:
+        raise FrontierError("a test's")
+
+    with pytest.raises(FrontierError):
+        frontier.commit([], now=NOW, charge=fail)
+    assert place.query("SELECT count(*) FROM seen") == [(1,)]
     frontier.commit([], now=NOW)
     assert place.query("SELECT * FROM seen") == []
 

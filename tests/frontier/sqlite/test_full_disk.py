@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.small_disks import filled
 
 from crawlerd.core.errors import StorageFailed
 from crawlerd.core.outcome import Batch, Bury, Complete, Outcome, Retry
@@ -18,41 +18,11 @@ from crawlerd.frontier.lock import StateLock
 from crawlerd.frontier.sqlite.database import FILE_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from crawlerd.frontier.contract import Frontier
 
 NOW = 1_000_000.0
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 5 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=5m", "crawlerd-test", str(folder)]
-    if subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("NOT TESTED: a disk that is really full; mounting one needs root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-@contextmanager
-def ballast(folder: Path) -> Iterator[None]:
-    """Fills the disk to the last byte."""
-    file = folder / "ballast"
-    with open(file, "wb", buffering=0) as out:
-        for size in (65536, 4096, 1):
-            try:
-                while out.write(b"x" * size) == size:
-                    pass
-            except OSError:
-                pass
-    yield
-    file.unlink()
 
 
 def big(number: int) -> NewTask:
@@ -93,7 +63,7 @@ def test_a_full_disk_takes_a_commit_back_and_it_works_when_there_is_space_again(
     group = [Settled(task, account, last) for task in before[:100]]
     if isinstance(last, Complete):
         group = group[:1]
-    with ballast(small_disk):
+    with filled(small_disk):
         for _ in range(3):
             with pytest.raises(StorageFailed, match=f"holds {small_disk}/{FILE_NAME} is full") as failure:
                 frontier.commit(group, now=NOW)
@@ -116,7 +86,7 @@ def test_a_full_disk_takes_a_commit_back_and_it_works_when_there_is_space_again(
 
 
 def test_starting_on_a_full_disk_says_so_and_leaves_what_there_is(small_disk: Path) -> None:
-    with ballast(small_disk):
+    with filled(small_disk):
         with pytest.raises(StorageFailed, match="No space left on device") as failure:
             StateLock(small_disk)
         assert failure.value.full
@@ -128,7 +98,7 @@ def test_starting_on_a_full_disk_says_so_and_leaves_what_there_is(small_disk: Pa
     frontier.start_run("shop", frontier.account("acme", "shop"), [big(1)], full=False, now=NOW)
     before = heads(frontier)
     frontier.close()
-    with ballast(small_disk):
+    with filled(small_disk):
         StateLock(small_disk).close()
         with pytest.raises(StorageFailed) as failure:
             open_frontier(small_disk, now=NOW).pause(1, "no key")

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import msgspec
 import pytest
+from support.small_disks import fill as fill_disk
 
 from crawlerd.core.errors import FrontierError, FrontierLocked, FrontierTooNew, StorageFailed
 from crawlerd.core.outcome import Batch, Bury, Complete, Outcome, Retry
 from crawlerd.core.task import NewGather, NewTask
-from crawlerd.frontier import open_frontier
+from crawlerd.frontier import open_frontier, restore
 from crawlerd.frontier.contract import Frontier, Settled
 from crawlerd.frontier.lock import StateLock
 from crawlerd.frontier.sqlite import backup as copying
@@ -324,9 +325,17 @@ def test_a_torn_file_is_found(var: Path) -> None:
 
 def test_what_is_no_frontier_is_named(tmp_path: Path) -> None:
     path = tmp_path / "file.db"
-    with pytest.raises(FrontierError, match=f"there is no frontier in {path}"):
+    with pytest.raises(FrontierError, match=f"there is no file {path}"):
         check(path)
     assert not path.exists()
+    with pytest.raises(FrontierError, match=f"{tmp_path} is not a file"):
+        check(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FrontierError, match=f"{tmp_path}/pipe is not a file"):
+        restore(tmp_path / "var", tmp_path / "pipe")
+    (tmp_path / "text").write_text("no database " * 100)
+    with pytest.raises(FrontierError, match=f"{tmp_path}/text is not a usable database .*: use another file"):
+        restore(tmp_path / "var", tmp_path / "text")
     edit(path, "CREATE TABLE other(x)")
     with pytest.raises(FrontierError, match=f"there is no frontier in {path}"):
         check(path)
@@ -508,20 +517,8 @@ def test_a_backup_is_whole_as_soon_as_it_is_there(frontier: Frontier, tmp_path: 
         assert dump(tmp_path / "copy.db") == dump(frontier.path)
 
 
-def take_all_space(disk: Path) -> Path:
-    filler = disk / "filler"
-    with filler.open("ab", buffering=0) as file:
-        for size in (65536, 4096, 1):
-            try:
-                while True:
-                    file.write(b"x" * size)
-            except OSError:
-                continue
-    return filler
-
-
 def test_a_backup_onto_a_full_disk(frontier: Frontier, small_disk: Path) -> None:
-    filler = take_all_space(small_disk)
+    filler = fill_disk(small_disk)
     with filler.open("r+b") as file:
         file.truncate(filler.stat().st_size - 40_000)
     copy = small_disk / "copy.db"
@@ -582,7 +579,7 @@ def test_vacuum_on_a_full_disk_loses_nothing(small_disk: Path) -> None:
     half_empty(small_disk)
     path = small_disk / FILE_NAME
     rows = dump(path)
-    filler = take_all_space(small_disk)
+    filler = fill_disk(small_disk)
     with filler.open("r+b") as file:
         file.truncate(filler.stat().st_size - 200_000)
     free = os.statvfs(small_disk).f_bavail

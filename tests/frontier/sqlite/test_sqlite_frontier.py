@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import apsw
 import pytest
 
-from crawlerd.core.errors import FrontierError, FrontierTooNew
+from crawlerd.core.errors import FrontierError, FrontierTooNew, FrontierUnusable
 from crawlerd.core.outcome import Bury, Complete, Outcome, Retry
 from crawlerd.core.task import NewTask, Task, parent_hash
 from crawlerd.frontier import open_frontier, open_reader
@@ -67,7 +67,8 @@ def test_a_new_frontier_is_durable(tmp_path: Path, frontier: Frontier) -> None:
 def test_a_file_of_something_else_is_named_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"not a database, but somebody's only copy of it" * 100)
     before = (tmp_path / FILE_NAME).read_bytes()
-    with pytest.raises(FrontierError, match=rf"{tmp_path}/{FILE_NAME} is not a usable database .* restore it"):
+    match = rf"{tmp_path}/{FILE_NAME} is not a usable database .* frontier restore FILE"
+    with pytest.raises(FrontierUnusable, match=match):
         open_frontier(tmp_path, now=NOW)
     assert (tmp_path / FILE_NAME).read_bytes() == before
 
@@ -219,3 +220,28 @@ def test_what_was_noted_before_sinks_had_identities_is_taken_over_by_a_sink_that
         frontier.bind("a", sink, NOW)
         assert frontier.cursors("a", sink) == kept
         frontier.close()
+
+
+def test_a_frontier_that_is_idle_has_no_log(tmp_path: Path) -> None:
+    """A reader is not waited for: it is tried again later."""
+    frontier = open_frontier(tmp_path, now=NOW)
+    begin(frontier, *(plain(f'{{"n":{number}}}') for number in range(1000)))
+    log = tmp_path / f"{FILE_NAME}-wal"
+    assert log.stat().st_size > 100_000
+    with closing(apsw.Connection(str(tmp_path / FILE_NAME))) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM run").get == 1
+        assert not frontier.idle()
+        reader.execute("COMMIT")
+        assert frontier.idle()
+    assert log.stat().st_size == 0
+    frontier.close()
+
+
+def test_another_program_s_database_is_named_and_left_alone(tmp_path: Path) -> None:
+    with closing(apsw.Connection(str(tmp_path / FILE_NAME))) as database:
+        database.execute("CREATE TABLE run(distance)")
+    with pytest.raises(FrontierUnusable, match=r"/frontier.db is a database, but no frontier of crawlerd .*move it"):
+        open_frontier(tmp_path, now=NOW)
+    with closing(apsw.Connection(str(tmp_path / FILE_NAME))) as database:
+        assert database.execute("SELECT name FROM sqlite_schema").get == "run"

@@ -88,7 +88,7 @@ def test_retry_after_is_measured_on_the_servers_clock() -> None:
         ({"error": {"message": "No"}}, "No"),
         ({"error": {"code": "lock_timeout"}}, "lock_timeout"),
         ({"error": "invalid_grant"}, "invalid_grant"),
-        ({"message": "Not\nFound\x1b[31m"}, "Not Found?[31m"),
+        ({"message": "Not\nFound\x1b[31m"}, "Not Found\\x1b[31m"),
         ({"title": "Bad", "detail": "wrong list"}, "wrong list"),
         ({"message": "x" * 1000}, "x" * 300),
         ({"message": 5}, ""),

@@ -156,7 +156,11 @@ def test_a_valid_file_becomes_settings(file: Path) -> None:
 def test_what_the_account_sets_goes_before_what_the_source_has(file: Path) -> None:
     own = 'limits = ["5/second", "500/day"]\nconcurrency = 2\nbucket_limits = { default = "3/second", customers = [] }'
     edit(file, '"stripe"', f'"stripe"\n{own}\nsmooth = false\nweight = 3\nattempts = 2\nretry_base = "2s"')
-    edit(file, 'state_dir = "var"', 'state_dir = "/srv/state"\nworker_processes = 7\nlisten = "[::]:0"')
+    edit(
+        file,
+        'state_dir = "var"',
+        'state_dir = "/srv/state"\nworker_processes = 7\nlisten = "[::]:0"\nallow_remote = true',
+    )
     settings = load(edit(file, '"customers", "invoices", "customers"', '"*"'))
     assert settings.limits["acme"] == LimitSpec(
         limits=("5/second", "500/day"),
@@ -240,6 +244,48 @@ def test_no_sink_may_be_the_frontier(file: Path, path: str) -> None:
     (file.parent / "link").symlink_to("var")
     edit(file, 'path = "var/warehouse.db"', f'path = "{path.format(file.parent / "link")}"')
     assert problems_of(file) == ["sinks.warehouse.path: is the frontier's own database; take another file"]
+
+
+OWN = "would write among the frontier's own files; take another path"
+SAME_PATH = "is the path of sinks.first as well; use one for both"
+SAME_FILE = "keeps its records in the same file as sinks.first; take another path"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "problem"),
+    [
+        *(
+            (("sqlite", "first.db"), ("sqlite", f"var/{name}"), OWN)
+            for name in ("frontier.id", "frontier.db-wal", "frontier.db.replaced", "lock", "x/../crawlerd.sock")
+        ),
+        (("sqlite", "first.db"), ("jsonl", "var"), OWN),
+        (("sqlite", "first.db"), ("persist-queue", "link/../var/"), OWN),
+        (("jsonl", "a"), ("jsonl", "a"), SAME_PATH),
+        (("jsonl", "a"), ("persist-queue", "./x/../a/"), SAME_PATH),
+        (("sqlite", "a"), ("jsonl", "a"), SAME_PATH),
+        (("jsonl", "a"), ("sqlite", "a/.crawlerd.db"), SAME_FILE),
+        (("persist-queue", "a"), ("sqlite", "./a/data.db"), SAME_FILE),
+        (("sqlite", "a/data.db"), ("persist-queue", "a"), SAME_FILE),
+        (("sqlite", "a.db"), ("sqlite", "x/../a.db"), None),
+        (("jsonl", "a"), ("sqlite", "a/other.db"), None),
+        (("jsonl", "var/files"), ("sqlite", "var/data.db"), None),
+        (("jsonl", "a"), ("persist-queue", "b"), None),
+    ],
+)
+def test_no_sink_writes_into_the_files_of_others(
+    file: Path, first: tuple[str, str], second: tuple[str, str], problem: str | None
+) -> None:
+    """However their paths are written."""
+    (file.parent / "x").mkdir()
+    (file.parent / "var").mkdir()
+    (file.parent / "link").symlink_to("x")
+    with file.open("a") as added:
+        for name, (kind, path) in {"first": first, "second": second}.items():
+            added.write(f'\n[sinks.{name}]\ntype = "{kind}"\npath = "{path}"\n')
+    if problem:
+        assert problems_of(file) == [f"sinks.second.path: {problem}"]
+    else:
+        assert load(file).sinks.keys() == {"warehouse", "first", "second"}
 
 
 def test_a_source_that_is_not_installed(file: Path) -> None:
@@ -422,6 +468,7 @@ def test_the_example_shows_every_key_and_the_defaults_that_hold(
     (tmp_path / "sources").symlink_to(EXAMPLE.with_name("sources"))
     monkeypatch.setenv("MC_KEY", f"{SECRET}-us21")
     monkeypatch.setenv("CRM_TOKEN", SECRET)
+    monkeypatch.setenv("REDIS_PASSWORD", SECRET)
     file = tmp_path / "crawlerd.toml"
     file.write_text(re.sub(r"^#(?=\S)", "", EXAMPLE.read_text(), flags=re.MULTILINE))
     shown, plain = load(file), load(EXAMPLE)

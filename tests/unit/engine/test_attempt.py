@@ -25,7 +25,7 @@ from crawlerd.core.outcome import (
 )
 from crawlerd.core.task import IfNew, NewGather, NewTask, Task, parent_hash
 from crawlerd.engine.attempt import attempt, begin
-from crawlerd.engine.batches import LARGEST, MOST_FIELDS, Rows
+from crawlerd.engine.batches import LARGEST, MOST_FIELDS, StreamRows
 from crawlerd.engine.wire import HEADER, Done, frame, from_worker
 from crawlerd.source import (
     Api,
@@ -420,7 +420,7 @@ def test_an_error_text_of_any_characters_reaches_the_frontier() -> None:
     for kind, start in ((Transient, "Transient: "), (ValueError, "unexpected ValueError: ")):
         outcome = run(lambda api, args: iter([api.get("/fails")]), answer=kind("caf\xe9 \ud800 \0"))
         assert isinstance(outcome, Retry | Bury)
-        assert outcome.error == f"{start}caf\xe9 \\ud800 \0"
+        assert outcome.error == f"{start}caf\xe9 \\ud800 \\x00"
 
 
 # what is asked of it
@@ -633,7 +633,7 @@ def test_skipped_texts_are_bounded() -> None:
 def test_a_record_that_is_too_large_is_set_aside_alone() -> None:
     """The main process would need several times its size."""
     text = b'{"id":2,"text":"' + b"x" * LARGEST + b'"}'
-    rows = Rows()
+    rows = StreamRows()
     rows.add(Record("items", "1", b'{"id":1}'))
     rows.add(Record("items", "2", text))
     rows.add(Record("items", "3", None))
@@ -645,7 +645,7 @@ def test_a_record_that_is_too_large_is_set_aside_alone() -> None:
 
 
 def test_names_of_fields_are_bounded() -> None:
-    rows = Rows()
+    rows = StreamRows()
     names = [f"n{number:06}" for number in range(MOST_FIELDS + 500)]
     rows.add(Record("items", "1", dict.fromkeys([*names, "z" * 300], 1)))
     assert rows.batch("items", []).fields == names[:MOST_FIELDS]

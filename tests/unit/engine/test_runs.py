@@ -41,6 +41,7 @@ class World:
         self.idle: set[str] = set()
         self.starts: list[str] = []
         self.abandoned: set[int] = set()
+        self.refused: dict[str, SinkError] = {}
         self.dead = {1: ["daily"], 2: ["daily", "gone"]}
         self.changed = SafeEvent()
         self.failure = Failure(self.changed)
@@ -213,6 +214,34 @@ def test_an_import_that_cannot_start_is_tried_again_later_and_holds_up_no_other(
     world.time += 1
     assert world.due() == ["bad"]
     assert world.failure.error is None
+
+
+def test_what_keeps_imports_from_starting_is_trouble_until_they_start_and_is_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World({"one": HOUR, "two": HOUR, "other": HOUR})
+    world.problems = {"one": SinkError("the disk is full"), "two": SinkError("locked"), "other": Permanent("a bug")}
+    for _ in range(3):
+        world.due()
+        assert world.runs.trouble == "the disk is full"
+        world.time += STORAGE_SECONDS
+    del world.problems["one"]
+    world.due()
+    assert world.runs.trouble == "locked"
+    world.problems["two"] = SinkError("no longer a directory")
+    world.time += STORAGE_SECONDS
+    world.due()
+    del world.problems["two"]
+    world.time += STORAGE_SECONDS
+    world.due()
+    assert world.runs.trouble is None
+    said = [each.getMessage() for each in caplog.records if each.levelname in ("ERROR", "WARNING")]
+    assert [each.partition(";")[0] for each in said if "import other" not in each] == [
+        "import one cannot start: the disk is full",
+        "import two cannot start: locked",
+        "import two cannot start: no longer a directory",
+        "imports that could not start can do so again",
+    ]
 
 
 def test_start_import_raises_what_start_imports_returns() -> None:

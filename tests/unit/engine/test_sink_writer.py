@@ -34,6 +34,8 @@ class Notes:
     def intact(self) -> bool:
         return not self.gone
 
+    def idle(self) -> None: ...
+
     def state(self, frontier: str) -> SinkState:
         return SinkState("notes", None, fresh=True)
 

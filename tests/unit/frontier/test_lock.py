@@ -6,24 +6,45 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from typer.testing import CliRunner
 
-from crawlerd.core.errors import FrontierError, FrontierLocked
+from crawlerd.cli.main import app
+from crawlerd.config.load import state_dir
+from crawlerd.core.errors import ConfigurationError, FrontierError, FrontierLocked, FrontierRefused, FrontierUnusable
+from crawlerd.frontier import open_frontier, open_reader
 from crawlerd.frontier.lock import BEAT_SECONDS, StateLock, lock_holder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 HOLD = """
 import sys
 from pathlib import Path
 from crawlerd.frontier.lock import StateLock
 held = StateLock(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+ASK = """
+import sys
+from pathlib import Path
+from crawlerd.frontier.lock import lock_holder
+print(lock_holder(Path(sys.argv[1])))
+"""
+
+HOLD_FILE = """
+import fcntl, sys
+from pathlib import Path
+file = (Path(sys.argv[1]) / "lock").open("w")
+fcntl.lockf(file, fcntl.LOCK_EX)
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -110,5 +131,146 @@ def test_a_state_directory_is_made_and_an_impossible_one_named(tmp_path: Path) -
         assert isinstance(held, StateLock)
         assert (tmp_path / "a" / "b" / "lock").read_text() == f"{os.getpid()}\n"
     (tmp_path / "file").write_text("")
-    with pytest.raises(FrontierError, match=f"cannot use the state directory {tmp_path}/file"):
+    with pytest.raises(FrontierUnusable, match=f"cannot use {tmp_path}/file: {tmp_path}/file is no directory"):
         StateLock(tmp_path / "file")
+
+
+def test_a_file_that_is_deleted_frees_nothing_and_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lock = tmp_path / "lock"
+    with StateLock(tmp_path) as held:
+        for replace in (lock.unlink, lambda: lock.unlink() or lock.write_text("")):
+            replace()
+            second = subprocess.run(
+                [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.DEVNULL, capture_output=True, text=True
+            )
+            assert f"another crawlerd (pid {os.getpid()}) is using {tmp_path}" in second.stderr
+            monkeypatch.setattr("crawlerd.frontier.lock.BEAT_SECONDS", 0.0)
+            held.beat()
+            with subprocess.Popen(
+                [sys.executable, "-c", ASK, str(tmp_path)], stdout=subprocess.PIPE, text=True
+            ) as asking:
+                assert asking.communicate()[0] == f"{os.getpid()}\n"
+        assert len(caplog.records) == 2
+    with holder(tmp_path):
+        pass
+
+
+def test_a_file_that_another_program_has_taken_meanwhile_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of an earlier version, which knows of no other lock."""
+    monkeypatch.setattr("crawlerd.frontier.lock.BEAT_SECONDS", 0.0)
+    with StateLock(tmp_path) as held:
+        (tmp_path / "lock").unlink()
+        with subprocess.Popen(
+            [sys.executable, "-c", HOLD_FILE, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"held\n"
+            with pytest.raises(FrontierRefused, match=rf"another program \(pid {process.pid}\) holds it now"):
+                held.beat()
+            process.communicate()
+
+
+def test_a_directory_that_is_moved_away_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crawlerd.frontier.lock.BEAT_SECONDS", 0.0)
+    state = tmp_path / "state"
+    with StateLock(state) as held:
+        state.rename(tmp_path / "elsewhere")
+        for _ in range(2):  # nor does another one in its place do
+            with pytest.raises(FrontierRefused, match="its directory is gone"):
+                held.beat()
+            state.mkdir(exist_ok=True)
+        assert not list(state.iterdir())
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="OTHER USERS ARE NOT TESTED: only root can become one")
+NOBODY = 65534
+
+
+@contextmanager
+def nobody(folder: Path) -> Iterator[None]:
+    """This process is another user within the block, who may get as far as the folder."""
+    for each in (folder, *folder.parents):
+        if each.stat().st_uid == 0 and each.is_relative_to(Path(tempfile.gettempdir())) and each.name != "tmp":
+            each.chmod(0o755)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@needs_root
+@pytest.mark.parametrize(("mode", "named"), [(0o700, ""), (0o755, "/frontier.db"), (0o777, "/lock")])
+def test_what_belongs_to_root_is_named_with_its_owner_and_the_cure(tmp_path: Path, mode: int, named: str) -> None:
+    state = tmp_path / "state"
+    with StateLock(state):
+        open_frontier(state, now=time.time()).close()
+    (state / "frontier.db").chmod(0o600)
+    (state / "lock").chmod(0o600)
+    state.chmod(mode)
+    with nobody(tmp_path):
+        with pytest.raises(FrontierUnusable) as refusal:
+            StateLock(state)
+        reads = pytest.raises(FrontierError, match=rf"cannot read {state}/frontier.db: .* and this is user nobody")
+        with reads as unreadable:
+            open_reader(state)
+    assert not isinstance(unreadable.value, FrontierUnusable)  # a command that reads is not told to be configured
+    refused = state / "lock" if mode == 0o777 else state
+    assert f"{refused} belongs to user root (0) with mode" in str(refusal.value)
+    assert f"this is user nobody ({NOBODY})" in str(refusal.value)
+    assert f"chown -R {NOBODY}" in str(refusal.value)
+
+
+@needs_root
+def test_root_leaves_nothing_in_another_users_directory(tmp_path: Path) -> None:
+    """An import as root would leave files there that the service could not open."""
+    state = tmp_path / "state"
+    state.mkdir()
+    os.chown(state, 12345, 12345)
+    with pytest.raises(FrontierUnusable, match=rf"{state} belongs to user 12345, .* that root makes there"):
+        StateLock(state)
+    assert not list(state.iterdir())
+
+
+@needs_root
+def test_a_frontier_that_root_has_left_is_named(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    with StateLock(state):
+        open_frontier(state, now=time.time()).close()
+    for each in (state, state / "lock", state / "frontier.id"):
+        os.chown(each, NOBODY, NOBODY)
+    (state / "frontier.db").chmod(0o600)
+    expected = (
+        rf"cannot use {state}/frontier.db: {state}/frontier.db belongs to user root \(0\) with mode 0600, and this"
+    )
+    with nobody(tmp_path), StateLock(state), pytest.raises(FrontierUnusable, match=expected):
+        open_frontier(state, now=time.time())
+
+
+@needs_root
+def test_a_read_only_file_system_is_named(small_disk: Path) -> None:
+    (small_disk / "state").mkdir()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    for state in (small_disk / "state", small_disk / "other"):
+        with pytest.raises(FrontierUnusable, match=rf"cannot use {state}: .* read-only here; mount it writable"):
+            StateLock(state)
+
+
+@needs_root
+def test_a_configuration_that_may_not_be_read_is_named_with_its_owner(tmp_path: Path) -> None:
+    config = tmp_path / "crawlerd.toml"
+    config.write_text('[daemon]\nstate_dir = "state"\n')
+    config.chmod(0o600)
+    expected = rf"{config}: cannot be read: Permission denied; it belongs to user 0, and this is user {NOBODY}"
+    with nobody(tmp_path), pytest.raises(ConfigurationError, match=expected):
+        state_dir(config)
+    os.setreuid(NOBODY, 0)  # of whom typer would ask: it would end with 2, which a service takes for worth another try
+    try:
+        assert CliRunner().invoke(app, ["-c", str(config), "status"]).exit_code == 0
+    finally:
+        os.setreuid(0, 0)

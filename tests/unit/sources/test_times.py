@@ -79,21 +79,24 @@ def test_odd_notations_are_read(value: Any, parts: tuple[int, ...]) -> None:
 
 def test_a_page_counts_the_marks_that_can_be_read() -> None:
     marks = PageMarks(Incremental(field="at"), latest=2e9)
-    found = [marks.of({"at": value}) for value in (86_400_000, "soon", None, "1972-09-27")]
+    values = (86_400_000, "soon", None, "1972-09-27")
+    found = [marks.of(number, {"at": value}) for number, value in enumerate(values)]
     assert found == ["1972-09-27T00:00:00.000000Z", None, None, "1972-09-27T00:00:00.000000Z"]
-    assert list(marks.told("items", kept=False)) == [Marks("items", 2, 2, f'"at" is "soon", {NO_TIME}')]
-    assert list(PageMarks(Incremental(field="at"), latest=2e9).told("items", kept=True)) == []
+    assert list(marks.told("items", range(4), kept=False)) == [Marks("items", 2, 2, f'"at" is "soon", {NO_TIME}')]
+    assert list(marks.told("items", [3, 2], kept=False)) == [Marks("items", 1, 1, '"at" is missing or null')]
+    assert list(marks.told("items", [], kept=True)) == []  # all were on the page before
+    assert list(PageMarks(Incremental(field="at"), latest=2e9).told("items", [0], kept=True)) == []
 
 
 def test_a_number_that_grows_may_be_text() -> None:
     marks = PageMarks(Incremental(field="n", format="number", overlap=0), latest=2e9)
-    assert marks.of({"n": "12"}) == marks.of({"n": 12}) == f"{12:020}"
-    assert marks.of({"n": 1.5}) is None
-    (told,) = marks.told("items", kept=True)
+    assert marks.of(0, {"n": "12"}) == marks.of(1, {"n": 12}) == f"{12:020}"
+    assert marks.of(2, {"n": 1.5}) is None
+    (told,) = marks.told("items", range(3), kept=True)
     assert told == Marks("items", 2, 1, '"n" is 1.5, not a whole number of at most 20 digits', kept=True)
 
 
 def test_a_list_that_is_not_incremental_has_no_marks() -> None:
     marks = PageMarks(None, latest=2e9)
-    assert marks.of({"at": "soon"}) is None
-    assert list(marks.told("items", kept=False)) == []
+    assert marks.of(0, {"at": "soon"}) is None
+    assert list(marks.told("items", [0], kept=False)) == []

@@ -1,4 +1,4 @@
-"""What an API permits, as its source says it."""
+"""The default limits of a source: what its API permits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rule of groups: what becomes of the task that waits for the end of one, and what comes back with a dead letter.
+"""The end of a group: what becomes of the task that waits for it, and what comes back with a dead letter.
 
 An inner group counts as open in the one around it until it is over, so that they end from within. What is dead in a
 group that is over counts in the one around it. The task that follows a group that has failed comes back with any of the
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from crawlerd.core.output import IfDead
     from crawlerd.frontier.change import Change
+
+NOT_RUN = "not run:"  # begins the error of what follows a group that has failed; the others say why
 
 
 class Counted(NamedTuple):
@@ -67,7 +69,7 @@ def end_groups(change: Change, groups: Iterable[Counted]) -> list[tuple[int, int
                 *(group.id, group.bucket, group.priority, group.run, group.kind_name, 0, group.payload),
                 group=group.parent,
             )
-            error = f"not run: {group.dead} dead letters in its group; it waits for those retried"
+            error = f"{NOT_RUN} {group.dead} dead letters in its group; it waits for those retried"
             change.bury(then, group.kind, Bury(error))
             continue
         if ready:

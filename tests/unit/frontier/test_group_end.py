@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from crawlerd.frontier.change import Change, Counts, Members
-from crawlerd.frontier.group_rule import Counted, Letter, bring_back, end_groups
+from crawlerd.frontier.group_end import Counted, Letter, bring_back, end_groups
 
 if TYPE_CHECKING:
     from crawlerd.core.output import IfDead

@@ -1,4 +1,4 @@
-"""The tasks of runs that were abandoned leave the frontier in slices, so that no commit stalls."""
+"""Runs that are cancelled end at once; their tasks leave the frontier in slices, so that no commit stalls."""
 
 from __future__ import annotations
 
@@ -22,6 +22,16 @@ _GATHER = "DELETE FROM gather WHERE id > ? AND id <= ? AND run = ? RETURNING ope
 _GATHER_END = "SELECT max(id) FROM (SELECT id FROM gather WHERE id > ? ORDER BY id LIMIT ?)"
 _DEAD = "DELETE FROM dead WHERE seq IN (SELECT seq FROM dead WHERE run = ? LIMIT ?) RETURNING 1"
 _FIRST, _LAST = (-1, -1), (1e300, 1 << 62)
+
+
+def cancel(db: apsw.Connection, runs: Iterable[int], now: float, why: str) -> None:
+    """Ends runs whose imports are to begin again. Their tasks are removed by `Removal`."""
+    for run in runs:
+        db.execute(
+            "UPDATE run SET state = 'cancelled', ended_at = ?, ended_why = ?, again = 1 WHERE id = ?", (now, why, run)
+        )
+        db.execute("DELETE FROM staged WHERE run = ?", (run,))
+        db.execute("DELETE FROM whole WHERE run = ?", (run,))
 
 
 class Removal:

@@ -1,0 +1,88 @@
+"""Who may use the files of a state directory, and what to tell those who may not."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import stat
+from pathlib import Path
+
+from crawlerd.core.errors import FrontierError, FrontierUnusable, StorageFailed
+
+
+def require(path: Path) -> None:
+    """FrontierUnusable when a file or directory is there that this user may not write, or none may."""
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0), effective_ids=True):
+        read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+        raise refused(path, OSError(errno.EROFS if read_only else errno.EACCES, ""))
+
+
+def require_own(state_dir: Path) -> None:
+    """FrontierUnusable for root in another user's state directory: that user could not use what root makes there."""
+    owner = state_dir.stat().st_uid
+    if owner != os.geteuid() == 0:
+        raise FrontierUnusable(
+            f"{state_dir} belongs to {user(owner)}, who could not use the files that root makes there: run crawlerd as "
+            f"that user (`setpriv --reuid {owner} --clear-groups crawlerd …`, or its service), "
+            f"or give the directory to root (`chown -R root {state_dir}`)"
+        )
+
+
+def refused(path: Path, error: OSError, *, reading: bool = False) -> FrontierError:
+    """What the system's refusal of a file or directory means. reading: for a command that only reads."""
+    kind = FrontierError if reading else FrontierUnusable
+    doing = f"cannot {'read' if reading else 'use'} {path}"
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return StorageFailed(f"{doing}: {os.strerror(error.errno)}", full=True)
+        case errno.EIO:
+            return StorageFailed(f"{doing}: {os.strerror(error.errno)}", full=False)
+        case errno.ENOTDIR | errno.EEXIST:
+            return kind(f"{doing}: {_nearest(path)} is no directory; move it away, or name another state_dir")
+        case errno.EROFS:
+            return kind(
+                f"{doing}: {owned(_nearest(path))}, and it is on a file system that is read-only here; "
+                "mount it writable (in a systemd unit: StateDirectory= or ReadWritePaths=), or name another state_dir"
+            )
+        case errno.EACCES | errno.EPERM:
+            nearest = _nearest(path)
+            cure = f"run crawlerd as the user that owns it, or give it away: `chown -R {os.geteuid()} {nearest}`"
+            if reading:
+                cure = "run this as that user or as root"
+            return kind(f"{doing}: {owned(nearest)}, and this is {user(os.geteuid())}; {cure}")
+        case errno.ELOOP:
+            return kind(
+                f"{doing}: it is a symbolic link, which is not followed; put the file there, or remove the link"
+            )
+        case errno.EINVAL | errno.EMLINK:
+            return kind(f"{doing}: {error.strerror}; remove it, or name another state_dir")
+        case errno.EMFILE | errno.ENFILE | errno.ENOMEM | errno.EINTR | errno.EAGAIN | errno.ESTALE | errno.ETIMEDOUT:
+            return FrontierError(f"{doing}: {error.strerror}")  # another try may succeed
+        case _:
+            return kind(f"{doing}: {error.strerror or error}; name another state_dir")
+
+
+def owned(path: Path) -> str:
+    """Whose a file is, and with which mode."""
+    facts = path.stat()
+    return f"{path} belongs to {user(facts.st_uid)} with mode {stat.S_IMODE(facts.st_mode):04o}"
+
+
+def user(number: int) -> str:
+    """A user by name, as far as it has one, and number."""
+    try:
+        return f"user {pwd.getpwuid(number).pw_name} ({number})"
+    except KeyError:
+        return f"user {number}"
+
+
+def _nearest(path: Path) -> Path:
+    """The path, or else what of the way to it can be looked at."""
+    for each in (path, *path.parents):
+        try:
+            if each.is_dir() or each.stat():
+                return each
+        except OSError:
+            continue
+    return Path("/")

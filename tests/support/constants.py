@@ -1,0 +1,40 @@
+"""The constants of crawlerd that tests shorten or lower, each named once."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Constant(Enum):
+    """Module and name of a constant that crawlerd's main process reads when it is used."""
+
+    AWAKE_BUCKETS = ("crawlerd.engine.prefetch", "AWAKE_BUCKETS")
+    DAEMON_LOG_ENDS = ("crawlerd.service.daemon", "_log_ends")
+    DISPATCHER_TIDY_SOON = ("crawlerd.engine.dispatcher", "TIDY_SOON")
+    DISPATCHER_WAKE_BUCKETS = ("crawlerd.engine.dispatcher", "WAKE_BUCKETS")
+    HEALTH_STALE_SECONDS = ("crawlerd.service.health", "STALE_SECONDS")
+    HEALTH_WORKERLESS_SECONDS = ("crawlerd.service.health", "WORKERLESS_SECONDS")
+    IMPORT_RESUMED_SHOWN = ("crawlerd.cli.imports", "RESUMED_SHOWN")
+    IMPORT_TROUBLE_SECONDS = ("crawlerd.cli.imports", "TROUBLE_SECONDS")
+    LIVE_LINE_SECONDS = ("crawlerd.cli.live", "LINE_SECONDS")
+    LIVE_RATE_SECONDS = ("crawlerd.cli.live", "RATE_SECONDS")
+    OUTAGE_FIRST_PROBE = ("crawlerd.ratelimit.outage", "FIRST_PROBE")
+    OUTAGE_LONGEST_PROBE = ("crawlerd.ratelimit.outage", "LONGEST_PROBE")
+    SQLITE_SINK_BUSY_SECONDS = ("crawlerd.sinks.sqlite.database", "BUSY_SECONDS")
+    STORE_IDLE_SECONDS = ("crawlerd.engine.store", "IDLE_SECONDS")
+    WORKBENCH_SLEEP_SECONDS = ("crawlerd.engine.workbench", "SLEEP_SECONDS")
+    WORKBENCH_TURN_SECONDS = ("crawlerd.engine.workbench", "TURN_SECONDS")
+    WORKER_GRACE_SECONDS = ("crawlerd.engine.worker_pool", "GRACE_SECONDS")
+    WORKER_HANG_SECONDS = ("crawlerd.engine.worker_pool", "HANG_SECONDS")
+    WORKER_RESTART_LONGEST = ("crawlerd.engine.restarts", "LONGEST_SECONDS")
+    WORKER_RESTART_SECONDS = ("crawlerd.engine.restarts", "RESTART_SECONDS")
+
+    def assignment(self, value: float | None) -> str:
+        """Python that sets it. An AttributeError when there is none, since a test that sets nothing tests nothing."""
+        module, name = self.value
+        lines = [
+            f"module = importlib.import_module({module!r})",
+            f"module.{name}  # is there",
+            f"module.{name} = {value!r}",
+        ]
+        return "\n".join(["import importlib", *lines])
