@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import typer
 
     from crawlerd.config.load import Settings
-    from crawlerd.frontier.contract import FrontierReader
+    from crawlerd.frontier.reading import FrontierReader
 
 log = logging.getLogger(__name__)
 

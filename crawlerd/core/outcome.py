@@ -82,6 +82,43 @@ class Comparison(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return msgspec.structs.replace(self.then, payload=msgspec.json.encode(arguments).decode())
 
 
+class Portion(msgspec.Struct, frozen=True, array_like=True, tag="portion", gc=False):
+    """A piece of an outcome that is too large for one message, sent before the rest. It says nothing of the task's end.
+
+    token: of the lease that the task is worked on under.
+    entries: tasks and groups, a few at a time: how many, and the JSON of a list of `Entry`, which nobody decodes before
+        its turn.
+    first: the place of the first of them in the outcome.
+    """
+
+    token: int
+    batches: list[Batch] = []
+    skipped: list[Skipped] = []
+    entries: list[tuple[int, str]] = []
+    first: int = 0
+
+
+class Sent(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What of an outcome went ahead in portions, all of which are durable.
+
+    token: of the lease.
+    count: entries.
+    own: those of them in the task's own group, or in none.
+    records: how many, by stream.
+    skipped: how many, by stream, with what is reported of the last one.
+    notes: by stream, for the run's report.
+    priority: of all entries, where the run's import wants one; said by the store.
+    """
+
+    token: int
+    count: int = 0
+    own: int = 0
+    records: list[tuple[str, int]] = []
+    skipped: list[tuple[str, int, str]] = []
+    notes: list[tuple[str, str]] = []
+    priority: int | None = None
+
+
 class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=False):
     """The task is done.
 
@@ -93,6 +130,7 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
     full: of what a run begins with, see `crawlerd.source.Full`.
     counted: said by the store: streams that were read in full, with what the run has seen of each, and whether a sweep
         was held back.
+    sent: what went ahead of it.
     """
 
     batches: list[Batch] = []
@@ -108,6 +146,7 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
     full: list[tuple[str, list[str]]] = []
     counted: list[tuple[str, int, bool]] = []
     marked: list[Marked] = []
+    sent: Sent | None = None
 
 
 DONE = Complete()  # of the many tasks from which nothing comes, so that it can be known by its identity

@@ -108,6 +108,22 @@ class NewGather(msgspec.Struct, frozen=True, array_like=True, gc=False):
     if_dead: Literal["run", "fail", "skip"] = "run"
 
 
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A task, or a group, of an outcome that goes to the frontier in portions. Its place among all entries of the
+    outcome decides its number.
+
+    task: the task itself, or the one that follows the group.
+    group: 1 + the place of the entry that opens the group it is in; 0 for the one that the asking task is in.
+    members: of a group, how many tasks are in it; -1 for a task.
+    if_dead: of a group, see `NewGather`.
+    """
+
+    task: NewTask
+    group: int = 0
+    members: int = -1
+    if_dead: Literal["run", "fail", "skip"] = "run"
+
+
 class LeaseBatch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Leases of one account's tasks.
 

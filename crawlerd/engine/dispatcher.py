@@ -14,6 +14,7 @@ from crawlerd.core.outcome import DONE, Bury, Complete, Crash, Defer, Outcome, R
 from crawlerd.core.task import LeaseBatch
 from crawlerd.engine.feedback import Feedback
 from crawlerd.engine.leases import Leases
+from crawlerd.engine.portioned import Portioned
 from crawlerd.engine.suspects import Suspects
 from crawlerd.frontier.contract import Settled
 
@@ -70,6 +71,8 @@ class Dispatcher:
         self._feedback = Feedback(bench, outages, store, clock, credentials, self._settle)
         pool.selector.register(inbox.fd, selectors.EVENT_READ)
         self._leases: Leases[WorkerProcess] = Leases(lease_seconds)
+        self._portioned = Portioned(self._leases, store)
+        inbox.on_stored = self._stored
         self._suspects = Suspects()
         self._next_watch = 0.0
         self._next_tidy = 0.0
@@ -156,6 +159,7 @@ class Dispatcher:
                 self._lose(worker, "died", now)
                 return
             self._receive(worker, results, now)
+            self._portioned.take(worker, now)
         if events & selectors.EVENT_WRITE:
             worker.write()
             self._pool.listen(worker)
@@ -212,13 +216,15 @@ class Dispatcher:
 
     def _receive(self, worker: WorkerProcess, results: list[Result], now: float) -> None:
         completed = 0
-        settle = self._leases.settle
+        settle, unanswered = self._leases.settle, self._portioned.unanswered
         for result in results:
             lease = settle(result.token)
             if lease is None:
                 self.outcomes["late"] += 1
                 continue
             worker.leases -= 1
+            if unanswered:
+                unanswered.pop(result.token, None)
             pick, task, outcome = lease.pick, lease.task(result.token), result.outcome or DONE
             if result.unsent:
                 self.outcomes["unsent"] += 1
@@ -228,8 +234,7 @@ class Dispatcher:
             if result.sent_at:
                 worker.started(now, late=False)
             if result.sent_at or type(outcome) is Retry:
-                started_at = lease.deadline - self._leases.seconds
-                outcome = self._feedback.heard(pick, task, result, outcome, started_at, now)
+                outcome = self._feedback.heard(pick, task, result, outcome, lease.issued_at, now)
             if not pick.limited and pick.bucket is not None and type(outcome) is Complete and not pick.bucket.doubts:
                 completed += 1  # the fast path: there is no limit that must hear of it
                 pick.bucket.out -= 1
@@ -260,6 +265,12 @@ class Dispatcher:
             self.outcomes["bury"] += 1
         self._settled.append(settled)
 
+    def _stored(self, token: int, refused: str) -> None:
+        """The store has done with a portion."""
+        worker = self._portioned.answered(token, refused)
+        if worker is not None and worker.wants_to_write:
+            self._pool.listen(worker)
+
     # workers
 
     def _watch(self, now: float) -> None:
@@ -268,13 +279,16 @@ class Dispatcher:
             self._lose(worker, how, now)
         while expired := self._leases.expired(now):
             token, lease = expired
+            if self._portioned.waits(token):
+                self._leases.renew(token, now)
+                continue
             self._lose(lease.worker, f"held a task for more than {self._leases.seconds:g} s", now, guilty=token)
+        for worker, how in self._pool.grown():  # one page may take gigabytes within a second or two
+            self._lose(worker, how, now)
         if now >= self._next_tidy:
             sleeping = self._inbox.sleeping
             self._next_tidy = now + (TIDY_SOON if sleeping else TIDY_SECONDS)
             self._bench.tidy(now, self._let_sleep if sleeping else None)
-            for worker, how in self._pool.grown():
-                self._lose(worker, how, now)
         self._feedback.refused.look(now)
         if not self._inbox.draining:
             self._pool.fill(now)
@@ -282,7 +296,8 @@ class Dispatcher:
     def _lose(self, worker: WorkerProcess, how: str, now: float, *, guilty: int | None = None) -> None:
         """Kills a worker and takes its leases back: their tasks are given out again, or buried after three deaths."""
         self._pool.lose(worker, how, now)
-        for lease, task, crashed in self._leases.take_back(worker, guilty):
+        for lease, task, crashed, token in self._leases.take_back(worker, guilty):
+            self._portioned.lost(token, task)
             lease.stamp.at = now  # its request may have been sent at any time until now
             if crashed:
                 self._conclude(lease.pick, task, lease.stamp, Crash(f"worker {how}"), now)

@@ -22,7 +22,8 @@ from crawlerd.frontier.reports import Checked
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from crawlerd.frontier.contract import Frontier, FrontierReader
+    from crawlerd.frontier.contract import Frontier
+    from crawlerd.frontier.reading import FrontierReader
 
 
 def open_frontier(state_dir: Path, *, now: float) -> Frontier:

@@ -11,6 +11,7 @@ from crawlerd.core.outcome import DONE, Bury, Complete, Crash, Defer, Pause, Ret
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from crawlerd.core.outcome import Sent
     from crawlerd.core.task import NewGather, NewTask, Task
     from crawlerd.frontier.contract import Settled
     from crawlerd.sink import Totals
@@ -100,6 +101,8 @@ class Change:
     # new tasks and groups of (run, account, …, the group they are in)
     children: list[tuple[int, int, NewTask, int]] = field(default_factory=list)
     gathers: list[tuple[int, int, NewGather, int]] = field(default_factory=list)
+    # what outcomes have sent ahead: (task, account, …)
+    sent: list[tuple[Task, int, Sent]] = field(default_factory=list)
     # whether the list below a parent was read to its end
     parents: list[tuple[Place, bool]] = field(default_factory=list)
     # (run, account, stream, records seen so far, whether a sweep was held back)
@@ -214,6 +217,26 @@ class Change:
             self.parents += [((run, account, of, hash), whole) for of, hash, whole in outcome.parents]
         if outcome.counted:
             self.counted += [(run, account, *each) for each in outcome.counted]
+        if outcome.sent is not None:
+            self._count_sent(task, account, outcome.sent)
+
+    def _count_sent(self, task: Task, account: int, sent: Sent) -> None:
+        """All of it at once: nothing of its run or group may be over before it has unfolded."""
+        run = task.run
+        self.sent.append((task, account, sent))
+        self.runs[run].open += sent.count
+        if task.group:
+            self.groups[task.group].open += sent.own
+        for stream, count in sent.records:
+            self.runs[run].records += count
+            self.tallies[run, stream].records += count
+        for stream, text in sent.notes:
+            tally = self.tallies[run, stream]
+            tally.skip_reason = tally.skip_reason or text
+        for stream, count, text in sent.skipped:
+            tally = self.tallies[run, stream]
+            tally.skipped += count
+            tally.skip_reason = text
 
     def make_ready(
         self,

@@ -921,3 +921,36 @@ def test_a_link_keeps_all_but_its_numbers() -> None:
     assert counting.url(url, 7, 9) == f"{API}/items?a=%2f+~&page%5Bnumber%5D=7&limit=9&z#f"
     for other in ("?page=3&limit=10", "?page=2", "?cursor=10&limit=10", "?offset=12", "?offset=x&limit=10"):
         assert counting_urls.counting(first, f"{API}/items{other}", 10) is None, other
+
+
+# ---- lists without end
+
+
+def without_end(path: str, query: dict[str, str], headers: Any) -> Any:
+    at = int(query.get("c", 0))
+    return 200, {}, {"data": ids([at]), "next": at + 1}
+
+
+def test_a_list_that_always_has_a_next_page_ends_at_its_bound() -> None:
+    """Before the page beyond it is asked for. All that was read is there, and no tombstone is set."""
+    paginator = 'paginator = { type = "cursor_in_body", cursor = "next", parameter = "c" }'
+    toml = f"{ITEMS}{paginator}\nmax_pages = 7\n"
+    run, server = imported(toml, without_end)
+    assert keys(run) == set(range(7))
+    assert len(server.requests) == 7
+    (error,) = run.dead
+    assert "this would be page 8 of the list, and [endpoints.items] has max_pages = 7: a list without end" in error
+    run, _ = imported(f"{toml}tombstones = true\n", without_end, run.sink)
+    assert (len(keys(run)), len(run.dead)) == (7, 2)
+
+
+def test_a_cursor_that_leads_round_in_a_circle_is_found_however_many_pages_it_takes() -> None:
+    paginator = 'paginator = { type = "cursor_in_body", cursor = "next", parameter = "c" }'
+
+    def circle(path: str, query: dict[str, str], headers: Any) -> Any:
+        at = int(query.get("c", 0))
+        return 200, {}, {"data": ids([at]), "next": at % 3 + 1}
+
+    run, server = imported(f"{ITEMS}{paginator}", circle)
+    assert len(server.requests) <= 6
+    assert any("repeated" in error for error in run.dead)

@@ -171,6 +171,13 @@ class Endpoint(Table):
         description="With tombstones: path of one record. What a list does not have any more is asked for by itself, "
         "and is deleted when the answer is 404 or 410. {key} is its primary key, {key.NAME} one of several.",
     )
+    max_pages: int = Field(
+        default=1_000_000,
+        ge=1,
+        le=10**9,
+        description="Most pages of one list in a run; the next one becomes a dead letter that says so. Some APIs name "
+        "a next page without end.",
+    )
     limits: Limits | None = Field(default=None, description="Limits of this endpoint, instead of bucket_limits.")
     cost: int = Field(default=1, ge=1, le=10_000, description="How many requests one counts as, against every limit.")
     concurrency: Concurrency | None = Field(default=None, description="Most requests of this endpoint at once.")

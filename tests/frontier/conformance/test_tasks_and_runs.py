@@ -497,6 +497,33 @@ def test_names_are_looked_up_anew_when_there_are_too_many_to_remember(place: Pla
     assert frontier.bucket(10) == Bucket(10, 1, "b9", 0.0)
 
 
+def test_a_run_that_does_far_more_than_the_last_full_one_is_told_of_at_each_doubling(
+    frontier: Frontier,
+) -> None:
+    account = frontier.account("acme", "s")
+
+    def run_of(count: int, *, full: bool, name: str = "a") -> list[tuple[int, int]]:
+        run = frontier.start_run(name, account, [FOREVER], full=full, now=NOW).run
+        told = []
+        for done in range(1, count + 1):
+            (task,) = [each for b in frontier.ready_buckets(None) for each in frontier.heads(b.id, (-1, -1), 9)]
+            children = [FOREVER] if done < count else []
+            committed = frontier.commit([Settled(task, account, Complete(children=children))], now=NOW)
+            told += [(long.done, long.usual) for long in committed.long if long.run == run]
+        assert committed.ended == [run]
+        return told
+
+    assert run_of(130, full=True) == []  # there is nothing to compare with
+    assert run_of(20, full=True) == []
+    assert run_of(450, full=False) == [(200, 20), (400, 20)]
+    assert run_of(450, full=False, name="b") == []
+    assert run_of(3, full=True) == []
+    assert run_of(120, full=True) == [(100, 3)]  # not at 30: a small list may have grown
+
+
+FOREVER = NewTask("s.page", "page", 5, "{}")
+
+
 # outages
 
 
