@@ -63,9 +63,7 @@ class Workbench:
         self._runnable: list[tuple[float, int, int, AccountQueue]] = []
         self._crowds = Crowds(outages)
         self._turn = 0.0
-        self._served = 0
-        self._ties = 0
-        self.awaited = 0
+        self._served = self._ties = self.awaited = 0
 
     # what there is
 
