@@ -268,7 +268,7 @@ def test_an_address_that_is_taken_is_tried_again(install: Callable[..., Installa
 
 def test_an_address_that_is_none_of_this_machine_is_waited_for(install: Callable[..., Installation]) -> None:
     """At a boot, it may come later."""
-    here = install(accounts=0, daemon={"listen": "192.0.2.1:9"})
+    here = install(accounts=0, daemon={"listen": "192.0.2.1:9", "allow_remote": True})
     daemon = here.start("run")
     daemon.says("cannot listen on 192.0.2.1:9: Cannot assign requested address; trying again")
     daemon.send(signal.SIGTERM)
