@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import typer
 
     from crawlerd.config.load import Settings
-    from crawlerd.frontier.reading import FrontierReader
+    from crawlerd.frontier.reader_contract import FrontierReader
 
 log = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ csv_tables: accounts and imports from CSV files.
 load: reads it all, as `Settings`.
 specs: from checked keys to AccountSpec, ImportSpec and the others.
 secrets: secrets from the environment, from files, from systemd.
+references: a secret in the configuration, as the place that has it.
 problems: what is wrong, where, in plain words.
 facts, environment: what the checks ask, and who answers: installed sources, files, secrets.
 """

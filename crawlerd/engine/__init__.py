@@ -21,11 +21,14 @@ queues: the accounts and buckets in memory, with their first tasks.
 limiters: makes the limiters of accounts and buckets.
 leases: the lease of a task, its token, its deadline; a late outcome is fenced off.
 feedback: what an outcome means for the pace, the pause and the credentials of its account.
+refused: tasks that a limit has refused, and what that means.
 outages: which APIs do not answer, and the probes of them.
 crowds: an API that hangs does not get all threads.
 suspects: tasks whose worker died are performed alone.
+portioned: leases whose outcomes come in portions.
 worker_pool: the worker processes: started, watched, killed, replaced.
 restarts: when missing workers are started.
+renewals: keys that expire are asked for again.
 
 The store's thread:
 store: the only writer of the frontier; group commits.
@@ -38,6 +41,8 @@ Worker processes:
 worker: a worker process, its threads, its end.
 attempt: one attempt at one task, and its outcome.
 batches: the records that it yields, serialized; skipped records.
+portions: outcomes that are too large for one message.
+redacting: no text leaves a worker with a credential in it.
 kinds: a source's kinds of task; their arguments as JSON.
 wire: the messages between the main process and its workers.
 """

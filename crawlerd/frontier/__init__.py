@@ -6,6 +6,8 @@ imported when they are used.
 
 contract: all that a frontier can do, on whichever database.
 reports: what commands show: state, reports of runs, dead letters.
+reader_contract: all that other threads and processes can read of it.
+charges: where quotas are charged.
 change: what a group of outcomes changes: tasks, counters, cursors.
 group_end: a group is closed; its `then` follows, or is dead.
 lock: one crawlerd for each state directory.
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crawlerd.frontier.contract import Frontier
-    from crawlerd.frontier.reading import FrontierReader
+    from crawlerd.frontier.reader_contract import FrontierReader
 
 
 def open_frontier(state_dir: Path, *, now: float) -> Frontier:

@@ -9,4 +9,5 @@ concurrency: the most requests at once, found out.
 adaptive: the pace, found out by 429s.
 background: 429s that no rate cures.
 outage: whether an API answers; its probes.
+refusals: whether a refusal concerns one task or all.
 """

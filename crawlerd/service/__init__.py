@@ -7,5 +7,6 @@ health: whether the daemon is alive and ready.
 metrics: what Prometheus scrapes.
 listeners: the servers of /metrics, /healthz, /readyz and of commands.
 bounded: few connections, and little time for each.
+hosts: by which names a listener may be asked.
 control: the daemon's socket, as commands use it.
 """

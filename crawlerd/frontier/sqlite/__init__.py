@@ -6,6 +6,7 @@ database, migrations: how the file is opened; its tables, and from one version t
 enqueue: how tasks come in; the same task is asked for once.
 waiting: the tasks of a bucket, in their order.
 write: what a group of outcomes changes.
+stages: what a large outcome has sent ahead; it becomes ready in slices.
 groups: the counters of groups.
 names, accounts: numbers of names; the accounts, and why one is paused.
 run_rows: how a run begins, and what is known of it.
@@ -17,4 +18,5 @@ doubts: what full runs have seen, and what is doubted.
 parents: the parents whose lists were read to their end.
 quota_rows: what quotas were charged.
 backup, restore, check, vacuum: the commands of `crawlerd frontier`.
+invariants: what holds of every sound frontier.
 """

@@ -7,4 +7,5 @@ tallies: what runs have done to rows, counted by triggers.
 views: a view for each stream, with a column for each field.
 wal: the log, moved into the database.
 reader, check: what commands read.
+copying: a copy for readers who must not get at the file in use.
 """

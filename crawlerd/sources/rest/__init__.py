@@ -13,6 +13,7 @@ reading: what follows a page.
 numbered_pages: what follows it where pages or records are counted, while the list changes.
 counting_urls: URLs of next pages that count.
 page_overlap: how a page is joined to those before it; a list that has moved.
+twice: pages that cannot overlap are read twice.
 incremental, times: how far a stream has come; times as APIs write them.
 comparing: what a run has not found: gone, or only missed.
 """

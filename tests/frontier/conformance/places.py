@@ -22,7 +22,7 @@ from crawlerd.frontier.sqlite.frontier import SqliteFrontier
 if TYPE_CHECKING:
     from typing import Self
 
-    from crawlerd.frontier.reading import FrontierReader
+    from crawlerd.frontier.reader_contract import FrontierReader
 
 NOW = 1_000_000.0
 MEMORY = "/dev/shm"  # noqa: S108 - a private directory in it; thousands of commits need not wait for a disk here

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from places import Place
 
-    from crawlerd.frontier.reading import FrontierReader
+    from crawlerd.frontier.reader_contract import FrontierReader
 
 
 @pytest.fixture

@@ -189,7 +189,8 @@ DAMAGE = [
         ["task 15 lies in 2 places: dead, ready"],
     ),
     (
-        "INSERT INTO ready SELECT 2, priority, seq, run, kind, attempt, crashes, payload, 0, 0 FROM ready WHERE seq = 15; "
+        "INSERT INTO ready SELECT 2, priority, seq, run, kind, attempt, crashes, payload, 0, 0 FROM ready "
+        "WHERE seq = 15; "
         "UPDATE run SET open = 2 WHERE id = 4; UPDATE bucket SET ready = 3 WHERE id = 2",
         [
             "task 15 lies in 2 places: ready, ready",

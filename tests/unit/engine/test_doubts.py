@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from crawlerd.frontier.reading import FrontierReader
+    from crawlerd.frontier.reader_contract import FrontierReader
 
 NOW = 1_000_000.0
 
