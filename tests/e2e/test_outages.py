@@ -118,6 +118,23 @@ def test_an_api_that_is_not_there_yet_is_tried_until_it_is(install: Callable[...
     here.assert_complete(1, 5)
 
 
+def test_an_import_asks_again_before_it_gives_up_on_an_old_outage(install: Callable[..., Installation]) -> None:
+    """The outage that is kept on disk is older than --wait at each further start."""
+    with running(accounts=1, customers=5, rate=0) as server:
+        port = urlsplit(server.url).port
+    here = install(url=server.url, account=QUICK, constants=SOON)
+    first = here.run("import", "a1", "--wait", "1s")
+    assert first.code == 69
+    assert f"no answer from {server.url}: cannot reach " in first.stdout
+    again = here.run("import", "a1", "--wait", "1s")
+    assert again.code == 69
+    assert here.select("SELECT delay > 0.5 FROM outage WHERE account = 0") == [(1,)]
+    with running(accounts=1, customers=5, rate=0, port=port):
+        done = here.run("import", "a1", "--wait", "1s")
+    assert done.code == 0, done.stderr
+    here.assert_complete(1, 5)
+
+
 @pytest.mark.parametrize("how", ["503", "hangs"])
 def test_others_keep_their_rate(how: str, install: Callable[..., Installation]) -> None:
     """Three accounts of an API that fails, without a limit and with all the work there is, beside one of another."""
