@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 from crawlerd.clients.http import HttpClient
-from crawlerd.config.problems import one_line
 from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.lenient_json import encoded, parsed
 from crawlerd.core.outcome import Skipped
+from crawlerd.core.redaction import cut, redacting
 from crawlerd.engine import kinds
 from crawlerd.engine.batches import StreamRows
+from crawlerd.engine.redacting import of as redaction_of
 from crawlerd.source import Cursor, ForParent, Marks, Record, Response, RunPlan, Skip, TaskArgs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from crawlerd.clients.http import HttpApi
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.source import Api, Output, Source
 
 SHOWN = 5  # of keys, records that are set aside, kinds of tasks
@@ -39,36 +40,43 @@ class Trial(NamedTuple):
 def try_page(source: Source, account: AccountSpec, stream: str) -> Trial:
     """Fetches the first page of a stream; for one below others, also theirs, and goes on below their first record."""
     client = HttpClient(connections=1)
-    lines: list[str] = []
+    api = client.open(source, account)
     try:
-        first = kinds.first(source, RunPlan((stream,), full=True, started_at=time.time()))
-        (task,) = [*first.children, *(task for gather in first.gathers for task in gather.tasks)]
-        kind, payload = task.kind, task.payload
-        while True:
-            here = source.kinds[kind].stream
-            api = client.open(source, account)
-            page = _RecordingApi(api)
-            outputs, error = _perform(source, page, kind, payload)
-            lines += [f"{here}: GET {page.shown}", *_answered(page, error)]
-            if error is not None:
-                return Trial([one_line(line)[:WIDTH] for line in lines], good=False)
-            begun = (each.full if isinstance(each, ForParent) else each for each in outputs)
-            tasks = [each for each in begun if isinstance(each, TaskArgs) and _would_ask(source, account, each).shown]
-            below = [each for each in tasks if source.kinds[each.kind].stream != here]
-            if here == stream or not below:
-                aside = [skip for each in outputs if (skip := _aside(each))]
-                lines += _understood(outputs, aside)
-                follows, refused = _following(source, account, api, outputs, tasks)
-                lines += follows
-                unmarked = any(isinstance(each, Marks) and not each.read for each in outputs)
-                good = here == stream and not aside and not refused and not unmarked
-                if here != stream:
-                    lines.append(f"  no record leads further down to {stream}")
-                return Trial([one_line(line)[:WIDTH] for line in lines], good)
-            lines.append(f"  leads to {len(below):,} lists below; going on with the first")
-            kind, payload = below[0].kind, encoded(below[0]).decode()
+        with redacting(lambda: redaction_of(account, api)):
+            lines, good = _tried(client, source, account, stream)
+            return Trial([cut(line, WIDTH) for line in lines], good)
     finally:
         client.close()
+
+
+def _tried(client: HttpClient, source: Source, account: AccountSpec, stream: str) -> tuple[list[str], bool]:
+    lines: list[str] = []
+    first = kinds.first(source, RunPlan((stream,), full=True, started_at=time.time()))
+    (task,) = [*first.children, *(task for gather in first.gathers for task in gather.tasks)]
+    kind, payload = task.kind, task.payload
+    while True:
+        here = source.kinds[kind].stream
+        api = client.open(source, account)
+        page = _RecordingApi(api)
+        outputs, error = _perform(source, page, kind, payload)
+        lines += [f"{here}: GET {page.shown}", *_answered(page, error)]
+        if error is not None:
+            return lines, False
+        begun = (each.full if isinstance(each, ForParent) else each for each in outputs)
+        tasks = [each for each in begun if isinstance(each, TaskArgs) and _would_ask(source, account, each).shown]
+        below = [each for each in tasks if source.kinds[each.kind].stream != here]
+        if here == stream or not below:
+            aside = [skip for each in outputs if (skip := _aside(each))]
+            lines += _understood(outputs, aside)
+            follows, refused = _following(source, account, api, outputs, tasks)
+            lines += follows
+            unmarked = any(isinstance(each, Marks) and not each.read for each in outputs)
+            good = here == stream and not aside and not refused and not unmarked
+            if here != stream:
+                lines.append(f"  no record leads further down to {stream}")
+            return lines, good
+        lines.append(f"  leads to {len(below):,} lists below; going on with the first")
+        kind, payload = below[0].kind, encoded(below[0]).decode()
 
 
 class _RecordingApi:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
     import typer
 
     from crawlerd.config.load import Settings
-    from crawlerd.frontier.contract import FrontierReader
+    from crawlerd.frontier.reading import FrontierReader
+
+log = logging.getLogger(__name__)
 
 
 def config_path(context: typer.Context) -> Path:
@@ -28,11 +31,24 @@ def read_settings(config: Path, *, secrets: bool = True) -> Settings:
     return load(config, registry=registry, secrets=secrets)
 
 
+def tell_warnings(settings: Settings) -> None:
+    """What the configuration allows and should not, as log lines."""
+    for warning in settings.warnings:
+        log.warning("%s", warning)
+
+
 def state_directory(context: typer.Context) -> Path:
     """Without reading the rest of the configuration."""
     from crawlerd.config.load import state_dir
 
     return state_dir(config_path(context))
+
+
+def socket_path(context: typer.Context) -> Path | None:
+    """Of the daemon's socket, as the configuration says."""
+    from crawlerd.config.load import socket_path
+
+    return socket_path(config_path(context))
 
 
 @contextmanager

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crawlerd.cli.context import reader_of, state_directory
+from crawlerd.cli.context import reader_of, socket_path, state_directory
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.tables import local_time, print_columns
+from crawlerd.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+GREATEST = 2**63 - 1  # number that a database holds
 
 dead = typer.Typer(help="Dead letters: tasks that are not retried by themselves.", no_args_is_help=True)
 
@@ -22,8 +25,8 @@ dead = typer.Typer(help="Dead letters: tasks that are not retried by themselves.
 def dead_list(
     context: typer.Context,
     import_name: Annotated[str | None, typer.Option("--import", help="Only those of one import.")] = None,
-    limit: Annotated[int, typer.Option(help="Maximum number to list.", min=1)] = 100,
-    after: Annotated[int, typer.Option(help="Start after this id.")] = 0,
+    limit: Annotated[int, typer.Option(help="Maximum number to list.", min=1, max=GREATEST)] = 100,
+    after: Annotated[int, typer.Option(help="Start after this id.", min=0, max=GREATEST)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
 ) -> None:
     """List dead letters with their reasons."""
@@ -32,9 +35,9 @@ def dead_list(
     with exit_codes(), reader_of(state_directory(context)) as reader:
         letters = reader.dead_letters(import_name=import_name, after=after, limit=limit) if reader else []
         if as_json:
-            typer.echo(msgspec.json.encode(letters))
+            say_json(msgspec.json.encode(letters))
         elif not letters:
-            typer.echo("no dead letters")
+            say("no dead letters")
         else:
             print_columns(
                 [("id", "import", "stream", "attempts", "at", "error")]
@@ -51,11 +54,13 @@ def dead_list(
                 ]
             )
             if len(letters) == limit:
-                typer.echo(f"there may be more: --after {letters[-1].id}")
+                say(f"there may be more: --after {letters[-1].id}")
 
 
 @dead.command(name="show")
-def dead_show(context: typer.Context, number: Annotated[int, typer.Argument(metavar="ID")]) -> None:
+def dead_show(
+    context: typer.Context, number: Annotated[int, typer.Argument(metavar="ID", min=1, max=GREATEST)]
+) -> None:
     """Show one dead letter, whole, as JSON."""
     import msgspec
 
@@ -63,13 +68,13 @@ def dead_show(context: typer.Context, number: Annotated[int, typer.Argument(meta
         letter = reader.dead_letter(number) if reader else None
         if letter is None:
             fail(f"there is no dead letter {number}", ExitCode.FAILED)
-        typer.echo(msgspec.json.format(msgspec.json.encode(letter), indent=2))
+        say_json(msgspec.json.format(msgspec.json.encode(letter), indent=2))
 
 
 @dead.command(name="retry")
 def dead_retry(
     context: typer.Context,
-    numbers: Annotated[list[int] | None, typer.Argument(metavar="[ID]...")] = None,
+    numbers: Annotated[list[int] | None, typer.Argument(metavar="[ID]...", min=1, max=GREATEST)] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every dead letter.")] = False,
 ) -> None:
     """Make dead letters ready again, with all their attempts."""
@@ -78,8 +83,8 @@ def dead_retry(
     with exit_codes():
         folder = state_directory(context)
         groups = _all_dead(folder) if everything else [_known_dead(folder, numbers or ())]
-        count = sum(_retry(folder, group) for group in groups if group)
-        typer.echo(f"{count:,} dead letters are ready again")
+        count = sum(_retry(folder, group, socket_path(context)) for group in groups if group)
+        say(f"{count:,} dead letters are ready again")
         if not count and numbers:
             raise typer.Exit(ExitCode.FAILED)
 
@@ -89,7 +94,7 @@ def _known_dead(folder: Path, numbers: Sequence[int]) -> list[int]:
     with reader_of(folder) as reader:
         known = [number for number in dict.fromkeys(numbers) if reader and reader.dead_letter(number)]
     for number in set(numbers).difference(known):
-        typer.echo(f"crawlerd: there is no dead letter {number}", err=True)
+        say(f"crawlerd: there is no dead letter {number}", error=True)
     return known
 
 
@@ -104,14 +109,14 @@ def _all_dead(folder: Path) -> Iterator[list[int]]:
         after = letters[-1].id
 
 
-def _retry(folder: Path, numbers: list[int]) -> int:
-    """Through the daemon if one runs, else in the frontier itself."""
+def _retry(folder: Path, numbers: list[int], configured: Path | None) -> int:
+    """Through the daemon if one runs, else in the frontier itself. configured: path of the daemon's socket."""
     from crawlerd.frontier.lock import StateLock, lock_holder
 
     if lock_holder(folder) is not None:
         from crawlerd.service.control import ask_daemon
 
-        return ask_daemon(folder, numbers)
+        return ask_daemon(folder, numbers, configured)
     from crawlerd.frontier import open_frontier
 
     with StateLock(folder):
@@ -121,5 +126,5 @@ def _retry(folder: Path, numbers: list[int]) -> int:
         finally:
             frontier.close()
     if imports:
-        typer.echo(f"run `crawlerd import {' '.join(imports)}` to perform them")
+        say(f"run `crawlerd import {' '.join(imports)}` to perform them")
     return count

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from crawlerd.cli.terminal import say
 from crawlerd.core.errors import (
     ConfigurationError,
     CrawlerdError,
@@ -56,6 +57,6 @@ def exit_codes() -> Iterator[None]:
 
 def fail(message: object, code: ExitCode) -> NoReturn:
     """Ends the command with a message on stderr."""
-    for line in str(message).splitlines():
-        typer.echo(f"crawlerd: {line}", err=True)
+    for line in str(message).split("\n"):
+        say(f"crawlerd: {line}", error=True)
     raise typer.Exit(code)

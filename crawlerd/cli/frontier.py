@@ -9,6 +9,7 @@ import typer
 
 from crawlerd.cli.context import state_directory
 from crawlerd.cli.exits import ExitCode, exit_codes
+from crawlerd.cli.terminal import say
 
 frontier = typer.Typer(help="The database of runs and tasks.", no_args_is_help=True)
 
@@ -27,7 +28,8 @@ def frontier_check(
 
     with exit_codes():
         name, broken = check_file(file, full=full) if file else check(state_directory(context), full=full)
-        typer.echo("\n".join(broken) or f"{name}: every invariant holds")
+        for line in broken or [f"{name}: every invariant holds"]:
+            say(line)
         raise typer.Exit(ExitCode.FAILED if broken else ExitCode.DONE)
 
 
@@ -38,7 +40,7 @@ def frontier_vacuum(context: typer.Context) -> None:
 
     with exit_codes():
         before, after = vacuum(state_directory(context))
-        typer.echo(f"{before / 1e6:,.1f} MB before, {after / 1e6:,.1f} MB after")
+        say(f"{before / 1e6:,.1f} MB before, {after / 1e6:,.1f} MB after")
 
 
 @frontier.command(name="restore")
@@ -55,7 +57,7 @@ def frontier_restore(
 
     with exit_codes():
         aside = restore(state_directory(context), file)
-        typer.echo(f"restored from {file}" + (f"; what was there is {aside} now" if aside else ""))
+        say(f"restored from {file}" + (f"; what was there is {aside} now" if aside else ""))
 
 
 @frontier.command(name="new")
@@ -71,7 +73,7 @@ def frontier_new(
 
     with exit_codes():
         aside = begin_new(state_directory(context), force=force)
-        typer.echo("the next start begins a new frontier" + (f"; what was there is {aside} now" if aside else ""))
+        say("the next start begins a new frontier" + (f"; what was there is {aside} now" if aside else ""))
 
 
 @frontier.command(name="backup")
@@ -85,4 +87,4 @@ def frontier_backup(
 
     with exit_codes():
         size = backup(state_directory(context), file, force=force)
-        typer.echo(f"{file}: {size / 1e6:,.1f} MB")
+        say(f"{file}: {size / 1e6:,.1f} MB")

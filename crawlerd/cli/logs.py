@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from crawlerd.core.log_lines import OneLine
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,18 +22,21 @@ def log_to(console: Console, level: str) -> None:
         from rich.logging import RichHandler
 
         handler = RichHandler(console=console, show_path=False, show_time=False, rich_tracebacks=False)
+        handler.setFormatter(OneLine("%(message)s"))
     else:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
-    _configure(level, handlers=[handler])
+        handler.setFormatter(OneLine("%(levelname)s %(message)s"))
+    _configure(level, handler)
 
 
 def log_of_service(level: str) -> None:
     """Of the daemon: lines on stderr, with the time."""
-    _configure(level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
+    _configure(level, handler)
 
 
-def _configure(level: str, **options: Any) -> None:
-    logging.basicConfig(level=level.upper(), **options)
+def _configure(level: str, handler: logging.Handler) -> None:
+    logging.basicConfig(level=level.upper(), handlers=[handler])
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
+from crawlerd.cli.terminal import say
 
 new = typer.Typer(help="Create a new source package.", no_args_is_help=True)
 
@@ -24,4 +25,4 @@ def new_source(
             folder = new_source(name, Path())
         except ValueError as error:
             fail(error, ExitCode.USAGE)
-        typer.echo(f"{folder} is ready; try it: cd {folder} && pip install -e '.[test]' && pytest")
+        say(f"{folder} is ready; try it: cd {folder} && pip install -e '.[test]' && pytest")

@@ -10,6 +10,7 @@ import msgspec
 
 from crawlerd.cli.exits import ExitCode
 from crawlerd.cli.tables import duration
+from crawlerd.core.redaction import shown
 from crawlerd.core.task import PART
 from crawlerd.frontier import open_reader
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from crawlerd.engine.engine import Engine
-    from crawlerd.frontier.contract import FrontierReader
+    from crawlerd.frontier.reading import FrontierReader
     from crawlerd.frontier.reports import RunReport
 
 COUNTS = ("records", "seen", "new", "changed", "unchanged", "tombstoned")  # of a stream's report
@@ -172,7 +173,7 @@ def print_report(report: Mapping[str, Any], console: Console, *, streams: bool =
         case "not complete":
             lines.append("not complete: what was skipped or is doubted stands above")
     for line in lines:
-        console.out(line, highlight=False)  # as it is: reasons quote what APIs say, which may look like markup
+        console.out(shown(line), highlight=False)  # no markup: reasons quote what APIs say, which may look like it
 
 
 def _run_lines(name: str, run: Mapping[str, Any]) -> Iterator[str]:

@@ -7,7 +7,7 @@ import signal
 
 import typer  # noqa: TC002 - typer reads the annotations
 
-from crawlerd.cli.context import config_path, read_settings
+from crawlerd.cli.context import config_path, read_settings, tell_warnings
 from crawlerd.cli.exits import exit_codes
 from crawlerd.cli.logs import log_of_service
 
@@ -21,4 +21,5 @@ def run(context: typer.Context) -> None:
     with exit_codes():
         settings = read_settings(config_path(context))
         log_of_service(settings.daemon.log_level)
+        tell_warnings(settings)
         daemon.run(settings)

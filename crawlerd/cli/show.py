@@ -8,6 +8,7 @@ import typer
 
 from crawlerd.cli.context import config_path, read_settings
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
+from crawlerd.cli.terminal import say, say_json
 
 show = typer.Typer(help="What was imported.", no_args_is_help=True)
 
@@ -41,6 +42,7 @@ def show_tree(
             fail(f"nothing of {chosen.name} has been imported yet", ExitCode.FAILED)
         for tree in found:
             if as_json:
-                typer.echo(msgspec.json.encode(tree))
+                say_json(msgspec.json.encode(tree))
             else:
-                typer.echo("\n".join(dot(tree) if as_dot else text(tree)))
+                for line in dot(tree) if as_dot else text(tree):
+                    say(line)

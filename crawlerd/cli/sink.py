@@ -1,13 +1,15 @@
-"""`crawlerd sink …`: checks sinks."""
+"""`crawlerd sink …`: checks sinks, and copies them for readers."""
 
 from __future__ import annotations
 
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import Annotated
 
 import typer
 
 from crawlerd.cli.context import config_path, read_settings
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
+from crawlerd.cli.terminal import say
 
 sink = typer.Typer(help="Where records go.", no_args_is_help=True)
 
@@ -39,7 +41,7 @@ def sink_check(
         for each in sinks.values() if name is None else [sinks[name]]:
             path = each.database
             if not path.exists():
-                typer.echo(f"sinks.{each.name}: {path} does not exist; nothing was imported yet, or it was moved")
+                say(f"sinks.{each.name}: {path} does not exist; nothing was imported yet, or it was moved")
                 broken |= name is not None
                 continue
             try:
@@ -47,8 +49,31 @@ def sink_check(
             except SinkError as error:
                 found = [str(error)]
             for line in found:
-                typer.echo(f"sinks.{each.name}: {line}")
+                say(f"sinks.{each.name}: {line}")
             if not found:
-                typer.echo(f"sinks.{each.name}: {path} is sound")
+                say(f"sinks.{each.name}: {path} is sound")
             broken |= bool(found)
         raise typer.Exit(ExitCode.FAILED if broken else ExitCode.DONE)
+
+
+@sink.command(name="copy")
+def sink_copy(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A sink of the type sqlite.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The new file.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace the file when there is one.")] = False,
+) -> None:
+    """Copy a sink's database as it is at this moment into a file for readers, whether the daemon runs or not.
+
+    The file has the sink's `mode`, and appears whole or not at all.
+    """
+    from crawlerd.sinks import copy_sink
+
+    with exit_codes():
+        sinks = read_settings(config_path(context), secrets=False).sinks
+        if name not in sinks:
+            fail(f"there is no sink {name!r}; there are: {', '.join(sorted(sinks))}", ExitCode.FAILED)
+        if sinks[name].type != "sqlite":
+            fail(f"sinks.{name} is of the type {sinks[name].type}, whose files are for readers already", ExitCode.USAGE)
+        size = copy_sink(sinks[name], file, force=force)
+        say(f"{file}: {size / 1e6:,.1f} MB")

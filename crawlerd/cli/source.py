@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crawlerd.cli.context import config_path, read_settings
+from crawlerd.cli.context import config_path, read_settings, tell_warnings
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
+from crawlerd.cli.terminal import say
 
 if TYPE_CHECKING:
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.source import Source
 
 source = typer.Typer(help="Sources that TOML files describe.", no_args_is_help=True)
@@ -43,7 +44,8 @@ def source_test(
         if endpoint not in made.streams:
             fail(f"there is no [endpoints.{endpoint}] in {file}; {instead(endpoint, made.streams)}", ExitCode.USAGE)
         trial = try_page(made, spec, endpoint)
-        typer.echo("\n".join(trial.lines))
+        for line in trial.lines:
+            say(line)
         raise typer.Exit(ExitCode.DONE if trial.good else ExitCode.FAILED)
 
 
@@ -60,6 +62,7 @@ def _account_of(config: Path, file: Path, name: str | None) -> tuple[Source, Acc
     if name is None and not config.exists():
         return None
     settings = read_settings(config)
+    tell_warnings(settings)
     uses = {
         each.name: (settings.sources[each.source], each)
         for each in settings.accounts.values()
@@ -78,7 +81,7 @@ def _without_account(
     import os
 
     from crawlerd.core import notation
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.sources.rest import Options, describe, make
 
     try:

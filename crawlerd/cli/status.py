@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crawlerd.cli.context import reader_of, state_directory
+from crawlerd.cli.context import reader_of, socket_path, state_directory
 from crawlerd.cli.exits import exit_codes
 from crawlerd.cli.tables import local_time, print_columns
+from crawlerd.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
     from crawlerd.frontier.reports import AccountReport, OutageReport, Status
@@ -28,7 +29,7 @@ def status(
     with exit_codes():
         folder = state_directory(context)
         pid = lock_holder(folder)
-        trouble = ask_trouble(folder) if pid else None
+        trouble = ask_trouble(folder, socket_path(context)) if pid else None
         with reader_of(folder) as reader:
             found = reader.status() if reader else None
             streams = {run.id: reader.streams(run.id) for run in found.runs} if reader and found and as_json else {}
@@ -37,20 +38,20 @@ def status(
             report: dict[str, Any] = msgspec.to_builtins(found or nothing)
             for run in report["runs"]:
                 run["streams"] = msgspec.to_builtins(streams[run["id"]])
-            typer.echo(msgspec.json.encode({"pid": pid, "trouble": trouble, **report}))
+            say_json(msgspec.json.encode({"pid": pid, "trouble": trouble, **report}))
             return
-        typer.echo(f"crawlerd {'is running (pid ' + str(pid) + ')' if pid else 'is not running'}; state in {folder}")
+        say(f"crawlerd {'is running (pid ' + str(pid) + ')' if pid else 'is not running'}; state in {folder}")
         if trouble:
-            typer.echo(f"held up: {trouble}")
+            say(f"held up: {trouble}")
         if found is None:
-            typer.echo("nothing has been imported yet")
+            say("nothing has been imported yet")
         else:
             _print_status(found)
 
 
 def _print_status(found: Status) -> None:
     waiting = f"{found.waiting:,} waiting, " if found.waiting else ""
-    typer.echo(f"tasks: {found.ready:,} ready, {found.delayed:,} delayed, {waiting}{found.dead:,} dead")
+    say(f"tasks: {found.ready:,} ready, {found.delayed:,} delayed, {waiting}{found.dead:,} dead")
     rows = [("run", "import", "state", "started", "done", "open", "dead", "retried", "throttled", "records")]
     rows += [
         (
@@ -70,13 +71,13 @@ def _print_status(found: Status) -> None:
     print_columns(rows)
     for run in found.runs[:20]:
         if run.ended_reason:
-            typer.echo(f"run {run.id} was cancelled: {run.ended_reason}")
+            say(f"run {run.id} was cancelled: {run.ended_reason}")
     doubts = {run.import_name: run.doubts for run in reversed(found.runs)}  # of each import's newest run
     for name, each in doubts.items():
         for doubt in each:
-            typer.echo(f"in doubt: {doubt.stream} of import {name}: {doubt.seen:,} seen, before {doubt.before:,}")
+            say(f"in doubt: {doubt.stream} of import {name}: {doubt.seen:,} seen, before {doubt.before:,}")
     for outage in found.outages:
-        typer.echo(_outage(outage))
+        say(_outage(outage))
     print_columns(
         [
             ("account", "source", "ready", "state"),

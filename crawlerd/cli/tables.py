@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import typer
+from crawlerd.cli.terminal import say
+from crawlerd.core.redaction import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,10 +14,11 @@ if TYPE_CHECKING:
 
 def print_columns(rows: Sequence[tuple[str, ...]]) -> None:
     """An empty line, then the rows, each column as wide as its widest cell."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    typer.echo()
-    for row in rows:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    printed = [[shown(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*printed, strict=True)]
+    say()
+    for row in printed:
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def local_time(seconds: float) -> str:

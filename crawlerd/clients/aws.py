@@ -25,14 +25,15 @@ from requests.structures import CaseInsensitiveDict
 from crawlerd.clients.aws_error import error_for
 from crawlerd.clients.deadline import Deadline, DeadlineAdapter, Deadlines, current_deadline
 from crawlerd.clients.http import most_hosts, read_body
-from crawlerd.clients.http_error import excerpt, failure_error
+from crawlerd.clients.http_error import failure_error
 from crawlerd.core.aws_options import AwsOptions
 from crawlerd.core.errors import CrawlerdError, Permanent, Transient, Unauthorized
+from crawlerd.core.redaction import cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.source import Source
 
 HOME_REGION = "us-east-1"
@@ -83,7 +84,7 @@ class AwsClient:
     def session(self, account: AccountSpec) -> AwsSession:
         with self._lock:
             session = self._sessions.get(account.name)
-            if session is None:
+            if session is None or session.secret != account.secret:
                 session = self._sessions[account.name] = AwsSession(account, self._adapter)
             return session
 
@@ -114,6 +115,7 @@ class AwsSession:
         self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
         self._session: Any = None
+        self._signed = False
 
     def client(self, service: str) -> Any:
         with self._lock:  # neither sessions nor the making of clients are safe in several threads
@@ -126,6 +128,14 @@ class AwsSession:
                 client.meta.events.register("before-send", self._send)
                 self._clients[service] = client
             return client
+
+    @property
+    def secret(self) -> str:
+        return self._account.secret
+
+    def secrets(self) -> tuple[str, ...]:
+        """The credentials that have signed a request; looks for none."""
+        return tuple(filter(None, self.identity() or ())) if self._signed else ()
 
     def identity(self) -> tuple[str, ...] | None:
         """What tells these credentials from others; None when there are none, or they cannot be had."""
@@ -181,6 +191,7 @@ class AwsSession:
 
     def _send(self, request: Any, **_: Any) -> AWSResponse:
         """Sends what boto3 has prepared and signed over our own connections, so that a deadline reaches them."""
+        self._signed = True
         if current_deadline().sent_at:
             raise Permanent("this call takes more than one request")
         prepared = PreparedRequest()
@@ -218,6 +229,10 @@ class AwsApi:
         self.origin = ""
         self._client, self._account = client, account
         self._used = False
+
+    def secrets(self) -> tuple[str, ...]:
+        """See `crawlerd.engine.redacting.Secretive`."""
+        return self._client.session(self._account).secrets() if self._used else ()
 
     def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """Sends the task's one request, such as `call("organizations", "list_roots", MaxResults=20)`, and returns its
@@ -278,7 +293,7 @@ class AwsApi:
 
 
 def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {excerpt(str(error), 300)}"
+    return f"{type(error).__name__}: {cut(str(error), 300)}"
 
 
 def _utc_text(value: Any) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from crawlerd.clients.http_error import MESSAGE_LIMIT, excerpt, retry_after
-from crawlerd.core.errors import CrawlerdError, Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.clients.http_error import MESSAGE_LIMIT, throttled
+from crawlerd.core.errors import CrawlerdError, Denied, NotFound, Permanent, Transient, Unauthorized
+from crawlerd.core.redaction import cut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,16 +67,11 @@ def error_for(answer: Mapping[str, Any], now: float) -> CrawlerdError:
     code, status = str(error.get("Code", "")), int(metadata.get("HTTPStatusCode", 0))
     # What follows the first line may quote the signed request, session token included.
     said = str(error.get("Message", "")).strip().partition("\n")[0]
-    text = excerpt(f"{code}: {said}" if said else code or f"HTTP {status}", MESSAGE_LIMIT)
+    text = cut(f"{code}: {said}" if said else code or f"HTTP {status}", MESSAGE_LIMIT)
     headers = {str(name).lower(): str(value) for name, value in metadata.get("HTTPHeaders", {}).items()}
     if code in THROTTLES or status == 429 or (status == 503 and "retry-after" in headers):
         at_once = any(each in said.lower() for each in AT_ONCE)
-        return Throttled(
-            text,
-            retry_after=retry_after(headers, now),
-            scope="account" if at_once else "bucket",
-            concurrency=at_once,
-        )
+        return throttled(text, headers, now, scope="account" if at_once else "bucket", concurrency=at_once)
     if code in UNAUTHORIZED or status == 401:
         return Unauthorized(text)
     if code in TRANSIENT or status >= 500 or status == 408:

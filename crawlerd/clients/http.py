@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, quote_plus, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 import requests
@@ -18,19 +18,20 @@ from requests.models import PreparedRequest
 
 from crawlerd import __version__
 from crawlerd.clients.deadline import Deadline, DeadlineAdapter, Deadlines
-from crawlerd.clients.http_error import error_for, excerpt, failure_error, retry_after
+from crawlerd.clients.http_error import complete_wait, error_for, failure_error
 from crawlerd.clients.oauth2 import MAX_TOKEN_BYTES, Token, Tokens, token_of, token_request
 from crawlerd.core import urls
 from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.lenient_json import parsed
 from crawlerd.core.listing import listing
+from crawlerd.core.redaction import cut
 from crawlerd.core.urls import target
 from crawlerd.source import ClientCredentials, KeyInQuery, Response, Sending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.core.errors import Fault
     from crawlerd.source import Classifier, Listing, Source
 
@@ -42,6 +43,7 @@ USUAL_HEADERS = {
     "Accept-Encoding": "gzip, deflate",
 }
 MOST_HOSTS = 256  # whose connections a process keeps open
+SHOWN_BODY = 16_384  # bytes of a body that an excerpt is made of
 SHORTEST_SECRET_WORD = 8  # characters: a shorter word of an auth header is no credential
 
 _PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+")  # of a URL, which is what it means
@@ -184,8 +186,8 @@ class HttpApi:
         raise self._not_json(response)
 
     def _not_json(self, response: Response) -> Transient:
-        kind = excerpt(self._redacted(response.headers.get("content-type", "no content type")), 60)
-        text = excerpt(self._redacted(response.body.decode(errors="replace")), 80)
+        kind = cut(response.headers.get("content-type", "no content type"), 60)
+        text = cut(response.body[:SHOWN_BODY].decode(errors="replace"), 80)
         said = f"HTTP {response.status}, {kind}, is not JSON: {text}"
         return Transient(said, fault="answer")  # a gateway's page, say: "back soon"
 
@@ -239,7 +241,6 @@ class HttpApi:
                 error = self._client.tokens.refused(self._account.name, self._token, error)
         else:
             error = answer
-        error.args = tuple(self._redacted(each) if isinstance(each, str) else each for each in error.args)
         try:
             raise error  # outside any `except`, so that no exception with the request's headers hangs on it
         finally:
@@ -275,7 +276,7 @@ class HttpApi:
         origin = urls.origin(url)
         answer = self._client.send(prepare, seconds=seconds, max_body_bytes=MAX_TOKEN_BYTES, origin=origin).answer
         self.origin = "" if origin == self._origin else origin
-        return token_of(self._without_secrets(answer), time.time()) if isinstance(answer, Response) else answer
+        return token_of(answer, time.time()) if isinstance(answer, Response) else answer
 
     def url(self, path: str) -> str:
         """What is asked for: a path below the base URL, or a full URL of the same origin. Permanent for any other."""
@@ -283,9 +284,7 @@ class HttpApi:
             return self._base + path
         half = any("\ud800" <= each <= "\udfff" for each in path)  # of a character, which no URL holds
         if not self._origin or urls.origin(path) != self._origin or half:
-            raise Permanent(
-                f"not a path, and not a URL of {self._origin or 'any base URL'}: {excerpt(self._redacted(path), 80)}"
-            )
+            raise Permanent(f"not a path, and not a URL of {self._origin or 'any base URL'}: {cut(path, 80)}")
         # Put together again from our own origin: two parsers may disagree about where a URL's host ends.
         return self._origin + target(path)
 
@@ -297,33 +296,21 @@ class HttpApi:
 
     def _judged(self, response: Response, classify: Classifier | None) -> Exception | None:
         """The error that a response stands for; None when it is a good one."""
-        response = self._without_secrets(response)
         now = time.time()
         error = (classify(response) if classify else None) or error_for(response, now)
-        if isinstance(error, Throttled) and error.retry_after is None:
-            error.retry_after = retry_after(response.headers, now)
+        if isinstance(error, Throttled):
+            complete_wait(error, response.headers, now)
         return error
 
-    def _without_secrets(self, response: Response) -> Response:
-        """A bad response, redacted before anything is cut, which could leave half a secret."""
-        if 200 <= response.status < 300:
-            return response
-        headers = {name: self._redacted(value) for name, value in response.headers.items()}
-        if "content-type" in headers:
-            headers["content-type"] = headers["content-type"].partition(";")[0]  # the body will be in UTF-8
-        return replace(
-            response, headers=headers, body=self._redacted(response.utf8().decode(errors="replace")).encode()
-        )
-
-    def _redacted(self, text: str) -> str:
-        """`text` without the secret, plain, as in a URL, or as the auth headers carry it."""
-        secret = self._account.secret
-        words = {word for value in self._auth.values() for word in value.split() if len(word) >= SHORTEST_SECRET_WORD}
-        parts = {secret, secret.partition(":")[2] if isinstance(self._sending.auth, ClientCredentials) else ""}
-        words |= {form for part in parts for form in (part, quote(part), quote(part, safe=""), quote_plus(part))}
-        for word in sorted(words - {""}, key=len, reverse=True):
-            text = text.replace(word, "***")
-        return text
+    def secrets(self) -> list[str]:
+        """See `crawlerd.engine.redacting.Secretive`."""
+        if isinstance(self._sending.auth, ClientCredentials):
+            return [self._token.value] if self._token else self._client.tokens.known(self._account.name)
+        try:
+            values = self._auth.values()
+        except Exception:  # noqa: BLE001 - a source's own function, whose error the request has told
+            return []
+        return [word for value in values for word in value.split() if len(word) >= SHORTEST_SECRET_WORD]
 
 
 def _with_parameter(url: str, name: str, value: str) -> str:

@@ -17,7 +17,7 @@ from crawlerd.core.errors import CrawlerdError, Throttled, Transient, Unauthoriz
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.source import ClientCredentials, Response
 
 MAX_TOKEN_BYTES = 1 << 20  # of the token endpoint's answer
@@ -71,6 +71,13 @@ class Tokens:
                     self._asked.pop(account.name, None)
             future.set_result(found)
         return found
+
+    def known(self, account: str) -> list[str]:
+        """The account's token, if there is one at this moment."""
+        with self._lock:
+            future = self._asked.get(account)
+        found = future.result() if future is not None and future.done() else None
+        return [found.value] if isinstance(found, Token) else []
 
     def refused(self, account: str, token: Token, error: Unauthorized) -> CrawlerdError:
         """What a 401 to this token means. One that has worked has come to its end before its time: the next attempt

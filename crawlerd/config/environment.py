@@ -33,6 +33,8 @@ class LocalEnvironment:
     def __init__(self, folder: Path, registry: Registry, *, with_secrets: bool) -> None:
         self.sources: dict[str, Source] = {}  # those asked for so far, by name
         self.descriptions: dict[str, tuple[str, dict[str, Any]]] = {}  # see `Settings`
+        self.warnings: dict[str, None] = {}  # in order, none twice
+        self._printed: dict[tuple[str, ...], str] = {}
         self._entries: dict[str, Source | SourceFamily] = {}
         self._facts: dict[str, SourceFacts] = {}
         self._registry = registry
@@ -99,7 +101,19 @@ class LocalEnvironment:
         return facts.options if kind == "accounts" else facts.import_options
 
     def secret(self, place: secrets.Place, name: str) -> str:
-        return secrets.resolve(place, name, self._folder) if self._with_secrets else ""
+        if not self._with_secrets:
+            return ""
+        found = secrets.resolve(place, name, self._folder)
+        if place == "file" and (warning := secrets.open_to_all(name, self._folder)):
+            self.warnings[warning] = None
+        return found
+
+    def command(self, command: tuple[str, ...]) -> str:
+        if not self._with_secrets:
+            return ""
+        if command not in self._printed:  # thousands of accounts may have the same
+            self._printed[command] = secrets.printed(command, self._folder)
+        return self._printed[command]
 
 
 def _facts_of(source: Source) -> SourceFacts:

@@ -41,6 +41,10 @@ class Environment(Protocol):
         """The secret itself."""
         ...
 
+    def command(self, command: tuple[str, ...]) -> str:
+        """The secret that a command prints."""
+        ...
+
 
 class Context:
     """The validation context: what a check looks at besides its own value."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -23,14 +22,13 @@ from pydantic_core import InitErrorDetails
 
 from crawlerd.config.facts import Context, Environment, decoded_options, split_options
 from crawlerd.config.problems import Table, instead, key_path, one_line, problem
+from crawlerd.config.references import REFERENCE, secret
 from crawlerd.core import notation
-from crawlerd.core.account import SinkType
+from crawlerd.core.configuration import SinkType
 from crawlerd.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
-
-REFERENCE = 'api_key = { env = "ACME_STRIPE_KEY" } or { file = "/a/path" } or { credential = "name" }'
 
 
 def parse(document: Mapping[str, Any], file: str, environment: Environment) -> Config:
@@ -84,13 +82,29 @@ class DaemonTable(Table):
     listen: Annotated[tuple[str, int], BeforeValidator(notation.listen)] = Field(
         default="127.0.0.1:9464", validate_default=True
     )
+    allow_remote: bool = False
+    hosts: tuple[Annotated[str, AfterValidator(notation.host_name)], ...] = Field(default=[], validate_default=True)
+    socket: Annotated[str, AfterValidator(notation.socket_path)] = ""
     worker_processes: int = Field(default=0, ge=0, le=256)
     threads_per_process: int = Field(default=16, ge=1, le=1000)
-    drain_seconds: float = Field(default=30.0, ge=0)
+    drain_seconds: float = Field(default=30.0, ge=0, le=86_400)
     visibility_timeout: Duration = Field(default="5m", validate_default=True)
     max_worker_memory_mb: int = Field(default=1024, ge=64, le=1_048_576)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     limiter_storage: Annotated[str, AfterValidator(notation.redis_address)] = ""
+    limiter_password: SecretStr = Field(default=None, validate_default=True)
+
+    @field_validator("hosts", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        if not isinstance(value, list):
+            raise ValueError('must be a list of names, such as ["crawler.example.com"]')
+        return tuple(value)
+
+    @field_validator("limiter_password", mode="plain")
+    @classmethod
+    def _password(cls, value: object, info: ValidationInfo[Any]) -> SecretStr:
+        return SecretStr("") if value is None else secret(value, info.context.environment, key="limiter_password")
 
 
 class AccountTable(Table):
@@ -103,12 +117,13 @@ class AccountTable(Table):
     bucket_limits: Annotated[dict[Bucket, Limits], BeforeValidator(_bucket_limits)] | None = None
     concurrency: Annotated[int | Literal["auto"] | None, BeforeValidator(notation.concurrency)] = None
     smooth: bool = True
-    weight: float = Field(default=1.0, gt=0)
+    weight: float = Field(default=1.0, ge=0.001, le=1000)
     request_timeout: Duration = Field(default="60s", validate_default=True)
     max_body_mb: int = Field(default=64, ge=1, le=1024)
     attempts: int = Field(default=8, ge=1, le=1000)
     retry_base: Duration = Field(default="500ms", validate_default=True)
     retry_cap: Duration = Field(default="5m", validate_default=True)
+    max_wait: Duration = Field(default="1h", validate_default=True, ge=1, le=86_400)
     give_up_after: Duration = Field(default="1d", validate_default=True)
     _options: dict[str, Any] = PrivateAttr(default_factory=dict)
 
@@ -164,7 +179,7 @@ class AccountTable(Table):
             raise ValueError(f'is missing, and {info.data["source"]} has no default; write base_url = "https://…"')
         return facts.base_url
 
-    @field_validator("api_key", mode="before")
+    @field_validator("api_key", mode="plain")
     @classmethod
     def _secret(cls, value: object, info: ValidationInfo[Any]) -> SecretStr:
         facts = info.context.current
@@ -172,28 +187,15 @@ class AccountTable(Table):
             if facts and facts.needs_key:
                 raise ValueError(f"is missing; write {REFERENCE}")
             return SecretStr("")
-        if isinstance(value, str):
-            raise ValueError(f"must not be the key itself, which would lie open in this file; write {REFERENCE}")
-        match value:
-            case {"env": str(name), **rest} if not rest:
-                # Upper case only: a key put here by mistake must not be quoted as the name of a variable.
-                if not re.fullmatch("[A-Z_][A-Z0-9_]*", name):
-                    raise ValueError('env must name an environment variable in upper case, such as "ACME_STRIPE_KEY"')
-                return SecretStr(info.context.environment.secret("env", name))
-            case {"file": str(name), **rest} if not rest:
-                return SecretStr(info.context.environment.secret("file", notation.path_text(name)))
-            case {"credential": str(name), **rest} if not rest:
-                if not re.fullmatch("[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
-                    raise ValueError("credential must be a name as in LoadCredential=NAME:PATH of the systemd unit")
-                return SecretStr(info.context.environment.secret("credential", name))
-        raise ValueError(f"must name exactly one place to take the key from; write {REFERENCE}")
+        return secret(value, info.context.environment)
 
 
 class SinkTable(Table):
-    """`[sinks.NAME]`. The keys below `path` are for `jsonl` alone."""
+    """`[sinks.NAME]`. The keys below `mode` are for `jsonl` alone."""
 
     type: SinkType = Field(examples=["sqlite"])
     path: PathText = Field(examples=["/var/lib/crawlerd/warehouse.db"])
+    mode: Annotated[int, BeforeValidator(notation.file_mode)] = Field(default="0640", validate_default=True)
     rotate_mb: int = Field(default=64, ge=1, le=10_240)
     rotate_every: Duration = Field(default="10m", validate_default=True)
     gzip: bool = False
@@ -288,8 +290,14 @@ def _no_account(name: str, given: Mapping[str, Any], accounts: Collection[str]) 
 
 def _contradictions(config: Config) -> Iterator[str]:
     """What no single value shows."""
+    daemon = config.daemon
+    if daemon.listen[1] != notation.UNIX and not notation.is_loopback(daemon.listen[0]) and not daemon.allow_remote:
+        host = daemon.listen[0]
+        yield f'daemon.listen: "{host}" is reached from other machines, too; set allow_remote = true if that is meant'
+    if daemon.hosts and not daemon.allow_remote:
+        yield "daemon.hosts: is for a daemon that others reach, with allow_remote = true"
     for name, sink in config.sinks.items():
-        for key in sorted(sink.model_fields_set - {"type", "path"} if sink.type != "jsonl" else ()):
+        for key in sorted(sink.model_fields_set - {"type", "path", "mode"} if sink.type != "jsonl" else ()):
             yield f'{key_path(("sinks", name, key))}: is for sinks of the type "jsonl"; this one is "{sink.type}"'
     for name, account in config.accounts.items():
         if account.request_timeout >= config.daemon.visibility_timeout:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import tomllib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from crawlerd.core.errors import ConfigurationError
 
@@ -14,8 +14,22 @@ if TYPE_CHECKING:  # at run time only `load` imports the rest, since `status` ha
     from pathlib import Path
 
     from crawlerd.config.environment import LocalEnvironment
-    from crawlerd.core.account import AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
+    from crawlerd.core.configuration import AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
     from crawlerd.source import Source, SourceFamily
+
+
+class Renewal(NamedTuple):
+    """How a key that a command prints is asked for again.
+
+    command: the program and its arguments, started in `folder`.
+    seconds: how long a key is good.
+    base_url: of the account, before its key says more about it.
+    """
+
+    command: tuple[str, ...]
+    seconds: float
+    folder: Path
+    base_url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +43,8 @@ class Settings:
     descriptions: dict[str, tuple[str, dict[str, Any]]]  # of sources made from one: the entry point, the description
     sinks: dict[str, SinkSpec]
     imports: dict[str, ImportSpec]
+    renewals: dict[str, Renewal] = field(default_factory=dict)  # by account
+    warnings: tuple[str, ...] = ()  # what is allowed and should not be so
 
 
 class Registry(Protocol):
@@ -80,6 +96,8 @@ def _load(document: Mapping[str, Any], path: Path, environment: LocalEnvironment
         descriptions=environment.descriptions,
         sinks=specs.sinks(config, folder, problems),
         imports=specs.imports(config, sources),
+        renewals=specs.renewals(config, folder),
+        warnings=tuple(environment.warnings),
     )
     if problems:
         raise ConfigurationError([f"{path}: {each}" for each in problems])
@@ -93,6 +111,13 @@ def state_dir(path: Path) -> Path:
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise ConfigurationError([f'{path}: daemon.state_dir: must be a path; write state_dir = "/var/lib/crawlerd"'])
     return path.absolute().parent / value
+
+
+def socket_path(path: Path) -> Path | None:
+    """The path of the daemon's socket alone, absolute; None when the file does not say."""
+    daemon = _document(path).get("daemon")
+    value = daemon.get("socket") if isinstance(daemon, dict) else None
+    return path.absolute().parent / value if isinstance(value, str) and value.strip() else None
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -1,12 +1,17 @@
-"""How secrets are resolved: from the environment, a file, or a credential of systemd."""
+"""How secrets are resolved: from the environment, a file, a credential of systemd, or what a command prints."""
 
 from __future__ import annotations
 
 import errno
 import os
 import re
+import stat
+import subprocess
 from pathlib import Path
 from typing import Literal
+
+COMMAND_SECONDS = 30.0  # that a command has for its answer
+COMMAND_BYTES = 64 * 1024  # of a command's answer
 
 Place = Literal["env", "file", "credential"]
 
@@ -22,6 +27,50 @@ def resolve(place: Place, name: str, folder: Path) -> str:
             raise ValueError(f"{what} is not set")
     else:
         what, secret = f"the {place}", _read(place, name, folder)
+    return _alone(what, secret)
+
+
+def printed(command: tuple[str, ...], folder: Path) -> str:
+    """The secret that a command prints, alone. It is started without a shell, in `folder`, with our environment.
+
+    Raises ValueError with what is wrong. Its text quotes nothing but the program's name: what a command prints and the
+    arguments that it gets may be secrets.
+    """
+    what = f"the command {command[0]}"
+    try:
+        done = subprocess.run(  # noqa: S603 - as the configuration says
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ValueError(f"{what} has not ended within {COMMAND_SECONDS:g} s; it was killed") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{what} cannot be started: {getattr(error, 'strerror', None) or 'no such name'}") from None
+    if done.returncode:
+        raise ValueError(f"{what} has ended with {done.returncode}; run it by hand, as this user, to see why")
+    if len(done.stdout) > COMMAND_BYTES:
+        raise ValueError(f"{what} prints more than a key")
+    return _alone(f"what {what} prints", done.stdout.decode("latin-1"))
+
+
+def open_to_all(name: str, folder: Path) -> str | None:
+    """What to tell of a file with a secret that every user of the machine can read or change; None when none can."""
+    path = folder / name
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return None
+    if not mode & 0o006:
+        return None
+    return f"every user of this machine can {'read' if mode & 0o004 else 'change'} the key in {path}: chmod o= {path}"
+
+
+def _alone(what: str, secret: str) -> str:
     secret = secret.removesuffix("\n").removesuffix("\r")
     if not secret:
         raise ValueError(f"{what} is empty")

@@ -6,10 +6,14 @@ import os
 from functools import cache
 from sys import intern
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
+from crawlerd.config.load import Renewal
 from crawlerd.config.problems import key_path
+from crawlerd.config.references import Printed
 from crawlerd.core import notation
-from crawlerd.core.account import FRONTIER_FILE, AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
+from crawlerd.core.configuration import FRONTIER_FILE, AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
+from crawlerd.core.notation import UNIX
 from crawlerd.core.outcome import RetryPolicy
 
 if TYPE_CHECKING:
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from crawlerd.source import Source
 
 MIB = 1024 * 1024
+A_DAY = 86_400.0  # seconds
 OWN_FILES = ("lock", "crawlerd.sock")  # of the state directory, beside those of the frontier
 
 
@@ -28,15 +33,35 @@ def daemon(config: Config, folder: Path) -> Daemon:
     table = config.daemon
     return Daemon(
         state_dir=folder / table.state_dir,
-        listen=table.listen,
+        listen=(str(folder / table.listen[0]), UNIX) if table.listen[1] == UNIX else table.listen,
+        allow_remote=table.allow_remote,
+        hosts=table.hosts,
+        socket=folder / table.socket if table.socket else None,
         worker_processes=table.worker_processes or len(os.sched_getaffinity(0)),
         threads_per_process=table.threads_per_process,
         drain_seconds=table.drain_seconds,
         visibility_seconds=table.visibility_timeout,
         max_worker_memory_bytes=table.max_worker_memory_mb * MIB,
         log_level=table.log_level,
-        limiter_storage=table.limiter_storage,
+        limiter_storage=_with_password(table.limiter_storage, table.limiter_password.get_secret_value()),
     )
+
+
+def _with_password(address: str, password: str) -> str:
+    if not address or not password:
+        return address
+    scheme, _, rest = address.partition("://")
+    user, at, hosts = rest.rpartition("@")
+    return f"{scheme}://{user if at else ''}:{quote(password, safe='')}@{hosts}"
+
+
+def renewals(config: Config, folder: Path) -> dict[str, Renewal]:
+    """By account: how keys that expire are asked for again. folder: where their commands are started."""
+    return {
+        name: Renewal(key.command, key.ttl, folder, account.base_url)
+        for name, account in config.accounts.items()
+        if isinstance(key := account.api_key, Printed) and key.ttl is not None
+    }
 
 
 def accounts(config: Config, sources: Mapping[str, Source], problems: list[str]) -> dict[str, AccountSpec]:
@@ -65,14 +90,35 @@ def _account(name: str, account: AccountTable, source: Source) -> AccountSpec:
         secret=secret,
         request_seconds=account.request_timeout,
         max_body_bytes=account.max_body_mb * MIB,
-        retry=_retry(account.attempts, account.retry_base, account.retry_cap, account.give_up_after),
+        retry=_retry(
+            account.attempts,
+            account.retry_base,
+            account.retry_cap,
+            account.give_up_after,
+            _longest_wait(account, source),
+        ),
         options=account.options,
     )
 
 
 @cache
-def _retry(attempts: int, base: float, cap: float, give_up_after: float) -> RetryPolicy:
-    return RetryPolicy(attempts, base, cap, give_up_after)
+def _retry(attempts: int, base: float, cap: float, give_up_after: float, max_wait: float) -> RetryPolicy:
+    return RetryPolicy(attempts, base, cap, give_up_after, max_wait)
+
+
+def _longest_wait(account: AccountTable, source: Source) -> float:
+    """Seconds that an API may ask for, at most: as long as the account says, or as the longest of its quotas is, up to
+    a day."""
+    texts = [*(source.limits.account if account.limits is None else account.limits), *source.limits.bucket]
+    for each in (account.bucket_limits or source.limits.by_bucket).values():
+        texts += each
+    return max(account.max_wait, min(A_DAY, _longest_window(tuple(texts))))
+
+
+@cache
+def _longest_window(limits: tuple[str, ...]) -> float:
+    """In seconds."""
+    return max((notation.limit(text).get_expiry() for text in limits if text != "auto"), default=0.0)
 
 
 def limits(config: Config, sources: Mapping[str, Source], problems: list[str]) -> dict[str, LimitSpec]:
@@ -129,6 +175,7 @@ def sinks(config: Config, folder: Path, problems: list[str]) -> dict[str, SinkSp
             name=name,
             type=sink.type,
             path=folder / sink.path,
+            mode=sink.mode,
             rotate_bytes=sink.rotate_mb * MIB,
             rotate_seconds=sink.rotate_every,
             compress=sink.gzip,

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from limits import RateLimitItem, RateLimitItemPerSecond, parse
 
-from crawlerd.core.schedule import parse_duration
+from crawlerd.core.durations import parse_duration
 
 
 def duration(value: object) -> float:
@@ -20,6 +20,9 @@ def duration(value: object) -> float:
 
 
 MOST_RATE = 100_000  # starts a second: more than any limit that would hold us back
+UNIX = -1  # in the place of a port: a path in the file system
+LONGEST_WINDOW = 366 * 86_400  # seconds
+MOST_BURST = 1_000_000
 _BURST = re.compile(r"(?P<limit>.{1,80}?)\s{1,20}burst\s{1,20}(?P<burst>[0-9]{1,20})")
 
 
@@ -48,6 +51,8 @@ def limit(text: str) -> RateLimitItem:
     says what is wrong with it."""
     match = _BURST.fullmatch(text.strip())
     try:
+        if re.search(r"\d{100}", text):
+            raise ValueError("no limit has so many digits")
         item = parse(match["limit"] if match else text)
     except ValueError:
         raise ValueError(
@@ -56,6 +61,10 @@ def limit(text: str) -> RateLimitItem:
         ) from None
     if not all(int(number) for number in re.findall(r"\d+", text)):  # the library reads "5/0 seconds" as "5/second"
         raise ValueError(f'"{text}" permits nothing; write for example "1/second"')
+    if item.get_expiry() > LONGEST_WINDOW:
+        raise ValueError(f'"{text}" is for more than a year; write for example "10000/day"')
+    if match and int(match["burst"]) > MOST_BURST:
+        raise ValueError(f'"{text}" has a burst of more than {MOST_BURST:,}; write for example "10/second burst 15"')
     if item.amount > MOST_RATE * item.get_expiry():
         raise ValueError(f'"{text}" is more than {MOST_RATE:,} a second, which holds nothing back; leave it out')
     if match is None:
@@ -77,8 +86,16 @@ def limits(value: object) -> tuple[str, ...]:
     return tuple({part if part == "auto" else limit(part): part for part in parts}.values())
 
 
+def socket_path(value: str) -> str:
+    """Empty for the usual one. ValueError when no Unix socket can have this path."""
+    return path_text(value) if value else value
+
+
 def listen(value: object) -> tuple[str, int]:
-    """Host and port of "host:port", an IPv6 host in brackets. ValueError when it is none."""
+    """Host and port of "host:port", an IPv6 host in brackets; path and UNIX of "unix:/path". ValueError when it is
+    none."""
+    if isinstance(value, str) and value.startswith("unix:"):
+        return path_text(value.removeprefix("unix:")), UNIX
     host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
     inner = re.fullmatch(r"\[(.+)\]", host)
     if (
@@ -122,6 +139,8 @@ def redis_address(value: str) -> str:
     """Empty for none. ValueError when it is no address of a Redis."""
     if value and not re.fullmatch(r"(rediss?|redis\+(cluster|sentinel|unix))://\S+", value):
         raise ValueError('must be the address of a Redis, such as "redis://127.0.0.1:6379/0"')
+    if ":" in value.partition("://")[2].rpartition("@")[0]:
+        raise ValueError("must not carry a password; it belongs in limiter_password, by reference")
     return value
 
 
@@ -132,11 +151,36 @@ def path_text(value: str) -> str:
     return value
 
 
-def _loopback(host: str) -> bool:
+def file_mode(value: object) -> int:
+    """Rights of a file, as of chmod. ValueError when it is none, we could not use the file, or everybody could change
+    it."""
+    if not isinstance(value, str) or not re.fullmatch("0?[0-7]{3}", value):
+        raise ValueError('must be the rights of a file in quotes, such as "0640", "0600" or "0660"')
+    mode = int(value, 8)
+    if mode & 0o600 != 0o600 or mode & 0o111:
+        raise ValueError('must let the owner read and write, and nobody execute, such as "0640", "0600" or "0660"')
+    if mode & 0o002:
+        raise ValueError('must not let everybody write; for a group that may, write "0660"')
+    return mode
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs of this machine reach it."""
+    if host.lower() == "localhost":
+        return True
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def host_name(value: str) -> str:
+    """A host without its port. ValueError when it is none."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}", value):
+        raise ValueError('must be the name of a host without its port, such as "crawler.example.com"')
+    return value.lower()
 
 
 def base_url(value: str) -> str:
@@ -150,6 +194,6 @@ def base_url(value: str) -> str:
         raise ValueError('must be an address such as "https://api.example.com", without "?" and "#"')
     if "@" in url.netloc:
         raise ValueError("must not carry a user or password; the key belongs in api_key, by reference")
-    if url.scheme == "http" and not _loopback(host):
+    if url.scheme == "http" and not is_loopback(host):
         raise ValueError("must begin with https:// (http:// would send the key in clear; it is for localhost only)")
     return value.rstrip("/")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from crawlerd.core.outcome import DONE, Complete, Marked, Skipped, decide
+from crawlerd.core.redaction import redacting as cutting_without
 from crawlerd.core.task import parent_hash
-from crawlerd.engine import kinds
-from crawlerd.engine.batches import StreamRows, printable, skip
+from crawlerd.engine import kinds, redacting
+from crawlerd.engine.batches import StreamRows, shortened, skip
 from crawlerd.source import (
     STREAM_NAME,
     Cursor,
@@ -32,10 +33,11 @@ from crawlerd.source import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.core.outcome import Batch, Comparison, Outcome
+    from crawlerd.core.redaction import Redaction
     from crawlerd.core.task import NewGather, NewTask, Task
     from crawlerd.engine.kinds import SourceOf
     from crawlerd.source import Output, RunPlan
@@ -57,12 +59,19 @@ class AttemptApi(Protocol):
     @property
     def origin(self) -> str: ...
 
+    def secrets(self) -> Sequence[str]:
+        """See `crawlerd.engine.redacting.Secretive`."""
+        ...
+
 
 class NoRequest:
     """What a task whose kind has cost 0 gets for an API: no limit has counted it."""
 
     sent_at = done_at = 0.0
     origin = ""
+
+    def secrets(self) -> Sequence[str]:
+        return ()
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError(f"a task whose kind has cost 0 makes no request, and has no {name}")
@@ -89,6 +98,9 @@ class OpenedWhenUsed:
     def origin(self) -> str:
         return self._api.origin if self._api else ""
 
+    def secrets(self) -> Sequence[str]:
+        return self._api.secrets() if self._api else ()
+
     def __getattr__(self, name: str) -> Any:
         if self._api is None:
             self._api = self._opened()
@@ -114,16 +126,24 @@ def attempt(
 
     source_of: an account's source by the account's name, None when it is not configured.
     """
-    try:
-        return _collect(source, kinds.perform(source, api, task.kind, task.payload), source_of, task.kind)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001 - whatever a handler raises becomes an outcome, here only
-        if isinstance(error, SystemExit):
-            error = Permanent("the handler called sys.exit()")
-        elif not isinstance(error, Exception):
-            error = Permanent(f"the handler raised {type(error).__name__}")
-        return decide(error, attempt=task.attempt, policy=account.retry, jitter=jitter)
+
+    def secrets() -> Redaction:
+        return redacting.of(account, api)
+
+    with cutting_without(secrets):
+        outcome: Outcome
+        try:
+            payload = secrets().restored(task.payload) if redacting.is_hidden(task.payload) else task.payload
+            outcome = _collect(source, kinds.perform(source, api, task.kind, payload), source_of, task.kind)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises becomes an outcome, here only
+            if isinstance(error, SystemExit):
+                error = Permanent("the handler called sys.exit()")
+            elif not isinstance(error, Exception):
+                error = Permanent(f"the handler raised {type(error).__name__}")
+            outcome = decide(error, attempt=task.attempt, policy=account.retry, jitter=jitter)
+    return outcome if outcome is DONE else redacting.redacted(outcome, secrets)
 
 
 def begin(source: Source, plan: RunPlan, source_of: SourceOf = kinds.no_accounts) -> Complete:
@@ -168,9 +188,9 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
                 skipped.append(skip(_stream(output.stream), output.key, output.reason))
             case Marks():
                 found = output.kept or output.read > 0
-                marked.append(Marked(_stream(output.stream), found, output.unread, printable(output.why)))
+                marked.append(Marked(_stream(output.stream), found, output.unread, shortened(output.why)))
             case Note():
-                skipped.append(Skipped(_stream(output.stream), "", printable(output.text), note=True))
+                skipped.append(Skipped(_stream(output.stream), "", shortened(output.text), note=True))
             case Identity():
                 identity = _text(output.value)
             case Sweep(otherwise=None):

@@ -14,12 +14,12 @@ import msgspec
 
 from crawlerd.core.errors import FrontierRefused, SyncFailed
 from crawlerd.engine.account_names import AccountNames
+from crawlerd.engine.allocator import free_large_buffers
 from crawlerd.engine.clock import Clock
 from crawlerd.engine.dispatcher import Dispatcher
 from crawlerd.engine.dispatcher_inbox import DispatcherInbox
 from crawlerd.engine.failure import Failure
 from crawlerd.engine.guards import Guards
-from crawlerd.engine.memory import free_large_buffers
 from crawlerd.engine.open_sinks import OpenSinks
 from crawlerd.engine.outages import Outages
 from crawlerd.engine.prefetch import Prefetch
@@ -133,12 +133,13 @@ class Engine:
 
     @property
     def trouble(self) -> str | None:
-        """What holds up the imports at the moment: no workers, a full disk, a sink, a shared limiter."""
+        """What holds up imports at the moment: no workers, a full disk, a sink, a shared limiter."""
         down = self.dispatcher.without_workers()
         return (
             (down[0] if down else None)
             or self.store.trouble
             or self._sinks.trouble
+            or self.runs.trouble
             or (self._shared.trouble if self._shared else None)
         )
 

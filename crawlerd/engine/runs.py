@@ -11,15 +11,15 @@ from heapq import heapify, heappop, heappush
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from crawlerd.core.durations import next_fire
 from crawlerd.core.errors import CrawlerdError, FrontierError, FrontierRefused, Permanent, SyncFailed
-from crawlerd.core.schedule import next_fire
 from crawlerd.engine.starting import Started
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from crawlerd.config.load import Settings
-    from crawlerd.core.account import ImportSpec
+    from crawlerd.core.configuration import ImportSpec
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.failure import Failure
     from crawlerd.engine.guards import Guards
@@ -70,6 +70,11 @@ class Runs:
         running = frontier.running_imports()
         self._agenda = [(0.0 if name in running else 1.0, name) for name in settings.imports]  # when to look at it
         heapify(self._agenda)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why an import that is due cannot start. From any thread."""
+        return next(iter(list(self._refusals.values())), None)
 
     def start_import(self, name: str, *, full: bool = False, allow_shrink: bool = False) -> Started:
         """Resumes what is unfinished of the import, else begins a new run; its credentials are checked first. Raises

@@ -51,6 +51,12 @@ def refused(path: Path, error: OSError, *, reading: bool = False) -> FrontierErr
             if reading:
                 cure = "run this as that user or as root"
             return kind(f"{doing}: {owned(nearest)}, and this is {user(os.geteuid())}; {cure}")
+        case errno.ELOOP:
+            return kind(
+                f"{doing}: it is a symbolic link, which is not followed; put the file there, or remove the link"
+            )
+        case errno.EINVAL | errno.EMLINK:
+            return kind(f"{doing}: {error.strerror}; remove it, or name another state_dir")
         case errno.EMFILE | errno.ENFILE | errno.ENOMEM | errno.EINTR | errno.EAGAIN | errno.ESTALE | errno.ETIMEDOUT:
             return FrontierError(f"{doing}: {error.strerror}")  # another try may succeed
         case _:

@@ -6,19 +6,22 @@ import errno
 import fcntl
 import logging
 import os
+import stat
 import struct
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
-from crawlerd.core.errors import FrontierLocked, FrontierRefused, StorageFailed
+from crawlerd.core.errors import FrontierLocked, FrontierRefused, FrontierUnusable, StorageFailed
+from crawlerd.files.making import PRIVATE_DIRECTORY, PRIVATE_FILE, open_plain, set_mode
 from crawlerd.frontier.access import refused, require, require_own
 
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 1.0
 BUSY = (errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN)
+SHARED = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - directories that must stay open to all
 
 
 class StateLock:
@@ -34,13 +37,14 @@ class StateLock:
         self._path = state_dir / "lock"
         with ExitStack() as undo:
             try:
-                state_dir.mkdir(parents=True, exist_ok=True)
+                state_dir.mkdir(PRIVATE_DIRECTORY, parents=True, exist_ok=True)
                 require_own(state_dir)
                 require(state_dir)
                 self._directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except OSError as error:
                 raise refused(state_dir, error) from None
             undo.callback(os.close, self._directory)
+            _keep_others_out(self._directory, state_dir)
             if not _lock_directory(self._directory):
                 raise self._locked(_holder_of_directory(self._directory))
             try:
@@ -114,6 +118,41 @@ class StateLock:
         self.close()
 
 
+def _keep_others_out(folder: int, state_dir: Path) -> None:
+    """Takes away what others may do with the directory and our files in it. Whoever may read the queue's files may also
+    lock them, which stops the daemon. FrontierUnusable for a directory that is everybody's.
+
+    folder: the directory's descriptor.
+    """
+    try:
+        facts = os.fstat(folder)
+        shared = facts.st_mode & stat.S_ISVTX and facts.st_mode & stat.S_IWOTH
+        if shared and _others_use(folder, state_dir):
+            raise FrontierUnusable(
+                f"the state directory {state_dir} is one that everybody may write to: "
+                "set daemon.state_dir to a directory of its own, such as one below it"
+            )
+        if facts.st_mode & 0o077:
+            set_mode(folder, facts, stat.S_IMODE(facts.st_mode) & PRIVATE_DIRECTORY)
+        for entry in os.scandir(folder):
+            ours = entry.name == "lock" or entry.name.startswith("frontier.")
+            if ours and entry.is_file(follow_symlinks=False):
+                with suppress(FileNotFoundError):  # its holder is ending
+                    set_mode(str(state_dir / entry.name), entry.stat(follow_symlinks=False), PRIVATE_FILE)
+    except OSError as error:
+        raise refused(state_dir, error) from None
+
+
+def _others_use(folder: int, state_dir: Path) -> bool:
+    """Asked of a directory that is open to all. A file system of one's own may be so, too, when it is new."""
+    me = os.geteuid()
+    for entry in os.scandir(folder):
+        with suppress(FileNotFoundError):
+            if entry.stat(follow_symlinks=False).st_uid != me:
+                return True
+    return os.path.realpath(state_dir) in SHARED
+
+
 def lock_holder(state_dir: Path) -> int | None:
     """The pid of the crawlerd that owns the state directory now, None when nobody does."""
     try:
@@ -137,7 +176,7 @@ def _is(fd: int, path: Path) -> bool:
 
 
 def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    return open_plain(path, PRIVATE_FILE)
 
 
 def _lock(fd: int) -> bool:

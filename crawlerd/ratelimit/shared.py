@@ -13,12 +13,14 @@ import time
 from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from limits import RateLimitItem
 from limits.storage import MovingWindowSupport, Storage, storage_from_string
 from limits.strategies import MovingWindowRateLimiter
 
 from crawlerd.core.errors import ConfigurationError
+from crawlerd.core.redaction import Redaction, printable
 from crawlerd.ratelimit.quota import Ask, Grant
 from crawlerd.ratelimit.window import MARGIN
 
@@ -80,10 +82,13 @@ class SharedLimits:
     """
 
     def __init__(self, uri: str, *, now: Callable[[], float], reply: Callable[[Sequence[Grant]], None]) -> None:
+        password = unquote(uri.partition("://")[2].rpartition("@")[0].partition(":")[2])
+        self._known = Redaction([password])
         try:
             storage = storage_from_string(uri)
         except Exception as error:  # noqa: BLE001 - `limits` raises its own, and redis' when that is not installed
-            raise ConfigurationError([f"daemon.limiter_storage: cannot be used: {error}"]) from None
+            why = self._without_password(error)
+            raise ConfigurationError([f"daemon.limiter_storage: cannot be used: {why}"]) from None
         if not isinstance(storage, Storage) or not isinstance(storage, MovingWindowSupport):
             raise ConfigurationError(["daemon.limiter_storage: keeps no moving windows; use redis://host:port/0"])
         self._storage: MovingWindowSupport = storage
@@ -93,6 +98,9 @@ class SharedLimits:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shared-limits")
         self.trouble: str | None = None
+
+    def _without_password(self, error: Exception) -> str:
+        return printable(self._known.text(str(error)))
 
     def start(self) -> None:
         self._thread.start()
@@ -115,7 +123,7 @@ class SharedLimits:
                     self.trouble = None
             except Exception as error:  # noqa: BLE001 - top of a thread: whatever it is, nothing may start without an answer
                 if self.trouble is None:
-                    self.trouble = f"the shared limiter does not answer: {error}"
+                    self.trouble = f"the shared limiter does not answer: {self._without_password(error)}"
                     log.error("%s; nothing that it limits starts until it does", self.trouble)
                 grant = Grant(ask.quota, 0, self._now() + TROUBLE_SECONDS)
             self._reply([grant])

@@ -5,23 +5,28 @@ from __future__ import annotations
 import json
 import os
 import socket
-from contextlib import contextmanager
+import stat
+import struct
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from crawlerd.core.errors import CrawlerdError, FrontierError
+from crawlerd.frontier.lock import lock_holder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from crawlerd.engine.engine import Engine
 
-SOCKET_NAME = "crawlerd.sock"
+SOCKET_NAME = "crawlerd.sock"  # in the state directory
+UNIT_SOCKET = Path("/run/crawlerd/socket")  # of the shipped unit, whose RuntimeDirectory= says where
 ANSWER_SECONDS = 10.0  # that a command waits for the daemon
 BODY_BYTES = 1 << 20
 RETRY = "/dead/retry"
+OWN, OF_GROUP = 0o600, 0o660  # rights of the socket: whoever may open it may retry dead letters
 
 
 class Answer(NamedTuple):
@@ -31,12 +36,29 @@ class Answer(NamedTuple):
     body: bytes
 
 
+class Place(NamedTuple):
+    """Where the socket is, and its rights."""
+
+    path: Path
+    mode: int
+
+
+def place(state_dir: Path, configured: Path | None) -> Place:
+    """In the state directory for this user alone, unless the configuration or the unit says otherwise: then for the
+    group of the daemon as well, within what the directory permits."""
+    runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    path = configured or (Path(runtime) / UNIT_SOCKET.name if runtime else None)
+    if path is None or path.parent.absolute() == state_dir.absolute():
+        return Place(path or state_dir / SOCKET_NAME, OWN)
+    return Place(path, OF_GROUP)
+
+
 @contextmanager
-def socket_address(state_dir: Path) -> Iterator[str]:
-    """Where the socket is, by way of its directory's descriptor: a path of 108 bytes or more is no address."""
-    directory = os.open(state_dir, os.O_PATH | os.O_CLOEXEC)
+def socket_address(path: Path) -> Iterator[str]:
+    """The address of a socket, by way of its directory's descriptor: a path of 108 bytes or more is none."""
+    directory = os.open(path.parent, os.O_PATH | os.O_CLOEXEC)
     try:
-        yield f"/proc/self/fd/{directory}/{SOCKET_NAME}"
+        yield f"/proc/self/fd/{directory}/{path.name}"
     finally:
         os.close(directory)
 
@@ -44,11 +66,15 @@ def socket_address(state_dir: Path) -> Iterator[str]:
 # the command
 
 
-def ask_daemon(state_dir: Path, numbers: list[int]) -> int:
-    """Asks the daemon that owns the state directory to retry dead letters. Returns how many there were."""
+def ask_daemon(state_dir: Path, numbers: list[int], configured: Path | None = None) -> int:
+    """Asks the daemon that owns the state directory to retry dead letters. Returns how many there were.
+
+    configured: the path of its socket, if the configuration says.
+    """
     body = msgspec.json.encode(numbers)
+    request = f"POST {RETRY} HTTP/1.0\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
     try:
-        answer = _ask(state_dir, f"POST {RETRY} HTTP/1.0\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        answer = _ask(state_dir, configured, request)
     except OSError as error:
         raise FrontierError(
             f"a crawlerd is using {state_dir} but does not answer ({error}): stop it, then retry"
@@ -59,32 +85,50 @@ def ask_daemon(state_dir: Path, numbers: list[int]) -> int:
     return int(result["retried"])
 
 
-def ask_trouble(state_dir: Path) -> str | None:
-    """What holds up the imports of the daemon that uses the state directory; None when nothing does."""
+def ask_trouble(state_dir: Path, configured: Path | None = None) -> str | None:
+    """What holds up the imports of the daemon that uses the state directory; None when nothing does.
+
+    configured: as of `ask_daemon`.
+    """
     try:
-        head, _, body = _ask(state_dir, b"GET /readyz HTTP/1.0\r\n\r\n").partition(b"\r\n\r\n")
+        head, _, body = _ask(state_dir, configured, b"GET /readyz HTTP/1.0\r\n\r\n").partition(b"\r\n\r\n")
     except OSError:
         return None
     return body.decode(errors="replace").strip() if b" 503 " in head.split(b"\r\n")[0] else None
 
 
-def _ask(state_dir: Path, request: bytes) -> bytes:
+def _ask(state_dir: Path, configured: Path | None, request: bytes) -> bytes:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(ANSWER_SECONDS)
-        with socket_address(state_dir) as address:
-            connection.connect(address)
+        _connect(connection, state_dir, configured)
         connection.sendall(request)
         return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def _connect(connection: socket.socket, state_dir: Path, configured: Path | None) -> None:
+    """To the socket of the daemon that owns the state directory, and no other."""
+    paths = [configured] if configured else [state_dir / SOCKET_NAME, UNIT_SOCKET]
+    there = [path for path in paths if path.exists()] or paths[:1]
+    with socket_address(there[0]) as address:
+        connection.connect(address)
+    packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    if struct.unpack("3i", packed)[0] not in (lock_holder(state_dir), 0):
+        raise OSError(f"{there[0]} is another program's socket")
 
 
 # the daemon
 
 
-def bind(listener: socket.socket, address: str) -> None:
-    """Creates the socket's file for this user alone: whoever may open it may retry dead letters."""
-    mask = os.umask(0o177)
+def bind(listener: socket.socket, path: Path, mode: int) -> None:
+    """Creates the socket's file with these rights. One that a crash has left is replaced, and nothing else is."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise FileExistsError(0, "it is there already, and no socket")
+        path.unlink()
+    mask = os.umask(0o777 & ~mode)
     try:
-        listener.bind(address)
+        with socket_address(path) as address:
+            listener.bind(address)
     finally:
         os.umask(mask)
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from crawlerd.core.errors import CrawlerdError, FrontierError, SinkError
 from crawlerd.service.health import health
 from crawlerd.service.listeners import Listeners
-from crawlerd.service.signals import running_engine, stop
+from crawlerd.service.running import running_engine, stop
 from crawlerd.service.systemd import notify, watchdog_seconds
 
 if TYPE_CHECKING:
     from crawlerd.config.load import Settings
     from crawlerd.engine.engine import Engine
-    from crawlerd.service.signals import Running
+    from crawlerd.service.running import Running
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def run(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT, then drains. Raises what the engine, or the loop here, raised when it failed."""
     with running_engine(settings, hangup=True) as running:
         engine = running.engine
-        listeners = Listeners(engine, settings.daemon.listen)
+        listeners = Listeners(engine)
         try:
             log.info("pid %d; %s; %d imports", os.getpid(), listeners.described, len(settings.imports))
             engine.open_sinks()

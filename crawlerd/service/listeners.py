@@ -7,15 +7,19 @@ import errno
 import logging
 import socket
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crawlerd.core.errors import ConfigurationError, CrawlerdError
+from crawlerd.core.errors import ConfigurationError, CrawlerdError, FrontierError
+from crawlerd.core.notation import UNIX, is_loopback
 from crawlerd.service import control
 from crawlerd.service.bounded import BoundedHandler, BoundedServer
 from crawlerd.service.health import health, readiness
+from crawlerd.service.hosts import is_known, own_names
 from crawlerd.service.metrics import exposition
 
 if TYPE_CHECKING:
+    from crawlerd.core.configuration import Daemon
     from crawlerd.engine.engine import Engine
 
 log = logging.getLogger(__name__)
@@ -26,6 +30,15 @@ PASSING = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, er
 
 class _Handler(BoundedHandler):
     server: _Server
+
+    def parse_request(self) -> bool:
+        if not super().parse_request():
+            return False
+        server = self.server
+        if not server.private and not is_known(self.headers.get_all("Host", []), server.names, remote=server.remote):
+            self._answer(421, b"this is not the host that you have asked for\n")
+            return False
+        return True
 
     def do_GET(self) -> None:  # noqa: N802 - the library calls it so
         engine = self.server.engine
@@ -43,7 +56,7 @@ class _Handler(BoundedHandler):
                 self._answer(404, b"try /metrics, /healthz or /readyz\n")
 
     def do_POST(self) -> None:  # noqa: N802
-        if not self.server.private or self.path != control.RETRY:
+        if not self.server.commands or self.path != control.RETRY:
             self._answer(404, b"nothing here\n")
             return
         length = self.headers.get("Content-Length", "0")
@@ -63,8 +76,16 @@ class _Handler(BoundedHandler):
 
 
 class _Server(BoundedServer):
-    private = False
+    private = False  # it is a socket in the file system
+    commands = False  # it takes those as well
+    names: frozenset[str] = frozenset()  # that it may be asked for by
+    remote = False  # other machines may ask
     engine: Engine
+
+    @property
+    def url(self) -> str:
+        """Where it listens, in words that a client takes for an address."""
+        return f"http://{_address(str(self.server_address[0]), self.server_port)}"
 
 
 class _Server6(_Server):
@@ -75,55 +96,81 @@ class _SocketServer(_Server):
     address_family = socket.AF_UNIX
     private = True
 
+    def __init__(self, place: control.Place) -> None:
+        self._place, self._bound = place, False
+        super().__init__(str(place.path), _Handler)
+
+    @property
+    def url(self) -> str:
+        return _address(str(self._place.path), UNIX)
+
     def server_bind(self) -> None:
-        control.bind(self.socket, str(self.server_address))
+        control.bind(self.socket, *self._place)
+        self._bound = True
         self.server_name, self.server_port = "crawlerd", 0
+
+    def server_close(self) -> None:
+        super().server_close()
+        if self._bound:
+            self._place.path.unlink(missing_ok=True)
 
 
 class Listeners:
     """Both servers, each on a thread. ConfigurationError when the address can never be listened on; one that is taken,
-    or not there yet, is tried again until it can be.
+    or not there yet, is tried again until it can be. FrontierError when there is no room for the socket of commands.
 
-    described: where TCP listens, or will.
+    described: where metrics are, or will be: an address of HTTP, or a path.
     """
 
     described: str
 
-    def __init__(self, engine: Engine, listen: tuple[str, int]) -> None:
-        state_dir = engine.settings.daemon.state_dir
-        self._engine, self._listen = engine, listen
-        self._host = f"[{listen[0]}]" if ":" in listen[0] else listen[0]
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self._daemon = engine, engine.settings.daemon
         self._closing = threading.Event()
         self._serving: list[tuple[threading.Thread, _Server]] = []
-        self._path = state_dir / control.SOCKET_NAME
-        self._path.unlink(missing_ok=True)  # left by a crash: the lock says that nobody else uses it
         self._later: threading.Thread | None = None
+        address = _address(*self._daemon.listen)
         try:
-            tcp = self._bind()
+            metrics = self._bind()
         except OSError as error:
-            address = f"{self._host}:{listen[1]}"
             if error.errno not in PASSING:
                 raise ConfigurationError([f"daemon.listen: cannot listen on {address}: {error.strerror}"]) from None
             log.error("cannot listen on %s: %s; trying again until it can be done", address, error.strerror)
             self.described = f"not listening on {address} yet"
             self._later = threading.Thread(target=self._listen_later, name="listen", daemon=True)
         else:
-            self.described = f"http://{self._host}:{tcp.server_port}/metrics"
-            self._serve(tcp)
-        with control.socket_address(state_dir) as address:
-            self._serve(_SocketServer(address, _Handler))
+            self._serve(metrics)
+            self.described = f"{metrics.url}/metrics"
+        try:
+            self._serve(_commands(self._daemon))
+        except BaseException:
+            self.close()
+            raise
         if self._later:
             self._later.start()
 
     def _bind(self) -> _Server:
-        return (_Server6 if ":" in self._listen[0] else _Server)(self._listen, _Handler)
+        where, port = self._daemon.listen
+        if port == UNIX:
+            return _SocketServer(control.Place(Path(where), control.OF_GROUP))
+        server = (_Server6 if ":" in where else _Server)((where, port), _Handler)
+        server.remote = self._daemon.allow_remote
+        names = own_names(where, self._daemon.hosts) if server.remote else {where.lower()}
+        server.names = frozenset(names)
+        if not is_loopback(where):
+            log.warning(
+                "allow_remote: whoever reaches %s may read /metrics, /healthz and /readyz, without a password and in "
+                "clear; nothing else is open there",
+                server.url,
+            )
+        return server
 
     def _listen_later(self) -> None:
         while not self._closing.wait(RETRY_SECONDS):
             with contextlib.suppress(OSError):
-                tcp = self._bind()
-                self._serve(tcp)
-                log.warning("listening on http://%s:%d/metrics now", self._host, tcp.server_port)
+                metrics = self._bind()
+                self._serve(metrics)
+                log.warning("listening on %s/metrics now", metrics.url)
                 return
 
     def _serve(self, server: _Server) -> None:
@@ -134,10 +181,28 @@ class Listeners:
 
     def close(self) -> None:
         self._closing.set()
-        if self._later:
+        if self._later and self._later.ident:
             self._later.join()
         for thread, server in self._serving:
             server.shutdown()
             thread.join()
             server.server_close()
-        self._path.unlink(missing_ok=True)
+
+
+def _commands(daemon: Daemon) -> _Server:
+    place = control.place(daemon.state_dir, daemon.socket)
+    try:
+        server = _SocketServer(place)
+    except OSError as error:
+        problem = f"cannot make the socket {place.path}: {error.strerror}"
+        if error.errno in (*PASSING, errno.ENOSPC, errno.EDQUOT):
+            raise FrontierError(problem) from None
+        raise ConfigurationError([f"daemon.socket: {problem}"]) from None
+    server.commands = True
+    return server
+
+
+def _address(where: str, port: int) -> str:
+    if port == UNIX:
+        return f"unix:{where}"
+    return f"[{where}]:{port}" if ":" in where else f"{where}:{port}"

@@ -1,4 +1,11 @@
-"""Sinks: where records go. What others may ask of them is here; how each keeps its records is its own business."""
+"""Sinks: where records go. What others may ask of them is here; how each keeps its records is its own business.
+
+deliveries: what a delivery does to rows; what a report counts: new, changed, unchanged, tombstoned, skipped.
+changes: what sinks that hand records on remember.
+respelling: rows of versions that spelled JSON in their own way.
+file_errors: what to do about a full disk or a path that cannot be used.
+sqlite, jsonl, persist_queue: the sinks, by type.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +13,9 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from crawlerd.core.account import SinkSpec
+    from crawlerd.core.configuration import SinkSpec
     from crawlerd.sink import Sink
 
 
@@ -17,17 +25,21 @@ def open_sink(spec: SinkSpec) -> Sink:
         case "sqlite":
             from crawlerd.sinks.sqlite.sink import sqlite_sink
 
-            return sqlite_sink(spec.path)
+            return sqlite_sink(spec.path, spec.mode)
         case "jsonl":
             from crawlerd.sinks.jsonl import JsonlSink
 
             return JsonlSink(
-                spec.path, rotate_bytes=spec.rotate_bytes, rotate_seconds=spec.rotate_seconds, compress=spec.compress
+                spec.path,
+                rotate_bytes=spec.rotate_bytes,
+                rotate_seconds=spec.rotate_seconds,
+                compress=spec.compress,
+                mode=spec.mode,
             )
         case "persist-queue":
             from crawlerd.sinks.persist_queue import queue_sink
 
-            return queue_sink(spec.path)
+            return queue_sink(spec.path, spec.mode)
         case _:
             assert_never(spec.type)
 
@@ -37,6 +49,14 @@ def check_sink(spec: SinkSpec) -> list[str]:
     from crawlerd.sinks.sqlite.check import check
 
     return check(spec.database)
+
+
+def copy_sink(spec: SinkSpec, target: Path, *, force: bool = False) -> int:
+    """Copies the database of a sink of the type `sqlite` as it is at this moment into a file, whether it is in use or
+    not. The size in bytes. SinkError when that cannot be; `target` is then as it was."""
+    from crawlerd.sinks.sqlite.copying import copy
+
+    return copy(spec.path, target, mode=spec.mode, force=force)
 
 
 def objects_in(spec: SinkSpec, source: str, stream: str, account: str) -> Iterator[dict[str, Any]]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import logging
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
+from crawlerd.files.making import make_directory, new_part
 from crawlerd.sink import SinkError, SyncFailed
 from crawlerd.sinks.changes import Changes
 from crawlerd.sinks.deliveries import RowSink
-from crawlerd.sinks.files import file_failure
+from crawlerd.sinks.file_errors import FILE_MODE, directory_mode, file_failure
 from crawlerd.sinks.sqlite.rows import SqliteRows
 
 if TYPE_CHECKING:
@@ -41,15 +43,19 @@ class JsonlSink:
     increase, not by one. A file that a program has taken away may appear once more, the same, after a crash just then.
     """
 
-    def __init__(self, path: Path, *, rotate_bytes: int, rotate_seconds: float, compress: bool) -> None:
-        """Makes the directory; its parent must exist. SinkError when it cannot be used."""
+    def __init__(
+        self, path: Path, *, rotate_bytes: int, rotate_seconds: float, compress: bool, mode: int = FILE_MODE
+    ) -> None:
+        """Makes the directory; its parent must exist. SinkError when it cannot be used. mode: rights of the files."""
+        self._mode = mode
         try:
-            path.mkdir(exist_ok=True)
+            make_directory(path, directory_mode(mode))
             for part in path.glob(".*.part"):
-                part.unlink()
+                with suppress(IsADirectoryError):
+                    part.unlink()
         except OSError as error:
             raise file_failure(path, error, directory=True) from None
-        self._index = SqliteRows(path / INDEX)
+        self._index = SqliteRows(path / INDEX, mode)
         self._sink = RowSink(self._index, Changes(self._index, self._put))
         self._path, self._compress = path, compress
         self._rotate_bytes, self._rotate_seconds = rotate_bytes, rotate_seconds
@@ -131,9 +137,9 @@ class JsonlSink:
             if first is not None:
                 stem = f"{name}-{first:012}"
                 final = self._path / f"{stem}.jsonl{'.gz' if self._compress else ''}"
-                part = self._path / f".{stem}.part"  # no pattern for the files matches it
                 try:
-                    with part.open("wb") as file:
+                    fd, part = new_part(final, self._mode)  # no pattern for the files matches its name
+                    with os.fdopen(fd, "wb") as file:
                         self._fill(file, name)
                         file.flush()
                         _sync(file.fileno(), part)

@@ -178,7 +178,7 @@ def test_secrets_stay_secret(api: Server, install: Callable[..., Installation]) 
 # the API
 
 
-def test_nobody_answers(api: Server, install: Callable[..., Installation]) -> None:
+def test_nobody_answers(install: Callable[..., Installation]) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -187,8 +187,8 @@ def test_nobody_answers(api: Server, install: Callable[..., Installation]) -> No
     assert done.code == 69
     assert f"cannot reach http://127.0.0.1:{port}: connection refused" in done.stdout
     assert "nothing is lost" in done.stdout
-    here.config["accounts"]["a1"]["base_url"] = api.url
-    assert here.run("import", "a1").code == 0
+    with running(accounts=1, customers=40, rate=0, port=port):
+        assert here.run("import", "a1").code == 0
     here.assert_complete(1, 40)
 
 

@@ -193,7 +193,7 @@ def test_the_dispatcher_rests_while_it_drains(hanging: Engine) -> None:
 
 def test_an_error_of_the_main_loop_ends_the_process_drained(api: Server, install: Callable[..., Installation]) -> None:
     """Whatever it is: nothing that would start runs, or hear signals, goes on after it."""
-    here = install(url=api.url, constants={"crawlerd.service.daemon:_log_ends": None}, schedule="1h")
+    here = install(url=api.url, constants={Constant.DAEMON_LOG_ENDS: None}, schedule="1h")
     daemon = here.start("run")
     assert daemon.process.wait(40) == 1
     assert "CRITICAL ending, because of TypeError: 'NoneType' object is not callable" in daemon.stderr
@@ -268,7 +268,7 @@ def test_an_address_that_is_taken_is_tried_again(install: Callable[..., Installa
 
 def test_an_address_that_is_none_of_this_machine_is_waited_for(install: Callable[..., Installation]) -> None:
     """At a boot, it may come later."""
-    here = install(accounts=0, daemon={"listen": "192.0.2.1:9"})
+    here = install(accounts=0, daemon={"listen": "192.0.2.1:9", "allow_remote": True})
     daemon = here.start("run")
     daemon.says("cannot listen on 192.0.2.1:9: Cannot assign requested address; trying again")
     daemon.send(signal.SIGTERM)

@@ -75,5 +75,5 @@ def test_a_consumer_that_dies_gets_its_item_again_under_the_same_number(tmp_path
 
 def test_what_is_no_queue_is_named(tmp_path: Path) -> None:
     (tmp_path / "data.db").write_text("not a database" * 1000)
-    with pytest.raises(SinkError, match=f"{tmp_path} cannot be used as a queue"):
+    with pytest.raises(SinkError, match=f"{tmp_path}/data.db is no intact database"):
         queue_sink(tmp_path)

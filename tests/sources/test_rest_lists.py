@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.moving_list import API, Answers, Run, Sink
 
-from crawlerd.sources.rest import counted, reading
-from crawlerd.sources.rest.places import MOST_KNOWN, Came, Known, tail_length, window
+from crawlerd.sources.rest import counting_urls, reading
+from crawlerd.sources.rest.page_overlap import MOST_KNOWN, Came, Known, tail_length, window
 from crawlerd.sources.rest.records import taken
 
 ITEMS = '[endpoints.items]\npath = "/items"\nrecords = "data"\n'
@@ -130,10 +130,11 @@ def test_pages_overlap_by_records_that_are_found_again() -> None:
     )
     assert [each["offset"] for each in queries(server)] == ["0", "90", "180"]
     assert run.complete
-    toml = f'{ITEMS}paginator = {{ type = "offset", size = 100, total = "total", overlap = false }}'
-    run, server = imported(toml, offsets(list(range(250)), 100))
-    assert [each["offset"] for each in queries(server)] == ["0", "100", "200"]
-    assert (run.complete, keys(run)) == (True, set(range(250)))
+    toml = f'{ITEMS}paginator = {{ type = "offset", size = 100, total = "total", overlap = false'
+    for more, asked in ((" }", ["0", "100", "0", "200", "100"]), (", twice = false }", ["0", "100", "200"])):
+        run, server = imported(toml + more, offsets(list(range(250)), 100))
+        assert [each["offset"] for each in queries(server)] == asked
+        assert (run.complete, keys(run)) == (True, set(range(250)))
 
 
 @pytest.mark.parametrize("record", [{"name": "no key"}, {"id": None}, {"id": 7}, {"id": 1e300}, "text"])
@@ -207,7 +208,7 @@ def test_an_api_that_takes_whole_pages_only_is_read_to_the_end() -> None:
 
     run, server = imported(f'{ITEMS}paginator = {{ type = "offset", size = 10, total = "total" }}', answer)
     assert (run.complete, keys(run)) == (True, set(rows))
-    assert len(server.requests) < 15
+    assert len(server.requests) < 24  # each page twice, and what shows that they cannot overlap
 
 
 def test_a_record_that_differs_in_each_answer_is_known_by_its_key() -> None:
@@ -385,7 +386,7 @@ def test_one_pinned_record_does_not_end_a_list_with_the_latest_first() -> None:
     topics |= {number: f"2023-10-02T00:{number - 60:02}:00Z" for number in range(60, 95)}
     run, server = imported(toml, answer, run.sink, cursors=cursors, full=False)
     assert keys(run) == set(range(95))
-    assert len(server.requests) == 6  # four pages with new ones, one without, and the front again
+    assert len(server.requests) == 10  # four pages with new ones and one without, all but it twice, and the front again
     run, server = imported(toml, answer, run.sink, cursors=cursors, full=False)
     assert [each["page"] for each in queries(server)] == ["0"]
 
@@ -755,8 +756,8 @@ def test_the_front_is_read_again_until_nothing_has_come_meanwhile() -> None:
                 rows[0] = "2023-10-02T01:00:00Z"  # from the second page to the first
         return 200, {}, {"data": found}
 
-    toml = f'{ITEMS}paginator = {{ type = "page_number", size_parameter = "", size = 10, short_page_ends = true }}\n'
-    toml += 'incremental = { field = "at" }'
+    toml = f'{ITEMS}paginator = {{ type = "page_number", size_parameter = "", size = 10, short_page_ends = true, twice'
+    toml += ' = false }\nincremental = { field = "at" }'
     run, _ = imported(toml, answer)
     assert run.complete
     assert keys(run) == set(rows)
@@ -970,15 +971,48 @@ def test_a_number_that_is_always_named_comes_to_an_end(count: int, monkeypatch: 
     run, server = imported(LINKS, linked(rows, "page", always=True))
     assert "lead nowhere" in run.dead[0]
     assert keys(run) == set(rows)
-    assert len(server.requests) < 60
+    assert len(server.requests) < 80
 
 
 def test_a_link_keeps_all_but_its_numbers() -> None:
     first = {"limit": 10}
     url = f"{API}/items?a=%2f+~&page%5Bnumber%5D=2&limit=10&z#f"
-    counting = counted.counting(first, url, 10)
+    counting = counting_urls.counting(first, url, 10)
     assert counting is not None
     assert counting.number(url) == 2
     assert counting.url(url, 7, 9) == f"{API}/items?a=%2f+~&page%5Bnumber%5D=7&limit=9&z#f"
     for other in ("?page=3&limit=10", "?page=2", "?cursor=10&limit=10", "?offset=12", "?offset=x&limit=10"):
-        assert counted.counting(first, f"{API}/items{other}", 10) is None, other
+        assert counting_urls.counting(first, f"{API}/items{other}", 10) is None, other
+
+
+# ---- lists without end
+
+
+def without_end(path: str, query: dict[str, str], headers: Any) -> Any:
+    at = int(query.get("c", 0))
+    return 200, {}, {"data": ids([at]), "next": at + 1}
+
+
+def test_a_list_that_always_has_a_next_page_ends_at_its_bound() -> None:
+    """Before the page beyond it is asked for. All that was read is there, and no tombstone is set."""
+    paginator = 'paginator = { type = "cursor_in_body", cursor = "next", parameter = "c" }'
+    toml = f"{ITEMS}{paginator}\nmax_pages = 7\n"
+    run, server = imported(toml, without_end)
+    assert keys(run) == set(range(7))
+    assert len(server.requests) == 7
+    (error,) = run.dead
+    assert "this would be page 8 of the list, and [endpoints.items] has max_pages = 7: a list without end" in error
+    run, _ = imported(f"{toml}tombstones = true\n", without_end, run.sink)
+    assert (len(keys(run)), len(run.dead)) == (7, 2)
+
+
+def test_a_cursor_that_leads_round_in_a_circle_is_found_however_many_pages_it_takes() -> None:
+    paginator = 'paginator = { type = "cursor_in_body", cursor = "next", parameter = "c" }'
+
+    def circle(path: str, query: dict[str, str], headers: Any) -> Any:
+        at = int(query.get("c", 0))
+        return 200, {}, {"data": ids([at]), "next": at % 3 + 1}
+
+    run, server = imported(f"{ITEMS}{paginator}", circle)
+    assert len(server.requests) <= 6
+    assert any("repeated" in error for error in run.dead)

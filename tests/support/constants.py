@@ -9,6 +9,7 @@ class Constant(Enum):
     """Module and name of a constant that crawlerd's main process reads when it is used."""
 
     AWAKE_BUCKETS = ("crawlerd.engine.prefetch", "AWAKE_BUCKETS")
+    DAEMON_LOG_ENDS = ("crawlerd.service.daemon", "_log_ends")
     DISPATCHER_TIDY_SOON = ("crawlerd.engine.dispatcher", "TIDY_SOON")
     DISPATCHER_WAKE_BUCKETS = ("crawlerd.engine.dispatcher", "WAKE_BUCKETS")
     HEALTH_STALE_SECONDS = ("crawlerd.service.health", "STALE_SECONDS")
@@ -28,7 +29,7 @@ class Constant(Enum):
     WORKER_RESTART_LONGEST = ("crawlerd.engine.restarts", "LONGEST_SECONDS")
     WORKER_RESTART_SECONDS = ("crawlerd.engine.restarts", "RESTART_SECONDS")
 
-    def assignment(self, value: float) -> str:
+    def assignment(self, value: float | None) -> str:
         """Python that sets it. An AttributeError when there is none, since a test that sets nothing tests nothing."""
         module, name = self.value
         lines = [

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 class Request(NamedTuple):
-    """query: the last value of each parameter. headers: names in lower case. at: monotonic seconds."""
+    """query: the last value of each parameter. headers: names in lower case. at: monotonic seconds. target: path and
+    query as they were sent."""
 
     method: str
     path: str
@@ -22,6 +23,7 @@ class Request(NamedTuple):
     headers: dict[str, str]
     body: bytes
     at: float
+    target: str = ""
 
 
 class Answer(NamedTuple):
@@ -58,6 +60,7 @@ class RestApi(ThreadedServer):
                     {name.lower(): value for name, value in self.headers.items()},
                     self.rfile.read(int(self.headers.get("Content-Length", 0))),
                     time.monotonic(),
+                    self.path,
                 )
                 with api._lock:
                     api.requests.append(request)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from crawlerd.core.errors import FrontierError, StorageFailed
+from crawlerd.files.making import PRIVATE_FILE
 from crawlerd.frontier.sqlite.database import (
     FILE_NAME,
     file_size,
@@ -89,11 +90,15 @@ def _refuse_what_is_there(asked: Path, target: Path, state_dir: Path, *, force: 
 @contextmanager
 def open_partial(path: Path) -> Iterator[int]:
     """An empty file for one backup at a time, as a descriptor; removed unless it has got another name meanwhile."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE_FILE)
     try:
+        facts = os.fstat(fd)
+        if facts.st_uid != os.geteuid() or facts.st_nlink > 1:  # who made it could read the copy
+            raise FrontierError(f"{path} is there and another user's: remove it, or choose another directory")
+        os.fchmod(fd, PRIVATE_FILE)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            mine = os.path.samestat(os.fstat(fd), path.stat())  # or another one has just finished with it
+            mine = os.path.samestat(os.fstat(fd), path.lstat())  # or another one has just finished with it
         except (BlockingIOError, FileNotFoundError):
             mine = False
         if not mine:

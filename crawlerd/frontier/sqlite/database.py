@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import apsw
 
-from crawlerd.core.account import FRONTIER_FILE
+from crawlerd.core.configuration import FRONTIER_FILE
 from crawlerd.core.errors import (
     FrontierError,
     FrontierRefused,
@@ -18,6 +19,7 @@ from crawlerd.core.errors import (
     StorageFailed,
     SyncFailed,
 )
+from crawlerd.files.making import PRIVATE_FILE, new_file, prepare_database
 from crawlerd.frontier.access import refused, require
 from crawlerd.frontier.sqlite.migrations import MIGRATIONS
 
@@ -31,6 +33,7 @@ WAYS_ON = (
     "put a backup in its place with `crawlerd frontier restore FILE`, or begin without it with `crawlerd frontier new`"
 )
 CACHE_KIB = 8 * 1024  # fixed: a larger page cache would make memory grow with the queue
+WRITING = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOFOLLOW
 WAL_PAGES = 10_000  # 40 MB of log between checkpoints: 1.7 times the commits of the default 1,000
 PRAGMAS = {
     "journal_mode": "wal",
@@ -55,7 +58,7 @@ def connect(path: Path, *, mark: Path | None = None) -> apsw.Connection:
     if marked and (not path.exists() or not path.stat().st_size):
         raise _gone(path, "is empty" if path.exists() else "is missing")
     with storage_errors(path):
-        database = apsw.Connection(str(path))
+        database = apsw.Connection(_prepared(path), flags=WRITING)
     with storage_errors(path, database):
         database.set_busy_timeout(10_000)  # a reader that closes last may be checkpointing
         version = database.pragma("user_version")
@@ -90,6 +93,13 @@ def connect(path: Path, *, mark: Path | None = None) -> apsw.Connection:
     return database
 
 
+def _prepared(path: Path) -> str:
+    try:
+        return prepare_database(path, PRIVATE_FILE)
+    except OSError as error:
+        raise refused(path, error) from None
+
+
 def _gone(path: Path, what: str) -> FrontierRefused:
     return FrontierRefused(
         f"{path} {what}, and with it all that is queued, the sync points and what quotas were charged: "
@@ -102,13 +112,13 @@ def _way_on(path: Path) -> str:
     return WAYS_ON if path.name == FILE_NAME else "use another file"
 
 
-def _marked(mark: Path) -> str | None:
+def _marked(mark: Path, *, reading: bool = False) -> str | None:
     try:
         return mark.read_text().strip() or None
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise refused(mark, error) from None
+        raise refused(mark, error, reading=reading) from None
 
 
 def write_mark(mark: Path, identity: str) -> None:
@@ -116,7 +126,8 @@ def write_mark(mark: Path, identity: str) -> None:
     again."""
     part = mark.with_name(f"{mark.name}.part")
     try:
-        with part.open("w") as file:
+        part.unlink(missing_ok=True)
+        with os.fdopen(new_file(part, PRIVATE_FILE), "w") as file:
             file.write(f"{identity}\n")
             file.flush()
             os.fsync(file.fileno())
@@ -160,14 +171,13 @@ def connect_reader(path: Path, *, older: bool = False, mark: Path | None = None)
     older: that of an older crawlerd will do; FrontierError for it otherwise, FrontierTooNew for one of a newer.
     mark: see `connect`; FrontierRefused when there is nothing where it says that there was.
     """
-    marked = _marked(mark) if mark else None
-    if path.is_dir():
-        raise FrontierError(f"{path} is not a file")
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: a pipe would wait for a writer
+            raise FrontierError(f"{path} is not a file")
         with path.open("rb"):
             pass
     except FileNotFoundError:
-        if marked:
+        if mark and _marked(mark, reading=True):
             raise _gone(path, "is missing") from None
         return None
     except OSError as error:
@@ -184,7 +194,7 @@ def connect_reader(path: Path, *, older: bool = False, mark: Path | None = None)
             f"{path} was written by an older crawlerd (version {version}, this one's is {len(MIGRATIONS)}): "
             "the daemon, or an import, brings it up to date when it starts"
         )
-    if marked and not version:
+    if not version and mark and _marked(mark, reading=True):
         raise _gone(path, "holds nothing" if path.stat().st_size else "is empty")
     return database if version else None
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import apsw
 
+from crawlerd.files.making import prepare_database
 from crawlerd.sink import SinkError, SinkReplaced, SinkState, StorageFailed, SyncFailed
-from crawlerd.sinks.files import way_to
+from crawlerd.sinks.file_errors import FILE_MODE, file_failure, way_to
 from crawlerd.sinks.sqlite.wal import Wal, sync_failed
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ BUSY_AGAIN_SECONDS = 0.05  # … and at the tries after that, for meanwhile othe
 PAGE_BYTES = 8192  # 2,000-byte objects take a third less space and CPU than with 4,096
 CHECK_SECONDS = 3.0  # that an opening after an unclean end may take to look for damage
 CHECK_STEPS = 10_000  # of SQLite's machine between two looks at the clock
+
+WRITING = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOFOLLOW
 
 # Who the database is, and the last mark of each frontier that has written to it; see `crawlerd.sink.Mark`.
 _IDENTITY = """
@@ -51,9 +54,12 @@ class Database:
     when the files that were opened are not in their places any more, or what was written is not in them.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Opens or creates the database; its directory must exist. SinkError when it cannot be used."""
-        self.path = path.absolute()
+    def __init__(self, path: Path, mode: int = FILE_MODE) -> None:
+        """Opens or creates the database; its directory must exist. SinkError when it cannot be used.
+
+        mode: rights of its files.
+        """
+        self.path, self._mode = path.absolute(), mode
         self._marked: dict[str, int] = {}  # the last mark of each frontier that is durable
         self._replaced = self._closed = False
         self._sync_failed: SyncFailed | None = None
@@ -62,7 +68,9 @@ class Database:
     def _open(self, patience: float) -> None:
         unclean = os.path.exists(f"{self.path}-wal") and os.path.getsize(f"{self.path}-wal") > 0
         try:
-            self.connection = connection = apsw.Connection(str(self.path))
+            self.connection = connection = apsw.Connection(prepare_database(self.path, self._mode), flags=WRITING)
+        except OSError as error:
+            raise file_failure(self.path, error, directory=False) from None
         except apsw.Error as error:
             raise _failure(self.path, error) from error
         try:

@@ -10,6 +10,7 @@ import apsw
 import msgspec
 
 from crawlerd.sink import Refused
+from crawlerd.sinks.file_errors import FILE_MODE
 from crawlerd.sinks.respelling import are_respelled
 from crawlerd.sinks.sqlite.database import ON_DELETE, Database
 from crawlerd.sinks.sqlite.tallies import CHANGE, Tallies
@@ -77,9 +78,12 @@ WHERE account = ?1 AND id = ?4 AND run <> ?3 AND deleted_at IS NULL"""
 class SqliteRows:
     """See `Rows`."""
 
-    def __init__(self, path: Path) -> None:
-        """Opens or creates the database; its directory must exist. SinkError when it cannot be used."""
-        self.database = Database(path)
+    def __init__(self, path: Path, mode: int = FILE_MODE) -> None:
+        """Opens or creates the database; its directory must exist. SinkError when it cannot be used.
+
+        mode: rights of its files.
+        """
+        self.database = Database(path, mode)
         self._tallies = Tallies(self.database)
         self._prepared: apsw.Connection | None = None
         self._last_respelled = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crawlerd.sinks.deliveries import RowSink
+from crawlerd.sinks.file_errors import FILE_MODE
 from crawlerd.sinks.respelling import are_respelled
 from crawlerd.sinks.sqlite.rows import SqliteRows
 from crawlerd.sinks.sqlite.views import Views
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from crawlerd.sinks.deliveries import RowStamp, SweepBounds
 
 
-def sqlite_sink(path: Path) -> RowSink:
+def sqlite_sink(path: Path, mode: int = FILE_MODE) -> RowSink:
     """Records in an SQLite database, for reading by any program while it is written.
 
     Table `<source>_<stream>`, primary key (account, id):
@@ -41,8 +42,10 @@ def sqlite_sink(path: Path) -> RowSink:
     `_crawlerd_tally` has the totals of each run by stream, the runs by the numbers that the rows have.
 
     The database is opened or created; its directory must exist. SinkError when it cannot be used.
+
+    mode: rights of its files.
     """
-    rows = SqliteRows(path)
+    rows = SqliteRows(path, mode)
     return RowSink(rows, StoredObjects(rows))
 
 

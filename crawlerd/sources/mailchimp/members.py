@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from crawlerd.core.schedule import parse_duration
+from crawlerd.core.durations import parse_duration
+from crawlerd.core.redaction import cut
 from crawlerd.source import (
     Api,
     Cursor,
@@ -67,11 +68,11 @@ def _classify(response: Response) -> Exception | None:
     except (ValueError, RecursionError):
         said = None
     if response.status in (404, 410):
-        return NotFound(f"HTTP {response.status}: {said.get('detail')}"[:200]) if isinstance(said, dict) else None
+        return NotFound(cut(f"HTTP {response.status}: {said.get('detail')}", 200)) if isinstance(said, dict) else None
     if not isinstance(said, dict):
         return Throttled(f"HTTP {response.status} without JSON: too many requests", scope="account")
     if response.status == 429:
-        detail = str(said.get("detail", ""))[:200]
+        detail = cut(said.get("detail", ""), 200)
         return Throttled(f"HTTP 429: {detail}", scope="account", concurrency="simultaneous" in detail)
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from crawlerd.core.redaction import cut
 from crawlerd.core.urls import without
 from crawlerd.sources.rest.authentication import KeyParameter
 from crawlerd.sources.rest.expressions import fill, text
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from crawlerd.sources.rest.description import Description
+    from crawlerd.sources.rest.page_overlap import Place
     from crawlerd.sources.rest.pages import Page
-    from crawlerd.sources.rest.places import Place
 
 
 class Request(NamedTuple):
@@ -60,7 +61,7 @@ class Asking:
     def shown(self, args: Page) -> str:
         """Where a page is, for people."""
         where = ", ".join(f"{name} {value}" for name, value in args.parent.items())
-        return f"{where or self.name} at {str(args.at)[:100]}" if args.at is not None else where or self.name
+        return f"{where or self.name} at {cut(args.at, 100)}" if args.at is not None else where or self.name
 
 
 def _filled(value: Any, values: Mapping[str, Any]) -> Any:

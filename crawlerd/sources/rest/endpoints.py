@@ -104,7 +104,7 @@ class List:
         priority = BELOW if spec.parent else ABOVE
         facts: dict[str, Any] = {"stream": self._pages.name, "cost": spec.cost, "priority": priority}
         source.handles(kinds.first, unique=True, **facts)(self._pages.page)
-        source.handles(kinds.next, sequential=True, **facts)(self._pages.page)
+        source.handles(kinds.next, sequential=True, unique=self._pages.same, **facts)(self._pages.page)
         source.handles(self._sweep, bucket="tombstones", cost=0)(self._comparing.tombstones)
         source.handles(kinds.unread, bucket="tombstones", cost=0)(_unread)
 

@@ -13,6 +13,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 from jmespath.visitor import TreeInterpreter
 
+from crawlerd.core.redaction import cut
 from crawlerd.source import Permanent
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def kind_of(value: Any) -> str:
         case str():
             return "text"
         case bool() | int() | float():
-            return str(value)[:50]
+            return cut(value, 50)
     return "a number that no JSON holds"
 
 
@@ -117,7 +118,7 @@ def fill(template: str, values: Mapping[str, Any], *, in_path: bool = False) -> 
             value = text(values.get(name), name)
             filled += quote(value, safe="") if in_path else value
     if in_path and any(segment in (".", "..") for segment in filled.split("/")):
-        raise Unfit(f"it would make the path {filled[:80]}, which leads elsewhere")
+        raise Unfit(f"it would make the path {cut(filled, 80)}, which leads elsewhere")
     return filled
 
 

@@ -145,6 +145,12 @@ class Numbered(Table):
         "places in the list.",
     )
 
+    twice: bool = Field(
+        default=True,
+        description="Where pages cannot overlap, each but the last is asked for again after the next one, since a "
+        "deletion between them would hide a record. false: nothing is ever deleted from the list, or moved in it.",
+    )
+
     def goes_on(self, answer: Answer) -> bool | None:
         """Whether the answer says that there is another page; None when it does not say."""
         if self.more is not None:

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
+from crawlerd.core.redaction import cut
 from crawlerd.source import Permanent, Transient
-from crawlerd.sources.rest import counted, numbered
+from crawlerd.sources.rest import counting_urls, numbered_pages, twice
 from crawlerd.sources.rest.incremental import known_up_to, parameter
-from crawlerd.sources.rest.numbered import Again, Next, Step
+from crawlerd.sources.rest.numbered_pages import Again, Next, Step
+from crawlerd.sources.rest.page_overlap import Place
 from crawlerd.sources.rest.paginators import (
     CursorInBody,
     CursorInHeader,
@@ -29,14 +31,13 @@ from crawlerd.sources.rest.paginators import (
     Offset,
     PageNumber,
 )
-from crawlerd.sources.rest.places import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from crawlerd.sources.rest.description import Incremental
+    from crawlerd.sources.rest.page_overlap import Came
     from crawlerd.sources.rest.paginators import Answer, Paginator
-    from crawlerd.sources.rest.places import Came
 
 ATTEMPTS = 3  # at a page whose records are not in order: one may have been changed while the answer was made
 MOST_CLOSINGS = 3  # times that the front of a list is read again
@@ -76,10 +77,25 @@ def read(
     without_key: Callable[[Any], Any],
 ) -> Read:
     """since: the mark from which on changes are wanted; None for all."""
+    everything: Sequence[int] = range(len(page.marks))
+    if place.review is not None:
+        return Read(twice.reviewed(page.came, place.review), everything)
+    found = _read(paginator, rule, page, place, since, without_key)
+    return Read(twice.read_twice(paginator, page.answer, page.came, place, found.step), found.taken)
+
+
+def _read(
+    paginator: Paginator,
+    rule: Incremental | None,
+    page: Page,
+    place: Place,
+    since: str | None,
+    without_key: Callable[[Any], Any],
+) -> Read:
     ordered = rule is not None and rule.order is not None
     if isinstance(paginator, Offset | PageNumber):
         more = paginator.goes_on(page.answer)
-        step = numbered.following(paginator, page.answer, place, page.came, ordered=ordered, more=more)
+        step = numbered_pages.following(paginator, page.answer, place, page.came, ordered=ordered, more=more)
     else:
         step = _after_cursor(paginator, page, place, ordered, without_key)
     everything: Sequence[int] = range(len(page.marks))
@@ -99,7 +115,7 @@ def _after_cursor(paginator: Any, page: Page, place: Place, ordered: bool, witho
     if isinstance(paginator, LinkHeader | NextUrl) and not place.whole:
         counting = place.counting
         if answer.at is None and at is not None:
-            counting = counted.counting(page.parameters, str(at), answer.count)
+            counting = counting_urls.counting(page.parameters, str(at), answer.count)
         if counting is not None:
             return _after_counted(counting, page, place, ordered, at)
     if at is None:
@@ -114,17 +130,17 @@ def _after_cursor(paginator: Any, page: Page, place: Place, ordered: bool, witho
     if not answer.count:
         return None
     if not isinstance(paginator, CursorInBody | CursorInHeader):
-        raise Permanent(f"the page leads to itself: {str(at)[:100]}")
+        raise Permanent(f"the page leads to itself: {cut(at, 100)}")
     # A cursor that is made of the last record, and takes what is not before it, gives that record again at the end.
     if answer.count == 1 or answer.count < max(most, *_sizes(page), 0):
         return None
     raise Permanent(
-        f"the cursor {str(at)[:100]} leads to itself, and the page is full: there may be more records of this cursor "
+        f"the cursor {cut(at, 100)} leads to itself, and the page is full: there may be more records of this cursor "
         "than a page holds; ask for larger pages, and say their size in the parameters"
     )
 
 
-def _after_counted(counting: counted.Counting, page: Page, place: Place, ordered: bool, url: str | None) -> Step:
+def _after_counted(counting: counting_urls.Counting, page: Page, place: Place, ordered: bool, url: str | None) -> Step:
     """What follows a page whose URL counts: it overlaps with the next one as if the client did."""
     answer = page.answer
     number = None if answer.at is None else counting.number(str(answer.at))
@@ -136,7 +152,7 @@ def _after_counted(counting: counted.Counting, page: Page, place: Place, ordered
     if url is not None and page.came.only(place.tail):
         # The list ends here, and yet there is a next page: an API that always names one.
         return None if url == answer.at else Next(url, replace(place, tail=(), counting=None, whole=True))
-    step = numbered.following(
+    step = numbered_pages.following(
         paginator,
         dataclasses.replace(answer, at=number),
         replace(place, counting=counting),

@@ -11,6 +11,8 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import ROUND_FLOOR, Context, Decimal
 
+from crawlerd.core.redaction import cut
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 LONGEST = 100  # characters of a text that may be a time
@@ -72,7 +74,7 @@ def unreadable(value: object) -> str:
         shown = " ".join(value[: LONGEST + 1].split())
         if not shown:
             return "is empty"
-        shown = f'"{shown}"' if len(shown) <= SHOWN else f'"{shown[:SHOWN]}…"'
+        shown = f'"{cut(shown, SHOWN)}"' if len(shown) <= SHOWN else f'"{cut(shown, SHOWN)}…"'
         either = _EITHER_FIRST.fullmatch(value.strip())
         return f"is {shown}, which " + ("may have day or month first" if either else "is not a time that can be read")
     if isinstance(value, bool):

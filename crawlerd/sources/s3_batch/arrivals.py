@@ -8,6 +8,7 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
+from crawlerd.core.redaction import cut
 from crawlerd.source import AwsApi, Denied, Gather, NotFound, Output, Permanent, RunPlan, TaskArgs
 from crawlerd.sources.s3_batch.batch import Batch, BatchImport, Job, Place, call, now, s3_batch
 from crawlerd.sources.s3_batch.function import function
@@ -163,7 +164,7 @@ class Unknown(TaskArgs, kind="s3_batch.unknown_message"):
 
 @s3_batch.handles(Unknown, stream="batches", bucket="process", unique=True, cost=0)
 def unknown(api: AwsApi, args: Unknown) -> Iterator[Output]:
-    raise Permanent(f"a message of the queue is no notification of S3: {args.body[:200]}")
+    raise Permanent(f"a message of the queue is no notification of S3: {cut(args.body, 200)}")
 
 
 def _announced(body: str) -> list[tuple[str, str, str]]:

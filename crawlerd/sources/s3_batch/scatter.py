@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from crawlerd.core.errors import CrawlerdError
+from crawlerd.core.redaction import cut
 from crawlerd.source import AwsApi, Denied, ForAccount, Gather, NotFound, Output, Permanent, TaskArgs, Throttled
 from crawlerd.sources.http import Answered, Call
 from crawlerd.sources.s3_batch.batch import Batch, call, now, s3_batch
@@ -20,6 +21,7 @@ from crawlerd.sources.s3_batch.records import Phase, Read, read
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+LONGEST_ERROR = 1000  # characters
 RANGE = 4 << 20  # bytes read at once; a record is at most that long
 MOST_BYTES = 1 << 20  # of a chunk: a task's arguments lie in the frontier and in memory
 MOST_ITEMS = 25  # that BatchWriteItem takes
@@ -252,12 +254,8 @@ def _with(item: Item, result: Any) -> Item:
         except (ValueError, TypeError, RecursionError) as error:
             said = f"malformed response: {error}"
     if bytes(response) == b"null":
-        return msgspec.structs.replace(item, error=_printable(said) or "an error without a word")
+        return msgspec.structs.replace(item, error=cut(said, LONGEST_ERROR) or "an error without a word")
     return msgspec.structs.replace(item, response=response)
-
-
-def _printable(text: str) -> str:
-    return text[:1000].encode(errors="backslashreplace").decode()
 
 
 @s3_batch.handles(Answered, stream="items", bucket="process", priority=OUTWARD, cost=0)
@@ -312,7 +310,7 @@ def write(api: AwsApi, args: Write) -> Iterator[Output]:
             return
         if bytes(items[0].request) == b"null":
             raise
-        said = _printable(f"its item cannot be written: {error}")
+        said = cut(f"its item cannot be written: {error}", LONGEST_ERROR)
         yield Write(batch, (Item(items[0].index, NOTHING, error=said),))
         return
     left = {int(each["PutRequest"]["Item"]["index"]["N"]) for each in unprocessed}

@@ -185,6 +185,6 @@ def test_what_was_read_into_a_sink_is_dropped_at_once_and_removed_in_slices(plac
     for _ in range(3):
         frontier.commit([], now=NOW)
         left += place.query("SELECT (SELECT count(*) FROM parent), count(*) FROM scope")
-    assert left == [(1, 2), (1, 1), (1, 1)]
+    assert left == [(1, 1)] * 3  # a good end removes a slice, too
     assert not frontier.chores
     assert asked(frontier, begin(frontier, tasks=tasks, sink=new)) == ["since p1", "full p2"]

@@ -18,7 +18,7 @@ import pytest
 from crawlerd.config.file import TABLES
 from crawlerd.config.load import Settings, state_dir
 from crawlerd.config.load import load as load_with
-from crawlerd.core.account import ImportSpec, LimitSpec
+from crawlerd.core.configuration import ImportSpec, LimitSpec
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.core.outcome import RetryPolicy
 from crawlerd.sources import registry
@@ -156,7 +156,11 @@ def test_a_valid_file_becomes_settings(file: Path) -> None:
 def test_what_the_account_sets_goes_before_what_the_source_has(file: Path) -> None:
     own = 'limits = ["5/second", "500/day"]\nconcurrency = 2\nbucket_limits = { default = "3/second", customers = [] }'
     edit(file, '"stripe"', f'"stripe"\n{own}\nsmooth = false\nweight = 3\nattempts = 2\nretry_base = "2s"')
-    edit(file, 'state_dir = "var"', 'state_dir = "/srv/state"\nworker_processes = 7\nlisten = "[::]:0"')
+    edit(
+        file,
+        'state_dir = "var"',
+        'state_dir = "/srv/state"\nworker_processes = 7\nlisten = "[::]:0"\nallow_remote = true',
+    )
     settings = load(edit(file, '"customers", "invoices", "customers"', '"*"'))
     assert settings.limits["acme"] == LimitSpec(
         limits=("5/second", "500/day"),
@@ -166,7 +170,7 @@ def test_what_the_account_sets_goes_before_what_the_source_has(file: Path) -> No
         smooth=False,
         weight=3,
     )
-    assert settings.accounts["acme"].retry == RetryPolicy(2, 2.0, 300)
+    assert settings.accounts["acme"].retry == RetryPolicy(2, 2.0, 300, max_wait=86_400)  # of the day
     assert (settings.daemon.state_dir, settings.daemon.worker_processes) == (Path("/srv/state"), 7)
     assert settings.daemon.listen == ("::", 0)
     assert settings.imports["acme"].streams == load_source("stripe").streams
@@ -464,6 +468,7 @@ def test_the_example_shows_every_key_and_the_defaults_that_hold(
     (tmp_path / "sources").symlink_to(EXAMPLE.with_name("sources"))
     monkeypatch.setenv("MC_KEY", f"{SECRET}-us21")
     monkeypatch.setenv("CRM_TOKEN", SECRET)
+    monkeypatch.setenv("REDIS_PASSWORD", SECRET)
     file = tmp_path / "crawlerd.toml"
     file.write_text(re.sub(r"^#(?=\S)", "", EXAMPLE.read_text(), flags=re.MULTILINE))
     shown, plain = load(file), load(EXAMPLE)

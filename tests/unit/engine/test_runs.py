@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from crawlerd.core.account import ImportSpec
+from crawlerd.core.configuration import ImportSpec
 from crawlerd.core.errors import CrawlerdError, FrontierRefused, Permanent, SinkError, StorageFailed, SyncFailed
 from crawlerd.engine.failure import Failure
 from crawlerd.engine.runs import LONGEST_WAIT, START_MOST, START_SECONDS, STORAGE_SECONDS, Runs
@@ -236,12 +236,11 @@ def test_what_keeps_imports_from_starting_is_trouble_until_they_start_and_is_sai
     world.due()
     assert world.runs.trouble is None
     said = [each.getMessage() for each in caplog.records if each.levelname in ("ERROR", "WARNING")]
-    assert [each.partition(";")[0] for each in said if "other" not in each] == [
+    assert [each.partition(";")[0] for each in said if "import other" not in each] == [
         "import one cannot start: the disk is full",
         "import two cannot start: locked",
-        "recovered: import one can start",
         "import two cannot start: no longer a directory",
-        "recovered: import two can start",
+        "imports that could not start can do so again",
     ]
 
 

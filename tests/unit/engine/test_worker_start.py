@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from crawlerd.core.account import AccountSpec
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import LeaseBatch, Task
 from crawlerd.engine.attempt import OpenedWhenUsed

@@ -16,7 +16,10 @@ SinkType = Literal["sqlite", "jsonl", "persist-queue"]
 class Daemon(msgspec.Struct, frozen=True, kw_only=True):
     """The daemon's own settings.
 
-    listen: host and port, 0 for any free port.
+    listen: host and port, 0 for any free port; or the path of a Unix socket and -1.
+    allow_remote: other machines may reach it.
+    hosts: names by which they may ask, besides the machine's own.
+    socket: of commands; None for one in the state directory, or where the unit says.
     worker_processes: at least 1.
     visibility_seconds: how long a lease lasts.
     limiter_storage: address of a Redis that keeps the limits' windows for several programs, "" for our own.
@@ -25,6 +28,9 @@ class Daemon(msgspec.Struct, frozen=True, kw_only=True):
 
     state_dir: Path
     listen: tuple[str, int]
+    allow_remote: bool = False
+    hosts: tuple[str, ...] = ()
+    socket: Path | None = None
     worker_processes: int
     threads_per_process: int
     drain_seconds: float
@@ -95,14 +101,16 @@ class ImportSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """Where records go. What follows `path` is for `jsonl`: when waiting lines become a file, and its compression.
+    """Where records go. What follows `mode` is for `jsonl`: when waiting lines become a file, and its compression.
 
     path: of the database file of `sqlite`, of the directory of the others.
+    mode: rights of the files.
     """
 
     name: str
     type: SinkType
     path: Path
+    mode: int = 0o640
     rotate_bytes: int = 64 << 20
     rotate_seconds: float = 600.0
     compress: bool = False

@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+LONGEST = 365 * 86_400.0  # seconds
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"(\d{1,20}(?:\.\d{1,20})?)(ms|[smhdw])")
 
 
 @lru_cache  # a hundred thousand accounts may have the same
 def parse_duration(text: str) -> float:
-    """Seconds in "90s", "1h30m", "500ms", "1d". ValueError for anything else, zero included."""
+    """Seconds in "90s", "1h30m", "500ms", "1d". ValueError for anything else, zero and more than 365 days included."""
     parts = _PART.findall(text)
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if not seconds or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f'"{text}" is not a duration; write for example "30s", "15m", "1h30m" or "1d"')
+    if seconds > LONGEST:
+        raise ValueError(f'"{text[:20]}" is too long; the longest duration is "365d"')
     return seconds
 
 

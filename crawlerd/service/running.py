@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from crawlerd.engine.engine import Engine
+from crawlerd.engine.renewals import renewing
 from crawlerd.engine.safe_event import SafeEvent
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def running_engine(settings: Settings, *, hangup: bool = False) -> Iterator[Runn
         engine = Engine(settings, changed=changed)
         try:
             engine.start()
-            yield Running(engine, changed, signals)
+            with renewing(settings):
+                yield Running(engine, changed, signals)
         except BaseException:
             stop(engine, signals)
             raise

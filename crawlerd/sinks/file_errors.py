@@ -12,12 +12,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+FILE_MODE = 0o640  # of the files of a sink, unless it is configured otherwise
+
+
+def directory_mode(mode: int) -> int:
+    """Rights of a directory of files with these: who may read them may list it; who may write them, add to it."""
+    return mode | (mode & 0o444) >> 2
+
+
 def file_failure(path: Path, error: OSError, *, directory: bool) -> SinkError:
     """What to tell the person who is woken by it. directory: the path is to be one."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageFailed(f"the disk of {path} is full", full=True)
     if error.errno == errno.EIO:
         return StorageFailed(f"the disk of {path} fails ({error.strerror})", full=False)
+    if error.errno == errno.ELOOP:
+        return SinkError(f"{path} is a symbolic link, which is not followed: configure the path that it leads to")
+    if error.errno in (errno.EMLINK, errno.EINVAL):
+        return SinkError(f"cannot use {path}: {error.strerror}; remove it, or choose another path")
     return SinkError(f"cannot write {path} ({error.strerror}): {way_to(path, directory=directory)}")
 
 

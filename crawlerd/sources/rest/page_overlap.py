@@ -12,7 +12,7 @@ from zlib import crc32
 
 import msgspec
 
-from crawlerd.sources.rest.counted import Counting
+from crawlerd.sources.rest.counting_urls import Counting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +23,27 @@ LEAST_TAIL = 3  # records of a tail that are told by their keys alone; by so few
 MOST_TAIL = 100  # records that a page has in common with the one before
 MOST_KNOWN = 1024  # records of a list that are remembered: all of a small one, an even choice of a large one
 SIZES_TRIED = 256
+SAMPLE = 20  # keys of a page, at least, by which it is known again
 ENTRY = Struct("4s4s")  # of Known
+
+
+class Seen(msgspec.Struct, frozen=True, array_like=True):
+    """A page that was read, and may have to be read again: what it was asked with, and some of its keys. short: it had
+    fewer records than there would be if another one followed."""
+
+    at: str | int | float | None
+    size: int
+    reached: str
+    keys: str
+    short: bool = False
+
+
+class Review(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """keys: some of a page that is asked for again. at, place: of what follows, where the list goes on."""
+
+    keys: str
+    at: str | int | float | None = None
+    place: Place | None = None
 
 
 class Place(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -47,6 +67,8 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     then: the mark from which to go on. Of a list with the latest change first, the latest on its first page.
     front, behind: digest of what is not older than that one; what is older has begun.
     closing: how often the front of such a list was read again, for what has come there meanwhile.
+    seen: the page before this one, which is to be asked for again.
+    review: this page is asked for again.
     top, last: what `then` and `front` were the time before; now all that is not older than `top` is read.
     """
 
@@ -71,6 +93,8 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     behind: bool = False
     closing: int = 0
     last: str = ""
+    seen: Seen | None = None
+    review: Review | None = None
 
 
 START = Place()
@@ -125,6 +149,17 @@ class Came:
 
     def tail(self, length: int) -> tuple[str, ...]:
         return tuple(self.entry(number) for number in range(max(0, len(self) - length), len(self)))
+
+    def sample(self) -> str:
+        """Some of the keys, evenly chosen; see `has_any`."""
+        step = max(1, len(self) // SAMPLE)
+        return b64encode(b"".join(self._key(number) for number in range(0, len(self), step))).decode()
+
+    def has_any(self, sample: str) -> bool:
+        """Whether one of the keys is there."""
+        keys = b64decode(sample)
+        wanted = {keys[at : at + KEY_BYTES] for at in range(0, len(keys), KEY_BYTES)}
+        return any(self._key(number) in wanted for number in range(len(self)))
 
     def after(self, tail: Sequence[str]) -> int | None:
         """Where the page goes on after the tail; None when the tail is not on it.

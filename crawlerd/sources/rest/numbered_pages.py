@@ -12,8 +12,8 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from crawlerd.source import Permanent
+from crawlerd.sources.rest.page_overlap import LEAST_TAIL, MOST_TAIL, Came, Place, tail_length, window
 from crawlerd.sources.rest.paginators import Answer, Offset, PageNumber
-from crawlerd.sources.rest.places import LEAST_TAIL, MOST_TAIL, Came, Place, tail_length, window
 
 MOST_MOVES = 12  # times that a list is gone back in before it is begun again
 

@@ -1,0 +1,90 @@
+"""The last look at an outcome before it leaves the worker: no text of it has a credential, or what a terminal obeys."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec.structs import replace
+
+from crawlerd.core.outcome import ERROR_LIMIT, Complete, Skipped
+from crawlerd.core.redaction import Redaction, is_hidden, printable, redaction
+from crawlerd.core.task import PART
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from crawlerd.core.configuration import AccountSpec
+    from crawlerd.core.outcome import Outcome
+    from crawlerd.core.task import NewGather, NewTask
+
+__all__ = ["is_hidden", "of", "redacted"]
+
+NO_CURSOR = "its sync point would repeat the credentials, and is not kept: each run reads all of it"
+
+
+_SAYING = ("children", "gathers", "skipped", "marked", "comparisons", "identity", "cursors", "greatest")
+
+
+class Secretive(Protocol):
+    """An Api that knows what it sends."""
+
+    def secrets(self) -> Sequence[str]:
+        """All credentials of this attempt, and the words of the headers that carry them."""
+        ...
+
+
+def of(account: AccountSpec, api: object) -> Redaction:
+    """What an attempt knows of the account's credentials by now: access tokens come late."""
+    known: Sequence[str] = getattr(api, "secrets", tuple)()
+    return redaction((account.secret, *(each for each in known if each != account.secret)))
+
+
+def redacted(outcome: Outcome, secrets: Callable[[], Redaction]) -> Outcome:
+    """The outcome without credentials: of texts, they are gone; of what is done next, they are taken out and put back
+    when it is. What was imported stays as the API sent it, and so do the arguments of other accounts' tasks."""
+    if isinstance(outcome, Complete) and not any(getattr(outcome, name) for name in _SAYING):  # as most do
+        return outcome
+    known = secrets()
+    if not isinstance(outcome, Complete):
+        return replace(outcome, error=printable(known.text(outcome.error))[:ERROR_LIMIT])
+    changes: dict[str, object] = {}
+    if outcome.skipped:
+        changes["skipped"] = [_skipped(each, known) for each in outcome.skipped]
+    if outcome.marked:
+        changes["marked"] = [replace(each, why=printable(known.text(each.why))) for each in outcome.marked]
+    if outcome.children and known.found("\n".join(each.payload for each in outcome.children)):
+        changes["children"] = [_task(each, known) for each in outcome.children]
+    if outcome.gathers:
+        changes["gathers"] = [_gather(each, known) for each in outcome.gathers]
+    if outcome.comparisons:
+        changes["comparisons"] = [replace(each, then=_task(each.then, known)) for each in outcome.comparisons]
+    if outcome.identity and known.found(outcome.identity):  # still tells this account from another
+        changes["identity"] = (
+            f"{known.text(outcome.identity)} {blake2b(outcome.identity.encode(), digest_size=8).hexdigest()}"
+        )
+    for name in ("cursors", "greatest"):
+        cursors: list[tuple[str, str]] = getattr(outcome, name)
+        if any(known.found(value) for _, value in cursors):
+            changes[name] = [(stream, value) for stream, value in cursors if not known.found(value)]
+            lost = dict.fromkeys(stream for stream, value in cursors if known.found(value))
+            notes = [Skipped(stream, "", NO_CURSOR, note=True) for stream in lost]
+            changes["skipped"] = [*changes.get("skipped", outcome.skipped), *notes]  # type: ignore[misc] # lists
+    return replace(outcome, **changes) if changes else outcome
+
+
+def _skipped(skipped: Skipped, known: Redaction) -> Skipped:
+    """The key stays what it is: a sweep spares the record by it."""
+    return replace(skipped, reason=printable(known.text(skipped.reason)))
+
+
+def _task(task: NewTask, known: Redaction) -> NewTask:
+    if task.account and not task.account.startswith(PART):
+        return task
+    if task.if_new is not None:
+        task = replace(task, if_new=replace(task.if_new, task=_task(task.if_new.task, known)))
+    return replace(task, payload=known.hidden(task.payload)) if known.found(task.payload) else task
+
+
+def _gather(gather: NewGather, known: Redaction) -> NewGather:
+    return replace(gather, tasks=[_task(each, known) for each in gather.tasks], then=_task(gather.then, known))

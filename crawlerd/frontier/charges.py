@@ -1,0 +1,22 @@
+"""Where quotas are charged, on whichever database."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class QuotaRows(Protocol):
+    """Charges of quotas, at most a hundred or so a key. Times in Unix seconds. Reads see what the same transaction
+    has written; use it in `charge` of `Frontier.commit` alone."""
+
+    def charged(self, key: str, since: float) -> list[tuple[float, int]]:
+        """(time, count) of the charges after `since`, oldest first."""
+        ...
+
+    def charge(self, key: str, at: float, count: int) -> None:
+        """Adds `count`, which may be negative, to what is charged at this very time. It never falls below 0."""
+        ...
+
+    def forget(self, key: str, before: float) -> None:
+        """Drops the charges up to `before`."""
+        ...

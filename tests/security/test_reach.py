@@ -1,0 +1,213 @@
+"""Who reaches the daemon: by which address and name, over which socket, as which user."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import signal
+import socket
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.other_user import as_nobody, needs_root
+
+from crawlerd.core.notation import is_loopback
+from crawlerd.frontier.lock import StateLock
+from crawlerd.service import control
+from crawlerd.service.hosts import is_known, own_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from support.installation import Installation, Running
+
+ASK = """
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(sys.argv[1])
+connection.sendall(b"POST /dead/retry HTTP/1.0\\r\\nContent-Length: 2\\r\\n\\r\\n[]")
+print(connection.recv(4096).split()[1].decode())
+"""
+
+
+def asked(port: int, *lines: str, path: str = "/healthz", host: str = "127.0.0.1") -> int:
+    """The status of an answer."""
+    with socket.create_connection((host, port), timeout=10) as connection:
+        connection.sendall("\r\n".join([f"GET {path} HTTP/1.1", *lines, "Connection: close", "", ""]).encode())
+        return int(connection.recv(4096).split()[1])
+
+
+def port_of(daemon: Running) -> int:
+    return int(daemon.says(r"http://\S+:(\d+)/metrics")[1])
+
+
+def ended(daemon: Running) -> str:
+    daemon.send(signal.SIGTERM)
+    done = daemon.finish()
+    assert done.code == 0
+    return done.stderr
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "[::ffff:0.0.0.0]:0", "192.0.2.1:0", "x.example.com:0"])
+def test_what_others_reach_must_be_allowed(install: Callable[..., Installation], listen: str) -> None:
+    here = install(accounts=0, daemon={"listen": listen})
+    done = here.run("run")
+    assert done.code == 78
+    assert "daemon.listen:" in done.stderr
+    assert "set allow_remote = true if that is meant" in done.stderr
+
+
+def test_what_is_allowed_is_told_and_has_nothing_but_three_pages(install: Callable[..., Installation]) -> None:
+    here = install(accounts=0, daemon={"listen": "0.0.0.0:0", "allow_remote": True, "hosts": ["Crawler.example.com"]})
+    daemon = here.start("run")
+    port = port_of(daemon)
+    known = ["crawler.example.com", f"crawler.example.com:{port}", "192.0.2.7:80", "localhost", socket.gethostname()]
+    assert [asked(port, f"Host: {each}") for each in known] == [200] * len(known)
+    assert asked(port, "Host: evil.example.com") == 421
+    for path in ("/dead/retry", "/", "/status"):
+        assert asked(port, "Host: localhost", path=path) == 404
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"POST /dead/retry HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n[]")
+        assert b" 404 " in connection.recv(4096)
+    said = ended(daemon)
+    assert re.search(r"WARNING allow_remote: whoever reaches http://0\.0\.0\.0:\d+ may read /metrics, /healthz", said)
+
+
+def test_a_foreign_host_gets_421(install: Callable[..., Installation]) -> None:
+    daemon = install(accounts=0).start("run")
+    port = port_of(daemon)
+    for path in ("/healthz", "/metrics", "/readyz", "/nothing"):
+        for host in ("evil.com", f"evil.com:{port}", "192.0.2.7", "localhost.evil.com", "", "a@localhost"):
+            assert asked(port, f"Host: {host}", path=path) == 421
+    assert asked(port, "Host: localhost", "Host: evil.example.com") == 421
+    for host in ("localhost", f"127.0.0.1:{port}", "LOCALHOST.", "[::1]:1"):
+        assert asked(port, f"Host: {host}") == 200
+    assert "allow_remote" not in ended(daemon)
+
+
+@given(st.ip_addresses())
+def test_loopback_is_this_machine(address: object) -> None:
+    text = str(address)
+    mapped = text.partition("::ffff:")[2]
+    first = text.startswith("127.") or text == "::1" or (mapped.count(".") == 3 and mapped.startswith("127."))
+    assert is_loopback(text) == first or ":ffff:7f" in text
+
+
+@given(st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=30))
+def test_no_other_name_is_ours(host: str) -> None:
+    names = own_names("127.0.0.1", ())
+    bare = host.partition(":")[0].lower().removesuffix(".")
+    if bare in names or is_loopback(bare) or host.startswith("["):
+        return
+    assert not is_known([host], names, remote=False)
+
+
+def test_metrics_over_a_socket(install: Callable[..., Installation]) -> None:
+    here = install(accounts=0, daemon={"listen": "unix:metrics.sock"})
+    daemon = here.start("run")
+    daemon.says("unix:.*/metrics.sock/metrics")
+    path = here.folder / "metrics.sock"
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(path))
+        connection.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+        assert b" 200 " in connection.recv(4096)
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(path))
+        connection.sendall(b"POST /dead/retry HTTP/1.0\r\nContent-Length: 2\r\n\r\n[]")
+        assert b" 404 " in connection.recv(4096)
+    ended(daemon)
+    assert not path.exists()
+
+
+# the socket of commands
+
+
+@pytest.mark.parametrize("where", ["state", "configured", "unit"])
+def test_where_the_socket_is_and_for_whom(install: Callable[..., Installation], where: str) -> None:
+    here = install(accounts=0)
+    run = here.folder / "run"
+    run.mkdir()
+    path, mode = run / "socket", 0o660
+    match where:
+        case "state":
+            path, mode = here.state_dir / "crawlerd.sock", 0o600
+        case "configured":
+            here.config["daemon"]["socket"] = "run/socket"
+        case "unit":
+            here.environment["RUNTIME_DIRECTORY"] = str(run)
+    path.parent.mkdir(exist_ok=True)
+    leftover = socket.socket(socket.AF_UNIX)
+    leftover.bind(str(path))  # as after a crash
+    leftover.close()
+    daemon = here.start("run")
+    daemon.says("pid ")
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    if where != "unit":  # commands look for that of the shipped unit
+        assert here.run("dead", "retry", "--all").code == 0
+        assert control.ask_daemon(here.state_dir, [1], path if where == "configured" else None) == 0
+    ended(daemon)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_what_is_no_socket_is_not_replaced(install: Callable[..., Installation], kind: str) -> None:
+    here = install(accounts=0, daemon={"socket": "socket"})
+    path = here.folder / "socket"
+    victim = here.folder / "victim"
+    victim.write_text("stays")
+    if kind == "link":
+        path.symlink_to(victim)
+    else:
+        path.write_text("stays")
+    done = here.run("run")
+    assert done.code == 78
+    assert f"daemon.socket: cannot make the socket {path}: it is there already, and no socket" in done.stderr
+    assert path.read_text() == victim.read_text() == "stays"
+
+
+def test_a_command_asks_no_other_programs_socket(tmp_path: Path) -> None:
+    from subprocess import PIPE, Popen
+    from sys import executable
+
+    path = tmp_path / "socket"
+    other = f"""
+import socket
+listener = socket.socket(socket.AF_UNIX)
+listener.bind({str(path)!r})
+listener.listen()
+print(flush=True)
+input()
+"""
+    with Popen([executable, "-c", other], stdin=PIPE, stdout=PIPE) as process, StateLock(tmp_path / "state"):
+        assert process.stdout is not None
+        process.stdout.readline()
+        with pytest.raises(Exception, match="is another program's socket"):
+            control.ask_daemon(tmp_path / "state", [1], path)
+        process.kill()
+
+
+@needs_root
+def test_only_the_group_may_command(install: Callable[..., Installation], open_place: Path) -> None:
+    """In the state directory, nobody else; elsewhere, the group that has the socket and its directory."""
+    state, run = open_place / "state", open_place / "run"
+    here = install(accounts=0, daemon={"state_dir": str(state)})
+    daemon = here.start("run")
+    daemon.says("pid ")
+    assert "PermissionError" in as_nobody(ASK, state / "crawlerd.sock")
+    state.chmod(0o755)
+    assert "PermissionError" in as_nobody(ASK, state / "crawlerd.sock")
+    ended(daemon)
+    run.mkdir()
+    group = pwd.getpwnam("daemon").pw_gid
+    os.chown(run, 0, group)
+    run.chmod(0o2750)  # its group becomes that of what is made in it, as Group= of the unit does
+    here.config["daemon"]["socket"] = str(run / "socket")
+    daemon = here.start("run")
+    daemon.says("pid ")
+    assert "PermissionError" in as_nobody(ASK, run / "socket")
+    assert as_nobody(ASK, run / "socket", groups=(group,)) == "200"
+    ended(daemon)
