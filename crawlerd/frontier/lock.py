@@ -158,7 +158,7 @@ def _others_use(folder: int, state_dir: Path) -> bool:
 def lock_holder(state_dir: Path) -> int | None:
     """The pid of the crawlerd that owns the state directory now, None when nobody does."""
     try:
-        fd = os.open(state_dir / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(state_dir / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None
     try:
