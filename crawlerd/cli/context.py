@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crawlerd.core.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -19,8 +21,15 @@ log = logging.getLogger(__name__)
 
 
 def config_path(context: typer.Context) -> Path:
-    """The configuration file, as the option -c names it."""
-    return Path(context.find_root().params["config"])
+    """The configuration file, as the option -c names it. ConfigurationError when there is no folder to find it from."""
+    config = Path(context.find_root().params["config"])
+    if not config.is_absolute():
+        try:
+            Path.cwd()
+        except OSError as error:
+            problem = f"{config}: the current directory cannot be used ({error.strerror}): cd to one that is there"
+            raise ConfigurationError([problem]) from None
+    return config
 
 
 def read_settings(config: Path, *, secrets: bool = True) -> Settings:

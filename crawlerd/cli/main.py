@@ -19,6 +19,7 @@ from crawlerd.cli.show import show
 from crawlerd.cli.sink import sink
 from crawlerd.cli.source import source
 from crawlerd.cli.status import status
+from crawlerd.cli.terminal import open_standard_streams
 
 app = typer.Typer(
     name="crawlerd",
@@ -60,5 +61,6 @@ def options(
 
 def main() -> None:
     """The `crawlerd` command."""
+    open_standard_streams()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # as long as nothing is under way, Ctrl-C just ends it
     app()

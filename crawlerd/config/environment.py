@@ -11,6 +11,7 @@ from crawlerd.config.facts import SourceFacts
 from crawlerd.config.problems import instead
 from crawlerd.core import notation
 from crawlerd.core.errors import ConfigurationError
+from crawlerd.files.bounded_reading import read_whole
 from crawlerd.source import Source, SourceFamily
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class LocalEnvironment:
 
     def text(self, file: str) -> str:
         try:
-            return (self._folder / file).read_bytes().decode("utf-8-sig")
+            return read_whole(self._folder / file).decode("utf-8-sig")
         except OSError as error:
             raise ValueError(f"cannot be read: {error.strerror}") from None
         except UnicodeDecodeError as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from crawlerd.core.errors import ConfigurationError
+from crawlerd.files.bounded_reading import read_whole
 from crawlerd.files.owners import reading_failure
 
 if TYPE_CHECKING:  # at run time only `load` imports the rest, since `status` has no use for it
@@ -123,7 +124,7 @@ def socket_path(path: Path) -> Path | None:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        return tomllib.loads(read_whole(path).decode("utf-8-sig"))
     except OSError as error:
         problem = reading_failure(path, error)
         if isinstance(error, FileNotFoundError):

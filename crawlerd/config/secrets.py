@@ -5,13 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import re
+import select
 import stat
 import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from crawlerd.files.bounded_reading import read_whole
+
 COMMAND_SECONDS = 30.0  # that a command has for its answer
-COMMAND_BYTES = 64 * 1024  # of a command's answer
+KEY_BYTES = 64 * 1024  # of a file with a key, and of what a command prints
 
 Place = Literal["env", "file", "credential"]
 
@@ -38,24 +43,56 @@ def printed(command: tuple[str, ...], folder: Path) -> str:
     """
     what = f"the command {command[0]}"
     try:
-        done = subprocess.run(  # noqa: S603 - as the configuration says
+        process = subprocess.Popen(  # noqa: S603 - as the configuration says
             command,
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=COMMAND_SECONDS,
-            check=False,
         )
-    except subprocess.TimeoutExpired:
-        raise ValueError(f"{what} has not ended within {COMMAND_SECONDS:g} s; it was killed") from None
     except (OSError, ValueError) as error:
         raise ValueError(f"{what} cannot be started: {getattr(error, 'strerror', None) or 'no such name'}") from None
-    if done.returncode:
-        raise ValueError(f"{what} has ended with {done.returncode}; run it by hand, as this user, to see why")
-    if len(done.stdout) > COMMAND_BYTES:
+    with process:
+        try:
+            said = _said(process)
+            code = process.wait(COMMAND_SECONDS) if len(said) <= KEY_BYTES else 0
+        except subprocess.TimeoutExpired:
+            raise ValueError(f"{what} has not ended within {COMMAND_SECONDS:g} s; it was killed") from None
+        finally:
+            process.kill()
+    if len(said) > KEY_BYTES:
         raise ValueError(f"{what} prints more than a key")
-    return _alone(f"what {what} prints", done.stdout.decode("latin-1"))
+    if code:
+        raise ValueError(f"{what} has ended with {code}; run it by hand, as this user, to see why")
+    return _alone(f"what {what} prints", said.decode("latin-1"))
+
+
+def _said(process: subprocess.Popen[bytes]) -> bytes:
+    """What a command prints until it ends, whatever it leaves running; a little more than KEY_BYTES at most, where it
+    does not end by itself. subprocess.TimeoutExpired when it takes too long."""
+    assert process.stdout is not None  # noqa: S101 - it was asked for
+    pipe, until = process.stdout.fileno(), time.monotonic() + COMMAND_SECONDS
+    os.set_blocking(pipe, False)
+    end, said = os.pidfd_open(process.pid), bytearray()
+    try:
+        ready = select.poll()
+        ready.register(pipe, select.POLLIN)
+        ready.register(end, select.POLLIN)
+        while len(said) <= KEY_BYTES:
+            found = dict(ready.poll(max(0.0, until - time.monotonic()) * 1000))
+            if not found:
+                raise subprocess.TimeoutExpired(process.args, COMMAND_SECONDS)
+            with suppress(BlockingIOError):
+                while len(said) <= KEY_BYTES:
+                    data = os.read(pipe, KEY_BYTES)
+                    if not data:  # nobody can print any more
+                        return bytes(said)
+                    said += data
+            if end in found:
+                break
+        return bytes(said)
+    finally:
+        os.close(end)
 
 
 def open_to_all(name: str, folder: Path) -> str | None:
@@ -87,7 +124,7 @@ def _read(place: Literal["file", "credential"], name: str, folder: Path) -> str:
                 "only systemd gives credentials ($CREDENTIALS_DIRECTORY is not set); use { env = … } or { file = … }"
             )
     try:
-        return (folder / name).read_bytes().decode("latin-1")  # any bytes: the caller refuses what is no key
+        return read_whole(folder / name, KEY_BYTES).decode("latin-1")  # any bytes: the caller refuses what is no key
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
             raise ValueError(f"{folder / name} cannot be read by user id {os.getuid()}: {error.strerror}") from None

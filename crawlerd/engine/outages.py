@@ -134,13 +134,17 @@ class Outages:
             )
             if pick.probe is not None:
                 self._probed(pick.probe, now, None if fault == "task" else outcome.error)
+            elif fault != "task" and (given_up := health.given_up(now)) is not None:
+                given_up.worse(outcome.error)
             elif health.lost(now, outcome.error):
                 self._lost(health, pick.account.id, now)
             return charge(outcome, task.attempt, count)
         if type(outcome) in (Complete, Bury) and result.sent_at:
             health.answered(task.seq, now)
-            if pick.probe is not None:
-                self._probed(pick.probe, now, None, good=True)
+            # After `give_up_after` all requests are sent, and each good answer is as good as that of a probe.
+            probe = pick.probe or health.given_up(now)
+            if probe is not None:
+                self._probed(probe, now, None, good=True)
         return outcome
 
     def ended(self, probe: Outage, now: float) -> None:
@@ -187,15 +191,16 @@ class Outages:
         elif account == WHOLE:
             for name, each in list(self._open):
                 if name == origin.name:
-                    self._over(origin, each, now)
+                    self._over(origin, each, now, quietly=each != WHOLE)
             origin.recover(now)
         else:
             self._over(origin, account, now)
             origin.accounts[account].recover(now)
 
-    def _over(self, origin: Origin, account: int, now: float) -> None:
+    def _over(self, origin: Origin, account: int, now: float, *, quietly: bool = False) -> None:
+        """quietly: it was part of the whole origin's, whose end is told."""
         outage = self._close(origin, account)
-        if outage is not None and outage.told:
+        if outage is not None and outage.told and not quietly:
             log.warning("%s answers again, after %.0f s", self._where(origin, account), now - outage.since)
 
     def _close(self, origin: Origin, account: int) -> Outage | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import struct
 from typing import Any
 
@@ -12,6 +13,8 @@ from crawlerd.core.outcome import Portion, Result
 from crawlerd.core.task import LeaseBatch
 
 HEADER = struct.Struct("!I")
+# Signals that reach the whole process group; the main process decides what they mean, and workers ignore them.
+OF_THE_GROUP = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 READ_BYTES = 1 << 18  # at once: more than a socket holds
 
 

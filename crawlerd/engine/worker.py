@@ -28,7 +28,19 @@ from crawlerd.core.task import PART
 from crawlerd.engine.allocator import free_large_buffers
 from crawlerd.engine.attempt import NoRequest, OpenedWhenUsed, attempt
 from crawlerd.engine.portions import is_large, portions
-from crawlerd.engine.wire import READ_BYTES, Done, Frames, Ping, Pong, Setup, Stored, Work, frame, to_worker
+from crawlerd.engine.wire import (
+    OF_THE_GROUP,
+    READ_BYTES,
+    Done,
+    Frames,
+    Ping,
+    Pong,
+    Setup,
+    Stored,
+    Work,
+    frame,
+    to_worker,
+)
 from crawlerd.sources.importing import imported, made
 
 if TYPE_CHECKING:
@@ -302,8 +314,9 @@ def main() -> None:
     """`python -m crawlerd.engine.worker FD PARENT [STDERR]`, started by the worker pool."""
     fd, parent = int(sys.argv[1]), int(sys.argv[2])
     free_large_buffers()
-    for number in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group; the main process decides
+    for number in OF_THE_GROUP:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, OF_THE_GROUP)  # blocked so far, by the main process
     faulthandler.register(signal.SIGUSR1)
     give_way()
     log_lines = logging.StreamHandler(sys.stderr)  # those of libraries and handlers: a request's URL may be in them

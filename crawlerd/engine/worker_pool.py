@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import selectors
+import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import msgspec
 from crawlerd.core.outcome import Portion
 from crawlerd.core.task import PART
 from crawlerd.engine.restarts import Restarts
-from crawlerd.engine.wire import READ_BYTES, Done, Frames, Ping, Setup, Stored, Work, frame, from_worker
+from crawlerd.engine.wire import OF_THE_GROUP, READ_BYTES, Done, Frames, Ping, Setup, Stored, Work, frame, from_worker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,6 +61,9 @@ class WorkerProcess:
             self._said = undo.enter_context(os.fdopen(os.memfd_create("worker-start"), "rb"))
             with theirs, os.fdopen(os.dup(sys.stderr.fileno()), "wb") as shared:
                 their_fd, stderr = theirs.fileno(), shared.fileno()
+                # Inherited: a signal to the group that comes before the worker ignores these must not kill it.
+                before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_THE_GROUP)
+                undo.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
                 self.process = subprocess.Popen(  # noqa: S603 - this very interpreter and module
                     # -P: else a file types.py or queue.py in the current folder is imported for Python's own
                     [sys.executable, "-P", "-m", "crawlerd.engine.worker", *map(str, (their_fd, os.getpid(), stderr))],
@@ -68,6 +72,7 @@ class WorkerProcess:
                     stdout=self._said,  # until it is up, and then stderr, since stdout belongs to the command's report
                     stderr=self._said,
                 )
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
             undo.pop_all()
         ours.setblocking(False)
         self.socket = ours

@@ -7,7 +7,7 @@ imported when they are used.
 contract: all that a frontier can do, on whichever database.
 reports: what commands show: state, reports of runs, dead letters.
 reader_contract: all that other threads and processes can read of it.
-charges: where quotas are charged.
+quota_contract: where quotas are charged; the charging itself is in `crawlerd.ratelimit.quota`.
 change: what a group of outcomes changes: tasks, counters, cursors.
 group_end: a group is closed; its `then` follows, or is dead.
 lock: one crawlerd for each state directory.

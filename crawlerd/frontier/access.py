@@ -47,7 +47,7 @@ def refused(path: Path, error: OSError, *, reading: bool = False, missing: bool 
         case errno.EIO:
             return StorageFailed(f"{doing}: {os.strerror(error.errno)}", full=False)
         case errno.ENOTDIR | errno.EEXIST:
-            return kind(f"{doing}: {nearest(path)} is no directory; move it away, or name another state_dir")
+            return kind(f"{doing}: {_in_the_way(path)}; move it away, or name another state_dir")
         case errno.EROFS:
             return kind(
                 f"{doing}: {owned(nearest(path))}, and it is on a file system that is read-only here; "
@@ -66,6 +66,8 @@ def refused(path: Path, error: OSError, *, reading: bool = False, missing: bool 
                 whole = shlex.quote(str(there if there.is_dir() else there.parent))
                 cure = f"run crawlerd as the user that owns it, or give it away: `chown -R {os.geteuid()} {whole}`"
             return kind(f"{doing}: {owned(there)}, and this is {user(os.geteuid())}; {cure}")
+        case errno.ELOOP if not _leads_somewhere(path.parent):
+            return kind(f"{doing}: {_in_the_way(path)}; remove it, or name another state_dir")
         case errno.ELOOP:
             return kind(
                 f"{doing}: it is a symbolic link, which is not followed; put the file there, or remove the link"
@@ -76,3 +78,20 @@ def refused(path: Path, error: OSError, *, reading: bool = False, missing: bool 
             return FrontierError(f"{doing}: {error.strerror}")  # another try may succeed
         case _:
             return kind(f"{doing}: {error.strerror or error}; name another state_dir")
+
+
+def _in_the_way(path: Path) -> str:
+    """What of the way to it is no directory."""
+    for each in (*reversed(path.parents), path):
+        if os.path.lexists(each) and not each.is_dir():
+            what = "is a symbolic link that leads to no directory" if each.is_symlink() else "is no directory"
+            return f"{each} {what}"
+    return f"{path} is no directory"
+
+
+def _leads_somewhere(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno != errno.ELOOP
+    return True

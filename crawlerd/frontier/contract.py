@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from crawlerd.core.doubt import Expected
     from crawlerd.core.task import NewGather, NewTask
-    from crawlerd.frontier.charges import QuotaRows
+    from crawlerd.frontier.quota_contract import QuotaRows
     from crawlerd.sink import Mark, SinkState, Totals
 
 RunState = Literal["running", "completed", "completed with dead letters", "failed", "cancelled"]

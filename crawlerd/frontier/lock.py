@@ -92,6 +92,8 @@ class StateLock:
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT):
                 return  # at the next beat, perhaps
+            if error.errno in (errno.ELOOP, errno.EMLINK, errno.EINVAL):  # something else lies there
+                raise refused(self._path, error) from None
             raise FrontierRefused(
                 f"{self._path} was deleted or moved while it was in use, and cannot be made again ({error.strerror}): "
                 f"put {self._path.parent} back, then start again"
@@ -157,7 +159,7 @@ def _others_use(folder: int, state_dir: Path) -> bool:
 def lock_holder(state_dir: Path) -> int | None:
     """The pid of the crawlerd that owns the state directory now, None when nobody does."""
     try:
-        fd = os.open(state_dir / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(state_dir / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None
     try:

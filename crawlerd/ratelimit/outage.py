@@ -58,11 +58,15 @@ class Outage:
         self._good += 1
         self.next_at = now
 
-    def failed(self, now: float, error: str) -> None:
-        self.probing = False
+    def worse(self, error: str) -> None:
+        """A request that was no probe has failed: the good answers before it prove nothing."""
         self.error = error
         self._good = 0
         self.tried = True
+
+    def failed(self, now: float, error: str) -> None:
+        self.probing = False
+        self.worse(error)
         self.delay = min(2 * self.delay, LONGEST_PROBE)
         self.next_at = now + self.delay
 
@@ -193,6 +197,11 @@ class Health:
         rate = FIRST_RATE * 2 ** ((now - self._recovered_at) // STEP_SECONDS)
         self._free_at = max(self._free_at, now) + 1 / rate
         return None
+
+    def given_up(self, now: float) -> Outage | None:
+        """The outage that has lasted too long for this account to wait for its end."""
+        outage = self.origin.outage or self.outage
+        return outage if outage is not None and self._given_up(outage, now) else None
 
     def _given_up(self, outage: Outage, now: float) -> bool:
         return now - outage.since >= self.give_up_seconds

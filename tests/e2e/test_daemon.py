@@ -112,6 +112,26 @@ def test_sigterm_drains(gate: tuple[Gate, Relay], install: Callable[..., Install
     assert len(relay.of("/v1/invoices")) == 1
 
 
+def test_a_signal_to_the_whole_group_drains_as_well(
+    gate: tuple[Gate, Relay], install: Callable[..., Installation]
+) -> None:
+    """As `timeout`, a shell's `kill -- -PID` and a unit without KillMode= send it."""
+    held, relay = gate
+    here = install(url=relay.url, schedule="1h")
+    daemon = here.start("run")
+    until(lambda: held.waiting)
+    for worker in daemon.workers():
+        worker.terminate()
+    daemon.send(signal.SIGTERM)
+    daemon.says(r"draining: waiting up to 30 s for [1-9]\d* running tasks")
+    held.opened.set()
+    done = daemon.finish()
+    assert done.code == 0
+    assert "ERROR" not in done.stderr
+    assert len(here.imported("a1", "invoices")) == count("invoices", 40)
+    assert len(relay.of("/v1/invoices")) == 1
+
+
 def test_a_second_signal_ends_the_drain(gate: tuple[Gate, Relay], install: Callable[..., Installation]) -> None:
     held, relay = gate
     here = install(url=relay.url, schedule="1h")

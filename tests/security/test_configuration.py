@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
+import threading
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ from crawlerd.cli import main as cli
 from crawlerd.config import secrets
 from crawlerd.core import notation
 from crawlerd.core.durations import parse_duration
+from crawlerd.files import bounded_reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -152,16 +155,58 @@ def test_a_command_prints_the_key_and_prints_the_next_one_in_time(install: Calla
         (["true"], "is empty"),
         (["printf", "two\nlines\n"], "must hold the key alone"),
         (["head", "-c", "100000", "/dev/zero"], "prints more than a key"),
+        (["yes"], "prints more than a key"),  # and never ends
         (["sleep", "60"], "has not ended within 0.2 s"),
+        (["sh", "-c", "exec >&-; sleep 60"], "has not ended within 0.2 s"),
     ],
 )
 def test_what_a_command_does_wrong_is_told_without_its_words(
     tmp_path: Path, command: list[str], problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(secrets, "COMMAND_SECONDS", 0.2 if command[0] == "sleep" else 10.0)
+    monkeypatch.setattr(secrets, "COMMAND_SECONDS", 0.2 if "0.2 s" in problem else 10.0)
     with pytest.raises(ValueError, match=re.escape(problem)) as caught:
         secrets.printed(tuple(command), tmp_path)
     assert "lines" not in str(caught.value)
+
+
+def test_what_a_command_leaves_running_is_not_waited_for(tmp_path: Path) -> None:
+    """Such as an agent that keeps its output open."""
+    program = "sleep 60 & echo $! > pid; printf a-long-key"
+    assert secrets.printed(("sh", "-c", program), tmp_path) == "a-long-key"
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("text", ["/dev/zero", "pipe"])
+def test_a_key_file_without_end_is_refused(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_reading, "PIPE_SECONDS", 0.1)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="cannot be read"):
+        secrets.resolve("file", text, tmp_path)
+
+
+def test_no_file_of_the_configuration_is_without_end(install: Callable[..., Installation]) -> None:
+    here = install(accounts=0)
+    for place in ("accounts_csv", "description"):
+        here.config["accounts"] = {
+            "a": {"source": "rest", "description": "/dev/zero", "base_url": "http://127.0.0.1:9"}
+        }
+        (here.folder / "crawlerd.toml").write_text("")
+        if place == "accounts_csv":
+            here.config["accounts"] = {}
+            here.config["accounts_csv"] = {"file": "/dev/zero"}
+        done = here.run("import", "--all")
+        assert done.code == 78
+        assert "/dev/zero" in done.stderr
+        assert "larger than" in done.stderr
+    assert here.run("-c", "/dev/zero", "run").code == 78
+
+
+def test_a_configuration_may_come_through_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=["x" * 200_000])
+    writer.start()
+    assert len(bounded_reading.read_whole(tmp_path / "pipe")) == 200_000
+    writer.join()
 
 
 def test_no_command_is_started_where_no_key_is_needed(install: Callable[..., Installation]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import tomllib
 from collections import Counter
 from datetime import UTC, datetime
@@ -19,8 +20,7 @@ from crawlerd.source import MISSING_KEYS, Permanent, Response, RunPlan
 from crawlerd.sources.rest import make
 
 if TYPE_CHECKING:
-    import random
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from crawlerd.core.task import NewGather, NewTask
 
@@ -78,6 +78,26 @@ class Moving:
         if since is None:
             return rows
         return [each for each in rows if each["updated_at"] > since or (inclusive and each["updated_at"] == since)]
+
+
+class Shifted(Moving):
+    """Records that come to the front of a list, and go from there. shifts: how many come before each request; less than
+    0, how many go."""
+
+    def __init__(self, count: int, shifts: Iterable[int]) -> None:
+        super().__init__(random.Random(0), "rank", count, 0, 0, (1.0,))
+        self.shifts = iter(shifts)
+        for key, row in self.rows.items():
+            row["rank"] = key
+
+    def change(self, most: int) -> None:
+        shift = next(self.shifts, 0)
+        for key in sorted(self.rows, key=lambda key: self.place(self.rows[key]))[: max(0, -shift)]:
+            del self.rows[key]
+        for _ in range(shift):
+            self.insert(self.now)
+            newest = self.next_id - 1
+            self.rows[newest]["rank"] = -newest
 
 
 class Answers:

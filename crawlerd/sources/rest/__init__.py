@@ -28,6 +28,7 @@ import msgspec
 
 from crawlerd.config.problems import instead
 from crawlerd.core.errors import ConfigurationError
+from crawlerd.files.bounded_reading import read_whole
 from crawlerd.files.owners import reading_failure
 from crawlerd.source import Source, SourceFamily
 
@@ -72,7 +73,7 @@ def _read(path: Path, modified: int, size: int) -> dict[str, Any]:
     from crawlerd.sources.rest.description import read
 
     try:
-        document = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        document = tomllib.loads(read_whole(path).decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ConfigurationError([f"{path}: is not UTF-8 text (byte {error.start})"]) from None
     except (ValueError, RecursionError) as error:

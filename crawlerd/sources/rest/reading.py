@@ -149,9 +149,9 @@ def _after_counted(counting: counting_urls.Counting, page: Page, place: Place, o
         if place.size:  # and says nothing of what follows a page of this size
             return Next(None, Place(again=place.again, reached=place.reached, whole=True))
         return Next(url, replace(place, tail=(), counting=None, whole=True))
-    if url is not None and page.came.after(place.tail) == answer.count < max(place.most, 1):
-        # Nothing but what was read, and yet a next page: an API that always names one.
-        return None if url == answer.at else Next(url, replace(place, tail=(), counting=counting))
+    if url is not None and page.came.only(place.tail):
+        # The list ends here, and yet there is a next page: an API that always names one.
+        return None if url == answer.at else Next(url, replace(place, tail=(), counting=None, whole=True))
     step = numbered_pages.following(
         paginator,
         dataclasses.replace(answer, at=number),
@@ -177,8 +177,8 @@ def _ascending(paginator: Paginator, rule: Incremental, page: Page, place: Place
         return Read(_on_from_the_last_time(rule, page, place, marks), taken)
     if place.then and page.answer.count:  # the page before was not the last one, though it was short
         return Read(Next(None, Place(again=place.again, reached=place.then, whole=True)), taken)
-    if not isinstance(step, Next) or step.place.moves > place.moves or step.place.doubt:
-        return Read(step, taken)  # not all before this page was read
+    if not isinstance(step, Next) or step.place.doubt or not _is_joined(page, place):
+        return Read(step, taken)
     cut = _last_time(rule, marks)
     if not cut or (place.reached and parameter(rule, marks[cut - 1]) == parameter(rule, place.reached)):
         return Read(step, taken)
@@ -207,6 +207,11 @@ def _on_from_the_last_time(rule: Incremental, page: Page, place: Place, marks: S
 def _sizes(page: Page) -> list[int]:
     """How many records were asked for, by the parameters that say so."""
     return [int(value) for name, value in page.parameters.items() if _SIZE.search(name) and str(value).isdecimal()]
+
+
+def _is_joined(page: Page, place: Place) -> bool:
+    """Whether all before this page was read. If not, its times do not say up to which one the list is read."""
+    return page.came.after(place.tail) is not None
 
 
 def _filled(marks: Sequence[str | None]) -> list[str]:
@@ -248,6 +253,8 @@ def _descending(
     if not place.behind:
         front = page.came.chained(front, [number for number in taken if (page.marks[number] or "") >= top > ""])
     now = {"then": top, "front": front, "behind": place.behind or bool(marks and marks[-1] < top)}
+    if isinstance(step, Next) and not _is_joined(page, place):
+        return Next(step.at, replace(step.place, **now))
     if not place.closing:
         if step is not None and not (since and marks and _has_nothing_newer(rule, marks, since)):
             return Next(step.at, replace(step.place, **now))
@@ -263,4 +270,5 @@ def _descending(
 
 def _closing(place: Place, top: str, front: str) -> Place:
     """The front is read again until it comes in one response, or is what it was before."""
-    return Place(again=place.again, whole=place.whole, top=top, last=front, closing=place.closing + 1)
+    whole = place.whole and not place.exact  # else it was only its end
+    return Place(again=place.again, whole=whole, top=top, last=front, closing=place.closing + 1)

@@ -18,6 +18,8 @@ from crawlerd.ratelimit.limiter import Limiter
 from crawlerd.ratelimit.window import StartLog
 
 if TYPE_CHECKING:
+    import pytest
+
     from crawlerd.core.outcome import Outcome
 
 NO_CONNECTION = Retry(0.5, "refused", fault="connection")
@@ -107,3 +109,43 @@ def test_a_token_that_cannot_be_had_is_its_own_origins_outage() -> None:
     assert queue.health.origin.name == token
     assert queue.health.free_at(10.0) == 15.0
     assert known.usual(1).calm
+
+
+def answered(known: Outages, queue: AccountQueue, times: int, now: float) -> None:
+    """Good answers of requests that start when the outage permits: probes, or any after it was given up."""
+    for seq in range(100, 100 + times):
+        assert queue.health.free_at(now) <= now
+        task = Task(seq, 1, 5, 1, "shop.page", 0, "{}")
+        pick = Pick(queue, None, [task], probe=queue.health.start(now))
+        known.heard(pick, task, Result(1, Complete(), now, now), Complete(), now - 0.1, now)
+
+
+def test_the_end_of_an_origins_outage_is_told_once_in_the_next_process(caplog: pytest.LogCaptureFixture) -> None:
+    """Its accounts' were noted as well."""
+    one = OneOrigin()
+    notes = [OutageNote(ORIGIN, each, Clock().now() - 60, Clock().now() + 300, 160.0, "refused") for each in (0, 1, 2)]
+    known = Outages(one, one, Clock(), notes)
+    first, _ = account(known, 1), account(known, 2)
+    answered(known, first, 3, time.monotonic())
+    (line,) = caplog.messages
+    assert line.startswith(f"{ORIGIN} answers again, after 6")
+    assert one.notes == {(ORIGIN, each): None for each in (0, 1, 2)}
+
+
+def test_an_outage_that_was_given_up_ends_as_any_other(caplog: pytest.LogCaptureFixture) -> None:
+    """Else the next one would not be known as one."""
+    known = outages(give_up_seconds=60.0)
+    queue = account(known)
+    for seq in range(10):
+        hear(known, queue, NO_CONNECTION, 10.0, seq=seq)
+    assert queue.health.free_at(11.0) == 15.0
+    answered(known, queue, 2, 80.0)
+    assert isinstance(hear(known, queue, Retry(0.5, "reset", attempts=1, fault="connection"), 80.0), Bury)
+    answered(known, queue, 2, 81.0)
+    assert not any("answers again" in each for each in caplog.messages)
+    answered(known, queue, 1, 82.0)
+    assert "answers again, after 72 s" in caplog.messages[-1]
+    assert known.without_answer(100.0) == set()
+    for seq in range(10):
+        hear(known, queue, NO_CONNECTION, 200.0, seq=seq)
+    assert queue.health.free_at(201.0) == 205.0

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from support.installation import until
 
 from crawlerd.core.configuration import AccountSpec
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import LeaseBatch, Task
 from crawlerd.engine.attempt import OpenedWhenUsed
-from crawlerd.engine.wire import Done, Frames, Setup, Work, frame, from_worker
+from crawlerd.engine.wire import OF_THE_GROUP, Done, Frames, Ping, Setup, Work, frame, from_worker
+from crawlerd.engine.worker_pool import WorkerProcess
 from crawlerd.sources import registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MODULE = """
 import sys
@@ -109,3 +113,27 @@ def test_an_api_is_opened_once_and_its_times_are_the_attempts() -> None:
     assert (api.sent_at, api.done_at, api.origin, made) == (0.0, 0.0, "", [])
     assert (api.mode, api.mode) == ("live", "live")
     assert (api.sent_at, api.done_at, api.origin, len(made)) == (1.0, 2.0, "https://id.example.com", 1)
+
+
+def test_a_signal_to_the_group_does_not_end_a_worker_that_starts() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    worker = WorkerProcess(Setup({}, 1, {}, {}), {}, time.monotonic())
+    try:
+        for number in OF_THE_GROUP:
+            os.kill(worker.process.pid, number)
+        until(lambda: worker.read(time.monotonic()) is not None and worker.up)
+        for number in OF_THE_GROUP:
+            os.kill(worker.process.pid, number)
+        worker.up = False
+        worker.write(frame(Ping()))
+        until(lambda: worker.read(time.monotonic()) is not None and worker.up)
+        assert not blocked(worker.process.pid)  # its programs may be ended
+    finally:
+        worker.kill()
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+
+
+def blocked(pid: int) -> int:
+    """The signals that its main thread blocks, as bits."""
+    (line,) = (each for each in Path(f"/proc/{pid}/status").read_text().split("\n") if each.startswith("SigBlk"))
+    return int(line.split()[1], 16)

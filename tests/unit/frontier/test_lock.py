@@ -293,3 +293,17 @@ def test_a_configuration_that_may_not_be_read_is_named_with_its_owner(tmp_path: 
         assert CliRunner().invoke(app, ["-c", str(config), "status"]).exit_code == 0
     finally:
         os.setreuid(0, 0)
+
+
+@pytest.mark.parametrize("target", ["nowhere/at/all", "link"])
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path, target: str) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    for folder in (link, link / "below"):
+        with pytest.raises(FrontierUnusable, match=f"{link} is a symbolic link that leads to no directory"):
+            StateLock(folder)
+
+
+def test_a_pipe_in_place_of_the_lock_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "lock")
+    assert lock_holder(tmp_path) is None
