@@ -168,7 +168,9 @@ def print_report(report: Mapping[str, Any], console: Console, *, streams: bool =
             lines.append("stopped; nothing is lost: the same command goes on when the API answers again")
         case "stopped":
             lines.append("stopped after the time of --for; nothing is lost: the same command goes on")
-        case "completed with dead letters":
+        case "failed" if not any(run["dead"] for runs in report["imports"].values() for run in runs):
+            pass  # the reasons stand above
+        case "completed with dead letters" | "failed":
             lines.append("some tasks are dead letters: see `crawlerd dead list`, then `crawlerd dead retry`")
         case "not complete":
             lines.append("not complete: what was skipped or is doubted stands above")

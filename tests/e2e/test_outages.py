@@ -118,6 +118,21 @@ def test_an_api_that_is_not_there_yet_is_tried_until_it_is(install: Callable[...
     here.assert_complete(1, 5)
 
 
+def test_a_run_that_was_given_up_says_what_to_do_with_its_dead_letters(install: Callable[..., Installation]) -> None:
+    here = install(accounts=0, constants=SOON)
+    (here.folder / "source.toml").write_text('name = "shop"\n[endpoints.items]\npath = "/items"\n')
+    here.config["accounts"]["a"] = {
+        "source": "rest", "description": "source.toml", "base_url": "http://127.0.0.1:9", **QUICK,
+        "attempts": 2, "give_up_after": "1s",
+    }  # fmt: skip
+    here.config["imports"]["a"] = {"account": "a", "sink": "sink", "streams": ["*"]}
+    done = here.run("import", "a")
+    assert done.code == 1
+    assert "a: run 1 failed" in done.stdout
+    advice = "some tasks are dead letters: see `crawlerd dead list`, then `crawlerd dead retry`"
+    assert done.stdout.splitlines()[-1] == advice
+
+
 def test_an_import_asks_again_before_it_gives_up_on_an_old_outage(install: Callable[..., Installation]) -> None:
     """The outage that is kept on disk is older than --wait at each further start."""
     with running(accounts=1, customers=5, rate=0) as server:

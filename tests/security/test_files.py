@@ -340,3 +340,19 @@ def test_the_command_copies(install: Callable[..., Installation]) -> None:
     assert here.run("sink", "copy", "other", "x.db").code == 1
     here.config["sinks"]["sink"]["type"] = "jsonl"
     assert here.run("sink", "copy", "sink", "x.db").code == 2
+
+
+@needs_root
+def test_a_sink_that_another_user_owns_is_named_with_both_users(open_place: Path) -> None:
+    spec = SinkSpec(name="s", type="sqlite", path=open_place / "out.db")
+    open_sink(spec).close()
+    spec.path.chmod(0o600)
+    opening = """
+import sys
+from pathlib import Path
+from crawlerd.core.configuration import SinkSpec
+from crawlerd.sinks import open_sink
+open_sink(SinkSpec(name="s", type="sqlite", path=Path(sys.argv[1])))
+"""
+    said = as_nobody(opening, spec.path)
+    assert f"{spec.path} belongs to user root (0) with mode 0600, and this is user nobody (65534); let this" in said

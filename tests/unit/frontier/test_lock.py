@@ -283,8 +283,8 @@ def test_a_configuration_that_may_not_be_read_is_named_with_its_owner(tmp_path: 
     config.write_text('[daemon]\nstate_dir = "state"\n')
     config.chmod(0o600)
     expected = (
-        rf"{config}: cannot be read: Permission denied; {config} belongs to user root \(0\) with mode 0600, and this is "
-        rf"user nobody \({NOBODY}\)"
+        rf"{config}: cannot be read: Permission denied; {config} belongs to user root \(0\) with mode 0600, and this "
+        rf"is user nobody \({NOBODY}\)"
     )
     with nobody(tmp_path), pytest.raises(ConfigurationError, match=expected):
         state_dir(config)
