@@ -12,6 +12,7 @@ from crawlerd.core.aws_options import AwsOptions
 from crawlerd.core.charset import utf8
 from crawlerd.core.default_limits import Limits
 from crawlerd.core.errors import Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.core.jsontext import bounded
 from crawlerd.core.listing import Listing, Objects
 from crawlerd.core.output import (
     MISSING_KEYS,
@@ -33,7 +34,7 @@ from crawlerd.core.output import (
     Sweep,
     TaskArgs,
 )
-from crawlerd.core.task import DEFAULT_PRIORITY, SEQUENTIAL_PRIORITY
+from crawlerd.core.priority import DEFAULT_PRIORITY, SEQUENTIAL_PRIORITY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,8 +97,9 @@ class Response:
     url: str = ""
 
     def utf8(self) -> bytes:
-        """The body of a JSON text in UTF-8, whatever charset the response declares."""
-        return utf8(self.body, self.headers.get("content-type", ""))
+        """The body of a JSON text in UTF-8, whatever charset the response declares. Permanent when it holds more values
+        than can be read."""
+        return bounded(utf8(self.body, self.headers.get("content-type", "")))
 
 
 Classifier = Callable[[Response], Exception | None]

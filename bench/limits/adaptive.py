@@ -7,12 +7,11 @@ import random
 from multiprocessing import Pool
 from typing import TYPE_CHECKING
 
-from bench.limits.laws import PEERS, TOLD, law_named
+from bench.limits.laws import PEERS, TOLD, Limited, law_named
 from bench.limits.noise import NOISE_STEADY, NOISES, NOISY
 from bench.limits.scenarios import ASKED, BEYOND, B, E, Scenario
 from bench.limits.simulation import Figures, converged, figures, mean, simulate, worst
 from bench.rig.report import parsed, table
-from crawlerd.ratelimit.adaptive import AdaptiveLaw
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,7 +26,7 @@ def measure(job: tuple[type[Scenario], str, int]) -> Figures:
 def measure_noise(job: tuple[int, int]) -> Figures:
     kind = NOISY[job[0]]
     scenario = kind(random.Random(job[1]))
-    return figures(scenario, *simulate(scenario, AdaptiveLaw(ceiling=kind.told)), kind.seconds)
+    return figures(scenario, *simulate(scenario, Limited(kind.told)), kind.seconds)
 
 
 def show_limits(seeds: Sequence[int], processes: int, match: str) -> None:

@@ -19,7 +19,7 @@ from bench.rig.meters import Others
 from bench.rig.process import install_source
 from bench.rig.report import about, parsed, table
 from bench.sources.lists import lists
-from crawlerd.core.account import AccountSpec
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.core.outcome import Complete, Defer
 from crawlerd.core.task import NewTask, Task
 from crawlerd.demo.server import AccountStats, Server, running

@@ -8,7 +8,8 @@ from botocore.retries.adaptive import ClientRateLimiter, RateClocker
 from botocore.retries.bucket import TokenBucket
 from botocore.retries.throttling import CubicCalculator
 
-from crawlerd.ratelimit.adaptive import AdaptiveLaw
+from crawlerd.ratelimit.limiter import EFFICIENCY, Limiter, parse_limits
+from crawlerd.ratelimit.window import Stamp, StartLog
 
 if TYPE_CHECKING:
     from bench.limits.scenarios import Scenario
@@ -97,6 +98,38 @@ class Botocore:
         self.accepted(sent, now, throttled=True)
 
 
+class Limited:
+    """The law as an account has it: whoever waits after a lone 429 with `Retry-After` is found out first."""
+
+    def __init__(self, told: float | None) -> None:
+        """told: starts a second that are never exceeded, those of a limit but for what jitter takes."""
+        limits = [f"{round(told / EFFICIENCY)}/second"] if told else []
+        self._limiter = Limiter("", parse_limits(limits), StartLog(), lambda ask: None, auto=not told)
+        self._now = 0.0
+
+    def free_at(self) -> float:
+        return self._limiter.free_at(self._now)
+
+    def start(self, now: float) -> Stamp:
+        self._now, stamp = now, Stamp(now)
+        self._limiter.start(stamp)
+        return stamp
+
+    def accepted(self, sent: Stamp, now: float) -> None:
+        self._now = now
+        self._limiter.succeeded(sent, sent.at)
+        for law, mark in sent.marks:
+            law.accepted(mark, now)
+        self._limiter.finish(now)
+
+    def throttled(self, sent: Stamp, now: float, *, retry_after: float | None, concurrency: bool) -> None:
+        self._now = now
+        pause = self._limiter.throttled(sent.at, now, retry_after, 0.5, stamp=sent)
+        for law, mark in sent.marks:
+            law.throttled(mark, now, retry_after=retry_after, concurrency=concurrency, pause=pause)
+        self._limiter.finish(now)
+
+
 def law_named(name: str, scenario: type[Scenario]) -> Law:
     match name:
         case "half the nominal rate":
@@ -106,7 +139,7 @@ def law_named(name: str, scenario: type[Scenario]) -> Law:
         case "AIMD":
             return Aimd()
         case "this law":
-            return AdaptiveLaw()
+            return Limited(None)
         case told if told == TOLD:
-            return AdaptiveLaw(ceiling=scenario.nominal)
+            return Limited(EFFICIENCY * scenario.nominal)
     raise KeyError(name)

@@ -31,11 +31,10 @@ class Noise(Scenario):
         return [share for since, share in self.shares if since <= now][-1]
 
     def permitted(self, at: float) -> float:
-        """What a law that sends as fast as it may gets accepted; each `Retry-After` costs a pause."""
+        """What a law that sends as fast as it may gets accepted."""
         share = self.share(at)
         limit = [rate for since, rate in self.limits if since <= at][-1]
-        sent = min(limit / (1 - share), self.told or math.inf)
-        return sent * (1 - share) / (1 + sent * share * (self.retry_after or 0.0))
+        return min(limit / (1 - share), self.told or math.inf) * (1 - share)
 
     def changes(self) -> Iterator[tuple[float, float]]:
         return iter(self.limits[1:])

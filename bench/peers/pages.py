@@ -26,7 +26,7 @@ from bench.rig.process import install_source
 from bench.rig.report import about, parsed, table
 from bench.sources.lists import lists
 from crawlerd.clients.http import HttpClient
-from crawlerd.core.account import AccountSpec
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.core.listing import Listing, Objects
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import NewTask, Task

@@ -20,7 +20,7 @@ from bench.rig.meters import Others
 from bench.rig.report import about, parsed, table
 from crawlerd.clients.deadline import Deadline
 from crawlerd.clients.http import HttpClient, read_body
-from crawlerd.core.account import AccountSpec
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.core.listing import Listing, listing
 from crawlerd.core.outcome import Complete, Result
 from crawlerd.core.task import Task

@@ -6,7 +6,7 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from crawlerd.core.account import SinkSpec
+from crawlerd.core.configuration import SinkSpec
 from crawlerd.core.outcome import Complete
 from crawlerd.frontier import open_frontier, open_reader
 from crawlerd.frontier.contract import Frontier, Settled

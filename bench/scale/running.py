@@ -19,7 +19,7 @@ from bench.rig.process import part_asked
 from bench.scale.filling import DAY, Found, shares
 from bench.sources.steady import steady
 from crawlerd.config.load import Settings, load
-from crawlerd.core.account import AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
+from crawlerd.core.configuration import AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
 from crawlerd.core.task import Task
 from crawlerd.engine.clock import Clock
 from crawlerd.engine.crowds import UNBOUNDED

@@ -13,7 +13,7 @@ import msgspec
 
 from bench.rig.meters import Others
 from bench.rig.report import about, parsed, table
-from crawlerd.core.account import SinkSpec, SinkType
+from crawlerd.core.configuration import SinkSpec, SinkType
 from crawlerd.sink import Batch, Delivery
 from crawlerd.sinks import open_sink
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from crawlerd.clients.http import HttpApi
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.source import Api, Output, Source
 
 SHOWN = 5  # of keys, records that are set aside, kinds of tasks

@@ -1,1 +1,10 @@
-"""The commands: they render, and decide nothing."""
+"""The commands: they render, and decide nothing.
+
+main: `crawlerd`, its options, and all commands.
+run, imports, status, dead, frontier, sink, source, show, new, demo: the commands of these names (imports: `import`).
+context: what commands need first: the configuration, a reader of the frontier.
+report: the report of `import`, and the exit code that follows from it.
+live: how an import in the foreground is shown while it runs.
+exits: all exit codes, and which error has which.
+terminal, tables, logs: how results, columns and log lines are written.
+"""

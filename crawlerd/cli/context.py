@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import typer
 
     from crawlerd.config.load import Settings
-    from crawlerd.frontier.contract import FrontierReader
+    from crawlerd.frontier.reader_contract import FrontierReader
 
 log = logging.getLogger(__name__)
 

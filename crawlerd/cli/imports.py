@@ -15,8 +15,8 @@ from crawlerd.cli.context import config_path, read_settings, tell_warnings
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.logs import log_to
 from crawlerd.cli.terminal import say_json
+from crawlerd.core.durations import parse_duration
 from crawlerd.core.errors import CrawlerdError, SinkError, StorageFailed, WorkersFailed
-from crawlerd.core.schedule import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from crawlerd.cli.report import Outcome, Stopped
     from crawlerd.config.load import Settings
     from crawlerd.engine.starting import Started
-    from crawlerd.service.signals import Running
+    from crawlerd.service.running import Running
 
 LOOK_SECONDS = 0.25  # the longest wait for a run's end, a signal or trouble
 LOOK_SHARE = 20  # reading how far the runs are takes at most one part in this many of the time
@@ -122,7 +122,7 @@ def import_now(
     A disk or sink that holds up all of them for TROUBLE_SECONDS is an error; one that holds up some is in the report.
     """
     from crawlerd.cli.report import outcome
-    from crawlerd.service.signals import running_engine, stop
+    from crawlerd.service.running import running_engine, stop
 
     with running_engine(settings) as running:
         engine, signals = running.engine, running.signals

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from crawlerd.core.account import LimitSpec
+    from crawlerd.core.configuration import LimitSpec
     from crawlerd.engine.engine import Engine
     from crawlerd.frontier.reports import RunReport
 

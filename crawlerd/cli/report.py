@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from crawlerd.engine.engine import Engine
-    from crawlerd.frontier.contract import FrontierReader
+    from crawlerd.frontier.reader_contract import FrontierReader
     from crawlerd.frontier.reports import RunReport
 
 COUNTS = ("records", "seen", "new", "changed", "unchanged", "tombstoned")  # of a stream's report

@@ -12,7 +12,7 @@ from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.terminal import say
 
 if TYPE_CHECKING:
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.source import Source
 
 source = typer.Typer(help="Sources that TOML files describe.", no_args_is_help=True)
@@ -81,7 +81,7 @@ def _without_account(
     import os
 
     from crawlerd.core import notation
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.sources.rest import Options, describe, make
 
     try:

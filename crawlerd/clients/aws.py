@@ -33,7 +33,7 @@ from crawlerd.core.redaction import cut
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.source import Source
 
 HOME_REGION = "us-east-1"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from crawlerd.clients.http_error import MESSAGE_LIMIT, retry_after
-from crawlerd.core.errors import CrawlerdError, Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.clients.http_error import MESSAGE_LIMIT, throttled
+from crawlerd.core.errors import CrawlerdError, Denied, NotFound, Permanent, Transient, Unauthorized
 from crawlerd.core.redaction import cut
 
 if TYPE_CHECKING:
@@ -71,12 +71,7 @@ def error_for(answer: Mapping[str, Any], now: float) -> CrawlerdError:
     headers = {str(name).lower(): str(value) for name, value in metadata.get("HTTPHeaders", {}).items()}
     if code in THROTTLES or status == 429 or (status == 503 and "retry-after" in headers):
         at_once = any(each in said.lower() for each in AT_ONCE)
-        return Throttled(
-            text,
-            retry_after=retry_after(headers, now),
-            scope="account" if at_once else "bucket",
-            concurrency=at_once,
-        )
+        return throttled(text, headers, now, scope="account" if at_once else "bucket", concurrency=at_once)
     if code in UNAUTHORIZED or status == 401:
         return Unauthorized(text)
     if code in TRANSIENT or status >= 500 or status == 408:

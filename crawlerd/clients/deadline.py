@@ -14,7 +14,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from crawlerd.clients.reply import Reply
+from crawlerd.clients.response_head import Reply
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response

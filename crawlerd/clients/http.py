@@ -18,7 +18,7 @@ from requests.models import PreparedRequest
 
 from crawlerd import __version__
 from crawlerd.clients.deadline import Deadline, DeadlineAdapter, Deadlines
-from crawlerd.clients.http_error import error_for, failure_error, retry_after
+from crawlerd.clients.http_error import complete_wait, error_for, failure_error
 from crawlerd.clients.oauth2 import MAX_TOKEN_BYTES, Token, Tokens, token_of, token_request
 from crawlerd.core import urls
 from crawlerd.core.errors import CrawlerdError, Permanent, Throttled, Transient, Unauthorized
@@ -31,7 +31,7 @@ from crawlerd.source import ClientCredentials, KeyInQuery, Response, Sending
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.core.errors import Fault
     from crawlerd.source import Classifier, Listing, Source
 
@@ -298,8 +298,8 @@ class HttpApi:
         """The error that a response stands for; None when it is a good one."""
         now = time.time()
         error = (classify(response) if classify else None) or error_for(response, now)
-        if isinstance(error, Throttled) and error.retry_after is None:
-            error.retry_after = retry_after(response.headers, now)
+        if isinstance(error, Throttled):
+            complete_wait(error, response.headers, now)
         return error
 
     def secrets(self) -> list[str]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import http.client
-import re
 import ssl
-from datetime import UTC
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 import urllib3.exceptions
 
+from crawlerd.core import waits
 from crawlerd.core.errors import CrawlerdError, Denied, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.redaction import cut
 
@@ -21,9 +19,9 @@ if TYPE_CHECKING:
 
     from crawlerd.source import Response
 
-LONGEST_RETRY_AFTER = 86_400.0  # seconds
+RETRY_AFTER, RATE_LIMIT, RATE_LIMIT_RESET = "retry-after", "ratelimit", "ratelimit-reset"
+MOST_HEADER = 1_000  # characters of a header that are looked at
 MESSAGE_LIMIT = 300  # characters of the API's own words
-_SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
 
 
 def error_for(response: Response, now: float) -> CrawlerdError | None:
@@ -34,7 +32,7 @@ def error_for(response: Response, now: float) -> CrawlerdError | None:
     said = api_message(response.body)
     text = f"HTTP {status}: {said}" if said else f"HTTP {status}"
     if status == 429 or (status == 503 and "retry-after" in response.headers):
-        return Throttled(text, retry_after=retry_after(response.headers, now))
+        return throttled(text, response.headers, now)
     if status == 401:
         return Unauthorized(text)
     if status == 403:
@@ -79,21 +77,68 @@ def failure_error(failure: Exception, *, origin: str, connected: bool) -> Crawle
     return Transient(f"cannot reach {origin}: {reason or type(failure).__name__}", fault="connection")
 
 
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that `Retry-After` asks for, at most a day; None when it is missing, past or not to be understood.
+def throttled(
+    text: str,
+    headers: Mapping[str, str],
+    now: float,
+    *,
+    scope: Literal["bucket", "account"] = "bucket",
+    concurrency: bool = False,
+) -> Throttled:
+    """The error of an answer that asks us to slow down, with how long. now: Unix seconds."""
+    error = Throttled(text, scope=scope, concurrency=concurrency)
+    complete_wait(error, headers, now)
+    return error
 
-    It is a number of seconds or an HTTP date (RFC 9110, 10.2.3), which is compared with the response's own Date, so
-    that our clock does not matter, or else with `now`, Unix seconds.
+
+def complete_wait(error: Throttled, headers: Mapping[str, str], now: float) -> None:
+    """Adds what the answer's headers say of the time to wait, unless it is known. now: Unix seconds."""
+    if error.retry_after is None:
+        for name in (RETRY_AFTER, RATE_LIMIT, RATE_LIMIT_RESET):
+            error.retry_after = _wait(name, headers, now)
+            if error.retry_after is not None:
+                error.said = f"{name.title()}: {cut(headers[name], 60)}"
+                return
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds that an answer's headers ask for; None when they do not say, or a time that is over. now: Unix seconds.
+
+    `Retry-After` counts first, in seconds, as an HTTP date, or in whichever way else APIs write it (see `waits`); then
+    `RateLimit` and `RateLimit-Reset` (draft-ietf-httpapi-ratelimit-headers, in the form of its versions 03 to 07 and
+    that of the later ones), when nothing remains. A time is compared with the response's own Date, if it has one, so
+    that our clock does not matter.
     """
-    value = headers.get("retry-after", "").strip()
-    if _SECONDS.fullmatch(value):
-        return min(float(value), LONGEST_RETRY_AFTER)
-    at = _http_date(value)
-    if at is None:
+    error = Throttled("")
+    complete_wait(error, headers, now)
+    return error.retry_after
+
+
+def _wait(name: str, headers: Mapping[str, str], now: float) -> float | None:
+    value = headers.get(name, "")
+    if name == RATE_LIMIT:
+        value = _reset(value)
+    elif name == RATE_LIMIT_RESET and headers.get("ratelimit-remaining", "0").strip() != "0":
         return None
-    sent = _http_date(headers.get("date", ""))
-    seconds = at - (now if sent is None else sent)
-    return min(seconds, LONGEST_RETRY_AFTER) if seconds >= 0 else None
+    sent = waits.http_date(headers.get("date", ""))
+    seconds = waits.seconds(value, now if sent is None else sent)
+    return seconds if seconds is not None and seconds >= 0 else None
+
+
+def _reset(value: str) -> str:
+    """Of `limit=100, remaining=0, reset=50`, or of `"hour";r=0;t=50, "day";r=7;t=9000`: when there is something again;
+    "" when that is not what it says."""
+    times: list[str] = []
+    old: dict[str, str] = {}
+    for item in value[:MOST_HEADER].split(","):
+        found = {key.strip(): each.strip() for key, _, each in (part.partition("=") for part in item.split(";"))}
+        old |= found
+        if found.get("r") == "0":
+            times.append(found.get("t", ""))
+    if old.get("remaining", "0") == "0":
+        times.append(old.get("reset", ""))
+    numbers = [each for each in times if waits.NUMBER.fullmatch(each)]
+    return max(numbers, key=float, default="")
 
 
 def api_message(body: bytes) -> str:
@@ -132,11 +177,3 @@ def _host(headers: Mapping[str, str]) -> str:
     except ValueError:
         host = None
     return cut(host, 80) if host else "another path"
-
-
-def _http_date(text: str) -> float | None:
-    try:
-        at = parsedate_to_datetime(text)
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None

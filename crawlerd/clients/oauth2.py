@@ -17,7 +17,7 @@ from crawlerd.core.errors import CrawlerdError, Throttled, Transient, Unauthoriz
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.source import ClientCredentials, Response
 
 MAX_TOKEN_BYTES = 1 << 20  # of the token endpoint's answer

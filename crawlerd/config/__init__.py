@@ -1,1 +1,11 @@
-"""From the configuration file to what the daemon runs on."""
+"""From the configuration file to what the daemon runs on (`crawlerd.core.configuration`).
+
+file: every key of the file, its default, and what can be wrong with it.
+csv_tables: accounts and imports from CSV files.
+load: reads it all, as `Settings`.
+specs: from checked keys to AccountSpec, ImportSpec and the others.
+secrets: secrets from the environment, from files, from systemd.
+references: a secret in the configuration, as the place that has it.
+problems: what is wrong, where, in plain words.
+facts, environment: what the checks ask, and who answers: installed sources, files, secrets.
+"""

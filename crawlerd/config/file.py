@@ -24,7 +24,7 @@ from crawlerd.config.facts import Context, Environment, decoded_options, split_o
 from crawlerd.config.problems import Table, instead, key_path, one_line, problem
 from crawlerd.config.references import REFERENCE, secret
 from crawlerd.core import notation
-from crawlerd.core.account import SinkType
+from crawlerd.core.configuration import SinkType
 from crawlerd.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ class AccountTable(Table):
     attempts: int = Field(default=8, ge=1, le=1000)
     retry_base: Duration = Field(default="500ms", validate_default=True)
     retry_cap: Duration = Field(default="5m", validate_default=True)
+    max_wait: Duration = Field(default="1h", validate_default=True, ge=1, le=86_400)
     give_up_after: Duration = Field(default="1d", validate_default=True)
     _options: dict[str, Any] = PrivateAttr(default_factory=dict)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # at run time only `load` imports the rest, since `status` ha
     from pathlib import Path
 
     from crawlerd.config.environment import LocalEnvironment
-    from crawlerd.core.account import AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
+    from crawlerd.core.configuration import AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
     from crawlerd.source import Source, SourceFamily
 
 

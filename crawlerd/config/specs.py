@@ -12,7 +12,7 @@ from crawlerd.config.load import Renewal
 from crawlerd.config.problems import key_path
 from crawlerd.config.references import Printed
 from crawlerd.core import notation
-from crawlerd.core.account import FRONTIER_FILE, AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
+from crawlerd.core.configuration import FRONTIER_FILE, AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
 from crawlerd.core.notation import UNIX
 from crawlerd.core.outcome import RetryPolicy
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from crawlerd.source import Source
 
 MIB = 1024 * 1024
+A_DAY = 86_400.0  # seconds
 OWN_FILES = ("lock", "crawlerd.sock")  # of the state directory, beside those of the frontier
 
 
@@ -89,14 +90,35 @@ def _account(name: str, account: AccountTable, source: Source) -> AccountSpec:
         secret=secret,
         request_seconds=account.request_timeout,
         max_body_bytes=account.max_body_mb * MIB,
-        retry=_retry(account.attempts, account.retry_base, account.retry_cap, account.give_up_after),
+        retry=_retry(
+            account.attempts,
+            account.retry_base,
+            account.retry_cap,
+            account.give_up_after,
+            _longest_wait(account, source),
+        ),
         options=account.options,
     )
 
 
 @cache
-def _retry(attempts: int, base: float, cap: float, give_up_after: float) -> RetryPolicy:
-    return RetryPolicy(attempts, base, cap, give_up_after)
+def _retry(attempts: int, base: float, cap: float, give_up_after: float, max_wait: float) -> RetryPolicy:
+    return RetryPolicy(attempts, base, cap, give_up_after, max_wait)
+
+
+def _longest_wait(account: AccountTable, source: Source) -> float:
+    """Seconds that an API may ask for, at most: as long as the account says, or as the longest of its quotas is, up to
+    a day."""
+    texts = [*(source.limits.account if account.limits is None else account.limits), *source.limits.bucket]
+    for each in (account.bucket_limits or source.limits.by_bucket).values():
+        texts += each
+    return max(account.max_wait, min(A_DAY, _longest_window(tuple(texts))))
+
+
+@cache
+def _longest_window(limits: tuple[str, ...]) -> float:
+    """In seconds."""
+    return max((notation.limit(text).get_expiry() for text in limits if text != "auto"), default=0.0)
 
 
 def limits(config: Config, sources: Mapping[str, Source], problems: list[str]) -> dict[str, LimitSpec]:

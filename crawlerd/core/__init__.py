@@ -1,1 +1,20 @@
-"""Values and pure decisions: no clock, random, thread, disk or network."""
+"""Values and pure decisions: no clock, random, thread, disk or network.
+
+configuration: what the daemon runs on: Daemon, AccountSpec, LimitSpec, ImportSpec, SinkSpec.
+task: a task, a group of tasks, a batch of leases.
+priority: the priorities of tasks.
+output: what a handler yields: records, cursors, tasks.
+outcome: what an attempt led to; from an error to retry, defer, bury or pause.
+errors: every exception.
+backoff: how long a retry waits.
+durations: "1h30m" in seconds; when an import is due.
+notation: single values as the configuration writes them: limits, sizes, priorities.
+default_limits: what an API permits by default.
+doubt: whether a full run has seen too little of a stream.
+auth, aws_options: how a credential is sent.
+charset, jsontext, lenient_json, listing: a response's body as UTF-8, as JSON text, as values, as the objects of a list.
+urls: URLs byte for byte.
+waits: how long an API asks to wait.
+redaction: what a credential looks like, and texts without it.
+log_lines: how log lines look.
+"""

@@ -2,7 +2,7 @@
 
 CrawlerdError
 ├── Transient            the same request may succeed later: retried with backoff; costs an attempt, but in an outage
-├── Throttled            the API asks us to slow down: deferred, costs no attempt
+├── Throttled            the API asks us to slow down: deferred, costs no attempt unless others pass meanwhile
 ├── Permanent            the same request will never succeed: a dead letter
 │   ├── Denied           … because the key may not read this stream
 │   └── NotFound         … because there is no such object
@@ -52,11 +52,13 @@ class Transient(CrawlerdError):
 
 
 class Throttled(CrawlerdError):
-    """The API asks us to slow down. Costs no attempt.
+    """The API asks us to slow down. Costs no attempt, unless others of the bucket pass meanwhile.
 
     retry_after: seconds that the API asks for, None when it does not say.
-    scope: what is over its limit, the task's bucket or the whole account.
+    scope: what is over its limit: the task's bucket, the whole account, or only what this task asks for.
     concurrency: True when too many requests at once were the reason, not their rate.
+    least: seconds to wait at least, twice as many after each further one.
+    said: what the API said of the time to wait, for people.
     """
 
     def __init__(
@@ -64,8 +66,10 @@ class Throttled(CrawlerdError):
         message: str,
         *,
         retry_after: float | None = None,
-        scope: Literal["bucket", "account"] = "bucket",
+        scope: Literal["task", "bucket", "account"] = "bucket",
         concurrency: bool = False,
+        least: float = 0.0,
+        said: str = "",
     ) -> None:
         super().__init__(message)
         if retry_after is not None and not math.isfinite(retry_after):
@@ -73,6 +77,8 @@ class Throttled(CrawlerdError):
         self.retry_after = retry_after
         self.scope = scope
         self.concurrency = concurrency
+        self.least = least
+        self.said = said
 
 
 class Permanent(CrawlerdError):

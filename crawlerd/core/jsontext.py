@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from crawlerd.core.errors import Permanent
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEEPEST = 1000  # levels of nesting of an object: SQLite's JSON and the usual readers go no further
+MOST_VALUES = 8_000_000  # of a response: each takes a worker some 50 to 100 bytes
+MOST_ELEMENTS = 2_500_000  # of a list: each takes a worker some 750 bytes until it is a record, a task, or set aside
 RECURSION = 3000  # what Python's parsers of JSON need, at any depth of calls, to come so far
 
 if sys.getrecursionlimit() < RECURSION:
@@ -27,6 +31,23 @@ _BLANK = b" \t\n\r"
 # but for strings that begin or end with a space or hold what looks like JSON.
 _MAYBE_SPACED = re.compile(rb' (?:(?<=[\[{}\]":,] )|[\]},:\[{" ])')
 _SPACED = re.compile(rb' (?:(?<=[\[{}\]"] )|(?<=": )|(?=[\]},:\[{"])|(?<=, )(?=-?[0-9]|true|false|null| ))')
+
+
+def bounded(text: bytes) -> bytes:
+    """Itself. Permanent when it may hold more values than a worker has memory for. Commas in strings count as well."""
+    if len(text) > MOST_VALUES:
+        values = 1 + text.count(b",") + text.count(b"[") + text.count(b"{")
+        if values > MOST_VALUES:
+            what = f"the response holds about {values:,} values; at most {MOST_VALUES:,} can be read"
+            raise Permanent(f"{what}: ask for smaller pages")
+    return text
+
+
+def bounded_list(count: int) -> None:
+    """Permanent when a list has more elements than a worker has memory for."""
+    if count > MOST_ELEMENTS:
+        what = f"the list has {count:,} elements; at most {MOST_ELEMENTS:,} can be read"
+        raise Permanent(f"{what}: ask for smaller pages")
 
 
 def is_spaced(text: bytes) -> bool:

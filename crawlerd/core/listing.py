@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 import msgspec
 from msgspec import UNSET
 
-from crawlerd.core.jsontext import DEEPEST, compact, elements, is_spaced, members, nesting, usable
+from crawlerd.core.jsontext import DEEPEST, bounded_list, compact, elements, is_spaced, members, nesting, usable
 from crawlerd.core.lenient_json import parsed
 
 if TYPE_CHECKING:
@@ -227,6 +227,7 @@ def listing(
         if is_spaced(body):
             body = compact(body)
         found: Any = _list_reader(at, also)(body)
+        bounded_list(len(found.list if at else found))
         texts = list(map(bytes, found.list if at else found))
         if not all(map(bytes.isascii, texts)):
             for text in texts:
@@ -257,4 +258,5 @@ def _odd_listing(body: bytes, at: str, kind: str, wanted: tuple[str, ...], also:
     if texts is None:
         parsed(body)
         return None
+    bounded_list(len(texts))
     return Listing(Objects.of(texts, kind, wanted), {name: parsed(around.get(name, b"null")) for name in also})

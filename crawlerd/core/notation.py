@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from limits import RateLimitItem, RateLimitItemPerSecond, parse
 
-from crawlerd.core.schedule import parse_duration
+from crawlerd.core.durations import parse_duration
 
 
 def duration(value: object) -> float:

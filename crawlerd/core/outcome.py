@@ -82,6 +82,43 @@ class Comparison(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return msgspec.structs.replace(self.then, payload=msgspec.json.encode(arguments).decode())
 
 
+class Portion(msgspec.Struct, frozen=True, array_like=True, tag="portion", gc=False):
+    """A piece of an outcome that is too large for one message, sent before the rest. It says nothing of the task's end.
+
+    token: of the lease that the task is worked on under.
+    entries: tasks and groups, a few at a time: how many, and the JSON of a list of `Entry`, which nobody decodes before
+        its turn.
+    first: the place of the first of them in the outcome.
+    """
+
+    token: int
+    batches: list[Batch] = []
+    skipped: list[Skipped] = []
+    entries: list[tuple[int, str]] = []
+    first: int = 0
+
+
+class Sent(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What of an outcome went ahead in portions, all of which are durable.
+
+    token: of the lease.
+    count: entries.
+    own: those of them in the task's own group, or in none.
+    records: how many, by stream.
+    skipped: how many, by stream, with what is reported of the last one.
+    notes: by stream, for the run's report.
+    priority: of all entries, where the run's import wants one; said by the store.
+    """
+
+    token: int
+    count: int = 0
+    own: int = 0
+    records: list[tuple[str, int]] = []
+    skipped: list[tuple[str, int, str]] = []
+    notes: list[tuple[str, str]] = []
+    priority: int | None = None
+
+
 class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=False):
     """The task is done.
 
@@ -93,6 +130,7 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
     full: of what a run begins with, see `crawlerd.source.Full`.
     counted: said by the store: streams that were read in full, with what the run has seen of each, and whether a sweep
         was held back.
+    sent: what went ahead of it.
     """
 
     batches: list[Batch] = []
@@ -108,6 +146,7 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
     full: list[tuple[str, list[str]]] = []
     counted: list[tuple[str, int, bool]] = []
     marked: list[Marked] = []
+    sent: Sent | None = None
 
 
 DONE = Complete()  # of the many tasks from which nothing comes, so that it can be known by its identity
@@ -131,15 +170,28 @@ class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry", gc=False)
 
 
 class Defer(msgspec.Struct, frozen=True, array_like=True, tag="defer", gc=False):
-    """Throttled: no attempt is used up; the bucket or account is slowed.
+    """Refused by a limit: try again later. It slows the bucket or account, and costs an attempt only where others of
+    the bucket pass meanwhile.
 
     retry_after: seconds, if the API says.
+    scope: what is over its limit: the bucket, the whole account, or only what this task asks for.
+    concurrency: too many requests at once were the reason.
+    least: seconds to wait at least, twice as many after each further refusal; 0 for none.
+    attempts: after how many the task is a dead letter; the main process decides that.
+    stream: what a dead letter is reported under.
+    delay: seconds until the task is ready again; said by the main process.
+    charged: attempts that this one uses up; said by the main process.
     """
 
     error: str
     retry_after: float | None = None
-    scope: Literal["bucket", "account"] = "bucket"
+    scope: Literal["task", "bucket", "account"] = "bucket"
     concurrency: bool = False
+    least: float = 0.0
+    attempts: int = ATTEMPTS
+    stream: str = ""
+    delay: float = 0.0
+    charged: int = 0
 
 
 class Bury(msgspec.Struct, frozen=True, array_like=True, tag="bury", gc=False):
@@ -211,12 +263,14 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     attempts: tries before a task is buried.
     base, cap: seconds, see `backoff`.
     give_up_after: seconds that an outage may last before its failures count as attempts.
+    max_wait: seconds that an API may ask for, at most.
     """
 
     attempts: int = ATTEMPTS
     base: float = 0.5
     cap: float = 300.0
     give_up_after: float = 86_400.0
+    max_wait: float = 3600.0
 
 
 def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float) -> Outcome:
@@ -232,7 +286,11 @@ def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float
         case Throttled():
             # "Retry-After: 0" is no advice that every worker could follow at once and for ever.
             wait = error.retry_after if error.retry_after and error.retry_after > 0 else None
-            return Defer(text, wait, error.scope, error.concurrency)
+            if wait is not None and wait > policy.max_wait:
+                said = error.said or f"to wait {wait:g} s"
+                text = f"{text}; the API said {said}, cut to max_wait, {policy.max_wait:g} s"[:ERROR_LIMIT]
+                wait = policy.max_wait
+            return Defer(text, wait, error.scope, error.concurrency, error.least, policy.attempts)
         case Unauthorized():
             return Pause(text)
         case Transient():

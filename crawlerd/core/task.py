@@ -8,9 +8,6 @@ from typing import Any, Literal
 import msgspec
 
 PART = "/"  # before the name of an account's part
-LOWEST_PRIORITY = 9
-DEFAULT_PRIORITY = 5
-SEQUENTIAL_PRIORITY = 3  # a chain cannot be sped up later, so its next page goes first
 
 
 class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -20,6 +17,7 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     attempt: failed attempts so far.
     crashes: worker processes that died while they held it.
     group: the innermost one that it belongs to, 0 for none.
+    refused: attempts that were refused while others of its bucket passed.
     """
 
     seq: int
@@ -31,6 +29,7 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     payload: str
     crashes: int = 0
     group: int = 0
+    refused: int = 0
 
 
 class IfNew(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -106,6 +105,22 @@ class NewGather(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     tasks: list[NewTask]
     then: NewTask
+    if_dead: Literal["run", "fail", "skip"] = "run"
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A task, or a group, of an outcome that goes to the frontier in portions. Its place among all entries of the
+    outcome decides its number.
+
+    task: the task itself, or the one that follows the group.
+    group: 1 + the place of the entry that opens the group it is in; 0 for the one that the asking task is in.
+    members: of a group, how many tasks are in it; -1 for a task.
+    if_dead: of a group, see `NewGather`.
+    """
+
+    task: NewTask
+    group: int = 0
+    members: int = -1
     if_dead: Literal["run", "fail", "skip"] = "run"
 
 

@@ -10,7 +10,7 @@ from crawlerd.core.urls import origin
 
 if TYPE_CHECKING:
     from crawlerd.config.load import Settings
-    from crawlerd.core.account import LimitSpec
+    from crawlerd.core.configuration import LimitSpec
     from crawlerd.frontier.contract import Frontier
     from crawlerd.source import Source
 

@@ -35,7 +35,7 @@ from crawlerd.source import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.core.outcome import Batch, Comparison, Outcome
     from crawlerd.core.redaction import Redaction
     from crawlerd.core.task import NewGather, NewTask, Task

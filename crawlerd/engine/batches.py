@@ -14,12 +14,14 @@ from crawlerd.core.outcome import DEEP, Batch, Skipped
 from crawlerd.core.redaction import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from crawlerd.core.listing import Objects
     from crawlerd.source import Record, Records
 
 UNSERIALISABLE = "cannot be serialised"  # how the reason of such a record begins
+LARGEST = 16 << 20  # bytes of a record: the main process needs three times as much for it
+MOST_FIELDS, LONGEST_FIELD = 2_000, 200  # names of fields that a sink is told of at once: a view has fewer columns
 LONGEST_REASON = 300  # characters
 LONGEST_KEY = 1000  # characters of a key that are kept of a record that is set aside
 
@@ -107,10 +109,29 @@ class StreamRows:
             return self.batch(stream, skipped)
         skipped.extend(skip(stream, key, reason) for key, reason in self._skipped)
         deep: list[int] = []
+        if longest > LARGEST:
+            skipped.extend(self._set_large_aside(stream))
+            texts = list(filter(None, self._data))
+            sizes = list(map(len, texts))
         if longest > 2 * DEEP:
             deep = [place for place, text in enumerate(self._data) if text and nesting(text, DEEP) > DEEP]
-        fields = sorted({*map(str, self._fields)})
-        return Batch(stream, len(self._data), self._keys, self._data, fields, deep, sum(sizes))
+        return Batch(stream, len(self._data), self._keys, self._data, self._names(), deep, sum(sizes))
+
+    def _set_large_aside(self, stream: str) -> Iterator[Skipped]:
+        """Those that the main process has no memory for."""
+        large = {place for place, text in enumerate(self._data) if text and len(text) > LARGEST}
+        for place in sorted(large):
+            mb = len(self._data[place] or b"") / (1 << 20)
+            yield skip(stream, self._keys[place], f"it has {mb:.1f} MB; at most {LARGEST >> 20} MB can be imported")
+        self._keys = [key for place, key in enumerate(self._keys) if place not in large]
+        self._data = [text for place, text in enumerate(self._data) if place not in large]
+
+    def _names(self) -> list[str]:
+        """Of the fields."""
+        names = {*map(str, self._fields)}
+        if len(names) > MOST_FIELDS:
+            names = {name for name in names if len(name) <= LONGEST_FIELD}
+        return sorted(names)[:MOST_FIELDS]
 
     def _are_good(self, texts: list[bytes], longest: int) -> bool:
         """Whether all can be imported as they are. What was serialized here may hold a msgspec.Raw, which may hold

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from crawlerd.engine.protocols import Healths
     from crawlerd.engine.queues import AccountQueue
-    from crawlerd.engine.roles import Healths
     from crawlerd.ratelimit.outage import Origin
 
 UNBOUNDED = 1 << 30  # leases

@@ -10,10 +10,11 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, get_args
 
-from crawlerd.core.outcome import DONE, Complete, Crash, Outcome, Retry
+from crawlerd.core.outcome import DONE, Bury, Complete, Crash, Defer, Outcome, Retry
 from crawlerd.core.task import LeaseBatch
 from crawlerd.engine.feedback import Feedback
 from crawlerd.engine.leases import Leases
+from crawlerd.engine.portioned import Portioned
 from crawlerd.engine.suspects import Suspects
 from crawlerd.frontier.contract import Settled
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from crawlerd.engine.dispatcher_inbox import DispatcherInbox
     from crawlerd.engine.failure import Failure
     from crawlerd.engine.outages import Outages
+    from crawlerd.engine.protocols import Credentials
     from crawlerd.engine.queues import BucketQueue, Pick
-    from crawlerd.engine.roles import Credentials
     from crawlerd.engine.store_inbox import StoreInbox
     from crawlerd.engine.workbench import Workbench
     from crawlerd.engine.worker_pool import Pool, WorkerProcess
@@ -67,9 +68,11 @@ class Dispatcher:
         """free: counts tasks without a request that are completed, by run."""
         self._bench, self._inbox, self._store, self._pool, self._clock = bench, inbox, store, pool, clock
         self._failure, self._outages = failure, outages
-        self._feedback = Feedback(bench, outages, store, clock, credentials)
+        self._feedback = Feedback(bench, outages, store, clock, credentials, self._settle)
         pool.selector.register(inbox.fd, selectors.EVENT_READ)
         self._leases: Leases[WorkerProcess] = Leases(lease_seconds)
+        self._portioned = Portioned(self._leases, store)
+        inbox.on_stored = self._stored
         self._suspects = Suspects()
         self._next_watch = 0.0
         self._next_tidy = 0.0
@@ -134,6 +137,8 @@ class Dispatcher:
             self._next_watch = now + TICK_SECONDS
             self._watch(now)
         next_at = self._dispatch(now)
+        if self._inbox.draining and not self._leases:
+            self._feedback.refused.let_go(now)
         if self._settled:
             self._store.commit(self._settled)
             self._settled = []
@@ -154,6 +159,7 @@ class Dispatcher:
                 self._lose(worker, "died", now)
                 return
             self._receive(worker, results, now)
+            self._portioned.take(worker, now)
         if events & selectors.EVENT_WRITE:
             worker.write()
             self._pool.listen(worker)
@@ -210,13 +216,15 @@ class Dispatcher:
 
     def _receive(self, worker: WorkerProcess, results: list[Result], now: float) -> None:
         completed = 0
-        settle = self._leases.settle
+        settle, unanswered = self._leases.settle, self._portioned.unanswered
         for result in results:
             lease = settle(result.token)
             if lease is None:
                 self.outcomes["late"] += 1
                 continue
             worker.leases -= 1
+            if unanswered:
+                unanswered.pop(result.token, None)
             pick, task, outcome = lease.pick, lease.task(result.token), result.outcome or DONE
             if result.unsent:
                 self.outcomes["unsent"] += 1
@@ -226,9 +234,8 @@ class Dispatcher:
             if result.sent_at:
                 worker.started(now, late=False)
             if result.sent_at or type(outcome) is Retry:
-                started_at = lease.deadline - self._leases.seconds
-                outcome = self._feedback.heard(pick, task, result, outcome, started_at, now)
-            if not pick.limited and pick.bucket is not None and type(outcome) is Complete:
+                outcome = self._feedback.heard(pick, task, result, outcome, lease.issued_at, now)
+            if not pick.limited and pick.bucket is not None and type(outcome) is Complete and not pick.bucket.doubts:
                 completed += 1  # the fast path: there is no limit that must hear of it
                 pick.bucket.out -= 1
                 if pick.origin is not None:
@@ -249,8 +256,20 @@ class Dispatcher:
     ) -> None:
         self.outcomes[NAMES[type(outcome)]] += 1
         self._feedback.ended(pick, task, stamp, outcome, now, sent_at)
-        if pick.bucket is not None:
+        if pick.bucket is not None and not isinstance(outcome, Defer):
             self._settled.append(Settled(task, pick.account.id, outcome))
+
+    def _settle(self, settled: Settled) -> None:
+        """What has become of a task that was refused."""
+        if isinstance(settled.outcome, Bury):
+            self.outcomes["bury"] += 1
+        self._settled.append(settled)
+
+    def _stored(self, token: int, refused: str) -> None:
+        """The store has done with a portion."""
+        worker = self._portioned.answered(token, refused)
+        if worker is not None and worker.wants_to_write:
+            self._pool.listen(worker)
 
     # workers
 
@@ -260,20 +279,25 @@ class Dispatcher:
             self._lose(worker, how, now)
         while expired := self._leases.expired(now):
             token, lease = expired
+            if self._portioned.waits(token):
+                self._leases.renew(token, now)
+                continue
             self._lose(lease.worker, f"held a task for more than {self._leases.seconds:g} s", now, guilty=token)
+        for worker, how in self._pool.grown():  # one page may take gigabytes within a second or two
+            self._lose(worker, how, now)
         if now >= self._next_tidy:
             sleeping = self._inbox.sleeping
             self._next_tidy = now + (TIDY_SOON if sleeping else TIDY_SECONDS)
             self._bench.tidy(now, self._let_sleep if sleeping else None)
-            for worker, how in self._pool.grown():
-                self._lose(worker, how, now)
+        self._feedback.refused.look(now)
         if not self._inbox.draining:
             self._pool.fill(now)
 
     def _lose(self, worker: WorkerProcess, how: str, now: float, *, guilty: int | None = None) -> None:
         """Kills a worker and takes its leases back: their tasks are given out again, or buried after three deaths."""
         self._pool.lose(worker, how, now)
-        for lease, task, crashed in self._leases.take_back(worker, guilty):
+        for lease, task, crashed, token in self._leases.take_back(worker, guilty):
+            self._portioned.lost(token, task)
             lease.stamp.at = now  # its request may have been sent at any time until now
             if crashed:
                 self._conclude(lease.pick, task, lease.stamp, Crash(f"worker {how}"), now)

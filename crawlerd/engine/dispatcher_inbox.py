@@ -23,6 +23,7 @@ class DispatcherInbox:
     fd: readable when there is something to act on.
     sleeping: there may be buckets that are not awake and could be leased from; set by the store.
     waking: the store is waking some of them; set by the dispatcher, reset by the store's answer.
+    on_stored: does, on the dispatcher's thread, what `stored` tells.
     draining: nothing more is to be leased.
     stopping: the thread is to end.
     """
@@ -31,6 +32,7 @@ class DispatcherInbox:
         self._clock = clock
         self._actions: deque[Callable[[Workbench, float], None]] = deque()
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.on_stored: Callable[[int, str], None] = lambda token, refused: None
         self.sleeping = False
         self.waking = False
         self.draining = False
@@ -68,6 +70,10 @@ class DispatcherInbox:
                 bench.grant(grant, self._clock.monotonic(grant.until), now)
 
         self._post(receive)
+
+    def stored(self, token: int, refused: str) -> None:
+        """A portion of a lease's outcome is durable; or nothing more of it is wanted, and why."""
+        self._post(lambda bench, now: self.on_stored(token, refused))
 
     def withdraw(self, runs: Collection[int], then: Callable[[list[Task]], None]) -> None:
         """Takes the runs' tasks that no worker has from the workbench; `then` gets them, on the dispatcher's thread."""

@@ -14,12 +14,12 @@ import msgspec
 
 from crawlerd.core.errors import FrontierRefused, SyncFailed
 from crawlerd.engine.account_names import AccountNames
+from crawlerd.engine.allocator import free_large_buffers
 from crawlerd.engine.clock import Clock
 from crawlerd.engine.dispatcher import Dispatcher
 from crawlerd.engine.dispatcher_inbox import DispatcherInbox
 from crawlerd.engine.failure import Failure
 from crawlerd.engine.guards import Guards
-from crawlerd.engine.memory import free_large_buffers
 from crawlerd.engine.open_sinks import OpenSinks
 from crawlerd.engine.outages import Outages
 from crawlerd.engine.prefetch import Prefetch

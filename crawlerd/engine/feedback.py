@@ -4,35 +4,49 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from typing import TYPE_CHECKING
 
 from crawlerd.core.outcome import CRASHES, Bury, Complete, Crash, Defer, Pause, Retry
+from crawlerd.engine.refused import LONG_WAIT, RefusedTasks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from crawlerd.core.outcome import Outcome, Result
     from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.outages import Outages
+    from crawlerd.engine.protocols import Credentials
     from crawlerd.engine.queues import AccountQueue, Pick
-    from crawlerd.engine.roles import Credentials
     from crawlerd.engine.store_inbox import StoreInbox
     from crawlerd.engine.workbench import Workbench
+    from crawlerd.frontier.contract import Settled
     from crawlerd.ratelimit.limiter import Limiter
     from crawlerd.ratelimit.window import Stamp
 
 log = logging.getLogger(__name__)
 
-LONG_WAIT = 60.0  # seconds; longer waits that an API asks for are logged: they look like a hang
-
 
 class Feedback:
-    """Used by the dispatcher's thread alone."""
+    """Used by the dispatcher's thread alone.
+
+    refused: tasks that a limit has refused.
+    """
 
     def __init__(
-        self, bench: Workbench, outages: Outages, store: StoreInbox, clock: Clock, credentials: Credentials
+        self,
+        bench: Workbench,
+        outages: Outages,
+        store: StoreInbox,
+        clock: Clock,
+        credentials: Credentials,
+        settle: Callable[[Settled], None],
     ) -> None:
+        """settle: takes what becomes of a task, where that is found out later than its outcome."""
         self._bench, self._outages, self._store, self._clock = bench, outages, store, clock
         self._credentials = credentials
+        self.refused = RefusedTasks(settle, self._block)
         self._random = random.Random()  # noqa: S311 - jitter
 
     def heard(self, pick: Pick, task: Task, result: Result, outcome: Outcome, started_at: float, now: float) -> Outcome:
@@ -42,27 +56,33 @@ class Feedback:
     def ended(self, pick: Pick, task: Task, stamp: Stamp, outcome: Outcome, now: float, sent_at: float) -> None:
         """An attempt has ended. sent_at: when its request was sent, 0 when it sent none or nobody knows."""
         account, bucket = pick.account, pick.bucket
-        if isinstance(outcome, Complete):
-            if pick.limited:
-                account.limiter.succeeded()
-                if bucket is not None:
-                    bucket.limiter.succeeded()
-        elif isinstance(outcome, Defer):
-            self._throttle(pick, outcome, now, sent_at)
-        elif isinstance(outcome, Pause) and bucket is not None:
+        blocked_until: float | None = None
+        if isinstance(outcome, Defer):
+            blocked_until = self._throttle(pick, task, stamp, outcome, now, sent_at)
+        elif isinstance(outcome, Complete | Bury) and sent_at:
+            self._passed(pick, stamp, sent_at)
+        else:
+            self._failed(pick, stamp)
+        if isinstance(outcome, Pause) and bucket is not None:
             self._paused(account, outcome.error, now)
         # A task that made no request shows nothing of what the API permits.
-        self._answered(pick, stamp, outcome if sent_at or not isinstance(outcome, Complete) else None, now)
+        known = outcome if sent_at or not isinstance(outcome, Complete) else None
+        self._answered(pick, stamp, known, now, blocked_until)
         self._bench.finish(pick, now)
         if bucket is None:
             self._guard_ended(account, outcome, now)
-        elif isinstance(outcome, Defer | Pause):
+        elif isinstance(outcome, Defer):
+            self.refused.refused(bucket, task, outcome, sent_at or now, now, blocked_until)
+        elif isinstance(outcome, Pause):
             self._bench.put_back(pick, task, now)
+        elif isinstance(outcome, Complete) and sent_at:
+            self.refused.passed(bucket, task, sent_at, now)
         self._follow_outages(now)
 
     def unknown(self, pick: Pick, task: Task, stamp: Stamp, now: float) -> None:
         """The lease ends through no fault of its task, which is given out again; nobody knows what came of it."""
-        self._answered(pick, stamp, None, now)
+        self._failed(pick, stamp)
+        self._answered(pick, stamp, None, now, None)
         self._bench.finish(pick, now)
         self._bench.put_back(pick, task, now)
         self._follow_outages(now)
@@ -75,28 +95,79 @@ class Feedback:
                 if account := self._bench.known(number):
                     self._bench.place(account, now)
 
-    def _answered(self, pick: Pick, stamp: Stamp, outcome: Outcome | None, now: float) -> None:
-        """Tells the laws that paced a start what came of it; None: nobody knows. Call before `Workbench.finish`."""
-        throttled = self._throttled_by(pick, outcome).law if isinstance(outcome, Defer) else None
+    def _passed(self, pick: Pick, stamp: Stamp, sent_at: float) -> None:
+        pick.account.limiter.succeeded(stamp, sent_at)
+        if pick.bucket is not None:
+            pick.bucket.limiter.succeeded(stamp, sent_at)
+
+    def _failed(self, pick: Pick, stamp: Stamp) -> None:
+        pick.account.limiter.failed(stamp)
+        if pick.bucket is not None:
+            pick.bucket.limiter.failed(stamp)
+
+    def _answered(
+        self, pick: Pick, stamp: Stamp, outcome: Outcome | None, now: float, blocked_until: float | None
+    ) -> None:
+        """Tells the laws that paced a start what came of it. Call before `Workbench.finish`.
+
+        outcome: None when nobody knows.
+        blocked_until: as `_throttle` says.
+        """
+        about_all = isinstance(outcome, Defer) and blocked_until is not None
+        throttled = self._throttled_by(pick, outcome).law if about_all and isinstance(outcome, Defer) else None
         for law, sent in stamp.marks:
             if law is throttled and isinstance(outcome, Defer):
-                law.throttled(sent, now, retry_after=outcome.retry_after, concurrency=outcome.concurrency)
+                law.throttled(
+                    sent,
+                    now,
+                    retry_after=outcome.retry_after,
+                    concurrency=outcome.concurrency,
+                    pause=bool(blocked_until),
+                )
             elif outcome is None or isinstance(outcome, Retry | Crash | Defer):
                 law.failed(sent, now)
             else:
                 law.accepted(sent, now)
 
-    def _throttle(self, pick: Pick, outcome: Defer, now: float, sent_at: float) -> None:
+    def _throttle(
+        self, pick: Pick, task: Task, stamp: Stamp, outcome: Defer, now: float, sent_at: float
+    ) -> float | None:
+        """Returns until when nothing of the bucket or the account starts, 0 when that is not what the refusal means,
+        None when it is known to be about this task alone."""
+        account, bucket = pick.account, pick.bucket
         limiter = self._throttled_by(pick, outcome)
-        before = max(limiter.blocked_until, now)
-        limiter.throttled(sent_at, now, outcome.retry_after, self._random.random())
-        if (wait := limiter.blocked_until - before) >= LONG_WAIT:
-            log.warning("account %s: %s: waiting for %.0f s", pick.account.name, outcome.error, wait)
-        if limiter.blocked_until > now:
-            bucket, until = pick.bucket, limiter.blocked_until - now + self._clock.now()
-            blocks_one = bucket is not None and limiter is bucket.limiter
-            for number in [bucket.id] if bucket is not None and blocks_one else pick.account.buckets:
-                self._store.block(number, until)
+        if bucket is not None:
+            passing = limiter.refusals.passing and bucket.limiter.refusals.passing
+            if outcome.scope == "task" or (passing and self.refused.suspected(bucket, task)):
+                self._failed(pick, stamp)
+                return None
+        concerned = [limiter]
+        if bucket is not None and limiter is not bucket.limiter and outcome.scope == "bucket" and outcome.retry_after:
+            concerned.append(bucket.limiter)  # it may be the limit of the bucket, though only the account has a pace
+        until = 0.0
+        for each in concerned:
+            before = max(each.blocked_until, now)
+            if not each.throttled(
+                sent_at or now,
+                now,
+                outcome.retry_after,
+                self._random.random(),
+                stamp=stamp,
+                least=outcome.least,
+                certain=bucket is None,
+            ):
+                continue
+            until = max(until, each.blocked_until)
+            if (wait := each.blocked_until - before) >= LONG_WAIT:
+                log.warning("account %s: %s: waiting for %.0f s", account.name, outcome.error, wait)
+            if each.blocked_until > now:
+                of_bucket = bucket is not None and each is bucket.limiter
+                for number in [bucket.id] if bucket is not None and of_bucket else account.buckets:
+                    self._block(number, each.blocked_until)
+        return until
+
+    def _block(self, bucket: int, until: float) -> None:
+        self._store.block(bucket, until - time.monotonic() + self._clock.now())
 
     def _throttled_by(self, pick: Pick, outcome: Defer) -> Limiter:
         """The limiter that a 429 concerns: the bucket's or the account's as it says, unless only the other one has a

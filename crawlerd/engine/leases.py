@@ -23,6 +23,7 @@ class Lease(msgspec.Struct, Generic[Worker], frozen=True):
     stamp: when their requests reached the server.
     worker: who has them.
     deadline: until when; monotonic.
+    issued_at: monotonic.
     """
 
     token: int
@@ -30,6 +31,7 @@ class Lease(msgspec.Struct, Generic[Worker], frozen=True):
     stamp: Stamp
     worker: Worker
     deadline: float
+    issued_at: float
 
     def task(self, token: int) -> Task:
         return self.pick.tasks[token - self.token]
@@ -39,11 +41,13 @@ class TakenBack(NamedTuple, Generic[Worker]):
     """A task whose worker was lost.
 
     crashed: the loss counts as evidence that the task kills its worker.
+    token: of this task.
     """
 
     lease: Lease[Worker]
     task: Task
     crashed: bool
+    token: int
 
 
 class Leases(Generic[Worker]):
@@ -64,7 +68,7 @@ class Leases(Generic[Worker]):
         """Leases the picked tasks to a worker, each under a token of its own."""
         token = self._next
         self._next += len(pick.tasks)
-        lease = Lease(token, pick, stamp, worker, now + self.seconds)
+        lease = Lease(token, pick, stamp, worker, now + self.seconds, now)
         self._out.update(dict.fromkeys(range(token, self._next), lease))
         return lease
 
@@ -72,6 +76,14 @@ class Leases(Generic[Worker]):
         """Ends a lease by its outcome. None for an outcome that must write nothing: the token was settled already, or
         its task has been taken back and may be with another worker."""
         return self._out.pop(token, None)
+
+    def held(self, token: int) -> Lease[Worker] | None:
+        """The lease of a token that is out."""
+        return self._out.get(token)
+
+    def renew(self, token: int, now: float) -> None:
+        """The task of a token that is out has all its time again; others of the same lease have not."""
+        self._out[token] = msgspec.structs.replace(self._out.pop(token), deadline=now + self.seconds)
 
     def expired(self, now: float) -> tuple[int, Lease[Worker]] | None:
         """The token and lease that is out for longest, if its time is over."""
@@ -87,4 +99,4 @@ class Leases(Generic[Worker]):
         """
         tokens = [token for token, lease in self._out.items() if lease.worker is worker]
         leases = [(token, self._out.pop(token)) for token in tokens]
-        return [TakenBack(lease, lease.task(token), guilty in (None, token)) for token, lease in leases]
+        return [TakenBack(lease, lease.task(token), guilty in (None, token), token) for token, lease in leases]

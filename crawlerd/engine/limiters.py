@@ -11,8 +11,8 @@ from crawlerd.ratelimit.window import StartLog
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from crawlerd.core.account import LimitSpec
-    from crawlerd.engine.roles import Supplier
+    from crawlerd.core.configuration import LimitSpec
+    from crawlerd.engine.protocols import Supplier
 
 
 class Limiters:

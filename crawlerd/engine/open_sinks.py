@@ -7,14 +7,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from crawlerd.core.errors import SinkError, SyncFailed
-from crawlerd.engine.fullness import setup
+from crawlerd.engine.full_run import setup
 from crawlerd.sinks import open_sink
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from crawlerd.config.load import Settings
-    from crawlerd.core.account import ImportSpec
+    from crawlerd.core.configuration import ImportSpec
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.sink_writer import SinkWriter
     from crawlerd.frontier.contract import Frontier

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from crawlerd.core.outcome import Outcome, Result
     from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
+    from crawlerd.engine.protocols import OutageNotes, UsualOrigins
     from crawlerd.engine.queues import Pick
-    from crawlerd.engine.roles import OutageNotes, UsualOrigins
     from crawlerd.ratelimit.outage import Health
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from crawlerd.core.outcome import Defer, Pause
+from crawlerd.core.outcome import Pause
 from crawlerd.frontier.contract import FIRST, Wanted
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
-    from crawlerd.engine.roles import HeadsReceiver
+    from crawlerd.engine.protocols import HeadsReceiver
     from crawlerd.engine.store_inbox import Sleep
     from crawlerd.frontier.contract import Bucket, Committed, Frontier, Settled
 
@@ -100,7 +100,7 @@ class Prefetch:
         """The group is committed. Returns its buckets, for `drop_empty`."""
         touched = set()
         for settled in group:
-            if type(settled.outcome) not in (Defer, Pause):  # those are still with the dispatcher
+            if type(settled.outcome) is not Pause:  # that is still with the dispatcher
                 task = settled.task
                 touched.add(task.bucket)
                 self._awake[task.bucket].held.discard(task.seq)

@@ -10,11 +10,13 @@ import msgspec
 from crawlerd.core.task import Task
 from crawlerd.ratelimit.limiter import Limiter, parse_limits
 from crawlerd.ratelimit.outage import Origin, Outage
+from crawlerd.ratelimit.refusals import Others
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from crawlerd.core.account import LimitSpec
+    from crawlerd.core.configuration import LimitSpec
+    from crawlerd.engine.refused import Doubt
     from crawlerd.ratelimit.outage import Health
     from crawlerd.ratelimit.shared import Keys, SharedWindow
 
@@ -49,6 +51,10 @@ class BucketQueue:
     want: how many are asked for at once.
     out: tasks that were picked and may come back.
     served: when it was last picked from, as a count of picks.
+    others: how often it refuses tasks that it has not refused before.
+    doubts: refused tasks, while it is not known whether others pass.
+    suspects: when tasks that were refused, and did not pay for it, had been sent, by their numbers.
+    passed_at: when the latest of the requests that got a good answer was sent.
     latency: seconds that its quickest requests take, 0 before the first.
     health: of its account at the origin of its last request.
     since: when it came into memory.
@@ -60,6 +66,7 @@ class BucketQueue:
         "account",
         "asked",
         "asked_at",
+        "doubts",
         "heads",
         "health",
         "id",
@@ -68,11 +75,14 @@ class BucketQueue:
         "leaving",
         "limiter",
         "more",
+        "others",
         "out",
+        "passed_at",
         "resting",
         "served",
         "shared",
         "since",
+        "suspects",
         "want",
     )
 
@@ -92,6 +102,10 @@ class BucketQueue:
         self.want = FIRST_WANT
         self.out = 0
         self.served = 0
+        self.others = Others()
+        self.doubts: list[Doubt] = []
+        self.suspects: dict[int, float] = {}
+        self.passed_at = -math.inf
         self.latency = 0.0
 
     def add(self, tasks: Sequence[Task]) -> None:

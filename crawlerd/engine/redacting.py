@@ -14,7 +14,7 @@ from crawlerd.core.task import PART
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.core.outcome import Outcome
     from crawlerd.core.task import NewGather, NewTask
 

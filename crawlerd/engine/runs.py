@@ -11,15 +11,15 @@ from heapq import heapify, heappop, heappush
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from crawlerd.core.durations import next_fire
 from crawlerd.core.errors import CrawlerdError, FrontierError, FrontierRefused, Permanent, SyncFailed
-from crawlerd.core.schedule import next_fire
 from crawlerd.engine.starting import Started
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from crawlerd.config.load import Settings
-    from crawlerd.core.account import ImportSpec
+    from crawlerd.core.configuration import ImportSpec
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.failure import Failure
     from crawlerd.engine.guards import Guards

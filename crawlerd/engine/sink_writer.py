@@ -10,7 +10,8 @@ import msgspec
 
 from crawlerd.core.errors import Refused, SinkError, SinkReplaced, SyncFailed
 from crawlerd.core.outcome import DONE, ERROR_LIMIT, Bury, Complete
-from crawlerd.engine.sweeping import sweep
+from crawlerd.engine.sweep_doubts import sweep
+from crawlerd.frontier.contract import Ahead
 from crawlerd.sink import Delivery
 
 if TYPE_CHECKING:
@@ -55,15 +56,16 @@ class Target(NamedTuple):
         return self.prioritised(outcome)
 
     def prioritised(self, outcome: Complete) -> Complete:
-        if self.priority is None or not (outcome.children or outcome.gathers or outcome.comparisons):
+        if self.priority is None or not (outcome.children or outcome.gathers or outcome.comparisons or outcome.sent):
             return outcome
+        sent = outcome.sent and msgspec.structs.replace(outcome.sent, priority=self.priority)
         gathers = [
             msgspec.structs.replace(each, tasks=self._each(each.tasks), then=self._each([each.then])[0])
             for each in outcome.gathers
         ]
         comparisons = [msgspec.structs.replace(each, then=self._each([each.then])[0]) for each in outcome.comparisons]
         return msgspec.structs.replace(
-            outcome, children=self._each(outcome.children), gathers=gathers, comparisons=comparisons
+            outcome, children=self._each(outcome.children), gathers=gathers, comparisons=comparisons, sent=sent
         )
 
     def _each(self, tasks: list[NewTask]) -> list[NewTask]:
@@ -93,6 +95,7 @@ class SinkWriter:
     replaced: sinks whose files are gone, as the last `deliver` found; nothing of their runs goes on until `swap` brings
         another one.
     abandoned: runs that were given up since this was last emptied.
+    dropped: portions that waited for a sink and are not written any more, since this was last emptied.
     fenced: all runs that were given up; outcomes of theirs must not come here any more.
     """
 
@@ -110,6 +113,7 @@ class SinkWriter:
         self.fell_out: set[int] = set()
         self.came_back: set[int] = set()
         self.abandoned: list[int] = []
+        self.dropped: list[Ahead] = []
         self.fenced: set[int] = set()
         self.records = 0
         self._started: dict[int, float] = {}
@@ -149,8 +153,17 @@ class SinkWriter:
             self.fell_out.discard(run)
             self.came_back.discard(run)
             self._drop(run)
+        self._let_go(lambda settled: settled.task.run in runs)
+
+    def void(self, tokens: Collection[int]) -> None:
+        """Leases that have sent portions are lost."""
+        self._let_go(lambda settled: isinstance(settled, Ahead) and settled.token in tokens)
+
+    def _let_go(self, over: Callable[[Settled], bool]) -> None:
+        """What waits for a sink and need not any more."""
         for stuck in self._stuck.values():
-            stuck.held = [settled for settled in stuck.held if settled.task.run not in runs]
+            self.dropped += [each for each in stuck.held if isinstance(each, Ahead) and over(each)]
+            stuck.held = [each for each in stuck.held if not over(each)]
 
     def swap(self, old: Sink, new: Sink) -> None:
         """Runs that went into one sink go into another from now on, and what waits for it with them."""

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from crawlerd.engine.attempt import begin
-from crawlerd.engine.fullness import believed, fullness, setup
+from crawlerd.engine.full_run import believed, fullness, setup
 from crawlerd.engine.sink_writer import Target
 from crawlerd.source import RunPlan
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crawlerd.config.load import Settings
-    from crawlerd.core.account import ImportSpec
+    from crawlerd.core.configuration import ImportSpec
     from crawlerd.engine.account_names import AccountNames
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.guards import Guards

@@ -10,14 +10,16 @@ from queue import Empty
 from typing import TYPE_CHECKING, assert_never
 
 from crawlerd.core.errors import CrawlerdError, FrontierError, FrontierRefused, StorageFailed, SyncFailed
-from crawlerd.engine.store_inbox import AskQuota, Outcomes, Refill, Signal, Sleep, Wake
+from crawlerd.core.outcome import Bury, Complete
+from crawlerd.engine.store_inbox import AskQuota, Outcomes, Refill, Signal, Sleep, Void, Wake
+from crawlerd.frontier.contract import Ahead
 from crawlerd.ratelimit.quota import DurableWindows, grant
 
 if TYPE_CHECKING:
     from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.prefetch import Prefetch
-    from crawlerd.engine.roles import CommitReceiver, StoreEvents
+    from crawlerd.engine.protocols import CommitReceiver, StoreEvents
     from crawlerd.engine.sink_writer import SinkWriter
     from crawlerd.engine.store_inbox import StoreInbox
     from crawlerd.frontier.contract import Committed, Frontier, Settled
@@ -53,6 +55,8 @@ class Store:
         self._writer, self._prefetch, self._dispatcher, self._events = writer, prefetch, dispatcher, events
         self._windows = DurableWindows(frontier.quota_rows)
         self._asks: list[Ask] = []
+        self._void: list[Void] = []
+        self._unanswered = 0  # portions
         self._wanted: Counter[int] = Counter()  # heads, by bucket
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store")
@@ -103,7 +107,7 @@ class Store:
         group, size, going_on = self._collect()
         due = self._frontier.next_due()
         overdue = (due is not None and due <= self._clock.now()) or self._writer.due(time.monotonic())
-        if group or self._asks or self._inbox.notes or overdue or self._frontier.chores:
+        if group or self._asks or self._void or self._inbox.notes or overdue or self._frontier.chores:
             self._commit(group, size)
         elif not self._rested and time.monotonic() - self._committed_at > IDLE_SECONDS:
             self._rested = self._frontier.idle()
@@ -137,6 +141,9 @@ class Store:
                 case Outcomes():
                     group += message.group
                     size += message.size
+                    self._unanswered += message.portions
+                case Void():
+                    self._void.append(message)
                 case Refill():
                     self._wanted[message.bucket] += message.count
                 case Signal.CALL:
@@ -188,6 +195,7 @@ class Store:
 
     def _commit(self, group: list[Settled], size: int) -> None:
         received = len(group)
+        void, self._void = self._void, []
         notes = self._inbox.take_notes()
         asks, self._asks = self._asks, []
         grants: list[Grant] = []
@@ -198,6 +206,9 @@ class Store:
         group, late = self._fence(group) if self._writer.fenced else (group, [])
         mark = self._frontier.mark
         group, totals, written = self._writer.deliver(group, self._clock.now(), time.monotonic(), mark)
+        if void:
+            self._writer.void({each.token for each in void})
+        group, ahead = self._portions(group)
         while True:
             try:
                 committed = self._frontier.commit(
@@ -209,6 +220,8 @@ class Store:
                     charge=charge,
                     totals=totals,
                     written=written,
+                    ahead=[each for each in ahead if isinstance(each.outcome, Complete)],
+                    void=[(each.task, each.token) for each in void],
                 )
                 break
             except StorageFailed as error:
@@ -232,6 +245,8 @@ class Store:
         self._inbox.committed(
             received, size
         )  # what waits for a sink is bounded otherwise: its runs are not leased from
+        late, fenced = self._portions(late)
+        self._answer(ahead, fenced)
         touched = self._prefetch.done([*group, *late] if late else group)
         if grants:
             self._dispatcher.granted(grants)
@@ -240,10 +255,32 @@ class Store:
         self._prefetch.drop_empty(touched)
         self._dispatcher.has_room()
 
+    def _portions(self, group: list[Settled]) -> tuple[list[Settled], list[Ahead]]:
+        """The outcomes of a group, and its portions."""
+        if not self._unanswered:
+            return group, []
+        portions = [each for each in group if isinstance(each, Ahead)]
+        return [each for each in group if not isinstance(each, Ahead)] if portions else group, portions
+
+    def _answer(self, ahead: list[Ahead], fenced: list[Ahead]) -> None:
+        """Tells of portions with which the store has done."""
+        dropped, self._writer.dropped = self._writer.dropped, []
+        for portion in ahead:
+            self._dispatcher.stored(portion.token, portion.outcome.error if isinstance(portion.outcome, Bury) else "")
+        for portion in (*fenced, *dropped):
+            self._dispatcher.stored(portion.token, "its run was abandoned")
+        self._unanswered -= len(ahead) + len(fenced) + len(dropped)
+
     def _arrived(self, committed: Committed) -> None:
         """Tells of tasks that have become ready, and of runs that ended."""
         if committed.borrowed:
             self._events.borrowed(committed.borrowed)
+        for long in committed.long:
+            name = self._frontier.run(long.run).import_name
+            log.warning(
+                "import %s: run %d has done %s tasks, the last full run %s: a list may have no end",
+                *(name, long.run, f"{long.done:,}", f"{long.usual:,}"),
+            )
         self._prefetch.arrived(committed)
         if committed.ended:
             for run in committed.ended:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import msgspec
 
 from crawlerd.core.errors import FrontierError
-from crawlerd.core.outcome import DONE, Complete
-from crawlerd.frontier.contract import Settled
+from crawlerd.core.outcome import DONE
+from crawlerd.engine.portions import weight
+from crawlerd.frontier.contract import Ahead, Settled
 from crawlerd.ratelimit.quota import Ask
 
 if TYPE_CHECKING:
@@ -30,11 +31,20 @@ T = TypeVar("T")
 class Outcomes(msgspec.Struct, frozen=True):
     """Outcomes of leased tasks are to be committed.
 
-    size: bytes of the records in them.
+    size: bytes that they weigh.
+    portions: how many of them are `Ahead`.
     """
 
     group: list[Settled]
     size: int
+    portions: int = 0
+
+
+class Void(msgspec.Struct, frozen=True):
+    """A lease ended without an outcome; what it has sent ahead is void."""
+
+    task: int
+    token: int
 
 
 class Refill(msgspec.Struct, frozen=True):
@@ -83,7 +93,7 @@ class Notes(NamedTuple):
     outages: dict[tuple[str, int], OutageNote | None]
 
 
-Message = Outcomes | Refill | Wake | Sleep | AskQuota | Signal
+Message = Outcomes | Void | Refill | Wake | Sleep | AskQuota | Signal
 Call = tuple[Future[Any], "Callable[[], Any]"]
 
 
@@ -109,6 +119,17 @@ class StoreInbox:
         self._received += len(group)
         self._received_bytes += size
         self.messages.put(Outcomes(group, size))
+
+    def ahead(self, portion: Ahead) -> None:
+        """A portion of the outcome of a leased task, to be kept. The answer is `DispatcherInbox.stored`."""
+        size = weight(portion.outcome) + 2 * sum(len(text) for _, text in portion.entries)  # bound to a statement, too
+        self._received += 1
+        self._received_bytes += size
+        self.messages.put(Outcomes([portion], size, 1))
+
+    def void(self, task: int, token: int) -> None:
+        """What the lease has sent ahead of an outcome that does not come is to be dropped."""
+        self.messages.put(Void(task, token))
 
     def refill(self, bucket: int, count: int) -> None:
         """Wants `count` more heads of a bucket; they are sent to the dispatcher."""
@@ -179,7 +200,7 @@ class StoreInbox:
         return notes
 
     def committed(self, tasks: int, size: int) -> None:
-        """As many outcomes, with as many bytes of records, wait no longer."""
+        """As many outcomes, that weigh as much, wait no longer."""
         self._committed += tasks
         self._committed_bytes += size
 
@@ -191,10 +212,5 @@ class StoreInbox:
 
 
 def _size(group: list[Settled]) -> int:
-    """Bytes of the group's records."""
-    size = 0
-    for settled in group:
-        outcome = settled.outcome
-        if outcome is not DONE and type(outcome) is Complete and outcome.batches:
-            size += sum(batch.size for batch in outcome.batches)
-    return size
+    """About how many bytes of memory the outcomes take."""
+    return sum(weight(settled.outcome) for settled in group if settled.outcome is not DONE)

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from crawlerd.core.account import AccountSpec
-from crawlerd.core.outcome import Result
+from crawlerd.core.configuration import AccountSpec
+from crawlerd.core.outcome import Portion, Result
 from crawlerd.core.task import LeaseBatch
 
 HEADER = struct.Struct("!I")
@@ -54,14 +54,25 @@ class Pong(msgspec.Struct, tag="pong", frozen=True, array_like=True):
     """The worker's main thread runs. First sent when it is set up."""
 
 
+class Stored(msgspec.Struct, tag="stored", frozen=True, array_like=True):
+    """The answer to a Portion: the next one may be sent.
+
+    token: of its lease.
+    refused: why nothing more of the outcome is wanted, if so: the task is a dead letter.
+    """
+
+    token: int
+    refused: str = ""
+
+
 class Done(msgspec.Struct, tag="done", frozen=True, array_like=True):
     """Results, in the order in which the attempts ended."""
 
     results: list[Result]
 
 
-ToWorker = Setup | Work | Ping
-FromWorker = Pong | Done
+ToWorker = Setup | Work | Ping | Stored
+FromWorker = Pong | Done | Portion
 
 _encoder = msgspec.msgpack.Encoder()
 to_worker = msgspec.msgpack.Decoder(ToWorker)

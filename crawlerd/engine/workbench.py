@@ -6,7 +6,7 @@ import math
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from crawlerd.core.task import DEFAULT_PRIORITY, Task
+from crawlerd.core.priority import DEFAULT_PRIORITY
 from crawlerd.engine.crowds import UNBOUNDED, Crowds
 from crawlerd.engine.limiters import Limiters
 from crawlerd.engine.queues import FIRST_WANT, AccountQueue, BucketQueue, Guard, Pick
@@ -18,7 +18,8 @@ from crawlerd.ratelimit.window import Stamp
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from crawlerd.engine.roles import AccountLimits, Healths, Sharing, Supplier
+    from crawlerd.core.task import Task
+    from crawlerd.engine.protocols import AccountLimits, Healths, Sharing, Supplier
     from crawlerd.ratelimit.adaptive import Learned
     from crawlerd.ratelimit.quota import Grant
 
@@ -62,9 +63,7 @@ class Workbench:
         self._runnable: list[tuple[float, int, int, AccountQueue]] = []
         self._crowds = Crowds(outages)
         self._turn = 0.0
-        self._served = 0
-        self._ties = 0
-        self.awaited = 0
+        self._served = self._ties = self.awaited = 0
 
     # what there is
 
@@ -348,7 +347,8 @@ class Workbench:
             self._limiters.learn(account.limiter)
             for bucket in list(account.buckets.values()):
                 self._limiters.learn(bucket.limiter)
-                if not bucket.heads and not bucket.more and not bucket.out and bucket.limiter.quiet(now):
+                busy = bucket.heads or bucket.more or bucket.out or bucket.doubts
+                if not busy and bucket.limiter.quiet(now):
                     bucket.limiter.forget()
                     del account.buckets[bucket.id]
                 elif sleep is not None and not account.paused and not account.guard:
@@ -367,7 +367,7 @@ class Workbench:
         if bucket.leaving:
             return
         bucket.resting = bucket.resting or now - bucket.since > TURN_SECONDS
-        if bucket.asked or bucket.out:
+        if bucket.asked or bucket.out or bucket.doubts:
             return
         quiet_at, until = bucket.limiter.quiet_at(), self._free_at(bucket, now)
         if not bucket.health.calm:  # the outage may end before its next probe, by that of another account

@@ -21,22 +21,38 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from crawlerd.core.errors import Permanent
 from crawlerd.core.log_lines import OneLine
-from crawlerd.core.outcome import DONE, Bury, Complete, Result, Retry
+from crawlerd.core.outcome import DONE, ERROR_LIMIT, Bury, Complete, Defer, Result, Retry
 from crawlerd.core.task import PART
+from crawlerd.engine.allocator import free_large_buffers
 from crawlerd.engine.attempt import NoRequest, OpenedWhenUsed, attempt
-from crawlerd.engine.memory import free_large_buffers
-from crawlerd.engine.wire import OF_THE_GROUP, READ_BYTES, Done, Frames, Ping, Pong, Setup, Work, frame, to_worker
+from crawlerd.engine.portions import is_large, portions
+from crawlerd.engine.wire import (
+    OF_THE_GROUP,
+    READ_BYTES,
+    Done,
+    Frames,
+    Ping,
+    Pong,
+    Setup,
+    Stored,
+    Work,
+    frame,
+    to_worker,
+)
 from crawlerd.sources.importing import imported, made
 
 if TYPE_CHECKING:
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
+    from crawlerd.core.outcome import Portion
     from crawlerd.core.task import Task
     from crawlerd.engine.attempt import AttemptApi, Client
     from crawlerd.source import Source
 
 COALESCE_SECONDS = 0.001  # results wait this long for company: a message for each no-op would cost more than the no-op
 COALESCE_RESULTS = 256
+MUCH = 50  # new tasks that are worth a message
 GARBAGE_OBJECTS = 10_000  # new ones that start a collection: a page is thousands
 NICE = 2  # below the main process: what it is late with, all workers wait for
 OOM_SCORE = 500  # of 1,000: the kernel kills a worker, which is replaced, before the main process
@@ -57,8 +73,8 @@ class Outbox:
     def add(self, result: Result) -> None:
         self._results.append(result)
         outcome = result.outcome
-        if len(self._results) >= COALESCE_RESULTS or (type(outcome) is Complete and outcome.batches):
-            self.flush()  # records are worth a message
+        if len(self._results) >= COALESCE_RESULTS or (type(outcome) is Complete and _is_much(outcome)):
+            self.flush()  # it is worth a message
         elif not self._waiting.is_set():
             self._waiting.set()
 
@@ -66,14 +82,21 @@ class Outbox:
         with self._sending:
             results = [self._results.popleft() for _ in range(len(self._results))]
             if results:
-                try:
-                    self._connection.sendall(frame(Done(results)))
-                except ConnectionError:  # the main process is gone, and nobody waits for anything
-                    os._exit(0)
+                self._send(Done(results))
 
     def pong(self) -> None:
         with self._sending:
-            self._connection.sendall(frame(Pong()))
+            self._send(Pong())
+
+    def portion(self, portion: Portion) -> None:
+        with self._sending:
+            self._send(portion)
+
+    def _send(self, message: Done | Pong | Portion) -> None:
+        try:
+            self._connection.sendall(frame(message))
+        except ConnectionError:  # the main process is gone, and nobody waits for anything
+            os._exit(0)
 
     def _flush_forever(self) -> None:
         while True:
@@ -81,6 +104,10 @@ class Outbox:
             time.sleep(COALESCE_SECONDS)
             self._waiting.clear()
             self.flush()
+
+
+def _is_much(outcome: Complete) -> bool:
+    return bool(outcome.batches) or len(outcome.children) > MUCH or bool(outcome.skipped or outcome.gathers)
 
 
 class Worker:
@@ -106,6 +133,7 @@ class Worker:
         self._leases: deque[tuple[int, str, Task, float]] = deque()
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._rung = False
+        self._answers: dict[int, SimpleQueue[str]] = {}  # to portions, by token
         for number in range(setup.threads):
             threading.Thread(target=self._work, name=f"worker-{number}", daemon=True).start()
 
@@ -117,6 +145,11 @@ class Worker:
             for token, task in enumerate(batch.tasks, batch.token):
                 self._leases.append((token, batch.account, task, batch.latest))
         self._ring()
+
+    def stored(self, answer: Stored) -> None:
+        """A portion is durable, or nothing more of its outcome is wanted."""
+        if answers := self._answers.get(answer.token):
+            answers.put(answer.refused)
 
     def _ring(self) -> None:
         if self._leases and not self._rung:
@@ -140,7 +173,31 @@ class Worker:
                 result = self._perform(token, name, task, draw())
                 if self._forked:  # the handler has: two processes must not write to one connection
                     os._exit(0)
+                if type(result.outcome) is Complete and is_large(result.outcome):
+                    result = self._send_ahead(result, result.outcome, task, name)
                 self._outbox.add(result)
+
+    def _send_ahead(self, result: Result, outcome: Complete, task: Task, account: str) -> Result:
+        """Sends an outcome that is too large for one message in portions, each when the one before is durable. What is
+        to be sent then."""
+        if not task.run:  # a check of credentials: nothing comes of it
+            return msgspec.structs.replace(result, outcome=Complete(identity=outcome.identity))
+        token = result.token
+        answers = self._answers[token] = SimpleQueue()
+        try:
+            for piece in portions(outcome, token):
+                if isinstance(piece, Complete):
+                    return msgspec.structs.replace(result, outcome=piece)
+                self._outbox.portion(piece)
+                if refused := answers.get():
+                    raise Permanent(refused)
+        except Permanent as error:
+            kind = self._sources[self._accounts[account.partition(PART)[0]].source].kinds[task.kind]
+            bury = Bury(f"Permanent: {error}"[:ERROR_LIMIT], stream=kind.stream)
+            return msgspec.structs.replace(result, outcome=bury)
+        finally:
+            del self._answers[token]
+        raise AssertionError("the last piece of an outcome is what is left of it")
 
     def _mark_forked(self) -> None:
         self._forked = True
@@ -159,7 +216,7 @@ class Worker:
             outcome = attempt(source, account, api, task, jitter=jitter, source_of=self._source_of)
         except KeyboardInterrupt:  # no Ctrl-C, which is ignored here: the handler's own
             outcome = Bury("Permanent: the handler raised KeyboardInterrupt")
-        if isinstance(outcome, Bury | Retry) and kind:
+        if isinstance(outcome, Bury | Defer | Retry) and kind:
             outcome = msgspec.structs.replace(outcome, stream=kind.stream)
         return Result(token, None if outcome is DONE else outcome, api.sent_at, api.done_at, api.origin)
 
@@ -219,6 +276,9 @@ def serve(connection: socket.socket) -> None:
                     worker.add(work)
                 case Ping():
                     outbox.pong()
+                case Stored() as answer:
+                    assert worker is not None  # noqa: S101 - Setup comes first
+                    worker.stored(answer)
                 case Setup() as setup:
                     worker = Worker(setup, outbox)
                     gc.freeze()

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from crawlerd.core.outcome import Portion
 from crawlerd.core.task import PART
 from crawlerd.engine.restarts import Restarts
-from crawlerd.engine.wire import OF_THE_GROUP, READ_BYTES, Done, Frames, Ping, Setup, Work, frame, from_worker
+from crawlerd.engine.wire import OF_THE_GROUP, READ_BYTES, Done, Frames, Ping, Setup, Stored, Work, frame, from_worker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.core.outcome import Result
     from crawlerd.core.task import LeaseBatch
 
@@ -88,6 +89,7 @@ class WorkerProcess:
         self._accounts = accounts
         self._told: dict[str, AccountSpec | None] = {}
         self._frames = Frames()
+        self._portions: list[Portion] = []
         self._unsent = bytearray()
         self._asked_at: float | None = now
         self._heard_at = now
@@ -160,12 +162,25 @@ class WorkerProcess:
                 return None
             if isinstance(message, Done):
                 results += message.results
+            elif isinstance(message, Portion):
+                self._portions.append(message)
             if not self.up:
                 self.up = True
                 self._said.close()  # it has said it again where it belongs
         self._done += len(results)
         self._useful = self._useful or bool(results)
         return results
+
+    def portions(self) -> list[Portion]:
+        """Those that `read` has brought since this was last asked for."""
+        if not self._portions:
+            return self._portions
+        portions, self._portions = self._portions, []
+        return portions
+
+    def answer(self, token: int, refused: str) -> None:
+        """The next portion of a lease's outcome may come, or nothing more of it is wanted."""
+        self.write(frame(Stored(token, refused)))
 
     def failed_to_start(self, now: float) -> bool:
         """Asked when it is lost: it was of no use, and no task is to blame."""
@@ -293,7 +308,8 @@ class Pool:
         for worker in self.workers:
             memory = worker.memory_mb()
             if memory > 2 * self._max_mb:
-                killed.append((worker, f"grew to {memory:.0f} MB"))
+                most = f"twice max_worker_memory_mb = {self._max_mb:.0f}"
+                killed.append((worker, f"grew to {memory:.0f} MB, more than {most}"))
             elif memory > self._max_mb and not worker.retiring:
                 log.warning("worker %d has grown to %.0f MB: replacing it", worker.process.pid, memory)
                 worker.retiring = True

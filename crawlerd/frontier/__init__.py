@@ -3,6 +3,16 @@
 Here it is opened and looked after; what it can do is said in `crawlerd.frontier.contract`. A frontier is found by its
 state directory, the one thing that every command knows without reading the rest of the configuration. The databases are
 imported when they are used.
+
+contract: all that a frontier can do, on whichever database.
+reports: what commands show: state, reports of runs, dead letters.
+reader_contract: all that other threads and processes can read of it.
+quota_contract: where quotas are charged; the charging itself is in `crawlerd.ratelimit.quota`.
+change: what a group of outcomes changes: tasks, counters, cursors.
+group_end: a group is closed; its `then` follows, or is dead.
+lock: one crawlerd for each state directory.
+access: who may use its files.
+sqlite: the frontier on SQLite.
 """
 
 from __future__ import annotations
@@ -14,7 +24,8 @@ from crawlerd.frontier.reports import Checked
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from crawlerd.frontier.contract import Frontier, FrontierReader
+    from crawlerd.frontier.contract import Frontier
+    from crawlerd.frontier.reader_contract import FrontierReader
 
 
 def open_frontier(state_dir: Path, *, now: float) -> Frontier:

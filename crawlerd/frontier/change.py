@@ -11,13 +11,18 @@ from crawlerd.core.outcome import DONE, Bury, Complete, Crash, Defer, Pause, Ret
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from crawlerd.core.outcome import Sent
     from crawlerd.core.task import NewGather, NewTask, Task
     from crawlerd.frontier.contract import Settled
     from crawlerd.sink import Totals
 
 FEW = 4  # new tasks of a bucket that are handed on without being read
 Place = tuple[int, int, str, str]  # run, account, list, hash of the parent
-ReadyRow = tuple[int, int, int, int, int, int, str] | tuple[int, int, int, int, int, int, str, int]
+ReadyRow = (
+    tuple[int, int, int, int, int, int, str]
+    | tuple[int, int, int, int, int, int, str, int]
+    | tuple[int, int, int, int, int, int, str, int, int]
+)
 
 
 @dataclass(slots=True)
@@ -82,9 +87,10 @@ class Change:
     gone: defaultdict[tuple[int, int], list[int]] = field(default_factory=lambda: defaultdict(list))
     # the run of each task that is done
     done: list[int] = field(default_factory=list)
-    # what becomes ready: in no group, and in a group
+    # what becomes ready: in no group, in a group, and what was refused before
     ready: list[ReadyRow] = field(default_factory=list)
     grouped: list[ReadyRow] = field(default_factory=list)
+    refused: list[ReadyRow] = field(default_factory=list)
     delayed: list[tuple[object, ...]] = field(default_factory=list)
     dead: list[tuple[object, ...]] = field(default_factory=list)
     # (bucket, priority, seq) of tasks that have crashed once more
@@ -95,6 +101,8 @@ class Change:
     # new tasks and groups of (run, account, …, the group they are in)
     children: list[tuple[int, int, NewTask, int]] = field(default_factory=list)
     gathers: list[tuple[int, int, NewGather, int]] = field(default_factory=list)
+    # what outcomes have sent ahead: (task, account, …)
+    sent: list[tuple[Task, int, Sent]] = field(default_factory=list)
     # whether the list below a parent was read to its end
     parents: list[tuple[Place, bool]] = field(default_factory=list)
     # (run, account, stream, records seen so far, whether a sweep was held back)
@@ -126,22 +134,7 @@ class Change:
         counts = self.runs[task.run]
         match outcome:
             case Retry():
-                self.gone[task.bucket, task.priority].append(task.seq)
-                self.delayed.append(
-                    (
-                        self.now + outcome.delay,
-                        task.seq,
-                        task.bucket,
-                        task.priority,
-                        task.run,
-                        kind,
-                        task.attempt + outcome.charged,
-                        outcome.error,
-                        task.payload,
-                        task.group,
-                    )
-                )
-                counts.delayed += 1
+                self._delay(task, kind, outcome, refused=task.refused)
                 counts.retried += 1
             case Bury():
                 self.gone[task.bucket, task.priority].append(task.seq)
@@ -150,6 +143,7 @@ class Change:
                     self.groups[task.group].open -= 1
                 self.bury(task, kind, outcome)
             case Defer():
+                self._delay(task, kind, outcome, refused=task.refused + outcome.charged)
                 counts.throttled += 1
             case Pause():
                 pass
@@ -163,6 +157,26 @@ class Change:
                     self.fresh[task.bucket] = None
             case _:
                 assert_never(outcome)
+
+    def _delay(self, task: Task, kind: int, outcome: Retry | Defer, *, refused: int) -> None:
+        """The task keeps its number and priority, and so its place among those that are ready."""
+        self.gone[task.bucket, task.priority].append(task.seq)
+        self.delayed.append(
+            (
+                self.now + outcome.delay,
+                task.seq,
+                task.bucket,
+                task.priority,
+                task.run,
+                kind,
+                task.attempt + outcome.charged,
+                outcome.error,
+                task.payload,
+                task.group,
+                refused,
+            )
+        )
+        self.runs[task.run].delayed += 1
 
     def complete(self, task: Task, account: int, outcome: Complete) -> None:
         """`settle` for the outcome that nearly all tasks have: `gone` and `done` say what counts them."""
@@ -203,12 +217,43 @@ class Change:
             self.parents += [((run, account, of, hash), whole) for of, hash, whole in outcome.parents]
         if outcome.counted:
             self.counted += [(run, account, *each) for each in outcome.counted]
+        if outcome.sent is not None:
+            self._count_sent(task, account, outcome.sent)
+
+    def _count_sent(self, task: Task, account: int, sent: Sent) -> None:
+        """All of it at once: nothing of its run or group may be over before it has unfolded."""
+        run = task.run
+        self.sent.append((task, account, sent))
+        self.runs[run].open += sent.count
+        if task.group:
+            self.groups[task.group].open += sent.own
+        for stream, count in sent.records:
+            self.runs[run].records += count
+            self.tallies[run, stream].records += count
+        for stream, text in sent.notes:
+            tally = self.tallies[run, stream]
+            tally.skip_reason = tally.skip_reason or text
+        for stream, count, text in sent.skipped:
+            tally = self.tallies[run, stream]
+            tally.skipped += count
+            tally.skip_reason = text
 
     def make_ready(
-        self, bucket: int, priority: int, seq: int, run: int, kind: int, attempt: int, payload: str, group: int
+        self,
+        bucket: int,
+        priority: int,
+        seq: int,
+        run: int,
+        kind: int,
+        attempt: int,
+        payload: str,
+        group: int,
+        refused: int = 0,
     ) -> None:
         row: ReadyRow
-        if group:
+        if refused:
+            self.refused.append(row := (bucket, priority, seq, run, kind, attempt, payload, group, refused))
+        elif group:
             self.grouped.append(row := (bucket, priority, seq, run, kind, attempt, payload, group))
         else:  # a column less is a tenth of the time of a row
             self.ready.append(row := (bucket, priority, seq, run, kind, attempt, payload))

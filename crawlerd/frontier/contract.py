@@ -10,12 +10,11 @@ from crawlerd.core.outcome import Outcome
 from crawlerd.core.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from crawlerd.core.doubt import Expected
     from crawlerd.core.task import NewGather, NewTask
-    from crawlerd.frontier.charges import QuotaRows
-    from crawlerd.frontier.reports import DeadLetter, RunReport, Status, StreamReport
+    from crawlerd.frontier.quota_contract import QuotaRows
     from crawlerd.sink import Mark, SinkState, Totals
 
 RunState = Literal["running", "completed", "completed with dead letters", "failed", "cancelled"]
@@ -42,6 +41,27 @@ class Settled(msgspec.Struct, frozen=True, gc=False):
     outcome: Outcome
 
 
+class Ahead(Settled, frozen=True, gc=False):
+    """A portion of what an attempt leads to, while its task is still leased: `outcome` has its records.
+
+    token: of the lease.
+    entries, first: see `Portion`.
+    """
+
+    token: int
+    entries: list[tuple[int, str]]
+    first: int
+
+
+class LongRun(NamedTuple):
+    """A run that has done at least ten times as many tasks as the last full run of its import: a list may have no
+    end."""
+
+    run: int
+    done: int
+    usual: int  # tasks of the last full run
+
+
 class Committed(NamedTuple):
     """What a commit has changed."""
 
@@ -53,6 +73,8 @@ class Committed(NamedTuple):
     borrowed: Sequence[tuple[int, int]] = ()
     # all that a bucket got, in order, where that is few and nothing of it was there before: it need not be read
     fresh: Mapping[int, Sequence[Task]] = {}
+    # runs that do far more than the last full one; each again when it has done twice as much
+    long: Sequence[LongRun] = ()
 
 
 class StartedRun(NamedTuple):
@@ -91,6 +113,7 @@ class Bounds(NamedTuple):
 
     purge: int = 2_000  # keys of ended runs, and parents of lists that were dropped, to be removed
     slice: int = 2_000  # rows to be looked at for tasks of abandoned runs
+    stages: int = 100  # rows of portions that nobody takes over any more, to be removed
     names: int = 20_000  # accounts, buckets and runs that were looked up lately; bounds memory at many accounts
 
 
@@ -317,7 +340,7 @@ class Frontier(Protocol):
 
     @property
     def chores(self) -> bool:
-        """There are rows of ended runs that commits remove, some with each. Costs no read."""
+        """There are rows that commits make ready or remove, some with each. Costs no read."""
         ...
 
     def commit(
@@ -330,18 +353,28 @@ class Frontier(Protocol):
         charge: Callable[[], None] | None = None,
         totals: Mapping[tuple[int, str], Totals] | None = None,
         written: Collection[int] = (),
+        ahead: Sequence[Ahead] = (),
+        void: Sequence[tuple[int, int]] = (),
         outages: Mapping[tuple[str, int], OutageNote | None] | None = None,
         due: int = 500,
     ) -> Committed:
         """One transaction: the outcomes of a group of leased tasks, each with its children and counters, and up to
         `due` delayed tasks whose time has come. The group's records must be durable in their sinks already.
-        FrontierError, and nothing is written, when one of the tasks is not ready.
+        FrontierError, and nothing is written, when one of the tasks is not ready, or what it has sent ahead is not
+        here.
+
+        What an outcome has sent ahead (`Complete.sent`) is counted with it at once, under numbers that follow each
+        other, and becomes ready in slices, one with each of the commits that follow: see `chores`. A task that turns
+        out to be a repeat leaves the counters again.
 
         blocked: buckets that may not be leased from before a time.
         learned: by limiters, see `learned`.
         charge: writes to `quota_rows`; part of the transaction.
         totals: of (run, stream), as their sinks have returned them.
         written: the sinks, by number, that have got the mark.
+        ahead: portions of tasks that are still leased; they are kept aside, in their order, until the outcome of that
+            lease takes them over. Any other outcome of the task drops them, and so does an opening of the frontier.
+        void: (task, token) of leases that ended without an outcome; what they have sent ahead is dropped.
         outages: by origin and account; None where one is over.
         """
         ...
@@ -349,50 +382,4 @@ class Frontier(Protocol):
     def retry_dead(self, numbers: Sequence[int]) -> tuple[int, list[str]]:
         """Makes dead letters ready again, with all their attempts; ended runs run again. Returns how many there were,
         and the names of their imports. Groups that have failed for them wait again. One transaction."""
-        ...
-
-
-class FrontierReader(Protocol):
-    """Reads alongside the writer, in this or another process. Use it for a moment, then close it. No method counts
-    tasks. Errors as of `Frontier`."""
-
-    def close(self) -> None: ...
-
-    def status(self) -> Status: ...
-
-    def totals(self) -> tuple[int, int, int, int]:
-        """Tasks that are ready (or leased), delayed, waiting for a group, and dead."""
-        ...
-
-    def runs(self, numbers: Iterable[int]) -> list[RunReport]:
-        """By number, each once."""
-        ...
-
-    def run(self, number: int) -> RunReport: ...
-
-    def accounts(self, run: int) -> list[str]:
-        """The accounts that the run has had tasks for, its own among them, by name."""
-        ...
-
-    def goes_on(self, run: int, accounts: Collection[str]) -> bool:
-        """Whether any task of the run is ready or delayed for one of these accounts. Reads their ready tasks until it
-        finds one."""
-        ...
-
-    def streams(self, run: int, wanted: Iterable[str] = ()) -> dict[str, StreamReport]:
-        """The report of a run, by stream: those that are wanted, and all of which something came."""
-        ...
-
-    def streams_many(self, runs: Iterable[int]) -> dict[int, dict[str, StreamReport]]:
-        """The same for several runs, by run; one round trip."""
-        ...
-
-    def dead_letters(self, *, import_name: str | None = None, after: int = 0, limit: int = 100) -> list[DeadLetter]:
-        """Dead letters by id, those of one import if named, after the id `after`."""
-        ...
-
-    def dead_letter(self, number: int) -> DeadLetter | None: ...
-
-    def known_dead(self, numbers: Iterable[int]) -> list[int]:
-        """Those of the numbers that are dead letters, each once, in their order; one round trip."""
         ...

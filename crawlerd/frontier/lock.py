@@ -91,6 +91,8 @@ class StateLock:
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT):
                 return  # at the next beat, perhaps
+            if error.errno in (errno.ELOOP, errno.EMLINK, errno.EINVAL):  # something else lies there
+                raise refused(self._path, error) from None
             raise FrontierRefused(
                 f"{self._path} was deleted or moved while it was in use, and cannot be made again ({error.strerror}): "
                 f"put {self._path.parent} back, then start again"

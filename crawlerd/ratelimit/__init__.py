@@ -1,1 +1,13 @@
-"""When a request may start: hard caps by moving windows, even pacing, and obedience to throttling."""
+"""When a request may start: hard caps by moving windows, even pacing, and obedience to throttling.
+
+limiter: all limits of one account or bucket.
+window: a limit of requests in a short time.
+quota: a limit in a minute or longer, charged on disk.
+shared: limits in Redis, shared with other programs.
+bucket: a token bucket.
+concurrency: the most requests at once, found out.
+adaptive: the pace, found out by 429s.
+background: 429s that no rate cures.
+outage: whether an API answers; its probes.
+refusals: whether a refusal concerns one task or all.
+"""

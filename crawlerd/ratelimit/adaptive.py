@@ -19,7 +19,9 @@ STRIKES, RESUME = 2, 16  # 429s that end the doubling; after the first it goes o
 
 CLIMB_REQUESTS, CLIMB_SECONDS, CLIMB = 70, 3.0, 0.03  # after so many requests, but not sooner, the rate is 3% higher
 HOLD_FIRST, HOLD_GROWTH, HOLD_MOST = 40, 1.6, 300  # accepted requests at a rate that proved right before the next climb
-HOLD_PER_PAUSE = 100  # seconds of holding for each that a probe costs where the server sends Retry-After
+# Seconds of holding for each that a probe costs where the server sends Retry-After, and how fast the holding becomes so
+# long where a probe costs none.
+HOLD_PER_PAUSE, PAUSE_GROWTH = 100, 8.0
 STEADY_RISE, STEADY_FALL = 1.2, 0.92  # a limit found within this of the last one has not moved
 
 CUT, DEEPEST_CUT = 0.98, 0.5  # of the rate that was throttled
@@ -27,6 +29,7 @@ CREEP = 1.01  # of the rate that was measured, which in a window lags behind the
 EVIDENCE = 8  # answers to judge a rate by
 IDLE_SHARE = 0.4  # of the time may be lost to late starts, and success is still proof that the rate is permitted
 PROOF_SECONDS = 0.5  # at that rate after more was lost: a short burst may have come out of a bucket's store
+FLAT = 1.0001  # of the rate that is held: it has begun to climb
 BELOW, CLIMBED = 0.95, 1.01  # of a proven rate: well below it; of the one that is held: it has been survived
 LONGEST_PAUSE = 30.0  # seconds between probes while nothing is accepted
 
@@ -183,16 +186,19 @@ class AdaptiveLaw:
         if sent.held:
             self._climb()
 
-    def throttled(self, sent: Sent, now: float, *, retry_after: float | None, concurrency: bool) -> None:
+    def throttled(
+        self, sent: Sent, now: float, *, retry_after: float | None, concurrency: bool, pause: bool = True
+    ) -> None:
         """A 429.
 
         retry_after: seconds that the server asked for.
         concurrency: it said that this was the reason.
+        pause: nothing starts for so long.
         """
         self._inflight -= 1
         background, fresh = self._background, sent.at >= self._cut_at
         forgiven = background is not None and fresh and not concurrency and background.forgives()
-        if retry_after:
+        if retry_after and pause:
             self._until = max(self._until, now + retry_after)
         elif sent.at >= self._refused_at and not forgiven:
             self._refusals += 1
@@ -215,9 +221,9 @@ class AdaptiveLaw:
             self._cut(OVERSHOT * sent.rate, now)
             self._prove(DEEPEST_CUT * self._level, now)
         elif self._accepted and self._accepted + self._throttled >= EVIDENCE:  # none at all accepted says nothing
-            self._judge(sent, now, retry_after)
+            self._judge(sent, now, retry_after or 0.0, pause=pause)
 
-    def _judge(self, sent: Sent, now: float, retry_after: float | None) -> None:
+    def _judge(self, sent: Sent, now: float, retry_after: float, *, pause: bool) -> None:
         """A 429 that was not forgiven, with evidence enough: what it says of the limit."""
         if (background := self._background) and background.explains():
             self._hold = 0.0
@@ -232,9 +238,12 @@ class AdaptiveLaw:
         if known and not deep:
             rate /= known.factor
         steady = rate > STEADY_FALL * self._level and sent.rate < STEADY_RISE * self._level
-        self._hold = min(HOLD_FIRST + HOLD_GROWTH * self._hold, HOLD_MOST) if steady else 0.0
-        if steady and retry_after and not known:
-            self._hold = max(self._hold, HOLD_PER_PAUSE * retry_after * rate)
+        paused = 0.0 if known else HOLD_PER_PAUSE * min(retry_after, LONGEST_PAUSE) * rate
+        climbed = sent.rate > FLAT * self._level  # else it was no probe that was throttled
+        longest, growth = (max(HOLD_MOST, paused), PAUSE_GROWTH) if climbed and paused else (HOLD_MOST, HOLD_GROWTH)
+        self._hold = min(HOLD_FIRST + growth * self._hold, longest) if steady else 0.0
+        if steady and pause:
+            self._hold = max(self._hold, paused)
         deep = deep and self._throttled > 1  # by one alone it may be chance
         failed = known is not None and known.trial and sent.rate < CLIMBED * self._level
         if failed:

@@ -13,6 +13,7 @@ from crawlerd.core.backoff import backoff
 from crawlerd.ratelimit.adaptive import LATENESS, AdaptiveLaw, Learned
 from crawlerd.ratelimit.bucket import TokenBucket
 from crawlerd.ratelimit.quota import QUOTA_WINDOW, Quota
+from crawlerd.ratelimit.refusals import Refusals
 from crawlerd.ratelimit.window import MARGIN
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ FIRST_CONCURRENCY = 4  # requests at once, where it is to be found how many are 
 EFFICIENCY = 0.985  # of a limit, at most: what is left absorbs network jitter between our clock and the server's
 PACED_WINDOW = 60  # seconds; a longer window is a quota: it caps, and may be used up as fast as the shorter ones permit
 THROTTLED_FIRST, THROTTLED_MOST = 0.5, 30.0  # seconds to wait after a 429 that does not say how long
+LEAST_MOST = 3600.0  # seconds that the least wait grows to while nothing passes
 
 
 def parse_limits(texts: Iterable[str]) -> list[RateLimitItem]:
@@ -64,6 +66,7 @@ class Limiter:
         "inflight",
         "key",
         "law",
+        "refusals",
     )
 
     def __init__(
@@ -97,6 +100,7 @@ class Limiter:
         self.concurrency: int | None = None if concurrency == "auto" else concurrency
         self.inflight = 0
         self.blocked_until = 0.0
+        self.refusals = Refusals()
         rates = [EFFICIENCY * item.amount / item.get_expiry() for item in items if item.get_expiry() <= PACED_WINDOW]
         self._even = auto or bool(smooth and rates)  # else a bucket sets the pace, as long as nothing slows it
         rates += [item.amount / item.get_expiry() / MARGIN for item in bursts]
@@ -114,14 +118,14 @@ class Limiter:
     @property
     def unlimited(self) -> bool:
         """Nothing limits its starts, so that they need not be charged."""
-        return self._free and self.blocked_until == 0.0
+        return self._free and self.blocked_until == 0.0 and not self.refusals.met
 
     def free_at(self, now: float, cost: int = 1) -> float:
         """When the next request may start; infinity while as many as permitted are on their way, or while a grant is
         being asked for."""
         if self.concurrency is not None and self.inflight >= self.concurrency:
             return math.inf
-        at = self.blocked_until
+        at = max(self.blocked_until, self.refusals.free_at())
         if self.law is not None:
             at = max(at, self.law.free_at(even=self._even))
         for bucket in self._buckets:
@@ -145,6 +149,7 @@ class Limiter:
             quota.start(cost)
         if self.law is not None:
             stamp.marks.append((self.law, self.law.start(stamp.at, cost)))
+        stamp.numbers[self] = self.refusals.started(stamp.at)
         self.inflight += 1
 
     def finish(self, now: float, cost: int = 1) -> None:
@@ -152,24 +157,58 @@ class Limiter:
         for bucket in self._buckets:
             bucket.finish(now, cost)
 
-    def succeeded(self) -> None:
-        self._throttles = 0
+    def succeeded(self, stamp: Stamp, sent_at: float) -> None:
+        """A good answer to what was charged as `stamp`, and sent at `sent_at`."""
+        self.refusals.passed(stamp.numbers.get(self, 0), sent_at)
+        if self.refusals.passing:
+            self._throttles = 0
 
-    def throttled(self, sent_at: float, now: float, retry_after: float | None, jitter: float) -> None:
+    def failed(self, stamp: Stamp) -> None:
+        """What was charged as `stamp` has ended in a way that says nothing about limits."""
+        self.refusals.failed(stamp.numbers.get(self, 0))
+
+    def throttled(
+        self,
+        sent_at: float,
+        now: float,
+        retry_after: float | None,
+        jitter: float,
+        *,
+        stamp: Stamp | None = None,
+        least: float = 0.0,
+        certain: bool = False,
+    ) -> bool:
         """A 429 to a request sent at `sent_at`. Those sent before we reacted to an earlier one say nothing new,
-        unless they ask for more time. Where an adaptive law sets the pace, it alone decides what else follows."""
+        unless they ask for more time. Where an adaptive law sets the pace, it alone decides what follows from one
+        without `retry_after`. Returns whether it is believed to concern all, who then wait (see `Refusals`).
+
+        stamp: as which it was charged; None when it was not.
+        least: seconds to wait at least, twice as many after each further one; it concerns all, then.
+        certain: it concerns all.
+        """
         for bucket in self._buckets:
             bucket.refused(now)
-        if retry_after is None:
-            if self.law is not None:
-                return
-            if sent_at < self._reacted_at:
-                return
-            self._reacted_at = now
-            self._throttles += 1
-            longest = backoff(self._throttles, base=THROTTLED_FIRST, cap=THROTTLED_MOST, jitter=1.0)
-            retry_after = longest * (0.5 + jitter / 2)
-        self.blocked_until = max(self.blocked_until, now + retry_after)
+        wait = retry_after
+        if least or retry_after is None:
+            if self.law is not None and not least:
+                return False
+            if sent_at >= self._reacted_at:
+                self._reacted_at = now
+                self._throttles += 1
+                if least:
+                    own = backoff(self._throttles, base=least, cap=max(least, LEAST_MOST), jitter=1.0)
+                else:
+                    own = backoff(self._throttles, base=THROTTLED_FIRST, cap=THROTTLED_MOST, jitter=0.5 + jitter / 2)
+                wait = max(wait or 0.0, own)
+            elif wait is None:
+                return True
+        assert wait is not None  # noqa: S101 - see above
+        until, certain = now + wait, certain or least > 0
+        number = stamp.numbers.get(self, 0) if stamp else 0
+        if not self.refusals.refused(number, sent_at, now, until, certain=certain):
+            return False
+        self.blocked_until = max(self.blocked_until, until)
+        return True
 
     def give_back(self) -> None:
         """Returns granted starts that will not happen."""

@@ -11,6 +11,7 @@ from limits.storage import MovingWindowSupport, Storage
 
 if TYPE_CHECKING:
     from crawlerd.ratelimit.adaptive import AdaptiveLaw, Sent
+    from crawlerd.ratelimit.limiter import Limiter
 
 MARGIN = 1.005  # windows are kept this much longer than asked for: clocks of client and server tick apart
 
@@ -20,15 +21,17 @@ class Stamp:
 
     at: monotonic time at which the server had it, as far as is known by now.
 
+    numbers: of the start, as each of its limiters counts them.
     A stamp lies in the windows of every limit that its start was charged to, so that a correction reaches all.
     marks: what the adaptive laws of its limits want to have back with its answer.
     """
 
-    __slots__ = ("at", "marks")
+    __slots__ = ("at", "marks", "numbers")
 
     def __init__(self, at: float) -> None:
         self.at = at
         self.marks: list[tuple[AdaptiveLaw, Sent]] = []
+        self.numbers: dict[Limiter, int] = {}
 
 
 class StartLog(Storage, MovingWindowSupport):

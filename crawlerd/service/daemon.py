@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from crawlerd.core.errors import CrawlerdError, FrontierError, SinkError
 from crawlerd.service.health import health
 from crawlerd.service.listeners import Listeners
-from crawlerd.service.signals import running_engine, stop
+from crawlerd.service.running import running_engine, stop
 from crawlerd.service.systemd import notify, watchdog_seconds
 
 if TYPE_CHECKING:
     from crawlerd.config.load import Settings
     from crawlerd.engine.engine import Engine
-    from crawlerd.service.signals import Running
+    from crawlerd.service.running import Running
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from crawlerd.service.hosts import is_known, own_names
 from crawlerd.service.metrics import exposition
 
 if TYPE_CHECKING:
-    from crawlerd.core.account import Daemon
+    from crawlerd.core.configuration import Daemon
     from crawlerd.engine.engine import Engine
 
 log = logging.getLogger(__name__)

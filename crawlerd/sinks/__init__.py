@@ -1,4 +1,11 @@
-"""Sinks: where records go. What others may ask of them is here; how each keeps its records is its own business."""
+"""Sinks: where records go. What others may ask of them is here; how each keeps its records is its own business.
+
+deliveries: what a delivery does to rows; what a report counts: new, changed, unchanged, tombstoned, skipped.
+changes: what sinks that hand records on remember.
+respelling: rows of versions that spelled JSON in their own way.
+file_errors: what to do about a full disk or a path that cannot be used.
+sqlite, jsonl, persist_queue: the sinks, by type.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from crawlerd.core.account import SinkSpec
+    from crawlerd.core.configuration import SinkSpec
     from crawlerd.sink import Sink
 
 

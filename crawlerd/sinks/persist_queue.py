@@ -15,7 +15,7 @@ from crawlerd.files.making import make_directory
 from crawlerd.sink import SinkError
 from crawlerd.sinks.changes import Changes
 from crawlerd.sinks.deliveries import RowSink
-from crawlerd.sinks.files import FILE_MODE, directory_mode, file_failure
+from crawlerd.sinks.file_errors import FILE_MODE, directory_mode, file_failure
 from crawlerd.sinks.sqlite.rows import SqliteRows
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from crawlerd.core.durations import parse_duration
 from crawlerd.core.jsontext import compact
 from crawlerd.core.lenient_json import encoded, parsed
-from crawlerd.core.schedule import parse_duration
 from crawlerd.source import (
     Api,
     Denied,

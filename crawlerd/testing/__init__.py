@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from crawlerd.clients.http import HttpClient
-from crawlerd.core.account import AccountSpec
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.source import RunPlan
 from crawlerd.testing.crawl import Crawl
 from crawlerd.testing.faults import FAULTS

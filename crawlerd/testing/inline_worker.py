@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from requests.models import PreparedRequest
 
     from crawlerd.clients.aws import AwsClient
-    from crawlerd.core.account import AccountSpec
+    from crawlerd.core.configuration import AccountSpec
     from crawlerd.core.outcome import Outcome
     from crawlerd.core.task import NewTask
     from crawlerd.source import AwsApi, Handler, Output, Source

@@ -108,7 +108,10 @@ def test_a_long_wait_is_told(api: Server, install: Callable[..., Installation]) 
     with Relay(api.url, script) as relay:
         here = install(url=relay.url, account=NO_LIMITS, schedule="1h")
         daemon = here.start("run")
-        daemon.says(r"WARNING account a1: Throttled: HTTP 429.*: waiting for 7200 s")
+        daemon.says(
+            r"WARNING account a1: Throttled: HTTP 429.*; the API said .*7200.*, cut to max_wait, 3600 s: "
+            r"(one task is )?waiting for 3600 s"
+        )
         until(lambda: "a1       stripe  1      throttled, at least in part, until 20" in here.run("status").stdout)
         assert daemon.stderr.count("waiting for") <= 2  # of the list, and of the one newest object
         daemon.send(signal.SIGTERM)

@@ -99,7 +99,7 @@ def test_after_a_refusal_it_counts_as_empty_and_the_law_slows_down() -> None:
     stamp = Stamp(now)
     assert guard.free_at(now) <= now
     guard.start(stamp)
-    guard.throttled(now, now + 0.05, None, 0.5)
+    guard.throttled(now, now + 0.05, None, 0.5, stamp=stamp)
     assert guard.law is not None
     ((law, sent),) = stamp.marks
     law.throttled(sent, now + 0.05, retry_after=None, concurrency=False)

@@ -11,7 +11,7 @@ import pytest
 from support.rest_api import Answer, RestApi
 
 from crawlerd.clients.aws import AwsClient
-from crawlerd.core.account import AccountSpec
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.core.outcome import Bury
 from crawlerd.core.task import Task
 from crawlerd.engine.attempt import attempt

@@ -19,7 +19,7 @@ from typer.main import get_command
 from crawlerd.cli import main as cli
 from crawlerd.config import secrets
 from crawlerd.core import notation
-from crawlerd.core.schedule import parse_duration
+from crawlerd.core.durations import parse_duration
 from crawlerd.files import reading
 
 if TYPE_CHECKING:

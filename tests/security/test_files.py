@@ -14,8 +14,8 @@ import pytest
 from support.other_user import as_nobody, needs_root
 from support.sink_batches import batch_of
 
-from crawlerd.core.account import SinkSpec, SinkType
-from crawlerd.core.errors import FrontierError, SinkError
+from crawlerd.core.configuration import SinkSpec, SinkType
+from crawlerd.core.errors import FrontierUnusable, SinkError
 from crawlerd.files.making import new_part, open_plain
 from crawlerd.frontier import open_frontier
 from crawlerd.frontier.lock import StateLock
@@ -80,7 +80,7 @@ def test_what_others_may_do_with_them_is_taken_away(tmp_path: Path) -> None:
 def test_a_directory_of_everybody_is_refused_and_stays_as_it_is() -> None:
     shared = Path("/tmp")  # noqa: S108 - nothing is written there
     before = shared.stat().st_mode
-    with pytest.raises(FrontierError, match="everybody may write to"):
+    with pytest.raises(FrontierUnusable, match="everybody may write to"):
         StateLock(shared)
     assert shared.stat().st_mode == before
 
@@ -221,9 +221,35 @@ def test_a_link_in_the_state_directory_is_refused(tmp_path: Path, name: str) -> 
     folder.mkdir()
     victim.write_text(TEXT)
     (folder / name).symlink_to(victim)
-    with pytest.raises(FrontierError, match=f"cannot use .*{name}: it is a symbolic link"):
+    with pytest.raises(FrontierUnusable, match=f"cannot use .*{name}: it is a symbolic link"):
         make_state(folder)
     assert victim.read_text() == TEXT
+
+
+@pytest.mark.parametrize(("kind", "why"), [("link", "it is a symbolic link"), ("pipe", "it is no plain file")])
+def test_what_takes_the_place_of_a_lock_in_use_ends_its_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, why: str
+) -> None:
+    monkeypatch.setattr("crawlerd.frontier.lock.BEAT_SECONDS", 0.0)
+    path, victim = tmp_path / "state" / "lock", tmp_path / "victim"
+    victim.write_text(TEXT)
+    with StateLock(path.parent) as held:
+        path.unlink()
+        if kind == "link":
+            path.symlink_to(victim)
+        else:
+            os.mkfifo(path)
+        with pytest.raises(FrontierUnusable, match=f"cannot use {path}: {why}"):
+            held.beat()
+    assert victim.read_text() == TEXT
+
+
+def test_a_lock_that_is_made_again_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crawlerd.frontier.lock.BEAT_SECONDS", 0.0)
+    with StateLock(tmp_path) as held:
+        (tmp_path / "lock").unlink()
+        held.beat()
+        assert rights(tmp_path / "lock") == 0o600
 
 
 # copies for readers

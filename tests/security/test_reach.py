@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import stat
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ from support.other_user import as_nobody, needs_root
 from crawlerd.core.notation import is_loopback
 from crawlerd.frontier.lock import StateLock
 from crawlerd.service import control
+from crawlerd.service.bounded import CONNECTIONS
 from crawlerd.service.hosts import is_known, own_names
 
 if TYPE_CHECKING:
@@ -188,6 +190,48 @@ input()
         with pytest.raises(Exception, match="is another program's socket"):
             control.ask_daemon(tmp_path / "state", [1], path)
         process.kill()
+
+
+def test_status_asks_over_the_configured_socket_and_no_other_programs(install: Callable[..., Installation]) -> None:
+    here = install(url="http://127.0.0.1:9", daemon={"socket": "socket"})
+    here.config["sinks"]["sink"]["path"] = "nowhere/sink.db"
+    daemon = here.start("run")
+    daemon.says("nowhere/sink.db")
+    assert "held up: sinks.sink: " in here.run("status").stdout
+    path = here.folder / "socket"
+    path.rename(here.folder / "elsewhere")
+    with socket.socket(socket.AF_UNIX) as other:  # this process is not the daemon
+        other.bind(str(path))
+        other.listen()
+
+        def answer() -> None:
+            connection, _ = other.accept()
+            with connection:
+                if connection.recv(4096):
+                    connection.sendall(b"HTTP/1.0 503 Service Unavailable\r\n\r\nsaid by another\n")
+
+        impostor = threading.Thread(target=answer)
+        impostor.start()
+        done = here.run("status")
+        impostor.join()
+        assert f"is running (pid {daemon.pid})" in done.stdout
+        assert "held up" not in done.stdout
+    path.unlink()
+    ended(daemon)
+
+
+def test_a_socket_of_metrics_is_bounded(install: Callable[..., Installation]) -> None:
+    here = install(accounts=0, daemon={"listen": "unix:metrics.sock"})
+    daemon = here.start("run")
+    daemon.says("unix:.*/metrics.sock/metrics")
+    idle = [socket.socket(socket.AF_UNIX) for _ in range(CONNECTIONS + 1)]
+    for each in idle:
+        each.settimeout(20)
+        each.connect(str(here.folder / "metrics.sock"))
+    assert idle[0].recv(1) == b""  # the oldest made room
+    for each in idle:
+        each.close()
+    ended(daemon)
 
 
 @needs_root

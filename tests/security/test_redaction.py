@@ -16,7 +16,7 @@ from support.installation import QUICK, Installation
 from support.rest_api import Answer, Request, RestApi
 
 from crawlerd.clients.http import HttpClient
-from crawlerd.core.account import AccountSpec
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.core.log_lines import OneLine
 from crawlerd.core.outcome import Bury, Complete, Defer, Outcome, Pause, Retry
 from crawlerd.core.redaction import Redaction, cut, printable, redacting

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.sink_batches import batch_of
 
-from crawlerd.core.account import AccountSpec, SinkSpec, SinkType
+from crawlerd.core.configuration import AccountSpec, SinkSpec, SinkType
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import Task
 from crawlerd.engine.attempt import attempt
@@ -816,7 +816,7 @@ def test_a_clean_opening_leaves_no_log_unmoved(kind: Kind, tmp_path: Path) -> No
     script = (
         "import json, os, sys\n"
         "from pathlib import Path\n"
-        "from crawlerd.core.account import SinkSpec\n"
+        "from crawlerd.core.configuration import SinkSpec\n"
         "from crawlerd.sinks import open_sink\n"
         "from crawlerd.sink import Batch, Delivery, Mark\n"
         "spec = json.loads(sys.argv[1])\n"

@@ -17,7 +17,7 @@ from support.batches import Store
 from test_conformance import SINKS, VALUES, delivery
 
 from crawlerd.clients.aws import AwsClient
-from crawlerd.core.account import AccountSpec
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.source import RunPlan
 from crawlerd.sources.s3_batch import BatchImport, Process, s3_batch
 from crawlerd.testing.crawl import Crawl

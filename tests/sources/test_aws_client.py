@@ -15,8 +15,8 @@ import pytest
 from support.aws_proxy import AwsProxy, Fault, Organization, organization
 
 from crawlerd.clients.aws import AwsApi, AwsClient
-from crawlerd.core.account import AccountSpec
 from crawlerd.core.aws_options import AwsOptions
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.source import Permanent, Source, Throttled, Transient, Unauthorized
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from botocore.stub import Stubber
 
 from crawlerd.clients.aws import AwsClient
-from crawlerd.core.account import AccountSpec
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.engine import kinds
 from crawlerd.source import Denied, Identity, Output, Permanent, Record, TaskArgs
 from crawlerd.sources.aws.contacts import AlternateContact, ContactInformation, PrimaryEmail, aws_contacts

@@ -9,7 +9,7 @@ import pytest
 from botocore.stub import Stubber
 
 from crawlerd.clients.aws import AwsClient
-from crawlerd.core.account import AccountSpec
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.engine import kinds
 from crawlerd.source import MISSING_KEYS, Gather, Output, Record, RunPlan, Sweep, TaskArgs, Transient
 from crawlerd.sources.aws import organization as source

@@ -12,7 +12,7 @@ import responses
 from responses.matchers import header_matcher, json_params_matcher
 
 from crawlerd.clients.http import HttpClient
-from crawlerd.core.account import AccountSpec
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.core.errors import CrawlerdError, Denied, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.outcome import Bury, Retry, RetryPolicy, charge, decide
 from crawlerd.engine import kinds

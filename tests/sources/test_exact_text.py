@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.json_texts import json_objects, json_texts
 
 from crawlerd.clients.http import HttpClient
-from crawlerd.core.account import AccountSpec
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.core.jsontext import compact, with_members
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import Task

@@ -13,7 +13,7 @@ from responses.matchers import header_matcher, query_param_matcher
 from support.sink_batches import one_by_one
 
 from crawlerd.clients.http import HttpClient
-from crawlerd.core.account import AccountSpec
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.core.errors import CrawlerdError, Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.engine import kinds
 from crawlerd.source import (

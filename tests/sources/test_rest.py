@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from responses.matchers import header_matcher, query_param_matcher
 
 from crawlerd.clients.http import HttpClient
-from crawlerd.core.account import AccountSpec
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.core.errors import Permanent, Throttled, Transient, Unauthorized
 from crawlerd.engine import kinds
 from crawlerd.source import Cursor, Output, Record, RunPlan, Skip, Source, TaskArgs

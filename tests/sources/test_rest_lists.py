@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.moving_list import API, Answers, Run, Sink
 
-from crawlerd.sources.rest import counted, reading
-from crawlerd.sources.rest.places import MOST_KNOWN, Came, Known, tail_length, window
+from crawlerd.sources.rest import counting_urls, reading
+from crawlerd.sources.rest.page_overlap import MOST_KNOWN, Came, Known, tail_length, window
 from crawlerd.sources.rest.records import taken
 
 ITEMS = '[endpoints.items]\npath = "/items"\nrecords = "data"\n'
@@ -764,6 +764,57 @@ def test_the_front_is_read_again_until_nothing_has_come_meanwhile() -> None:
     assert len(fronts) == 3
 
 
+@pytest.mark.parametrize("end", ["", ', more = "more"'])
+def test_pages_of_a_front_that_is_read_again_overlap(end: str) -> None:
+    """However the list was seen to end: what was moved to its front is read there only, and moves again."""
+    rows = {number: f"2023-10-01T00:{number:02}:00Z" for number in range(60)}
+    fronts, unread = [1], list(range(12))
+
+    def answer(path: str, query: dict[str, str], headers: Any) -> Any:
+        page, size = int(query["page"]), int(query["limit"])
+        order = sorted(rows, key=lambda number: rows[number], reverse=True)
+        found = [{"id": number, "at": rows[number]} for number in order[(page - 1) * size : page * size]]
+        for number in unread[:3]:
+            rows[number] = f"2023-10-02T00:{number:02}:00Z"
+        del unread[:3]
+        if page * size >= len(rows):
+            fronts.append(page)
+        elif page == 1 and len(fronts) > 1:
+            rows.pop(11, None)  # from the first page of the front
+        return 200, {}, {"data": found, "more": page * size < len(rows)}
+
+    toml = f'{ITEMS}paginator = {{ type = "page_number", size_parameter = "limit", size = 10{end} }}\n'
+    toml += 'incremental = { field = "at" }'
+    run, _ = imported(toml, answer)
+    assert 11 not in rows
+    assert run.complete, run.dead
+    assert {row["id"]: row["at"] for row in run.sink.rows.values() if row["id"] in rows} == rows
+
+
+@pytest.mark.parametrize("paginator", ['"offset"', '"page_number", size_parameter = "limit"'])
+def test_a_page_before_which_something_was_lost_ends_no_list_by_its_times(paginator: str) -> None:
+    """Nine of the first page are deleted, and the second begins after what is new and was on neither."""
+    rows = {number: f"2023-10-{number + 1:02}T00:00:00Z" for number in range(10)}
+
+    def answer(path: str, query: dict[str, str], headers: Any) -> Any:
+        size = int(query["limit"])
+        at = int(query["offset"]) if "offset" in query else (int(query["page"]) - 1) * size
+        order = sorted(rows, reverse=True)
+        found = [{"id": number, "at": rows[number]} for number in order[at : at + size]]
+        for number in order[:9] if len(rows) == 27 else ():
+            del rows[number]
+        return 200, {}, {"data": found}
+
+    toml = f'{ITEMS}paginator = {{ type = {paginator}, size = 10 }}\nincremental = {{ field = "at" }}'
+    sink, cursors = Sink(), {}
+    imported(toml, answer, sink, cursors=cursors)
+    rows |= {number: f"2023-10-{number + 1:02}T00:00:00Z" for number in range(10, 27)}
+    run, _ = imported(toml, answer, sink, cursors=cursors, full=False)
+    assert len(rows) == 18
+    assert run.complete, run.dead
+    assert set(rows) <= keys(run)
+
+
 def test_a_list_that_is_not_in_the_order_that_was_said_is_told() -> None:
     body = {"data": [{"id": 1, "at": "2023-10-02"}, {"id": 2, "at": "2023-10-01"}]}
     toml = f'{ITEMS}incremental = {{ field = "at", parameter = "since", order = "ascending" }}'
@@ -912,12 +963,56 @@ def test_an_offset_that_is_always_named_ends_with_nothing_new(count: int) -> Non
     assert (run.dead, keys(run)) == ([], set(rows))
 
 
+@pytest.mark.parametrize("count", [0, 9, 10, 11, 20, 95])
+def test_a_number_that_is_always_named_comes_to_an_end(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page may be empty before the last one, so it is a dead letter, but at last it is one."""
+    monkeypatch.setattr(reading, "MOST_IDLE", 40)
+    rows = list(range(count))
+    run, server = imported(LINKS, linked(rows, "page", always=True))
+    assert "lead nowhere" in run.dead[0]
+    assert keys(run) == set(rows)
+    assert len(server.requests) < 80
+
+
 def test_a_link_keeps_all_but_its_numbers() -> None:
     first = {"limit": 10}
     url = f"{API}/items?a=%2f+~&page%5Bnumber%5D=2&limit=10&z#f"
-    counting = counted.counting(first, url, 10)
+    counting = counting_urls.counting(first, url, 10)
     assert counting is not None
     assert counting.number(url) == 2
     assert counting.url(url, 7, 9) == f"{API}/items?a=%2f+~&page%5Bnumber%5D=7&limit=9&z#f"
     for other in ("?page=3&limit=10", "?page=2", "?cursor=10&limit=10", "?offset=12", "?offset=x&limit=10"):
-        assert counted.counting(first, f"{API}/items{other}", 10) is None, other
+        assert counting_urls.counting(first, f"{API}/items{other}", 10) is None, other
+
+
+# ---- lists without end
+
+
+def without_end(path: str, query: dict[str, str], headers: Any) -> Any:
+    at = int(query.get("c", 0))
+    return 200, {}, {"data": ids([at]), "next": at + 1}
+
+
+def test_a_list_that_always_has_a_next_page_ends_at_its_bound() -> None:
+    """Before the page beyond it is asked for. All that was read is there, and no tombstone is set."""
+    paginator = 'paginator = { type = "cursor_in_body", cursor = "next", parameter = "c" }'
+    toml = f"{ITEMS}{paginator}\nmax_pages = 7\n"
+    run, server = imported(toml, without_end)
+    assert keys(run) == set(range(7))
+    assert len(server.requests) == 7
+    (error,) = run.dead
+    assert "this would be page 8 of the list, and [endpoints.items] has max_pages = 7: a list without end" in error
+    run, _ = imported(f"{toml}tombstones = true\n", without_end, run.sink)
+    assert (len(keys(run)), len(run.dead)) == (7, 2)
+
+
+def test_a_cursor_that_leads_round_in_a_circle_is_found_however_many_pages_it_takes() -> None:
+    paginator = 'paginator = { type = "cursor_in_body", cursor = "next", parameter = "c" }'
+
+    def circle(path: str, query: dict[str, str], headers: Any) -> Any:
+        at = int(query.get("c", 0))
+        return 200, {}, {"data": ids([at]), "next": at % 3 + 1}
+
+    run, server = imported(f"{ITEMS}{paginator}", circle)
+    assert len(server.requests) <= 6
+    assert any("repeated" in error for error in run.dead)

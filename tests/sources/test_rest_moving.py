@@ -7,9 +7,9 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.moving_list import Moving, Run, Server, Sink
+from support.moving_list import Moving, Run, Server, Shifted, Sink
 
 LIST = '[endpoints.items]\npath = "/items"\nrecords = "data"\n'
 OFFSET = 'paginator = { type = "offset", size = SIZE, first = FIRST'
@@ -83,6 +83,12 @@ def checked_run(toml: str, server: Server, sink: Sink, cursors: dict[str, str], 
     first=st.sampled_from([0, 1]),
     seed=st.integers(0, 10**6),
 )
+@example(  # of a full page the tail is at the end
+    rule="rank", count=11, size=4, churn=20, spread=0, steps=(0.0,), inclusive=False, first=0, seed=622
+)
+@example(  # a page of the front that is read again begins after records that were on none, all older
+    rule="descending", count=60, size=20, churn=14, spread=3600, steps=(1.0,), inclusive=False, first=1, seed=723586
+)
 def test_nothing_that_lives_is_lost(
     way: str,
     rule: str,
@@ -117,6 +123,28 @@ def test_nothing_that_lives_is_lost(
     last = checked_run(toml, server, sink, cursors, full=True)
     assert last.complete, last.dead
     assert sink.rows == {str(key): row for key, row in rows.rows.items()}
+
+
+COUNTED = [way for way in WAYS if WAYS[way][0] not in ("none", "cursor")]
+
+
+@pytest.mark.parametrize("way", COUNTED)
+@settings(max_examples=40)
+@given(
+    count=st.integers(0, 45),
+    size=st.sampled_from([10, 11, 15]),
+    shifts=st.lists(st.integers(-10, 10), max_size=8),
+)
+@example(20, 10, [4, -3])  # of a full page the tail is at the end
+@example(40, 10, [-4, 4, -4])  # the tail is gone from its place, and is there again
+@example(11, 10, [7, -7, -1])  # so it is, after what has come went again
+@example(40, 10, [7, 2, -10])  # pages at three offsets have the same records
+@example(17, 15, [-4, 3])  # other pages of other sizes, with the same records
+def test_wherever_its_pages_are_cut_nothing_is_lost(way: str, count: int, size: int, shifts: list[int]) -> None:
+    """Where it is cut shifts before each request but the first, and nothing else is changed."""
+    server = Server(Shifted(count, [0, *shifts]), WAYS[way][0], size)
+    run = checked_run(description(way, "rank", size), server, Sink(), {}, full=True)
+    assert run.complete or any(shifts)
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if WAYS[way][0] != "cursor"])

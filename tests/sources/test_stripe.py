@@ -15,7 +15,7 @@ from responses.matchers import header_matcher, query_param_matcher
 from support.sink_batches import one_by_one
 
 from crawlerd.clients.http import HttpClient
-from crawlerd.core.account import AccountSpec
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.core.errors import CrawlerdError, Denied, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.demo.objects import STREAMS, expected
 from crawlerd.engine import kinds
@@ -288,6 +288,21 @@ def test_short_lists_come_after_the_long_ones(task: TaskArgs) -> None:
 
 
 @responses.activate
+@pytest.mark.parametrize("body", [{"error": {"code": "resource_missing", "message": "not yet"}}, "<html>"])
+@pytest.mark.parametrize(
+    ("status", "said", "expected"),
+    [(400, "true", Transient), (402, " True", Transient), (404, "true", Transient), (400, "false", Permanent)],
+)
+def test_what_stripe_says_may_be_tried_again_is(
+    client: HttpClient, status: int, said: str, expected: type[Exception], body: Any
+) -> None:
+    headers = {"Stripe-Should-Retry": said}
+    responses.get(f"{API}/v1/charges", status=status, headers=headers, body=json.dumps(body))
+    with pytest.raises(expected, match=f"HTTP {status}"):
+        perform(client, PAGES["charges"](("charges",)))
+
+
+@responses.activate
 @pytest.mark.parametrize(
     ("reason", "scope", "concurrency"),
     [
@@ -295,7 +310,7 @@ def test_short_lists_come_after_the_long_ones(task: TaskArgs) -> None:
         ("global-concurrency", "account", True),
         ("endpoint-rate", "bucket", False),
         ("endpoint-concurrency", "bucket", True),
-        ("resource-specific", "bucket", False),
+        ("resource-specific", "task", False),
     ],
 )
 def test_the_limiters_reason(client: HttpClient, reason: str, scope: str, concurrency: bool) -> None:
@@ -322,6 +337,8 @@ def test_the_limiters_reason(client: HttpClient, reason: str, scope: str, concur
         ),
         (401, {"message": "Invalid API Key provided: sk_test_****"}, Unauthorized, "Invalid API Key"),
         (403, {"message": "no permission"}, Denied, "no permission"),
+        (409, {"message": "another request is under way"}, Transient, "another request is under way"),
+        (409, None, Transient, "HTTP 409"),
         (500, {"message": "oops"}, Transient, "oops"),
     ],
 )

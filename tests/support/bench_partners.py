@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crawlerd.core.account import LimitSpec
+from crawlerd.core.configuration import LimitSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -335,7 +335,8 @@ class Installation:
         assert not self.select(
             "SELECT id, open, delayed, dead FROM run WHERE"
             " delayed <> (SELECT count(*) FROM delayed WHERE run = run.id) OR"
-            " open - delayed - waiting <> (SELECT count(*) FROM ready WHERE run = run.id) OR"
+            " open - delayed - waiting <> (SELECT count(*) FROM ready WHERE run = run.id) +"
+            " (SELECT coalesce(sum(count), 0) FROM unfolding WHERE run = run.id) OR"
             " dead <> (SELECT count(*) FROM dead WHERE run = run.id)"
         )
         assert not self.select(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import tomllib
 from collections import Counter
 from datetime import UTC, datetime
@@ -10,8 +11,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from crawlerd.core.account import AccountSpec
-from crawlerd.core.outcome import Complete, Retry, RetryPolicy
+from crawlerd.core.configuration import AccountSpec
+from crawlerd.core.outcome import Complete, Retry, RetryPolicy, charge
 from crawlerd.core.task import Task
 from crawlerd.engine import kinds
 from crawlerd.engine.attempt import NoRequest, attempt
@@ -19,8 +20,7 @@ from crawlerd.source import MISSING_KEYS, Permanent, Response, RunPlan
 from crawlerd.sources.rest import make
 
 if TYPE_CHECKING:
-    import random
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from crawlerd.core.task import NewGather, NewTask
 
@@ -78,6 +78,26 @@ class Moving:
         if since is None:
             return rows
         return [each for each in rows if each["updated_at"] > since or (inclusive and each["updated_at"] == since)]
+
+
+class Shifted(Moving):
+    """Records that come to the front of a list, and go from there. shifts: how many come before each request; less than
+    0, how many go."""
+
+    def __init__(self, count: int, shifts: Iterable[int]) -> None:
+        super().__init__(random.Random(0), "rank", count, 0, 0, (1.0,))
+        self.shifts = iter(shifts)
+        for key, row in self.rows.items():
+            row["rank"] = key
+
+    def change(self, most: int) -> None:
+        shift = next(self.shifts, 0)
+        for key in sorted(self.rows, key=lambda key: self.place(self.rows[key]))[: max(0, -shift)]:
+            del self.rows[key]
+        for _ in range(shift):
+            self.insert(self.now)
+            newest = self.next_id - 1
+            self.rows[newest]["rank"] = -newest
 
 
 class Answers:
@@ -219,6 +239,8 @@ class Run:
         for tries in range(10):
             leased = Task(1, 0, task.priority, 1, task.kind, tries, task.payload)
             outcome = attempt(self.source, account, api, leased, jitter=0.5)
+            if isinstance(outcome, Retry):
+                outcome = charge(outcome, tries)
             if not isinstance(outcome, Retry):
                 break
         if isinstance(outcome, Complete):

@@ -51,3 +51,12 @@ def test_unit_tests_lie_where_their_packages_do() -> None:
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     folders = {path.name for path in (ROOT / "tests/unit").iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert folders <= packages
+
+
+def test_the_map_of_a_package_has_all_its_modules() -> None:
+    for path in PACKAGE.rglob("__init__.py"):
+        text = path.read_text()
+        named = set(re.findall(r"[a-z_0-9]+", text.split('"""')[1])) if text else set()
+        modules = {each.stem for each in path.parent.glob("*.py")} - {"__init__", "__main__"}
+        if len(modules) > 8:
+            assert modules <= named, f"{path.parent.name}: say in its docstring what these are: {modules - named}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import apsw
 
-from crawlerd.core.account import FRONTIER_FILE
+from crawlerd.core.configuration import FRONTIER_FILE
 from crawlerd.core.errors import (
     FrontierError,
     FrontierRefused,

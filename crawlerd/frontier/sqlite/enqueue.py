@@ -12,11 +12,16 @@ if TYPE_CHECKING:
 
     import apsw
 
-    from crawlerd.core.task import NewGather, NewTask
+    from crawlerd.core.task import Entry, NewGather, NewTask
     from crawlerd.frontier.change import Change
     from crawlerd.frontier.sqlite.groups import Execute
     from crawlerd.frontier.sqlite.names import Names
     from crawlerd.frontier.sqlite.parents import Parents
+
+OPEN = (
+    "INSERT INTO gather(id, run, parent, if_dead, bucket, priority, kind, payload) SELECT value->>0, "
+    "value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7 FROM json_each(?)"
+)
 
 
 class Enqueuer:
@@ -43,17 +48,44 @@ class Enqueuer:
             if parent:
                 change.groups[parent].open += 1
             self._next_seq += 1
-        self._execute(
-            "INSERT INTO gather(id, run, parent, if_dead, bucket, priority, kind, payload) SELECT value->>0, "
-            "value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7 FROM json_each(?)",
-            rows,
-        )
+        self._execute(OPEN, rows)
         self._db.execute("UPDATE next_seq SET value = ?", (self._next_seq,))
         return members
 
-    def add(self, change: Change, tasks: Sequence[tuple[int, int, NewTask, int]]) -> None:
-        """New tasks of (run, account, …, group); one that must be unique in its run and was there before is left
-        out."""
+    def reserve(self, count: int) -> int:
+        """Gives out `count` numbers that follow each other. The first of them."""
+        first = self._next_seq
+        self._next_seq += count
+        self._db.execute("UPDATE next_seq SET value = ?", (self._next_seq,))
+        return first
+
+    def unfold(self, change: Change, run: int, account: int, entries: Sequence[tuple[int, int, Entry]]) -> None:
+        """Entries of an outcome, as (number, group, …), which were counted with it. A group comes before its tasks."""
+        rows, tasks, numbers = [], [], []
+        for number, group, entry in entries:
+            task = entry.task
+            if entry.members < 0:
+                tasks.append((run, account, task, group))
+                numbers.append(number)
+                change.runs[run].open -= 1  # `add` counts those that are made
+                if group:
+                    change.groups[group].open -= 1
+                continue
+            bucket = self._names.bucket(self._account_for(change, run, account, task), task.bucket)
+            kind = self._names.kind(task.kind)
+            rows.append((number, run, group, entry.if_dead, bucket, task.priority, kind, task.payload))
+            change.runs[run].waiting += 1
+            change.groups[number].open += entry.members  # none: it is over
+        self._execute(OPEN, rows)
+        self.add(change, tasks, numbers)
+
+    def add(
+        self, change: Change, tasks: Sequence[tuple[int, int, NewTask, int]], numbers: Sequence[int] | None = None
+    ) -> None:
+        """New tasks of (run, account, …, group); one that must be unique in its run and was there before is left out.
+
+        numbers: theirs; without them, each that is made gets the next one.
+        """
         if not tasks:
             return
         keys = [self._keys(run, account, task) for run, account, task, _ in tasks]
@@ -66,7 +98,7 @@ class Enqueuer:
             )
         }
         fresh: list[tuple[int, str]] = []
-        for (run, account, task, group), its in zip(self._chosen(tasks), keys, strict=True):
+        for place, ((run, account, task, group), its) in enumerate(zip(self._chosen(tasks), keys, strict=True)):
             if task.account:
                 account = self._account_for(change, run, account, task)
             bucket, kind = self._names.bucket(account, task.bucket), self._names.kind(task.kind)
@@ -77,9 +109,14 @@ class Enqueuer:
                 fresh += new
             if repeated and not task.sequential:
                 continue
+            if numbers is None:
+                seq = self._next_seq
+                self._next_seq += 1
+            else:
+                seq = numbers[place]
             if repeated:
                 change.bury(
-                    Task(self._next_seq, bucket, task.priority, run, task.kind, 0, task.payload, group=group),
+                    Task(seq, bucket, task.priority, run, task.kind, 0, task.payload, group=group),
                     kind,
                     Bury(
                         "the API's cursor repeated: this very page was already asked for in this run",
@@ -87,11 +124,10 @@ class Enqueuer:
                     ),
                 )
             else:
-                change.make_ready(bucket, task.priority, self._next_seq, run, kind, 0, task.payload, group)
+                change.make_ready(bucket, task.priority, seq, run, kind, 0, task.payload, group)
                 change.runs[run].open += 1
                 if group:
                     change.groups[group].open += 1
-            self._next_seq += 1
         self._execute("INSERT INTO seen SELECT value->>0, unhex(value->>1) FROM json_each(?)", fresh)
         self._db.execute("UPDATE next_seq SET value = ?", (self._next_seq,))
 

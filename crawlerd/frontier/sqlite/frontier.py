@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,8 @@ from crawlerd.frontier.sqlite.parents import Parents
 from crawlerd.frontier.sqlite.quota_rows import SqliteQuotaRows
 from crawlerd.frontier.sqlite.run_end import end_runs
 from crawlerd.frontier.sqlite.run_rows import Runs
-from crawlerd.frontier.sqlite.sinks import Sinks
+from crawlerd.frontier.sqlite.sink_identity import Sinks
+from crawlerd.frontier.sqlite.stages import Stages
 from crawlerd.frontier.sqlite.waiting import Waiting
 from crawlerd.frontier.sqlite.write import write
 from crawlerd.sink import Mark
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
     from crawlerd.core.doubt import Expected
     from crawlerd.core.task import NewGather, NewTask
-    from crawlerd.frontier.contract import Attached, Run, Settled
+    from crawlerd.frontier.contract import Ahead, Attached, Run, Settled
     from crawlerd.sink import SinkState, Totals
 
 
@@ -51,6 +53,7 @@ class SqliteFrontier(Waiting):
             self._parents = Parents(self._db, self._names, self._execute, bounds.purge)
             self._doubts = Doubts(self._db, self._execute)
             self._enqueuer = Enqueuer(self._db, self._names, self._parents, self._execute)
+            self._stages = Stages(self._db, self._enqueuer, bounds.stages)
             self._sinks = Sinks(self._db)
             self._origins = Origins(self._db)
             self._removal = Removal(self._db, self.accounts, bounds.slice)
@@ -74,11 +77,13 @@ class SqliteFrontier(Waiting):
         try:
             if not self.path.exists() or self.path.stat().st_ino != self._inode:
                 raise FrontierRefused(f"{self.path} was deleted, moved or replaced while it was in use")
+            self._stages.begin()
             with storage_errors(self.path, self._db), transaction(self._db):
                 yield
         except BaseException as error:
             self._names.forget()
             self._removal.rolled_back()
+            self._stages.rolled_back()
             self._sound = self._sound and not isinstance(error, SyncFailed | FrontierRefused)
             raise
 
@@ -209,6 +214,7 @@ class SqliteFrontier(Waiting):
     def _abandoning(self, attached: Attached) -> Attached:
         self._parents.find()
         if attached.news or attached.abandoned:
+            self._stages.abandon()
             self._removal.find()
             self._purging += attached.abandoned
         return attached
@@ -226,7 +232,7 @@ class SqliteFrontier(Waiting):
 
     @property
     def chores(self) -> bool:
-        return bool(self._removal or self._purging or self._parents)
+        return bool(self._stages or self._removal or self._purging or self._parents)
 
     def commit(
         self,
@@ -238,6 +244,8 @@ class SqliteFrontier(Waiting):
         charge: Callable[[], None] | None = None,
         totals: Mapping[tuple[int, str], Totals] | None = None,
         written: Collection[int] = (),
+        ahead: Sequence[Ahead] = (),
+        void: Sequence[tuple[int, int]] = (),
         outages: Mapping[tuple[str, int], OutageNote | None] | None = None,
         due: int = 500,
     ) -> Committed:
@@ -245,12 +253,16 @@ class SqliteFrontier(Waiting):
         change.take(group, self._names.kind)
         with self._transaction():
             self._remove(change)
+            self._stages.put(ahead)
+            self._stages.take_over(change, group, void)
             self._parents.note(change.parents)
             self._doubts.count(change.counted)
             children = change.children
             if change.gathers:  # what others wait for goes first
                 children = self._enqueuer.open(change, change.gathers) + children
             self._enqueuer.add(change, children)
+            unfolding, started = self._stages.unfolding, time.monotonic()
+            self._stages.step(change)
             self._wake(change, due)
             if charge is not None:
                 charge()
@@ -261,6 +273,8 @@ class SqliteFrontier(Waiting):
             if outages:
                 self._note_outages(outages)
             committed = self._apply(change)
+            if unfolding:
+                self._stages.took(time.monotonic() - started)
         del self._purging[:purged]
         if written:
             self._sinks.commits += 1
@@ -304,25 +318,26 @@ class SqliteFrontier(Waiting):
 
     def _wake(self, change: Change, limit: int) -> None:
         """Delayed tasks that are due become ready."""
-        for seq, bucket, priority, run, kind, attempt, payload, group in self._db.execute(
+        for seq, bucket, priority, run, kind, attempt, payload, group, refused in self._db.execute(
             "DELETE FROM delayed WHERE (due_at, seq) IN "
             "(SELECT due_at, seq FROM delayed WHERE due_at <= ? ORDER BY due_at, seq LIMIT ?) "
-            "RETURNING seq, bucket, priority, run, kind, attempt, payload, grp",
+            "RETURNING seq, bucket, priority, run, kind, attempt, payload, grp, refused",
             (change.now, limit),
         ):
-            change.make_ready(bucket, priority, seq, run, kind, attempt, payload, group)
+            change.make_ready(bucket, priority, seq, run, kind, attempt, payload, group, refused)
             change.runs[run].delayed -= 1
 
     def _apply(self, change: Change) -> Committed:
         """Writes what a change has gathered, and ends the runs that have nothing open any more."""
         borrowed = write(change, self._execute)
+        long = self._runs.long(change.runs) if change.done else []
         ended = end_runs(change, self._execute)
         for run in ended:
             self._names.end_run(run)
         self._purging += ended
         task = self._names.task
         fresh = {bucket: [task(row) for row in sorted(rows)] for bucket, rows in change.fresh.items() if rows}
-        return Committed(change.arrived, ended, borrowed, fresh)
+        return Committed(change.arrived, ended, borrowed, fresh, long)
 
     def _purge(self) -> int:
         """Removes a slice of the keys of runs that have ended: of as many runs as it takes, or those of small runs

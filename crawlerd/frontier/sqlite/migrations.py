@@ -6,10 +6,14 @@ from __future__ import annotations
 # disk: it lives in the memory of the process that holds the lock, and dies with it. A row of `gather` is a group, and
 # the task that waits for its end, whose number it has; when the group has failed, that task lies in `dead` instead.
 #
-#   run.open     tasks that are ready, delayed, waiting   bucket.ready   rows of `ready` in the bucket
+# What a large outcome leads to comes first into `stage`, which is nobody's yet. When the task is done, an `unfolding`
+# makes tasks of it: they count, have their numbers, and become ready, or rows of `gather`, in slices.
+#
+#   run.open     tasks ready, delayed, waiting, unfolding bucket.ready   rows of `ready` in the bucket
 #   run.delayed  rows of `delayed`                        run.dead       rows of `dead`
 #   run.waiting  rows of `gather` that have not failed
-#   gather.open  ready and delayed tasks of the group, and groups right inside it that have not failed; 0: it has failed
+#   gather.open  ready, delayed and unfolding tasks of the group, and groups right inside it that have not failed; 0: it
+#                has failed
 #   gather.dead  rows of `dead` of the group
 MIGRATIONS = [
     """
@@ -241,5 +245,26 @@ CREATE TABLE doubt(                                    -- what the report of a r
     before INTEGER NOT NULL,
     PRIMARY KEY (run, account, stream)
 ) STRICT, WITHOUT ROWID;
+-- attempts that were refused while others of the bucket passed
+ALTER TABLE ready ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE delayed ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE stage(                                    -- tasks and groups of outcomes that come in portions
+    id INTEGER NOT NULL,                               -- one for each lease that sends some
+    first INTEGER NOT NULL,                            -- place of the first of these entries in the outcome
+    task INTEGER NOT NULL,                             -- whose outcome
+    count INTEGER NOT NULL,                            -- entries
+    entries TEXT NOT NULL,                             -- as JSON
+    PRIMARY KEY (id, first)
+) STRICT;
+CREATE TABLE unfolding(                                -- a stage whose task is done: it becomes ready, in slices
+    stage INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL,
+    account INTEGER NOT NULL,                          -- of the task that asked for them
+    grp INTEGER NOT NULL,                              -- that it was in
+    base INTEGER NOT NULL,                             -- number of the entry at place 0
+    count INTEGER NOT NULL CHECK (count > 0),          -- entries that are left
+    priority INTEGER                                   -- of all, where the import wants one
+) STRICT;
+ALTER TABLE run ADD COLUMN warn_at INTEGER;            -- tasks done at which it is told that it is long; NULL: never
 """,
 ]

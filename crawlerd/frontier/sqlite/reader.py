@@ -120,7 +120,8 @@ class SqliteReader:
                 "WHERE account.name IN (SELECT value FROM json_each(?2))) "
                 "SELECT EXISTS (SELECT 1 FROM theirs CROSS JOIN ready ON ready.bucket = theirs.id "
                 "WHERE theirs.ready > 0 AND run = ?1) "
-                "OR EXISTS (SELECT 1 FROM delayed WHERE run = ?1 AND bucket IN (SELECT id FROM theirs))",
+                "OR EXISTS (SELECT 1 FROM delayed WHERE run = ?1 AND bucket IN (SELECT id FROM theirs)) "
+                "OR EXISTS (SELECT 1 FROM unfolding WHERE run = ?1)",  # whoever it is for: that is known soon
                 run,
                 _json(list(accounts)),
             )[0][0]

@@ -22,7 +22,7 @@ from crawlerd.frontier.sqlite.database import (
     transaction,
     write_mark,
 )
-from crawlerd.frontier.sqlite.sinks import RESTORED
+from crawlerd.frontier.sqlite.sink_identity import RESTORED
 
 if TYPE_CHECKING:
     from pathlib import Path

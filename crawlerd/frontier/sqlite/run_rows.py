@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from crawlerd.frontier.contract import Run
+from crawlerd.frontier.contract import LongRun, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import apsw
 
     from crawlerd.frontier.sqlite.groups import Execute
+
+LONG, LEAST_LONG = 10, 100  # a long run has so many times the tasks of the last full one, and at least so many
+_LAST_FULL = """(SELECT done FROM run AS r WHERE r.import = {} AND r."full" AND r.state LIKE 'completed%'
+ORDER BY r.id DESC LIMIT 1)"""
+_BEGIN = """INSERT INTO run(import, account, "full", state, started_at, sink, why, warn_at)
+VALUES (?1, ?2, ?3, 'running', ?4, ?5, ?6, max(?7, ?8 * {last_full})) RETURNING id""".format(
+    last_full=_LAST_FULL.format("?1")
+)
+_LONG = "UPDATE run SET warn_at = 2 * done FROM json_each(?) AS j WHERE run.id = j.value->>0 AND done >= warn_at "
+_LONG_RUNS = _LONG + f"RETURNING run.id, done, {_LAST_FULL.format('run.import')}"
 
 
 class Runs:
@@ -22,12 +32,13 @@ class Runs:
 
     def begin(self, import_name: str, account: int, *, full: bool, now: float, sink: int, why: str | None) -> int:
         """A new run, of which nothing is open yet."""
-        run: int = self._db.execute(
-            'INSERT INTO run(import, account, "full", state, started_at, sink, why) VALUES (?, ?, ?, ?, ?, ?, ?) '
-            "RETURNING id",
-            (import_name, account, full, "running", now, sink, why),
-        ).get
+        bindings = (import_name, account, full, now, sink, why, LEAST_LONG, LONG)
+        run: int = self._db.execute(_BEGIN, bindings).get
         return run
+
+    def long(self, runs: Iterable[int]) -> list[LongRun]:
+        """Those that have become long, or twice as long since that was last said."""
+        return [LongRun(*row) for row in self._execute(_LONG_RUNS, ((run,) for run in runs))]
 
     def let_shrink(self, runs: Sequence[int]) -> None:
         self._execute(

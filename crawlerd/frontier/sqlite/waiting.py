@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # One row: for each row, apsw releases the interpreter's lock and takes it again.
 HEADS = """
 SELECT json_group_array(json_array(
-    seq, bucket, priority, run, (SELECT name FROM kind WHERE id = kind), attempt, payload, crashes, grp))
+    seq, bucket, priority, run, (SELECT name FROM kind WHERE id = kind), attempt, payload, crashes, grp, refused))
 FROM (SELECT * FROM ready WHERE bucket = ? AND (priority, seq) > (?, ?) ORDER BY priority, seq LIMIT ?)
 """
 _tasks = msgspec.json.Decoder(list[Task]).decode

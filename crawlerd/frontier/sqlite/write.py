@@ -23,13 +23,18 @@ def write(change: Change, execute: Execute) -> list[tuple[int, int]]:
         sorted(change.ready),
     )
     execute(
-        "INSERT INTO ready SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6, "
-        "value->>7 FROM json_each(?)",
+        "INSERT INTO ready(bucket, priority, seq, run, kind, attempt, crashes, payload, grp) SELECT value->>0, "
+        "value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6, value->>7 FROM json_each(?)",
         sorted(change.grouped),
     )
     execute(
+        "INSERT INTO ready SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6, "
+        "value->>7, value->>8 FROM json_each(?)",
+        sorted(change.refused),
+    )
+    execute(
         "INSERT INTO delayed SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, "
-        "value->>6, value->>7, value->>8, value->>9 FROM json_each(?)",
+        "value->>6, value->>7, value->>8, value->>9, value->>10 FROM json_each(?)",
         change.delayed,
     )
     execute(

@@ -11,7 +11,7 @@ import apsw
 
 from crawlerd.files.making import new_part
 from crawlerd.sink import SinkError, StorageFailed
-from crawlerd.sinks.files import file_failure
+from crawlerd.sinks.file_errors import file_failure
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ import apsw
 
 from crawlerd.files.making import prepare_database
 from crawlerd.sink import SinkError, SinkReplaced, SinkState, StorageFailed, SyncFailed
-from crawlerd.sinks.files import FILE_MODE, file_failure, way_to
+from crawlerd.sinks.file_errors import FILE_MODE, file_failure, way_to
 from crawlerd.sinks.sqlite.wal import Wal, sync_failed
 
 if TYPE_CHECKING:

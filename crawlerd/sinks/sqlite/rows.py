@@ -10,7 +10,7 @@ import apsw
 import msgspec
 
 from crawlerd.sink import Refused
-from crawlerd.sinks.files import FILE_MODE
+from crawlerd.sinks.file_errors import FILE_MODE
 from crawlerd.sinks.respelling import are_respelled
 from crawlerd.sinks.sqlite.database import ON_DELETE, Database
 from crawlerd.sinks.sqlite.tallies import CHANGE, Tallies

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crawlerd.sinks.deliveries import RowSink
-from crawlerd.sinks.files import FILE_MODE
+from crawlerd.sinks.file_errors import FILE_MODE
 from crawlerd.sinks.respelling import are_respelled
 from crawlerd.sinks.sqlite.rows import SqliteRows
 from crawlerd.sinks.sqlite.views import Views

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from crawlerd.core.durations import parse_duration
 from crawlerd.core.redaction import cut
-from crawlerd.core.schedule import parse_duration
 from crawlerd.source import (
     Api,
     Cursor,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from crawlerd.core.schedule import parse_duration
+from crawlerd.core.durations import parse_duration
 from crawlerd.sources.http import Delivery
 
 if TYPE_CHECKING:

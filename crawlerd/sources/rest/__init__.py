@@ -1,4 +1,22 @@
-"""REST sources that a TOML file describes: `source = "rest"`, `description = "sources/github.toml"`."""
+"""REST sources that a TOML file describes: `source = "rest"`, `description = "sources/github.toml"`.
+
+description, values, schema: every key of the file; its values; a JSON schema for editors.
+endpoints: from the file to a Source.
+expressions, texts: JMESPath and templates; texts with variables.
+authentication, sending: how the key is sent; what each request of an account is sent with.
+asking: what a page is asked with.
+pages: one page: request, records, what follows.
+answers: what a response holds; its errors.
+records, exact: the records in it, their keys and times; their text as the API wrote it.
+paginators: how lists are paged: cursor, link, page number, offset.
+reading: what follows a page.
+numbered_pages: what follows it where pages or records are counted, while the list changes.
+counting_urls: URLs of next pages that count.
+page_overlap: how a page is joined to those before it; a list that has moved.
+twice: pages that cannot overlap are read twice.
+incremental, times: how far a stream has come; times as APIs write them.
+comparing: what a run has not found: gone, or only missed.
+"""
 
 from __future__ import annotations
 

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import time
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from crawlerd.core import waits
 from crawlerd.core.lenient_json import parsed
 from crawlerd.core.redaction import cut
 from crawlerd.source import Permanent, Throttled, Transient, Unauthorized
 from crawlerd.sources.rest.expressions import look
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from crawlerd.source import Response
     from crawlerd.sources.rest.description import ErrorRule
 
 SHOWN = 200  # characters of what a rule found
 TOKEN_REFUSED = (400, 404, 410, 422)
-LONGEST_WAIT = 86_400.0  # seconds
-UNIX_TIME_FROM = 1e9  # what a header says: below, seconds to wait; above, a time
+SHORTEST_WAIT = 1.0  # seconds
 
 
 class NoPage(Permanent):
@@ -58,7 +56,8 @@ def judged(rules: Iterable[ErrorRule], response: Response) -> Exception | None:
         case "retry":
             return Transient(told)
         case "throttle":
-            return Throttled(told, retry_after=_wait(rule, response), scope=rule.scope)
+            seconds, said = _wait(rule, response)
+            return Throttled(told, retry_after=seconds, scope=rule.scope, least=rule.wait or 0.0, said=said)
         case "pause":
             return Unauthorized(f"{told}{_because(rule, response)}")
     return Permanent(told)
@@ -98,20 +97,22 @@ def _fits(rule: ErrorRule, response: Response) -> bool:
         return False
 
 
-def _wait(rule: ErrorRule, response: Response) -> float | None:
-    """Seconds that the rule's header asks for; None when it does not say, and the usual `Retry-After` counts."""
-    try:
-        value = float(response.headers.get((rule.wait_header or "").lower(), ""))
-    except ValueError:
-        return None
-    if not math.isfinite(value):
-        return None
-    return min(max(value - _sent_at(response) if value > UNIX_TIME_FROM else value, 1.0), LONGEST_WAIT)
+def _wait(rule: ErrorRule, response: Response) -> tuple[float | None, str]:
+    """Seconds that the response asks for where the rule says, and what it said there; None when it does not say, and
+    the usual `Retry-After` counts."""
+    sent = waits.http_date(response.headers.get("date", ""))  # by the API's own clock, if it says
+    for where, value in _waits(rule, response):
+        seconds = waits.seconds(value, time.time() if sent is None else sent)
+        if seconds is not None:
+            return max(seconds, SHORTEST_WAIT), f"{where}: {cut(str(value), 60)}"
+    return None, ""
 
 
-def _sent_at(response: Response) -> float:
-    """By the API's own clock, if it says."""
-    try:
-        return parsedate_to_datetime(response.headers.get("date", "")).timestamp()
-    except (ValueError, OverflowError):
-        return time.time()
+def _waits(rule: ErrorRule, response: Response) -> Iterator[tuple[str, Any]]:
+    if rule.wait_header is not None:
+        yield rule.wait_header, response.headers.get(rule.wait_header.lower(), "")
+    if rule.wait_body is not None:
+        try:
+            yield rule.wait_body, look(rule.wait_body, parsed(response.utf8()))
+        except (ValueError, RecursionError, Permanent):
+            return

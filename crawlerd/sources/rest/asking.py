@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from crawlerd.sources.rest.description import Description
+    from crawlerd.sources.rest.page_overlap import Place
     from crawlerd.sources.rest.pages import Page
-    from crawlerd.sources.rest.places import Place
 
 
 class Request(NamedTuple):

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from crawlerd.config.problems import Table, instead, one_line, problem
+from crawlerd.core import notation
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.sources.rest.authentication import Auth, NoAuth
 from crawlerd.sources.rest.expressions import fields
@@ -72,7 +73,20 @@ class ErrorRule(Table):
         "and the account is paused.",
     )
     wait_header: str | None = Field(
-        default=None, min_length=1, description="throttle: the header that says until when (Unix time) or how long (s)."
+        default=None,
+        min_length=1,
+        description="throttle: the header that says how long (seconds, or such as 1m30s) or until when (Unix time in "
+        "seconds or milliseconds, ISO 8601); else Retry-After.",
+    )
+    wait_body: Path | None = Field(
+        default=None,
+        examples=["error.retry_after"],
+        description="throttle: JMESPath of where the body says the same.",
+    )
+    wait: Annotated[float, BeforeValidator(notation.duration), WithJsonSchema({"type": "string"})] | None = Field(
+        default=None,
+        examples=["60s"],
+        description='throttle: wait for so long at least ("60s"), twice as long after each further one, up to an hour.',
     )
     scope: Literal["bucket", "account"] = Field(default="bucket", description="throttle: what is over its limit.")
 
@@ -80,8 +94,9 @@ class ErrorRule(Table):
     def _meaningful(self) -> Self:
         if self.equals is not None and self.header is None:
             raise ValueError("equals needs header: the name of the header that has this value")
-        if self.action != "throttle" and (self.wait_header or self.scope != "bucket"):
-            raise ValueError('wait_header and scope are for action = "throttle"')
+        waits = self.wait_header or self.wait_body or self.wait
+        if self.action != "throttle" and (waits or self.scope != "bucket"):
+            raise ValueError('wait_header, wait_body, wait and scope are for action = "throttle"')
         if all(200 <= each < 300 for each in self.status) and not self.body and not self.header:
             raise ValueError("would take every good response for an error; add body or header")
         return self
@@ -155,6 +170,13 @@ class Endpoint(Table):
         examples=["/v1/customers/{key}"],
         description="With tombstones: path of one record. What a list does not have any more is asked for by itself, "
         "and is deleted when the answer is 404 or 410. {key} is its primary key, {key.NAME} one of several.",
+    )
+    max_pages: int = Field(
+        default=1_000_000,
+        ge=1,
+        le=10**9,
+        description="Most pages of one list in a run; the next one becomes a dead letter that says so. Some APIs name "
+        "a next page without end.",
     )
     limits: Limits | None = Field(default=None, description="Limits of this endpoint, instead of bucket_limits.")
     cost: int = Field(default=1, ge=1, le=10_000, description="How many requests one counts as, against every limit.")

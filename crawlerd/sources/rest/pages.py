@@ -17,9 +17,9 @@ from crawlerd.sources.rest.asking import Asking
 from crawlerd.sources.rest.exact import set_aside, texts_of, with_text
 from crawlerd.sources.rest.expressions import Unfit, look, plain, text
 from crawlerd.sources.rest.incremental import PageMarks, mark_of
-from crawlerd.sources.rest.numbered import Again, Next, Step
+from crawlerd.sources.rest.numbered_pages import Again, Next, Step
+from crawlerd.sources.rest.page_overlap import START, Place
 from crawlerd.sources.rest.paginators import Answer, Offset, PageNumber
-from crawlerd.sources.rest.places import START, Place
 from crawlerd.sources.rest.records import FAR_FUTURE, Records, taken
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Page(TaskArgs, kind="rest.page"):
     at: where the page starts, None for the first.
     place: what it knows of the pages before it.
     second: the list is read once more, since records were missing.
+    pages: of the list that were asked for before; it makes no page another one.
     """
 
     wanted: tuple[str, ...]
@@ -56,6 +57,7 @@ class Page(TaskArgs, kind="rest.page"):
     at: str | int | float | None = None
     place: Place | None = None
     second: bool = False
+    pages: int = 0
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,11 @@ class Pages:
 
     def page(self, api: Api, args: Page) -> Iterator[Output]:
         place = args.place or START
+        if args.pages >= self.spec.max_pages:
+            raise Permanent(
+                f"this would be page {args.pages + 1:,} of the list, and [endpoints.{self.name}] has "
+                f"max_pages = {self.spec.max_pages}: a list without end, or one that needs more"
+            )
         try:
             request = self._asking.request(args, place, api.options.get("variables", {}))
         except Unfit as error:
@@ -151,7 +158,7 @@ class Pages:
         except Permanent as error:
             made = place.counting is not None and not place.exact  # a URL that the API has not made, and may refuse
             if made and not place.whole:
-                yield self.kinds.next(**{**vars(args), "at": None, "place": _as_it_comes(place)})
+                yield self._next(args, None, _as_it_comes(place))
             elif lost and place.again < MOST_AGAIN:
                 yield from self._again(args, place, str(error))
             elif isinstance(error, NoPage):
@@ -189,12 +196,11 @@ class Pages:
 
     def same(self, args: Page) -> str:
         """What tells a page of the API's own naming from others: a cursor that comes twice leads round in a circle,
-        however long it is. "" where all of its arguments do."""
-        place = args.place
-        if isinstance(self._paginator, Offset | PageNumber) or place is None or place.counting or place.review:
-            return ""
-        where = msgspec.structs.replace(place, before="", idle=0, seen=None)
-        return f"{args.kind}\0{encoded(replace(args, place=where)).decode()}"
+        however long it is. Elsewhere, all of its arguments do, but for how many pages there were before."""
+        where = args.place
+        if not (isinstance(self._paginator, Offset | PageNumber) or where is None or where.counting or where.review):
+            where = msgspec.structs.replace(where, before="", idle=0, seen=None)
+        return f"{args.kind}\0{encoded(replace(args, place=where, pages=0)).decode()}"
 
     def _has_token(self, args: Page) -> bool:
         return args.at is not None and not isinstance(self._paginator, Offset | PageNumber)
@@ -263,7 +269,7 @@ class Pages:
                 yield from self._parent_read(args)
             case Next(at, following):
                 yield from self._comparing.paged(args)
-                yield self.kinds.next(**{**vars(args), "at": at, "place": following})
+                yield self._next(args, at, following)
             case Again(reason):
                 yield from self._again(args, place, f"the list moved while it was read: {reason}")
 
@@ -276,8 +282,10 @@ class Pages:
             yield from self._comparing.moved(args, said)
             return
         yield from self._comparing.paged(args)
-        following = Place(again=place.again + 1, reached=place.reached)
-        yield self.kinds.next(**{**vars(args), "at": None, "place": following})
+        yield self._next(args, None, Place(again=place.again + 1, reached=place.reached))
+
+    def _next(self, args: Page, at: str | float | None, place: Place) -> Page:
+        return self.kinds.next(**{**vars(args), "at": at, "place": place, "pages": args.pages + 1})
 
     def _parent_read(self, args: Page, *, whole: bool = True) -> Iterator[Output]:
         if args.of and not args.second:

@@ -18,9 +18,10 @@ from msgspec.structs import replace
 
 from crawlerd.core.redaction import cut
 from crawlerd.source import Permanent, Transient
-from crawlerd.sources.rest import counted, numbered, twice
+from crawlerd.sources.rest import counting_urls, numbered_pages, twice
 from crawlerd.sources.rest.incremental import known_up_to, parameter
-from crawlerd.sources.rest.numbered import Again, Next, Step
+from crawlerd.sources.rest.numbered_pages import Again, Next, Step
+from crawlerd.sources.rest.page_overlap import Place
 from crawlerd.sources.rest.paginators import (
     CursorInBody,
     CursorInHeader,
@@ -30,14 +31,13 @@ from crawlerd.sources.rest.paginators import (
     Offset,
     PageNumber,
 )
-from crawlerd.sources.rest.places import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from crawlerd.sources.rest.description import Incremental
+    from crawlerd.sources.rest.page_overlap import Came
     from crawlerd.sources.rest.paginators import Answer, Paginator
-    from crawlerd.sources.rest.places import Came
 
 ATTEMPTS = 3  # at a page whose records are not in order: one may have been changed while the answer was made
 MOST_CLOSINGS = 3  # times that the front of a list is read again
@@ -95,7 +95,7 @@ def _read(
     ordered = rule is not None and rule.order is not None
     if isinstance(paginator, Offset | PageNumber):
         more = paginator.goes_on(page.answer)
-        step = numbered.following(paginator, page.answer, place, page.came, ordered=ordered, more=more)
+        step = numbered_pages.following(paginator, page.answer, place, page.came, ordered=ordered, more=more)
     else:
         step = _after_cursor(paginator, page, place, ordered, without_key)
     everything: Sequence[int] = range(len(page.marks))
@@ -115,7 +115,7 @@ def _after_cursor(paginator: Any, page: Page, place: Place, ordered: bool, witho
     if isinstance(paginator, LinkHeader | NextUrl) and not place.whole:
         counting = place.counting
         if answer.at is None and at is not None:
-            counting = counted.counting(page.parameters, str(at), answer.count)
+            counting = counting_urls.counting(page.parameters, str(at), answer.count)
         if counting is not None:
             return _after_counted(counting, page, place, ordered, at)
     if at is None:
@@ -140,7 +140,7 @@ def _after_cursor(paginator: Any, page: Page, place: Place, ordered: bool, witho
     )
 
 
-def _after_counted(counting: counted.Counting, page: Page, place: Place, ordered: bool, url: str | None) -> Step:
+def _after_counted(counting: counting_urls.Counting, page: Page, place: Place, ordered: bool, url: str | None) -> Step:
     """What follows a page whose URL counts: it overlaps with the next one as if the client did."""
     answer = page.answer
     number = None if answer.at is None else counting.number(str(answer.at))
@@ -149,10 +149,10 @@ def _after_counted(counting: counted.Counting, page: Page, place: Place, ordered
         if place.size:  # and says nothing of what follows a page of this size
             return Next(None, Place(again=place.again, reached=place.reached, whole=True))
         return Next(url, replace(place, tail=(), counting=None, whole=True))
-    if url is not None and page.came.after(place.tail) == answer.count < max(place.most, 1):
-        # Nothing but what was read, and yet a next page: an API that always names one.
-        return None if url == answer.at else Next(url, replace(place, tail=(), counting=counting))
-    step = numbered.following(
+    if url is not None and page.came.only(place.tail):
+        # The list ends here, and yet there is a next page: an API that always names one.
+        return None if url == answer.at else Next(url, replace(place, tail=(), counting=None, whole=True))
+    step = numbered_pages.following(
         paginator,
         dataclasses.replace(answer, at=number),
         replace(place, counting=counting),
@@ -177,8 +177,8 @@ def _ascending(paginator: Paginator, rule: Incremental, page: Page, place: Place
         return Read(_on_from_the_last_time(rule, page, place, marks), taken)
     if place.then and page.answer.count:  # the page before was not the last one, though it was short
         return Read(Next(None, Place(again=place.again, reached=place.then, whole=True)), taken)
-    if not isinstance(step, Next) or step.place.moves > place.moves or step.place.doubt:
-        return Read(step, taken)  # not all before this page was read
+    if not isinstance(step, Next) or step.place.doubt or not _is_joined(page, place):
+        return Read(step, taken)
     cut = _last_time(rule, marks)
     if not cut or (place.reached and parameter(rule, marks[cut - 1]) == parameter(rule, place.reached)):
         return Read(step, taken)
@@ -207,6 +207,11 @@ def _on_from_the_last_time(rule: Incremental, page: Page, place: Place, marks: S
 def _sizes(page: Page) -> list[int]:
     """How many records were asked for, by the parameters that say so."""
     return [int(value) for name, value in page.parameters.items() if _SIZE.search(name) and str(value).isdecimal()]
+
+
+def _is_joined(page: Page, place: Place) -> bool:
+    """Whether all before this page was read. If not, its times do not say up to which one the list is read."""
+    return page.came.after(place.tail) is not None
 
 
 def _filled(marks: Sequence[str | None]) -> list[str]:
@@ -248,6 +253,8 @@ def _descending(
     if not place.behind:
         front = page.came.chained(front, [number for number in taken if (page.marks[number] or "") >= top > ""])
     now = {"then": top, "front": front, "behind": place.behind or bool(marks and marks[-1] < top)}
+    if isinstance(step, Next) and not _is_joined(page, place):
+        return Next(step.at, replace(step.place, **now))
     if not place.closing:
         if step is not None and not (since and marks and _has_nothing_newer(rule, marks, since)):
             return Next(step.at, replace(step.place, **now))
@@ -263,4 +270,5 @@ def _descending(
 
 def _closing(place: Place, top: str, front: str) -> Place:
     """The front is read again until it comes in one response, or is what it was before."""
-    return Place(again=place.again, whole=place.whole, top=top, last=front, closing=place.closing + 1)
+    whole = place.whole and not place.exact  # else it was only its end
+    return Place(again=place.again, whole=whole, top=top, last=front, closing=place.closing + 1)

@@ -11,10 +11,11 @@ import msgspec
 from jmespath.exceptions import JMESPathError
 from jmespath.visitor import TreeInterpreter
 
+from crawlerd.core.jsontext import bounded_list
 from crawlerd.core.redaction import cut
 from crawlerd.source import Permanent
 from crawlerd.sources.rest.expressions import Unfit, is_short, kind_of, look, text
-from crawlerd.sources.rest.places import Came, Unkeyed
+from crawlerd.sources.rest.page_overlap import Came, Unkeyed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ def taken(expression: str, body: Any) -> tuple[list[Any], Sequence[Any]]:
         keys = f" with {', '.join(map(str, list(body)[:20]))}" if isinstance(body, dict) else ""
         there = f"not a list, in the response: {kind_of(body)}{keys}"
         raise Permanent(cut(f'records = "{expression}" finds {kind_of(found)}, {there}', 300))
+    bounded_list(len(found))
     whole = _before_filter(expression)
     if whole is None:
         return found, found

@@ -14,14 +14,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 from msgspec.structs import replace
 
-from crawlerd.sources.rest import counted
-from crawlerd.sources.rest.numbered import Again, Next, Step
+from crawlerd.sources.rest import counting_urls
+from crawlerd.sources.rest.numbered_pages import Again, Next, Step
+from crawlerd.sources.rest.page_overlap import Place, Review, Seen
 from crawlerd.sources.rest.paginators import LinkHeader, NextUrl, Offset, PageNumber
-from crawlerd.sources.rest.places import Place, Review, Seen
 
 if TYPE_CHECKING:
+    from crawlerd.sources.rest.page_overlap import Came
     from crawlerd.sources.rest.paginators import Answer, Paginator
-    from crawlerd.sources.rest.places import Came
 
 _NUMBER = re.compile("[0-9]{1,15}")
 
@@ -82,9 +82,9 @@ def _counts(answer: Answer, url: str) -> bool:
     before, after = _numbers(answer.response.url), _numbers(url)
     for name, number in after.items():
         gone = number - before.get(name, 0)
-        if counted.PAGES.search(name) and (gone == 1 or (name not in before and number == 2)):
+        if counting_urls.PAGES.search(name) and (gone == 1 or (name not in before and number == 2)):
             return True
-        if counted.RECORDS.search(name) and gone in (answer.count, answer.count + (name not in before)):
+        if counting_urls.RECORDS.search(name) and gone in (answer.count, answer.count + (name not in before)):
             return True
     return False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -39,21 +39,28 @@ def classify(response: Response) -> Exception | None:
     """Tells Stripe's limiters from each other and from its other 429s, and what was deleted from a bad request.
 
     `Stripe-Rate-Limited-Reason` is global-rate, global-concurrency, endpoint-rate, endpoint-concurrency or
-    resource-specific; without it, the limiter is not the reason (https://docs.stripe.com/rate-limits).
+    resource-specific; without it, the limiter is not the reason (https://docs.stripe.com/rate-limits). A 409 is a
+    conflict with another request, and `Stripe-Should-Retry: true` is said of what may pass later
+    (https://docs.stripe.com/error-low-level).
     """
     reason = response.headers.get("stripe-rate-limited-reason", "")
     if response.status == 429 and reason:
-        return Throttled(
-            f"HTTP 429: {reason}",
-            scope="account" if reason.startswith("global-") else "bucket",
-            concurrency=reason.endswith("-concurrency"),
-        )
-    if response.status not in (400, 403, 404, 429):
+        scope: Literal["task", "bucket", "account"] = "bucket"
+        if reason.startswith("global-"):
+            scope = "account"
+        elif reason == "resource-specific":  # the object that is asked for, and no other
+            scope = "task"
+        return Throttled(f"HTTP 429: {reason}", scope=scope, concurrency=reason.endswith("-concurrency"))
+    said_again = response.headers.get("stripe-should-retry", "").strip().lower() == "true"
+    again = response.status == 409 or (said_again and 400 <= response.status < 500 and response.status != 429)
+    if not again and response.status not in (400, 403, 404, 429):
         return None
     try:
         problem = msgspec.json.decode(response.body, type=_ErrorBody).error
     except (ValueError, RecursionError):
-        return None
+        return Transient(f"HTTP {response.status}") if again else None
+    if again:
+        return Transient(f"HTTP {response.status}: {problem.message or problem.code}")
     said = f"HTTP {response.status}: {problem.message}"
     if response.status == 403:
         return NoAccess(said) if problem.code == "account_invalid" else None

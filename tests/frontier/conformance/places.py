@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 from crawlerd.frontier import check, open_reader
-from crawlerd.frontier.contract import Bounds, Frontier, FrontierReader
+from crawlerd.frontier.contract import Bounds, Frontier
 from crawlerd.frontier.sqlite.database import FILE_NAME
 from crawlerd.frontier.sqlite.frontier import SqliteFrontier
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from crawlerd.frontier.reader_contract import FrontierReader
 
 NOW = 1_000_000.0
 MEMORY = "/dev/shm"  # noqa: S108 - a private directory in it; thousands of commits need not wait for a disk here

@@ -102,7 +102,11 @@ OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
     ),
     st.builds(Complete),
     st.builds(Retry, st.sampled_from([0.0, 1.0, 60.0]), st.just("reset")),
-    st.builds(Defer, st.just("slow")),
+    st.builds(
+        lambda delay, charged: Defer("slow", delay=delay, charged=charged),
+        st.sampled_from([0.0, 1.0, 60.0]),
+        st.integers(0, 1),
+    ),
     st.builds(Bury, st.just("gone"), st.booleans(), st.sampled_from(["", "charges"])),
     st.builds(Pause, st.just("no")),
     st.builds(Crash, st.just("died")),
@@ -365,20 +369,21 @@ class FrontierMachine(RuleBasedStateMachine):
     def each_task_lies_in_exactly_one_place(self) -> None:
         names = {number: key for key, number in self.bucket_ids().items()}
         ready = self.rows(
-            "SELECT bucket, priority, seq, run, kind.name, attempt, crashes, payload, grp FROM ready "
+            "SELECT bucket, priority, seq, run, kind.name, attempt, crashes, payload, grp, refused FROM ready "
             "JOIN kind ON kind.id = ready.kind ORDER BY seq"
         )
         tasks = [self.tasks[seq].task for seq in self.where("ready")]
         assert ready == [
-            (t.bucket, t.priority, t.seq, t.run, t.kind, t.attempt, t.crashes, t.payload, t.group) for t in tasks
+            (t.bucket, t.priority, t.seq, t.run, t.kind, t.attempt, t.crashes, t.payload, t.group, t.refused)
+            for t in tasks
         ]
         assert all(names[known.task.bucket] == (known.account, known.bucket) for known in self.tasks.values())
         delayed = self.rows(
-            "SELECT due_at, seq, bucket, priority, run, kind.name, attempt, error, payload, grp FROM delayed "
+            "SELECT due_at, seq, bucket, priority, run, kind.name, attempt, error, payload, grp, refused FROM delayed "
             "JOIN kind ON kind.id = delayed.kind ORDER BY seq"
         )
         assert delayed == [
-            (k.due_at, t.seq, t.bucket, t.priority, t.run, t.kind, t.attempt, k.error, t.payload, t.group)
+            (k.due_at, t.seq, t.bucket, t.priority, t.run, t.kind, t.attempt, k.error, t.payload, t.group, t.refused)
             for seq in self.where("delayed")
             if (k := self.tasks[seq]) and (t := k.task)
         ]
@@ -513,9 +518,12 @@ class FrontierMachine(RuleBasedStateMachine):
         known = self.tasks[seq]
         return Settled(known.task, self.accounts[known.account], outcome)
 
-    def changed(self, task: Task, *, attempt: int = 0, crashes: int = 0, group: int | None = None) -> Task:
+    def changed(
+        self, task: Task, *, attempt: int = 0, crashes: int = 0, group: int | None = None, refused: int = 0
+    ) -> Task:
         group = task.group if group is None else group
-        return Task(task.seq, task.bucket, task.priority, task.run, task.kind, attempt, task.payload, crashes, group)
+        key = task.seq, task.bucket, task.priority, task.run, task.kind
+        return Task(*key, attempt, task.payload, crashes, group, refused)
 
     def known(self, number: int, account: str, new: NewTask, where: str, group: int) -> Known:
         """A new task, under the next number."""
@@ -610,12 +618,15 @@ class FrontierMachine(RuleBasedStateMachine):
                 run.staged.update(outcome.cursors)
             case Retry():
                 known.where, known.due_at, known.error = "delayed", self.now + outcome.delay, outcome.error
-                known.task = self.changed(task, attempt=task.attempt + 1, crashes=0)
+                known.task = self.changed(task, attempt=task.attempt + 1, crashes=0, refused=task.refused)
                 run.counts.update(delayed=1, retried=1)
             case Defer():
-                run.counts["throttled"] += 1
+                known.where, known.due_at, known.error = "delayed", self.now + outcome.delay, outcome.error
+                refused = task.refused + outcome.charged
+                known.task = self.changed(task, attempt=task.attempt + outcome.charged, crashes=0, refused=refused)
+                run.counts.update(delayed=1, throttled=1)
             case Crash() if task.crashes + 1 < CRASHES:
-                known.task = self.changed(task, attempt=task.attempt, crashes=task.crashes + 1)
+                known.task = self.changed(task, attempt=task.attempt, crashes=task.crashes + 1, refused=task.refused)
                 return True
             case Crash():
                 run.counts["open"] -= 1

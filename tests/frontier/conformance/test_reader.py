@@ -11,7 +11,7 @@ from places import NOW
 
 from crawlerd.core.outcome import Batch, Bury, Complete, Defer, Outcome, Retry, Skipped
 from crawlerd.core.task import NewTask
-from crawlerd.frontier.contract import Frontier, FrontierReader, Settled
+from crawlerd.frontier.contract import Frontier, Settled
 from crawlerd.frontier.reports import AccountReport, DeadLetter, RunReport, StreamReport
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from places import Place
+
+    from crawlerd.frontier.reader_contract import FrontierReader
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from places import NOW
 
 from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import Batch, Bury, Complete, Crash, Defer, Outcome, Pause, Retry, Skipped
-from crawlerd.core.task import NewTask, Task
+from crawlerd.core.task import NewGather, NewTask, Task
 from crawlerd.frontier.contract import FIRST, MAX_DELAY, Bounds, Bucket, OutageNote, Run, Settled, Wanted
 from crawlerd.sink import Totals
 
@@ -210,6 +210,7 @@ def test_throttling_costs_no_attempt_and_a_retry_one(place: Place, frontier: Fro
     run = begin(frontier, plain())
     for _ in range(50):
         settle(frontier, Defer("slow"))
+        frontier.commit([], now=NOW)
     assert heads(frontier)[0].attempt == 0
     settle(frontier, Retry(2.0, "reset"))
     assert heads(frontier) == []
@@ -218,6 +219,39 @@ def test_throttling_costs_no_attempt_and_a_retry_one(place: Place, frontier: Fro
     assert frontier.commit([], now=NOW + 2.0).arrived == {1: (5, 1)}
     assert heads(frontier)[0].attempt == 1
     assert counts(place, run) == {"open": 1, "retried": 1, "throttled": 50}
+
+
+def test_a_refused_task_is_delayed_and_comes_back_to_its_place(place: Place, frontier: Frontier) -> None:
+    run = begin(frontier, *(plain(f'{{"a":{number}}}') for number in range(3)))
+    tasks = heads(frontier)
+    settle(frontier, Defer("slow", delay=7.0))
+    assert heads(frontier) == tasks[1:]
+    assert counts(place, run) == {"open": 3, "delayed": 1, "throttled": 1}
+    assert frontier.next_due() == NOW + 7.0
+    assert frontier.commit([], now=NOW + 7.0).arrived == {1: (5, 1)}
+    assert heads(frontier) == tasks
+    assert counts(place, run) == {"open": 3, "throttled": 1}
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_refusal_that_is_the_tasks_own_costs_an_attempt_and_is_remembered(frontier: Frontier, grouped: bool) -> None:
+    if grouped:
+        account = frontier.account("acme", "shop")
+        gather = NewGather([plain()], plain('{"then":1}'))
+        frontier.start_run("shop", account, [], gathers=[gather], full=False, now=NOW)
+    else:
+        begin(frontier, plain())
+    for times in range(1, 4):
+        settle(frontier, Defer("slow", charged=1))
+        frontier.commit([], now=NOW)
+        task = heads(frontier)[0]
+        assert (task.attempt, task.refused, bool(task.group)) == (times, times, grouped)
+    settle(frontier, Defer("slow"))
+    frontier.commit([], now=NOW)
+    settle(frontier, Retry(0.0, "reset"))
+    frontier.commit([], now=NOW)
+    task = heads(frontier)[0]
+    assert (task.attempt, task.refused) == (4, 3)
 
 
 def test_only_so_many_delayed_tasks_become_ready_at_once(frontier: Frontier) -> None:
@@ -461,6 +495,33 @@ def test_names_are_looked_up_anew_when_there_are_too_many_to_remember(place: Pla
     begin(frontier, *(plain(bucket=name) for name in buckets))
     assert [len(heads(frontier, bucket.id)) for bucket in sorted(frontier.ready_buckets(1))] == [2] * 10
     assert frontier.bucket(10) == Bucket(10, 1, "b9", 0.0)
+
+
+def test_a_run_that_does_far_more_than_the_last_full_one_is_told_of_at_each_doubling(
+    frontier: Frontier,
+) -> None:
+    account = frontier.account("acme", "s")
+
+    def run_of(count: int, *, full: bool, name: str = "a") -> list[tuple[int, int]]:
+        run = frontier.start_run(name, account, [FOREVER], full=full, now=NOW).run
+        told = []
+        for done in range(1, count + 1):
+            (task,) = [each for b in frontier.ready_buckets(None) for each in frontier.heads(b.id, (-1, -1), 9)]
+            children = [FOREVER] if done < count else []
+            committed = frontier.commit([Settled(task, account, Complete(children=children))], now=NOW)
+            told += [(long.done, long.usual) for long in committed.long if long.run == run]
+        assert committed.ended == [run]
+        return told
+
+    assert run_of(130, full=True) == []  # there is nothing to compare with
+    assert run_of(20, full=True) == []
+    assert run_of(450, full=False) == [(200, 20), (400, 20)]
+    assert run_of(450, full=False, name="b") == []
+    assert run_of(3, full=True) == []
+    assert run_of(120, full=True) == [(100, 3)]  # not at 30: a small list may have grown
+
+
+FOREVER = NewTask("s.page", "page", 5, "{}")
 
 
 # outages

@@ -22,8 +22,9 @@ from crawlerd.frontier.lock import StateLock
 from crawlerd.frontier.sqlite import backup as copying
 from crawlerd.frontier.sqlite import vacuum as vacuuming
 from crawlerd.frontier.sqlite.backup import backup
-from crawlerd.frontier.sqlite.check import EXAMPLES, INVARIANTS, check
+from crawlerd.frontier.sqlite.check import EXAMPLES, check
 from crawlerd.frontier.sqlite.database import FILE_NAME, MARK_NAME
+from crawlerd.frontier.sqlite.invariants import INVARIANTS
 from crawlerd.frontier.sqlite.migrations import MIGRATIONS
 from crawlerd.frontier.sqlite.vacuum import vacuum
 
@@ -123,10 +124,54 @@ def test_an_empty_frontier_is_sound(var: Path) -> None:
     assert check(var / FILE_NAME, full=True) == []
 
 
+# What unfolds for run 4: two tasks, and a group with one.
+UNFOLDING = """
+INSERT INTO stage VALUES (1, 0, 15, 2, '[[[], 0, -1, "run"], [[], 0, -1, "run"]]'),
+    (1, 2, 15, 2, '[[[], 0, 1, "run"], [[], 3, -1, "run"]]');
+INSERT INTO unfolding VALUES (1, 4, 2, 0, 100, 4, NULL);
+UPDATE run SET open = open + 4 WHERE id = 4;
+UPDATE next_seq SET value = 104;
+"""
 DAMAGE = [
     (
+        f"{UNFOLDING} UPDATE run SET open = 1 WHERE id = 4",
+        ["run 4 counts 1 open tasks, but 5 are ready, delayed, waiting or unfolding"],
+    ),
+    (
+        f"{UNFOLDING} UPDATE stage SET count = 1 WHERE first = 0",
+        ["stage 1 unfolds and has 4 entries left, but 4 are there, and its portions count 3"],
+    ),
+    (
+        f"{UNFOLDING} DELETE FROM stage WHERE first = 0; UPDATE run SET open = 3 WHERE id = 4",
+        ["stage 1 unfolds and has 4 entries left, but 2 are there, and its portions count 2"],
+    ),
+    (
+        f"{UNFOLDING} DELETE FROM stage WHERE first = 2; UPDATE unfolding SET count = 2, grp = 102; "
+        "UPDATE run SET open = 3 WHERE id = 4",
+        ["2 unfolding tasks of run 4 are in group 102, which does not exist"],
+    ),
+    (
+        f"{UNFOLDING} UPDATE next_seq SET value = 103",
+        ["the next new task would have the number 103, but there is a task 103"],
+    ),
+    (
+        f"{UNFOLDING} UPDATE unfolding SET base = 15 - 3",
+        [
+            f"task {seq} lies in 2 places: {where}, unfolding"
+            for seq, where in ((12, "ready"), (13, "ready"), (14, "ready"), (15, "ready"))
+        ],
+    ),
+    (
+        f"{UNFOLDING} UPDATE run SET state = 'failed', ended_at = 5.0 WHERE id = 4",
+        ["run 4 is failed, with 5 open tasks", "stage 1 unfolds for run 4, which is failed"],
+    ),
+    (
+        f"{UNFOLDING} UPDATE unfolding SET account = 77",
+        ["what unfolds of run 4 is of account 77, which does not exist"],
+    ),
+    (
         "UPDATE run SET open = open + 1200 WHERE id = 3",
-        ["run 3 counts 1,208 open tasks, but 8 are ready, delayed or waiting"],
+        ["run 3 counts 1,208 open tasks, but 8 are ready, delayed, waiting or unfolding"],
     ),
     ("UPDATE run SET delayed = 1 WHERE id = 3", ["run 3 counts 1 delayed tasks, but there are 2"]),
     ("UPDATE run SET dead = 0 WHERE id = 2", ["run 2 counts 0 dead tasks, but there are 1"]),
@@ -134,7 +179,7 @@ DAMAGE = [
     (
         "DELETE FROM ready WHERE seq = 13",
         [
-            "run 3 counts 8 open tasks, but 7 are ready, delayed or waiting",
+            "run 3 counts 8 open tasks, but 7 are ready, delayed, waiting or unfolding",
             "bucket 2 counts 2 ready tasks, but there are 1",
         ],
     ),
@@ -144,7 +189,8 @@ DAMAGE = [
         ["task 15 lies in 2 places: dead, ready"],
     ),
     (
-        "INSERT INTO ready SELECT 2, priority, seq, run, kind, attempt, crashes, payload, 0 FROM ready WHERE seq = 15; "
+        "INSERT INTO ready SELECT 2, priority, seq, run, kind, attempt, crashes, payload, 0, 0 FROM ready "
+        "WHERE seq = 15; "
         "UPDATE run SET open = 2 WHERE id = 4; UPDATE bucket SET ready = 3 WHERE id = 2",
         [
             "task 15 lies in 2 places: ready, ready",

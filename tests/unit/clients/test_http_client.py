@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 
 from crawlerd import __version__
 from crawlerd.clients.http import HttpApi, HttpClient, prepare_url, query_of
-from crawlerd.core.account import AccountSpec
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.core.errors import Permanent, Throttled, Transient, Unauthorized
 from crawlerd.source import Api, KeyInQuery, Response, Source
 

@@ -11,7 +11,7 @@ from support.rest_api import Answer, Request, RestApi
 
 from crawlerd.clients.http import HttpClient
 from crawlerd.clients.oauth2 import token_of
-from crawlerd.core.account import AccountSpec
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.core.errors import CrawlerdError, Throttled, Transient, Unauthorized
 from crawlerd.source import ClientCredentials, Response, Source
 

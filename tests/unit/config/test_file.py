@@ -148,6 +148,7 @@ def test_what_is_not_set_has_its_default() -> None:
         "attempts": 8,
         "retry_base": 0.5,
         "retry_cap": 300,
+        "max_wait": 3600,
         "give_up_after": 86_400,
     }
     assert account.options == {}

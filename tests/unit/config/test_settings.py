@@ -18,7 +18,7 @@ import pytest
 from crawlerd.config.file import TABLES
 from crawlerd.config.load import Settings, state_dir
 from crawlerd.config.load import load as load_with
-from crawlerd.core.account import ImportSpec, LimitSpec
+from crawlerd.core.configuration import ImportSpec, LimitSpec
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.core.outcome import RetryPolicy
 from crawlerd.sources import registry
@@ -170,7 +170,7 @@ def test_what_the_account_sets_goes_before_what_the_source_has(file: Path) -> No
         smooth=False,
         weight=3,
     )
-    assert settings.accounts["acme"].retry == RetryPolicy(2, 2.0, 300)
+    assert settings.accounts["acme"].retry == RetryPolicy(2, 2.0, 300, max_wait=86_400)  # of the day
     assert (settings.daemon.state_dir, settings.daemon.worker_processes) == (Path("/srv/state"), 7)
     assert settings.daemon.listen == ("::", 0)
     assert settings.imports["acme"].streams == load_source("stripe").streams

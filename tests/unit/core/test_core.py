@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawlerd.core.backoff import backoff
+from crawlerd.core.durations import next_fire, parse_duration
 from crawlerd.core.errors import CrawlerdError, Denied, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.outcome import (
     CRASHES,
@@ -27,7 +28,6 @@ from crawlerd.core.outcome import (
     charge,
     decide,
 )
-from crawlerd.core.schedule import next_fire, parse_duration
 from crawlerd.core.task import NewTask
 
 POLICY = RetryPolicy(attempts=3, base=1.0, cap=60.0)
@@ -51,10 +51,10 @@ def test_backoff_is_a_share_of_a_bounded_wait(attempt: int, base: float, cap: fl
     ("error", "outcome"),
     [
         (Transient("reset", fault="connection"), Retry(0.5, "Transient: reset", 3, "connection")),
-        (Throttled("slow"), Defer("Throttled: slow")),
+        (Throttled("slow"), Defer("Throttled: slow", attempts=3)),
         (
             Throttled("slow", retry_after=7, scope="account", concurrency=True),
-            Defer("Throttled: slow", 7, "account", True),
+            Defer("Throttled: slow", 7, "account", True, attempts=3),
         ),
         (Unauthorized("no"), Pause("Unauthorized: no")),
         (Permanent("gone"), Bury("Permanent: gone")),
@@ -121,7 +121,7 @@ def test_poison_is_set_aside_after_three_crashes() -> None:
         ),
         Complete(),
         Retry(1.5, "error"),
-        Defer("error", None, "account", True),
+        Defer("error", None, "account", True, 60.0, 3, "charges", 1.5, 1),
         Bury("error", True),
         Pause("error"),
         Crash("error"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from crawlerd.core.account import AccountSpec
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.core.outcome import (
     Batch,
     Bury,
@@ -25,6 +25,7 @@ from crawlerd.core.outcome import (
 )
 from crawlerd.core.task import IfNew, NewGather, NewTask, Task, parent_hash
 from crawlerd.engine.attempt import attempt, begin
+from crawlerd.engine.batches import LARGEST, MOST_FIELDS, StreamRows
 from crawlerd.engine.wire import HEADER, Done, frame, from_worker
 from crawlerd.source import (
     Api,
@@ -367,9 +368,9 @@ def test_a_handler_may_yield_nothing() -> None:
     ("error", "outcome"),
     [
         (Transient("reset"), Retry(0.5, "Transient: reset", 3)),
-        (Throttled("slow", retry_after=3), Defer("Throttled: slow", 3)),
-        (Throttled("slow", retry_after=0), Defer("Throttled: slow", None)),
-        (Throttled("slow", retry_after=-7), Defer("Throttled: slow", None)),
+        (Throttled("slow", retry_after=3), Defer("Throttled: slow", 3, attempts=3)),
+        (Throttled("slow", retry_after=0), Defer("Throttled: slow", None, attempts=3)),
+        (Throttled("slow", retry_after=-7), Defer("Throttled: slow", None, attempts=3)),
         (Permanent("gone"), Bury("Permanent: gone")),
         (Denied("not yours"), Bury("Denied: not yours", denied=True)),
         (Unauthorized("no"), Pause("Unauthorized: no")),
@@ -627,3 +628,24 @@ def test_skipped_texts_are_bounded() -> None:
     outcome = run(lambda api, args: iter([Record("names", "k" * 10_000, {"x": Unknown()})]))
     assert isinstance(outcome, Complete)
     assert outcome.skipped == [Skipped("names", "k" * 1000, "cannot be serialised: no JSON holds a Unknown")]
+
+
+def test_a_record_that_is_too_large_is_set_aside_alone() -> None:
+    """The main process would need several times its size."""
+    text = b'{"id":2,"text":"' + b"x" * LARGEST + b'"}'
+    rows = StreamRows()
+    rows.add(Record("items", "1", b'{"id":1}'))
+    rows.add(Record("items", "2", text))
+    rows.add(Record("items", "3", None))
+    skipped: list[Skipped] = []
+    batch = rows.batch("items", skipped)
+    assert (batch.count, batch.keys, batch.data) == (2, ["1", "3"], [b'{"id":1}', None])
+    assert batch.size == 8
+    assert skipped == [Skipped("items", "2", "it has 16.0 MB; at most 16 MB can be imported")]
+
+
+def test_names_of_fields_are_bounded() -> None:
+    rows = StreamRows()
+    names = [f"n{number:06}" for number in range(MOST_FIELDS + 500)]
+    rows.add(Record("items", "1", dict.fromkeys([*names, "z" * 300], 1)))
+    assert rows.batch("items", []).fields == names[:MOST_FIELDS]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.outages import outages
 
-from crawlerd.core.account import LimitSpec
+from crawlerd.core.configuration import LimitSpec
 from crawlerd.engine.crowds import UNBOUNDED, Crowds
 from crawlerd.engine.queues import AccountQueue
 from crawlerd.ratelimit.limiter import Limiter

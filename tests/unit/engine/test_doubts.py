@@ -14,10 +14,10 @@ from crawlerd.core.doubt import FEWEST, Expected
 from crawlerd.core.outcome import Batch, Complete, Skipped
 from crawlerd.core.task import NewTask
 from crawlerd.engine import kinds
-from crawlerd.engine.fullness import Fullness, believed, fullness, setup
+from crawlerd.engine.full_run import Fullness, believed, fullness, setup
 from crawlerd.engine.sink_writer import RETRY_SECONDS, SinkWriter, Target
 from crawlerd.frontier import check, open_frontier, open_reader
-from crawlerd.frontier.contract import Frontier, FrontierReader, Settled
+from crawlerd.frontier.contract import Frontier, Settled
 from crawlerd.sink import SinkState, StorageFailed
 from crawlerd.sinks.sqlite.sink import sqlite_sink
 from crawlerd.source import Full, RunPlan, Source, TaskArgs
@@ -25,6 +25,8 @@ from crawlerd.source import Full, RunPlan, Source, TaskArgs
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from crawlerd.frontier.reader_contract import FrontierReader
 
 NOW = 1_000_000.0
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from support.outages import outages
 
-from crawlerd.core.account import LimitSpec
+from crawlerd.core.configuration import LimitSpec
 from crawlerd.core.task import Task
 from crawlerd.engine.leases import Leases
 from crawlerd.engine.queues import AccountQueue, Pick

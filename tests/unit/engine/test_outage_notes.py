@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from support.outages import ORIGIN, OneOrigin, outages
 
-from crawlerd.core.account import LimitSpec
+from crawlerd.core.configuration import LimitSpec
 from crawlerd.core.outcome import Bury, Complete, Result, Retry
 from crawlerd.core.task import Task
 from crawlerd.engine.clock import Clock

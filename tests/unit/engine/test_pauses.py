@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from crawlerd.config.load import Settings
-from crawlerd.core.account import AccountSpec, Daemon, ImportSpec, LimitSpec
+from crawlerd.core.configuration import AccountSpec, Daemon, ImportSpec, LimitSpec
 from crawlerd.engine.engine import Engine
 from crawlerd.engine.safe_event import SafeEvent
 from crawlerd.source import Source, TaskArgs

@@ -9,8 +9,9 @@ import pytest
 from support.bench_partners import Asked, Limits
 from support.outages import outages
 
-from crawlerd.core.account import LimitSpec
-from crawlerd.core.task import DEFAULT_PRIORITY, SEQUENTIAL_PRIORITY, Task
+from crawlerd.core.configuration import LimitSpec
+from crawlerd.core.priority import DEFAULT_PRIORITY, SEQUENTIAL_PRIORITY
+from crawlerd.core.task import Task
 from crawlerd.engine.workbench import Workbench
 
 if TYPE_CHECKING:

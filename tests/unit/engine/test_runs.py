@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from crawlerd.core.account import ImportSpec
+from crawlerd.core.configuration import ImportSpec
 from crawlerd.core.errors import CrawlerdError, FrontierRefused, Permanent, SinkError, StorageFailed, SyncFailed
 from crawlerd.engine.failure import Failure
 from crawlerd.engine.runs import LONGEST_WAIT, START_MOST, START_SECONDS, STORAGE_SECONDS, Runs

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from crawlerd.core.outcome import Batch, Bury, Comparison, Complete, Outcome, Retry, Skipped
+from crawlerd.core.outcome import Batch, Bury, Comparison, Complete, Outcome, Retry, Sent, Skipped
 from crawlerd.core.task import NewTask, Task
 from crawlerd.engine.sink_writer import RETRY_SECONDS, SinkWriter, Target
-from crawlerd.frontier.contract import Settled
+from crawlerd.frontier.contract import Ahead, Settled
 from crawlerd.sink import Delivery, Mark, Refused, SinkError, SinkReplaced, SinkState, Totals
 
 if TYPE_CHECKING:
@@ -291,3 +291,64 @@ def test_a_comparison_without_a_sink_is_a_dead_letter() -> None:
     out.serve(1, Target(None, "shop", "acme"), 0.0)
     group, *_ = out.deliver([done(1, 1, Complete(comparisons=[COMPARED]))], 0.0, 0.0)
     assert group[0].outcome == Bury("it yields records of pages, but its import has no sink", stream="pages")
+
+
+def ahead(seq: int, run: int, token: int = 1) -> Ahead:
+    page = Complete([Batch("pages", 2, ["a", "b"], [b"{}", b"{}"])])
+    return Ahead(Task(seq, 1, 5, run, "shop.page", 0, "{}"), 1, page, token, [], 0)
+
+
+def test_a_portion_is_written_and_stays_one() -> None:
+    notes = Notes()
+    out = writer(one=notes)
+    group, totals, written = out.deliver([ahead(1, 1), done(2, 1)], 0.0, 0.0)
+    assert [type(each) for each in group] == [Ahead, Settled]
+    assert notes.tasks == [1, 2]
+    assert totals == {(1, "pages"): Totals(2)}
+    assert written == {1}
+    assert out.records == 4
+
+
+def test_a_portion_waits_for_its_sink_and_goes_on_with_it() -> None:
+    broken = Notes(error="is locked")
+    out = writer(broken=broken)
+    assert out.deliver([ahead(1, 1)], 0.0, 0.0)[0] == []
+    broken.error = None
+    (portion,), *_ = out.deliver([], 0.0, RETRY_SECONDS)
+    assert isinstance(portion, Ahead)
+    assert broken.tasks == [1]
+
+
+def test_a_portion_that_can_never_be_written_says_why() -> None:
+    notes = Notes(never=frozenset([1]))
+    (portion, other), *_ = writer(one=notes).deliver([ahead(1, 1), ahead(2, 1)], 0.0, 0.0)
+    assert isinstance(portion, Ahead)
+    assert portion.outcome == Bury("never 1", stream="pages")
+    assert isinstance(other.outcome, Complete)
+    out = writer(one=notes)
+    out.serve(2, Target(None, "shop", "acme"), 0.0)
+    (portion,), *_ = out.deliver([ahead(3, 2)], 0.0, 0.0)
+    assert portion.outcome == Bury("it yields records of pages, but its import has no sink", stream="pages")
+
+
+def test_a_portion_of_a_lost_lease_or_an_abandoned_run_waits_no_longer() -> None:
+    broken = Notes(error="is locked")
+    out = writer(broken=broken)
+    out.serve(2, Target(broken, "shop", "acme", sink_name="broken"), 0.0)
+    first, again, other, outcome = ahead(1, 1, 1), ahead(1, 1, 2), ahead(2, 2, 3), done(3, 2)
+    out.deliver([first, other, outcome], 0.0, 0.0)
+    out.deliver([again], 0.0, 0.0)
+    out.void({1})
+    assert out.dropped == [first]
+    out.abandon([2])
+    assert out.dropped == [first, other]
+    broken.error = None
+    assert out.deliver([], 0.0, RETRY_SECONDS)[0] == [again]
+
+
+def test_what_was_sent_ahead_gets_the_imports_priority() -> None:
+    outcome = Complete(sent=Sent(7, 3))
+    changed = Target(None, "shop", "acme", priority=2).adapted(outcome)
+    assert isinstance(changed, Complete)
+    assert changed.sent == Sent(7, 3, priority=2)
+    assert Target(None, "shop", "acme").adapted(outcome) is outcome

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawlerd.core.account import AccountSpec
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.core.outcome import Complete, Crash, Defer, Result, Retry
 from crawlerd.core.task import LeaseBatch, Task
 from crawlerd.engine.wire import HEADER, Done, Frames, Ping, Pong, Setup, Work, frame, from_worker, to_worker

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from support.bench_partners import Asked, Limits
 from support.outages import outages
 
-from crawlerd.core.account import LimitSpec
+from crawlerd.core.configuration import LimitSpec
 from crawlerd.core.task import Task
 from crawlerd.engine import workbench
 from crawlerd.engine.queues import FIRST_WANT, Guard, Pick
 from crawlerd.engine.workbench import MOST_WANT, REFILL_SECONDS, Workbench
 from crawlerd.ratelimit.limiter import parse_limits
 from crawlerd.ratelimit.quota import Ask, Grant
+from crawlerd.ratelimit.window import Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -246,7 +247,7 @@ def test_a_throttled_account_without_limits_waits_as_well() -> None:
     bench.add(1, 1, *[5] * 3)
     pick = bench.choose(NOW, 1)
     bench.charge(pick, NOW)
-    pick.account.limiter.throttled(NOW, NOW, 7.0, 0.5)
+    pick.account.limiter.throttled(NOW, NOW, 7.0, 0.5, certain=True)
     bench.finish(pick, NOW)
     bench.put_back(pick, pick.tasks[0], NOW)
     assert bench.start(NOW + 6.9) == []
@@ -322,7 +323,7 @@ def test_a_guard_waits_when_its_account_was_throttled_after_it_was_due() -> None
     bench.guard(1)
     account = bench.account(1)
     assert account is not None
-    account.limiter.throttled(NOW, NOW, 5.0, 0.5)  # the answer to an earlier request
+    account.limiter.throttled(NOW, NOW, 5.0, 0.5, certain=True)  # the answer to an earlier request
     assert bench.start(NOW + 1) == []
     assert [pick.tasks[0] for pick in bench.start(NOW + 5)] == [GUARD]
 
@@ -357,7 +358,7 @@ def test_accounts_that_cannot_start_cost_the_others_nothing(monkeypatch: pytest.
             case 3:
                 bench.pause(number, "no key")
             case 4:
-                account.limiter.throttled(NOW, NOW, 3600.0, 0.5)
+                account.limiter.throttled(NOW, NOW, 3600.0, 0.5, certain=True)
                 bench.place(account, NOW)
             case _:
                 bench.guard(number)
@@ -491,7 +492,7 @@ def test_an_account_is_kept_while_it_is_paused_guarded_or_throttled() -> None:
     bench.guard(2)
     account = bench.account(3)
     assert account is not None
-    account.limiter.throttled(NOW, NOW, 100.0, 0.5)
+    account.limiter.throttled(NOW, NOW, 100.0, 0.5, certain=True)
     bench.tidy(NOW + 1)
     assert [account.id for account in bench.accounts()] == [1, 2, 3]
     bench.tidy(NOW + 101)
@@ -622,12 +623,12 @@ class World:
             return
         match end:
             case "throttled":
-                bucket.limiter.throttled(self.now - 0.2, self.now, None, 0.5)
+                bucket.limiter.throttled(self.now - 0.2, self.now, None, 0.5, certain=True)
             case "retry after":
-                bucket.limiter.throttled(self.now - 0.2, self.now, 3.0, 0.5)
+                bucket.limiter.throttled(self.now - 0.2, self.now, 3.0, 0.5, certain=True)
                 self.blocked[bucket.id] = self.now + 3.0
             case "account throttled":
-                account.limiter.throttled(self.now - 0.2, self.now, 2.0, 0.5)
+                account.limiter.throttled(self.now - 0.2, self.now, 2.0, 0.5, certain=True)
             case "refused" if account.paused is None:
                 account.pause("refused")
                 self.opened.discard(account.id)
@@ -635,8 +636,8 @@ class World:
             case "refused":
                 pass
             case _:
-                bucket.limiter.succeeded()
-                account.limiter.succeeded()
+                bucket.limiter.succeeded(Stamp(self.now), self.now)
+                account.limiter.succeeded(Stamp(self.now), self.now)
                 assert task.seq not in self.done
                 self.done.add(task.seq)
         self.bench.finish(pick, self.now)

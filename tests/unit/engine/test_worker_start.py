@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from support.installation import until
 
-from crawlerd.core.account import AccountSpec
+from crawlerd.core.configuration import AccountSpec
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import LeaseBatch, Task
 from crawlerd.engine.attempt import OpenedWhenUsed

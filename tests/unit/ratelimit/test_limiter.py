@@ -208,15 +208,15 @@ def test_concurrency_is_a_number_of_requests_and_not_a_rate() -> None:
 @given(jitter=JITTER, retry_after=st.floats(0, 86400))
 def test_retry_after_is_honoured_to_the_second(jitter: float, retry_after: float) -> None:
     of = limiter()
-    of.throttled(99.0, 100.0, retry_after, jitter)
+    of.throttled(99.0, 100.0, retry_after, jitter, certain=True)
     assert of.free_at(100.0) == 100.0 + retry_after
 
 
 def test_the_longest_retry_after_counts_even_of_a_request_sent_before_the_first_answer() -> None:
     of = limiter()
-    of.throttled(99.0, 100.0, 5.0, 0.5)
-    of.throttled(99.0, 100.1, 60.0, 0.5)
-    of.throttled(99.0, 100.2, 1.0, 0.5)
+    of.throttled(99.0, 100.0, 5.0, 0.5, certain=True)
+    of.throttled(99.0, 100.1, 60.0, 0.5, certain=True)
+    of.throttled(99.0, 100.2, 1.0, 0.5, certain=True)
     assert of.free_at(100.2) == 160.1
 
 
@@ -225,7 +225,7 @@ def test_without_retry_after_waits_double_up_to_their_cap(jitters: list[float]) 
     of = limiter()
     now = 100.0
     for number, jitter in enumerate(jitters):
-        of.throttled(now, now, None, jitter)
+        of.throttled(now, now, None, jitter, certain=True)
         longest = min(THROTTLED_MOST, THROTTLED_FIRST * 2**number)
         wait = of.free_at(now) - now
         assert longest / 2 - 1e-9 <= wait <= longest + 1e-9
@@ -235,28 +235,29 @@ def test_without_retry_after_waits_double_up_to_their_cap(jitters: list[float]) 
 def test_a_success_begins_the_waits_anew() -> None:
     of = limiter()
     for _ in range(5):
-        of.throttled(200.0, 200.0, None, 0.0)
+        of.throttled(200.0, 200.0, None, 0.0, certain=True)
     assert of.free_at(200.0) == 200.0 + THROTTLED_FIRST * 2**4 / 2
-    of.succeeded()
-    of.throttled(300.0, 300.0, None, 0.0)
+    of.start(passed := Stamp(250.0))
+    of.succeeded(passed, passed.at)
+    of.throttled(300.0, 300.0, None, 0.0, certain=True)
     assert of.free_at(300.0) == 300.0 + THROTTLED_FIRST / 2
 
 
 def test_answers_to_what_was_sent_before_we_slowed_down_say_nothing_new() -> None:
     of = limiter()
-    of.throttled(99.9, 100.0, None, 0.0)
+    of.throttled(99.9, 100.0, None, 0.0, certain=True)
     until = of.free_at(100.0)
     for sent_at in (99.8, 99.95, 99.999):
-        of.throttled(sent_at, 100.2, None, 0.9)
+        of.throttled(sent_at, 100.2, None, 0.9, certain=True)
         assert of.free_at(100.2) == until
-    of.throttled(100.3, 100.4, None, 0.0)
+    of.throttled(100.3, 100.4, None, 0.0, certain=True)
     assert of.free_at(100.4) == 100.4 + THROTTLED_FIRST * 2 / 2
 
 
 def test_throttling_never_frees_what_a_window_holds() -> None:
     of = limiter("1/10 seconds", smooth=False)
     of.start(Stamp(100.0))
-    of.throttled(100.0, 100.0, 1.0, 0.5)
+    of.throttled(100.0, 100.0, 1.0, 0.5, certain=True)
     assert of.free_at(100.0) == 100.0 + 10 * MARGIN
 
 
@@ -272,12 +273,14 @@ def test_a_limiter_is_quiet_when_a_new_one_would_permit_no_more(smooth: bool) ->
     of.finish(100.0)
     assert not of.quiet(100.0 + MARGIN - 0.001)
     assert of.quiet(100.0 + MARGIN + 0.001)
-    of.throttled(200.0, 200.0, 30.0, 0.5)
+    of.throttled(200.0, 200.0, 30.0, 0.5, certain=True)
     assert not of.quiet(229.0)
     assert of.quiet(230.0)
-    of.throttled(300.0, 300.0, None, 0.5)
+    of.throttled(300.0, 300.0, None, 0.5, certain=True)
     assert of.quiet(400.0) == smooth  # without a law, how often it was throttled in a row counts until a success
-    of.succeeded()
+    of.start(passed := Stamp(398.0))
+    of.succeeded(passed, passed.at)
+    of.finish(398.1)
     assert of.quiet(400.0)
 
 

@@ -12,7 +12,7 @@ from zlib import crc32
 
 import msgspec
 
-from crawlerd.sources.rest.counted import Counting
+from crawlerd.sources.rest.counting_urls import Counting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -58,8 +58,8 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     idle: pages before this one, one after the other, that were empty or ended with the same record.
     most: the most records that a page had.
     whole: pages are taken as the API cuts them, because it does not cut them otherwise.
-    exact: a page has overlapped with the one before, so the API cuts pages as it is asked to.
-    doubt: it seems that it does not; this page shows.
+    exact: a page has overlapped with the one before, or was of another size, so the API cuts pages as it is asked to.
+    doubt: it seems that it does not; this page, or the one that `back` leads to, shows.
     back, moves: how far, and how often, the list was gone back in to find the tail.
     total: what the first page said of the list's length, where pages do not overlap.
     counting: how the URLs of the list's pages count, if they do.
@@ -183,6 +183,11 @@ class Came:
             starts = (number for number in found if keys[number : number + len(wanted)] == wanted)
             return next((number + len(wanted) for number in starts), None)
         return None
+
+    def only(self, tail: Sequence[str]) -> bool:
+        """Whether there is nothing on the page but records of the tail, perhaps changed."""
+        known = {b64decode(each[:KEY_LENGTH]) for each in tail}
+        return 0 < len(self) <= len(tail) and all(self._key(number) in known for number in range(len(self)))
 
     def old(self, tail: Sequence[str]) -> set[int]:
         """Those of the tail, unchanged: they were read."""

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from crawlerd.source import Permanent
+from crawlerd.sources.rest.page_overlap import LEAST_TAIL, MOST_TAIL, Came, Place, tail_length, window
 from crawlerd.sources.rest.paginators import Answer, Offset, PageNumber
-from crawlerd.sources.rest.places import LEAST_TAIL, MOST_TAIL, Came, Place, tail_length, window
 
 MOST_MOVES = 12  # times that a list is gone back in before it is begun again
 
@@ -54,9 +54,7 @@ def following(
     place = replace(place, most=max(place.most, answer.count), before=digest)
     if isinstance(paginator, PageNumber):
         pages = _Pages(paginator, answer, place, came, more)
-        if place.doubt and same:  # whatever size it is asked for
-            return pages.as_they_are(int(answer.at or 0) + 1)
-        if same:
+        if same and not place.back:  # else the list may have moved so that it brings the same records
             raise _repeated(paginator, answer)
         step = pages.following()
     else:
@@ -82,13 +80,17 @@ def _after_offset(
     paginator: Offset, answer: Answer, place: Place, came: Came, more: bool | None, *, same: bool
 ) -> Step:
     count, start = answer.count, paginator.start(answer.at, paginator.size)
-    if same:
+    if same and place.back and place.doubt:  # at three places, and the first of them again
+        return Next(paginator.at(start + count), replace(place, tail=(), whole=True, back=0, doubt=False))
+    if same and not place.back:
         if not place.tail or place.exact:
             raise _repeated(paginator, answer)
         end = start + len(place.tail)
-        if place.doubt or len(place.tail) == 1:  # it takes whole pages only, or none but the first
-            return Next(paginator.at(end), replace(place, tail=(), whole=True, doubt=False))
-        return Next(paginator.at(end - 1), replace(place, tail=place.tail[-1:], doubt=True))
+        if not place.doubt:
+            return Next(paginator.at(end - 1), replace(place, tail=place.tail[-1:], doubt=True))
+        # It takes whole pages only, unless as many have come before the page as to bring it here each time. Those have
+        # moved it from where it was.
+        return Next(paginator.at(max(0, end - count)), replace(place, back=count))
     if came.after(place.tail) is None:
         return _back(place, start) or Next(paginator.at(max(0, start - _distance(place))), _gone_back(place))
     end, total = start + count, paginator.all(answer)
@@ -108,10 +110,8 @@ def _after_offset(
             return None
         if not count:
             return Again("an empty page came before the last one")
-    elif not count or (paginator.short_page_ends and count < paginator.size):
+    elif not count or (paginator.short_page_ends and count < paginator.size) or came.only(place.tail):
         return None
-    elif place.tail and came.after(place.tail) == count < place.most:
-        return None  # nothing but the tail
     exact = place.exact or bool(place.tail)
     return Next(paginator.at(end - length), replace(place, tail=came.tail(length), back=0, exact=exact, doubt=False))
 
@@ -129,7 +129,7 @@ class _Pages:
 
     def as_they_are(self, number: int) -> Next:
         """The page of this number, as the API cuts them."""
-        return Next(number, replace(self._place, tail=(), whole=True, doubt=False, back=0))
+        return Next(number, replace(self._place, tail=(), whole=True, back=0))
 
     def following(self) -> Step:
         count, place = self._answer.count, self._place
@@ -149,7 +149,7 @@ class _Pages:
             return None
         if not count:
             return Again(f"page {self._number} is empty, and is said not to be the last one") if more else None
-        if self._whole or count > self._size or self._has_own_sizes():
+        if self._whole or count > self._size:
             return self.as_they_are(self._number + 1)
         if count == self._size:
             return self._overlapping(self._start + count)
@@ -158,15 +158,10 @@ class _Pages:
 
     def _perhaps_further(self) -> Next | None:
         """The page that has the end of a full one, which is said to be the last, perhaps of pages of another size."""
-        if self._whole or self._answer.count != self._size or self._has_own_sizes():
+        if self._whole or self._answer.count != self._size:
             return None
         further = self._overlapping(self._start + self._size)
         return further if further.place.tail else None
-
-    def _has_own_sizes(self) -> bool:
-        """The tail was not on the page that would have it, if the API took sizes, and stands where it stood."""
-        place, count = self._place, self._answer.count
-        return bool(place.back) and not place.exact and self._came.after(place.tail) == count == self._size
 
     def _overlapping(self, read: int) -> Next:
         most = self._paginator.size
@@ -183,11 +178,14 @@ class _Pages:
         place, most = self._place, self._paginator.size
         if self._answer.count > self._size:  # it has a size of its own
             return self.as_they_are(self._number + 1)
-        if not place.exact and not place.doubt and self._size != most:
-            return Next(self._number, replace(place, size=0, doubt=True))
+        if not place.exact and self._size != most:
+            # Either the list has moved, or the API does not take sizes. Its first page of this size shows, whatever
+            # moves meanwhile, and nothing can be lost before it: it has more records, or as many as asked for; or
+            # fewer, and then they are all, or pages are cut otherwise.
+            return Next(self._paginator.first, replace(place, tail=(), moves=place.moves + 1))
         target = max(0, self._start - _distance(place))
         return _back(place, self._start) or Next(
-            target // most + self._paginator.first, replace(_gone_back(place), size=0, doubt=False)
+            target // most + self._paginator.first, replace(_gone_back(place), size=0)
         )
 
 
@@ -196,7 +194,7 @@ def _distance(place: Place) -> int:
 
 
 def _gone_back(place: Place) -> Place:
-    return replace(place, back=_distance(place), moves=place.moves + 1)
+    return replace(place, back=_distance(place), moves=place.moves + 1, doubt=False)
 
 
 def _back(place: Place, start: int) -> Again | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from crawlerd.core.account import LimitSpec
+    from crawlerd.core.configuration import LimitSpec
     from crawlerd.core.task import Task
     from crawlerd.frontier.contract import Bucket, OutageNote
     from crawlerd.ratelimit.adaptive import Learned
@@ -122,6 +122,7 @@ class CommitReceiver(Protocol):
 
     def has_room(self) -> None: ...
     def granted(self, grants: Sequence[Grant]) -> None: ...
+    def stored(self, token: int, refused: str) -> None: ...
     def withdraw(self, runs: Collection[int], then: Callable[[list[Task]], None]) -> None: ...
 
 

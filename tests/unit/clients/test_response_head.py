@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from crawlerd.clients.reply import Reply
+from crawlerd.clients.response_head import Reply
 
 NAMES = st.sampled_from(
     [

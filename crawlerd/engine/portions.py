@@ -1,0 +1,184 @@
+"""Outcomes that are too large for one message, cut into portions; and what an outcome weighs. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from crawlerd.core.errors import Permanent
+from crawlerd.core.outcome import Complete, Marked, Portion, Sent
+from crawlerd.core.task import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from crawlerd.core.outcome import Batch, Outcome
+    from crawlerd.core.task import NewTask
+
+Thing = TypeVar("Thing")
+
+WHOLE = 4 << 20  # bytes that an outcome weighs up to which it is one message
+PORTION = 256 << 10  # bytes that a portion weighs, unless one thing in it weighs more
+MOST_ENTRIES = 100  # that become ready together, at least: all others wait for that
+MOST_TASKS = 5_000_000  # that one task may lead to
+MOST_ARGUMENTS = 8 << 20  # bytes of one task's arguments: the main process holds them several times
+# What the main process needs for each, besides its texts.
+RECORD, SKIP, TASK, NOTE = 120, 250, 350, 200
+
+
+def weight(outcome: Outcome) -> int:
+    """About how many bytes of memory it takes in the main process."""
+    if type(outcome) is not Complete:
+        return 0
+    size = 0
+    for batch in outcome.batches:
+        size += batch.size + RECORD * batch.count + sum(map(len, batch.keys))
+    if outcome.skipped:
+        size += sum(SKIP + len(each.key) + len(each.reason) for each in outcome.skipped)
+    if outcome.children:
+        size += sum(map(_task, outcome.children))
+    if outcome.gathers:
+        size += sum(_task(each.then) + sum(map(_task, each.tasks)) for each in outcome.gathers)
+    return size + _noted(outcome) if outcome.cursors or outcome.greatest or outcome.parents or outcome.marked else size
+
+
+def is_large(outcome: Outcome) -> bool:
+    """Whether it goes to the main process in portions."""
+    return weight(outcome) > WHOLE
+
+
+def portions(outcome: Complete, token: int, *, most: int = PORTION) -> Iterator[Portion | Complete]:
+    """The outcome of a lease in portions of about `most` bytes, then what is left of it. Permanent, at any of them,
+    when there is something that no portion can hold: it names the bound."""
+    records: Counter[str] = Counter()
+    skipped: dict[str, tuple[int, str]] = {}
+    notes: dict[str, str] = {}
+    for batch in outcome.batches:
+        records[batch.stream] += batch.count
+        for part in _cut(batch, most):
+            yield Portion(token, [part])
+    for each in outcome.skipped:
+        if each.note:
+            notes.setdefault(each.stream, each.reason)
+        else:
+            skipped[each.stream] = skipped.get(each.stream, (0, ""))[0] + 1, f"{each.key}: {each.reason}"
+    for skips in _sliced(outcome.skipped, [SKIP + len(each.key) + len(each.reason) for each in outcome.skipped], most):
+        yield Portion(token, skipped=list(skips))
+    place = 0
+    for some in _batched(_entries(outcome), most):
+        texts = [some[at : at + MOST_ENTRIES] for at in range(0, len(some), MOST_ENTRIES)]
+        entries = [(len(each), msgspec.json.encode(each).decode()) for each in texts]
+        yield Portion(token, entries=entries, first=place)
+        place += len(some)
+    rest = _rest(outcome)
+    if (noted := _noted(rest)) > WHOLE:
+        raise Permanent(f"it yields {_mb(noted)} of cursors and the like; at most {_mb(WHOLE)} of one task are kept")
+    sent = Sent(
+        token,
+        place,
+        len(outcome.children) + len(outcome.gathers),
+        list(records.items()),
+        [(stream, count, text) for stream, (count, text) in skipped.items()],
+        list(notes.items()),
+    )
+    yield msgspec.structs.replace(rest, batches=[], children=[], skipped=[], gathers=[], sent=sent)
+
+
+def _rest(outcome: Complete) -> Complete:
+    """With what is said twice said once."""
+    greatest: dict[str, str] = {}
+    for stream, value in outcome.greatest:
+        greatest[stream] = max(value, greatest.get(stream, value))
+    marked: dict[str, Marked] = {}
+    for each in outcome.marked:
+        known = marked.get(each.stream, Marked(each.stream, False, 0, ""))
+        found, unread = known.found or each.found, known.unread + each.unread
+        marked[each.stream] = Marked(each.stream, found, unread, each.why or known.why)
+    return msgspec.structs.replace(
+        outcome,
+        cursors=list(dict(outcome.cursors).items()),
+        greatest=list(greatest.items()),
+        parents=[(*key, whole) for key, whole in {(of, key): whole for of, key, whole in outcome.parents}.items()],
+        marked=list(marked.values()),
+    )
+
+
+def _cut(batch: Batch, most: int) -> Iterator[Batch]:
+    """Its records, in their order; the first of the batches has the names of all fields."""
+    sizes = [len(key) + len(data or b"") for key, data in zip(batch.keys, batch.data, strict=True)]
+    deep = set(batch.deep)
+    fields = batch.fields
+    start = 0
+    for keys in _sliced(batch.keys, [RECORD + size for size in sizes], most):
+        end = start + len(keys)
+        data = batch.data[start:end]
+        theirs = [place - start for place in range(start, end) if place in deep] if deep else []
+        size = sum(len(each) for each in data if each is not None)
+        yield type(batch)(batch.stream, len(data), list(keys), data, fields, theirs, size)
+        start, fields = end, []
+
+
+def _entries(outcome: Complete) -> Iterator[Entry]:
+    """Groups with their tasks, then the other tasks."""
+    count = len(outcome.children) + sum(1 + len(each.tasks) for each in outcome.gathers)
+    if count > MOST_TASKS:
+        raise Permanent(f"it leads to {count:,} tasks; at most {MOST_TASKS:,} may come of one")
+    place = 0
+    for gather in outcome.gathers:
+        place += 1
+        group = place
+        yield Entry(gather.then, 0, len(gather.tasks), gather.if_dead)
+        for task in gather.tasks:
+            place += 1
+            yield Entry(task, group)
+    for task in outcome.children:
+        yield Entry(task)
+
+
+def _batched(entries: Iterable[Entry], most: int) -> Iterator[list[Entry]]:
+    some: list[Entry] = []
+    size = 0
+    for entry in entries:
+        its = _task(entry.task)
+        if its > MOST_ARGUMENTS:
+            raise Permanent(
+                f"a task of kind {entry.task.kind} with arguments of {_mb(its)}; at most {_mb(MOST_ARGUMENTS)} are kept"
+            )
+        if some and size + its > most:
+            yield some
+            some, size = [], 0
+        some.append(entry)
+        size += its
+    if some:
+        yield some
+
+
+def _sliced(things: Sequence[Thing], sizes: Sequence[int], most: int) -> Iterator[Sequence[Thing]]:
+    """In their order, each slice of at most `most`, or of one thing."""
+    start = size = 0
+    for place, its in enumerate(sizes):
+        if place > start and size + its > most:
+            yield things[start:place]
+            start, size = place, 0
+        size += its
+    if start < len(things):
+        yield things[start:]
+
+
+def _task(task: NewTask) -> int:
+    size = TASK + len(task.payload)
+    return size if task.if_new is None else size + _task(task.if_new.task)
+
+
+def _noted(outcome: Complete) -> int:
+    """What is told with the last message, whatever its size."""
+    texts = [*outcome.cursors, *outcome.greatest]
+    size = sum(NOTE + len(stream) + len(value) for stream, value in texts)
+    size += sum(NOTE + len(of) + len(key) for of, key, _ in outcome.parents)
+    return size + sum(NOTE + len(each.stream) + len(each.why) for each in outcome.marked)
+
+
+def _mb(size: int) -> str:
+    return f"{size / (1 << 20):,.0f} MB"

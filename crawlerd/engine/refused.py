@@ -1,0 +1,178 @@
+"""Tasks that a limit has refused: each is delayed until its own time, and pays an attempt where others passed."""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from crawlerd.core.backoff import backoff
+from crawlerd.core.outcome import ERROR_LIMIT, Bury
+from crawlerd.frontier.contract import Settled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crawlerd.core.outcome import Defer
+    from crawlerd.core.task import Task
+    from crawlerd.engine.queues import BucketQueue
+
+log = logging.getLogger(__name__)
+
+FIRST_WAIT, MOST_WAIT = 0.5, 30.0  # seconds of a task's own backoff, where the API does not say
+SUSPECTS = 1_000  # of a bucket, in memory
+LONG_WAIT = 60.0  # seconds; longer waits that an API asks for are logged: they look like a hang
+
+
+class Doubt(NamedTuple):
+    """A refused task, while it is not known whether others of its bucket pass.
+
+    sent_at: when its request was sent.
+    own_at: when the task is ready again, as far as it is concerned.
+    due_at: the same, as far as its bucket is concerned.
+    """
+
+    task: Task
+    outcome: Defer
+    sent_at: float
+    own_at: float
+    due_at: float
+
+
+class RefusedTasks:
+    """Used by the dispatcher's thread alone; monotonic seconds.
+
+    A task that is in doubt is ready in the frontier, and its bucket is blocked there, though not here: if the process
+    dies, the next one waits as long as the API asked, and does the task again, without its having paid.
+    """
+
+    def __init__(self, settle: Callable[[Settled], None], block: Callable[[int, float], None]) -> None:
+        """
+        settle: takes what becomes of each task.
+        block: notes until when a bucket is blocked in the frontier.
+        """
+        self._settle, self._block = settle, block
+        self._random = random.Random()  # noqa: S311 - jitter
+        self._doubtful: dict[int, BucketQueue] = {}
+        self._told_at: dict[int, float] = {}  # by account
+
+    def suspected(self, bucket: BucketQueue, task: Task) -> bool:
+        """Whether others have passed since the task was refused before."""
+        return task.refused > 0 or bucket.passed_at > bucket.suspects.get(task.seq, math.inf)
+
+    def refused(
+        self,
+        bucket: BucketQueue,
+        task: Task,
+        outcome: Defer,
+        sent_at: float,
+        now: float,
+        blocked_until: float | None,
+    ) -> None:
+        """An attempt was refused.
+
+        blocked_until: so long nothing of the bucket starts, 0 when the refusal did not lead to that, None when it is
+            known to be about the task alone.
+        """
+        if not task.refused and task.seq not in bucket.suspects:
+            bucket.others.refused()
+        own_at = now + self._wait(task, outcome)
+        doubt = Doubt(task, outcome, sent_at, own_at, max(own_at, blocked_until or 0.0))
+        if own_at - now >= LONG_WAIT and not blocked_until:
+            self._tell(bucket, outcome, own_at - now, now)
+        if outcome.concurrency:
+            self._delay(bucket, doubt, own_at - now)
+        elif (blocked_until is None and self.suspected(bucket, task)) or bucket.passed_at > sent_at:
+            self._charge(bucket, doubt, now)
+        else:
+            bucket.doubts.append(doubt)
+            self._doubtful[bucket.id] = bucket
+            self._block(bucket.id, doubt.due_at)
+
+    def passed(self, bucket: BucketQueue, task: Task, sent_at: float, now: float) -> None:
+        """A good answer. Tasks that were refused though they had been sent before this one pay for it."""
+        if not task.refused and (not bucket.suspects or bucket.suspects.pop(task.seq, None) is None):
+            bucket.others.passed()
+        bucket.passed_at = max(bucket.passed_at, sent_at)
+        if bucket.doubts:
+            doubts = bucket.doubts
+            bucket.doubts = [doubt for doubt in doubts if doubt.sent_at >= sent_at]
+            for doubt in doubts:
+                if doubt.sent_at < sent_at:
+                    self._charge(bucket, doubt, now)
+            if not bucket.doubts:
+                self._clear(bucket, now)
+
+    def look(self, now: float) -> None:
+        """Settles what is in doubt where nothing more can be learned; call every now and then.
+
+        That is so when all wait for a limit, and when the bucket has nothing else and the time of the task has come.
+        Where the bucket has something else, that goes first: or the refused task would be the next one again.
+        """
+        for bucket in list(self._doubtful.values()):
+            if bucket.out:
+                continue
+            blocked_until = max(bucket.limiter.blocked_until, bucket.account.limiter.blocked_until)
+            others = bucket.heads or bucket.more
+            if blocked_until > now or (not others and any(doubt.due_at <= now for doubt in bucket.doubts)):
+                for doubt in self._take(bucket, now):
+                    self._suspect(bucket, doubt)
+                    self._delay(bucket, doubt, max(doubt.due_at, blocked_until) - now)
+
+    def let_go(self, now: float) -> None:
+        """Settles all that is in doubt, before an orderly end."""
+        for bucket in list(self._doubtful.values()):
+            for doubt in self._take(bucket, now):
+                self._delay(bucket, doubt, doubt.due_at - now)
+
+    def _suspect(self, bucket: BucketQueue, doubt: Doubt) -> None:
+        """It did not pay; but if it is refused again, and others have passed meanwhile, it will."""
+        bucket.suspects.setdefault(doubt.task.seq, doubt.sent_at)
+        if len(bucket.suspects) > SUSPECTS:
+            del bucket.suspects[next(iter(bucket.suspects))]
+
+    def _take(self, bucket: BucketQueue, now: float) -> list[Doubt]:
+        doubts, bucket.doubts = bucket.doubts, []
+        if doubts:
+            self._clear(bucket, now)
+        return doubts
+
+    def _clear(self, bucket: BucketQueue, now: float) -> None:
+        del self._doubtful[bucket.id]
+        self._block(bucket.id, max(now, bucket.limiter.blocked_until, bucket.account.limiter.blocked_until))
+
+    def _wait(self, task: Task, outcome: Defer) -> float:
+        """Seconds, as far as the task is concerned. One that is refused again and again waits longer each time."""
+        if outcome.retry_after is not None and not task.refused:
+            return max(outcome.retry_after, outcome.least)
+        longest = backoff(task.refused or 1, base=FIRST_WAIT, cap=MOST_WAIT, jitter=1.0)
+        return max(outcome.retry_after or 0.0, outcome.least, longest * (0.5 + self._random.random() / 2))
+
+    def _charge(self, bucket: BucketQueue, doubt: Doubt, now: float) -> None:
+        task, outcome, others = doubt.task, doubt.outcome, bucket.others
+        bucket.suspects.pop(task.seq, None)
+        if not others.mostly_pass:
+            self._delay(bucket, doubt, doubt.due_at - now)
+        elif task.attempt + 1 < outcome.attempts or others.could_be_chance(task.refused + 1):
+            self._delay(bucket, doubt, doubt.own_at - now, charged=1)
+        else:
+            times = task.refused + 1
+            text = f"refused {times} times while others passed: {outcome.error}"
+            if task.attempt > task.refused:
+                text = f"gave up after {task.attempt + 1} attempts, {text}"
+            bury = Bury(text[:ERROR_LIMIT], stream=outcome.stream)
+            self._settle(Settled(task, bucket.account.id, bury))
+
+    def _delay(self, bucket: BucketQueue, doubt: Doubt, seconds: float, *, charged: int = 0) -> None:
+        outcome = msgspec.structs.replace(doubt.outcome, delay=max(0.0, seconds), charged=charged)
+        self._settle(Settled(doubt.task, bucket.account.id, outcome))
+
+    def _tell(self, bucket: BucketQueue, outcome: Defer, seconds: float, now: float) -> None:
+        """At most once a minute and account."""
+        account = bucket.account
+        if now >= self._told_at.get(account.id, 0.0):
+            self._told_at[account.id] = now + LONG_WAIT
+            log.warning("account %s: %s: one task is waiting for %.0f s", account.name, outcome.error, seconds)

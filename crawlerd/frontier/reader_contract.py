@@ -1,0 +1,56 @@
+"""What can be read of every frontier by other threads and processes, on whichever database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from crawlerd.frontier.reports import DeadLetter, RunReport, Status, StreamReport
+
+
+class FrontierReader(Protocol):
+    """Reads alongside the writer, in this or another process. Use it for a moment, then close it. No method counts
+    tasks. Errors as of `Frontier`."""
+
+    def close(self) -> None: ...
+
+    def status(self) -> Status: ...
+
+    def totals(self) -> tuple[int, int, int, int]:
+        """Tasks that are ready (or leased), delayed, waiting for a group, and dead."""
+        ...
+
+    def runs(self, numbers: Iterable[int]) -> list[RunReport]:
+        """By number, each once."""
+        ...
+
+    def run(self, number: int) -> RunReport: ...
+
+    def accounts(self, run: int) -> list[str]:
+        """The accounts that the run has had tasks for, its own among them, by name."""
+        ...
+
+    def goes_on(self, run: int, accounts: Collection[str]) -> bool:
+        """Whether any task of the run is ready or delayed for one of these accounts. Reads their ready tasks until it
+        finds one."""
+        ...
+
+    def streams(self, run: int, wanted: Iterable[str] = ()) -> dict[str, StreamReport]:
+        """The report of a run, by stream: those that are wanted, and all of which something came."""
+        ...
+
+    def streams_many(self, runs: Iterable[int]) -> dict[int, dict[str, StreamReport]]:
+        """The same for several runs, by run; one round trip."""
+        ...
+
+    def dead_letters(self, *, import_name: str | None = None, after: int = 0, limit: int = 100) -> list[DeadLetter]:
+        """Dead letters by id, those of one import if named, after the id `after`."""
+        ...
+
+    def dead_letter(self, number: int) -> DeadLetter | None: ...
+
+    def known_dead(self, numbers: Iterable[int]) -> list[int]:
+        """Those of the numbers that are dead letters, each once, in their order; one round trip."""
+        ...

@@ -1,0 +1,188 @@
+"""Tasks and groups that an outcome has sent ahead: kept aside, taken over with the outcome, made ready in slices."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from crawlerd.core.errors import FrontierError
+from crawlerd.core.task import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    import apsw
+
+    from crawlerd.frontier.change import Change
+    from crawlerd.frontier.contract import Ahead, Settled
+    from crawlerd.frontier.sqlite.enqueue import Enqueuer
+
+_entries = msgspec.json.Decoder(list[Entry]).decode
+
+MOST_SECONDS = 0.008  # of a commit, for making staged tasks ready: others wait for it
+MOST_ROWS = 20
+
+_STAGED = "SELECT count(*), coalesce(sum(count), 0), coalesce(max(first + count), 0) FROM stage WHERE id = ?"
+# Rows are large: only their keys are read to find those that nobody takes over.
+_LEFT = "SELECT DISTINCT id FROM stage WHERE id NOT IN (SELECT stage FROM unfolding) ORDER BY id"
+_PENDING = """SELECT stage FROM unfolding WHERE run NOT IN (SELECT id FROM run WHERE state = 'cancelled')
+ORDER BY stage"""
+_ABANDON = """DELETE FROM unfolding WHERE run IN (SELECT id FROM run WHERE state = 'cancelled')
+RETURNING stage, run, count"""
+
+
+class Staging(NamedTuple):
+    """What the lease of one task has sent ahead so far."""
+
+    token: int
+    run: int
+    stage: int
+
+
+class Stages:
+    """Used in the frontier's transactions: `begin` first, `rolled_back` when one was.
+
+    A stage that no `unfolding` refers to is nobody's: leases are in memory, and so is which of them has sent what. So
+    what a killed process has left is dropped at the next opening.
+    """
+
+    def __init__(self, db: apsw.Connection, enqueuer: Enqueuer, most: int) -> None:
+        """most: rows that one commit removes."""
+        self._db, self._enqueuer, self._most = db, enqueuer, most
+        self._next: int = (
+            1
+            + db.execute(
+                "SELECT max(coalesce((SELECT max(id) FROM stage), 0), coalesce((SELECT max(stage) FROM unfolding), 0))"
+            ).get
+        )
+        self._staging: dict[int, Staging] = {}  # by task
+        self._pending = deque(stage for (stage,) in db.execute(_PENDING))
+        self._void = deque(stage for (stage,) in db.execute(_LEFT))
+        self._rows = 1  # that one commit makes ready
+        self._before: tuple[dict[int, Staging], deque[int], deque[int]] | None = None
+
+    def __bool__(self) -> bool:
+        """Something is left to do, with each commit."""
+        return bool(self._pending or self._void)
+
+    @property
+    def unfolding(self) -> bool:
+        return bool(self._pending)
+
+    def begin(self) -> None:
+        self._before = self._staging.copy(), self._pending.copy(), self._void.copy()
+
+    def rolled_back(self) -> None:
+        if self._before is not None:
+            self._staging, self._pending, self._void = self._before
+
+    def put(self, portions: Iterable[Ahead]) -> None:
+        """Keeps what a lease sends ahead. What an earlier lease of its task has sent is dropped."""
+        for portion in portions:
+            task = portion.task
+            staging = self._staging.get(task.seq)
+            if staging is not None and staging.token != portion.token:
+                self._drop(task.seq)
+                staging = None
+            if not portion.entries:
+                continue
+            if staging is None:
+                staging = self._staging[task.seq] = Staging(portion.token, task.run, self._next)
+                self._next += 1
+            first = portion.first
+            for count, text in portion.entries:
+                self._db.execute(
+                    "INSERT INTO stage VALUES (?, ?, ?, ?, ?)", (staging.stage, first, task.seq, count, text)
+                )
+                first += count
+
+    def take_over(self, change: Change, group: Sequence[Settled], void: Collection[tuple[int, int]]) -> None:
+        """What the outcomes of a group have sent ahead unfolds from now on; what others have is dropped."""
+        for task, account, sent in change.sent:
+            staging = self._staging.get(task.seq)
+            stage = staging.stage if staging and staging.token == sent.token else 0
+            _, count, end = next(self._db.execute(_STAGED, (stage,)))
+            if (count, end) != (sent.count, sent.count):
+                raise FrontierError(
+                    f"task {task.seq} has led to {sent.count:,} tasks, but {count:,} are staged; nothing was written"
+                )
+            if not sent.count:
+                continue
+            del self._staging[task.seq]
+            base = self._enqueuer.reserve(sent.count)
+            self._db.execute(
+                "INSERT INTO unfolding VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (stage, task.run, account, task.group, base, sent.count, sent.priority),
+            )
+            self._pending.append(stage)
+        if self._staging:
+            for settled in group:
+                self._drop(settled.task.seq)
+            for number, token in void:
+                if number in self._staging and self._staging[number].token == token:
+                    self._drop(number)
+
+    def step(self, change: Change) -> None:
+        """Makes some rows of a stage ready, of the unfoldings in turn; removes some that nobody takes over."""
+        if self._pending:
+            self._unfold(change, self._pending[0])
+        if self._void:
+            stage = self._void[0]
+            self._db.execute(
+                "DELETE FROM stage WHERE id = ?1 AND first IN (SELECT first FROM stage WHERE id = ?1 LIMIT ?2)",
+                (stage, self._most),
+            )
+            if self._db.changes() < self._most:
+                self._void.popleft()
+
+    def took(self, seconds: float) -> None:
+        """How long the last `step` was, with the writing of what it has made ready."""
+        if seconds > MOST_SECONDS:
+            self._rows = max(1, self._rows // 2)
+        elif seconds < MOST_SECONDS / 2:
+            self._rows = min(MOST_ROWS, self._rows + 1)
+
+    def abandon(self) -> None:
+        """Runs were abandoned: nothing more of theirs becomes ready."""
+        for stage, run, count in list(self._db.execute(_ABANDON)):
+            self._db.execute("UPDATE run SET open = open - ? WHERE id = ?", (count, run))
+            self._pending.remove(stage)
+            self._void.append(stage)
+        if self._staging:
+            over = {run for (run,) in self._db.execute("SELECT id FROM run WHERE state = 'cancelled'")}
+            for task in [task for task, staging in self._staging.items() if staging.run in over]:
+                self._drop(task)
+
+    def _unfold(self, change: Change, stage: int) -> None:
+        run, account, group, base, left, priority = next(
+            self._db.execute("SELECT run, account, grp, base, count, priority FROM unfolding WHERE stage = ?", (stage,))
+        )
+        rows = list(
+            self._db.execute(
+                "SELECT first, count, entries FROM stage WHERE id = ? ORDER BY first LIMIT ?", (stage, self._rows)
+            )
+        )
+        first, last = rows[0][0], rows[-1][0]
+        count = sum(row[1] for row in rows)
+        entries = [entry for row in rows for entry in _entries(row[2])]
+        if priority is not None:
+            entries = [msgspec.structs.replace(each, task=each.task.prioritised(priority)) for each in entries]
+        placed = [
+            (number, base + each.group - 1 if each.group else group, each)
+            for number, each in enumerate(entries, base + first)
+        ]
+        self._enqueuer.unfold(change, run, account, placed)
+        self._db.execute("DELETE FROM stage WHERE id = ? AND first <= ?", (stage, last))
+        if count < left:
+            self._db.execute("UPDATE unfolding SET count = count - ? WHERE stage = ?", (count, stage))
+            self._pending.rotate(-1)
+        else:
+            self._db.execute("DELETE FROM unfolding WHERE stage = ?", (stage,))
+            self._pending.popleft()
+
+    def _drop(self, task: int) -> None:
+        staging = self._staging.pop(task, None)
+        if staging is not None:
+            self._void.append(staging.stage)
