@@ -118,6 +118,26 @@ def test_an_api_that_is_not_there_yet_is_tried_until_it_is(install: Callable[...
     here.assert_complete(1, 5)
 
 
+@pytest.mark.parametrize("how", ["503", "500", "hangs", "maintenance page"])
+def test_an_api_that_fails_from_the_start_is_tried_until_it_does_not(
+    how: str, install: Callable[..., Installation]
+) -> None:
+    """A guard is the only request of its account: no other task can show whose fault it is."""
+    failing = Failing()
+    failing.how = how
+    with running(accounts=1, customers=5, rate=0) as server, Relay(server.url, failing) as relay:
+        account = {**QUICK, "attempts": 2, "request_timeout": "200ms"}
+        here = install(url=relay.url, account=account, constants=SOON)
+        importing = here.start("import", "a1", "--json")
+        importing.says(DOWN)
+        failing.recover()
+        done = importing.finish()
+    assert done.code == 0
+    assert "paused" not in done.stderr
+    assert "attempt" not in done.stderr.replace("lose no attempts", "")
+    here.assert_complete(1, 5)
+
+
 @pytest.mark.parametrize("how", ["503", "hangs"])
 def test_others_keep_their_rate(how: str, install: Callable[..., Installation]) -> None:
     """Three accounts of an API that fails, without a limit and with all the work there is, beside one of another."""
