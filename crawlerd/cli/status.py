@@ -46,10 +46,11 @@ def status(
         if found is None:
             say("nothing has been imported yet")
         else:
-            _print_status(found)
+            _print_status(found, running=pid is not None)
 
 
-def _print_status(found: Status) -> None:
+def _print_status(found: Status, *, running: bool) -> None:
+    """running: a crawlerd works on it."""
     waiting = f"{found.waiting:,} waiting, " if found.waiting else ""
     say(f"tasks: {found.ready:,} ready, {found.delayed:,} delayed, {waiting}{found.dead:,} dead")
     rows = [("run", "import", "state", "started", "done", "open", "dead", "retried", "throttled", "records")]
@@ -57,7 +58,7 @@ def _print_status(found: Status) -> None:
         (
             str(run.id),
             run.import_name,
-            run.state,
+            run.state if running or run.state != "running" else "interrupted",
             local_time(run.started_at),
             f"{run.done:,}",
             f"{run.ready + run.delayed + run.waiting:,}",

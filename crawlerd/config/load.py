@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.files.bounded_reading import read_whole
+from crawlerd.files.owners import reading_failure
 
 if TYPE_CHECKING:  # at run time only `load` imports the rest, since `status` has no use for it
     from collections.abc import Mapping
@@ -125,20 +126,11 @@ def _document(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_whole(path).decode("utf-8-sig"))
     except OSError as error:
-        problem = f"cannot be read: {error.strerror}{_whose(path) if isinstance(error, PermissionError) else ''}"
+        problem = reading_failure(path, error)
+        if isinstance(error, FileNotFoundError):
+            problem += f" (in {path.absolute().parent}); name the configuration file with `crawlerd -c FILE`"
     except UnicodeDecodeError as error:
         problem = f"is not UTF-8 text (byte {error.start})"
     except (ValueError, RecursionError) as error:  # also integers of 5,000 digits and 1,000 nested lists
         problem = f"is not valid TOML: {error}".replace("Invalid value", "invalid value; text must stand in quotes")
     raise ConfigurationError([f"{path}: {problem}"])
-
-
-def _whose(path: Path) -> str:
-    """Whose file it is, as far as that can be seen, and what helps."""
-    import os
-
-    try:
-        owner = f"; it belongs to user {path.stat().st_uid}"
-    except OSError:
-        owner = ""
-    return f"{owner}, and this is user {os.geteuid()}: let this user read it and its folder, or run as another"

@@ -15,8 +15,10 @@ def parse_duration(text: str) -> float:
     """Seconds in "90s", "1h30m", "500ms", "1d". ValueError for anything else, zero and more than 365 days included."""
     parts = _PART.findall(text)
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    if not seconds or "".join(number + unit for number, unit in parts) != text:
+    if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f'"{text}" is not a duration; write for example "30s", "15m", "1h30m" or "1d"')
+    if not seconds:
+        raise ValueError(f'"{text[:20]}" is too short; a duration is longer than zero')
     if seconds > LONGEST:
         raise ValueError(f'"{text[:20]}" is too long; the longest duration is "365d"')
     return seconds

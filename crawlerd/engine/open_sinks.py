@@ -115,7 +115,7 @@ class OpenSinks:
             raise
         except SinkError as error:
             if name not in self.refused:
-                log.error("%s; trying again until it can be opened", error)
+                log.error("%s; tried again while crawlerd runs", error)
             self.refused[name], self._tried_at[name] = error, now
             raise
         if self.refused.pop(name, None):

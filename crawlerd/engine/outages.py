@@ -43,22 +43,24 @@ class Outages:
         self._origins_of: dict[int, set[Origin]] = {}  # by account
         self._open: dict[tuple[str, int], Outage] = {}
         self._unused_at: dict[tuple[str, int], float] = {}  # since when nobody waits for the end of an outage
+        self._began_at = time.monotonic()
         self.silent = 0
         self.hanging: set[Origin] = set()
         self.moved: set[int] = set()
         for each in kept:
             outage = Outage(clock.monotonic(each.since), each.error, time.monotonic(), each.delay)  # a probe at once
-            outage.told = True
+            outage.told, outage.tried = True, False
             self._open[each.origin, each.account] = outage
             origin = self._origin(each.origin)
             if each.account == WHOLE:
                 origin.suffer(outage)
 
     def without_answer(self, since: float) -> set[str]:
-        """The accounts that have had no answer since then; monotonic. From any thread."""
+        """The accounts that have had no answer since then; monotonic. What an earlier process has left counts from its
+        start until a probe has failed: the API may be there again. From any thread."""
         down: set[int] = set()
         for (name, account), outage in list(self._open.items()):
-            if outage.since <= since:
+            if (outage.since if outage.tried else self._began_at) <= since:
                 origin = self._origins.get(name)
                 down |= {account} if account != WHOLE or origin is None else set(origin.accounts)
         return {self._names.name(each) for each in down if each != WHOLE and self._answered_at(each) <= since}
@@ -215,7 +217,7 @@ class Outages:
         self._open[origin.name, account] = outage
         offset = self._clock.now() - time.monotonic()
         since, next_at = outage.since + offset, outage.next_at + offset
-        note = OutageNote(origin.name, account, since, next_at, outage.delay, outage.error)
+        note = OutageNote(origin.name, account, since, next_at, outage.delay, _reason(outage))
         self._store.note_outage((origin.name, account), note)
 
     def _tell(self, origin: Origin, account: int, outage: Outage, now: float) -> None:
@@ -226,9 +228,14 @@ class Outages:
         log.warning(
             "%s does not answer: %s. Its tasks wait and lose no attempts; next try in %.0f s",
             self._where(origin, account),
-            outage.error,
+            _reason(outage),
             outage.next_at - now,
         )
 
     def _where(self, origin: Origin, account: int) -> str:
         return origin.name if account == WHOLE else f"{origin.name}, for account {self._names.name(account)},"
+
+
+def _reason(outage: Outage) -> str:
+    """The last failure, without the name of its kind."""
+    return outage.error.removeprefix("Transient: ")

@@ -1,1 +1,5 @@
-"""Files that nobody else may read, change, or put something else in place of."""
+"""Files that nobody else may read, change, or put something else in place of.
+
+making: files and directories of ours, with their rights.
+owners: whose a file is, in words for those who may not use it.
+"""

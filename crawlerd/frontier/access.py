@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-import pwd
-import stat
-from pathlib import Path
+import shlex
+from typing import TYPE_CHECKING
 
 from crawlerd.core.errors import FrontierError, FrontierUnusable, StorageFailed
+from crawlerd.files.owners import nearest, owned, user
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def require(path: Path) -> None:
@@ -29,8 +32,13 @@ def require_own(state_dir: Path) -> None:
         )
 
 
-def refused(path: Path, error: OSError, *, reading: bool = False) -> FrontierError:
-    """What the system's refusal of a file or directory means. reading: for a command that only reads."""
+def refused(path: Path, error: OSError, *, reading: bool = False, missing: bool = False) -> FrontierError:
+    """What the system's refusal of a file or directory means.
+
+    reading: for a command that only reads.
+    missing: the path is a state directory that could not be made. What is above it may be the system's: nobody is told
+        to give that away.
+    """
     kind = FrontierError if reading else FrontierUnusable
     doing = f"cannot {'read' if reading else 'use'} {path}"
     match error.errno:
@@ -42,15 +50,22 @@ def refused(path: Path, error: OSError, *, reading: bool = False) -> FrontierErr
             return kind(f"{doing}: {_in_the_way(path)}; move it away, or name another state_dir")
         case errno.EROFS:
             return kind(
-                f"{doing}: {owned(_nearest(path))}, and it is on a file system that is read-only here; "
+                f"{doing}: {owned(nearest(path))}, and it is on a file system that is read-only here; "
                 "mount it writable (in a systemd unit: StateDirectory= or ReadWritePaths=), or name another state_dir"
             )
         case errno.EACCES | errno.EPERM:
-            nearest = _nearest(path)
-            cure = f"run crawlerd as the user that owns it, or give it away: `chown -R {os.geteuid()} {nearest}`"
+            there = nearest(path)
             if reading:
                 cure = "run this as that user or as root"
-            return kind(f"{doing}: {owned(nearest)}, and this is {user(os.geteuid())}; {cure}")
+            elif missing and not os.access(there, os.X_OK, effective_ids=True):
+                cure = "let this user into that directory, or name another state_dir"
+            elif missing:
+                made = f"install -d -m 0700 -o {os.geteuid()} {shlex.quote(str(path))}"
+                cure = f"make the directory as root (`{made}`), or name another state_dir"
+            else:
+                whole = shlex.quote(str(there if there.is_dir() else there.parent))
+                cure = f"run crawlerd as the user that owns it, or give it away: `chown -R {os.geteuid()} {whole}`"
+            return kind(f"{doing}: {owned(there)}, and this is {user(os.geteuid())}; {cure}")
         case errno.ELOOP if not _leads_somewhere(path.parent):
             return kind(f"{doing}: {_in_the_way(path)}; remove it, or name another state_dir")
         case errno.ELOOP:
@@ -63,20 +78,6 @@ def refused(path: Path, error: OSError, *, reading: bool = False) -> FrontierErr
             return FrontierError(f"{doing}: {error.strerror}")  # another try may succeed
         case _:
             return kind(f"{doing}: {error.strerror or error}; name another state_dir")
-
-
-def owned(path: Path) -> str:
-    """Whose a file is, and with which mode."""
-    facts = path.stat()
-    return f"{path} belongs to {user(facts.st_uid)} with mode {stat.S_IMODE(facts.st_mode):04o}"
-
-
-def user(number: int) -> str:
-    """A user by name, as far as it has one, and number."""
-    try:
-        return f"user {pwd.getpwuid(number).pw_name} ({number})"
-    except KeyError:
-        return f"user {number}"
 
 
 def _in_the_way(path: Path) -> str:
@@ -94,14 +95,3 @@ def _leads_somewhere(path: Path) -> bool:
     except OSError as error:
         return error.errno != errno.ELOOP
     return True
-
-
-def _nearest(path: Path) -> Path:
-    """The path, or else what of the way to it can be looked at."""
-    for each in (path, *path.parents):
-        try:
-            if each.is_dir() or each.stat():
-                return each
-        except OSError:
-            continue
-    return Path("/")

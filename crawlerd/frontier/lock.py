@@ -15,6 +15,7 @@ from typing import Self
 
 from crawlerd.core.errors import FrontierLocked, FrontierRefused, FrontierUnusable, StorageFailed
 from crawlerd.files.making import PRIVATE_DIRECTORY, PRIVATE_FILE, open_plain, set_mode
+from crawlerd.files.owners import nearest
 from crawlerd.frontier.access import refused, require, require_own
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class StateLock:
                 require(state_dir)
                 self._directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except OSError as error:
-                raise refused(state_dir, error) from None
+                raise refused(state_dir, error, missing=nearest(state_dir) != state_dir) from None
             undo.callback(os.close, self._directory)
             _keep_others_out(self._directory, state_dir)
             if not _lock_directory(self._directory):

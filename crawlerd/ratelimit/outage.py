@@ -29,9 +29,10 @@ class Outage:
     delay: seconds between the last two.
     probing: one is on its way.
     told: the log has it.
+    tried: a request of this process has met it, and not only one of an earlier process.
     """
 
-    __slots__ = ("_good", "delay", "error", "next_at", "probing", "since", "told")
+    __slots__ = ("_good", "delay", "error", "next_at", "probing", "since", "told", "tried")
 
     def __init__(self, since: float, error: str, next_at: float, delay: float = FIRST_PROBE) -> None:
         self.since = since
@@ -40,6 +41,7 @@ class Outage:
         self.delay = delay
         self.probing = False
         self.told = False
+        self.tried = True
         self._good = 0
 
     @property
@@ -63,6 +65,7 @@ class Outage:
 
     def failed(self, now: float, error: str) -> None:
         self.probing = False
+        self.tried = True
         self.worse(error)
         self.delay = min(2 * self.delay, LONGEST_PROBE)
         self.next_at = now + self.delay

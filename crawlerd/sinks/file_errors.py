@@ -6,6 +6,7 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
+from crawlerd.files.owners import nearest, owned, user
 from crawlerd.sink import SinkError, StorageFailed
 
 if TYPE_CHECKING:
@@ -42,4 +43,7 @@ def way_to(path: Path, *, directory: bool) -> str:
     if directory and path.exists() and not path.is_dir():
         return "it is not a directory; name one"
     what = "directory" if directory else "file and its directory"
-    return f"let user {os.geteuid()} write the {what}, or run this as the daemon's user"
+    return (
+        f"{owned(nearest(path))}, and this is {user(os.geteuid())}; let this user write the {what}, or run crawlerd as "
+        "the user that may"
+    )

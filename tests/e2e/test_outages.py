@@ -135,6 +135,22 @@ def test_an_api_that_fails_from_the_start_is_tried_until_it_does_not(
     assert done.code == 0
     assert "paused" not in done.stderr
     assert "attempt" not in done.stderr.replace("lose no attempts", "")
+
+
+def test_an_import_asks_again_before_it_gives_up_on_an_old_outage(install: Callable[..., Installation]) -> None:
+    """The outage that is kept on disk is older than --wait at each further start."""
+    with running(accounts=1, customers=5, rate=0) as server:
+        port = urlsplit(server.url).port
+    here = install(url=server.url, account=QUICK, constants=SOON)
+    first = here.run("import", "a1", "--wait", "1s")
+    assert first.code == 69
+    assert f"no answer from {server.url}: cannot reach " in first.stdout
+    again = here.run("import", "a1", "--wait", "1s")
+    assert again.code == 69
+    assert here.select("SELECT delay > 0.5 FROM outage WHERE account = 0") == [(1,)]
+    with running(accounts=1, customers=5, rate=0, port=port):
+        done = here.run("import", "a1", "--wait", "1s")
+    assert done.code == 0, done.stderr
     here.assert_complete(1, 5)
 
 

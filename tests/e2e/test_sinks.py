@@ -308,7 +308,7 @@ def test_a_sink_that_cannot_be_opened_keeps_its_own_imports_from_starting(
         each["schedule"] = "1s"
     daemon = here.start("run")
     until(lambda: len(here.states()) >= 3)
-    daemon.says("ERROR sinks.sink: .*nowhere/sink.db.*; trying again until it can be opened")
+    daemon.says("ERROR sinks.sink: .*nowhere/sink.db.*; tried again while crawlerd runs")
     runs = len(here.states())
     until(lambda: len(here.states()) >= runs + 5)  # and a1 was tried again meanwhile
     assert daemon.stderr.count("nowhere/sink.db") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import threading
 from typing import TYPE_CHECKING
@@ -68,6 +69,7 @@ def test_status_while_it_works_and_after(api: Server, install: Callable[..., Ins
         text = here.run("status").stdout
         assert f"crawlerd is running (pid {daemon.pid})" in text
         assert "tasks: 40 ready, 1 delayed, 3 waiting, 0 dead" in text
+        assert re.search(r"^1 +a1 +running ", text, re.MULTILINE)
         opened.set()
         until(lambda: here.run("status", "--json").json["ready"] == 0)
         daemon.send(signal.SIGTERM)
@@ -75,7 +77,9 @@ def test_status_while_it_works_and_after(api: Server, install: Callable[..., Ins
         status = here.run("status", "--json").json
         assert (status["pid"], status["ready"], status["delayed"]) == (None, 0, 1)
         assert status["runs"][0]["records"] == sum(count(each, 40) for each in STREAMS) - count("charges", 40)
-        assert "crawlerd is not running" in here.run("status").stdout
+        text = here.run("status").stdout
+        assert "crawlerd is not running" in text
+        assert re.search(r"^1 +a1 +interrupted ", text, re.MULTILINE)  # nothing works on it
 
 
 def test_status_beside_an_import_and_of_a_paused_account(api: Server, install: Callable[..., Installation]) -> None:

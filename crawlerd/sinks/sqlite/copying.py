@@ -88,7 +88,9 @@ def _copy(path: Path, part: Path) -> None:
 def _refuse_what_is_there(path: Path, target: Path, *, force: bool) -> None:
     if target.is_symlink() or (target.exists() and not target.is_file()):
         raise SinkError(f"{target} is there already and no plain file")
-    if target.exists() and (not force or target.samefile(path)):
+    if target.exists() and path.exists() and target.samefile(path):
+        raise SinkError(f"{target} is the sink's own database: choose another name")
+    if target.exists() and not force:
         raise SinkError(f"{target} is there already: choose another name, or say --force")
     if target.with_name(f"{target.name}-wal").exists():  # it would be taken for the log of the new file
         raise SinkError(f"{target}-wal is there: {target} is in use; choose another name")

@@ -29,6 +29,7 @@ import msgspec
 from crawlerd.config.problems import instead
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.files.bounded_reading import read_whole
+from crawlerd.files.owners import reading_failure
 from crawlerd.source import Source, SourceFamily
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def describe(options: Options, folder: Path) -> dict[str, Any]:
         facts = path.stat()
         document = _read(path, facts.st_mtime_ns, facts.st_size)
     except OSError as error:
-        raise ValueError(f"description: {path} cannot be read: {error.strerror}") from None
+        raise ValueError(f"description: {path} {reading_failure(path, error)}") from None
     except ValueError as error:  # a null byte
         raise ValueError(f"description: {error}") from None
     declared = document.get("variables", [])

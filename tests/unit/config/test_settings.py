@@ -393,7 +393,8 @@ def test_a_file_that_is_not_toml(tmp_path: Path, content: bytes, problem: str) -
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     for read in (load, state_dir):
-        for path, reason in ((tmp_path / "no.toml", "No such file or directory"), (tmp_path, "Is a directory")):
+        missing = f"No such file or directory (in {tmp_path}); name the configuration file with `crawlerd -c FILE`"
+        for path, reason in ((tmp_path / "no.toml", missing), (tmp_path, "Is a directory")):
             with pytest.raises(ConfigurationError) as caught:
                 read(path)
             assert caught.value.problems == [f"{path}: cannot be read: {reason}"]

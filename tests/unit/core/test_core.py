@@ -140,9 +140,15 @@ def test_durations(text: str, seconds: float) -> None:
     assert parse_duration(text) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["", "30", "s", "0s", "0h0m", "1 h", "-1s", "1h!", "hourly", "1h 30m", "1e3s", "1H"])
+@pytest.mark.parametrize("text", ["", "30", "s", "1 h", "-1s", "1h!", "hourly", "1h 30m", "1e3s", "1H"])
 def test_what_is_no_duration_is_named_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match=r'is not a duration; write for example "30s"'):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["0s", "0h0m", "0.0d"])
+def test_no_duration_is_zero(text: str) -> None:
+    with pytest.raises(ValueError, match=f'"{text}" is too short; a duration is longer than zero'):
         parse_duration(text)
 
 

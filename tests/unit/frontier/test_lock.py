@@ -222,7 +222,23 @@ def test_what_belongs_to_root_is_named_with_its_owner_and_the_cure(tmp_path: Pat
     refused = state / "lock" if mode == 0o777 else state
     assert f"{refused} belongs to user root (0) with mode" in str(refusal.value)
     assert f"this is user nobody ({NOBODY})" in str(refusal.value)
-    assert f"chown -R {NOBODY}" in str(refusal.value)
+    assert f"chown -R {NOBODY} {state}`" in str(refusal.value)  # the whole directory: one file alone is not enough
+
+
+@needs_root
+@pytest.mark.parametrize("mode", [0o755, 0o700])
+def test_nobody_is_told_to_give_away_the_system_s_directories(tmp_path: Path, mode: int) -> None:
+    """A state directory that is not there yet, in one of root's, such as /var/lib."""
+    above = tmp_path / "lib"
+    above.mkdir()
+    above.chmod(mode)
+    state = above / "crawlerd"
+    with nobody(tmp_path), pytest.raises(FrontierUnusable) as refusal:
+        StateLock(state)
+    assert f"{above} belongs to user root (0) with mode {mode:04o}" in str(refusal.value)
+    assert "chown" not in str(refusal.value)
+    cure = f"`install -d -m 0700 -o {NOBODY} {state}`" if mode == 0o755 else "let this user into that directory"
+    assert cure in str(refusal.value)
 
 
 @needs_root
@@ -266,7 +282,10 @@ def test_a_configuration_that_may_not_be_read_is_named_with_its_owner(tmp_path: 
     config = tmp_path / "crawlerd.toml"
     config.write_text('[daemon]\nstate_dir = "state"\n')
     config.chmod(0o600)
-    expected = rf"{config}: cannot be read: Permission denied; it belongs to user 0, and this is user {NOBODY}"
+    expected = (
+        rf"{config}: cannot be read: Permission denied; {config} belongs to user root \(0\) with mode 0600, and this "
+        rf"is user nobody \({NOBODY}\)"
+    )
     with nobody(tmp_path), pytest.raises(ConfigurationError, match=expected):
         state_dir(config)
     os.setreuid(NOBODY, 0)  # of whom typer would ask: it would end with 2, which a service takes for worth another try
