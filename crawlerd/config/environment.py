@@ -11,7 +11,7 @@ from crawlerd.config.facts import SourceFacts
 from crawlerd.config.problems import instead
 from crawlerd.core import notation
 from crawlerd.core.errors import ConfigurationError
-from crawlerd.files.whole import read_whole
+from crawlerd.files.bounded_reading import read_whole
 from crawlerd.source import Source, SourceFamily
 
 if TYPE_CHECKING:

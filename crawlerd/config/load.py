@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from crawlerd.core.errors import ConfigurationError
-from crawlerd.files.whole import read_whole
+from crawlerd.files.bounded_reading import read_whole
 
 if TYPE_CHECKING:  # at run time only `load` imports the rest, since `status` has no use for it
     from collections.abc import Mapping

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from crawlerd.files.whole import read_whole
+from crawlerd.files.bounded_reading import read_whole
 
 COMMAND_SECONDS = 30.0  # that a command has for its answer
 KEY_BYTES = 64 * 1024  # of a file with a key, and of what a command prints

@@ -20,7 +20,7 @@ from crawlerd.cli import main as cli
 from crawlerd.config import secrets
 from crawlerd.core import notation
 from crawlerd.core.durations import parse_duration
-from crawlerd.files import whole
+from crawlerd.files import bounded_reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -178,7 +178,7 @@ def test_what_a_command_leaves_running_is_not_waited_for(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("text", ["/dev/zero", "pipe"])
 def test_a_key_file_without_end_is_refused(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whole, "PIPE_SECONDS", 0.1)
+    monkeypatch.setattr(bounded_reading, "PIPE_SECONDS", 0.1)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match="cannot be read"):
         secrets.resolve("file", text, tmp_path)
@@ -205,7 +205,7 @@ def test_a_configuration_may_come_through_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=["x" * 200_000])
     writer.start()
-    assert len(whole.read_whole(tmp_path / "pipe")) == 200_000
+    assert len(bounded_reading.read_whole(tmp_path / "pipe")) == 200_000
     writer.join()
 
 

@@ -28,7 +28,7 @@ import msgspec
 
 from crawlerd.config.problems import instead
 from crawlerd.core.errors import ConfigurationError
-from crawlerd.files.whole import read_whole
+from crawlerd.files.bounded_reading import read_whole
 from crawlerd.source import Source, SourceFamily
 
 if TYPE_CHECKING:
