@@ -129,6 +129,8 @@ class Outages:
         health = self._health_of(pick, result.origin)
         if type(outcome) is Retry:
             fault, sent = outcome.fault, bool(result.sent_at)
+            if fault == "answer" and pick.bucket is None:
+                fault = "connection"  # a guard: no other task of its account can show whose fault it is
             count = health.failed(
                 task.seq, task.attempt, fault, sent=sent, started_at=result.sent_at or started_at, now=now
             )

@@ -2,4 +2,5 @@
 
 making: files and directories of ours, with their rights.
 owners: whose a file is, in words for those who may not use it.
+bounded_reading: small files are read whole, up to a size.
 """

@@ -73,8 +73,9 @@ def prepare_database(path: Path, mode: int) -> str:
     for suffix in _DATABASE_FILES[1:]:
         with suppress(FileNotFoundError):
             facts = os.lstat(f"{real}{suffix}")
-            if stat.S_ISREG(facts.st_mode):
-                set_mode(f"{real}{suffix}", facts, mode)
+            if not stat.S_ISREG(facts.st_mode):  # SQLite would say that it cannot open the database, and not why
+                raise OSError(errno.EINVAL, f"{path.name}{suffix}, which belongs to it, is no plain file")
+            set_mode(f"{real}{suffix}", facts, mode)
     return str(real)
 
 

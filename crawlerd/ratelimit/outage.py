@@ -62,10 +62,10 @@ class Outage:
         """A request that was no probe has failed: the good answers before it prove nothing."""
         self.error = error
         self._good = 0
-        self.tried = True
 
     def failed(self, now: float, error: str) -> None:
         self.probing = False
+        self.tried = True
         self.worse(error)
         self.delay = min(2 * self.delay, LONGEST_PROBE)
         self.next_at = now + self.delay

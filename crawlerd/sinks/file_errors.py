@@ -29,6 +29,8 @@ def file_failure(path: Path, error: OSError, *, directory: bool) -> SinkError:
         return StorageFailed(f"the disk of {path} fails ({error.strerror})", full=False)
     if error.errno == errno.ELOOP:
         return SinkError(f"{path} is a symbolic link, which is not followed: configure the path that it leads to")
+    if path.is_block_device() or path.is_char_device():
+        return SinkError(f"cannot use {path}: it is a device; choose another path")
     if error.errno in (errno.EMLINK, errno.EINVAL):
         return SinkError(f"cannot use {path}: {error.strerror}; remove it, or choose another path")
     return SinkError(f"cannot write {path} ({error.strerror}): {way_to(path, directory=directory)}")

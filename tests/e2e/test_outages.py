@@ -133,6 +133,25 @@ def test_a_run_that_was_given_up_says_what_to_do_with_its_dead_letters(install: 
     assert done.stdout.splitlines()[-1] == advice
 
 
+@pytest.mark.parametrize("how", ["503", "500", "hangs", "maintenance page"])
+def test_an_api_that_fails_from_the_start_is_tried_until_it_does_not(
+    how: str, install: Callable[..., Installation]
+) -> None:
+    """A guard is the only request of its account: no other task can show whose fault it is."""
+    failing = Failing()
+    failing.how = how
+    with running(accounts=1, customers=5, rate=0) as server, Relay(server.url, failing) as relay:
+        account = {**QUICK, "attempts": 2, "request_timeout": "200ms"}
+        here = install(url=relay.url, account=account, constants=SOON)
+        importing = here.start("import", "a1", "--json")
+        importing.says(DOWN)
+        failing.recover()
+        done = importing.finish()
+    assert done.code == 0
+    assert "paused" not in done.stderr
+    assert "attempt" not in done.stderr.replace("lose no attempts", "")
+
+
 def test_an_import_asks_again_before_it_gives_up_on_an_old_outage(install: Callable[..., Installation]) -> None:
     """The outage that is kept on disk is older than --wait at each further start."""
     with running(accounts=1, customers=5, rate=0) as server:

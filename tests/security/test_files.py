@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
@@ -16,11 +17,12 @@ from support.sink_batches import batch_of
 
 from crawlerd.core.configuration import SinkSpec, SinkType
 from crawlerd.core.errors import FrontierUnusable, SinkError
-from crawlerd.files.making import new_part, open_plain
+from crawlerd.files.making import new_part, open_plain, prepare_database
 from crawlerd.frontier import open_frontier
 from crawlerd.frontier.lock import StateLock
 from crawlerd.sink import Delivery
 from crawlerd.sinks import copy_sink, open_sink
+from crawlerd.sinks.file_errors import file_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -250,6 +252,21 @@ def test_a_lock_that_is_made_again_is_private(tmp_path: Path, monkeypatch: pytes
         (tmp_path / "lock").unlink()
         held.beat()
         assert rights(tmp_path / "lock") == 0o600
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+def test_a_link_in_place_of_a_databases_other_file_is_named(tmp_path: Path, suffix: str) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text(TEXT)
+    (tmp_path / f"x.db{suffix}").symlink_to(victim)
+    with pytest.raises(OSError, match=f"x.db{suffix}, which belongs to it, is no plain file"):
+        prepare_database(tmp_path / "x.db", 0o600)
+    assert victim.read_text() == TEXT
+
+
+def test_nobody_is_told_to_remove_a_device() -> None:
+    error = file_failure(Path("/dev/null"), OSError(errno.EINVAL, "it is no plain file"), directory=False)
+    assert "remove" not in str(error)
 
 
 # copies for readers
