@@ -76,9 +76,9 @@ def workloads(scale: float) -> list[Workload]:
 
 
 def description() -> str:
-    """The same lists of the same API, as a declared source."""
+    """The same lists of the same API, as a declared source. By cursors: links with numbers are read twice by now."""
     lists = [
-        f'[endpoints.c{chain}]\npath = "/pages"\nparameters = {{ chain = {chain}, page = 0 }}\nrecords = "data"\n'
+        f'[endpoints.c{chain}]\npath = "/pages"\nparameters = {{ chain = {chain}, cursor = 0 }}\nrecords = "data"\n'
         'incremental = { field = "updated_at", parameter = "since" }\n'
         for chain in range(CHAINS)
     ]
@@ -87,9 +87,10 @@ def description() -> str:
 
 def page_of(target: str, pages: int) -> bytes:
     query = {name: int(values[0]) for name, values in parse_qs(urlsplit(target).query).items() if name != "since"}
-    chain, page = query["chain"], query["page"]
+    name = "cursor" if "cursor" in query else "page"
+    chain, page = query["chain"], query[name]
     first = (chain * pages + page) * PAGE
-    following = f"/pages?chain={chain}&page={page + 1}" if page + 1 < pages else None
+    following = f"/pages?chain={chain}&{name}={page + 1}" if page + 1 < pages else None
     return json.dumps({"data": [record(number) for number in range(first, first + PAGE)], "next": following}).encode()
 
 

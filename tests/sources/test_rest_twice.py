@@ -149,3 +149,15 @@ def test_what_does_not_count_is_read_once() -> None:
     server = Answers(answer)
     assert Run(f"{LIST}{WAYS['links of pages'][1]}", server, Sink(), {}, full=True).complete
     assert len(server.requests) == len(set(server.requests))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_of_what_is_said_never_to_move_no_page_is_asked_for_after_the_next(way: str) -> None:
+    name, paginator = WAYS[way]
+    asked = []
+    for twice in ("true", "false"):
+        server = Own(Moving(random.Random(1), "rank", 35, 0, 3600, (0.0,)), name, 10)
+        toml = f"{LIST}{paginator[:-1]}, twice = {twice} }}".replace("SIZE", "10")
+        assert Run(toml, server, Sink(), {}, full=True).complete
+        asked.append(len(server.requests))
+    assert asked[1] < asked[0] or (way == "links of offsets" and asked[1] == asked[0])  # these overlap

@@ -28,6 +28,11 @@ HOST: Host = Field(
     "inside. same: a URL of another host is a dead letter.",
 )
 
+TWICE: bool = Field(
+    default=True,
+    description="Where pages cannot overlap, each but the last is asked for again after the next one, since a deletion "
+    "between them would hide a record. false: nothing is ever deleted from the list, or moved in it.",
+)
 LONGEST_TOKEN = 65_536  # characters
 
 # RFC 8288, 3; apostrophes, which it does not know, are taken for quotation marks where they enclose a value.
@@ -145,11 +150,7 @@ class Numbered(Table):
         "places in the list.",
     )
 
-    twice: bool = Field(
-        default=True,
-        description="Where pages cannot overlap, each but the last is asked for again after the next one, since a "
-        "deletion between them would hide a record. false: nothing is ever deleted from the list, or moved in it.",
-    )
+    twice: bool = TWICE
 
     def goes_on(self, answer: Answer) -> bool | None:
         """Whether the answer says that there is another page; None when it does not say."""
@@ -219,6 +220,7 @@ class LinkHeader(Table):
     type: Literal["link_header"]
     rel: str = Field(default="next", min_length=1, description="Relation of the next page.")
     host: Host = HOST
+    twice: bool = TWICE
 
     def ask(self, at: Position | None, size: int = 0) -> Ask:
         return Ask(url=None if at is None else str(at))
@@ -233,6 +235,7 @@ class NextUrl(Table):
     type: Literal["next_url"]
     url: Path = Field(examples=["links.next"], description="JMESPath of the next page's URL in the body.")
     host: Host = HOST
+    twice: bool = TWICE
 
     def ask(self, at: Position | None, size: int = 0) -> Ask:
         return Ask(url=None if at is None else str(at))

@@ -61,10 +61,10 @@ def _may_be_open(paginator: Paginator, answer: Answer, step: Next) -> bool:
     has not shown as yet that it cuts pages as it is asked to."""
     if step.at is None or not answer.count or (step.place.tail and step.place.exact):
         return False
-    if isinstance(paginator, Offset | PageNumber):
-        return paginator.twice
-    if not isinstance(paginator, LinkHeader | NextUrl):
+    if not isinstance(paginator, Offset | PageNumber | LinkHeader | NextUrl) or not paginator.twice:
         return False
+    if isinstance(paginator, Offset | PageNumber):
+        return True
     return step.place.counting is not None or _counts(answer, str(step.at))
 
 
