@@ -135,7 +135,8 @@ class AwsSession:
 
     def secrets(self) -> tuple[str, ...]:
         """The credentials that have signed a request; looks for none."""
-        return tuple(filter(None, self.identity() or ())) if self._signed else ()
+        parts = (self.identity() or ())[:3]  # the number of the account follows, which is no secret
+        return tuple(filter(None, parts)) if self._signed else ()
 
     def identity(self) -> tuple[str, ...] | None:
         """What tells these credentials from others; None when there are none, or they cannot be had."""

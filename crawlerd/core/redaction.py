@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SHORTEST = 4  # characters of a credential, and of what is behind a ":" in it
 SHORTEST_NAME = 8  # of what is before the ":", which is often a mere name of a user
+SHORTEST_HIDDEN = 8  # of one that is taken out of arguments: a shorter one may be a word that means something else
 SHORTEST_BEGINNING = 6  # of a credential that somebody else has cut
 LONG_BEGINNING = 10  # of one that is known as such wherever it stands
 MARGIN = 16  # times the limit are looked at before a text is cut
@@ -53,6 +54,8 @@ class Redaction:
         groups |= {(bare := each.rstrip("=")): _pattern(bare, packed=True) + "={0,2}" for each in packed}
         ordered = [groups[each] for each in sorted(groups, key=len, reverse=True)]
         self._any = re.compile("|".join(ordered)) if ordered else None
+        long = [groups[each] for each in sorted(groups, key=len, reverse=True) if len(each) >= SHORTEST_HIDDEN]
+        self._hidden = re.compile("|".join(long)) if long else None
         self.longest = max(map(len, self._plain), default=0)
 
     def found(self, text: str) -> bool:
@@ -79,10 +82,10 @@ class Redaction:
 
     def hidden(self, payload: str) -> str:
         """JSON of arguments that may be kept: a field in the place of each credential; `restored` reads it."""
-        if self._any is None or not self.found(payload):
+        if self._hidden is None or not self._hidden.search(payload):
             return payload
         marked = payload.replace("{crawlerd:", "{crawlerd:=}")
-        return _HIDDEN + self._any.sub(lambda each: f"{{crawlerd:{self._name(each[0])}}}", marked)
+        return _HIDDEN + self._hidden.sub(lambda each: f"{{crawlerd:{self._name(each[0])}}}", marked)
 
     def restored(self, payload: str) -> str:
         """What `hidden` has made, with the credentials of now."""

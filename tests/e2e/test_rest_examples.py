@@ -70,9 +70,6 @@ class GitHub:
         if self.count % 40 == 0:
             reset = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 1)}
             return Answer({"message": "API rate limit exceeded"}, 403, reset)
-        if self.count % 40 == 20:
-            limited = {"message": "You have exceeded a secondary rate limit. Please wait."}
-            return Answer(limited, 403, {"Retry-After": "1", "X-RateLimit-Remaining": "100"})
         found = self.lists.get(request.path)
         if found is None:
             return Answer({"message": "Not Found"}, 404)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ROOT = Path(crawlerd.__file__).parent
 LENGTHS = (4 << 10, 16 << 10, 64 << 10)  # characters
 MOST = 6  # times the CPU for 4 times the text
-NOTHING = 0.002  # seconds, below which a clock tells nothing
+NOTHING = 0.02  # seconds, below which a clock tells nothing
 USES: dict[str, Callable[[re.Pattern[str], str], object]] = {
     "match": lambda pattern, text: pattern.match(text),
     "fullmatch": lambda pattern, text: pattern.fullmatch(text),
