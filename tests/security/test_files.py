@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -365,11 +367,17 @@ def test_a_sink_that_another_user_owns_is_named_with_both_users(open_place: Path
     open_sink(spec).close()
     spec.path.chmod(0o600)
     opening = """
-import sys
+import encodings.idna, os, pwd, sys
 from pathlib import Path
 from crawlerd.core.configuration import SinkSpec
 from crawlerd.sinks import open_sink
-open_sink(SinkSpec(name="s", type="sqlite", path=Path(sys.argv[1])))
+import crawlerd.sinks.sqlite.sink, crawlerd.files.owners, crawlerd.sinks.file_errors
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+try:
+    open_sink(SinkSpec(name="s", type="sqlite", path=Path(sys.argv[1])))
+except Exception as error:
+    print(error)
 """
-    said = as_nobody(opening, spec.path)
+    done = subprocess.run([sys.executable, "-c", opening, str(spec.path)], capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
     assert f"{spec.path} belongs to user root (0) with mode 0600, and this is user nobody (65534); let this" in said
