@@ -31,7 +31,7 @@ class Delivery(msgspec.Struct, frozen=True):
     """What one completed task has yielded, on its way to a sink: first its records, then its sweeps.
 
     run, started: the run's number and when it began, in Unix seconds; only together do they name it, since a frontier
-        that was lost counts its runs anew.
+        that was lost counts its runs again from the start.
     task: the task's number, the same when the delivery comes again.
     skipped: records that were set aside; a sweep spares their keys.
     """

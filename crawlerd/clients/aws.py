@@ -274,7 +274,7 @@ class AwsApi:
             answer = Permanent(_words(error))
         except exceptions.HTTPClientError as error:  # of requests for credentials
             answer = Transient(_words(error), fault="connection")
-        except exceptions.BotoCoreError as error:  # an answer that is none
+        except exceptions.BotoCoreError as error:  # what came is no answer
             answer = Transient(_words(error))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             answer = failure_error(error, origin=origin, connected=deadline.sent_at > 0)

@@ -215,7 +215,7 @@ def listing(
     object that it is where that is None.
 
     body: in UTF-8.
-    wanted: fields of which `Objects.column` is asked.
+    wanted: the fields that `Objects.column` will be asked for.
     also: names of members beside the list, as Python values, None where they are missing.
     None when there is no such list; ValueError when it is no JSON.
     """

@@ -52,7 +52,7 @@ def limit(text: str) -> RateLimitItem:
     match = _BURST.fullmatch(text.strip())
     try:
         if re.search(r"\d{100}", text):
-            raise ValueError("no limit has so many digits")
+            raise ValueError("a limit has fewer digits")
         item = parse(match["limit"] if match else text)
     except ValueError:
         raise ValueError(
@@ -152,8 +152,8 @@ def path_text(value: str) -> str:
 
 
 def file_mode(value: object) -> int:
-    """Rights of a file, as of chmod. ValueError when it is none, we could not use the file, or everybody could change
-    it."""
+    """Rights of a file, as of chmod. ValueError for other text, and for rights that keep us out or let everybody
+    change it."""
     if not isinstance(value, str) or not re.fullmatch("0?[0-7]{3}", value):
         raise ValueError('must be the rights of a file in quotes, such as "0640", "0600" or "0660"')
     mode = int(value, 8)
@@ -177,7 +177,7 @@ def is_loopback(host: str) -> bool:
 
 
 def host_name(value: str) -> str:
-    """A host without its port. ValueError when it is none."""
+    """A host without its port. ValueError when it is not a host."""
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}", value):
         raise ValueError('must be the name of a host without its port, such as "crawler.example.com"')
     return value.lower()

@@ -99,7 +99,7 @@ class Portion(msgspec.Struct, frozen=True, array_like=True, tag="portion", gc=Fa
 
 
 class Sent(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What of an outcome went ahead in portions, all of which are durable.
+    """The parts of an outcome that went ahead in portions. All of these are durable.
 
     token: of the lease.
     count: entries.
@@ -124,7 +124,7 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
 
     identity: who the credentials belong to, from a guard.
     sweeps: streams with the beginnings of keys, see `crawlerd.source.Sweep`.
-    greatest: cursors of which a run keeps the greatest.
+    greatest: cursors; a run keeps the greatest.
     comparisons: sweeps that tombstone nothing, but lead to a task.
     parents: list, hash of a parent, and whether that was read to the list's end, see `crawlerd.source.ParentRead`.
     full: of what a run begins with, see `crawlerd.source.Full`.

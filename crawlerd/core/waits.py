@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 LONGEST = 1e10  # seconds: what is more is as absurd
 LONGEST_TEXT = 64  # characters
 UNIX_TIME_FROM = 1e9  # a number below is seconds to wait; from here on it is a time, in 2001 or later
-# From so many on, a time is in milliseconds, microseconds and nanoseconds; the greatest that is one.
+# From these numbers on, a time is in milliseconds, in microseconds, in nanoseconds; the greatest number that is a time.
 UNITS, GREATEST = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3)), 1e19
 NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
 DURATION = re.compile(
@@ -66,7 +66,7 @@ def _time(text: str) -> float | None:
 
 
 def http_date(text: str) -> float | None:
-    """Unix time of an HTTP date; None when it is none."""
+    """Unix time of an HTTP date; None when it is not one."""
     try:
         at = parsedate_to_datetime(text)
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

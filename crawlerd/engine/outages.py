@@ -31,7 +31,7 @@ WHOLE = 0  # in the place of an account's number: the whole origin
 class Outages:
     """Used by the dispatcher's thread, except where something else is said.
 
-    hanging: origins of which nothing is heard.
+    hanging: origins that have given no result for a while.
     silent: requests that wait for these.
     moved: accounts whose next start has changed; emptied by its reader.
     """
@@ -71,7 +71,7 @@ class Outages:
         return max((each.answered_at for each in of if each is not None), default=-math.inf)
 
     def listen(self, now: float) -> None:
-        """Finds the origins of which nothing is heard, and drops outages whose end nobody waits for. Call a few times
+        """Finds the origins that give no results, and drops outages whose end nobody waits for. Call a few times
         a second."""
         self.hanging = {each for each in self._origins.values() if each.out and now - each.heard_at > SILENT_SECONDS}
         self.silent = sum(each.out for each in self.hanging)

@@ -39,7 +39,7 @@ class UsualOrigins(Protocol):
 class Healths(Protocol):
     """Who knows which origins answer."""
 
-    silent: int  # leases of origins of which nothing is heard
+    silent: int  # leases of origins that give no results
     hanging: set[Origin]  # these origins
 
     @property

@@ -263,7 +263,7 @@ class Store:
         return [each for each in group if not isinstance(each, Ahead)] if portions else group, portions
 
     def _answer(self, ahead: list[Ahead], fenced: list[Ahead]) -> None:
-        """Tells of portions with which the store has done."""
+        """Reports the portions that the store has done with."""
         dropped, self._writer.dropped = self._writer.dropped, []
         for portion in ahead:
             self._dispatcher.stored(portion.token, portion.outcome.error if isinstance(portion.outcome, Bury) else "")

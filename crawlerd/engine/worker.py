@@ -101,7 +101,7 @@ class Outbox:
     def _flush_forever(self) -> None:
         while True:
             self._waiting.wait()
-            time.sleep(COALESCE_SECONDS)
+            time.sleep(COALESCE_SECONDS)  # for company; no event tells that none will come
             self._waiting.clear()
             self.flush()
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from crawlerd.core.errors import Fault
 
 IN_A_ROW = 10  # failures without a good answer between them
-SHARE_LEAST, SHARE_SECONDS = 20, 30  # or: half of at least so many answers within so many seconds
+SHARE_LEAST, SHARE_SECONDS = 20, 30  # or: half of at least 20 answers within 30 seconds
 TASKS = 3  # different ones that must fail with an answer (a 5xx, too late) before that is the origin's doing
 ACCOUNTS = 3  # that must be without an answer before the whole origin is down
 FIRST_PROBE, LONGEST_PROBE = 5.0, 300.0  # seconds between probes; each that fails doubles them
@@ -34,7 +34,7 @@ class Outage:
 
     __slots__ = ("_good", "delay", "error", "next_at", "probing", "since", "told", "tried")
 
-    def __init__(self, since: float, error: str, next_at: float, delay: float = FIRST_PROBE) -> None:
+    def __init__(self, since: float, error: str, next_at: float, delay: float) -> None:
         self.since = since
         self.error = error
         self.next_at = next_at
@@ -109,7 +109,7 @@ class Origin:
         if len(down) < min(ACCOUNTS, active):
             return False
         first = min((each.outage for each in down if each.outage), key=lambda each: each.since)
-        self.suffer(Outage(first.since, first.error, now + FIRST_PROBE))
+        self.suffer(Outage(first.since, first.error, now + FIRST_PROBE, FIRST_PROBE))
         return True
 
     def suffer(self, outage: Outage) -> None:
@@ -258,7 +258,7 @@ class Health:
             return False
         if self._failed < IN_A_ROW and not self._half_lost(now):
             return False
-        self.suffer(Outage(self._since, error, now + FIRST_PROBE))
+        self.suffer(Outage(self._since, error, now + FIRST_PROBE, FIRST_PROBE))
         return True
 
     def suffer(self, outage: Outage) -> None:

@@ -157,7 +157,7 @@ class Others:
 
     def __init__(self) -> None:
         self._answers = 0  # up to MEMORY
-        self._share = 0.0  # of the last answers, so many were refusals
+        self._share = 0.0  # of the last answers that were refusals
 
     def passed(self) -> None:
         self._count(0.0)
@@ -171,7 +171,7 @@ class Others:
 
     @property
     def share(self) -> float:
-        """Of the others, so many are refused."""
+        """The share of the others that is refused."""
         return max(0.0, self._share - 1 / self._answers) if self._answers else 0.0
 
     @property

@@ -41,7 +41,7 @@ class BoundedServer(ThreadingHTTPServer):
             return super().get_request()
         except OSError:  # no descriptor: without a pause, the loop around this would spin
             self._make_room(len(self._open))
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(PAUSE_SECONDS)  # no event tells that another part of the process has closed a descriptor
             raise
 
     def process_request(self, request: Any, client_address: Any) -> None:

@@ -45,7 +45,7 @@ class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attempts: tries before a batch is a dead letter.
     retry_delay: between two of them, a duration.
     expires: how long after its run began a batch may wait for a receiver that throttles it or refuses the credentials,
-        a duration; then it is a dead letter, so that no run waits for ever.
+        a duration; then it is a dead letter, so that no run waits without end.
     accepted: the field of the response that says how many records were accepted, a dotted path; "" compares nothing.
     records: the field of the request's body that holds the records; "" makes the list itself the body.
     fields: the fields of a delivered record, and the dotted path to each in the imported one; null where there is none.

@@ -85,7 +85,7 @@ def test_what_is_missing_is_asked_for_once_whenever_it_is_killed(
     (here.folder / "calls").write_text("")
     steps = [dice.randint(1, 900) for _ in range(5)]
     for step in steps:
-        command = here.start("import", "shelf", "--allow-shrink")  # of which more than half is gone
+        command = here.start("import", "shelf", "--allow-shrink")  # more than half of it is gone
         target = (here.folder / "calls").stat().st_size + step
         until(lambda: (here.folder / "calls").stat().st_size >= target or not command.running)  # noqa: B023
         command.kill()

@@ -302,7 +302,7 @@ def test_a_worker_that_was_stopped_sends_nothing_that_is_too_late(install: Calla
         for _ in range(3):
             wait_for(server, 20)
             worker.suspend()
-            time.sleep(2)
+            time.sleep(2)  # this is what is tested: a worker that stands still for two seconds
             worker.resume()
         until(lambda: here.states() == ["completed"], 90)
         metrics = metrics_of(daemon)

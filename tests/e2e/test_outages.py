@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -67,8 +66,8 @@ def test_an_outage_costs_no_dead_letter_and_few_requests(how: str, install: Call
         until(lambda: len(relay.seen) > 40)
         failing.how = how
         importing.says(DOWN)
-        time.sleep(0.2)  # what was in flight arrives
-        asked = failing.asked
+        until(lambda: here.select("SELECT 1 FROM outage WHERE delay > 0.5"))  # the first probe has failed
+        asked = failing.asked  # what was in flight before has arrived
         until(lambda: failing.asked >= asked + 3)  # probes
         assert failing.asked <= asked + 4
         assert relay.url in here.run("status").stdout

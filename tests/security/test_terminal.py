@@ -110,7 +110,7 @@ def test_lines_and_json_hold_nothing_that_is_obeyed(text: str) -> None:
 @pytest.mark.parametrize("path", sorted(Path(crawlerd.cli.__file__).parent.glob("*.py")), ids=lambda path: path.stem)
 def test_commands_print_by_these_functions_alone(path: Path) -> None:
     """Else the next command forgets."""
-    ours = {"main": "crawlerd {", "source": "schema()", "terminal": ""}  # of which no other program says anything
+    ours = {"main": "crawlerd {", "source": "schema()", "terminal": ""}  # what no other program can put words into
     calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
     direct = [ast.unparse(each) for each in calls if ast.unparse(each.func) in ("typer.echo", "print", "typer.secho")]
     assert [each for each in direct if ours.get(path.stem, "\0") not in each] == []

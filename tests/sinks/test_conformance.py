@@ -761,7 +761,7 @@ def test_a_sink_that_has_lost_rows_is_another_one(kind: Kind, tmp_path: Path, lo
     with closing(kind.open(tmp_path)) as sink:
         after = sink.state("f1").identity
         assert after != before
-    with closing(kind.open(tmp_path)) as sink:  # once; what is not read any more is not missed for ever
+    with closing(kind.open(tmp_path)) as sink:  # once; what is not read any more is not missed at each opening
         assert sink.state("f1").identity == after
         sink.write(PAGES, 0.0, Mark("f1", 2))
         assert sink.state("f1").identity == after

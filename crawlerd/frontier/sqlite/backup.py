@@ -54,7 +54,7 @@ def backup(state_dir: Path, target: Path, *, force: bool = False) -> int:
 
 
 def copy_database(source: apsw.Connection, part: Path, fd: int) -> None:
-    """One snapshot of the source. Without one, SQLite begins anew at each commit of another process; VACUUM INTO
+    """One snapshot of the source. Without one, SQLite starts over at each commit of another process; VACUUM INTO
     takes one too, but for longer."""
     log = source.filename_wal
     source.execute("BEGIN")

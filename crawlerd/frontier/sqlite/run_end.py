@@ -28,7 +28,7 @@ ON CONFLICT DO UPDATE SET value = excluded.value
 
 def end_runs(change: Change, execute: Execute) -> list[int]:
     """Ends the runs that have nothing open any more. A clean end publishes the run's cursors, unless the import has
-    been run anew since. It is clean as well where all dead letters were denied, but for their streams."""
+    been run again since. It is clean as well where all dead letters were denied, but for their streams."""
     ended = execute(
         "UPDATE run SET ended_at = j.value->>1, state = CASE WHEN dead = 0 THEN 'completed' "
         "WHEN done = 0 THEN 'failed' ELSE 'completed with dead letters' END "

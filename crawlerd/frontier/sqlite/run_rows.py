@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from crawlerd.frontier.sqlite.groups import Execute
 
-LONG, LEAST_LONG = 10, 100  # a long run has so many times the tasks of the last full one, and at least so many
+LONG, LEAST_LONG = 10, 100  # a long run: times the tasks of the last full one; tasks, at least
 _LAST_FULL = """(SELECT done FROM run AS r WHERE r.import = {} AND r."full" AND r.state LIKE 'completed%'
 ORDER BY r.id DESC LIMIT 1)"""
 _BEGIN = """INSERT INTO run(import, account, "full", state, started_at, sink, why, warn_at)

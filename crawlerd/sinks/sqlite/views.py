@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from crawlerd.sinks.sqlite.database import Database
 
 OWN_COLUMNS = ("account", "id", "data", "imported_at", "run", "deleted_at")
-MAX_FIELDS = 495  # columns of a view besides ours, 500 in all: an API that invents names must not grow it for ever
+MAX_FIELDS = 495  # columns of a view besides ours, 500 in all: an API that invents names must not grow it without end
 
 _FIELD = re.compile(r'[^"\\\x00-\x1f\x7f]{1,63}')  # what a quoted label of a JSON path can be, in any SQLite
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

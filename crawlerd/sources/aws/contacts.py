@@ -120,7 +120,7 @@ class PrimaryEmail(OfAccount, kind="aws_contacts.primary_email"):
 class MissingAccount(TaskArgs, kind="aws_contacts.missing_account"):
     """That the list has not named, though an earlier run has found it.
 
-    streams: of which something is missing.
+    streams: those that lack something.
     """
 
     account: str

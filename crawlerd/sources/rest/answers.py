@@ -27,7 +27,7 @@ SHORTEST_WAIT = 1.0  # seconds
 class NoPage(Permanent):
     """A response that stands for a page without records.
 
-    skipped: that is to be told.
+    skipped: the report says so.
     """
 
     def __init__(self, reason: str, *, skipped: bool) -> None:

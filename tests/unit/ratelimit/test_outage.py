@@ -248,7 +248,7 @@ def test_probes_come_one_at_a_time_and_ever_less_often() -> None:
 
 
 def test_a_probe_without_a_result_gives_its_place_back() -> None:
-    outage = Outage(0.0, "refused", 5.0)
+    outage = Outage(0.0, "refused", 5.0, FIRST_PROBE)
     outage.probing = True
     outage.unknown(6.0)
     assert outage.free_at() == 6.0 + FIRST_PROBE
@@ -257,7 +257,7 @@ def test_a_probe_without_a_result_gives_its_place_back() -> None:
 def test_after_the_outage_starts_ask_no_more_once_the_rate_is_back() -> None:
     origin = Origin("o")
     health = origin.health(1)
-    health.suffer(Outage(0.0, "refused", 5.0))
+    health.suffer(Outage(0.0, "refused", 5.0, FIRST_PROBE))
     assert not health.calm
     health.recover(10.0)
     assert not health.calm
