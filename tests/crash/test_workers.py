@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from support.constants import Constant
 from support.installation import QUICK, Installation, is_alive, metrics_of, pages_of, until
+from support.numbers_source import NUMBERS
 
 from crawlerd.demo.server import Server, running
 
@@ -21,26 +22,6 @@ if TYPE_CHECKING:
     import psutil
     from support.installation import Running
 
-# A task for each number; `odd(number)` does harm to the process that performs it.
-NUMBERS = """
-source = Source("numbers", base_url="http://127.0.0.1:9", streams=["numbers"])
-
-
-@dataclass(frozen=True)
-class Number(TaskArgs, kind="numbers.numbers"):
-    number: int
-
-
-@source.starts
-def numbers(plan):
-    return map(Number, range(60))
-
-
-@source.handles(Number)
-def number(api, args):
-    odd(args.number)
-    yield Record("numbers", str(args.number), {"number": args.number})
-"""
 TWO = {"worker_processes": 2}
 QUICK_RESTART = {Constant.WORKER_RESTART_SECONDS: 0.05}
 QUICK_TO_SUSPECT = {Constant.WORKER_HANG_SECONDS: 2.0}

@@ -14,6 +14,7 @@ import psutil
 import pytest
 from support.constants import Constant
 from support.installation import QUICK, Installation, _toml, fetch, metrics_of, until
+from support.numbers_source import COUNT, HARMLESS, NUMBERS
 from support.relay import Answer, Relay
 
 from crawlerd.config.load import load
@@ -26,31 +27,13 @@ if TYPE_CHECKING:
 
     from crawlerd.demo.server import Server
 
-# Three tasks without a request.
-NUMBERS = """
-source = Source("numbers", base_url="http://127.0.0.1:9", streams=["numbers"])
-
-
-@dataclass(frozen=True)
-class Number(TaskArgs, kind="numbers.numbers"):
-    number: int
-
-
-@source.starts
-def numbers(plan):
-    return map(Number, range(3))
-
-
-@source.handles(Number)
-def number(api, args):
-    yield Record("numbers", str(args.number), {"number": args.number})
-"""
+NUMBERED = NUMBERS.replace(f"range({COUNT})", "range(3)") + HARMLESS  # three tasks without a request
 OWN_NAMES = ("types", "queue", "email", "requests", "socket", "json", "msgspec", "crawlerd")
 QUICK_RESTART = {Constant.WORKER_RESTART_SECONDS: 0.05, Constant.WORKER_RESTART_LONGEST: 0.2}
 
 
 def numbers(here: Installation, **more: object) -> Installation:
-    here.add_source("numbers", NUMBERS)
+    here.add_source("numbers", NUMBERED)
     here.config["imports"]["numbers"].update(more)
     return here
 
