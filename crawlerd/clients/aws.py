@@ -138,6 +138,10 @@ class AwsSession:
         parts = (self.identity() or ())[:3]  # the number of the account follows, which is no secret
         return tuple(filter(None, parts)) if self._signed else ()
 
+    def authenticate(self) -> None:
+        """Looks for them, if they are needed before a request."""
+        self._signed = self._signed or self.identity() is not None
+
     def identity(self) -> tuple[str, ...] | None:
         """What tells these credentials from others; None when there are none, or they cannot be had."""
         try:
@@ -229,11 +233,16 @@ class AwsApi:
         self.done_at = 0.0
         self.origin = ""
         self._client, self._account = client, account
-        self._used = False
+        self._used = self._wanted = False
 
     def secrets(self) -> tuple[str, ...]:
         """See `crawlerd.engine.redacting.Secretive`."""
-        return self._client.session(self._account).secrets() if self._used else ()
+        return self._client.session(self._account).secrets() if self._used or self._wanted else ()
+
+    def authenticate(self) -> None:
+        """See `crawlerd.engine.redacting.Secretive`."""
+        self._wanted = True
+        self._client.session(self._account).authenticate()
 
     def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """Sends the task's one request, such as `call("organizations", "list_roots", MaxResults=20)`, and returns its

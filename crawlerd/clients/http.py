@@ -252,16 +252,29 @@ class HttpApi:
         until = time.monotonic() + seconds
         grant = self._sending.auth
         if isinstance(grant, ClientCredentials):
-            found = self._client.tokens.current(self._account, lambda: self._new_token(grant, seconds), seconds)
-            if not isinstance(found, Token):
-                return found
-            self._token, self.origin = found, ""
+            if (error := self._authorise(grant, seconds)) is not None:
+                return error
             seconds = max(0.0, until - time.monotonic())
         sent = self._client.send(
             prepare, seconds=seconds, max_body_bytes=self._account.max_body_bytes, origin=self._origin
         )
         self.sent_at, self.done_at = sent.sent_at, sent.done_at
         return sent.answer
+
+    def _authorise(self, grant: ClientCredentials, seconds: float) -> CrawlerdError | None:
+        """Gets the access token, or why there is none."""
+        found = self._client.tokens.current(self._account, lambda: self._new_token(grant, seconds), seconds)
+        if not isinstance(found, Token):
+            return found
+        self._token, self.origin = found, ""
+        return None
+
+    def authenticate(self) -> None:
+        """See `crawlerd.engine.redacting.Secretive`."""
+        grant = self._sending.auth
+        error = self._authorise(grant, self._account.request_seconds) if isinstance(grant, ClientCredentials) else None
+        if error is not None:
+            raise error
 
     def _new_token(self, grant: ClientCredentials, seconds: float) -> Token | CrawlerdError:
         url = self._base + grant.token_url if grant.token_url.startswith("/") else grant.token_url

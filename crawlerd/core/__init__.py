@@ -16,5 +16,7 @@ charset, jsontext, lenient_json, listing: a response's body as UTF-8, as JSON te
 urls: URLs byte for byte.
 waits: how long an API asks to wait.
 redaction: what a credential looks like, and texts without it.
+hiding: arguments of tasks without the credentials that they repeat, and with them again.
+spellings: how URLs, JSON and HTML may write a credential.
 log_lines: how log lines look.
 """

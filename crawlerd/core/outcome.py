@@ -8,6 +8,7 @@ import msgspec
 
 from crawlerd.core.backoff import backoff
 from crawlerd.core.errors import Denied, Fault, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.core.hiding import with_field
 from crawlerd.core.redaction import cut
 from crawlerd.core.task import NewGather, NewTask
 
@@ -77,9 +78,7 @@ class Comparison(msgspec.Struct, frozen=True, array_like=True, gc=False):
         """What follows when these keys are missing."""
         if not self.fills:
             return self.then
-        arguments = msgspec.json.decode(self.then.payload, type=dict[str, msgspec.Raw])
-        arguments["missing"] = msgspec.Raw(msgspec.json.encode(missing))
-        return msgspec.structs.replace(self.then, payload=msgspec.json.encode(arguments).decode())
+        return msgspec.structs.replace(self.then, payload=with_field(self.then.payload, "missing", missing))
 
 
 class Portion(msgspec.Struct, frozen=True, array_like=True, tag="portion", gc=False):

@@ -10,27 +10,24 @@ import re
 from base64 import b64encode, urlsafe_b64encode
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote_plus
+
+from crawlerd.core.hiding import Hiding
+from crawlerd.core.spellings import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 SHORTEST = 4  # characters of a credential, and of what is behind a ":" in it
 SHORTEST_NAME = 8  # of what is before the ":", which is often a mere name of a user
-SHORTEST_HIDDEN = 8  # of one that is taken out of arguments: a shorter one may be a word that means something else
 SHORTEST_BEGINNING = 6  # of a credential that somebody else has cut
 LONG_BEGINNING = 10  # of one that is known as such wherever it stands
 MARGIN = 16  # times the limit are looked at before a text is cut
 GONE = "***"
 
-# A payload that has had credentials taken out begins with a space, which JSON ignores and our encoder never writes; so
-# nothing that an API says can make us put one in.
-_HIDDEN = " "
-_FIELD = re.compile(r"\{crawlerd:([^{}]*)\}")
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_NAMED = {'"': "quot", "&": "amp", "'": "apos", "<": "lt", ">": "gt"}
 
 
 class Redaction:
@@ -41,32 +38,24 @@ class Redaction:
         wholes = [each for each in dict.fromkeys(secrets) if len(each) >= SHORTEST]
         parts = [part for whole in wholes for part in _parts(whole)]
         packed = [text for whole in wholes for text in _packed(whole)]
-        self._values: dict[str, str] = {}  # by the names of fields
-        for kind, texts in (("w", wholes), ("p", parts), ("b", packed)):
-            for number, text in enumerate(texts):
-                encoded = {"": text, "q": quote(text), "s": quote(text, safe=""), "f": quote_plus(text)}
-                for coding, value in encoded.items():
-                    self._values.setdefault(f"{kind}{number}{coding}", value)
-        self._names = {value: name for name, value in reversed(self._values.items())}
         self._plain = [*wholes, *parts, *packed]
         self._cores = {_core(each) for each in self._plain}
-        groups = {each: _pattern(each) for each in (*wholes, *parts)}
-        groups |= {(bare := each.rstrip("=")): _pattern(bare, packed=True) + "={0,2}" for each in packed}
+        groups = {each: pattern(each) for each in (*wholes, *parts)}
+        groups |= {(bare := each.rstrip("=")): pattern(bare, packed=True) for each in packed}
         ordered = [groups[each] for each in sorted(groups, key=len, reverse=True)]
         self._any = re.compile("|".join(ordered)) if ordered else None
-        long = [groups[each] for each in sorted(groups, key=len, reverse=True) if len(each) >= SHORTEST_HIDDEN]
-        self._hidden = re.compile("|".join(long)) if long else None
+        self._texts = wholes, parts, packed
         self.longest = max(map(len, self._plain), default=0)
 
     def found(self, text: str) -> bool:
         """Whether a credential may be in it; quickly no, as nearly always."""
-        return self._any is not None and any(core in text for core in self._cores) and bool(self._any.search(text))
+        return self._any is not None and self.may_be_in(text) and bool(self._any.search(text))
 
     def text(self, text: str) -> str:
         """Without credentials, and without the beginning of one that somebody has cut, as at the text's end."""
         if self._any is None:
             return text
-        if any(core in text for core in self._cores):
+        if self.may_be_in(text):
             text = self._any.sub(GONE, text)
         for each in self._plain:
             while len(each) > LONG_BEGINNING and (at := text.find(each[:LONG_BEGINNING])) >= 0:
@@ -80,37 +69,26 @@ class Redaction:
                     return end[:-length] + GONE + text[len(end) :]
         return text
 
+    @cached_property
+    def hiding(self) -> Hiding:
+        """How they are taken out of arguments, and put back."""
+        return Hiding(*self._texts)
+
+    def may_be_in(self, text: str) -> bool:
+        """Quickly no, as nearly always."""
+        return any(core in text for core in self._cores)
+
+    def repeated(self, text: str) -> bool:
+        """Whether it has a credential that is too long to be a mere word."""
+        return self.may_be_in(text) and self.hiding.found(text)
+
     def hidden(self, payload: str) -> str:
-        """JSON of arguments that may be kept: a field in the place of each credential; `restored` reads it."""
-        if self._hidden is None or not self._hidden.search(payload):
-            return payload
-        marked = payload.replace("{crawlerd:", "{crawlerd:=}")
-        return _HIDDEN + self._hidden.sub(lambda each: f"{{crawlerd:{self._name(each[0])}}}", marked)
+        """See `Hiding.hidden`."""
+        return self.hiding.hidden(payload) if self.may_be_in(payload) else payload
 
     def restored(self, payload: str) -> str:
-        """What `hidden` has made, with the credentials of now."""
-        return _FIELD.sub(lambda each: self._value(each[1], each[0]), payload[1:])
-
-    def _name(self, match: str) -> str:
-        """Of the field for a match: exactly as it was written, or else encoded as a value in a URL's query."""
-        plain = re.sub(r'\\(["\\/])', r"\1", match)  # as JSON escapes them
-        if plain in self._names:
-            return self._names[plain]
-        for each in self._plain:
-            if re.fullmatch(_pattern(each.rstrip("="), packed=True) + "={0,2}", match):
-                return self._names[quote(each, safe="")]
-        return "w0s"
-
-    def _value(self, name: str, otherwise: str) -> str:
-        if name == "=":
-            return "{crawlerd:"
-        value = self._values.get(name)
-        return otherwise if value is None else value.replace("\\", "\\\\").replace('"', '\\"')
-
-
-def is_hidden(payload: str) -> bool:
-    """Whether credentials were taken out of it."""
-    return payload.startswith(_HIDDEN)
+        """See `Hiding.restored`."""
+        return self.hiding.restored(payload)
 
 
 @lru_cache(maxsize=4096)
@@ -186,25 +164,3 @@ def _packed(secret: str) -> Iterator[str]:
 def _core(secret: str) -> str:
     """What no encoding changes: if it is not in a text, neither is the credential."""
     return max(re.findall("[A-Za-z0-9]+", secret), key=len, default="")
-
-
-def _pattern(secret: str, *, packed: bool = False) -> str:
-    return "".join(_one(char, packed=packed) for char in secret)
-
-
-def _one(char: str, *, packed: bool) -> str:
-    """A character as it is, or as URLs, JSON and HTML write it."""
-    if char.isalnum():
-        return char
-    number = ord(char)
-    forms = [  # the longer ones first
-        f"%(?:25){{0,3}}(?i:{number:02x})",
-        rf"\\{{1,8}}u00(?i:{number:02x})",
-        rf"\\{{1,8}}{re.escape(char)}",
-        f"&#(?:{number}|[xX](?i:{number:02x}));",
-    ]
-    if char in _NAMED:
-        forms.append(f"&{_NAMED[char]};")
-    alike = {"+": "[ +-]", "-": "[ +-]", "/": "[/_]", "_": "[/_]"} if packed else {}
-    forms.append(alike.get(char, re.escape(char)))
-    return f"(?:{'|'.join(forms)})"

@@ -63,6 +63,8 @@ class AttemptApi(Protocol):
         """See `crawlerd.engine.redacting.Secretive`."""
         ...
 
+    def authenticate(self) -> None: ...
+
 
 class NoRequest:
     """What a task whose kind has cost 0 gets for an API: no limit has counted it."""
@@ -70,8 +72,19 @@ class NoRequest:
     sent_at = done_at = 0.0
     origin = ""
 
+    def __init__(self, opened: Callable[[], AttemptApi] | None = None) -> None:
+        """opened: asked when the task's arguments need the credentials that requests have."""
+        self._opened = opened
+        self._secrets: Sequence[str] = ()
+
     def secrets(self) -> Sequence[str]:
-        return ()
+        return self._secrets
+
+    def authenticate(self) -> None:
+        if self._opened is not None:
+            api = self._opened()
+            api.authenticate()
+            self._secrets = api.secrets()
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError(f"a task whose kind has cost 0 makes no request, and has no {name}")
@@ -101,10 +114,16 @@ class OpenedWhenUsed:
     def secrets(self) -> Sequence[str]:
         return self._api.secrets() if self._api else ()
 
+    def authenticate(self) -> None:
+        self._now().authenticate()
+
     def __getattr__(self, name: str) -> Any:
+        return getattr(self._now(), name)
+
+    def _now(self) -> AttemptApi:
         if self._api is None:
             self._api = self._opened()
-        return getattr(self._api, name)
+        return self._api
 
 
 class Client(Protocol):
@@ -133,7 +152,7 @@ def attempt(
     with cutting_without(secrets):
         outcome: Outcome
         try:
-            payload = secrets().restored(task.payload) if redacting.is_hidden(task.payload) else task.payload
+            payload = redacting.restored(task.payload, account, api)
             outcome = _collect(source, kinds.perform(source, api, task.kind, payload), source_of, task.kind)
         except KeyboardInterrupt:
             raise

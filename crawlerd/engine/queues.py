@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crawlerd.core.configuration import LimitSpec
-    from crawlerd.engine.refused import Doubt
+    from crawlerd.engine.refused import Doubt, Suspect
     from crawlerd.ratelimit.outage import Health
     from crawlerd.ratelimit.shared import Keys, SharedWindow
 
@@ -53,7 +53,7 @@ class BucketQueue:
     served: when it was last picked from, as a count of picks.
     others: how often it refuses tasks that it has not refused before.
     doubts: refused tasks, while it is not known whether others pass.
-    suspects: when tasks that were refused, and did not pay for it, had been sent, by their numbers.
+    suspects: tasks that were refused and did not pay for it, by their numbers.
     passed_at: when the latest of the requests that got a good answer was sent.
     latency: seconds that its quickest requests take, 0 before the first.
     health: of its account at the origin of its last request.
@@ -104,7 +104,7 @@ class BucketQueue:
         self.served = 0
         self.others = Others()
         self.doubts: list[Doubt] = []
-        self.suspects: dict[int, float] = {}
+        self.suspects: dict[int, Suspect] = {}
         self.passed_at = -math.inf
         self.latency = 0.0
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
+from crawlerd.core.hiding import CredentialsChanged, is_hidden
 from crawlerd.core.outcome import ERROR_LIMIT, Complete, Skipped
-from crawlerd.core.redaction import Redaction, is_hidden, printable, redaction
+from crawlerd.core.redaction import Redaction, printable, redaction
 from crawlerd.core.task import PART
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from crawlerd.core.configuration import AccountSpec
     from crawlerd.core.outcome import Outcome
     from crawlerd.core.task import NewGather, NewTask
-
-__all__ = ["is_hidden", "of", "redacted"]
 
 NO_CURSOR = "its sync point would repeat the credentials, and is not kept: each run reads all of it"
 
@@ -30,7 +29,11 @@ class Secretive(Protocol):
     """An Api that knows what it sends."""
 
     def secrets(self) -> Sequence[str]:
-        """All credentials of this attempt, and the words of the headers that carry them."""
+        """All credentials that are at hand, and the words of the headers that carry them. Asks for none."""
+        ...
+
+    def authenticate(self) -> None:
+        """Asks for those that are not at hand, such as an access token. Raises as a request does."""
         ...
 
 
@@ -38,6 +41,20 @@ def of(account: AccountSpec, api: object) -> Redaction:
     """What an attempt knows of the account's credentials by now: access tokens come late."""
     known: Sequence[str] = getattr(api, "secrets", tuple)()
     return redaction((account.secret, *(each for each in known if each != account.secret)))
+
+
+def restored(payload: str, account: AccountSpec, api: object) -> str:
+    """A task's arguments as they were yielded. CredentialsChanged when they repeated what is not known any more."""
+    if not is_hidden(payload):
+        return payload
+    try:
+        return of(account, api).restored(payload)
+    except CredentialsChanged:  # or there was no request yet, and they are not at hand
+        authenticate = getattr(api, "authenticate", None)
+        if authenticate is None:
+            raise
+    authenticate()
+    return of(account, api).restored(payload)
 
 
 def redacted(outcome: Outcome, secrets: Callable[[], Redaction]) -> Outcome:
@@ -53,21 +70,21 @@ def redacted(outcome: Outcome, secrets: Callable[[], Redaction]) -> Outcome:
         changes["skipped"] = [_skipped(each, known) for each in outcome.skipped]
     if outcome.marked:
         changes["marked"] = [replace(each, why=printable(known.text(each.why))) for each in outcome.marked]
-    if outcome.children and known.found("\n".join(each.payload for each in outcome.children)):
+    if outcome.children and known.may_be_in("\n".join(each.payload for each in outcome.children)):
         changes["children"] = [_task(each, known) for each in outcome.children]
     if outcome.gathers:
         changes["gathers"] = [_gather(each, known) for each in outcome.gathers]
     if outcome.comparisons:
         changes["comparisons"] = [replace(each, then=_task(each.then, known)) for each in outcome.comparisons]
-    if outcome.identity and known.found(outcome.identity):  # still tells this account from another
+    if outcome.identity and known.repeated(outcome.identity):  # still tells this account from another
         changes["identity"] = (
             f"{known.text(outcome.identity)} {blake2b(outcome.identity.encode(), digest_size=8).hexdigest()}"
         )
     for name in ("cursors", "greatest"):
         cursors: list[tuple[str, str]] = getattr(outcome, name)
-        if any(known.found(value) for _, value in cursors):
-            changes[name] = [(stream, value) for stream, value in cursors if not known.found(value)]
-            lost = dict.fromkeys(stream for stream, value in cursors if known.found(value))
+        if any(known.repeated(value) for _, value in cursors):
+            changes[name] = [(stream, value) for stream, value in cursors if not known.repeated(value)]
+            lost = dict.fromkeys(stream for stream, value in cursors if known.repeated(value))
             notes = [Skipped(stream, "", NO_CURSOR, note=True) for stream in lost]
             changes["skipped"] = [*changes.get("skipped", outcome.skipped), *notes]  # type: ignore[misc] # lists
     return replace(outcome, **changes) if changes else outcome
@@ -83,7 +100,8 @@ def _task(task: NewTask, known: Redaction) -> NewTask:
         return task
     if task.if_new is not None:
         task = replace(task, if_new=replace(task.if_new, task=_task(task.if_new.task, known)))
-    return replace(task, payload=known.hidden(task.payload)) if known.found(task.payload) else task
+    payload = known.hidden(task.payload)
+    return task if payload is task.payload else replace(task, payload=payload)
 
 
 def _gather(gather: NewGather, known: Redaction) -> NewGather:

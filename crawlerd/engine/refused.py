@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import random
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -42,6 +41,17 @@ class Doubt(NamedTuple):
     due_at: float
 
 
+class Suspect(NamedTuple):
+    """A task that was refused and did not pay for it, since nothing passed meanwhile.
+
+    sent_at: when its request was sent for the first time.
+    times: how often that was so.
+    """
+
+    sent_at: float
+    times: int
+
+
 class RefusedTasks:
     """Used by the dispatcher's thread alone; monotonic seconds.
 
@@ -61,7 +71,8 @@ class RefusedTasks:
 
     def suspected(self, bucket: BucketQueue, task: Task) -> bool:
         """Whether others have passed since the task was refused before."""
-        return task.refused > 0 or bucket.passed_at > bucket.suspects.get(task.seq, math.inf)
+        suspect = bucket.suspects.get(task.seq)
+        return task.refused > 0 or (suspect is not None and bucket.passed_at > suspect.sent_at)
 
     def refused(
         self,
@@ -119,8 +130,12 @@ class RefusedTasks:
             others = bucket.heads or bucket.more
             if blocked_until > now or (not others and any(doubt.due_at <= now for doubt in bucket.doubts)):
                 for doubt in self._take(bucket, now):
-                    self._suspect(bucket, doubt)
-                    self._delay(bucket, doubt, max(doubt.due_at, blocked_until) - now)
+                    due_at = max(doubt.due_at, blocked_until)
+                    times = self._suspect(bucket, doubt)
+                    if others and times > 1:  # or it would be the first again, and the next block its own
+                        wait = FIRST_WAIT + due_at - now
+                        due_at += backoff(times - 1, base=wait, cap=max(wait, MOST_WAIT), jitter=1.0)
+                    self._delay(bucket, doubt, due_at - now)
 
     def let_go(self, now: float) -> None:
         """Settles all that is in doubt, before an orderly end."""
@@ -128,11 +143,15 @@ class RefusedTasks:
             for doubt in self._take(bucket, now):
                 self._delay(bucket, doubt, doubt.due_at - now)
 
-    def _suspect(self, bucket: BucketQueue, doubt: Doubt) -> None:
-        """It did not pay; but if it is refused again, and others have passed meanwhile, it will."""
-        bucket.suspects.setdefault(doubt.task.seq, doubt.sent_at)
+    def _suspect(self, bucket: BucketQueue, doubt: Doubt) -> int:
+        """It did not pay; but if it is refused again, and others have passed meanwhile, it will. How often that was
+        so."""
+        known = bucket.suspects.get(doubt.task.seq)
+        suspect = Suspect(known.sent_at, known.times + 1) if known else Suspect(doubt.sent_at, 1)
+        bucket.suspects[doubt.task.seq] = suspect
         if len(bucket.suspects) > SUSPECTS:
             del bucket.suspects[next(iter(bucket.suspects))]
+        return suspect.times
 
     def _take(self, bucket: BucketQueue, now: float) -> list[Doubt]:
         doubts, bucket.doubts = bucket.doubts, []

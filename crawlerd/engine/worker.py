@@ -211,7 +211,8 @@ class Worker:
             account = msgspec.structs.replace(account, part=part)
         source = self._sources[account.source]
         kind = source.kinds.get(task.kind)
-        api: Any = NoRequest() if kind and not kind.cost else self._api(source, account)
+        free = kind is not None and not kind.cost
+        api: Any = NoRequest(lambda: self._api(source, account)) if free else self._api(source, account)
         try:
             outcome = attempt(source, account, api, task, jitter=jitter, source_of=self._source_of)
         except KeyboardInterrupt:  # no Ctrl-C, which is ignored here: the handler's own
