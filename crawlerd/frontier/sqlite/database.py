@@ -77,9 +77,9 @@ def connect(path: Path, *, mark: Path | None = None) -> apsw.Connection:
         _settle_log(database, path)
         database.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)  # or it compiles a statement anew for each other value
         try:
-            for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
-                with transaction(database):
-                    database.execute(f"{statements}; PRAGMA user_version = {number}")
+            if version < len(MIGRATIONS):
+                with transaction(database):  # all at once: readers see a new frontier whole, or none
+                    database.execute(";".join(MIGRATIONS[version:]) + f"; PRAGMA user_version = {len(MIGRATIONS)}")
             identity: str = database.execute("SELECT id FROM frontier").get
         except apsw.SQLError as error:
             raise FrontierUnusable(

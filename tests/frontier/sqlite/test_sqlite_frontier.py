@@ -222,6 +222,32 @@ def test_what_was_noted_before_sinks_had_identities_is_taken_over_by_a_sink_that
         frontier.close()
 
 
+def test_readers_see_a_new_frontier_whole_or_none(tmp_path: Path) -> None:
+    """A status beside an import that has just begun: read before each statement of its making."""
+    seen: list[bool] = []
+
+    def read(*_: object) -> bool:
+        reader = open_reader(tmp_path)
+        seen.append(reader is not None)
+        if reader:
+            assert reader.status().runs == []
+            reader.close()
+        return True
+
+    def traced(database: apsw.Connection) -> None:
+        if not database.readonly("main"):
+            database.exec_trace = read
+
+    apsw.connection_hooks.append(traced)
+    try:
+        open_frontier(tmp_path, now=NOW).close()
+    finally:
+        apsw.connection_hooks.remove(traced)
+    assert len(seen) > len(MIGRATIONS)
+    assert seen == sorted(seen)
+    assert {*seen} == {False, True}
+
+
 def test_a_frontier_that_is_idle_has_no_log(tmp_path: Path) -> None:
     """A reader is not waited for: it is tried again later."""
     frontier = open_frontier(tmp_path, now=NOW)
