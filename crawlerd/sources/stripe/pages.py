@@ -6,54 +6,22 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import msgspec
-
 from crawlerd.core.jsontext import without
 from crawlerd.core.listing import listing as list_of
-from crawlerd.source import Api, Identity, Limits, Objects, Output, Permanent, Records, Source, TaskArgs
-from crawlerd.sources.stripe.answers import CursorGone, Gone, NoWindows, classify, created, id_of, is_id, texts
-from crawlerd.sources.stripe.catalogue import BELOW, LISTS, STREAMS, Below, Listing, below
+from crawlerd.source import Api, Gather, Note, Objects, Output, Permanent, Records, Sweep, TaskArgs, Transient
+from crawlerd.sources.stripe.answers import CursorGone, Gone, NoExpansion, NoWindows, created, is_id, texts
+from crawlerd.sources.stripe.catalogue import BELOW, LISTS, asked_for, below, expansions
+from crawlerd.sources.stripe.stripe_api import stripe
 from crawlerd.sources.stripe.windows import NEW, Line, cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-VERSION = "2025-09-30.clover"  # objects keep this shape, whatever the account's own default is
+    from crawlerd.sources.stripe.catalogue import Below, Listing
+
 PAGE = 100  # objects, the most that a list gives at once
 WANTED = ("id", "created")  # fields of objects that are looked at
 RESTARTS = 100  # of a list at one and the same place, because the object that its cursor named was deleted
-
-
-class Connect(msgspec.Struct, frozen=True):
-    """connected_accounts: those that are connected to the account are read as well."""
-
-    connected_accounts: bool = False
-
-
-stripe = Source(
-    "stripe",
-    base_url="https://api.stripe.com",
-    streams=STREAMS,
-    limits=Limits("100/second", bucket="25/second", by_bucket={"files": "20/second"}),
-    auth=lambda key: {"Authorization": f"Bearer {key}"},
-    mode=lambda key: "live" if key.startswith(("sk_live_", "rk_live_")) else "test",
-    headers={"Stripe-Version": VERSION},
-    classify=classify,
-    options=Connect,
-    import_options=Connect,
-    part_header="Stripe-Account",
-)
-
-
-@dataclass(frozen=True)
-class Account(TaskArgs, kind="stripe.account"):
-    """Whose key it is."""
-
-
-@stripe.guards(Account())
-def account(api: Api, args: Account) -> Iterator[Output]:
-    """An account's test and live modes share no object, so they are two identities."""
-    yield Identity(f"{id_of(api.get('/v1/account'))}:{api.mode}")
 
 
 @dataclass(frozen=True)
@@ -65,6 +33,8 @@ class Page(TaskArgs, kind="stripe.page"):
     line: what is known of the list; None when it is not to be cut.
     look: 1 when the list is read a second time in the run, since something of it is missing.
     restarts: how often the list was begun again at lte, which makes it another task than the one that began there.
+    filters: of the part of it that is read.
+    plain: without what only an expansion gives, since the API refuses to expand it.
     """
 
     streams: tuple[str, ...]
@@ -74,6 +44,8 @@ class Page(TaskArgs, kind="stripe.page"):
     line: Line | None = NEW
     restarts: int = 0
     look: int = 0
+    filters: tuple[tuple[str, str], ...] = ()
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +53,7 @@ class PageBelow(TaskArgs, kind="stripe.page_below"):
     """One page of the list below a parent.
 
     again: of one that was read again since it has changed.
-    look: as of Page.
+    look, plain: as of Page.
     """
 
     parent: str
@@ -89,6 +61,7 @@ class PageBelow(TaskArgs, kind="stripe.page_below"):
     restarts: int = 0
     again: bool = False
     look: int = 0
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,8 +84,10 @@ def _register(stream: str, listing: Listing) -> type[Page]:
 
     @stripe.handles(ListPage, sequential=True)
     def page(api: Api, args: ListPage) -> Iterator[Output]:
-        params: dict[str, Any] = {"limit": PAGE, "starting_after": args.starting_after, **dict(listing.filters)}
-        params |= {"created[gte]": args.gte, "expand[]": expansions(stream, args.streams, "data.")}
+        params: dict[str, Any] = {"starting_after": args.starting_after, **({"limit": PAGE} if listing.paged else {})}
+        params |= {**dict(listing.filters), **dict(args.filters)}
+        expanded = expansions(stream, args.streams, "data.", plain=args.plain)
+        params |= {"created[gte]": args.gte, "expand[]": expanded}
         if args.starting_after is None:
             params["created[lte]"] = args.lte
         try:
@@ -120,18 +95,48 @@ def _register(stream: str, listing: Listing) -> type[Page]:
         except CursorGone:
             yield replace(args, starting_after=None, restarts=once_more(args.restarts, listing.path))
             return
+        except NoExpansion as error:
+            if args.plain:
+                raise
+            yield not_expanded(stream, error)
+            yield replace(args, plain=True)
+            return
+        except Gone:
+            if not args.filters:
+                raise
+            return  # what it was to belong to was deleted
         except NoWindows:
             if args.gte is None and args.lte is None:
                 raise
             if not _is_cut_off(args):
                 yield replace(args, gte=None, lte=None, line=None)
             return
-        yield from outputs(stream, objects, args.streams, listing.path, look=args.look)
+        yield from outputs(stream, objects, args.streams, listing.path, again=bool(args.filters), look=args.look)
         cursor = _cursor(objects, more, args.starting_after, listing.path)
         if cursor:
             yield from _onward(listing, args, objects, cursor)
 
     return ListPage
+
+
+def _register_single(stream: str, listing: Listing) -> type[Page]:
+    """The kind that reads the only object there is: its key is its id, or else the stream's name."""
+
+    class Single(Page, kind=f"stripe.{stream}.single"):
+        pass
+
+    @stripe.handles(Single, stream=stream, unique=True)
+    def single(api: Api, args: Single) -> Iterator[Output]:
+        yield from _single(stream, api.listing(listing.path, at=None, wanted=WANTED).objects, stream, listing.path)
+
+    return Single
+
+
+def _single(stream: str, item: Objects, key: str, path: str) -> Iterator[Output]:
+    if "object" not in item.fields():
+        raise Transient("wrong body: not an object")
+    (own,) = item.column("id")
+    yield Records(stream, [own if is_id(own) else key], item, path)
 
 
 def _onward(listing: Listing, args: Page, objects: Objects, cursor: str) -> Iterator[Output]:
@@ -171,21 +176,79 @@ def _register_below(stream: str, listing: Below) -> type[PageBelow]:
     @stripe.handles(ListPage, sequential=True, priority=5)
     def page(api: Api, args: ListPage) -> Iterator[Output]:
         path = listing.path.format(parent=quote(args.parent, safe=""))
-        params: dict[str, Any] = {"limit": PAGE, "starting_after": args.starting_after}
+        params: dict[str, Any] = {"limit": PAGE} if listing.paged and not listing.single else {}
+        expanded = expansions(stream, (), "data.", plain=args.plain)
+        params |= {"starting_after": args.starting_after, "expand[]": expanded}
         if listing.parameter:
             params[listing.parameter] = args.parent
         try:
+            if listing.single:
+                item = api.listing(path, params, at=None, wanted=WANTED).objects
+                yield from _single(stream, item, args.parent, path)
+                return
             objects, more = texts(api.listing(path, params, at="data", wanted=WANTED, also=["has_more"]))
         except CursorGone:
             yield replace(args, starting_after=None, restarts=once_more(args.restarts, path))
             return
+        except NoExpansion as error:
+            if args.plain:
+                raise
+            yield not_expanded(stream, error)
+            yield replace(args, plain=True)
+            return
         except Gone:
             return  # the parent was deleted since it was listed, and all below it with it
-        yield from _records(stream, objects, path)
+        yield from _records(stream, objects, path, args.parent)
         if cursor := _cursor(objects, more, args.starting_after, path):
             yield replace(args, starting_after=cursor)
 
     return ListPage
+
+
+@dataclass(frozen=True)
+class BelowOne(TaskArgs, kind="stripe.below_one"):
+    """The list below one parent was read: what it did not have is gone, when a second reading does not have it either.
+
+    Only of a stream whose keys begin with the parent's id.
+    """
+
+    stream: str
+    parent: str
+    look: int = 0
+
+
+@stripe.handles(BelowOne, stream="events", unique=True, cost=0)
+def below_one(api: Api, args: BelowOne) -> Iterator[Output]:
+    prefix = f"{args.parent}/"
+    if args.look:
+        yield Sweep(args.stream, prefix)
+    else:
+        yield Sweep(args.stream, prefix, otherwise=SecondBelow(args.stream, args.parent))
+
+
+@dataclass(frozen=True)
+class SecondBelow(TaskArgs, kind="stripe.second_below"):
+    stream: str
+    parent: str
+
+
+@stripe.handles(SecondBelow, stream="events", unique=True, cost=0)
+def second_below(api: Api, args: SecondBelow) -> Iterator[Output]:
+    page = PAGES_BELOW[args.stream](args.parent, again=True, look=1)
+    yield Gather([page], BelowOne(args.stream, args.parent, look=1), if_dead="skip")
+
+
+def read_below(stream: str, parent: str) -> Iterator[Output]:
+    """The whole list below one parent that has changed, and an end of what it does not have any more."""
+    page = PAGES_BELOW[stream](parent, again=True)
+    if BELOW[stream].keyed and not BELOW[stream].single:
+        yield Gather([page], BelowOne(stream, parent), if_dead="skip")
+    else:
+        yield page
+
+
+def not_expanded(stream: str, error: NoExpansion) -> Note:
+    return Note(stream, f"its records lack what only `expand` gives, since the API refused that: {error}")
 
 
 def outputs(
@@ -198,30 +261,58 @@ def outputs(
     """
     keys = items.column("id")
     if stream in streams:
-        asked = frozenset(expansions(stream, streams))
+        asked = asked_for(stream, streams)
         yield from _records(stream, _without(items, asked) if asked else items, path)
     for child in below(stream):
-        if child not in streams:
-            continue
-        listing = BELOW[child]
-        firsts = items.raw(listing.embedded) if listing.embedded else [None] * len(keys)
-        reasons = items.raw(listing.unless_null) if listing.unless_null else [None] * len(keys)
-        for key, first, reason in zip(keys, firsts, reasons, strict=True):
-            if not is_id(key):
-                continue
-            if first not in (None, b"null"):
-                objects, more = texts(list_of(first or b"", "data", kind=child, wanted=WANTED, also=("has_more",)))
-                yield from _records(child, objects, f"{path} {key}")
-                if more:
-                    yield PAGES_BELOW[child](key, starting_after=_last(objects), again=again, look=look)
-            elif reason != b"null":
-                yield PAGES_BELOW[child](key, again=again, look=look)
+        if child in streams:
+            for key, first in zip(keys, _firsts(items, BELOW[child]), strict=True):
+                if is_id(key) and first != NOTHING:
+                    yield from _below(child, key, first, f"{path} {key}", again=again, look=look)
 
 
-def _records(stream: str, objects: Objects, place: str) -> Iterator[Output]:
-    keys = objects.column("id")
+NOTHING = b""  # below a parent
+
+
+def _firsts(items: Objects, listing: Below) -> list[bytes | None]:
+    """Of each parent the first objects below it; None where they are to be asked for, NOTHING where there are none."""
+    firsts: list[bytes | None] = [None] * len(items)
+    if listing.embedded:
+        absent = NOTHING if listing.carried else None
+        firsts = [absent if first in (None, b"null") else first for first in items.raw(listing.embedded)]
+    if listing.unless_null:
+        firsts = [
+            NOTHING if reason == b"null" and first is None else first
+            for first, reason in zip(firsts, items.raw(listing.unless_null), strict=True)
+        ]
+    field, wanted = listing.only_if
+    if field:
+        firsts = [
+            first if reason == wanted.encode() else NOTHING
+            for first, reason in zip(firsts, items.raw(field), strict=True)
+        ]
+    return firsts
+
+
+def _below(stream: str, parent: str, first: bytes | None, place: str, *, again: bool, look: int) -> Iterator[Output]:
+    """first: the list of the first objects, as the parent carries it, None where it does not."""
+    if first is None and again and not look:
+        yield from read_below(stream, parent)
+    elif first is None:
+        yield PAGES_BELOW[stream](parent, again=again, look=look)
+    else:
+        objects, more = texts(list_of(first, "data", kind=stream, wanted=WANTED, also=("has_more",)))
+        yield from _records(stream, objects, place, parent)
+        if more:
+            yield PAGES_BELOW[stream](parent, starting_after=_last(objects), again=again, look=look)
+
+
+def _records(stream: str, objects: Objects, place: str, parent: str = "") -> Iterator[Output]:
+    keys: list[Any] = objects.column("id")
     if objects:
-        yield Records(stream, keys, objects, place)
+        keyed = stream in BELOW and BELOW[stream].keyed
+        yield Records(
+            stream, [f"{parent}/{key}" if is_id(key) else key for key in keys] if keyed else keys, objects, place
+        )
     if not all(map(is_id, keys)):
         yield Unread(f"{place} has objects without id: see what is skipped")
 
@@ -230,11 +321,6 @@ def _without(items: Objects, names: frozenset[str]) -> Objects:
     """Those that cannot be imported stay as they are."""
     kept = [text if place in items.problems else without(text, names) for place, text in enumerate(items.texts)]
     return Objects(kept, "stripe", WANTED, items.problems)
-
-
-def expansions(stream: str, streams: Sequence[str], prefix: str = "") -> list[str]:
-    """The fields to be asked for, so that fewer lists below take a request."""
-    return [prefix + BELOW[child].embedded for child in below(stream) if child in streams and BELOW[child].expand]
 
 
 def _last(objects: Objects) -> str | None:
@@ -265,5 +351,7 @@ def once_more(restarts: int, path: str) -> int:
     return restarts + 1
 
 
-PAGES = {stream: _register(stream, listing) for stream, listing in LISTS.items()}
+PAGES = {
+    stream: (_register_single if listing.single else _register)(stream, listing) for stream, listing in LISTS.items()
+}
 PAGES_BELOW = {stream: _register_below(stream, listing) for stream, listing in BELOW.items()}
