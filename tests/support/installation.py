@@ -78,6 +78,7 @@ class Finished(NamedTuple):
     @property
     def json(self) -> Any:
         """stdout as one JSON value, with nothing before or after it."""
+        assert self.stdout, f"exit code {self.code}: {self.stderr}"
         return json.loads(self.stdout)
 
 
