@@ -67,11 +67,9 @@ EMPTY = {  # lists that Stripe has, by path, and that have no objects here
     "webhook_endpoints": "webhook_endpoints",
 }
 EMPTY_BELOW = {  # the same below an object
-    ("accounts", "capabilities"): "capabilities",
     ("accounts", "persons"): "persons",
     ("customers", "balance_transactions"): "customer_balance_transactions",
     ("customers", "cash_balance_transactions"): "customer_cash_balance_transactions",
-    ("products", "features"): "product_features",
 }
 SINGLE = {  # objects that there are once
     "balance": {"object": "balance", "available": [], "connect_reserved": [], "livemode": False, "pending": []},

@@ -102,6 +102,7 @@ _OF_BILLING = {
         "/v1/quotes/{parent}/computed_upfront_line_items",
         expand=("discounts", "taxes"),
         keyed=True,
+        optional=True,
     ),
     "subscription_items": Below(
         "subscriptions",
@@ -111,7 +112,7 @@ _OF_BILLING = {
         expand=("discounts",),
         missed="that a subscription has lost one",
     ),
-    "product_features": Below("products", "/v1/products/{parent}/features", whole=True, keyed=True),
+    "product_features": Below("products", "/v1/products/{parent}/features", whole=True, keyed=True, optional=True),
 }
 
 _OF_PAYMENTS = {
@@ -167,7 +168,7 @@ _OF_ACCOUNTS = {
     "external_accounts": Below(
         "accounts", "/v1/accounts/{parent}/external_accounts", embedded="external_accounts", carried=True
     ),
-    "capabilities": Below("accounts", "/v1/accounts/{parent}/capabilities", keyed=True, paged=False),
+    "capabilities": Below("accounts", "/v1/accounts/{parent}/capabilities", keyed=True, paged=False, optional=True),
 }
 
 
