@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import stripe_sdk as sdk
-from support.installation import NO_LIMITS, Installation
+from support.installation import NO_LIMITS, Installation, until
 from support.strict_stripe import Ref, StrictStripe
 
 from crawlerd.sources.stripe.catalogue import BELOW, LISTS, STREAMS
@@ -61,7 +61,7 @@ def fill(server: StrictStripe, below: int = 12) -> dict[str, set[str]]:
         if listing.single:
             keys[stream] = {f"{stream}_1" if "id" in server.objects[listing.path][0] else stream}
             continue
-        filters = {name: value for name, value in listing.filters if value != "all"}
+        filters = {name: value for name, value in listing.filters if value != "all" and "[" not in name}
         for key in (f"{stream}_1", f"{stream}_2"):
             item = server.add(listing.path, key, of=filters)
             item |= {below.only_if[0]: True for below in BELOW.values() if below.parent == stream and below.only_if[0]}
@@ -216,6 +216,29 @@ def test_a_later_run_finds_what_a_full_one_would(install: Callable[..., Installa
     assert "price_2" in after["prices"]
 
 
+def test_a_later_run_that_is_killed_finds_the_same(install: Callable[..., Installation], server: StrictStripe) -> None:
+    shop = Shop(server)
+    here = installed(install, server)
+    run(here, server)
+    shop.change()
+    server.forget()
+    kills = 0
+    for count in (3, 20, 60, 90):
+        command = here.start("import", "a1")
+        until(lambda count=count, command=command: not command.running or len(server.asked) >= count)
+        kills += command.running
+        command.kill()
+        here.assert_conserved()
+    assert kills == 4
+    run(here, server)
+    after = living(here)
+    here.assert_conserved()
+    server.forget()
+    run(here, server, "--full")
+    assert living(here) == after
+    assert set(after["active_entitlements"]) == {"cus_2/ent_2"}
+
+
 def test_what_a_later_run_misses_is_said_in_the_catalogue(
     install: Callable[..., Installation], server: StrictStripe
 ) -> None:
@@ -346,3 +369,28 @@ def test_a_version_that_cannot_expand_gives_records_without_it_and_says_so(
     server.edit(invoice, "invoice.updated", number="7")
     assert here.run("import", "a1").code == 0
     assert living(here)["invoices"]["in_1"]["number"] == "7"
+
+
+def test_the_second_api_has_pages_and_short_accounts(
+    install: Callable[..., Installation], server: StrictStripe
+) -> None:
+    for number in range(120):
+        server.add("/v2/money_management/transactions", f"trxn_{number:03}")
+    for status in ("open", "closed", "pending"):
+        server.add("/v2/money_management/financial_accounts", f"fa_{status}", status=status)
+    customer = {"customer": {"applied": True}}
+    account = server.add("/v2/core/accounts", "acct_1", configuration=customer, closed=False)
+    server.add("/v2/core/accounts", "acct_2", configuration=customer, closed=True)
+    server.add("/v2/core/accounts/acct_1/persons", "person_1")
+    streams = ("v2_transactions", "v2_financial_accounts", "v2_accounts", "v2_account_persons")
+    here = installed(install, server, *streams)
+    run(here, server)
+    found = living(here)
+    assert [len(found[stream]) for stream in streams] == [120, 3, 2, 1]
+    assert all(each["configuration"] == customer for each in found["v2_accounts"].values())
+    server.edit(account, closed=True)
+    server.delete(server.objects["/v2/core/accounts/acct_1/persons"][0])
+    run(here, server)
+    found = living(here)
+    assert [found["v2_accounts"][key]["closed"] for key in ("acct_1", "acct_2")] == [True, True]
+    assert "v2_account_persons" not in found

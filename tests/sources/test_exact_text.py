@@ -20,7 +20,8 @@ from crawlerd.engine.attempt import attempt
 from crawlerd.sources.mailchimp.members import Job, Lists, Members, mailchimp
 from crawlerd.sources.rest.endpoints import make
 from crawlerd.sources.stripe.again import AGAIN
-from crawlerd.sources.stripe.pages import PAGES, PAGES_BELOW
+from crawlerd.sources.stripe.below import PAGES_BELOW
+from crawlerd.sources.stripe.pages import PAGES
 from crawlerd.sources.stripe.stripe_api import stripe
 
 if TYPE_CHECKING:

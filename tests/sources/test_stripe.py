@@ -33,12 +33,14 @@ from crawlerd.source import (
 from crawlerd.sources.stripe import stripe
 from crawlerd.sources.stripe.again import AGAIN, MISSING
 from crawlerd.sources.stripe.answers import CursorGone
+from crawlerd.sources.stripe.below import PAGES_BELOW
 from crawlerd.sources.stripe.catalogue import BELOW, LISTS, event_types, expansions, one
 from crawlerd.sources.stripe.entries import SETTLES
 from crawlerd.sources.stripe.events import Events
 from crawlerd.sources.stripe.loading import OVERLAP, SKEW, Begin, CatchUp, Load, Mark
 from crawlerd.sources.stripe.missing import SWEEPS, Compare, Compared, Missing, SecondLook
-from crawlerd.sources.stripe.pages import PAGES, PAGES_BELOW, RESTARTS, Page
+from crawlerd.sources.stripe.pages import PAGES, Page
+from crawlerd.sources.stripe.paging import RESTARTS
 from crawlerd.sources.stripe.plan import DAY
 from crawlerd.sources.stripe.stripe_api import VERSION
 
@@ -102,14 +104,16 @@ def test_every_stream_starts_a_list_of_its_own_name(client: HttpClient) -> None:
         "disputes", "balance_transactions", "payouts", "transfers", "coupons", "credit_notes", "events",
     } <= set(stripe.streams)  # fmt: skip
     for stream in LISTS:
-        (args,) = starts(client, stream)
+        args, *also = starts(client, stream)
+        assert [each.filters for each in also] == [each for each in [LISTS[stream].also] if each]
         task = kinds.new_task(stripe, args)
         single = LISTS[stream].single
         kind = f"stripe.{stream}.single" if single else f"stripe.{stream}"
         assert (task.kind, task.bucket, task.sequential) == (kind, stream, not single)
         assert args == PAGES[stream]((stream,))
     tasks = [kinds.new_task(stripe, args) for args in starts(client, *stripe.streams, *stripe.optional)]
-    assert len({task.key() for task in tasks}) == len(tasks) == len(LISTS)
+    assert len({task.key() for task in tasks}) == len(tasks)
+    assert len(tasks) == len(LISTS) + len([each for each in LISTS.values() if each.also])
 
 
 @responses.activate
@@ -359,7 +363,7 @@ def test_a_product_that_the_account_has_not_is_denied(client: HttpClient) -> Non
 
 
 @responses.activate
-@pytest.mark.parametrize("stream", BELOW)
+@pytest.mark.parametrize("stream", [stream for stream, each in BELOW.items() if not LISTS[each.parent].details])
 def test_every_list_below_is_read_to_its_end(client: HttpClient, stream: str) -> None:
     listing = BELOW[stream]
     path, owner = LISTS[listing.parent].path, {listing.parameter: "p_1"} if listing.parameter else {}

@@ -25,7 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from crawlerd.demo.objects import STREAMS, count, expected
 from crawlerd.demo.shapes import EMBEDDED_LINES, line_count
 from crawlerd.sources.stripe.catalogue import KEPT
-from crawlerd.sources.stripe.pages import PAGE
+from crawlerd.sources.stripe.paging import PAGE
 
 if TYPE_CHECKING:
     import signal

@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from support import stripe_sdk as sdk
 from support.threaded_server import Handler, ThreadedServer
@@ -183,8 +183,11 @@ class StrictStripe(ThreadedServer):
         raise Refusal(404, f"Unrecognized request URL (GET: {path}). Please see https://stripe.com/docs.")
 
     def _check(self, request: sdk.Request, asked: Asked) -> None:
+        second = request.path.startswith("/v2/")
         for name, value in asked.query:
-            known = request.parameters.get(name)
+            if second and name == "page":
+                continue
+            known = request.parameters.get(re.sub(r"\[\d+\]", "[]", name) if second else name)
             if known is None:
                 raise Refusal(400, f"Received unknown parameter: {name}", code="parameter_unknown", param=name)
             good = {"int": value.lstrip("-").isdigit(), "bool": value in ("true", "false")}.get(
@@ -223,6 +226,8 @@ class StrictStripe(ThreadedServer):
             found = [each for each in found if each["type"] in types]
         if request.path == "/v1/subscriptions" and not asked.all("status"):
             found = [each for each in found if each["status"] != "canceled"]
+        if request.path.startswith("/v2/"):
+            return self._second(asked, found)
         if after := asked.all("starting_after"):
             place = next((at for at, each in enumerate(found) if each["id"] == after[0]), None)
             if place is None:
@@ -233,6 +238,18 @@ class StrictStripe(ThreadedServer):
         expanded = tuple(path.removeprefix("data.") for path in asked.all("expand[]"))
         shown = [self._shown(each, expanded) for each in found[:size]]
         return {"object": "list", "url": asked.path, "has_more": len(found) > size, "data": shown}
+
+    def _second(self, asked: Asked, found: list[Fields]) -> Fields:
+        """A page of the second API: `page` is a token of its own, and the next page has a URL."""
+        statuses = [value for name, value in asked.query if name.startswith("statuses[")]
+        found = [each for each in found if bool(each.get("closed")) == (asked.all("closed") == ["true"])]
+        found = [each for each in found if not statuses or each["status"] in statuses]
+        first = int((asked.all("page") or ["page_0"])[0].removeprefix("page_"))
+        following = first + int((asked.all("limit") or ["20"])[0])
+        again = [(name, value) for name, value in asked.query if name != "page"]
+        url = f"{asked.path}?{urlencode([*again, ('page', f'page_{following}')])}"
+        shown = [self._shown(each, ()) for each in found[first:following]]
+        return {"data": shown, "next_page_url": url if following < len(found) else None, "previous_page_url": None}
 
     def _single(self, request: sdk.Request, asked: Asked, names: Iterable[str]) -> Fields:
         for each in names:
@@ -252,7 +269,8 @@ class StrictStripe(ThreadedServer):
             below = path == asked.path.rpartition("/")[0] or not parents
             for each in objects if below else ():
                 if each.get("id") == key and each["object"] in kinds:
-                    return self._shown(each, tuple(asked.all("expand[]")))
+                    included = [value for name, value in asked.query if name.startswith("include[")]
+                    return self._shown(each, (*asked.all("expand[]"), *included))
         raise Refusal(404, f"No such {'/'.join(sorted(kinds))}: '{key}'", code="resource_missing", param="id")
 
     def _must_exist(self, key: str, status: int, param: str) -> None:
@@ -313,7 +331,9 @@ def _passes(path: str, name: str, value: str, item: Fields) -> bool:
         return bool(
             {"gte": created >= bound, "lte": created <= bound, "gt": created > bound, "lt": created < bound}[found[1]]
         )
-    if name in ("limit", "starting_after", "expand[]", "types[]") or (name == "status" and value == "all"):
+    if name in ("limit", "starting_after", "page", "closed", "expand[]", "types[]") or name.startswith("statuses["):
+        return True
+    if name == "status" and value == "all":
         return True
     if name == "pending":
         return (item["invoice"] is None) == (value == "true")

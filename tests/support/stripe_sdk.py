@@ -34,6 +34,7 @@ INCLUDABLE = {
     "product": set(),
     "quote": {"line_items"},
     "shipping_rate": {"fixed_amount.currency_options"},
+    "v2.core.account": {"configuration", "defaults", "future_requirements", "identity", "requirements"},
 }
 
 

@@ -8,8 +8,9 @@ from urllib.parse import quote
 
 from crawlerd.source import Api, Output, Record, TaskArgs, Transient
 from crawlerd.sources.stripe.answers import Gone, NoAccess, NoExpansion, is_id
-from crawlerd.sources.stripe.catalogue import BELOW, LISTS, STREAMS, below, expansions, one
-from crawlerd.sources.stripe.pages import WANTED, BelowOne, not_expanded, outputs
+from crawlerd.sources.stripe.below import BelowOne, outputs
+from crawlerd.sources.stripe.catalogue import BELOW, LISTS, STREAMS, below, fields_asked, one
+from crawlerd.sources.stripe.paging import WANTED, not_expanded
 from crawlerd.sources.stripe.stripe_api import stripe
 
 if TYPE_CHECKING:
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
 class Again(TaskArgs, kind="stripe.again"):
     """One object as it is now.
 
-    streams, plain: as of a page.
+    streams, plain, look: as of a page.
     """
 
     streams: tuple[str, ...]
     id: str
     parent: str | None = None
     plain: bool = False
+    look: int = 0
 
 
 def _register(stream: str) -> type[Again]:
@@ -46,7 +48,7 @@ def _register(stream: str) -> type[Again]:
             yield replace(args, plain=True)
             return
         if item is not None:
-            yield from outputs(stream, item, args.streams, path, again=True)
+            yield from outputs(stream, item, args.streams, path, again=True, look=args.look)
             return
         if stream in args.streams:
             yield Record(stream, args.id, None)
@@ -89,8 +91,8 @@ def _read(api: Api, stream: str, args: Again) -> tuple[str, Objects | None]:
     owner = BELOW[stream].owner if stream in BELOW else ""
     wanted = [*WANTED, "deleted", *([owner] if owner else [])]
     try:
-        expanded = expansions(stream, args.streams, plain=args.plain)
-        item = api.listing(path, {"expand[]": expanded}, at=None, wanted=wanted).objects
+        params = fields_asked(stream, args.streams, plain=args.plain)
+        item = api.listing(path, params, at=None, wanted=wanted).objects
     except Gone:
         return path, None
     if not is_id(item.column("id")[0]):

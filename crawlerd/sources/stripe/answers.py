@@ -74,7 +74,7 @@ def classify(response: Response) -> Exception | None:
         return NoAccess(said) if problem.code == "account_invalid" else None
     if problem.code == "lock_timeout":
         return Transient("HTTP 429: another request holds the object (lock_timeout)")
-    if problem.code == "resource_missing" and response.status != 429:
+    if problem.code in ("resource_missing", "not_found") and response.status != 429:
         return CursorGone(said) if problem.param == "starting_after" else Gone(said)
     if response.status == 400 and "created" in f"{problem.param} {problem.message}":
         return NoWindows(said)

@@ -60,6 +60,11 @@ def one(stream: str) -> str:
     return LISTS[stream].path if LISTS[stream].single else LISTS[stream].path + "/{id}"
 
 
+def v2_of(stream: str) -> bool:
+    """Whether it is of Stripe's second API, which has paging of its own."""
+    return (BELOW[stream] if stream in BELOW else LISTS[stream]).path.startswith("/v2/")
+
+
 def is_with_parent(stream: str) -> bool:
     """Whether a list below another one is read again whenever its parent has changed."""
     each = BELOW[stream]
@@ -113,6 +118,13 @@ def expansions(stream: str, streams: Sequence[str], prefix: str = "", *, plain: 
         found += [each.embedded] if each.asked else []
         found += [f"{each.embedded}.data.{name}" for name in each.expand] if each.embedded else []
     return [prefix + each for each in found]
+
+
+def fields_asked(stream: str, streams: Sequence[str], *, plain: bool = False) -> dict[str, object]:
+    """The parameters that ask for these fields of one object."""
+    if stream in LISTS and LISTS[stream].details:
+        return {f"include[{place}]": name for place, name in enumerate(LISTS[stream].details)}
+    return {"expand[]": expansions(stream, streams, plain=plain)}
 
 
 def asked_for(stream: str, streams: Sequence[str]) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crawlerd.sources.stripe.catalogue_v2 import V2_BELOW
 from crawlerd.sources.stripe.entries import Below
 
 _PARENT_DELETED = "that it is gone because its {} was deleted"
@@ -203,4 +204,5 @@ BELOW: dict[str, Below] = {
     **_OF_PAYMENTS,
     **_OF_ACCOUNTS,
     **_OF_TREASURY,
+    **V2_BELOW,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crawlerd.sources.stripe.catalogue_v2 import V2_LISTS
 from crawlerd.sources.stripe.entries import EDITED, SETTLES, Listing
 
 _METADATA = "metadata and other edits of an object that was made more than a day before the last run, unless it changes"
@@ -167,7 +168,7 @@ _OTHER = {
     "events": Listing("/v1/events", lookback=SETTLES, kept=True),
 }
 
-LISTS: dict[str, Listing] = {**_PAYMENTS, **_BILLING, **_MONEY, **_OTHER}
+LISTS: dict[str, Listing] = {**_PAYMENTS, **_BILLING, **_MONEY, **_OTHER, **V2_LISTS}
 
 LEFT_OUT = {  # lists that no stream reads, and why
     "/v1/payment_methods": "they are read below their customers, as payment_methods",
@@ -178,4 +179,8 @@ LEFT_OUT = {  # lists that no stream reads, and why
     "/v1/apps/secrets": "secrets, in a scope that the caller chooses",
     "/v1/tax/calculations/{calculation}/line_items": "no list has the calculations, which expire after days",
     "/v1/tax/transactions/{transaction}/line_items": "no list has the transactions",
+    "/v2/commerce/product_catalog/imports": "uploads of product feeds, of those who sell by agents",
+    "/v2/core/events": "thin events of the last 30 days, of objects whose lists are read whole",
+    "/v2/core/vault/gb_bank_accounts": "bank accounts to pay to, of which v2_payout_methods tells what is needed",
+    "/v2/core/vault/us_bank_accounts": "bank accounts to pay to, of which v2_payout_methods tells what is needed",
 }

@@ -22,6 +22,8 @@ class Listing(NamedTuple):
     mentions: object types of events, and their field with the id of an object of this stream, which changes with them.
     filters: sent with every request for the list.
     expand: fields of its objects that come only when they are asked for, and belong to the record.
+    also: filters of what the list leaves out without them.
+    details: it lists objects in short, and each is read by itself with these fields, which the second API `include`s.
     single: path leads to the only object.
     paged: the list has pages; of others, the first is all.
     kept: what is not listed any more was not deleted.
@@ -39,6 +41,8 @@ class Listing(NamedTuple):
     mentions: tuple[tuple[str, str], ...] = ()
     filters: tuple[tuple[str, str], ...] = ()
     expand: tuple[str, ...] = ()
+    also: tuple[tuple[str, str], ...] = ()
+    details: tuple[str, ...] = ()
     single: bool = False
     paged: bool = True
     kept: bool = False

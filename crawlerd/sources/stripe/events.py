@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from crawlerd.source import Api, Output, Permanent, TaskArgs
 from crawlerd.sources.stripe.again import AGAIN
 from crawlerd.sources.stripe.answers import CursorGone, NoTypes, created, listed
+from crawlerd.sources.stripe.below import read_below
 from crawlerd.sources.stripe.catalogue import (
     BELOW,
     LISTS,
@@ -18,7 +19,8 @@ from crawlerd.sources.stripe.catalogue import (
     mentioned_by,
     one,
 )
-from crawlerd.sources.stripe.pages import PAGE, PAGES, once_more, read_below
+from crawlerd.sources.stripe.pages import PAGES
+from crawlerd.sources.stripe.paging import PAGE, once_more
 from crawlerd.sources.stripe.stripe_api import stripe
 
 if TYPE_CHECKING:

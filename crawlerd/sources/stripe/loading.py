@@ -144,7 +144,9 @@ def _lists(streams: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
 def _groups(streams: Iterable[str]) -> Iterator[Gather]:
     """Each list in full, and then an end of whatever it does not have any more."""
     for stream, wanted in _lists(streams):
-        yield Gather([PAGES[stream](wanted)], Compare(stream, wanted), if_dead="skip")
+        parts = sorted({(), LISTS[stream].also})
+        pages = [PAGES[stream](wanted, filters=each) for each in parts]
+        yield Gather(pages, Compare(stream, wanted), if_dead="skip")
 
 
 def _growth(follow: tuple[str, ...], noted: int) -> Iterator[Output]:

@@ -12,7 +12,7 @@ from crawlerd.source import Api, Cursor, ForPart, Full, Gather, Output, RunPlan,
 from crawlerd.sources.stripe.answers import CursorGone, created, listed
 from crawlerd.sources.stripe.catalogue import BELOW, LISTS, is_silent
 from crawlerd.sources.stripe.loading import SKEW, Begin, Mark
-from crawlerd.sources.stripe.pages import PAGE, once_more
+from crawlerd.sources.stripe.paging import PAGE, once_more
 from crawlerd.sources.stripe.stripe_api import VERSION, stripe, version_of
 
 if TYPE_CHECKING:
