@@ -86,6 +86,7 @@ mailchimp = Source(
     auth=lambda key: {"Authorization": f"Basic {b64encode(f'crawlerd:{key}'.encode()).decode()}"},
     classify=_classify,
     import_options=MailchimpImport,
+    since=["lists", "members"],  # each run reads all lists
 )
 
 
@@ -162,7 +163,8 @@ class Members(TaskArgs, kind="mailchimp.members"):
     delivered: tuple[tuple[float, str], ...] = ()
 
 
-def _first_page(key: str, job: Job, synced: Synced) -> Members:
+def _first_page(key: str, job: Job, known: Mapping[str, Synced]) -> Members:
+    synced = known.get(key) or known.get("") or Synced()
     overlap = time_text(seconds(synced.since) - OVERLAP_SECONDS) if synced.since else ""
     return Members(
         key,
@@ -305,7 +307,7 @@ class Lists(TaskArgs, kind="mailchimp.lists"):
     records: they are for the sink.
     only: ids of those that are, () for all.
     job: what to do with their members, None for nothing.
-    synced: how far those have come, by list.
+    synced: how far those have come, by list, "" for others.
     """
 
     records: bool
@@ -331,7 +333,7 @@ def lists(api: Api, args: Lists) -> Iterator[Output]:
         yield Unread("/lists has lists without id: see what is skipped")
     for key in filter(None, new.ids) if args.job else ():
         assert args.job is not None  # noqa: S101 - for mypy
-        yield _first_page(key, args.job, args.synced.get(key, Synced()))
+        yield _first_page(key, args.job, args.synced)
     if not is_last(page, args.skip):
         tail = tail_of(page)
         yield replace(args, skip=args.skip + len(page) - len(tail), tail=tail)
@@ -365,16 +367,16 @@ def first_pages(plan: RunPlan) -> Iterable[FirstOutput]:
     options = plan.options or MailchimpImport()
     only = () if options.wanted == ("*",) else options.wanted
     due = plan.started_at - float(plan.cursors.get("sweep", "-inf")) >= parse_duration(options.sweep)
-    whole = plan.full or (due and plan.has_sink)
+    whole = plan.full or (due and plan.has_sink and not plan.ad_hoc)
     job = Job(time_text(plan.started_at), plan.has_sink, options.deliver, whole, again=plan.full)
     of_lists, of_members = "lists" in plan.streams and plan.has_sink, "members" in plan.streams
-    synced = _synced(plan.cursors)
+    synced = _synced(plan.cursors) if plan.since is None else {"": Synced(time_text(plan.since))}
     tasks: list[TaskArgs] = []
     if of_lists or (of_members and not only):
         tasks.append(Lists(of_lists, only, job if of_members and not only else None, synced if not only else {}))
     if of_members:
-        tasks += [_first_page(key, job, synced.get(key, Synced())) for key in only]
-    if whole and plan.has_sink:
+        tasks += [_first_page(key, job, synced) for key in only]
+    if whole and plan.has_sink and not plan.ad_hoc:
         streams = [("lists", each) for each in only or ("",) if of_lists]
         streams += [("members", f"{each}/" if each else "") for each in only or ("",) if of_members]
         if "sweep" in plan.cursors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from crawlerd.source import (
@@ -18,7 +19,7 @@ from crawlerd.source import (
 )
 from crawlerd.sources.rest.comparing import Comparing, Tombstones
 from crawlerd.sources.rest.description import Description
-from crawlerd.sources.rest.incremental import bound
+from crawlerd.sources.rest.incremental import bound, mark_of
 from crawlerd.sources.rest.pages import Kinds, Page, Pages, Unread
 from crawlerd.sources.rest.sending import kind_of_auth, sending
 
@@ -58,6 +59,7 @@ def make(document: dict[str, Any]) -> Source:
         auth=kind_of_auth(description),
         sending=sending(description),
         asks=lambda stream, options: _asks(description, stream, options.get("variables", {})),
+        since=[name for name, each in pages.items() if each.takes_times()],
     )
     comparing.register(source)
     for one in lists.values():
@@ -115,8 +117,11 @@ class List:
             return
         cursors = {} if plan.full else plan.cursors
         since = {each.name: known for each in self._pages.tree() if (known := _since(each, wanted, cursors))}
-        swept = tuple(each for each in _whole(self._pages, since) if each in wanted)
-        first = self._pages.kinds.first(wanted, plan.started_at, swept, since)
+        if plan.since is not None:
+            mark = mark_of(datetime.fromtimestamp(plan.since, UTC))
+            since = {each.name: mark for each in self._pages.tree() if each.takes_times()}
+        swept = tuple(each for each in _whole(self._pages, since) if each in wanted and not plan.ad_hoc)
+        first = self._pages.kinds.first(wanted, plan.started_at, swept, since, noted=plan.since is None)
         if swept and plan.cursors and not plan.full:
             yield Full("no sync point", swept)
         yield Gather([first], then=self._sweep(swept, plan.started_at), if_dead="fail") if swept else first

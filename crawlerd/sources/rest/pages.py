@@ -46,6 +46,7 @@ class Page(TaskArgs, kind="rest.page"):
     place: what it knows of the pages before it.
     second: the list is read once more, since records were missing.
     pages: of the list that were asked for before; it makes no page another one.
+    noted: it counts, and is noted, below which parents a list was read; False where it is read since a given time.
     """
 
     wanted: tuple[str, ...]
@@ -58,6 +59,7 @@ class Page(TaskArgs, kind="rest.page"):
     place: Place | None = None
     second: bool = False
     pages: int = 0
+    noted: bool = True
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,10 @@ class Pages:
         yield self
         for each in self.below:
             yield from each.tree()
+
+    def takes_times(self) -> bool:
+        """Whether its records can be asked for by the time of their last change."""
+        return self.spec.incremental is not None and not self._is_number()
 
     def belongs(self) -> bool:
         """Whether a record's key says which parent it belongs to: it cannot move to another."""
@@ -302,7 +308,7 @@ class Pages:
             return None
         swept = tuple(each for each in above.swept if each in names)
         since = {name: known for name, known in above.since.items() if name in names}
-        return self.kinds.first(wanted, above.started, swept, since, second=above.second)
+        return self.kinds.first(wanted, above.started, swept, since, second=above.second, noted=above.noted)
 
     def first(self, record: Mapping[str, Any], key: str, start: Page) -> Output:
         """`start` with the fields of a parent's record, or why there is none. A parent whose list was never read to its
@@ -315,7 +321,7 @@ class Pages:
                 plain(values.setdefault(path, look(path, record)), path)
         except (Unfit, Permanent) as error:
             return Skip(self.name, key, f"cannot be asked for below this record of its parent: {error}")
-        if self.spec.incremental is None:
+        if self.spec.incremental is None or not start.noted:
             return replace(start, parent=values)
         page = replace(start, parent=values, of=key)
         if self.name not in start.since:
