@@ -43,6 +43,7 @@ __all__ = [
     "MISSING_KEYS",
     "Api",
     "AwsApi",
+    "Classifier",
     "ClientCredentials",
     "Cursor",
     "Denied",

@@ -10,7 +10,19 @@ import msgspec
 
 from crawlerd.core.lenient_json import encoded
 from crawlerd.core.listing import Objects
-from crawlerd.source import Api, Cursor, ForParent, Output, ParentRead, Permanent, Record, Response, Skip, TaskArgs
+from crawlerd.source import (
+    Api,
+    Cursor,
+    ForParent,
+    NotFound,
+    Output,
+    ParentRead,
+    Permanent,
+    Record,
+    Response,
+    Skip,
+    TaskArgs,
+)
 from crawlerd.sources.rest import reading
 from crawlerd.sources.rest.answers import NoPage, decoded, judged, spent
 from crawlerd.sources.rest.asking import Asking
@@ -25,10 +37,12 @@ from crawlerd.sources.rest.records import FAR_FUTURE, Records, taken
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from crawlerd.source import Classifier
     from crawlerd.sources.rest.comparing import Comparing
     from crawlerd.sources.rest.description import Description
 
 NOTHING: tuple[list[Any], list[Any]] = ([], [])  # of a response without content
+GONE = (404, 410)
 MOST_AGAIN = 3  # times that a list is begun again in a run
 
 
@@ -46,6 +60,7 @@ class Page(TaskArgs, kind="rest.page"):
     place: what it knows of the pages before it.
     second: the list is read once more, since records were missing.
     pages: of the list that were asked for before; it makes no page another one.
+    only: keys of the records that alone count; () for all.
     noted: it counts, and is noted, below which parents a list was read; False where it is read since a given time.
     """
 
@@ -60,6 +75,7 @@ class Page(TaskArgs, kind="rest.page"):
     second: bool = False
     pages: int = 0
     noted: bool = True
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,8 +116,17 @@ class Pages:
     below: those of the endpoints whose parent it is.
     """
 
-    def __init__(self, description: Description, name: str, kinds: Kinds, comparing: Comparing) -> None:
+    def __init__(
+        self,
+        description: Description,
+        name: str,
+        kinds: Kinds,
+        comparing: Comparing,
+        classify: Classifier | None = None,
+    ) -> None:
+        """classify: see `endpoints.make`."""
         self.name = name
+        self._classify = classify
         self.below: list[Pages] = []
         self.kinds = kinds
         self.spec = description.endpoints[name]
@@ -113,6 +138,17 @@ class Pages:
         expressions = [each.removeprefix("parent.") for each in self.spec.asked_fields() if each.startswith("parent.")]
         self._asked = sorted(set(expressions))  # of the parent's record, and needed
         self._given = sorted(set(self.spec.from_parent.values()))
+
+    def judged(self, response: Response) -> Exception | None:
+        """The error that a response means; None where the usual mapping of statuses holds."""
+        error = judged(self.rules, response)
+        return self._classify(response) if error is None and self._classify else error
+
+    def gone(self, response: Response) -> bool:
+        """Whether it says that what was asked for is not there."""
+        if response.status not in GONE:
+            return False
+        return self._classify is None or isinstance(self._classify(response), NotFound)
 
     def streams(self) -> Iterator[str]:
         """Its own, and those below it."""
@@ -153,7 +189,7 @@ class Pages:
 
         def classify(response: Response) -> Exception | None:
             nonlocal lost
-            error = judged(self.rules, response)
+            error = self.judged(response)
             lost = self._has_token(args) and spent(response, error)
             return error
 
@@ -237,6 +273,8 @@ class Pages:
                     yield Skip(self.name, key, f"the primary key {self.records.key_name()} repeats within a page")
                 continue
             seen[key] = record
+            if args.only and key not in args.only:
+                continue
             if mark and mark < oldest:
                 continue
             if mark and mark > newest:
