@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -222,6 +223,25 @@ def test_regions_and_account_information(
     assert here.run("import", "org").code == 0
     deleted = here.select("SELECT id FROM aws_contacts_regions WHERE deleted_at IS NOT NULL", path=here.sink_path)
     assert deleted == [(f"{MANAGEMENT}:region-7",)]
+
+
+def test_an_extension_adds_the_tags_of_those_who_administer(
+    org: Organization, proxy: AwsProxy, install: Callable[..., Installation]
+) -> None:
+    """The example that the docs show; `*` leaves out the stream that it is made of."""
+    here = settle(install, proxy, "aws_org", ("*", "administrator_tags"))
+    here.config["accounts"]["org"]["bucket_limits"]["list_tags_for_resource"] = f"{10 * QUICKER}/second burst 15"
+    example = Path(__file__).parents[2] / "examples/administrator_tags/administrator_tags.py"
+    here.add_extension("aws_org", "administrator_tags", example.read_text())
+    assert here.run("import", "org").code == 0
+    administrators = set(list(org.truth["accounts"])[1:4])
+    assert set(rows(here, "delegated_administrators")) == administrators
+    assert {key: row["Value"] for key, row in rows(here, "administrator_tags").items()} == {
+        key.replace(":", "/", 1): value
+        for key, value in org.truth["tags"].items()
+        if key.partition(":")[0] in administrators
+    }
+    assert not proxy.throttled
 
 
 def rows(here: Installation, stream: str) -> dict[str, Any]:
