@@ -31,6 +31,8 @@ from crawlerd.core.output import (
     Record,
     Records,
     Skip,
+    Subscriber,
+    Subscription,
     Sweep,
     TaskArgs,
 )
@@ -76,6 +78,7 @@ __all__ = [
     "Throttled",
     "Transient",
     "Unauthorized",
+    "subscribe",
 ]
 
 STREAM_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -284,6 +287,7 @@ class Source:
         self.part_header = part_header
         self.asks = asks or (lambda _, options: dict(options))
         self.kinds: dict[str, Kind] = {}
+        self.subscriptions: list[Subscription] = []
         self.guard: TaskArgs | None = None
         self.begins: Starts = lambda _: ()
 
@@ -310,9 +314,12 @@ class Source:
         cost: how many ordinary requests one counts as, against every limit; 0 for a task that makes no request, which
             no limit holds up.
         wide: it yields many tasks; it goes before ordinary ones while few are queued, and after them while many are.
+        ValueError for a kind that has a handler.
         """
 
         def register(handler: Handler) -> Handler:
+            if args.kind in self.kinds:
+                raise ValueError(f"the source {self.name} has a handler for {args.kind} already")
             what = stream or args.kind.rpartition(".")[2]
             self.kinds[args.kind] = Kind(
                 args=args,
@@ -339,6 +346,40 @@ class Source:
         """Registers the function that yields a run's first tasks."""
         self.begins = function
         return function
+
+    @property
+    def added(self) -> frozenset[str]:
+        """The streams that subscribers have added."""
+        return frozenset(stream for each in self.subscriptions for stream in each.streams)
+
+
+def subscribe(source: Source, stream: str, *, streams: Sequence[str] = ()) -> Callable[[Subscriber], Subscriber]:
+    """Registers a function that is called with each record of the stream, in the task that yields it. What it yields,
+    such as tasks of kinds that its package has registered with `source.handles`, is committed with the record. When it
+    raises, the task becomes a dead letter, records and all.
+
+    The record's data is a dict, or None for a tombstone that a task has yielded; those of a Sweep are not told. It is
+    called for every record that is read, changed or not.
+
+    streams: those that it adds to the source, and may yield records of. It is called in imports that name one of them,
+        which `["*"]` does not; with none, in all.
+    ValueError for a stream that the source does not have, or one to be added that it has.
+    """
+    known = (*source.streams, *source.optional)
+    if stream not in known:
+        raise ValueError(f'the source {source.name} has no stream "{stream}"; it has {", ".join(known)}')
+    for added in streams:
+        if not STREAM_NAME.fullmatch(added) or added.endswith("_view"):
+            raise ValueError(f"{added!r} is not a stream name: lower-case letters, digits and _, not …_view")
+        if added in known and added not in source.added:
+            raise ValueError(f'the source {source.name} has a stream "{added}" already')
+
+    def register(function: Subscriber) -> Subscriber:
+        source.subscriptions.append(Subscription(stream, function, tuple(streams)))
+        source.optional = tuple(dict.fromkeys([*source.optional, *streams]))
+        return function
+
+    return register
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
@@ -242,4 +242,17 @@ Output = (
     | Gather
     | Sweep
 )
+Subscriber = Callable[[Record], Iterable[Output] | None]
 FirstOutput = TaskArgs | ForAccount | ForPart | ForParent | Gather | Full
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Who is called with each record of a stream; see `crawlerd.source.subscribe`.
+
+    streams: those that it adds to the source.
+    """
+
+    stream: str
+    function: Subscriber
+    streams: tuple[str, ...]

@@ -51,10 +51,12 @@ class Starter:
         sinks: OpenSinks,
         writer: SinkWriter,
         prefetch: Prefetch,
+        added: dict[int, tuple[str, ...]],
     ) -> None:
+        """added: takes the streams of extensions that a run asks for, if any; drop those of runs that have ended."""
         self._settings, self._frontier, self._clock = settings, frontier, clock
         self._names, self._accounts, self._sinks = names, accounts, sinks
-        self._writer, self._prefetch = writer, prefetch
+        self._writer, self._prefetch, self._added = writer, prefetch, added
 
     def start(self, name: str, *, full: bool, allow_shrink: bool) -> Started:
         """See `Runs.start_import`."""
@@ -72,6 +74,10 @@ class Starter:
         accounts = dict.fromkeys(number for run in runs for number in self._frontier.accounts(run))
         for number in accounts:
             self._accounts.check(number)
+        known = self._settings.sources[source].added
+        added = tuple(stream for stream in spec.streams if stream in known)
+        if added:
+            self._added |= dict.fromkeys(runs, added)
         for run in runs:
             self._writer.serve(run, target, self._frontier.run(run).started_at)
         for number in accounts:
@@ -82,11 +88,12 @@ class Starter:
         account = self._settings.accounts[spec.account]
         source = self._settings.sources[account.source]
         doubted = self._frontier.doubted(spec.name, target.sink_id)
+        streams = tuple(stream for stream in spec.streams if stream not in source.added)
         plan = RunPlan(
-            spec.streams,
+            streams,
             full,
             self._clock.now(),
-            believed(self._frontier.cursors(spec.name, target.sink_id), doubted, spec.streams),
+            believed(self._frontier.cursors(spec.name, target.sink_id), doubted, streams),
             spec.options,
             account.options,
             has_sink=target.sink is not None,
