@@ -11,6 +11,7 @@ import pytest
 from support.installation import until
 from support.mailchimp_installation import news
 from support.mailchimp_marketing import PATHS, Marketing
+from support.receiver import Receiver
 
 from crawlerd.sources.mailchimp.marketing import STREAMS
 
@@ -209,3 +210,12 @@ def test_the_paths_are_those_of_the_official_client() -> None:
             if path:
                 known[path[1]] = re.findall(r"query_params.append\(\('(\w+)'", method)
     assert {path: names for path, names in PATHS.items() if path != "/"} == known
+
+
+def test_without_a_sink_they_are_refused(install: Callable[..., Installation]) -> None:
+    with Marketing(lists=1, campaigns=1, contacts=1) as api, Receiver() as receiver:
+        here = news(install, api, receiver, sink=False, streams=["members", "campaigns"])
+        done = here.run("import", "news")
+        assert done.code == 1
+        assert "campaigns need a sink" in done.stderr
+        assert not receiver.attempts
