@@ -108,7 +108,7 @@ def _cannot(spec: ImportSpec, source: Source) -> str | None:
     if not source.since:
         return f"the source {source.name} cannot ask for what has changed since a time"
     if missing := [stream for stream in spec.streams if stream not in source.since and stream not in source.added]:
-        can = [stream for stream in source.streams if stream in source.since]
+        can = [stream for stream in spec.streams if stream in source.since] or source.since
         return (
             f"{source.name} cannot ask for what has changed since a time in {', '.join(missing)}; "
             f"name others: --set streams={','.join(can)}"

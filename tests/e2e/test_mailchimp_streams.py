@@ -11,6 +11,7 @@ import pytest
 from support.installation import until
 from support.mailchimp_installation import news
 from support.mailchimp_marketing import PATHS, Marketing
+from support.receiver import Receiver
 
 from crawlerd.sources.mailchimp.marketing import STREAMS
 
@@ -122,6 +123,25 @@ def test_what_contacts_do_is_asked_for_since_the_last_run_and_whole_where_it_is_
         assert api.bad == []
 
 
+def test_an_event_that_cannot_be_read_is_told_and_nothing_is_taken_for_gone(
+    install: Callable[..., Installation],
+) -> None:
+    with Marketing(lists=1, campaigns=2, contacts=6) as api:
+        here = installed(install, api, streams=["email_activity"])
+        assert here.run("import", "news").code == 0
+        path = "/reports/c1/email-activity"
+        contact = next(iter(api.rows[path]))
+        event = api.rows[path][contact]["activity"][0]
+        time = event.pop("timestamp")
+        done = here.run("import", "news", "--full", "--json")
+        assert done.code == 3
+        assert done.json["imports"]["news"][0]["streams"]["email_activity"]["skipped"] == 1
+        event["timestamp"] = time
+        assert found(here)["email_activity"] == api.living()["email_activity"]
+        assert here.run("import", "news", "--full").code == 0
+        assert found(here)["email_activity"] == api.living()["email_activity"]
+
+
 def test_of_lists_that_are_named_only_those(install: Callable[..., Installation]) -> None:
     streams = ["segments", "segment_members", "merge_fields", "interests", "campaigns"]
     with Marketing(lists=3, campaigns=2, contacts=9) as api:
@@ -190,3 +210,12 @@ def test_the_paths_are_those_of_the_official_client() -> None:
             if path:
                 known[path[1]] = re.findall(r"query_params.append\(\('(\w+)'", method)
     assert {path: names for path, names in PATHS.items() if path != "/"} == known
+
+
+def test_without_a_sink_they_are_refused(install: Callable[..., Installation]) -> None:
+    with Marketing(lists=1, campaigns=1, contacts=1) as api, Receiver() as receiver:
+        here = news(install, api, receiver, sink=False, streams=["members", "campaigns"])
+        done = here.run("import", "news")
+        assert done.code == 1
+        assert "campaigns need a sink" in done.stderr
+        assert not receiver.attempts
