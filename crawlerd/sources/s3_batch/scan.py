@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from crawlerd.source import AwsApi, Gather, Output, Permanent, TaskArgs
 from crawlerd.sources.s3_batch.batch import Batch, call, s3_batch
+from crawlerd.sources.s3_batch.csv_rows import read_rows
 from crawlerd.sources.s3_batch.items import checked
 from crawlerd.sources.s3_batch.lines import read_lines
 from crawlerd.sources.s3_batch.records import read
-from crawlerd.sources.s3_batch.rows import read_rows
 from crawlerd.sources.s3_batch.scatter import Scattered, begun
 from crawlerd.sources.s3_batch.unpacking import MAGIC, STEP, Place, Unpacked
 

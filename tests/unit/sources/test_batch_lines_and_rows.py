@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crawlerd.sources.s3_batch.csv_rows import read_rows
 from crawlerd.sources.s3_batch.forms import Read, named
 from crawlerd.sources.s3_batch.lines import read_lines
-from crawlerd.sources.s3_batch.rows import read_rows
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.text('",\r\n \té;', max_size=6)
 
