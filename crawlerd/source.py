@@ -45,6 +45,7 @@ __all__ = [
     "MISSING_KEYS",
     "Api",
     "AwsApi",
+    "Classifier",
     "ClientCredentials",
     "Cursor",
     "Denied",
@@ -186,6 +187,9 @@ class RunPlan:
     account_options: those of its account.
     has_sink: without a sink, no task may yield a record.
     account: its account's name, for tasks of other accounts that hand something back with `ForAccount`.
+    since: read what has changed since then (Unix seconds), whatever has been read before; there are no cursors then.
+        None but for streams of which `Source.since` says that they can.
+    ad_hoc: the run's cursors are not published, and it tombstones nothing, whatever its tasks yield.
     """
 
     streams: Sequence[str]
@@ -196,6 +200,8 @@ class RunPlan:
     account_options: Mapping[str, Any] = field(default_factory=dict)
     has_sink: bool = True
     account: str = ""
+    since: float | None = None
+    ad_hoc: bool = False
 
 
 Handler = Callable[[Any, Any], Iterator[Output]]
@@ -246,6 +252,7 @@ class Source:
     part_header: the header with the name of a part of the account, see `ForPart`.
     asks: (stream, the account's options) -> what tells which records its requests ask for, as JSON values; another one
         than before makes the next run a full one. By default the options.
+    since: streams that can be read by what has changed since any time, see `RunPlan.since`.
     """
 
     def __init__(
@@ -268,6 +275,7 @@ class Source:
         import_options: type | None = None,
         part_header: str = "",
         asks: Callable[[str, Mapping[str, Any]], object] | None = None,
+        since: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.client = client
@@ -285,6 +293,7 @@ class Source:
         self.options = AwsOptions if client == "aws" and options is None else options
         self.import_options = import_options
         self.part_header = part_header
+        self.since = tuple(since)
         self.asks = asks or (lambda _, options: dict(options))
         self.kinds: dict[str, Kind] = {}
         self.subscriptions: list[Subscription] = []

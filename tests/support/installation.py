@@ -24,8 +24,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from crawlerd.demo.objects import STREAMS, count, expected
 from crawlerd.demo.shapes import EMBEDDED_LINES, line_count
-from crawlerd.sources.stripe.events import FORGOTTEN
-from crawlerd.sources.stripe.pages import PAGE
+from crawlerd.sources.stripe.catalogue import KEPT
+from crawlerd.sources.stripe.paging import PAGE
 
 if TYPE_CHECKING:
     import signal
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 LISTED = [name for name, stream in STREAMS.items() if not stream.parent]
 # Tasks that compare lists which nothing is missing of: one that begins, one for each stream, one that sweeps.
-COMPARING = 2 * len(LISTED) + sum(name not in FORGOTTEN for name in STREAMS)
+COMPARING = 2 * len(LISTED) + sum(name not in KEPT for name in STREAMS)
 COMMAND = str(Path(sys.executable).with_name("crawlerd"))
 NO_LIMITS: dict[str, Any] = {"limits": [], "bucket_limits": []}
 QUICK: dict[str, Any] = {**NO_LIMITS, "retry_base": "20ms", "retry_cap": "100ms"}

@@ -1,12 +1,12 @@
 """Batches: objects of records in S3, processed in chunks into DynamoDB items, gathered into one object each.
 
-batch: what all tasks of a batch know, and the options of an import.
-arrivals, announced: how a batch comes: by a listing, or by what a queue's messages say.
-scan: an object is read range by range.
-forms: what an object may be, by its name: records (of JSON), lines (of JSON), csv_rows.
-unpacking, inflating: gzip, read on from where it was.
-scatter, function, items: records are processed, and written one by one.
-gather: they become one object.
+arrivals, announced: how a batch comes, by a listing or a queue; what a message announces.
+batch, items: what all tasks of a batch know about it; one record's item.
+scan: a batch is read, range by range, into chunks.
+forms: what objects may look like, by their names: records (JSON with a list), lines (JSON Lines), csv_rows (CSV).
+unpacking, inflating: gzip piece by piece; deflate data from any bit on.
+scatter, function: chunks are processed and written item by item; the Python function of a configuration.
+gather: the items of a batch become one object.
 """
 
 from crawlerd.sources.s3_batch import arrivals, gather, scan, scatter
