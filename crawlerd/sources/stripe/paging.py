@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from crawlerd.source import Api, Note, Objects, Output, Permanent, Records, TaskArgs, Transient
-from crawlerd.sources.stripe.answers import NoExpansion, is_id, texts
+from crawlerd.sources.stripe.answers import is_id, texts
 from crawlerd.sources.stripe.catalogue import BELOW, v2_of
 from crawlerd.sources.stripe.stripe_api import stripe
 
@@ -55,8 +55,9 @@ def read_page(
     return found.objects, token
 
 
-def not_expanded(stream: str, error: NoExpansion) -> Note:
-    return Note(stream, f"its records lack what only `expand` gives, since the API refused that: {error}")
+def not_expanded(stream: str, said: str) -> Note:
+    """said: what the API said when it refused."""
+    return Note(stream, f"its records lack what only `expand` gives, since the API refused that: {said}")
 
 
 def single_record(stream: str, item: Objects, key: str, path: str) -> Iterator[Output]:
