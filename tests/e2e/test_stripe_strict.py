@@ -1,4 +1,4 @@
-"""Stripe as strict as its SDK: everything arrives, and what changes does too, whether or not an event tells of it."""
+"""Stripe as strict as its SDK: everything arrives, and what changes does too, with or without an event."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ class Shop:
         server.edit(self.inline, _listed=False)  # made by a checkout session, and listed nowhere
 
     def change(self) -> None:
-        """Everything that an event of its own does not tell of, and a few things that one does."""
+        """Everything that changes without an event of its own, and a few things that have one."""
         server, add, edit, tell = self.server, self.server.add, self.server.edit, self.server.tell
         add("/v1/application_fees/fee_1/refunds", "fr_1", fee="fee_1")
         tell("application_fee.refunded", self.fee)

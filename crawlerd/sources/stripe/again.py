@@ -92,7 +92,7 @@ def _register_missing(stream: str) -> type[Again]:
             path, item = _read(api, stream, args)
         except (NoExpansion, Denied) as error:
             if isinstance(error, NoAccess) and stream == "accounts":
-                return  # of one that is no longer connected, Stripe tells no more than that
+                return  # of one that is no longer connected, Stripe says no more than that
             if args.plain or not expansions(stream, args.streams):
                 raise
             yield replace(args, plain=str(error))

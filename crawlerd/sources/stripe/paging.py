@@ -36,7 +36,7 @@ def read_page(
 ) -> tuple[Objects, str | None]:
     """The objects of a page, and where the next one starts; None after the last.
 
-    after: where this one starts: behind an object of this id, or, in the second API, a token of its own.
+    after: where this one starts: after an object of this id, or, in the second API, a token of its own.
     """
     if not v2_of(stream):
         params = {**params, "starting_after": after}
