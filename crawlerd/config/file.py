@@ -191,7 +191,7 @@ class AccountTable(Table):
 
 
 class SinkTable(Table):
-    """`[sinks.NAME]`. The keys below `mode` are for `jsonl` alone."""
+    """`[sinks.NAME]`. The keys below `mode` are for `jsonl` alone; `stdout` has none."""
 
     type: SinkType = Field(examples=["sqlite"])
     path: PathText = Field(examples=["/var/lib/crawlerd/warehouse.db"])
@@ -199,6 +199,15 @@ class SinkTable(Table):
     rotate_mb: int = Field(default=64, ge=1, le=10_240)
     rotate_every: Duration = Field(default="10m", validate_default=True)
     gzip: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_path(cls, table: Any) -> Any:
+        if isinstance(table, dict) and table.get("type") == "stdout":
+            if extra := [key for key in ("path", "mode") if key in table]:
+                raise ValueError(f'{extra[0]} is not for sinks of the type "stdout", which write no file')
+            return {**table, "path": "stdout"}
+        return table
 
 
 class ImportTable(Table):

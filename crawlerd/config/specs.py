@@ -174,7 +174,7 @@ def sinks(config: Config, folder: Path, problems: list[str]) -> dict[str, SinkSp
         name: SinkSpec(
             name=name,
             type=sink.type,
-            path=folder / sink.path,
+            path=folder / (f"{config.daemon.state_dir}/stdout-{name}" if sink.type == "stdout" else sink.path),
             mode=sink.mode,
             rotate_bytes=sink.rotate_mb * MIB,
             rotate_seconds=sink.rotate_every,

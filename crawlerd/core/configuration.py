@@ -10,7 +10,7 @@ import msgspec
 from crawlerd.core.outcome import RetryPolicy
 
 FRONTIER_FILE = "frontier.db"  # in the state directory
-SinkType = Literal["sqlite", "jsonl", "persist-queue"]
+SinkType = Literal["sqlite", "jsonl", "persist-queue", "stdout"]
 
 
 class Daemon(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +108,7 @@ class ImportSpec(msgspec.Struct, frozen=True, kw_only=True):
 class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Where records go. What follows `mode` is for `jsonl`: when waiting lines become a file, and its compression.
 
-    path: of the database file of `sqlite`, of the directory of the others.
+    path: of the database file of `sqlite`, of the directory of the others; of `stdout`, for what it notes meanwhile.
     mode: rights of the files.
     """
 
@@ -130,5 +130,7 @@ class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):
                 return self.path / ".crawlerd.db"
             case "persist-queue":
                 return self.path / "data.db"
+            case "stdout":
+                return self.path / "seen.db"
             case _:
                 assert_never(self.type)

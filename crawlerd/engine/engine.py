@@ -167,6 +167,7 @@ class Engine:
             at_last.callback(self._close_sinks)
             at_last.callback(self._to_dispatcher.close)
             at_last.callback(self.store.stop)
+            at_last.callback(self._sinks.release)
             if self._shared:
                 at_last.callback(self._shared.stop)
             at_last.callback(self.dispatcher.stop)

@@ -4,7 +4,7 @@ deliveries: what a delivery does to rows; what a report counts: new, changed, un
 changes: what sinks that hand records on remember.
 respelling: rows of versions that spelled JSON in their own way.
 file_errors: what to do about a full disk or a path that cannot be used.
-sqlite, jsonl, persist_queue: the sinks, by type.
+sqlite, jsonl, persist_queue, stdout: the sinks, by type.
 """
 
 from __future__ import annotations
@@ -40,6 +40,10 @@ def open_sink(spec: SinkSpec) -> Sink:
             from crawlerd.sinks.persist_queue import queue_sink
 
             return queue_sink(spec.path, spec.mode)
+        case "stdout":
+            from crawlerd.sinks.stdout import StdoutSink
+
+            return StdoutSink(spec.path)
         case _:
             assert_never(spec.type)
 

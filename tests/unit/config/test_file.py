@@ -255,7 +255,11 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
             "compress = true",
             "sinks.warehouse.compress: unknown key; known: gzip, mode, path, rotate_every, rotate_mb, type",
         ),
-        ("sinks.warehouse", 'type = "postgres"', 'sinks.warehouse.type: must be "sqlite", "jsonl" or "persist-queue"'),
+        (
+            "sinks.warehouse",
+            'type = "postgres"',
+            'sinks.warehouse.type: must be "sqlite", "jsonl", "persist-queue" or "stdout"',
+        ),
         (
             "sinks.warehouse",
             "gzip = true",
