@@ -127,7 +127,7 @@ class StdoutSink:
         """Never in the midst of a write for longer than it takes: then it could not be ended but by a kill."""
         waiting = select.poll()
         waiting.register(self._fd, select.POLLOUT)
-        view = memoryview(bytes(self._unwritten))
+        view = memoryview(self._unwritten)
         at = 0
         try:
             while True:
@@ -147,6 +147,7 @@ class StdoutSink:
             problem = f"stdout cannot be written ({error.strerror})"
             raise StorageFailed(problem, full=True) from None
         finally:
+            view.release()
             del self._unwritten[:at]
 
 
