@@ -88,6 +88,4 @@ def test_nothing_is_announced(message: Any) -> None:
 def test_what_is_no_message_of_theirs_raises(body: str) -> None:
     """One of those that the task of the queue takes for that."""
     with pytest.raises((ValueError, LookupError, TypeError, AttributeError, RecursionError)):
-        found = announced(body)
-        assert not found, found
-        raise ValueError("nothing")
+        announced(body)
