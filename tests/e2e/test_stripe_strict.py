@@ -394,3 +394,30 @@ def test_the_second_api_has_pages_and_short_accounts(
     found = living(here)
     assert [found["v2_accounts"][key]["closed"] for key in ("acct_1", "acct_2")] == [True, True]
     assert "v2_account_persons" not in found
+
+
+@pytest.mark.parametrize("more", [1, 12])  # lines and items; a parent shows 10 of them
+def test_what_its_parent_has_lost_is_gone(
+    install: Callable[..., Installation], server: StrictStripe, more: int
+) -> None:
+    def add(path: str, name: str, **fields: Any) -> list[dict[str, Any]]:
+        return [server.add(path, f"{name}_{number:02}", **fields) for number in range(more + 1)]
+
+    subscription = server.add("/v1/subscriptions", "sub_1")
+    items = add("/v1/subscription_items", "si", subscription="sub_1")
+    draft, open_ = server.add("/v1/invoices", "in_1"), server.add("/v1/invoices", "in_2")
+    add("/v1/invoices/in_1/lines", "il_1")
+    lines = add("/v1/invoices/in_2/lines", "il_2")
+    here = installed(install, server, "subscriptions", "subscription_items", "invoices", "invoice_lines")
+    run(here, server)
+    server.remove(items[-1], subscription, "customer.subscription.updated")
+    server.remove(lines[-1], open_, "invoice.updated")
+    server.delete(draft, "invoice.deleted")
+    run(here, server)
+    after = living(here)
+    assert set(after["subscription_items"]) == {each["id"] for each in items[:-1]}
+    of_draft = {key for key in after["invoice_lines"] if key.startswith("il_1_")}
+    assert of_draft == {f"il_1_{number:02}" for number in range(more - 9)}  # but those that its event showed
+    gone = set() if more > 10 else {lines[-1]["id"]}  # of a longer list, the parent does not say so
+    left = {key for key in after["invoice_lines"] if key.startswith("il_2_")}
+    assert left == {each["id"] for each in lines} - gone

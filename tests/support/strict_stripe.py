@@ -121,16 +121,24 @@ class StrictStripe(ThreadedServer):
             item.update(more)
         self.tell(event, item)
 
+    def remove(self, item: Fields, parent: Fields, event: str) -> None:
+        """Deletes what lies below a parent, of whose event the list was another one before."""
+        before = self._shown(parent, ())
+        self.delete(item)
+        now = self._shown(parent, ())
+        self.tell(event, parent, {name: value for name, value in before.items() if now[name] != value})
+
     def delete(self, item: Fields, event: str = "") -> None:
         """What lies below it is out of reach; payment methods are detached."""
+        shown = self._shown(item, ())
         with self._lock:
             for objects in self.objects.values():
                 objects[:] = [each for each in objects if each is not item]
             self._gone[item["id"]] = item["object"]
-        self.tell(event, item)
+        self.tell(event, shown)
 
-    def tell(self, event: str, item: Fields) -> None:
-        """Adds an event about an object as it is now."""
+    def tell(self, event: str, item: Fields, previous: Fields | None = None) -> None:
+        """Adds an event about an object as it is now. previous: its fields that were otherwise, as they were."""
         if not event:
             return
         assert event in sdk.event_types(), event
@@ -139,7 +147,7 @@ class StrictStripe(ThreadedServer):
             "object": "event",
             "api_version": self.version,
             "created": int(time.time()),
-            "data": {"object": self._shown(item, ())},
+            "data": {"object": self._shown(item, ()), **({"previous_attributes": previous} if previous else {})},
             "livemode": False,
             "pending_webhooks": 0,
             "request": None,

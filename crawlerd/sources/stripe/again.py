@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from crawlerd.core.listing import listing as list_of
 from crawlerd.source import Api, Output, Record, TaskArgs, Transient
-from crawlerd.sources.stripe.answers import Gone, NoAccess, NoExpansion, is_id
+from crawlerd.sources.stripe.answers import Gone, NoAccess, NoExpansion, is_id, texts
 from crawlerd.sources.stripe.below import BelowOne, outputs
 from crawlerd.sources.stripe.catalogue import BELOW, LISTS, STREAMS, below, fields_asked, one
 from crawlerd.sources.stripe.paging import WANTED, not_expanded
@@ -24,6 +25,7 @@ class Again(TaskArgs, kind="stripe.again"):
     """One object as it is now.
 
     streams, plain, look: as of a page.
+    held: streams and ids of what lay below it, as its event says: what of that is not there any more is gone.
     """
 
     streams: tuple[str, ...]
@@ -31,6 +33,7 @@ class Again(TaskArgs, kind="stripe.again"):
     parent: str | None = None
     plain: bool = False
     look: int = 0
+    held: tuple[tuple[str, str], ...] = ()
 
 
 def _register(stream: str) -> type[Again]:
@@ -49,7 +52,9 @@ def _register(stream: str) -> type[Again]:
             return
         if item is not None:
             yield from outputs(stream, item, args.streams, path, again=True, look=args.look)
+            yield from _lost(item, args.held)
             return
+        yield from (Record(child, key, None) for child, key in args.held)
         if stream in args.streams:
             yield Record(stream, args.id, None)
         for child in below(stream):
@@ -59,6 +64,21 @@ def _register(stream: str) -> type[Again]:
                 yield BelowOne(child, args.id)
 
     return One
+
+
+def _lost(item: Objects, held: tuple[tuple[str, str], ...]) -> Iterator[Output]:
+    """Of what lay below an object, what it does not carry any more. Where it does not carry all, that is asked for."""
+    for stream in {stream for stream, _ in held}:
+        (first,) = item.raw(BELOW[stream].embedded)
+        if first in (None, b"null"):
+            continue
+        objects, more = texts(list_of(first or b"", "data", kind=stream, wanted=WANTED, also=("has_more",)))
+        there = set(objects.column("id"))
+        for key in (key for of, key in held if of == stream and key not in there):
+            if not more:
+                yield Record(stream, key, None)
+            elif stream in MISSING:
+                yield AGAIN[stream]((stream,), key)
 
 
 def _register_missing(stream: str) -> type[Again]:
