@@ -141,7 +141,7 @@ class StdoutSink:
                         at += os.write(self._fd, view[at : at + self._at_once])
                 elif self._released.is_set():
                     raise SinkError("whoever reads stdout takes nothing")
-        except BrokenPipeError:
+        except (BrokenPipeError, ConnectionResetError):
             raise ReaderGone("stdout was closed by whoever read it") from None
         except OSError as error:
             problem = f"stdout cannot be written ({error.strerror})"

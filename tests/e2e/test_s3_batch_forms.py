@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
 import json
 import os
+import re
+import time
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -18,7 +22,6 @@ from test_s3_batch import kill_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from support.installation import Installation
 
@@ -134,8 +137,17 @@ def test_a_bomb_ends_at_its_bound_and_costs_no_memory(install: Callable[..., Ins
     here = settle(install, store, unpacked_mb=20)
     store.put_as("spaces.jsonl.gz", gzip.compress(b" " * (20 * MIB), 9) * 10)
     store.put_as("blank.csv.gz", gzip.compress(b"a\n") + gzip.compress(b"\n" * (20 * MIB), 9) * 10)
-    done = here.run("import", "prices")
+    running = here.start("import", "prices")
+    peaks = {0}
+    while running.running:
+        for worker in running.workers():
+            with contextlib.suppress(OSError, TypeError):  # it has just ended
+                status = Path(f"/proc/{worker.pid}/status").read_text()
+                peaks.add(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) >> 10)  # type: ignore[index]
+        time.sleep(0.02)
+    done = running.finish()
     assert done.code == 3
+    assert max(peaks) < 150, peaks  # some 70 MiB for boto3 alone
     assert "it unpacks to more than 20 MiB" in store.state("spaces")["error"]
     assert "it unpacks to more than 20 MiB" in store.state("blank")["error"]
 
