@@ -94,7 +94,8 @@ class OpenSinks:
     def release(self) -> None:
         """From any thread: no sink waits for a reader any more."""
         for sink in list(self.by_name.values()):
-            getattr(sink, "release", int)()
+            if release := getattr(sink, "release", None):
+                release()
 
     def close(self) -> SyncFailed | None:
         """Closes all. An error that ends the process, if there was one."""
