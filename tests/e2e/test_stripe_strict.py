@@ -1,4 +1,4 @@
-"""Stripe as strict as its SDK: everything arrives, and what changes does too, whether or not an event tells of it."""
+"""Stripe as strict as its SDK: everything arrives, and what changes does too, with or without an event."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ class Shop:
         server.edit(self.inline, _listed=False)  # made by a checkout session, and listed nowhere
 
     def change(self) -> None:
-        """Everything that an event of its own does not tell of, and a few things that one does."""
+        """Everything that changes without an event of its own, and a few things that have one."""
         server, add, edit, tell = self.server, self.server.add, self.server.edit, self.server.tell
         add("/v1/application_fees/fee_1/refunds", "fr_1", fee="fee_1")
         tell("application_fee.refunded", self.fee)
@@ -337,10 +337,13 @@ def test_few_changes_among_many_foreign_events_take_few_requests(
 def test_another_version_of_the_api_can_be_configured(install: Callable[..., Installation]) -> None:
     with StrictStripe("2025-09-30.clover") as server:
         server.add("/v1/account", "acct_1")
+        server.add("/v1/accounts", "acct_2", created=NOW - MONTH)
         server.add("/v1/charges", "ch_1")
         here = installed(install, server, "charges")
         here.config["accounts"]["a1"]["api_version"] = "2025-09-30.clover"
+        here.config["imports"]["a1"]["connected_accounts"] = True
         run(here, server)
+        assert set(here.imported("a1/acct_2", "charges")) == {"ch_1"}  # this server's accounts have all the same
         assert set(living(here)["charges"]) == {"ch_1"}
         server.version, here.config["accounts"]["a1"]["api_version"] = "2026-10-28.endive", "2026-10-28.endive"
         server.forget()
@@ -352,10 +355,11 @@ def test_another_version_of_the_api_can_be_configured(install: Callable[..., Ins
         assert "api_version" in refused.stderr
 
 
-def test_a_version_that_cannot_expand_gives_records_without_it_and_says_so(
-    install: Callable[..., Installation], server: StrictStripe
+@pytest.mark.parametrize("status", [400, 403])  # an older version, and a key that may not read discounts
+def test_records_come_without_what_is_not_expanded_and_the_report_says_so(
+    install: Callable[..., Installation], server: StrictStripe, status: int
 ) -> None:
-    server.unexpandable = {"discounts"}
+    server.unexpandable = {"discounts": status}
     invoice = server.add("/v1/invoices", "in_1")
     for number in range(12):
         server.add("/v1/invoices/in_1/lines", f"il_{number:02}")

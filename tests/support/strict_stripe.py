@@ -77,7 +77,7 @@ class StrictStripe(ThreadedServer):
         self.objects: defaultdict[str, list[Fields]] = defaultdict(list)
         self.asked: list[Asked] = []
         self.refused: list[tuple[Asked, str]] = []
-        self.unexpandable: set[str] = set()  # last parts of fields that this version does not know
+        self.unexpandable: dict[str, int] = {}  # last parts of fields, and the status of a refusal
         self._gone: dict[str, str] = {}
         self._routes = [
             (re.compile(re.sub(r"\{\w+\}", "([^/]+)", path)), request)
@@ -219,8 +219,8 @@ class StrictStripe(ThreadedServer):
                 raise Refusal(400, f"This property cannot be expanded ({path}).", param="expand")
             problem = "" if path.count(".") <= 3 else "You cannot expand more than 4 levels of a property."
             problems = [sdk.expandable((of,), inner) for of in request.returns]
-            if path.rpartition(".")[2] in self.unexpandable:
-                raise Refusal(400, f"This property cannot be expanded ({path}).")
+            if status := self.unexpandable.get(path.rpartition(".")[2]):
+                raise Refusal(status, f"This property cannot be expanded ({path}).")
             if problem or all(problems):
                 raise Refusal(400, problem or problems[0], param="expand")
 

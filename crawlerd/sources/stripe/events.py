@@ -89,7 +89,7 @@ def follow(api: Api, args: Events) -> Iterator[Output]:
 
 
 def _apply(event: dict[str, Any], streams: tuple[str, ...]) -> Iterator[Output]:
-    """Reads again what the event speaks of; it may have changed since. One without an object of ours says nothing."""
+    """Reads again what the event is about; it may have changed since. One without an object of ours says nothing."""
     data: Any = event.get("data")
     item: Any = data.get("object") if isinstance(data, dict) else None
     if not isinstance(item, dict):
@@ -125,7 +125,7 @@ def _held(
 
 
 def _ids(listing: Any) -> set[str]:
-    """Of the objects of a list, or of what is none."""
+    """Of the objects of a list, or none where it is no list."""
     objects = listing.get("data") if isinstance(listing, dict) else None
     keys = [each.get("id") for each in objects if isinstance(each, dict)] if isinstance(objects, list) else []
     return {key for key in keys if isinstance(key, str) and key}
