@@ -22,6 +22,7 @@ from pydantic_core import InitErrorDetails
 
 from crawlerd.config.facts import Context, Environment, decoded_options, split_options
 from crawlerd.config.problems import Table, instead, key_path, one_line, problem
+from crawlerd.config.receivers import ReceiverTable, contradictions
 from crawlerd.config.references import REFERENCE, secret
 from crawlerd.core import notation
 from crawlerd.core.configuration import SinkType
@@ -190,8 +191,11 @@ class AccountTable(Table):
         return secret(value, info.context.environment)
 
 
-class SinkTable(Table):
-    """`[sinks.NAME]`. The keys below `mode` are for `jsonl` alone."""
+class SinkTable(ReceiverTable):
+    """`[sinks.NAME]`. The keys below `mode` are for `jsonl` alone, and the inherited ones for `http`.
+
+    path: of a file or directory; for `http`, below the receiver's base URL.
+    """
 
     type: SinkType = Field(examples=["sqlite"])
     path: PathText = Field(examples=["/var/lib/crawlerd/warehouse.db"])
@@ -199,6 +203,10 @@ class SinkTable(Table):
     rotate_mb: int = Field(default=64, ge=1, le=10_240)
     rotate_every: Duration = Field(default="10m", validate_default=True)
     gzip: bool = False
+
+
+# The keys that only sinks of one type have.
+OF_TYPES = {"jsonl": {"rotate_mb", "rotate_every", "gzip"}, "http": set(ReceiverTable.model_fields)}
 
 
 class ImportTable(Table):
@@ -297,8 +305,11 @@ def _contradictions(config: Config) -> Iterator[str]:
     if daemon.hosts and not daemon.allow_remote:
         yield "daemon.hosts: is for a daemon that others reach, with allow_remote = true"
     for name, sink in config.sinks.items():
-        for key in sorted(sink.model_fields_set - {"type", "path", "mode"} if sink.type != "jsonl" else ()):
-            yield f'{key_path(("sinks", name, key))}: is for sinks of the type "jsonl"; this one is "{sink.type}"'
+        for kind, keys in OF_TYPES.items():
+            for key in sorted(sink.model_fields_set & keys if sink.type != kind else ()):
+                yield f'{key_path(("sinks", name, key))}: is for sinks of the type "{kind}"; this one is "{sink.type}"'
+        for key, what in contradictions(sink.path, sink) if sink.type == "http" else ():
+            yield f"{key_path(('sinks', name, key))}: {what}"
     for name, account in config.accounts.items():
         if account.request_timeout >= config.daemon.visibility_timeout:
             key = key_path(("accounts", name, "request_timeout"))

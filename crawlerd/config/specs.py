@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from crawlerd.config.load import Renewal
 from crawlerd.config.problems import key_path
+from crawlerd.config.receivers import receiver
 from crawlerd.config.references import Printed
 from crawlerd.core import notation
 from crawlerd.core.configuration import FRONTIER_FILE, AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
@@ -168,22 +169,29 @@ def _too_costly(limits: LimitSpec, source: Source) -> Iterator[tuple[str, str]]:
                     yield key, f'"{text}" never permits a task of {name}, which counts as {kind.cost} requests'
 
 
-def sinks(config: Config, folder: Path, problems: list[str]) -> dict[str, SinkSpec]:
+def sinks(
+    config: Config, folder: Path, accounts: Mapping[str, AccountSpec], problems: list[str]
+) -> dict[str, SinkSpec]:
     """folder: where relative paths start. problems: gets sinks that would write into files of others."""
+    state_dir = config.daemon.state_dir
     found = {
         name: SinkSpec(
             name=name,
             type=sink.type,
-            path=folder / sink.path,
+            path=folder / ((sink.database or f"{state_dir}/outbox-{name}.db") if sink.type == "http" else sink.path),
             mode=sink.mode,
             rotate_bytes=sink.rotate_mb * MIB,
             rotate_seconds=sink.rotate_every,
             compress=sink.gzip,
+            receiver=receiver(sink.path, sink, accounts) if sink.type == "http" else None,
         )
         for name, sink in config.sinks.items()
     }
     state = os.path.realpath(folder / config.daemon.state_dir)
-    problems += [f"{key_path(('sinks', name, 'path'))}: {why}" for name, why in _in_each_others_way(found, state)]
+    problems += [
+        f"{key_path(('sinks', name, 'database' if found[name].type == 'http' else 'path'))}: {why}"
+        for name, why in _in_each_others_way(found, state)
+    ]
     return found
 
 
@@ -197,7 +205,9 @@ def _in_each_others_way(sinks: Mapping[str, SinkSpec], state: str) -> Iterator[t
         folder, file = os.path.split(database)
         if database == os.path.join(state, FRONTIER_FILE):
             yield name, "is the frontier's own database; take another file"
-        elif folder == state and (sink.type != "sqlite" or file.startswith("frontier.") or file in OWN_FILES):
+        elif folder == state and (
+            sink.type not in ("sqlite", "http") or file.startswith("frontier.") or file in OWN_FILES
+        ):
             yield name, "would write among the frontier's own files; take another path"
         elif (other := paths.get(path)) and {other.type, sink.type} != {"sqlite"}:
             yield name, f"is the path of sinks.{other.name} as well; use one for both"

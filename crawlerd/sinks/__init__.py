@@ -4,7 +4,8 @@ deliveries: what a delivery does to rows; what a report counts: new, changed, un
 changes: what sinks that hand records on remember.
 respelling: rows of versions that spelled JSON in their own way.
 file_errors: what to do about a full disk or a path that cannot be used.
-sqlite, jsonl, persist_queue: the sinks, by type.
+cutting: how deliveries are cut into batches.
+sqlite, jsonl, persist_queue, http: the sinks, by type.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from crawlerd.core.configuration import SinkSpec
     from crawlerd.sink import Sink
+    from crawlerd.sinks.sqlite.outbox import Sending
 
 
 def open_sink(spec: SinkSpec) -> Sink:
@@ -40,8 +42,20 @@ def open_sink(spec: SinkSpec) -> Sink:
             from crawlerd.sinks.persist_queue import queue_sink
 
             return queue_sink(spec.path, spec.mode)
+        case "http":
+            from crawlerd.sinks.http import HttpSink
+
+            assert spec.receiver is not None  # noqa: S101 - the configuration has it
+            return HttpSink(spec.path, spec.receiver, spec.mode)
         case _:
             assert_never(spec.type)
+
+
+def batch_to_send(database: Path, batch: int, token: int) -> Sending | None:
+    """A batch of a sink of the type `http`, see `crawlerd.sinks.sqlite.outbox.read`."""
+    from crawlerd.sinks.sqlite.outbox import read
+
+    return read(database, batch, token)
 
 
 def check_sink(spec: SinkSpec) -> list[str]:
