@@ -23,7 +23,7 @@ def test_each_version_is_applied_once_and_in_order(install: Callable[..., Instal
         return faults.choices(["reset", 429, 503, None], [10, 5, 2, 83])[0]
 
     with Crm(misbehave, latency=0.03) as crm:
-        here = install(accounts=0, daemon={"worker_processes": 2})
+        here = install(accounts=0, daemon={"worker_processes": 1})
         file = things(here, crm, batch=25, attempts=50)
         there = {f"t{number}": 1 for number in range(1500)}
         expected = {key: [1] for key in there}
