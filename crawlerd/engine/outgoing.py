@@ -90,7 +90,10 @@ def follow(
         if isinstance(settled, Ahead) or not isinstance(outcome, Complete | Bury):
             continue
         tasks = targets[settled.task.run].each(errands.pop(settled.task.run, []))
-        if isinstance(outcome, Bury) and settled.task.kind == KIND:
+        told = receipt(settled.task, outcome)
+        if told and told.state == "split":  # its half goes on in another task
+            outcome = Complete(errands=tasks)
+        elif told and isinstance(outcome, Bury):
             outcome = msgspec.structs.replace(outcome, kept=True, errands=tasks)
         elif tasks:
             outcome = msgspec.structs.replace(outcome, errands=tasks)

@@ -94,9 +94,10 @@ class Crm(LocalServer):
             text = await request.read()
         except ConnectionError:
             return web.Response()
-        body = json.loads(text)["things"] if text else []
+        sent = json.loads(text) if text else {"things": []}
+        body = sent.get("things", [sent])
         ids = tuple(each["id"] for each in body) or (request.path.rpartition("/")[2],)
-        asked = Asked(request.method, request.path, request.headers.get("Idempotency-Key", ""), ids)
+        asked = Asked(request.method, request.raw_path, request.headers.get("Idempotency-Key", ""), ids)
         self.asked.append(asked)
         self.crossed += [each for each in ids if self._under_way[each]]
         self._under_way.update(ids)
