@@ -95,7 +95,7 @@ def test_what_was_refused_is_delivered_when_it_is_read_again(install: Callable[.
 def test_a_receiver_that_is_down_loses_nothing_and_stops_no_reading(install: Callable[..., Installation]) -> None:
     down = True
     with Crm(lambda asked: 503 if down else None) as crm:
-        here = install(accounts=0, constants={Constant.OUTAGE_LONGEST_PROBE: 0.5})
+        here = install(accounts=0, constants={Constant.OUTAGE_FIRST_PROBE: 0.2, Constant.OUTAGE_LONGEST_PROBE: 0.5})
         file = things(here, crm, batch=100, expires="2s")
         there = {f"t{number}": 1 for number in range(400)}
         file.write_text(json.dumps(there))
