@@ -31,6 +31,8 @@ from crawlerd.core.output import (
     Record,
     Records,
     Skip,
+    Subscriber,
+    Subscription,
     Sweep,
     TaskArgs,
 )
@@ -43,6 +45,7 @@ __all__ = [
     "MISSING_KEYS",
     "Api",
     "AwsApi",
+    "Classifier",
     "ClientCredentials",
     "Cursor",
     "Denied",
@@ -76,6 +79,7 @@ __all__ = [
     "Throttled",
     "Transient",
     "Unauthorized",
+    "subscribe",
 ]
 
 STREAM_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -183,6 +187,9 @@ class RunPlan:
     account_options: those of its account.
     has_sink: without a sink, no task may yield a record.
     account: its account's name, for tasks of other accounts that hand something back with `ForAccount`.
+    since: read what has changed since then (Unix seconds), whatever has been read before; there are no cursors then.
+        None but for streams of which `Source.since` says that they can.
+    ad_hoc: the run's cursors are not published, and it tombstones nothing, whatever its tasks yield.
     """
 
     streams: Sequence[str]
@@ -193,6 +200,8 @@ class RunPlan:
     account_options: Mapping[str, Any] = field(default_factory=dict)
     has_sink: bool = True
     account: str = ""
+    since: float | None = None
+    ad_hoc: bool = False
 
 
 Handler = Callable[[Any, Any], Iterator[Output]]
@@ -243,6 +252,7 @@ class Source:
     part_header: the header with the name of a part of the account, see `ForPart`.
     asks: (stream, the account's options) -> what tells which records its requests ask for, as JSON values; another one
         than before makes the next run a full one. By default the options.
+    since: streams that can be read by what has changed since any time, see `RunPlan.since`.
     """
 
     def __init__(
@@ -265,6 +275,7 @@ class Source:
         import_options: type | None = None,
         part_header: str = "",
         asks: Callable[[str, Mapping[str, Any]], object] | None = None,
+        since: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.client = client
@@ -282,8 +293,10 @@ class Source:
         self.options = AwsOptions if client == "aws" and options is None else options
         self.import_options = import_options
         self.part_header = part_header
+        self.since = tuple(since)
         self.asks = asks or (lambda _, options: dict(options))
         self.kinds: dict[str, Kind] = {}
+        self.subscriptions: list[Subscription] = []
         self.guard: TaskArgs | None = None
         self.begins: Starts = lambda _: ()
 
@@ -310,9 +323,12 @@ class Source:
         cost: how many ordinary requests one counts as, against every limit; 0 for a task that makes no request, which
             no limit holds up.
         wide: it yields many tasks; it goes before ordinary ones while few are queued, and after them while many are.
+        ValueError for a kind that has a handler.
         """
 
         def register(handler: Handler) -> Handler:
+            if args.kind in self.kinds:
+                raise ValueError(f"the source {self.name} has a handler for {args.kind} already")
             what = stream or args.kind.rpartition(".")[2]
             self.kinds[args.kind] = Kind(
                 args=args,
@@ -339,6 +355,40 @@ class Source:
         """Registers the function that yields a run's first tasks."""
         self.begins = function
         return function
+
+    @property
+    def added(self) -> frozenset[str]:
+        """The streams that subscribers have added."""
+        return frozenset(stream for each in self.subscriptions for stream in each.streams)
+
+
+def subscribe(source: Source, stream: str, *, streams: Sequence[str] = ()) -> Callable[[Subscriber], Subscriber]:
+    """Registers a function that is called with each record of the stream, in the task that yields it. What it yields,
+    such as tasks of kinds that its package has registered with `source.handles`, is committed with the record. When it
+    raises, the task becomes a dead letter, records and all.
+
+    The record's data is a dict, or None for a tombstone that a task has yielded; those of a Sweep are not told. It is
+    called for every record that is read, changed or not.
+
+    streams: those that it adds to the source, and may yield records of. It is called in imports that name one of them,
+        which `["*"]` does not; with none, in all.
+    ValueError for a stream that the source does not have, or one to be added that it has.
+    """
+    known = (*source.streams, *source.optional)
+    if stream not in known:
+        raise ValueError(f'the source {source.name} has no stream "{stream}"; it has {", ".join(known)}')
+    for added in streams:
+        if not STREAM_NAME.fullmatch(added) or added.endswith("_view"):
+            raise ValueError(f"{added!r} is not a stream name: lower-case letters, digits and _, not …_view")
+        if added in known and added not in source.added:
+            raise ValueError(f'the source {source.name} has a stream "{added}" already')
+
+    def register(function: Subscriber) -> Subscriber:
+        source.subscriptions.append(Subscription(stream, function, tuple(streams)))
+        source.optional = tuple(dict.fromkeys([*source.optional, *streams]))
+        return function
+
+    return register
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ from bench.rig.report import about, parsed, spread, table
 from crawlerd.demo.objects import id_of
 from crawlerd.demo.server import Server, running
 from crawlerd.engine import kinds
-from crawlerd.sources.stripe.pages import PAGES_BELOW, stripe
+from crawlerd.sources.stripe.below import PAGES_BELOW
+from crawlerd.sources.stripe.stripe_api import stripe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

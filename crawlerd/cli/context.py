@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     import typer
 
+    from crawlerd.config.ad_hoc import AdHoc
     from crawlerd.config.load import Settings
     from crawlerd.frontier.reader_contract import FrontierReader
 
@@ -32,12 +33,12 @@ def config_path(context: typer.Context) -> Path:
     return config
 
 
-def read_settings(config: Path, *, secrets: bool = True) -> Settings:
-    """The configuration, checked. ConfigurationError as of `crawlerd.config.load.load`."""
+def read_settings(config: Path, *, secrets: bool = True, ad_hoc: AdHoc | None = None) -> Settings:
+    """The configuration, checked, see `crawlerd.config.load.load`."""
     from crawlerd.config.load import load
     from crawlerd.sources import registry
 
-    return load(config, registry=registry, secrets=secrets)
+    return load(config, registry=registry, secrets=secrets, ad_hoc=ad_hoc)
 
 
 def tell_warnings(settings: Settings) -> None:

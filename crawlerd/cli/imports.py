@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from crawlerd.cli.report import Outcome, Stopped
+    from crawlerd.config.ad_hoc import AdHoc
     from crawlerd.config.load import Settings
     from crawlerd.engine.starting import Started
     from crawlerd.service.running import Running
@@ -42,6 +43,14 @@ def import_(
     allow_shrink: Annotated[
         bool, typer.Option("--allow-shrink", help="Accept that a full run sees far fewer records than the last one.")
     ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="TIME", help="Read what has changed since then, whatever was read before."),
+    ] = None,
+    settings_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Another value of a setting of the imports, for this run."),
+    ] = None,
     wait: Annotated[
         str, typer.Option("--wait", metavar="DURATION", help="Stop when an API has not answered for this long.")
     ] = "5m",
@@ -52,6 +61,8 @@ def import_(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
     """Run imports to their end in the foreground; an interrupted run is resumed.
+
+    A run with --since or --set is an ad hoc one: it publishes no sync points and tombstones nothing.
 
     Exit codes: 0 complete, 3 ended but not complete (or stopped by --for), 1 failed, 69 an API does not answer,
     130 interrupted.
@@ -65,7 +76,8 @@ def import_(
     with exit_codes():
         patience = Patience(_seconds("--wait", wait), math.inf if at_most is None else _seconds("--for", at_most))
         with redirect_stdout(sys.stderr):  # a source may print, where it is imported and where a run begins
-            settings = read_settings(config_path(context))
+            ad_hoc = _ad_hoc(None if everything else names or (), since, settings_ or (), full=full)
+            settings = read_settings(config_path(context), ad_hoc=ad_hoc)
             chosen = list(settings.imports) if everything else list(dict.fromkeys(names or ()))
             if everything and names:
                 fail("specify the imports to run, or use --all; not both", ExitCode.USAGE)
@@ -85,6 +97,23 @@ def import_(
         else:
             print_report(outcome.report, Console())
         raise typer.Exit(outcome.exit_code)
+
+
+def _ad_hoc(names: Sequence[str] | None, since: str | None, settings: Sequence[str], *, full: bool) -> AdHoc | None:
+    """What the command changes of the imports for this run."""
+    from crawlerd.config.ad_hoc import AdHoc, settings_of, since_of
+
+    if since is None and not settings:
+        return None
+    if since is not None and full:
+        fail("--full reads all there is, --since what has changed since a time; not both", ExitCode.USAGE)
+    option = "--since"
+    try:
+        start = None if since is None else since_of(since, time.time())
+        option = "--set"
+        return AdHoc(names, start, settings_of(settings))
+    except ValueError as error:
+        fail(f"{option}: {error}", ExitCode.USAGE)
 
 
 class Patience(NamedTuple):
@@ -138,7 +167,8 @@ def import_now(
                     started[name] = result
                 if signals.received:
                     break
-            _tell_resumed([name for name, each in started.items() if each.resumed], console, full=full)
+            options = "--since and --set are" if settings.imports[names[0]].ad_hoc else "--full is" if full else ""
+            _tell_resumed([name for name, each in started.items() if each.resumed], console, options)
             stopped = _watch(running, started, patience, console)
         finally:
             if engine.dispatcher.leased and engine.failure is None:
@@ -152,9 +182,9 @@ def import_now(
         return outcome(engine, {name: each.runs for name, each in started.items()}, not_started, cut_off, stopped)
 
 
-def _tell_resumed(names: Sequence[str], console: Console, *, full: bool) -> None:
-    """full: asked for, which a run that has begun does not become."""
-    then = "; --full is for new runs: say it once more when this one has ended" if full else ""
+def _tell_resumed(names: Sequence[str], console: Console, options: str) -> None:
+    """options: that were given, with a verb, and change nothing of a run that has begun."""
+    then = f"; {options} for new runs: repeat the command when this one has ended" if options else ""
     for name in names if len(names) <= RESUMED_SHOWN else [f"{len(names):,} imports"]:
         console.print(f"{name}: resuming what was interrupted{then}")
 

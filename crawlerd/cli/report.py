@@ -189,6 +189,8 @@ def _run_lines(name: str, run: Mapping[str, Any]) -> Iterator[str]:
     if run["full"] or run["full_reason"]:
         reason = f": {run['full_reason']}" if run["full_reason"] else ""
         yield f"  {'full' if run['full'] else 'full in part'}{reason}"
+    if run.get("ad_hoc"):
+        yield f"  ad hoc: {run['ad_hoc']}"
     for doubt in run["doubts"]:
         yield f"  {doubt_text(doubt)}"
     if run["paused"]:

@@ -73,7 +73,9 @@ def _print_status(found: Status, *, running: bool) -> None:
     for run in found.runs[:20]:
         if run.ended_reason:
             say(f"run {run.id} was cancelled: {run.ended_reason}")
-    doubts = {run.import_name: run.doubts for run in reversed(found.runs)}  # of each import's newest run
+        if run.ad_hoc:
+            say(f"run {run.id} is an ad hoc one: {run.ad_hoc}")
+    doubts = {run.import_name: run.doubts for run in reversed(found.runs) if not run.ad_hoc}  # of the newest run
     for name, each in doubts.items():
         for doubt in each:
             say(f"in doubt: {doubt.stream} of import {name}: {doubt.seen:,} seen, before {doubt.before:,}")

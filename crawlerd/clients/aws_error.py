@@ -56,7 +56,11 @@ UNAUTHORIZED = {
     "UnrecognizedClientException",
 }
 DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"}
-NOT_FOUND = {"NoSuchBucket", "NoSuchKey"}
+NOT_FOUND = {
+    "AccountNotRegisteredException",  # it is no delegated administrator
+    "NoSuchBucket",
+    "NoSuchKey",
+}
 # Of AWS Organizations: what its TooManyRequestsException says when it is about requests at once, and not their rate.
 AT_ONCE = ("already in progress", "concurren")
 

@@ -358,14 +358,14 @@ def _is_plain_host(origin: str, host: str) -> bool:
     return bool(host) and request.url == f"{origin}/x"
 
 
-def read_body(raw: urllib3.BaseHTTPResponse, most: int) -> bytes:
-    """The decoded body; Permanent when it has more than `most` bytes. Closes the connection unless the whole of it was
-    read."""
+def read_body(raw: urllib3.BaseHTTPResponse, most: int, *, decode: bool = True) -> bytes:
+    """The body, decoded unless it is wanted as it came; Permanent when it has more than `most` bytes. Closes the
+    connection unless the whole of it was read."""
     chunks = []
     size = 0
-    at_once = CHUNK if "content-encoding" in raw.headers else PLAIN_CHUNK
+    at_once = CHUNK if decode and "content-encoding" in raw.headers else PLAIN_CHUNK
     with contextlib.closing(raw):
-        for chunk in raw.stream(at_once, decode_content=True):
+        for chunk in raw.stream(at_once, decode_content=decode):
             size += len(chunk)
             if size > most:
                 raise Permanent(f"the response is larger than {most} bytes")

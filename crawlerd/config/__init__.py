@@ -2,6 +2,7 @@
 
 file: every key of the file, its default, and what can be wrong with it.
 csv_tables: accounts and imports from CSV files.
+ad_hoc: what a command changes of imports for one run.
 load: reads it all, as `Settings`.
 specs: from checked keys to AccountSpec, ImportSpec and the others.
 secrets: secrets from the environment, from files, from systemd.

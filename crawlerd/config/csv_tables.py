@@ -79,9 +79,7 @@ def with_rows(document: Mapping[str, Any], file: str, files: Files) -> tuple[dic
                             name = cells.pop("name")
                             if name in known:
                                 problems.append(f"{path}:{line}: there is a second [{kind}.{name}]")
-                            table = _table(kind, usual, cells)
-                            _type_options(table, files.options(kind, table, whole))
-                            known[name] = table
+                            known[name] = with_cells(kind, usual, cells, files, whole)
                             places.add(kind, name, path, line)
                     except ValueError as error:
                         problems.append(f"{where}: {path}: {error}")
@@ -92,6 +90,15 @@ def with_rows(document: Mapping[str, Any], file: str, files: Files) -> tuple[dic
     if problems:
         raise ConfigurationError(problems)
     return whole, places
+
+
+def with_cells(
+    kind: Kind, usual: Mapping[Any, Any], cells: Mapping[str, str], files: Files, document: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A table with settings that are text, by key; "deliver.path" is the key `path` of the table `deliver`."""
+    table = _table(kind, usual, cells)
+    _type_options(table, files.options(kind, table, document))
+    return table
 
 
 def _rows(text: str) -> Iterator[tuple[int, dict[str, str]]]:

@@ -125,6 +125,10 @@ def _facts_of(source: Source) -> SourceFacts:
     except ValueError as error:
         raise ValueError(f'the limits of the source "{source.name}" cannot be used: {error}') from None
     buckets = [kind.bucket for kind in source.kinds.values()]
+    comes_of: dict[str, list[str]] = {}
+    for each in source.subscriptions:
+        for stream in each.streams:
+            comes_of.setdefault(stream, []).append(each.stream)
     fixed = {bucket for bucket in buckets if isinstance(bucket, str)}
     return SourceFacts(
         streams=(*source.streams, *source.optional),
@@ -133,4 +137,5 @@ def _facts_of(source: Source) -> SourceFacts:
         buckets=fixed | source.limits.by_bucket.keys() if all(isinstance(bucket, str) for bucket in buckets) else None,
         options=source.options,
         import_options=source.import_options,
+        comes_of=comes_of,
     )

@@ -25,6 +25,7 @@ class SourceFacts(msgspec.Struct, frozen=True, kw_only=True):
     options: type | None = None  # see `Source`
     family: bool = False  # an account's options say which source of a family; until then, only `options` is known
     import_options: type | None = None  # see `Source`
+    comes_of: Mapping[str, list[str]] = {}  # the streams that extensions add, with those that they are made of
 
 
 class Environment(Protocol):

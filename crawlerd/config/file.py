@@ -271,6 +271,18 @@ class ImportTable(Table):
             raise ValueError('must be a list of stream names, such as ["customers"], or ["*"] for all')
         return tuple(value)
 
+    @field_validator("streams")
+    @classmethod
+    def _can_be_told(cls, streams: tuple[str, ...], info: ValidationInfo[Any]) -> tuple[str, ...]:
+        """What an extension adds comes of another stream."""
+        account = info.context.table("accounts").get(info.data.get("account"))
+        facts = info.context.facts(account) if account else None
+        for stream in streams:
+            needed = facts.comes_of.get(stream, []) if facts else []
+            if needed and "*" not in streams and not set(needed) & set(streams):
+                raise ValueError(f'"{stream}" is made of the stream {" or ".join(needed)}: name that as well')
+        return streams
+
 
 class Config(Table):
     """The whole file."""

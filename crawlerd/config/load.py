@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # at run time only `load` imports the rest, since `status` ha
     from collections.abc import Mapping
     from pathlib import Path
 
+    from crawlerd.config.ad_hoc import AdHoc
     from crawlerd.config.environment import LocalEnvironment
     from crawlerd.core.configuration import AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
     from crawlerd.source import Source, SourceFamily
@@ -61,12 +62,14 @@ class Registry(Protocol):
         ...
 
 
-def load(path: Path, *, registry: Registry, secrets: bool = True) -> Settings:
+def load(path: Path, *, registry: Registry, secrets: bool = True, ad_hoc: AdHoc | None = None) -> Settings:
     """Reads and checks the configuration file. Relative paths in it start at its own directory.
 
-    secrets: False leaves every account's secret empty, for commands that send no request. Raises ConfigurationError
-    with all problems at once.
+    secrets: False leaves every account's secret empty, for commands that send no request.
+    ad_hoc: what a command changes of it, for one run.
+    Raises ConfigurationError with all problems at once.
     """
+    from crawlerd.config.ad_hoc import changed, marked
     from crawlerd.config.csv_tables import with_rows
     from crawlerd.config.environment import LocalEnvironment
 
@@ -75,7 +78,9 @@ def load(path: Path, *, registry: Registry, secrets: bool = True) -> Settings:
     try:
         document, places = with_rows(_document(path), str(path), environment)
         try:
-            return _load(document, path, environment)
+            if ad_hoc is None:
+                return _load(document, path, environment)
+            return marked(_load(changed(document, ad_hoc, environment), path, environment), ad_hoc)
         except ConfigurationError as error:
             raise ConfigurationError(places.placed(error.problems)) from None
     finally:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from crawlerd.config.file import AccountTable, Config
+    from crawlerd.config.file import AccountTable, Config, ImportTable
     from crawlerd.source import Source
 
 MIB = 1024 * 1024
@@ -217,6 +217,19 @@ def _in_each_others_way(sinks: Mapping[str, SinkSpec], state: str) -> Iterator[t
         databases.setdefault(database, sink)
 
 
+def _streams(table: ImportTable, source: Source) -> tuple[str, ...]:
+    """All that an import reads, each once."""
+    named = [stream for stream in table.streams if stream != "*"]
+    if "*" not in table.streams:
+        return tuple(dict.fromkeys(named))
+    streams = [*source.streams, *named]
+    for stream in named:  # what an extension adds may be made of one that "*" leaves out
+        needed = [each.stream for each in source.subscriptions if stream in each.streams]
+        if needed and set(needed).isdisjoint(streams):
+            streams += needed
+    return tuple(dict.fromkeys(streams))
+
+
 def imports(config: Config, sources: Mapping[str, Source]) -> dict[str, ImportSpec]:
     """sources: by account."""
     specs = {}
@@ -225,8 +238,7 @@ def imports(config: Config, sources: Mapping[str, Source]) -> dict[str, ImportSp
         source = sources[each.account]
         streams = shared.get((source.name, each.streams))
         if streams is None:
-            named = [stream for stream in each.streams if stream != "*"]
-            streams = tuple(dict.fromkeys([*source.streams, *named] if "*" in each.streams else named))
+            streams = _streams(each, source)
             shared[source.name, each.streams] = streams
         specs[name] = ImportSpec(
             name=name,

@@ -89,6 +89,9 @@ class ImportSpec(msgspec.Struct, frozen=True, kw_only=True):
     every: seconds between starts, None for on demand.
     priority: 0 … 9, None for auto.
     options: the source's `import_options`, None when it has none.
+    ad_hoc: not empty where a command has changed it for one run: how, for people. Such a run publishes no sync points
+        and tombstones nothing.
+    since: that run reads what has changed since then, in Unix seconds.
     """
 
     name: str
@@ -98,6 +101,8 @@ class ImportSpec(msgspec.Struct, frozen=True, kw_only=True):
     every: float | None = None
     priority: int | None = None
     options: Any = None
+    ad_hoc: str = ""
+    since: float | None = None
 
 
 class Receiver(msgspec.Struct, frozen=True, kw_only=True):

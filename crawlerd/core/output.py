@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
@@ -11,6 +11,7 @@ import msgspec
 from crawlerd.core.listing import Objects
 
 MISSING_KEYS = 1_000  # the most that one task is told of
+NAMED_LETTERS = 3  # likewise
 
 
 class TaskArgs:
@@ -188,7 +189,9 @@ class Gather:
     inside a group is part of it, and so is its `then`.
 
     if_dead: with dead letters in the group, run `then` all the same; make it a dead letter that says so, which waits
-        again when those that it needs are retried; or skip it, which nothing tells of but those dead letters.
+        again when those that it needs are retried; or skip it, which nothing tells of but those dead letters. Where it
+        runs all the same and its dataclass has a field `dead_letters: tuple[str, ...] = ()`, that is filled with the
+        kinds and errors of the first NAMED_LETTERS of them.
     """
 
     tasks: Sequence[TaskArgs | ForAccount | ForPart | ForParent]
@@ -239,4 +242,17 @@ Output = (
     | Gather
     | Sweep
 )
+Subscriber = Callable[[Record], Iterable[Output] | None]
 FirstOutput = TaskArgs | ForAccount | ForPart | ForParent | Gather | Full
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Who is called with each record of a stream; see `crawlerd.source.subscribe`.
+
+    streams: those that it adds to the source.
+    """
+
+    stream: str
+    function: Subscriber
+    streams: tuple[str, ...]

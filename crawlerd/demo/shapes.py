@@ -343,7 +343,7 @@ def event(account: Account, index: int, created: int) -> Fields:
         "id": "evt_" + token(account.number, index),
         "object": "event",
         "created": created,
-        "api_version": "2025-09-30.clover",
+        "api_version": "2026-10-28.endive",
         "data": {"object": customer(account, index % max(1, account.customers), created)},
         "livemode": False,
         "pending_webhooks": 0,

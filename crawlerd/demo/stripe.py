@@ -21,11 +21,16 @@ if TYPE_CHECKING:
 
 BELOW = {("customers", "payment_methods"): "payment_methods", ("invoices", "lines"): "invoice_lines"}
 EMPTY = {  # lists that Stripe has, by path, and that have no objects here
+    "apple_pay/domains": "apple_pay_domains",
     "application_fees": "application_fees",
+    "billing/alerts": "billing_alerts",
+    "billing/credit_balance_transactions": "billing_credit_balance_transactions",
     "billing/credit_grants": "billing_credit_grants",
+    "billing/feedback_options": "billing_feedback_options",
     "billing/meters": "billing_meters",
     "billing_portal/configurations": "billing_portal_configurations",
     "checkout/sessions": "checkout_sessions",
+    "entitlements/features": "entitlement_features",
     "file_links": "file_links",
     "files": "files",
     "identity/verification_reports": "identity_verification_reports",
@@ -42,6 +47,7 @@ EMPTY = {  # lists that Stripe has, by path, and that have no objects here
     "payment_method_configurations": "payment_method_configurations",
     "payment_method_domains": "payment_method_domains",
     "plans": "plans",
+    "product_catalog/trial_offers": "trial_offers",
     "promotion_codes": "promotion_codes",
     "quotes": "quotes",
     "radar/early_fraud_warnings": "early_fraud_warnings",
@@ -65,8 +71,26 @@ EMPTY_BELOW = {  # the same below an object
     ("customers", "balance_transactions"): "customer_balance_transactions",
     ("customers", "cash_balance_transactions"): "customer_cash_balance_transactions",
 }
+SINGLE = {  # objects that there are once
+    "balance": {"object": "balance", "available": [], "connect_reserved": [], "livemode": False, "pending": []},
+    "balance_settings": {"object": "balance_settings", "payments": {}},
+    "tax/settings": {"object": "tax.settings", "defaults": {}, "livemode": False, "status": "pending"},
+}
+EXPANDED = ("line_items", "sources", "tax_ids")  # lists that objects have when they are asked for
 NOT_CANCELED = ""  # what a list of subscriptions is filtered by when the request says nothing
 NO_EVENTS = ("balance_transactions", "events")  # streams whose changes Stripe does not tell of
+EVENTS = {  # the types of the events of objects, which do not all follow from their own
+    "charge": ("charge.succeeded", "charge.updated", "charge.updated"),
+    "dispute": ("charge.dispute.created", "charge.dispute.updated", "charge.dispute.closed"),
+    "payment_intent": ("payment_intent.created", "payment_intent.succeeded", "payment_intent.canceled"),
+    "payment_method": ("payment_method.attached", "payment_method.updated", "payment_method.detached"),
+    "payout": ("payout.created", "payout.updated", "payout.canceled"),
+    "refund": ("refund.created", "refund.updated", "refund.failed"),
+    "subscription": tuple(f"customer.subscription.{verb}" for verb in ("created", "updated", "deleted")),
+    "transfer": ("transfer.created", "transfer.updated", "transfer.reversed"),
+    "credit_note": ("credit_note.created", "credit_note.updated", "credit_note.voided"),
+}
+CREATED, UPDATED, DELETED = range(3)
 NO_OBJECTS = {"object": "list", "data": [], "has_more": False}
 
 _encode = msgspec.json.Encoder().encode
@@ -115,6 +139,8 @@ def split(path: str) -> Asked:
     below = path.removeprefix("/v1/")
     if below in EMPTY:
         return Asked(EMPTY[below])
+    if below in SINGLE:
+        return Asked(below)
     match below.split("/"):
         case ["account"]:
             return Asked("account")
@@ -164,6 +190,8 @@ class Stripe:
         name = asked.stream
         if name == "account":
             return _encode(own_account(number))
+        if name in SINGLE:
+            return _encode(SINGLE[name])
         if name == "accounts":
             return self._page_of_accounts(number, query)
         if name == "unknown":
@@ -191,8 +219,8 @@ class Stripe:
             edits.added += [now] * order.count
             indexes = range(start, start + order.count)
             objects = list(self._objects(number, stream, indexes))
-            self._tell(number, stream, "created", objects, now)
-            self._tell_of_methods(number, stream, "attached", indexes, now)
+            self._tell(number, stream, CREATED, objects, now)
+            self._tell_of_methods(number, stream, CREATED, indexes, now)
             return objects
         known = [index for key in order.ids if (index := self._index(number, stream, key)) is not None]
         if len(known) < len(order.ids):
@@ -201,26 +229,28 @@ class Stripe:
             edits.revisions |= {index: edits.revisions.get(index, 0) + 1 for index in known}
         objects = list(self._objects(number, stream, known))
         if isinstance(order, Edit):
-            self._tell(number, stream, "updated", objects, now)
+            self._tell(number, stream, UPDATED, objects, now)
         else:
-            self._tell_of_methods(number, stream, "detached", known, now)
+            self._tell_of_methods(number, stream, DELETED, known, now)
             edits.deleted.update(known)
-            self._tell(number, stream, "detached" if stream.parent else "deleted", objects, now)
+            self._tell(number, stream, DELETED, objects, now)
         return objects
 
-    def _tell(self, number: int, stream: Stream, verb: str, objects: Iterable[Fields], now: int) -> None:
+    def _tell(self, number: int, stream: Stream, what: int, objects: Iterable[Fields], now: int) -> None:
         """Adds events."""
         if stream.name not in NO_EVENTS:
             for each in objects:
                 self._edits[number, "events"].added.append(now)
-                self._happened[number].append((f"{each['object']}.{verb}", each))
+                kind = each["object"]
+                usual = (f"{kind}.created", f"{kind}.updated", f"{kind}.deleted")
+                self._happened[number].append((EVENTS.get(kind, usual)[what], each))
 
-    def _tell_of_methods(self, number: int, stream: Stream, verb: str, customers: Iterable[int], now: int) -> None:
+    def _tell_of_methods(self, number: int, stream: Stream, what: int, customers: Iterable[int], now: int) -> None:
         """Adds the events of the payment methods of new customers, or of those about to be deleted."""
         if stream.name == "customers":
             methods = STREAMS["payment_methods"]
             for index in customers:
-                self._tell(number, methods, verb, self._objects(number, methods, _range_below(methods, index)), now)
+                self._tell(number, methods, what, self._objects(number, methods, _range_below(methods, index)), now)
 
     def _total(self, number: int, stream: Stream) -> int:
         """Objects of a stream without parent, also the deleted ones."""
@@ -285,6 +315,7 @@ class Stripe:
         filters = {"status": NOT_CANCELED} if "status" in stream.filters else {}
         low, high = indexes.start, indexes.stop
         expanded: Fields = {}
+        types: set[str] = set()
         for name, value in parse_qsl(query, keep_blank_values=True):
             if name == "limit":
                 limit = _limit(value)
@@ -300,13 +331,19 @@ class Stripe:
             elif name in stream.filters:
                 filters[name] = value
             elif name == "expand[]":
-                expanded[value.removeprefix("data.")] = NO_OBJECTS
+                if (field := value.removeprefix("data.")) in EXPANDED:
+                    expanded[field] = NO_OBJECTS
+            elif name == "types[]" and stream.name == "events":
+                types.add(value)
+            elif name == "payout" and stream.name == "balance_transactions":
+                low = high  # none of the formula's belongs to a payout
             else:
                 raise Refusal(400, f"Received unknown parameter: {name}", code="parameter_unknown", param=name)
         matching = (
             data | expanded
             for data in self._objects(number, stream, reversed(range(low, high)))
-            if all(_matches(data[name], wanted) for name, wanted in filters.items())
+            if (not types or data["type"] in types)
+            and all(_matches(data[name], wanted) for name, wanted in filters.items())
         )
         bodies = [_encode(data) for data in islice(matching, limit + 1)]
         head = _encode({"object": "list", "url": url, "has_more": len(bodies) > limit})

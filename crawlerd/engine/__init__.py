@@ -40,6 +40,7 @@ prefetch: the buckets that are awake; tasks read before they are wanted.
 Worker processes:
 worker: a worker process, its threads, its end.
 attempt: one attempt at one task, and its outcome.
+subscribers: what extensions of a source make of its records.
 batches: the records that it yields, serialized; skipped records.
 portions: outcomes that are too large for one message.
 redacting: no text leaves a worker with a credential in it.

@@ -10,7 +10,7 @@ import msgspec
 from crawlerd.core.outcome import DONE, Complete, Marked, Skipped, decide
 from crawlerd.core.redaction import redacting as cutting_without
 from crawlerd.core.task import parent_hash
-from crawlerd.engine import kinds, outgoing, redacting
+from crawlerd.engine import kinds, outgoing, redacting, subscribers
 from crawlerd.engine.batches import StreamRows, shortened, skip
 from crawlerd.source import (
     STREAM_NAME,
@@ -33,7 +33,7 @@ from crawlerd.source import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from crawlerd.core.configuration import AccountSpec
     from crawlerd.core.outcome import Batch, Comparison, Outcome
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from crawlerd.engine.kinds import SourceOf
     from crawlerd.source import Output, RunPlan
 
+MOST_ROUNDS = 10  # of subscribers that are told of what others have yielded
 OUTPUTS = (
     "Record, Records, TaskArgs, ForAccount, ForPart, ForParent, ParentRead, Gather, Cursor, Skip, Note, Marks, "
     "Identity or Sweep"
@@ -140,10 +141,13 @@ def attempt(
     *,
     jitter: float,
     source_of: SourceOf = kinds.no_accounts,
+    added: Collection[str] = (),
 ) -> Outcome:
-    """Runs the task's handler to its end. A raise discards all that it yielded. Never raises itself.
+    """Runs the task's handler to its end, and subscribers with its records. A raise discards all that was yielded.
+    Never raises itself.
 
     source_of: an account's source by the account's name, None when it is not configured.
+    added: the streams of extensions that the task's run asks for.
     """
 
     def secrets() -> Redaction:
@@ -156,6 +160,8 @@ def attempt(
             if payload is None:
                 return DONE
             outcome = _collect(source, kinds.perform(source, api, task.kind, payload), source_of, task.kind)
+            if source.subscriptions and outcome.batches:
+                outcome = _with_subscribers(source, outcome, source_of, task.kind, added)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises becomes an outcome, here only
@@ -244,6 +250,24 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
         parents,
         marked=marked,
     )
+
+
+def _with_subscribers(
+    source: Source, whole: Complete, source_of: SourceOf, kind: str, added: Collection[str]
+) -> Complete:
+    """All that a task has led to: subscribers may be told of what others have yielded."""
+    news = whole
+    for _ in range(MOST_ROUNDS):
+        told = [
+            _collect(source, subscribers.outputs(each, news.batches), source_of, kind)
+            for each in source.subscriptions
+            if not each.streams or not set(each.streams).isdisjoint(added)
+        ]
+        news = subscribers.joined(told)
+        whole = subscribers.joined([whole, news])
+        if not news.batches:
+            return whole
+    raise ValueError(f"subscribers of the source {source.name} tell each other of their records, and come to no end")
 
 
 def _child(task: NewTask, kind: str) -> NewTask:

@@ -39,7 +39,7 @@ from crawlerd.ratelimit.shared import SharedLimits
 from crawlerd.sources.registry import place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Self
 
     from crawlerd.config.load import Settings
@@ -69,11 +69,13 @@ class Engine:
         daemon = settings.daemon
         self._lock = StateLock(daemon.state_dir)
         _raise_open_files()
+        added: dict[int, tuple[str, ...]] = {}
         pool = Pool(
             _setup(settings),
             settings.accounts,
             processes=daemon.worker_processes,
             max_worker_mb=daemon.max_worker_memory_bytes / MIB,
+            added=added,
         )
         try:
             pool.fill(time.monotonic())  # they come up while the frontier is opened
@@ -89,9 +91,9 @@ class Engine:
         prefetch = Prefetch(frontier, clock, writer.serving, to_dispatcher)
         self._sinks = sinks = OpenSinks(settings, frontier, clock, writer)
         self.accounts = Guards(settings, names, frontier, clock, sinks.by_name, to_store, to_dispatcher, changed)
-        starter = Starter(settings, frontier, clock, names, self.accounts, sinks, writer, prefetch)
+        starter = Starter(settings, frontier, clock, names, self.accounts, sinks, writer, prefetch, added)
         self.runs = Runs(settings, frontier, clock, starter, self.accounts, sinks, to_store, failure, changed)
-        events = _Events(self.runs, self.accounts, sinks, failure, self._lock)
+        events = _Events(self.runs, self.accounts, sinks, failure, self._lock, added)
         self.store = Store(frontier, clock, to_store, writer, prefetch, to_dispatcher, events)
         storage = daemon.limiter_storage
         self._shared = SharedLimits(storage, now=clock.now, reply=to_dispatcher.granted) if storage else None
@@ -195,13 +197,26 @@ class Engine:
 class _Events:
     """Passes on what the store tells; see `StoreEvents`."""
 
-    def __init__(self, runs: Runs, accounts: Guards, sinks: OpenSinks, failure: Failure, lock: StateLock) -> None:
-        self.ended = runs.note_ended
+    def __init__(
+        self,
+        runs: Runs,
+        accounts: Guards,
+        sinks: OpenSinks,
+        failure: Failure,
+        lock: StateLock,
+        added: dict[int, tuple[str, ...]],
+    ) -> None:
+        self._runs, self._added = runs, added
         self.borrowed = accounts.borrowed
         self.replaced = sinks.replaced
         self.failed = failure.set
         self.idle = sinks.idle
         self.beat = lock.beat
+
+    def ended(self, runs: Sequence[int]) -> None:
+        for run in runs:
+            self._added.pop(run, None)
+        self._runs.note_ended(runs)
 
 
 def _raise_open_files() -> None:
@@ -215,7 +230,9 @@ def _raise_open_files() -> None:
 def _setup(settings: Settings) -> Setup:
     accounts, described = _by_source(settings), settings.descriptions
     entries = {described[name][0] if name in described else name for name in accounts}
-    places = {entry: place for entry in entries if (place := place_of(entry)) is not None}
+    places: dict[str, tuple[str, list[str]]] = {
+        entry: place for entry in entries if (place := place_of(entry)) is not None
+    }
     return Setup(accounts, settings.daemon.threads_per_process, places, described)
 
 

@@ -45,6 +45,8 @@ def fullness(
     """
     if plan.full:
         return Fullness(True, None, plan.streams)
+    if plan.since is not None:
+        return Fullness(False, None, ())
     reasons = [f"the last full run has left a doubt about {_named(sorted(doubted))}"] if doubted else []
     reasons += [news] if news and not plan.cursors else []
     everything = set(plan.streams)

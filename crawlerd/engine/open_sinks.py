@@ -158,7 +158,13 @@ class OpenSinks:
         account = self._settings.accounts[spec.account]
         source = self._settings.sources[account.source]
         where = (account.source, account.name, (account.base_url or source.base_url or "").rstrip("/"))
-        return {stream: setup(where, source.asks(stream, account.options)) for stream in spec.streams}
+        origins = {}
+        for stream in spec.streams:
+            own = () if stream in source.added else (source.asks(stream, account.options),)
+            told = sorted({added for each in source.subscriptions if each.stream == stream for added in each.streams})
+            chosen = [added for added in told if added in spec.streams]
+            origins[stream] = setup(where, *own, *chosen)  # who is new here must be told of all
+        return origins
 
     def _receiver(self, spec: ImportSpec, names: Sequence[str], numbers: Mapping[str, int]) -> int:
         """The frontier's number of who receives an import's deliveries, or of nobody. names: of the accounts."""

@@ -38,6 +38,7 @@ class Target(NamedTuple):
     priority: of all its tasks, None for auto.
     sink_name: in the configuration.
     sink_id: the frontier's number of it.
+    sweeps: False for a run that tombstones nothing by what it has not found.
     """
 
     sink: Sink | None
@@ -46,9 +47,12 @@ class Target(NamedTuple):
     priority: int | None = None
     sink_name: str | None = None
     sink_id: int = 0
+    sweeps: bool = True
 
     def adapted(self, outcome: Complete) -> Complete | Bury:
         """A task's outcome as the run's import wants it."""
+        if not self.sweeps and (outcome.sweeps or outcome.comparisons):
+            outcome = msgspec.structs.replace(outcome, sweeps=[], comparisons=[])
         of_records = outcome.batches or outcome.sweeps or outcome.comparisons  # a Skip is for the run's report alone
         if self.sink is None and of_records:
             streams = _streams(outcome)

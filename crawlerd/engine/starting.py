@@ -52,10 +52,12 @@ class Starter:
         sinks: OpenSinks,
         writer: SinkWriter,
         prefetch: Prefetch,
+        added: dict[int, tuple[str, ...]],
     ) -> None:
+        """added: takes the streams of extensions that a run asks for, if any; drop those of runs that have ended."""
         self._settings, self._frontier, self._clock = settings, frontier, clock
         self._names, self._accounts, self._sinks = names, accounts, sinks
-        self._writer, self._prefetch = writer, prefetch
+        self._writer, self._prefetch, self._added = writer, prefetch, added
 
     def start(self, name: str, *, full: bool, allow_shrink: bool) -> Started:
         """See `Runs.start_import`."""
@@ -75,8 +77,13 @@ class Starter:
         accounts = dict.fromkeys(number for run in runs for number in self._frontier.accounts(run))
         for number in accounts:
             self._accounts.check(number)
+        known = self._settings.sources[source].added
+        added = tuple(stream for stream in spec.streams if stream in known)
+        if added:
+            self._added |= dict.fromkeys(runs, added)
         for run in runs:
-            self._writer.serve(run, target, self._frontier.run(run).started_at)
+            facts = self._frontier.run(run)
+            self._writer.serve(run, target._replace(sweeps=facts.ad_hoc is None), facts.started_at)
         for number in accounts:
             self._prefetch.offer(number)
         return Started(runs, resumed, ended)
@@ -85,15 +92,19 @@ class Starter:
         account = self._settings.accounts[spec.account]
         source = self._settings.sources[account.source]
         doubted = self._frontier.doubted(spec.name, target.sink_id)
+        cursors = self._frontier.cursors(spec.name, target.sink_id) if spec.since is None else {}
+        streams = tuple(stream for stream in spec.streams if stream not in source.added)
         plan = RunPlan(
-            spec.streams,
+            streams,
             full,
             self._clock.now(),
-            believed(self._frontier.cursors(spec.name, target.sink_id), doubted, spec.streams),
+            believed(cursors, doubted, streams),
             spec.options,
             account.options,
             has_sink=target.sink is not None,
             account=account.name,
+            since=spec.since,
+            ad_hoc=bool(spec.ad_hoc),
         )
         first = target.prioritised(begin(source, plan, self._names.source))
         whole = fullness(plan, first.full, doubted, self._frontier.news(spec.name, target.sink_id))
@@ -110,6 +121,7 @@ class Starter:
             whole=whole.streams if target.sink is not None else (),
             setup=setup(spec.options, account.options, self._settings.descriptions.get(source.name)),
             shrink=allow_shrink,
+            ad_hoc=spec.ad_hoc or None,
         )
         if whole.why:
             log.info("import %s: run %d is full: %s", spec.name, started.run, whole.why)

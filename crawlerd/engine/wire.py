@@ -23,15 +23,15 @@ class Setup(msgspec.Struct, tag="setup", frozen=True, array_like=True):
 
     accounts: the names of all, one a line, by their source's.
     threads: how many it has.
-    places: "module:object" by the name of a source's entry point. A worker searches for those that are missing, which
-        takes as long as all else that it does to start.
+    places: "module:object" by the name of a source's entry point, and the modules that extend the source. A worker
+        searches for those that are missing, which takes as long as all else that it does to start.
     descriptions: by name, the entry point and the description of each source that is made from one: a worker that
         starts later makes it from the same, whatever has become of the file.
     """
 
     accounts: dict[str, str]
     threads: int
-    places: dict[str, str]
+    places: dict[str, tuple[str, list[str]]]
     descriptions: dict[str, tuple[str, dict[str, Any]]] = {}
 
 
@@ -40,10 +40,12 @@ class Work(msgspec.Struct, tag="work", frozen=True, array_like=True):
 
     accounts: those among them of which the worker has had none before. They carry secrets: a worker gets them over its
     socket, never by argument.
+    added: the streams of extensions that the leases' runs ask for, where there are any, by the number of the run.
     """
 
     leases: list[LeaseBatch]
     accounts: list[AccountSpec] = []
+    added: dict[int, tuple[str, ...]] = {}
 
 
 class Ping(msgspec.Struct, tag="ping", frozen=True, array_like=True):

@@ -44,6 +44,8 @@ from crawlerd.engine.wire import (
 from crawlerd.sources.importing import imported, made
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from crawlerd.core.configuration import AccountSpec
     from crawlerd.core.outcome import Portion
     from crawlerd.core.task import Task
@@ -130,7 +132,7 @@ class Worker:
         os.register_at_fork(after_in_child=self._mark_forked)
         if any(source.client == "aws" for source in self._sources.values()):  # a second to import: before it is wanted
             threading.Thread(target=self._client, args=("aws",), name="warm-up", daemon=True).start()
-        self._leases: deque[tuple[int, str, Task, float]] = deque()
+        self._leases: deque[tuple[int, str, Task, float, tuple[str, ...]]] = deque()
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._rung = False
         self._answers: dict[int, SimpleQueue[str]] = {}  # to portions, by token
@@ -143,7 +145,7 @@ class Worker:
             self._accounts[account.name] = account
         for batch in work.leases:
             for token, task in enumerate(batch.tasks, batch.token):
-                self._leases.append((token, batch.account, task, batch.latest))
+                self._leases.append((token, batch.account, task, batch.latest, work.added.get(task.run, ())))
         self._ring()
 
     def stored(self, answer: Stored) -> None:
@@ -163,14 +165,14 @@ class Worker:
             self._rung = False  # before a look at the leases: whoever adds one later rings again
             while True:
                 try:
-                    token, name, task, latest = self._leases.popleft()
+                    token, name, task, latest, added = self._leases.popleft()
                 except IndexError:
                     break
                 self._ring()
                 if latest and time.monotonic() > latest:
                     self._outbox.add(Result(token, None, unsent=True))
                     continue
-                result = self._perform(token, name, task, draw())
+                result = self._perform(token, name, task, draw(), added)
                 if self._forked:  # the handler has: two processes must not write to one connection
                     os._exit(0)
                 if type(result.outcome) is Complete and is_large(result.outcome):
@@ -202,7 +204,7 @@ class Worker:
     def _mark_forked(self) -> None:
         self._forked = True
 
-    def _perform(self, token: int, name: str, task: Task, jitter: float) -> Result:
+    def _perform(self, token: int, name: str, task: Task, jitter: float, added: Sequence[str]) -> Result:
         owner, _, part = name.partition(PART)
         account = self._accounts.get(owner)
         if account is None:
@@ -214,7 +216,7 @@ class Worker:
         free = kind is not None and not kind.cost
         api: Any = NoRequest(lambda: self._api(source, account)) if free else self._api(source, account)
         try:
-            outcome = attempt(source, account, api, task, jitter=jitter, source_of=self._source_of)
+            outcome = attempt(source, account, api, task, jitter=jitter, source_of=self._source_of, added=added)
         except KeyboardInterrupt:  # no Ctrl-C, which is ignored here: the handler's own
             outcome = Bury("Permanent: the handler raised KeyboardInterrupt")
         if isinstance(outcome, Bury | Defer | Retry) and kind:
@@ -259,7 +261,7 @@ def _source(name: str, setup: Setup) -> Source:
     entry, description = setup.descriptions.get(name, (name, None))
     place = setup.places.get(entry)
     if place is not None:
-        return made(entry, imported(entry, place), description)
+        return made(entry, imported(entry, *place), description)
     from crawlerd.sources.registry import load_source  # with all that reads the metadata of distributions
 
     return load_source(entry, description)

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from contextlib import ExitStack
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from crawlerd.core.configuration import AccountSpec
     from crawlerd.core.outcome import Result
     from crawlerd.core.task import LeaseBatch
+
+    Added = Mapping[int, tuple[str, ...]]  # streams of extensions that runs ask for, by the number of the run
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +55,7 @@ class WorkerProcess:
         leases; one that is late with a single one gets more time.
     """
 
-    def __init__(self, setup: Setup, accounts: Mapping[str, AccountSpec], now: float) -> None:
+    def __init__(self, setup: Setup, accounts: Mapping[str, AccountSpec], added: Added, now: float) -> None:
         """accounts: all, by name; the worker is told of each with its first lease. OSError when the system has no
         process, descriptor or memory for it."""
         with ExitStack() as undo:
@@ -86,7 +89,7 @@ class WorkerProcess:
         self.grace = GRACE_SECONDS
         self._most = math.inf  # leases, as long as it is late
         self._late_at = -math.inf
-        self._accounts = accounts
+        self._accounts, self._added = accounts, added
         self._told: dict[str, AccountSpec | None] = {}
         self._frames = Frames()
         self._portions: list[Portion] = []
@@ -130,7 +133,9 @@ class WorkerProcess:
         names = {each.account.partition(PART)[0] for each in leases}
         news = {name: now for name in names if (now := self._accounts.get(name)) is not self._told.get(name)}
         self._told |= news  # another one when its key was renewed
-        self.write(frame(Work(leases, [each for each in news.values() if each is not None])))
+        runs = {task.run for each in leases for task in each.tasks if task.run in self._added} if self._added else ()
+        added = {run: self._added[run] for run in runs}
+        self.write(frame(Work(leases, [each for each in news.values() if each is not None], added)))
 
     def write(self, data: bytes = b"") -> None:
         """Sends what the socket takes; the rest when it is writable again."""
@@ -238,9 +243,16 @@ class Pool:
     """
 
     def __init__(
-        self, setup: Setup, accounts: Mapping[str, AccountSpec], *, processes: int, max_worker_mb: float
+        self,
+        setup: Setup,
+        accounts: Mapping[str, AccountSpec],
+        *,
+        processes: int,
+        max_worker_mb: float,
+        added: Added = MappingProxyType({}),
     ) -> None:
         self._setup, self._accounts, self._processes, self._max_mb = setup, accounts, processes, max_worker_mb
+        self._added = added
         self.selector = selectors.DefaultSelector()
         self.restarts = Restarts()
         self.workers: list[WorkerProcess] = []
@@ -267,7 +279,7 @@ class Pool:
                 return
 
     def _start(self, now: float) -> None:
-        worker = WorkerProcess(self._setup, self._accounts, now)
+        worker = WorkerProcess(self._setup, self._accounts, self._added, now)
         try:
             self.selector.register(worker.socket, selectors.EVENT_READ, worker)
         except OSError:

@@ -98,6 +98,7 @@ class Run(NamedTuple):
     records: int = 0
     done: int = 0  # tasks
     dead: int = 0  # tasks
+    ad_hoc: str | None = None  # see `Frontier.start_run`
 
 
 class Attached(NamedTuple):
@@ -205,6 +206,7 @@ class Frontier(Protocol):
         whole: Sequence[str] = (),
         setup: str = "",
         shrink: bool = False,
+        ad_hoc: str | None = None,
     ) -> StartedRun:
         """A new run with its first tasks and groups; without any it has ended at once. One transaction.
 
@@ -214,6 +216,8 @@ class Frontier(Protocol):
         whole: those of them that it reads in full.
         setup: what its import is told to read, as a digest; with another one than before, nothing is expected.
         shrink: as little as it sees is accepted, and so is what was doubted before.
+        ad_hoc: how a command has changed the import for this run, for people. Such a run leaves nothing to the next
+            one: no sync points, and nothing of `streams`, `whole`, `setup` and `shrink`.
         """
         ...
 
@@ -226,7 +230,7 @@ class Frontier(Protocol):
         ...
 
     def latest_run(self, import_name: str) -> Run | None:
-        """The import's newest run, running or ended."""
+        """The import's newest run, running or ended, ad hoc ones aside."""
         ...
 
     def running_runs(self, import_name: str) -> list[int]:

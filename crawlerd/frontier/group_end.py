@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from crawlerd.core.hiding import with_field
 from crawlerd.core.outcome import Bury
 from crawlerd.core.task import Task
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from crawlerd.core.output import IfDead
     from crawlerd.frontier.change import Change
 
+LETTERS = "dead_letters"  # the field of what follows that names them
 NOT_RUN = "not run:"  # begins the error of what follows a group that has failed; the others say why
 
 
@@ -35,6 +37,15 @@ class Counted(NamedTuple):
     kind: int
     payload: str
     kind_name: str
+
+    @property
+    def tells(self) -> bool:
+        """Whether what follows now is told of the dead letters, see `crawlerd.source.Gather`."""
+        return bool(self.dead) and not self.open and self.if_dead == "run" and f'"{LETTERS}":' in self.payload
+
+    def telling(self, letters: list[str]) -> Counted:
+        """letters: kinds and errors of the first dead letters."""
+        return self._replace(payload=with_field(self.payload, LETTERS, letters))
 
 
 class Letter(NamedTuple):

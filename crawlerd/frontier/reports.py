@@ -64,6 +64,8 @@ class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
     full_reason: str | None = None
     # why it was cancelled
     ended_reason: str | None = None
+    # how a command has changed the import for this run
+    ad_hoc: str | None = None
     doubts: list[Doubt] = []
 
 

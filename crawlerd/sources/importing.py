@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from pkgutil import resolve_name
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.source import Source, SourceFamily
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def imported(name: str, place: str) -> Source | SourceFamily:
-    """What the entry point of that name stands for. place: "module:object". ConfigurationError when it cannot be
-    used."""
+
+def imported(name: str, place: str, extensions: Sequence[str] = ()) -> Source | SourceFamily:
+    """What the entry point of that name stands for, extended. place: "module:object". extensions: modules that extend
+    it when they are imported. ConfigurationError when one cannot be used."""
     where = f'source "{name}" ({place})'
-    try:
-        source = resolve_name(place)
-    except (Exception, SystemExit) as error:  # a plugin is anyone's code, and importing it runs it
-        raise ConfigurationError([f"{where} cannot be imported: {type(error).__name__}: {error}"]) from error
+    source = _resolved(where, place)
     if isinstance(source, SourceFamily):
         return source
     if not isinstance(source, Source):
         raise ConfigurationError([f"{where} is not a crawlerd.source.Source but a {type(source).__name__}"])
     if source.name != name:
         raise ConfigurationError([f'{where} calls itself "{source.name}"'])
+    for each in extensions:
+        _resolved(f'the extension of source "{name}" ({each})', each)
     return source
+
+
+def _resolved(what: str, place: str) -> Any:
+    try:
+        return resolve_name(place)
+    except (Exception, SystemExit) as error:  # a plugin is anyone's code, and importing it runs it
+        raise ConfigurationError([f"{what} cannot be imported: {type(error).__name__}: {error}"]) from error
 
 
 def made(name: str, entry: Source | SourceFamily, description: dict[str, Any] | None) -> Source:

@@ -1,9 +1,12 @@
-"""The sources that are installed, found by the entry points of the group `crawlerd.sources`."""
+"""The sources that are installed, found by the entry points of the group `crawlerd.sources`.
+
+What extends them is found by those of the group `crawlerd.extensions`, each named as the source that it extends.
+"""
 
 from __future__ import annotations
 
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.sources.importing import imported, made
@@ -11,9 +14,17 @@ from crawlerd.sources.importing import imported, made
 if TYPE_CHECKING:
     from crawlerd.source import Source, SourceFamily
 
-GROUP = "crawlerd.sources"
+GROUP, EXTENSIONS = "crawlerd.sources", "crawlerd.extensions"
 
-_places: dict[str, str] = {}  # of what was loaded: a search takes as long as an import
+
+class Place(NamedTuple):
+    """Where a source is found: "module:object", and the modules that extend it."""
+
+    source: str
+    extensions: list[str]
+
+
+_places: dict[str, Place] = {}  # of what was loaded: a search takes as long as an import
 
 
 def source_names() -> list[str]:
@@ -29,14 +40,18 @@ def load(name: str) -> Source | SourceFamily:
         raise ConfigurationError([f'there is no source "{name}"; installed: {known}'])
     if len(found) > 1:
         raise ConfigurationError([f'source "{name}" is installed twice: {", ".join(each.value for each in found)}'])
-    place = f"{found[0].module}:{found[0].attr}"
-    entry = imported(name, place)
+    place = Place(f"{found[0].module}:{found[0].attr}", _extensions(name))
+    entry = imported(name, *place)
     _places[name] = place
     return entry
 
 
-def place_of(name: str) -> str | None:
-    """Where `crawlerd.sources.importing` finds what this process has loaded: "module:object"."""
+def _extensions(name: str) -> list[str]:
+    return sorted({each.value for each in entry_points(group=EXTENSIONS, name=name)})
+
+
+def place_of(name: str) -> Place | None:
+    """Where `crawlerd.sources.importing` finds what this process has loaded."""
     return _places.get(name)
 
 

@@ -44,9 +44,9 @@ def check(
     two records; values that JSON cannot hold; a stream that was not asked for; a sweep before the last record; records
     that another run has not; an error that does not become what the engine needs to know.
 
-    streams: all by default. options, import_options: what the account and the import say beside the usual keys. Records
-    of a part of the account are under "<part>/<stream>". With `client="aws"`, `secret` is "<key id>:<key>", and the
-    services are at the option `endpoint_url`.
+    streams: all by default, but for those that extensions add. options, import_options: what the account and the import
+        say beside the usual keys. Records of a part of the account are under "<part>/<stream>". With `client="aws"`,
+        `secret` is "<key id>:<key>", and the services are at the option `endpoint_url`.
     """
     url = base_url or source.base_url or ""
     account = AccountSpec(
@@ -56,8 +56,9 @@ def check(
         secret=secret,
         options=dict(options or {}),
     )
+    asked = source.streams if streams is None else streams
     plan = RunPlan(
-        tuple(source.streams if streams is None else streams),
+        tuple(stream for stream in asked if stream not in source.added),
         full=True,
         started_at=time.time(),
         options=import_options,
@@ -66,7 +67,7 @@ def check(
     client = _client(source)
     problems: dict[str, None] = {}
     try:
-        crawl = Crawl(Worker(client, source, account, problems), plan, {})
+        crawl = Crawl(Worker(client, source, account, problems, asked), plan, {})
         if crawl.run():
             _meet_faults(crawl)
             killed = Crawl(crawl.worker, plan, {}, killed=True)

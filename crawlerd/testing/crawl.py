@@ -159,7 +159,7 @@ class Crawl:
 
     def _write(self, item: Item, outcome: Complete) -> None:
         for batch in outcome.batches:
-            if batch.stream not in self._plan.streams:
+            if batch.stream not in self.worker.streams:
                 self.worker.problem(f"{item.task.kind}: records of {batch.stream}, a stream that was not asked for")
             for key, text in zip(batch.keys, batch.data, strict=True):
                 place = item.part, batch.stream, key

@@ -17,7 +17,7 @@ from crawlerd.engine.attempt import NoRequest, attempt
 from crawlerd.source import Record, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from requests.models import PreparedRequest
 
@@ -46,11 +46,18 @@ class Worker:
     """Performs tasks, inline.
 
     problems: all that was found, none twice.
+    streams: those that are asked for.
     """
 
     def __init__(
-        self, client: HttpClient | AwsClient, source: Source, account: AccountSpec, problems: dict[str, None]
+        self,
+        client: HttpClient | AwsClient,
+        source: Source,
+        account: AccountSpec,
+        problems: dict[str, None],
+        streams: Sequence[str],
     ) -> None:
+        self.streams = streams
         self.source, self._client, self._account, self._problems = source, client, account, problems
         self._watched = copy(source)
         self._watched.kinds = {
@@ -71,7 +78,7 @@ class Worker:
         else:
             api = _WatchedAws(self._client.open(self.source, account), fault)
         leased = Task(1, 0, task.priority, 1, task.kind, 0, task.payload)
-        outcome = attempt(self._watched, account, api, leased, jitter=0.5)
+        outcome = attempt(self._watched, account, api, leased, jitter=0.5, added=self.streams)
         if isinstance(api, NoRequest):
             return Performed(outcome, 0, good=False)
         return Performed(outcome, api.requests, api.good)

@@ -218,3 +218,14 @@ def test_githubs_secondary_limits_are_waited_for_a_minute_and_then_longer(
     first, second, third = [each.at for each in rest_api.requests][:3]
     assert second - first >= 2.0
     assert third - second >= 4.0
+
+
+def test_what_is_refused_again_and_again_lets_others_go_first(
+    rest_api: RestApi, install: Callable[..., Installation]
+) -> None:
+    """One request at a time, and each refusal blocks the account: the refused tasks are the first in line each time."""
+    wait = Answer({}, 429, {"Retry-After": "1"})
+    rest_api.script = orders(7, lambda request, number: wait if number < 4 else None)
+    here = installed(install, rest_api.url, concurrency=1, attempts=3)
+    here.start("import", "--all", "--json")
+    until(lambda: all(rest_api.asked(f"/orders/{number}/lines") for number in range(4, 7)), seconds=40)

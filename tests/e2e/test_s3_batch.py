@@ -100,6 +100,7 @@ def test_a_malformed_response_is_every_records_error(
     assert all(each["error"] and "response" not in each for each in store.gathered("b1"))
     state = store.state("b1")
     assert (state["state"], state["done"], state["failed"]) == ("failed", 0, 10)
+    assert state["error"].startswith("all 10 records have an error, the first one: malformed response")
     assert "in/failed/b1.json" in store.objects()
 
 
@@ -116,12 +117,15 @@ def test_a_service_that_stays_away_fails_its_records_and_no_others(
     assert "dead letter" in gathered[10]["error"]
     state = store.state("b1")
     assert (state["state"], state["done"], state["failed"]) == ("failed", 20, 10)
+    assert state["error"].startswith("10 of 30 records have no result: http.call: ")
+    assert "500" in state["error"]
+    assert f"b1: {state['error']}"[:60] in here.run("dead", "list").stdout.replace("\n", " ")
     assert "in/failed/b1.json" in store.objects()
 
 
 @pytest.mark.parametrize(
     ("body", "count", "reason"),
-    [(b"", 0, "empty"), (b'[{"a": 1}]', 0, "records"), (b'{"records": [{"itemNo": 1, "price": 2}, {', 1, "JSON")],
+    [(b"", 0, "empty"), (b'{"a": [1]}', 0, "records"), (b'{"records": [{"itemNo": 1, "price": 2}, {', 1, "JSON")],
 )
 def test_a_malformed_object_fails_and_others_go_on(
     body: bytes, count: int, reason: str, install: Callable[..., Installation], store: Store

@@ -6,13 +6,18 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore import xform_name
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
 from botocore.stub import Stubber
 
 from crawlerd.clients.aws import AwsClient
 from crawlerd.core.configuration import AccountSpec
 from crawlerd.engine import kinds
 from crawlerd.source import MISSING_KEYS, Gather, Output, Record, RunPlan, Sweep, TaskArgs, Transient
+from crawlerd.sources.aws import administration
 from crawlerd.sources.aws import organization as source
+from crawlerd.sources.aws.contacts import aws_contacts
 from crawlerd.sources.aws.organization import aws_org
 from crawlerd.sources.aws.tree import dot, text, trees
 
@@ -62,6 +67,35 @@ def test_each_operation_has_its_bucket_with_the_documented_limit() -> None:
     assert buckets == set(aws_org.limits.by_bucket)
     assert aws_org.limits.by_bucket["list_tags_for_resource"] == ("10/second burst 15",)
     assert aws_org.limits.concurrency == "auto"
+
+
+def test_what_is_asked_of_aws_is_in_its_models() -> None:
+    model = ServiceModel(Loader().load_service_model("organizations", "service-2"))
+    operations = {xform_name(name) for name in model.operation_names}
+    assert set(aws_org.limits.by_bucket) <= operations
+    types = {name: model.shape_for(name).enum for name in ("PolicyType", "EffectivePolicyType")}
+    assert set(types["PolicyType"]) - set(types["EffectivePolicyType"]) == set(administration.AUTHORIZING)
+    model = ServiceModel(Loader().load_service_model("account", "service-2"))
+    operations |= {xform_name(name) for name in model.operation_names}
+    assert set(aws_contacts.limits.by_bucket) <= operations
+
+
+def test_what_is_not_named_is_not_asked_for(client: AwsClient) -> None:
+    assert [task.kind for task in starts("handshakes", "resource_policies")] == [
+        "aws_org.resource_policy",
+        "aws_org.handshakes",
+    ]
+    (roots,) = starts("effective_policies")
+    root = {"Id": "r-1", "Arn": "arn:aws:organizations::1:root/o-1/r-1", "PolicyTypes": []}
+    for each in ("TAG_POLICY", "SERVICE_CONTROL_POLICY"):
+        root["PolicyTypes"] = [*root["PolicyTypes"], {"Type": each, "Status": "ENABLED"}]
+    with stub(client) as stubbed:
+        stubbed.add_response("list_roots", {"Roots": [root]}, {"MaxResults": 20})
+        wanted = ("effective_policies",)
+        assert perform(client, source.Roots(streams=wanted)) == [
+            administration.Governed(types=("TAG_POLICY",), streams=wanted)
+        ]
+    assert roots.kind == "aws_org.roots"
 
 
 def test_a_root_opens_the_tree_as_a_group_that_a_list_of_all_accounts_closes(client: AwsClient) -> None:

@@ -19,8 +19,10 @@ from crawlerd.engine import kinds
 from crawlerd.engine.attempt import attempt
 from crawlerd.sources.mailchimp.members import Job, Lists, Members, mailchimp
 from crawlerd.sources.rest.endpoints import make
-from crawlerd.sources.stripe.events import AGAIN
-from crawlerd.sources.stripe.pages import PAGES, PAGES_BELOW, stripe
+from crawlerd.sources.stripe.again import AGAIN
+from crawlerd.sources.stripe.below import PAGES_BELOW
+from crawlerd.sources.stripe.pages import PAGES
+from crawlerd.sources.stripe.stripe_api import stripe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

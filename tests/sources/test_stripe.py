@@ -31,27 +31,18 @@ from crawlerd.source import (
     TaskArgs,
 )
 from crawlerd.sources.stripe import stripe
+from crawlerd.sources.stripe.again import AGAIN, MISSING
 from crawlerd.sources.stripe.answers import CursorGone
-from crawlerd.sources.stripe.catalogue import BELOW, LISTS, one
-from crawlerd.sources.stripe.events import (
-    AGAIN,
-    LOOKBACK,
-    MISSING,
-    OVERLAP,
-    SKEW,
-    SWEEPS,
-    Begin,
-    CatchUp,
-    Compare,
-    Compared,
-    Events,
-    Load,
-    Mark,
-    Missing,
-    SecondLook,
-)
-from crawlerd.sources.stripe.pages import PAGES, PAGES_BELOW, RESTARTS, VERSION, Page
+from crawlerd.sources.stripe.below import PAGES_BELOW
+from crawlerd.sources.stripe.catalogue import BELOW, LISTS, event_types, expansions, one
+from crawlerd.sources.stripe.entries import SETTLES
+from crawlerd.sources.stripe.events import Events
+from crawlerd.sources.stripe.loading import OVERLAP, SKEW, Begin, CatchUp, Load, Mark
+from crawlerd.sources.stripe.missing import SWEEPS, Compare, Compared, Missing, SecondLook
+from crawlerd.sources.stripe.pages import PAGES, Page
+from crawlerd.sources.stripe.paging import RESTARTS
 from crawlerd.sources.stripe.plan import DAY
+from crawlerd.sources.stripe.stripe_api import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,6 +79,12 @@ def plan(*streams: str, full: bool = False, cursors: dict[str, Mark] | None = No
     return RunPlan(streams=streams, full=full, started_at=NOW, cursors=marks)
 
 
+def expanded(stream: str, *streams: str, prefix: str = "data.") -> dict[str, Any]:
+    """What a request asks to be expanded, as a matcher takes it."""
+    names = expansions(stream, streams, prefix)
+    return {"expand[]": names if len(names) > 1 else names[0]} if names else {}
+
+
 def starts(client: HttpClient, *streams: str) -> list[Page]:
     """The first pages of a first run."""
     responses.get(f"{API}/v1/events", json=listed("evt_1", created=1))
@@ -107,12 +104,16 @@ def test_every_stream_starts_a_list_of_its_own_name(client: HttpClient) -> None:
         "disputes", "balance_transactions", "payouts", "transfers", "coupons", "credit_notes", "events",
     } <= set(stripe.streams)  # fmt: skip
     for stream in LISTS:
-        (args,) = starts(client, stream)
+        args, *also = starts(client, stream)
+        assert [each.filters for each in also] == [each for each in [LISTS[stream].also] if each]
         task = kinds.new_task(stripe, args)
-        assert (task.kind, task.bucket, task.sequential) == (f"stripe.{stream}", stream, True)
+        single = LISTS[stream].single
+        kind = f"stripe.{stream}.single" if single else f"stripe.{stream}"
+        assert (task.kind, task.bucket, task.sequential) == (kind, stream, not single)
         assert args == PAGES[stream]((stream,))
-    tasks = [kinds.new_task(stripe, args) for args in starts(client, *stripe.streams)]
-    assert len({task.key() for task in tasks}) == len(tasks) == len(LISTS)
+    tasks = [kinds.new_task(stripe, args) for args in starts(client, *stripe.streams, *stripe.optional)]
+    assert len({task.key() for task in tasks}) == len(tasks)
+    assert len(tasks) == len(LISTS) + len([each for each in LISTS.values() if each.also])
 
 
 @responses.activate
@@ -182,7 +183,8 @@ def test_pages_follow_each_other_to_the_end(client: HttpClient) -> None:
 )
 def test_lists_leave_nothing_out(client: HttpClient, stream: str, filters: dict[str, str]) -> None:
     """Canceled subscriptions come only with status=all; without `active`, prices and products come in both states."""
-    responses.get(f"{API}/v1/{stream}", json=listed(), match=[query_param_matcher({"limit": "100", **filters})])
+    asked = {"limit": "100", **filters, **expanded(stream)}
+    responses.get(f"{API}/v1/{stream}", json=listed(), match=[query_param_matcher(asked)])
     assert perform(client, PAGES[stream]((stream,))) == []
 
 
@@ -261,7 +263,7 @@ def test_invoice_lines_are_asked_for_where_the_invoice_has_more(client: HttpClie
         Record("invoices", "in_2", whole),
         Record("invoices", "in_1", cut),
     ]
-    after = query_param_matcher({"limit": "100", "starting_after": "il_2"})
+    after = query_param_matcher({"limit": "100", "starting_after": "il_2", "expand[]": "data.discounts"})
     responses.get(f"{API}/v1/invoices/in_1/lines", json=listed("il_1"), match=[after])
     assert perform(client, rest) == lines[3:]
 
@@ -361,29 +363,38 @@ def test_a_product_that_the_account_has_not_is_denied(client: HttpClient) -> Non
 
 
 @responses.activate
-@pytest.mark.parametrize("stream", BELOW)
+@pytest.mark.parametrize("stream", [stream for stream, each in BELOW.items() if not LISTS[each.parent].details])
 def test_every_list_below_is_read_to_its_end(client: HttpClient, stream: str) -> None:
     listing = BELOW[stream]
     path, owner = LISTS[listing.parent].path, {listing.parameter: "p_1"} if listing.parameter else {}
-    asked = {"limit": "100", **dict(LISTS[listing.parent].filters)}
-    if listing.expand:
-        asked["expand[]"] = f"data.{listing.embedded}"
+    asked = {"limit": "100", **dict(LISTS[listing.parent].filters), **expanded(listing.parent, stream)}
     parents = [{"id": "p_1", **({listing.embedded: listed("x_3", more=True)} if listing.embedded else {})}]
     if listing.unless_null:
         parents.append({"id": "p_2", listing.unless_null: None})
+    if listing.carried:
+        parents.append({"id": "p_2"})
+    if listing.only_if[0]:
+        parents[0] |= {listing.only_if[0]: json.loads(listing.only_if[1])}
+        parents.append({"id": "p_2", listing.only_if[0]: None})
+    before = "p_1/" if listing.keyed and not listing.single else ""
     body = {"data": parents, "has_more": False}
     responses.get(API + path, json=body, match=[query_param_matcher(asked)])
     *first, rest = perform(client, PAGES[listing.parent]((stream,)))
     assert isinstance(rest, PAGES_BELOW[stream])
     assert first == ([Record(stream, "x_3", {"id": "x_3"})] if listing.embedded else [])
+    if listing.single:
+        responses.get(API + listing.path.format(parent="p_1"), json={"object": "x", "customer": "p_1"})
+        assert perform(client, rest) == [Record(stream, "p_1", {"object": "x", "customer": "p_1"})]
+        return
     assert rest.starting_after == ("x_3" if listing.embedded else None)
 
     url = API + listing.path.format(parent="p_1")
     for after, found, more in (rest.starting_after, "x_2", True), ("x_2", "x_1", False):
-        query = {"limit": "100", **owner, **({"starting_after": after} if after else {})}
+        query = {**({"limit": "100"} if listing.paged else {}), **owner, **expanded(stream)}
+        query |= {"starting_after": after} if after else {}
         responses.get(url, json=listed(found, more=more), match=[query_param_matcher(query)])
         record, *following = perform(client, rest)
-        assert record == Record(stream, found, {"id": found})
+        assert record == Record(stream, before + found, {"id": found})
         assert following == ([PAGES_BELOW[stream]("p_1", starting_after="x_2")] if more else [])
         rest = following[0] if more else rest
 
@@ -457,7 +468,7 @@ def test_a_first_run_loads_and_the_next_one_follows() -> None:
 
     assert first() == Begin(NOW, load=streams)
     both = dict.fromkeys(streams, mark)
-    growth = int(NOW) - 100 - LOOKBACK
+    growth = int(NOW) - 100
     assert first(cursors=both) == Begin(NOW, load=(), follow=streams, since=mark.event, growth=growth)
     assert first(cursors=both, full=True) == Begin(NOW, load=streams)
     assert first(cursors={"charges": mark}) == Begin(
@@ -588,7 +599,7 @@ def test_what_happened_while_lists_were_read_is_caught_up_with(client: HttpClien
     assert perform(client, task) == [
         Cursor("charges", mark),
         Cursor("balance_transactions", mark),
-        Events(("charges",), 77 - OVERLAP, 88),
+        Events(("charges",), 77 - OVERLAP, 88, types=event_types(("charges",))[0]),
     ]
 
 
@@ -616,13 +627,20 @@ def test_where_events_cannot_be_read_every_run_is_full(
 def test_what_has_no_events_is_followed_by_its_newest_part_or_whole(client: HttpClient) -> None:
     responses.get(f"{API}/v1/events", json=listed("evt_1", created=1_000))
     streams = ("charges", "balance_transactions", "shipping_rates", "checkout_sessions", "payment_methods")
-    outputs = perform(client, Begin(NOW, load=(), follow=streams, since=900, growth=400))
-    assert [output for output in outputs if not isinstance(output, Cursor)] == [
-        PAGES["checkout_sessions"](("checkout_sessions",), gte=400),
-        PAGES["balance_transactions"](("balance_transactions",), gte=400),
+    outputs = perform(client, Begin(NOW, load=(), follow=streams, since=900, growth=10**6))
+    *others, first, second = [output for output in outputs if not isinstance(output, Cursor)]
+    assert others == [
+        PAGES["checkout_sessions"](("checkout_sessions",), gte=10**6 - SETTLES),
+        PAGES["balance_transactions"](("balance_transactions",), gte=10**6 - SETTLES),
         whole("shipping_rates"),
-        Events(("charges", "checkout_sessions", "payment_methods"), 900 - OVERLAP, 1_000),
     ]
+    followed = ("charges", "checkout_sessions", "payment_methods")
+    assert isinstance(first, Events)
+    assert isinstance(second, Events)
+    assert {*first.types, *second.types} > {"charge.succeeded", "checkout.session.completed", "payment_method.updated"}
+    for each in first, second:  # a request may name 20 types
+        assert each == Events(followed, 900 - OVERLAP, 1_000, types=each.types)
+        assert len(each.types) <= 20
 
 
 def event(key: int, second: int, kind: str = "charge", **item: Any) -> dict[str, Any]:
@@ -767,5 +785,13 @@ def test_imports_exactly_what_the_api_has(client: HttpClient, api: Server, strea
                     seen.add(todo[-1].key())
     of_api = {stream: dict(expected(3, stream, 40)) for stream in wanted if stream in STREAMS}
     items = found.pop("subscription_items", {})
+    singles = (
+        {stream: found.pop(stream) for stream in [*found] if stream in LISTS and LISTS[stream].single}
+        if streams == ["*"]
+        else {}
+    )
+    once = {"account", "balance", "balance_settings", "tax_settings"}
+    assert set(singles) == (once if streams == ["*"] else set())
+    assert all(len(objects) == 1 for objects in singles.values())
     assert found == {stream: objects for stream, objects in of_api.items() if objects}
     assert len(items) == (len(found["subscriptions"]) if streams == ["*"] else 0)

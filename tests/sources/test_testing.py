@@ -39,7 +39,7 @@ from crawlerd.sources.aws.contacts import aws_contacts
 from crawlerd.sources.mailchimp.members import MailchimpImport, mailchimp
 from crawlerd.sources.rest import make
 from crawlerd.sources.stripe import stripe
-from crawlerd.sources.stripe.pages import Connect
+from crawlerd.sources.stripe.stripe_api import Connect
 from crawlerd.testing import check
 from crawlerd.testing.crawl import MOST_IDLE, MOST_TASKS
 

@@ -53,6 +53,9 @@ class Store:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.s3.put_object(Bucket=self.bucket, Key=f"in/{batch}.json", Body=data)
 
+    def put_as(self, name: str, body: bytes, **options: str) -> None:
+        self.s3.put_object(Bucket=self.bucket, Key=f"in/{name}", Body=body, **options)
+
     def objects(self) -> list[str]:
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
         return [each["Key"] for page in pages for each in page.get("Contents", [])]
@@ -107,7 +110,9 @@ def records(count: int) -> list[dict[str, Any]]:
     return [{"itemNo": number, "price": number % 97} for number in range(count)]
 
 
-def assert_exact(store: Store, batch: str, wanted: list[dict[str, Any]]) -> None:
+def assert_exact(store: Store, batch: str, wanted: list[dict[str, Any]], *, name: str = "") -> None:
+    """name: of its object, else its own and ".json"."""
+    name = name or f"{batch}.json"
     expected = [
         {"index": number, "request": each, "response": {"itemNo": each["itemNo"], "total": each["price"] * 2}}
         for number, each in enumerate(wanted)
@@ -118,8 +123,8 @@ def assert_exact(store: Store, batch: str, wanted: list[dict[str, Any]]) -> None
     state = store.state(batch)
     assert (state["state"], state["taskCount"], state["done"], state["failed"]) == ("done", len(wanted), len(wanted), 0)
     assert state["times"]["started"] <= state["times"]["scattered"] <= state["times"]["ended"]
-    assert f"in/done/{batch}.json" in store.objects()
-    assert f"in/{batch}.json" not in store.objects()
+    assert f"in/done/{name}" in store.objects()
+    assert f"in/{name}" not in store.objects()
 
 
 def doubled(asked: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -24,8 +24,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from crawlerd.demo.objects import STREAMS, count, expected
 from crawlerd.demo.shapes import EMBEDDED_LINES, line_count
-from crawlerd.sources.stripe.events import FORGOTTEN
-from crawlerd.sources.stripe.pages import PAGE
+from crawlerd.sources.stripe.catalogue import KEPT
+from crawlerd.sources.stripe.paging import PAGE
 
 if TYPE_CHECKING:
     import signal
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 LISTED = [name for name, stream in STREAMS.items() if not stream.parent]
 # Tasks that compare lists which nothing is missing of: one that begins, one for each stream, one that sweeps.
-COMPARING = 2 * len(LISTED) + sum(name not in FORGOTTEN for name in STREAMS)
+COMPARING = 2 * len(LISTED) + sum(name not in KEPT for name in STREAMS)
 COMMAND = str(Path(sys.executable).with_name("crawlerd"))
 NO_LIMITS: dict[str, Any] = {"limits": [], "bucket_limits": []}
 QUICK: dict[str, Any] = {**NO_LIMITS, "retry_base": "20ms", "retry_cap": "100ms"}
@@ -78,6 +78,7 @@ class Finished(NamedTuple):
     @property
     def json(self) -> Any:
         """stdout as one JSON value, with nothing before or after it."""
+        assert self.stdout, f"exit code {self.code}: {self.stderr}"
         return json.loads(self.stdout)
 
 
@@ -237,16 +238,25 @@ class Installation:
 
     def add_source(self, name: str, code: str) -> None:
         """Installs a source of one's own, as a package would; all that it needs beside `code` is imported in it."""
-        site = self.folder / "site"
-        facts = site / f"{name}-1.0.dist-info"
-        facts.mkdir(parents=True)
-        (site / f"{name}_source.py").write_text(_SOURCE_IMPORTS + code)
-        (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (facts / "entry_points.txt").write_text(f"[crawlerd.sources]\n{name} = {name}_source:source\n")
-        path = self.environment.get("PYTHONPATH")
-        self.environment["PYTHONPATH"] = f"{site}{os.pathsep}{path}" if path else str(site)
+        module = f"{name}_source"
+        self._install(name, module, _SOURCE_IMPORTS + code, f"[crawlerd.sources]\n{name} = {module}:source\n")
         self.config["accounts"][name] = {"source": name, **QUICK}
         self.config["imports"][name] = {"account": name, "sink": "sink", "streams": ["*"]}
+
+    def add_extension(self, source: str, module: str, code: str) -> None:
+        """Installs what extends a source, as a package would."""
+        self._install(module, module, code, f"[crawlerd.extensions]\n{source} = {module}\n")
+
+    def _install(self, name: str, module: str, code: str, entry_points: str) -> None:
+        site = self.folder / "site"
+        facts = site / f"{name}-1.0.dist-info"
+        facts.mkdir(parents=True, exist_ok=True)
+        (site / f"{module}.py").write_text(code)
+        (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (facts / "entry_points.txt").write_text(entry_points)
+        path = self.environment.get("PYTHONPATH", "")
+        if str(site) not in path.split(os.pathsep):
+            self.environment["PYTHONPATH"] = f"{site}{os.pathsep}{path}" if path else str(site)
 
     # commands
 

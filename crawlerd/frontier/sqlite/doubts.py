@@ -51,7 +51,7 @@ _STANDING = """
 INSERT INTO doubt SELECT run.id, last_full.account, last_full.stream, last_full.doubted, last_full.seen
 FROM json_each(?) AS j JOIN run ON run.id = j.value->>0
 JOIN last_full ON last_full.import = run.import AND last_full.sink = run.sink AND last_full.doubted IS NOT NULL
-WHERE true ON CONFLICT DO NOTHING
+WHERE run.ad_hoc IS NULL ON CONFLICT DO NOTHING
 """
 _SETUP = """
 INSERT INTO setup SELECT import, ?2 FROM run WHERE id = ?1

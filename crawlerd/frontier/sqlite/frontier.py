@@ -143,10 +143,12 @@ class SqliteFrontier(Waiting):
         whole: Sequence[str] = (),
         setup: str = "",
         shrink: bool = False,
+        ad_hoc: str | None = None,
     ) -> StartedRun:
         with self._transaction():
-            run = self._runs.begin(import_name, account, full=full, now=now, sink=sink, why=why)
-            self._doubts.begin(run, streams, whole, setup=setup, shrink=shrink)
+            run = self._runs.begin(import_name, account, full=full, now=now, sink=sink, why=why, ad_hoc=ad_hoc)
+            if ad_hoc is None:
+                self._doubts.begin(run, streams, whole, setup=setup, shrink=shrink)
             change = Change(now)
             change.runs[run].open = 0
             members = self._enqueuer.open(change, [(run, account, gather, 0) for gather in gathers])

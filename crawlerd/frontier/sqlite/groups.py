@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
+from crawlerd.core.output import NAMED_LETTERS
 from crawlerd.frontier.group_end import Counted, Letter, bring_back, end_groups
 
 if TYPE_CHECKING:
@@ -29,6 +31,13 @@ WHERE gather.id = j.value->>0
 RETURNING id, run, parent, open, dead, if_dead, bucket, priority, kind, payload,
     (SELECT name FROM kind WHERE kind.id = gather.kind)
 """
+# They are in their group, and in no one inside of it: those are over, and closed.
+LETTERS = f"""
+SELECT j.value->>0, (SELECT json_group_array(letter.text) FROM (
+    SELECT kind.name || ': ' || dead.error AS text FROM dead JOIN kind ON kind.id = dead.kind
+    WHERE dead.grp = j.value->>0 AND dead.grp > 0 ORDER BY dead.seq LIMIT {NAMED_LETTERS}) AS letter)
+FROM json_each(?) AS j
+"""  # noqa: S608 - our own number
 # What is dead in a group that is over counts in the one around it.
 CLOSE = (
     "DELETE FROM gather WHERE id IN (SELECT value->>0 FROM json_each(?))",
@@ -43,7 +52,12 @@ def settle(change: Change, execute: Execute) -> None:
     while change.groups:
         members = change.take_groups()
         rows = execute(COUNT, ((group, each.open, each.dead) for group, each in members.items()))
-        over = end_groups(change, [Counted(*row) for row in rows])
+        counted = [Counted(*row) for row in rows]
+        if told := [each for each in counted if each.tells]:
+            bury(change, execute)
+            letters = {group: json.loads(found) for group, found in execute(LETTERS, ((each.id,) for each in told))}
+            counted = [each.telling(letters[each.id]) if each.id in letters else each for each in counted]
+        over = end_groups(change, counted)
         if over:
             bury(change, execute)
             for statement in CLOSE:

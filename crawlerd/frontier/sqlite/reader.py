@@ -26,7 +26,7 @@ SELECT run.id, run.import, account.name, run."full", run.state, run.started_at, 
        run.records,
        run.state = 'completed' AND NOT EXISTS (SELECT 1 FROM tally WHERE tally.run = run.id AND skipped > 0)
        AND NOT EXISTS (SELECT 1 FROM doubt WHERE doubt.run = run.id),
-       run.why, run.ended_why,
+       run.why, run.ended_why, run.ad_hoc,
        (SELECT json_group_array(json_array(account.name, stream, seen, before) ORDER BY account.name, stream)
         FROM doubt JOIN account ON account.id = doubt.account WHERE doubt.run = run.id)
 FROM run JOIN account ON account.id = run.account

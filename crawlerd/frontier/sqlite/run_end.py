@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PUBLISH = """
 INSERT INTO cursor SELECT run.import, run.sink, staged.stream, staged.value FROM json_each(?) AS j
 JOIN run ON run.id = j.value->>0 JOIN staged ON staged.run = run.id
-WHERE run.id = (SELECT max(id) FROM run AS r WHERE r.import = run.import)
+WHERE run.id = (SELECT max(id) FROM run AS r WHERE r.import = run.import AND r.ad_hoc IS NULL)
 AND NOT EXISTS (SELECT 1 FROM dead WHERE dead.run = run.id AND NOT kept AND (NOT denied OR dead.stream = staged.stream))
 AND NOT EXISTS (
     SELECT 1 FROM doubt JOIN (SELECT substr(staged.stream, 1, instr(staged.stream || ':', ':') - 1) AS its)
@@ -28,7 +28,8 @@ ON CONFLICT DO UPDATE SET value = excluded.value
 
 def end_runs(change: Change, execute: Execute) -> list[int]:
     """Ends the runs that have nothing open any more. A clean end publishes the run's cursors, unless the import has
-    been run again since. It is clean as well where all dead letters were denied, but for their streams."""
+    been run again since, or it was an ad hoc run. It is clean as well where all dead letters were denied, but for
+    their streams."""
     ended = execute(
         "UPDATE run SET ended_at = j.value->>1, state = CASE WHEN dead = 0 THEN 'completed' "
         "WHEN done = 0 THEN 'failed' ELSE 'completed with dead letters' END "

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from crawlerd.frontier.sqlite.groups import Execute
 
 LONG, LEAST_LONG = 10, 100  # a long run: times the tasks of the last full one; tasks, at least
-_LAST_FULL = """(SELECT done FROM run AS r WHERE r.import = {} AND r."full" AND r.state LIKE 'completed%'
+_LAST_FULL = """(SELECT done FROM run AS r
+WHERE r.import = {} AND r."full" AND r.ad_hoc IS NULL AND r.state LIKE 'completed%'
 ORDER BY r.id DESC LIMIT 1)"""
-_BEGIN = """INSERT INTO run(import, account, "full", state, started_at, sink, why, warn_at)
-VALUES (?1, ?2, ?3, 'running', ?4, ?5, ?6, max(?7, ?8 * {last_full})) RETURNING id""".format(
+_BEGIN = """INSERT INTO run(import, account, "full", state, started_at, sink, why, warn_at, ad_hoc)
+VALUES (?1, ?2, ?3, 'running', ?4, ?5, ?6, max(?7, ?8 * {last_full}), ?9) RETURNING id""".format(
     last_full=_LAST_FULL.format("?1")
 )
 _LONG = "UPDATE run SET warn_at = 2 * done FROM json_each(?) AS j WHERE run.id = j.value->>0 AND done >= warn_at "
@@ -30,9 +31,11 @@ class Runs:
     def __init__(self, db: apsw.Connection, read: Callable[..., list[Any]], execute: Execute) -> None:
         self._db, self._read, self._execute = db, read, execute
 
-    def begin(self, import_name: str, account: int, *, full: bool, now: float, sink: int, why: str | None) -> int:
+    def begin(
+        self, import_name: str, account: int, *, full: bool, now: float, sink: int, why: str | None, ad_hoc: str | None
+    ) -> int:
         """A new run, of which nothing is open yet."""
-        bindings = (import_name, account, full, now, sink, why, LEAST_LONG, LONG)
+        bindings = (import_name, account, full, now, sink, why, LEAST_LONG, LONG, ad_hoc)
         run: int = self._db.execute(_BEGIN, bindings).get
         return run
 
@@ -56,8 +59,8 @@ class Runs:
 
     def run(self, number: int) -> Run:
         for row in self._read(
-            'SELECT id, import, account, "full", state, started_at, ended_at, again, records, done, dead FROM run '
-            "WHERE id = ?",
+            'SELECT id, import, account, "full", state, started_at, ended_at, again, records, done, dead, ad_hoc '
+            "FROM run WHERE id = ?",
             number,
         ):
             return Run(row[0], row[1], row[2], bool(row[3]), row[4], row[5], row[6], row[7] == 1, *row[8:])
@@ -68,7 +71,7 @@ class Runs:
         return [self.run(run).account, *(account for (account,) in others)]
 
     def latest(self, import_name: str) -> Run | None:
-        ((number,),) = self._read("SELECT max(id) FROM run WHERE import = ?", import_name)
+        ((number,),) = self._read("SELECT max(id) FROM run WHERE import = ? AND ad_hoc IS NULL", import_name)
         return None if number is None else self.run(number)
 
     def running(self, import_name: str) -> list[int]:

@@ -1,4 +1,5 @@
-"""AWS account contacts: billing, operations and security of each account of an organization, and more if wanted."""
+"""AWS account contacts: billing, operations and security of each account of an organization, and what else AWS knows of
+an account, where it is wanted."""
 
 from __future__ import annotations
 
@@ -37,21 +38,24 @@ from crawlerd.sources.aws.pages import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+MOST_REGIONS = 50  # that one answer has
 TYPES = ("BILLING", "OPERATIONS", "SECURITY")
 
 aws_contacts = Source(
     "aws_contacts",
     client="aws",
     streams=["alternate_contacts"],
-    optional=["contact_information", "primary_emails"],
+    optional=["contact_information", "primary_emails", "account_information", "regions"],
     limits=Limits(
         # Their bursts are left to others.
         by_bucket={  # https://docs.aws.amazon.com/accounts/latest/reference/quotas.html
             "describe_account": [DESCRIBE_ACCOUNT_LIMIT],
+            "get_account_information": ["3/second"],
             "get_alternate_contact": ["10/second"],
             "get_contact_information": ["10/second"],
             "get_primary_email": ["3/second"],
             "list_accounts": [LIST_ACCOUNTS_LIMIT],
+            "list_regions": ["5/second"],
         },
         concurrency="auto",
     ),
@@ -77,7 +81,7 @@ class OfAccount(TaskArgs, kind="aws_contacts.of_account"):
     email: str
     management: bool
 
-    def asked(self, api: AwsApi, operation: str, item: str = "", **parameters: str) -> dict[str, Any]:
+    def asked(self, api: AwsApi, operation: str, item: str = "", **parameters: Any) -> dict[str, Any]:
         """The row for what AWS answers about the account; item: where the answer has it, if not all over.
 
         exists: False when nothing is set; null, with the reason, when AWS does not tell because of the account's state.
@@ -113,6 +117,23 @@ class ContactInformation(OfAccount, kind="aws_contacts.contact_information"):
 
 @dataclass(frozen=True, kw_only=True)
 class PrimaryEmail(OfAccount, kind="aws_contacts.primary_email"):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountInformation(OfAccount, kind="aws_contacts.account_information"):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regions(OfAccount, kind="aws_contacts.regions"):
+    """A page of an account's regions. token: where it begins, "" for the first."""
+
+    token: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextRegions(Regions, kind="aws_contacts.regions.next"):
     pass
 
 
@@ -175,6 +196,10 @@ def _of(account: dict[str, Any], streams: Sequence[str]) -> Iterator[Output]:
         yield ContactInformation(**facts)
     if "primary_emails" in streams:
         yield PrimaryEmail(**facts)
+    if "account_information" in streams:
+        yield AccountInformation(**facts)
+    if "regions" in streams:
+        yield Regions(**facts)
 
 
 @aws_contacts.handles(AlternateContact, stream="alternate_contacts", bucket="get_alternate_contact", unique=True)
@@ -196,3 +221,25 @@ def primary_email(api: AwsApi, args: PrimaryEmail) -> Iterator[Output]:
     else:
         row = args.asked(api, "get_primary_email")
     yield Record("primary_emails", args.account, row)
+
+
+@aws_contacts.handles(AccountInformation, bucket="get_account_information", unique=True)
+def account_information(api: AwsApi, args: AccountInformation) -> Iterator[Output]:
+    yield Record("account_information", args.account, args.asked(api, "get_account_information"))
+
+
+@aws_contacts.handles(NextRegions, stream="regions", bucket="list_regions", sequential=True)
+@aws_contacts.handles(Regions, bucket="list_regions", unique=True)
+def regions(api: AwsApi, args: Regions) -> Iterator[Output]:
+    """A row for each region; where AWS does not tell them, one for the account."""
+    token = {"NextToken": args.token} if args.token else {}
+    row = args.asked(api, "list_regions", MaxResults=MOST_REGIONS, **token)
+    if not row["exists"]:
+        yield Record("regions", args.account, row)
+        return
+    if not isinstance(row.get("Regions"), list):
+        raise Transient("wrong body: list_regions has no Regions")
+    for each in row["Regions"]:
+        yield Record("regions", f"{args.account}:{each['RegionName']}", args.row(exists=True, **each))
+    if row.get("NextToken"):
+        yield NextRegions(**{**vars(args), "token": row["NextToken"]})

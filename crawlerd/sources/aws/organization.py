@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from crawlerd.source import AwsApi, Full, Gather, Limits, NotFound, Output, Record, RunPlan, Source, TaskArgs, Transient
+from crawlerd.sources.aws import administration
 from crawlerd.sources.aws.pages import (
     DESCRIBE_ACCOUNT_LIMIT,
     LIST_ACCOUNTS_LIMIT,
@@ -35,6 +36,7 @@ aws_org = Source(
         "policies",
         "policy_targets",
     ],
+    optional=administration.STREAMS,
     limits=Limits(
         by_bucket={  # https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html
             "describe_account": [DESCRIBE_ACCOUNT_LIMIT],
@@ -49,17 +51,20 @@ aws_org = Source(
             "list_roots": ["1/second burst 2"],
             "list_tags_for_resource": ["10/second burst 15"],
             "list_targets_for_policy": ["5/second burst 8"],
+            **administration.LIMITS,
         },
         concurrency="auto",
     ),
 )
 guards(aws_org)
+administration.registers(aws_org)
 
 # The order of the work. Tags take one request an object, so nearly all of the time: all accounts are listed at once,
 # for their tags to begin, and tags go before what they do not wait for. The tree is listed meanwhile, as a group, and
 # closed by a second list of all accounts: one that moved from a parent that was not listed yet to one that already was
 # is in no parent's list, and is asked for its parent.
 TAGS_FIRST, TREE_FIRST = 2, 1
+BELOW_ROOTS = {*aws_org.streams, "effective_policies"} - {"organizations"}  # what begins with a root
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +192,7 @@ whole = sweeps(
         "tags": lambda keys: [Tags(resource=each, again=True) for each in parents(keys)],
         "policies": lambda keys: [Policy(policy=key) for key in keys],
         "policy_targets": lambda keys: [Targets(policy=each, again=True) for each in parents(keys)],
+        **administration.ASKS,
     },
 )
 
@@ -200,7 +206,8 @@ def first_tasks(plan: RunPlan) -> Iterable[Gather | Full]:
         tasks.append(Organization())
     if "tags" in streams:
         tasks.append(Accounts(streams=streams, closing=False))
-    if streams != ("organizations",):
+    tasks += administration.first_tasks(streams)
+    if not BELOW_ROOTS.isdisjoint(streams):
         tasks.append(Roots(streams=streams))
     yield whole(tasks, streams)
 
@@ -227,6 +234,7 @@ def roots(args: Roots, objects: Objects) -> Iterator[Output]:
             for policy_type in each.get("PolicyTypes") or ():
                 if policy_type.get("Status") == "ENABLED":
                     yield Policies(type=policy_type["Type"], streams=args.streams)
+        yield from administration.of_root(each, args.streams)
 
 
 def _below(parent: str, streams: tuple[str, ...]) -> Iterator[TaskArgs]:

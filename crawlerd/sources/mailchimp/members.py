@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
@@ -13,7 +12,6 @@ from urllib.parse import quote
 import msgspec
 
 from crawlerd.core.durations import parse_duration
-from crawlerd.core.redaction import cut
 from crawlerd.source import (
     Api,
     Cursor,
@@ -22,18 +20,17 @@ from crawlerd.source import (
     Gather,
     Identity,
     Limits,
-    NotFound,
     Output,
     Permanent,
-    Response,
     RunPlan,
     Skip,
     Source,
     Sweep,
     TaskArgs,
-    Throttled,
 )
 from crawlerd.sources.http import Delivery, Item, deliveries, item
+from crawlerd.sources.mailchimp import activity, marketing
+from crawlerd.sources.mailchimp.answers import address, classify
 from crawlerd.sources.mailchimp.missing import Comparing, registers
 from crawlerd.sources.mailchimp.options import MailchimpImport
 from crawlerd.sources.mailchimp.pages import PAGE, Page, behind, is_last, page_of, seconds, tail_of, time_of, time_text
@@ -49,44 +46,19 @@ REMEMBERED = 10_000  # versions of a list that were delivered lately, so that th
 Phase = Literal["whole", "first", "before", "after"]
 
 
-def _address(base_url: str, key: str) -> str:
-    """The key's last part names the data centre; a base URL without it is another server's."""
-    found = re.fullmatch(r".+-([a-z]{2,8}[0-9]{1,5})", key)
-    if "//DC." in base_url and not found:
-        raise ValueError('is missing, and the key does not end in a data centre, such as "-us21"')
-    base_url = base_url.replace("//DC.", f"//{found[1]}." if found else "")
-    return base_url if base_url.endswith("/3.0") else f"{base_url}/3.0"
-
-
-def _classify(response: Response) -> Exception | None:
-    """At high volume, refusals come from in front of the API, as 429 or 403 without JSON. What the API itself does not
-    find is not there."""
-    if response.status not in (403, 404, 410, 429):
-        return None
-    try:
-        said = msgspec.json.decode(response.body)
-    except (ValueError, RecursionError):
-        said = None
-    if response.status in (404, 410):
-        return NotFound(cut(f"HTTP {response.status}: {said.get('detail')}", 200)) if isinstance(said, dict) else None
-    if not isinstance(said, dict):
-        return Throttled(f"HTTP {response.status} without JSON: too many requests", scope="account")
-    if response.status == 429:
-        detail = cut(said.get("detail", ""), 200)
-        return Throttled(f"HTTP 429: {detail}", scope="account", concurrency="simultaneous" in detail)
-    return None
-
-
 mailchimp = Source(
     "mailchimp",
     base_url="https://DC.api.mailchimp.com/3.0",
-    address=_address,
+    address=address,
     streams=["lists", "members"],
+    optional=marketing.STREAMS,
     limits=Limits(concurrency=10),
     auth=lambda key: {"Authorization": f"Basic {b64encode(f'crawlerd:{key}'.encode()).decode()}"},
-    classify=_classify,
+    classify=classify,
     import_options=MailchimpImport,
+    since=["lists", "members", *activity.STREAMS],  # each run reads all lists
 )
+marketing.registers(mailchimp)
 
 
 @dataclass(frozen=True)
@@ -162,7 +134,8 @@ class Members(TaskArgs, kind="mailchimp.members"):
     delivered: tuple[tuple[float, str], ...] = ()
 
 
-def _first_page(key: str, job: Job, synced: Synced) -> Members:
+def _first_page(key: str, job: Job, known: Mapping[str, Synced]) -> Members:
+    synced = known.get(key) or known.get("") or Synced()
     overlap = time_text(seconds(synced.since) - OVERLAP_SECONDS) if synced.since else ""
     return Members(
         key,
@@ -305,7 +278,7 @@ class Lists(TaskArgs, kind="mailchimp.lists"):
     records: they are for the sink.
     only: ids of those that are, () for all.
     job: what to do with their members, None for nothing.
-    synced: how far those have come, by list.
+    synced: how far those have come, by list, "" for others.
     """
 
     records: bool
@@ -331,7 +304,7 @@ def lists(api: Api, args: Lists) -> Iterator[Output]:
         yield Unread("/lists has lists without id: see what is skipped")
     for key in filter(None, new.ids) if args.job else ():
         assert args.job is not None  # noqa: S101 - for mypy
-        yield _first_page(key, args.job, args.synced.get(key, Synced()))
+        yield _first_page(key, args.job, args.synced)
     if not is_last(page, args.skip):
         tail = tail_of(page)
         yield replace(args, skip=args.skip + len(page) - len(tail), tail=tail)
@@ -365,16 +338,16 @@ def first_pages(plan: RunPlan) -> Iterable[FirstOutput]:
     options = plan.options or MailchimpImport()
     only = () if options.wanted == ("*",) else options.wanted
     due = plan.started_at - float(plan.cursors.get("sweep", "-inf")) >= parse_duration(options.sweep)
-    whole = plan.full or (due and plan.has_sink)
+    whole = plan.full or (due and plan.has_sink and not plan.ad_hoc)
     job = Job(time_text(plan.started_at), plan.has_sink, options.deliver, whole, again=plan.full)
     of_lists, of_members = "lists" in plan.streams and plan.has_sink, "members" in plan.streams
-    synced = _synced(plan.cursors)
+    synced = _synced(plan.cursors) if plan.since is None else {"": Synced(time_text(plan.since))}
     tasks: list[TaskArgs] = []
     if of_lists or (of_members and not only):
         tasks.append(Lists(of_lists, only, job if of_members and not only else None, synced if not only else {}))
     if of_members:
-        tasks += [_first_page(key, job, synced.get(key, Synced())) for key in only]
-    if whole and plan.has_sink:
+        tasks += [_first_page(key, job, synced) for key in only]
+    if whole and plan.has_sink and not plan.ad_hoc:
         streams = [("lists", each) for each in only or ("",) if of_lists]
         streams += [("members", f"{each}/" if each else "") for each in only or ("",) if of_members]
         if "sweep" in plan.cursors:
@@ -382,6 +355,7 @@ def first_pages(plan: RunPlan) -> Iterable[FirstOutput]:
         yield Gather(tasks, then=Comparing(tuple(streams), plan.started_at), if_dead="fail")
     else:
         yield from tasks
+    yield from marketing.first_tasks(plan, only)
 
 
 def _synced(cursors: Mapping[str, str]) -> dict[str, Synced]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from crawlerd.source import MISSING_KEYS, Api, Gather, Note, NotFound, Output, Record, Response, Sweep, TaskArgs
-from crawlerd.sources.rest.answers import NoPage, decoded, judged
+from crawlerd.sources.rest.answers import NoPage, decoded
 from crawlerd.sources.rest.exact import set_aside, texts_of, with_text
 from crawlerd.sources.rest.values import ITEM_FIELD
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from crawlerd.source import Source
     from crawlerd.sources.rest.pages import Page, Pages
 
-GONE = (404, 410)
-
 
 @dataclass(frozen=True)
 class Tombstones(TaskArgs, kind="rest.tombstones"):
     """All of these streams was read. Makes no request, like all that follow but Item.
 
     started: Unix seconds of the run's start.
+    only: of the list without parent, see `Page`.
     """
 
     streams: tuple[str, ...]
     started: float = 0.0
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ class Missed(TaskArgs, kind="rest.missed"):
     streams: tuple[str, ...]
     started: float
     after: str = ""
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class ReadAgain(TaskArgs, kind="rest.read_again"):
 
     stream: str
     started: float
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ class Comparing:
 
     def tombstones(self, api: Api, args: Tombstones) -> Iterator[Output]:
         checks = [self._once(stream) for stream in args.streams]
-        yield Gather(checks, then=self._missed(args.streams, args.started))
+        yield Gather(checks, then=self._missed(args.streams, args.started, only=args.only))
 
     def once(self, api: Api, args: Once) -> Iterator[Output]:
         yield Sweep(args.stream, otherwise=self._gone(args.stream))
@@ -179,7 +181,7 @@ class Comparing:
     def missed(self, api: Api, args: Missed) -> Iterator[Output]:
         for stream in args.streams:
             if self._pages[stream].spec.item is None:
-                yield Sweep(stream, otherwise=self._read_again(stream, args.started))
+                yield Sweep(stream, otherwise=self._read_again(stream, args.started, args.only))
             else:
                 yield Sweep(stream, otherwise=self._by_itself(stream), after=args.after)
 
@@ -194,11 +196,11 @@ class Comparing:
         pages = self._pages[args.stream]
 
         def classify(response: Response) -> Exception | None:
-            if response.status in GONE:
+            if pages.gone(response):
                 return NotFound(f"HTTP {response.status}")
             if 300 <= response.status < 400:
                 return NoPage(f"HTTP {response.status}", skipped=False)
-            return judged(pages.rules, response)
+            return pages.judged(response)
 
         try:
             response = api.request("GET", self.path(args, api.options.get("variables", {})), classify=classify)
@@ -227,7 +229,7 @@ class Comparing:
 
     def read_again(self, api: Api, args: ReadAgain) -> Iterator[Output]:
         top = self._pages[self._top[args.stream]]
-        first = top.kinds.first((args.stream,), args.started, (args.stream,), second=True)
+        first = top.kinds.first((args.stream,), args.started, (args.stream,), second=True, only=args.only)
         yield Gather([first], then=self._second(args.stream), if_dead="fail")
 
     def second(self, api: Api, args: Second) -> Iterator[Output]:

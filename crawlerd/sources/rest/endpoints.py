@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from crawlerd.source import (
     Api,
+    Classifier,
     Full,
     Gather,
     Limits,
@@ -18,7 +21,7 @@ from crawlerd.source import (
 )
 from crawlerd.sources.rest.comparing import Comparing, Tombstones
 from crawlerd.sources.rest.description import Description
-from crawlerd.sources.rest.incremental import bound
+from crawlerd.sources.rest.incremental import bound, mark_of
 from crawlerd.sources.rest.pages import Kinds, Page, Pages, Unread
 from crawlerd.sources.rest.sending import kind_of_auth, sending
 
@@ -39,13 +42,22 @@ def _limits(description: Description) -> Limits:
     )
 
 
-def make(document: dict[str, Any]) -> Source:
-    """The source that a checked description describes."""
+Chosen = Callable[["RunPlan"], "Mapping[str, tuple[str, ...]]"]
+
+
+def make(document: dict[str, Any], *, classify: Classifier | None = None, chosen: Chosen | None = None) -> Source:
+    """The source that a checked description describes.
+
+    For a source in Python that has the rest of its streams so:
+    classify: see `Source`; where no rule of the description fits.
+    chosen: of endpoints without parent, the keys of the records that alone a run takes, with all below them.
+    """
     description = Description.model_validate(document, context=document)
     pages: dict[str, Pages] = {}
     comparing = Comparing(description.name, pages, {name: description.top(name) for name in description.endpoints})
     pages |= {
-        name: Pages(description, name, _kinds(description.name, name), comparing) for name in description.endpoints
+        name: Pages(description, name, _kinds(description.name, name), comparing, classify)
+        for name in description.endpoints
     }
     for each in pages.values():
         each.below = [pages[name] for name in description.children(each.name)]
@@ -58,6 +70,7 @@ def make(document: dict[str, Any]) -> Source:
         auth=kind_of_auth(description),
         sending=sending(description),
         asks=lambda stream, options: _asks(description, stream, options.get("variables", {})),
+        since=[name for name, each in pages.items() if each.takes_times()],
     )
     comparing.register(source)
     for one in lists.values():
@@ -65,8 +78,9 @@ def make(document: dict[str, Any]) -> Source:
 
     @source.starts
     def first_pages(plan: RunPlan) -> Iterable[TaskArgs | Gather | Full]:
+        only = chosen(plan) if chosen else {}
         for name in description.children(None):
-            yield from lists[name].first_page(plan)
+            yield from lists[name].first_page(plan, only.get(name, ()))
 
     return source
 
@@ -108,18 +122,22 @@ class List:
         source.handles(self._sweep, bucket="tombstones", cost=0)(self._comparing.tombstones)
         source.handles(kinds.unread, bucket="tombstones", cost=0)(_unread)
 
-    def first_page(self, plan: RunPlan) -> Iterator[TaskArgs | Gather | Full]:
-        """Its first page, if the run wants it or something below it."""
+    def first_page(self, plan: RunPlan, only: tuple[str, ...]) -> Iterator[TaskArgs | Gather | Full]:
+        """Its first page, if the run wants it or something below it. only: see `Page`."""
         wanted = tuple(each for each in self._pages.streams() if each in plan.streams)
         if not wanted:
             return
         cursors = {} if plan.full else plan.cursors
         since = {each.name: known for each in self._pages.tree() if (known := _since(each, wanted, cursors))}
-        swept = tuple(each for each in _whole(self._pages, since) if each in wanted)
-        first = self._pages.kinds.first(wanted, plan.started_at, swept, since)
+        if plan.since is not None:
+            mark = mark_of(datetime.fromtimestamp(plan.since, UTC))
+            since = {each.name: mark for each in self._pages.tree() if each.takes_times()}
+        swept = tuple(each for each in _whole(self._pages, since) if each in wanted and not plan.ad_hoc)
+        first = self._pages.kinds.first(wanted, plan.started_at, swept, since, noted=plan.since is None, only=only)
         if swept and plan.cursors and not plan.full:
             yield Full("no sync point", swept)
-        yield Gather([first], then=self._sweep(swept, plan.started_at), if_dead="fail") if swept else first
+        then = self._sweep(swept, plan.started_at, only)
+        yield Gather([first], then=then, if_dead="fail") if swept else first
 
 
 def _whole(pages: Pages, since: Mapping[str, str]) -> Iterator[str]:

@@ -10,7 +10,19 @@ import msgspec
 
 from crawlerd.core.lenient_json import encoded
 from crawlerd.core.listing import Objects
-from crawlerd.source import Api, Cursor, ForParent, Output, ParentRead, Permanent, Record, Response, Skip, TaskArgs
+from crawlerd.source import (
+    Api,
+    Cursor,
+    ForParent,
+    NotFound,
+    Output,
+    ParentRead,
+    Permanent,
+    Record,
+    Response,
+    Skip,
+    TaskArgs,
+)
 from crawlerd.sources.rest import reading
 from crawlerd.sources.rest.answers import NoPage, decoded, judged, spent
 from crawlerd.sources.rest.asking import Asking
@@ -25,10 +37,12 @@ from crawlerd.sources.rest.records import FAR_FUTURE, Records, taken
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from crawlerd.source import Classifier
     from crawlerd.sources.rest.comparing import Comparing
     from crawlerd.sources.rest.description import Description
 
 NOTHING: tuple[list[Any], list[Any]] = ([], [])  # of a response without content
+GONE = (404, 410)
 MOST_AGAIN = 3  # times that a list is begun again in a run
 
 
@@ -46,6 +60,8 @@ class Page(TaskArgs, kind="rest.page"):
     place: what it knows of the pages before it.
     second: the list is read once more, since records were missing.
     pages: of the list that were asked for before; it makes no page another one.
+    only: keys of the records that alone count; () for all.
+    noted: it counts, and is noted, below which parents a list was read; False where it is read since a given time.
     """
 
     wanted: tuple[str, ...]
@@ -58,6 +74,8 @@ class Page(TaskArgs, kind="rest.page"):
     place: Place | None = None
     second: bool = False
     pages: int = 0
+    noted: bool = True
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,8 +116,17 @@ class Pages:
     below: those of the endpoints whose parent it is.
     """
 
-    def __init__(self, description: Description, name: str, kinds: Kinds, comparing: Comparing) -> None:
+    def __init__(
+        self,
+        description: Description,
+        name: str,
+        kinds: Kinds,
+        comparing: Comparing,
+        classify: Classifier | None = None,
+    ) -> None:
+        """classify: see `endpoints.make`."""
         self.name = name
+        self._classify = classify
         self.below: list[Pages] = []
         self.kinds = kinds
         self.spec = description.endpoints[name]
@@ -112,6 +139,17 @@ class Pages:
         self._asked = sorted(set(expressions))  # of the parent's record, and needed
         self._given = sorted(set(self.spec.from_parent.values()))
 
+    def judged(self, response: Response) -> Exception | None:
+        """The error that a response means; None where the usual mapping of statuses holds."""
+        error = judged(self.rules, response)
+        return self._classify(response) if error is None and self._classify else error
+
+    def gone(self, response: Response) -> bool:
+        """Whether it says that what was asked for is not there."""
+        if response.status not in GONE:
+            return False
+        return self._classify is None or isinstance(self._classify(response), NotFound)
+
     def streams(self) -> Iterator[str]:
         """Its own, and those below it."""
         return (each.name for each in self.tree())
@@ -121,6 +159,10 @@ class Pages:
         yield self
         for each in self.below:
             yield from each.tree()
+
+    def takes_times(self) -> bool:
+        """Whether its records can be asked for by the time of their last change."""
+        return self.spec.incremental is not None and not self._is_number()
 
     def belongs(self) -> bool:
         """Whether a record's key says which parent it belongs to: it cannot move to another."""
@@ -147,7 +189,7 @@ class Pages:
 
         def classify(response: Response) -> Exception | None:
             nonlocal lost
-            error = judged(self.rules, response)
+            error = self.judged(response)
             lost = self._has_token(args) and spent(response, error)
             return error
 
@@ -231,6 +273,8 @@ class Pages:
                     yield Skip(self.name, key, f"the primary key {self.records.key_name()} repeats within a page")
                 continue
             seen[key] = record
+            if args.only and key not in args.only:
+                continue
             if mark and mark < oldest:
                 continue
             if mark and mark > newest:
@@ -302,7 +346,7 @@ class Pages:
             return None
         swept = tuple(each for each in above.swept if each in names)
         since = {name: known for name, known in above.since.items() if name in names}
-        return self.kinds.first(wanted, above.started, swept, since, second=above.second)
+        return self.kinds.first(wanted, above.started, swept, since, second=above.second, noted=above.noted)
 
     def first(self, record: Mapping[str, Any], key: str, start: Page) -> Output:
         """`start` with the fields of a parent's record, or why there is none. A parent whose list was never read to its
@@ -315,7 +359,7 @@ class Pages:
                 plain(values.setdefault(path, look(path, record)), path)
         except (Unfit, Permanent) as error:
             return Skip(self.name, key, f"cannot be asked for below this record of its parent: {error}")
-        if self.spec.incremental is None:
+        if self.spec.incremental is None or not start.noted:
             return replace(start, parent=values)
         page = replace(start, parent=values, of=key)
         if self.name not in start.since:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_plus
-
-import msgspec
 
 from crawlerd.core.redaction import cut
 from crawlerd.source import AwsApi, Denied, Gather, NotFound, Output, Permanent, RunPlan, TaskArgs
+from crawlerd.sources.s3_batch.announced import announced
 from crawlerd.sources.s3_batch.batch import Batch, BatchImport, Job, Place, call, now, s3_batch
+from crawlerd.sources.s3_batch.forms import named
 from crawlerd.sources.s3_batch.function import function
 from crawlerd.sources.s3_batch.gather import Collect, Copy
-from crawlerd.sources.s3_batch.scatter import Scan
+from crawlerd.sources.s3_batch.scan import Scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-SUFFIX = ".json"
+
+GATHERED = ".json.gz"
 
 
 @s3_batch.starts
@@ -34,11 +34,15 @@ def first(plan: RunPlan) -> Iterable[Gather]:
         options.items_table,
         options.chunk,
         options.process,
+        options.status_key,
+        options.items_key,
+        options.items_sort_key,
+        options.unpacked_mb << 20,
     )
     checks: list[TaskArgs] = [CheckBucket(each) for each in dict.fromkeys([job.input.bucket, job.output.bucket])]
     checks += [
-        CheckTable(job.status_table, {"batchId": "HASH"}),
-        CheckTable(job.items_table, {"batchId": "HASH", "index": "RANGE"}),
+        CheckTable(job.status_table, {job.status_key: "HASH"}),
+        CheckTable(job.items_table, {job.items_key: "HASH", job.items_sort_key: "RANGE"}),
     ]
     if job.process.python:
         checks.append(CheckFunction(job.process.python))
@@ -79,9 +83,12 @@ def check_table(api: AwsApi, args: CheckTable) -> Iterator[Output]:
         raise NotFound(f"there is no table {args.table}") from None
     found = {each["AttributeName"]: each["KeyType"] for each in table["KeySchema"]}
     types = {each["AttributeName"]: each["AttributeType"] for each in table["AttributeDefinitions"]}
-    if found != args.key or types["batchId"] != "S" or types.get("index", "N") != "N":
-        wanted = "batchId (text)" + (" and index (number)" if "index" in args.key else "")
-        raise Permanent(f"the key of the table {args.table} must be {wanted}")
+    of = {"HASH": ("S", "text"), "RANGE": ("N", "number")}
+    if found != args.key or any(types[name] != of[kind][0] for name, kind in args.key.items()):
+        wanted = " and ".join(f"{name} ({of[kind][1]})" for name, kind in args.key.items())
+        has = " and ".join(f"{name} ({types[name]})" for name in found)
+        options = "status_key" if len(args.key) == 1 else "items_key and items_sort_key"
+        raise Permanent(f"the key of the table {args.table} must be {wanted}, not {has}; {options} can name it")
     yield from ()
 
 
@@ -120,8 +127,10 @@ def poll(api: AwsApi, args: Poll) -> Iterator[Output]:
 
 def _begin(job: Job, key: str, etag: str) -> Iterator[Output]:
     name = key.removeprefix(job.input.prefix)
-    if key.startswith(job.input.prefix) and "/" not in name and name.endswith(SUFFIX) and name != SUFFIX:
-        yield Begin(Batch(name.removesuffix(SUFFIX), etag.strip('"'), job))
+    if job.input == job.output and name.lower().endswith(GATHERED):
+        return  # it may be our own
+    if key.startswith(job.input.prefix) and "/" not in name and (known := named(name)):
+        yield Begin(Batch(known.batch, etag.strip('"'), job, "" if name == f"{known.batch}.json" else name))
 
 
 @dataclass(frozen=True)
@@ -143,7 +152,7 @@ def receive(api: AwsApi, args: Receive) -> Iterator[Output]:
     messages = answer.get("Messages", [])
     for each in messages:
         try:
-            objects = _announced(each["Body"])
+            objects = announced(each["Body"])
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             yield Unknown(str(each.get("Body", "")))
             objects = []
@@ -167,17 +176,6 @@ def unknown(api: AwsApi, args: Unknown) -> Iterator[Output]:
     raise Permanent(f"a message of the queue is no notification of S3: {cut(args.body, 200)}")
 
 
-def _announced(body: str) -> list[tuple[str, str, str]]:
-    """Buckets, keys and ETags of a notification, which may come by SNS; none of a test event's."""
-    said = msgspec.json.decode(body)
-    if "Records" not in said and "Message" in said:
-        said = msgspec.json.decode(said["Message"])
-    if said.get("Event") == "s3:TestEvent":
-        return []
-    created = [each["s3"] for each in said["Records"] if each["eventName"].startswith("ObjectCreated:")]
-    return [(each["bucket"]["name"], unquote_plus(each["object"]["key"]), each["object"]["eTag"]) for each in created]
-
-
 @dataclass(frozen=True)
 class Delete(TaskArgs, kind="s3_batch.delete_message"):
     queue_url: str
@@ -197,7 +195,24 @@ class Begin(TaskArgs, kind="s3_batch.begin"):
 
 @s3_batch.handles(Begin, stream="batches", bucket="dynamodb", unique=lambda args: f"{args.batch.key} {args.batch.etag}")
 def begin(api: AwsApi, args: Begin) -> Iterator[Output]:
-    batch = args.batch
+    yield from _begun(api, args.batch)
+
+
+@dataclass(frozen=True)
+class Again(TaskArgs, kind="s3_batch.begin_again"):
+    batch: Batch
+
+
+@s3_batch.handles(Again, stream="batches", bucket="dynamodb")
+def again(api: AwsApi, args: Again) -> Iterator[Output]:
+    yield from _begun(api, args.batch)
+
+
+def _begun(api: AwsApi, batch: Batch) -> Iterator[Output]:
+    """Of a batch that another object is being made into, nothing is touched."""
+    plain = batch.object == f"{batch.id}.json"  # as status items of earlier versions have it, which do not say so
+    same = "(#object = :object OR attribute_not_exists(#object))" if plain else "#object = :object"
+    other = "#object <> :object" if plain else "(#object <> :object OR attribute_not_exists(#object))"
     try:
         call(
             api,
@@ -205,15 +220,27 @@ def begin(api: AwsApi, args: Begin) -> Iterator[Output]:
             "put_item",
             TableName=batch.job.status_table,
             Item={
-                "batchId": {"S": batch.id},
+                **batch.status,
+                "object": {"S": batch.object},
                 "etag": {"S": batch.etag},
                 "run": {"S": batch.job.run},
                 "state": {"S": "processing"},
                 "times": {"M": {"started": {"S": now()}}},
             },
-            ConditionExpression="attribute_not_exists(batchId) OR etag <> :etag OR #run = :run",
-            ExpressionAttributeNames={"#run": "run"},
-            ExpressionAttributeValues={":etag": {"S": batch.etag}, ":run": {"S": batch.job.run}},
+            ConditionExpression=f"attribute_not_exists(#id) OR ({same} AND (etag <> :etag OR #run = :run)) "
+            f"OR ({other} AND #state <> :processing)",
+            ExpressionAttributeNames={
+                "#id": batch.job.status_key,
+                "#object": "object",
+                "#run": "run",
+                "#state": "state",
+            },
+            ExpressionAttributeValues={
+                ":object": {"S": batch.object},
+                ":etag": {"S": batch.etag},
+                ":run": {"S": batch.job.run},
+                ":processing": {"S": "processing"},
+            },
         )
     except Permanent as error:
         if not str(error).startswith("ConditionalCheckFailed"):
@@ -233,8 +260,15 @@ class Known(TaskArgs, kind="s3_batch.known"):
 @s3_batch.handles(Known, stream="batches", bucket="dynamodb")
 def known(api: AwsApi, args: Known) -> Iterator[Output]:
     batch = args.batch
-    key = {"batchId": {"S": batch.id}}
-    answer = call(api, "dynamodb", "get_item", TableName=batch.job.status_table, Key=key, ConsistentRead=True)
-    state = answer.get("Item", {}).get("state", {}).get("S")
-    if state in ("done", "failed"):
+    table = batch.job.status_table
+    answer = call(api, "dynamodb", "get_item", TableName=table, Key=batch.status, ConsistentRead=True)
+    item = answer.get("Item", {})
+    state, other = (item.get(name, {}).get("S") for name in ("state", "object"))
+    if (other or f"{batch.id}.json") != batch.object:
+        if state == "processing":
+            raise Permanent(
+                f"{batch.object} is not begun: {other} is the same batch, {batch.id}, and not done yet; retry it then"
+            )
+        yield Again(batch)
+    elif state in ("done", "failed"):
         yield Copy(batch, state)

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from crawlerd.source import Limits, Permanent, Source
+from crawlerd.sources.s3_batch.forms import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from crawlerd.source import AwsApi
+    from crawlerd.sources.s3_batch.forms import Form
 
 MOST_IN_CHUNK = 1000
+# Other attributes of the two tables' items than their keys.
+STATUS_FACTS = ("object", "etag", "run", "state", "taskCount", "done", "failed", "error", "times")
+ITEM_FACTS = ("etag", "request", "response", "error")
 TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}|arn:[a-z-]+:dynamodb:[a-z0-9-]+:\d{12}:table/[A-Za-z0-9_.-]{3,255}")
 
 
@@ -61,6 +66,8 @@ class BatchImport(msgspec.Struct, frozen=True):
     queue_url: of SQS notifications, "" to list the input.
     status_table, items_table: in DynamoDB.
     chunk: most records processed at once.
+    status_key, items_key, items_sort_key: the names of the tables' key attributes.
+    unpacked_mb: the most MiB of text that a gzip object may hold.
     """
 
     input: str
@@ -70,6 +77,10 @@ class BatchImport(msgspec.Struct, frozen=True):
     process: Process
     queue_url: str = ""
     chunk: int = 100
+    status_key: str = "batchId"
+    items_key: str = "batchId"
+    items_sort_key: str = "index"
+    unpacked_mb: int = 5120
 
     def __post_init__(self) -> None:
         for name in ("input", "output"):
@@ -84,6 +95,16 @@ class BatchImport(msgspec.Struct, frozen=True):
                 raise ValueError(f"{name} must be the name or ARN of a table, not {getattr(self, name)!r}")
         if self.status_table == self.items_table:
             raise ValueError("status_table and items_table must name two tables")
+        for name, others in (
+            ("status_key", STATUS_FACTS),
+            ("items_key", (*ITEM_FACTS, self.items_sort_key)),
+            ("items_sort_key", ITEM_FACTS),
+        ):
+            key = getattr(self, name)
+            if not 1 <= len(key.encode()) <= 255 or key in others:
+                raise ValueError(f"{name} must have 1 to 255 bytes, and not be one of {', '.join(others)}")
+        if self.unpacked_mb < 1:
+            raise ValueError("unpacked_mb must be 1 or more")
 
     def accounts(self) -> Iterator[str]:
         if self.process.account:
@@ -98,6 +119,8 @@ class Job(msgspec.Struct, frozen=True, array_like=True):
 
     account: its own.
     run: what tells the run from others.
+    status_key, items_key, items_sort_key: names of key attributes.
+    unpacked: the most bytes of text that a gzip object may hold.
     """
 
     account: str
@@ -108,18 +131,46 @@ class Job(msgspec.Struct, frozen=True, array_like=True):
     items_table: str
     chunk: int
     process: Process
+    status_key: str = "batchId"
+    items_key: str = "batchId"
+    items_sort_key: str = "index"
+    unpacked: int = 5120 << 20
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):
-    """An object of the input: `id` is its name without ".json"."""
+    """An object of the input.
+
+    id: its name without endings.
+    name: "" for `id` and ".json".
+    """
 
     id: str
     etag: str
     job: Job
+    name: str = ""
+
+    @property
+    def object(self) -> str:
+        """The object's name below the input's prefix."""
+        return self.name or f"{self.id}.json"
 
     @property
     def key(self) -> str:
-        return f"{self.job.input.prefix}{self.id}.json"
+        return f"{self.job.input.prefix}{self.object}"
+
+    @property
+    def form(self) -> Form:
+        known = named(self.object)
+        return known.form if known else "json"
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The key of its status item."""
+        return {self.job.status_key: {"S": self.id}}
+
+    def item(self, index: int) -> dict[str, Any]:
+        """The key of a record's item."""
+        return {self.job.items_key: {"S": self.id}, self.job.items_sort_key: {"N": str(index)}}
 
     @property
     def match(self) -> str:
@@ -132,7 +183,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
         names = {f"#{name}": name.removeprefix("times_") for name in values}
         return {
             "TableName": self.job.status_table,
-            "Key": {"batchId": {"S": self.id}},
+            "Key": self.status,
             "UpdateExpression": "SET "
             + ", ".join(f"{'#times.' if name.startswith('times_') else ''}#{name} = :{name}" for name in values),
             "ExpressionAttributeNames": {**names, "#times": "times"},

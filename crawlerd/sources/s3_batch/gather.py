@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from crawlerd.core.redaction import cut
 from crawlerd.source import AwsApi, Denied, NotFound, Output, Permanent, Skip, TaskArgs
 from crawlerd.sources.s3_batch.batch import Batch, call, now, s3_batch
 from crawlerd.sources.s3_batch.items import line
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PART = 5 << 20  # bytes, the least that a part of a multipart upload may have, but for the last
-UNREAD = "not read to the end; `crawlerd dead list` tells why"
+LONGEST_ERROR = 500  # characters of a record's, or a dead letter's, in that of its batch
 LOST = {"error": {"S": "no result: its task is a dead letter"}}  # the item of a record that has none
 
 State = Literal["done", "failed"]
@@ -24,19 +25,26 @@ State = Literal["done", "failed"]
 
 @dataclass(frozen=True)
 class Collect(TaskArgs, kind="s3_batch.collect"):
-    """Follows when nothing of the batch is under way any more."""
+    """Follows when nothing of the batch is under way any more.
+
+    dead_letters: kinds and errors of the first of them.
+    """
 
     batch: Batch
+    dead_letters: tuple[str, ...] = ()
 
 
 @s3_batch.handles(Collect, stream="batches", bucket="dynamodb")
 def collect(api: AwsApi, args: Collect) -> Iterator[Output]:
-    key = {"batchId": {"S": args.batch.id}}
-    answer = call(api, "dynamodb", "get_item", TableName=args.batch.job.status_table, Key=key, ConsistentRead=True)
+    table = args.batch.job.status_table
+    answer = call(api, "dynamodb", "get_item", TableName=table, Key=args.batch.status, ConsistentRead=True)
     status = answer.get("Item", {})
     count = int(status["taskCount"]["N"]) if "taskCount" in status else 0
-    problem = status["error"]["S"] if "error" in status else "" if "taskCount" in status else UNREAD
-    yield Pages(args.batch, count, problem, pending=b"" if problem else _member(_head(args.batch)))
+    letter = cut(next(iter(args.dead_letters), ""), LONGEST_ERROR)
+    problem = status["error"]["S"] if "error" in status else ""
+    if "taskCount" not in status:
+        problem = f"it was not read to the end: {letter}"
+    yield Pages(args.batch, count, problem, pending=b"" if problem else _member(_head(args.batch)), letter=letter)
 
 
 def _head(batch: Batch) -> bytes:
@@ -60,6 +68,8 @@ class Pages(TaskArgs, kind="s3_batch.pages"):
     upload, parts: of a multipart upload that was begun.
     done, failed, lost: records with a response, with an error, without an item.
     gaps: items are missing of the next page, so that their numbers must be read too.
+    letter: the kind and error of a dead letter of the batch, if there is one.
+    error: of the first record that has one.
     """
 
     batch: Batch
@@ -74,6 +84,8 @@ class Pages(TaskArgs, kind="s3_batch.pages"):
     failed: int = 0
     lost: int = 0
     gaps: bool = False
+    letter: str = ""
+    error: str = ""
 
     @property
     def target(self) -> dict[str, str]:
@@ -97,21 +109,29 @@ def pages(api: AwsApi, args: Pages) -> Iterator[Output]:
         yield Close(args.batch, "failed", args.done, args.failed, args.lost, args.problem)
     else:
         _completed(api, args)
-        state: State = "failed" if args.lost or (args.count and not args.done) else "done"
-        yield Close(args.batch, state, args.done, args.failed, args.lost)
+        problem = ""
+        if args.lost:
+            problem = f"{args.lost} of {args.count} records have no result: {args.letter}"
+        elif args.count and not args.done:
+            problem = f"all {args.count} records have an error, the first one: {args.error}"
+        yield Close(args.batch, "failed" if problem else "done", args.done, args.failed, args.lost, problem)
 
 
 def _read(api: AwsApi, args: Pages) -> Pages:
-    names = ["request", "response", "error", *(["index"] if args.gaps else [])]
+    job = args.batch.job
     answer = call(
         api,
         "dynamodb",
         "query",
-        TableName=args.batch.job.items_table,
-        KeyConditionExpression="batchId = :id AND #index BETWEEN :from AND :to",
+        TableName=job.items_table,
+        KeyConditionExpression="#id = :id AND #index BETWEEN :from AND :to",
         FilterExpression="etag = :etag",
-        ProjectionExpression=", ".join(f"#{name}" for name in names),
-        ExpressionAttributeNames={f"#{name}": name for name in {*names, "index"}},
+        ProjectionExpression="#request, #response, #error" + (", #index" if args.gaps else ""),
+        ExpressionAttributeNames={
+            "#id": job.items_key,
+            "#index": job.items_sort_key,
+            **{f"#{name}": name for name in ("request", "response", "error")},
+        },
         ExpressionAttributeValues={
             ":id": {"S": args.batch.id},
             ":from": {"N": str(args.index)},
@@ -121,14 +141,15 @@ def _read(api: AwsApi, args: Pages) -> Pages:
         ConsistentRead=True,
     )
     last = answer.get("LastEvaluatedKey")
-    numbers = range(args.index, int(last["index"]["N"]) + 1 if last else args.count)
+    numbers = range(args.index, int(last[job.items_sort_key]["N"]) + 1 if last else args.count)
     if args.gaps:
-        items: dict[int, dict[str, Any]] = {int(each["index"]["N"]): each for each in answer["Items"]}
+        items: dict[int, dict[str, Any]] = {int(each[job.items_sort_key]["N"]): each for each in answer["Items"]}
     elif len(answer["Items"]) == len(numbers):  # they are whole, and come in order
         items = dict(zip(numbers, answer["Items"], strict=True))
     else:
         return replace(args, gaps=True)
-    failed = sum("error" in each for each in items.values())
+    errors = [each["error"]["S"] for each in items.values() if "error" in each]
+    failed = len(errors)
     pending = args.pending
     if not args.problem:
         lines = (line(index, items.get(index, LOST)) for index in numbers)
@@ -141,6 +162,7 @@ def _read(api: AwsApi, args: Pages) -> Pages:
         failed=args.failed + failed,
         lost=args.lost + len(numbers) - len(items),
         gaps=False,
+        error=args.error or cut(next(iter(errors), ""), LONGEST_ERROR),
     )
 
 
@@ -185,11 +207,29 @@ class Close(TaskArgs, kind="s3_batch.close"):
 @s3_batch.handles(Close, stream="batches", bucket="dynamodb")
 def close(api: AwsApi, args: Close) -> Iterator[Output]:
     failed = args.failed + args.lost
-    facts = args.batch.update(state=args.state, done=args.done, failed=failed, times_ended=now())
-    call(api, "dynamodb", "update_item", **facts)
-    if args.problem or failed:
-        yield Skip("batches", args.batch.id, args.problem or f"{failed} of {args.done + failed} records have an error")
+    facts: dict[str, int | str] = {"state": args.state, "done": args.done, "failed": failed, "times_ended": now()}
+    if args.problem:
+        facts["error"] = args.problem
+    call(api, "dynamodb", "update_item", **args.batch.update(**facts))
+    if args.problem:
+        yield Failed(args.batch, args.problem)
+    elif failed:
+        yield Skip("batches", args.batch.id, f"{failed} of {args.done + failed} records have an error")
     yield Copy(args.batch, args.state)
+
+
+@dataclass(frozen=True)
+class Failed(TaskArgs, kind="s3_batch.failed"):
+    """A batch that has failed: kept as a dead letter of its own, so that each is found in one list, with its error,
+    and with a stream of its own, so that the report's reason is not that of a record."""
+
+    batch: Batch
+    problem: str
+
+
+@s3_batch.handles(Failed, stream="failed_batches", bucket="process", cost=0)
+def failed(api: AwsApi, args: Failed) -> Iterator[Output]:
+    raise Permanent(f"{args.batch.id}: {args.problem}")
 
 
 @dataclass(frozen=True)
@@ -209,7 +249,7 @@ def copy(api: AwsApi, args: Copy) -> Iterator[Output]:
             "s3",
             "copy_object",
             Bucket=place.bucket,
-            Key=f"{place.prefix}{args.state}/{batch.id}.json",
+            Key=f"{place.prefix}{args.state}/{batch.object}",
             CopySource={"Bucket": place.bucket, "Key": batch.key},
             CopySourceIfMatch=batch.match,
         )

@@ -25,9 +25,11 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     error: str = ""
 
 
-def checked(index: int, text: bytes) -> Item:
-    """A record as it stands in the input, or what is wrong with it."""
+def checked(index: int, text: bytes, fault: str = "") -> Item:
+    """A record as it stands in the input, or what is wrong with it: `fault`, where that is known."""
     try:
+        if fault:
+            raise ValueError(fault)
         record = msgspec.json.decode(text)
     except (ValueError, RecursionError) as error:
         return Item(index, msgspec.Raw(msgspec.json.encode(text[:1000].decode(errors="replace"))), error=f"{error}")
@@ -38,7 +40,7 @@ def checked(index: int, text: bytes) -> Item:
 
 def stored(batch: Batch, item: Item) -> dict[str, Any]:
     """The item as DynamoDB takes it. What is JSON stays the text that it was: DynamoDB would round and reorder it."""
-    facts = {"batchId": {"S": batch.id}, "index": {"N": str(item.index)}, "etag": {"S": batch.etag}}
+    facts = {**batch.item(item.index), "etag": {"S": batch.etag}}
     for name, text in (("request", item.request), ("response", item.response)):
         if bytes(text) != b"null":
             facts[name] = {"S": bytes(text).decode()}

@@ -1,12 +1,14 @@
-"""Records of `{"records": [...]}`, read from pieces of an object of any size. Pure."""
+"""Records of `{"records": [...]}` or `[...]`, read from pieces of an object of any size. Pure."""
 
 from __future__ import annotations
 
 import re
 from json import JSONDecodeError, JSONDecoder
-from typing import Literal, NamedTuple
+from typing import Literal
 
-Phase = Literal["head", "first", "next", "tail", "done"]
+from crawlerd.sources.s3_batch.forms import MOST_RECORDS, NoText, Read, Short, start
+
+Phase = Literal["head", "first", "next", "tail", "of list first", "of list next", "of list tail", "done"]
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _OF_NUMBER = re.compile(r"[0-9.eE+-]*")
@@ -14,28 +16,8 @@ _OF_NUMBER = re.compile(r"[0-9.eE+-]*")
 _value_at = JSONDecoder(parse_int=str, parse_float=str, parse_constant=str).raw_decode
 
 
-class _Short(Exception):
-    """The piece ends before what was begun does."""
-
-
-class Read(NamedTuple):
-    """What a piece holds.
-
-    records: as they stand there.
-    ends: where each one's successor begins.
-    phase, used: what comes next in the object, and where in the piece that begins.
-    problem: why there is no going on, else "".
-    """
-
-    records: list[bytes]
-    ends: list[int]
-    phase: Phase
-    used: int
-    problem: str = ""
-
-
-def read(piece: bytes, phase: Phase, *, final: bool) -> Read:
-    """Reads a piece of an object, which begins at `phase`. final: the object ends with the piece.
+def read(piece: bytes, phase: str, *, final: bool) -> Read:
+    """Reads a piece of an object, which begins at `phase`, a Phase. final: the object ends with the piece.
 
     A piece that is not final and holds nothing complete is used up to 0.
     """
@@ -45,55 +27,64 @@ def read(piece: bytes, phase: Phase, *, final: bool) -> Read:
     at = 0
     try:
         if phase == "head":
-            at, phase = _head(text), "first"
-        while phase in ("first", "next"):
+            at, phase = _head(text, start(piece, final=final))
+        of = phase[: phase.rfind(" ") + 1]  # of what the records are
+        while phase in (f"{of}first", f"{of}next"):
+            if len(records) == MOST_RECORDS:
+                return Read(records, ends, phase, at)
             begin = _skip(text, at)
-            if phase == "first" and text[begin] == "]":
-                at, phase = begin + 1, "tail"
+            if phase == f"{of}first" and text[begin] == "]":
+                at, phase = begin + 1, f"{of}tail"
                 break
             end = _value(text, begin, final)
             behind = _skip(text, end)
             if text[behind] not in ",]":
                 raise ValueError(f"neither , nor ] behind record {len(records)} of this piece")
-            at, phase = behind + 1, "next" if text[behind] == "," else "tail"
+            at, phase = behind + 1, f"{of}next" if text[behind] == "," else f"{of}tail"
             records.append(piece[begin:end])
             ends.append(at)
-        _tail(text, at, final)
+        _tail(text, at, final, of)
         at, phase = len(text), "done"
-    except _Short:
+    except Short:
         return Read(records, ends, phase, at, "it ends too early" if final else "")
+    except NoText as error:
+        return Read(records, ends, phase, at, str(error))
     except (ValueError, RecursionError) as error:
         return Read(records, ends, phase, at, f"not JSON as it should be: {error}")
     return Read(records, ends, phase, at)
 
 
-def _head(text: str) -> int:
-    """Where the list of records begins."""
-    at = _skip(text, 3 if text.startswith("\xef\xbb\xbf") else 0)
+def _head(text: str, at: int) -> tuple[int, Phase]:
+    """Where the list of records begins, and what it is."""
+    at = _skip(text, at)
+    if text[at] == "[":
+        return at + 1, "of list first"
     if text[at] != "{":
-        raise ValueError('not an object with a list "records"')
+        raise ValueError('neither an object with a list "records" nor a list')
     at = _skip(text, at + 1)
     while text[at] != "}":
         name, at = _member(text, at)
         if name == "records":
             if text[at] != "[":
                 raise ValueError('"records" is not a list')
-            return at + 1
+            return at + 1, "first"
         at = _following(text, _skip(text, _value(text, at, final=False)))
-    raise ValueError('there is no list "records"')
+    raise ValueError('there is no list "records" (the name of JSON Lines must end in .jsonl or .ndjson)')
 
 
-def _tail(text: str, at: int, final: bool) -> None:
+def _tail(text: str, at: int, final: bool, of: str) -> None:
     """What may stand behind the records."""
-    at = _following(text, _skip(text, at))
-    while text[at] != "}":
-        _, at = _member(text, at)
-        at = _following(text, _skip(text, _value(text, at, final)))
-    at = _SPACE.match(text, at + 1).end()  # type: ignore[union-attr]  # it matches anything
+    if not of:
+        at = _following(text, _skip(text, at))
+        while text[at] != "}":
+            _, at = _member(text, at)
+            at = _following(text, _skip(text, _value(text, at, final)))
+        at += 1
+    at = _SPACE.match(text, at).end()  # type: ignore[union-attr]  # it matches anything
     if at < len(text):
         raise ValueError("something follows the end")
     if not final:
-        raise _Short
+        raise Short
 
 
 def _member(text: str, at: int) -> tuple[str, int]:
@@ -103,7 +94,7 @@ def _member(text: str, at: int) -> tuple[str, int]:
     try:
         name, at = _value_at(text, at)
     except JSONDecodeError:
-        raise _Short from None
+        raise Short from None
     at = _skip(text, at)
     if text[at] != ":":
         raise ValueError("a name without a value")
@@ -129,14 +120,14 @@ def _value(text: str, at: int, final: bool) -> int:
     except JSONDecodeError as error:
         if final:
             raise ValueError(f"{error.msg} at byte {error.pos} of this piece") from None
-        raise _Short from None
+        raise Short from None
     if not final and _OF_NUMBER.fullmatch(text, end):
-        raise _Short
+        raise Short
     return end
 
 
 def _skip(text: str, at: int) -> int:
     at = _SPACE.match(text, at).end()  # type: ignore[union-attr]  # it matches anything
     if at == len(text):
-        raise _Short
+        raise Short
     return at

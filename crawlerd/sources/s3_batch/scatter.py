@@ -1,109 +1,28 @@
-"""A batch scattered: read range by range, processed chunk by chunk, written item by item."""
+"""A batch scattered: its records are processed chunk by chunk, and written item by item."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from crawlerd.core.errors import CrawlerdError
 from crawlerd.core.redaction import cut
-from crawlerd.source import AwsApi, Denied, ForAccount, Gather, NotFound, Output, Permanent, TaskArgs, Throttled
+from crawlerd.source import AwsApi, Denied, ForAccount, NotFound, Output, Permanent, TaskArgs, Throttled
 from crawlerd.sources.http import Answered, Call
 from crawlerd.sources.s3_batch.batch import Batch, call, now, s3_batch
 from crawlerd.sources.s3_batch.function import function
-from crawlerd.sources.s3_batch.items import NOTHING, Item, checked, stored
-from crawlerd.sources.s3_batch.records import Phase, Read, read
+from crawlerd.sources.s3_batch.items import NOTHING, Item, stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 LONGEST_ERROR = 1000  # characters
-RANGE = 4 << 20  # bytes read at once; a record is at most that long
-MOST_BYTES = 1 << 20  # of a chunk: a task's arguments lie in the frontier and in memory
 MOST_ITEMS = 25  # that BatchWriteItem takes
 EARLY = 3  # priority of what looks for earlier items: before there are many of the batch's own
 OUTWARD = 4  # priority of what is nearly done: it goes before more chunks, so that the frontier stays small
-
-
-@dataclass(frozen=True)
-class Scan(TaskArgs, kind="s3_batch.scan"):
-    """One range of the object; the next one is read when half of its chunks are through, so that there is always work
-    and never much of it.
-
-    offset: where it begins, at a whole record or the phase's own beginning.
-    index: of the next record.
-    """
-
-    batch: Batch
-    offset: int = 0
-    phase: Phase = "head"
-    index: int = 0
-
-
-@s3_batch.handles(Scan, stream="batches", bucket="s3", sequential=True)
-def scan(api: AwsApi, args: Scan) -> Iterator[Output]:
-    batch = args.batch
-    try:
-        answer = call(
-            api,
-            "s3",
-            "get_object",
-            Bucket=batch.job.input.bucket,
-            Key=batch.key,
-            IfMatch=batch.match,
-            Range=f"bytes={args.offset}-{args.offset + RANGE - 1}",
-        )
-    except Denied:
-        raise
-    except Permanent as error:
-        yield Scattered(batch, args.index, _unreadable(str(error)))
-        return
-    total = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else 0
-    piece = answer["Body"].read()
-    found = read(piece, args.phase, final=args.offset + len(piece) >= total)
-    ended = found.phase == "done" or bool(found.problem)
-    used, phase, index = found.used, found.phase, args.index
-    chunks = _chunks(found, batch.job.chunk)
-    if not ended and found.phase == "next" and len(chunks) > 1:  # the last one is read again, and is full then
-        last = chunks.pop()
-        used = found.ends[last.start - 1]
-    begun = [[*_begun(batch, [checked(index + at, found.records[at]) for at in each])] for each in chunks]
-    index += chunks[-1].stop if chunks else 0
-    if ended:
-        yield Scattered(batch, index, found.problem)
-    elif used == 0:
-        yield Scattered(batch, index, f"not JSON, or longer than {RANGE >> 20} MiB: what begins at byte {args.offset}")
-    else:
-        first = begun[: (len(begun) + 1) // 2]
-        del begun[: len(first)]
-        yield Gather(list(chain.from_iterable(first)), then=Scan(batch, args.offset + used, phase, index))
-    yield from chain.from_iterable(begun)
-
-
-def _unreadable(error: str) -> str:
-    if error.startswith("InvalidRange"):
-        return "the object is empty"
-    if error.startswith(("PreconditionFailed", "412")):
-        return "the object was replaced while it was read"
-    return f"the object cannot be read: {error}"
-
-
-def _chunks(found: Read, most: int) -> list[range]:
-    """Positions of the records of each chunk."""
-    chunks: list[range] = []
-    start = size = 0
-    for at, record in enumerate(found.records):
-        if at > start and (at - start == most or size + len(record) > MOST_BYTES):
-            chunks.append(range(start, at))
-            start, size = at, 0
-        size += len(record)
-    if start < len(found.records):
-        chunks.append(range(start, len(found.records)))
-    return chunks
 
 
 @dataclass(frozen=True)
@@ -135,20 +54,21 @@ class Trim(TaskArgs, kind="s3_batch.trim"):
 
 @s3_batch.handles(Trim, stream="items", bucket="dynamodb", priority=EARLY)
 def trim(api: AwsApi, args: Trim) -> Iterator[Output]:
+    index = args.batch.job.items_sort_key
     answer = call(
         api,
         "dynamodb",
         "query",
         TableName=args.batch.job.items_table,
-        KeyConditionExpression="batchId = :id AND #index >= :count",
+        KeyConditionExpression="#id = :id AND #index >= :count",
         ProjectionExpression="#index",
-        ExpressionAttributeNames={"#index": "index"},
+        ExpressionAttributeNames={"#id": args.batch.job.items_key, "#index": index},
         ExpressionAttributeValues={":id": {"S": args.batch.id}, ":count": {"N": str(args.count)}},
         ConsistentRead=True,
         Limit=MOST_ITEMS,
     )
     if answer["Items"]:
-        yield Erase(args.batch, args.count, tuple(int(each["index"]["N"]) for each in answer["Items"]))
+        yield Erase(args.batch, args.count, tuple(int(each[index]["N"]) for each in answer["Items"]))
 
 
 @dataclass(frozen=True)
@@ -160,7 +80,7 @@ class Erase(TaskArgs, kind="s3_batch.erase"):
 
 @s3_batch.handles(Erase, stream="items", bucket="dynamodb")
 def erase(api: AwsApi, args: Erase) -> Iterator[Output]:
-    keys = [{"batchId": {"S": args.batch.id}, "index": {"N": str(index)}} for index in args.indexes]
+    keys = [args.batch.item(index) for index in args.indexes]
     _sent(api, args.batch.job.items_table, [{"DeleteRequest": {"Key": key}} for key in keys])
     yield Trim(args.batch, args.count)
 
@@ -192,7 +112,7 @@ class Asked(msgspec.Struct, frozen=True, array_like=True):
     indexes: tuple[int, ...]
 
 
-def _begun(batch: Batch, items: Sequence[Item]) -> Iterator[Chunk | Write | ForAccount]:
+def begun(batch: Batch, items: Sequence[Item]) -> Iterator[Chunk | Write | ForAccount]:
     """A chunk's way; records that have an error already are not processed."""
     yield from _written(batch, [each for each in items if each.error])
     if good := [each for each in items if not each.error]:
@@ -313,6 +233,6 @@ def write(api: AwsApi, args: Write) -> Iterator[Output]:
         said = cut(f"its item cannot be written: {error}", LONGEST_ERROR)
         yield Write(batch, (Item(items[0].index, NOTHING, error=said),))
         return
-    left = {int(each["PutRequest"]["Item"]["index"]["N"]) for each in unprocessed}
+    left = {int(each["PutRequest"]["Item"][batch.job.items_sort_key]["N"]) for each in unprocessed}
     if left:
         yield replace(args, items=tuple(each for each in items if each.index in left))

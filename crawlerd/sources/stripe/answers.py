@@ -17,6 +17,14 @@ class NoWindows(Permanent):
     """This list does not take `created`."""
 
 
+class NoExpansion(Permanent):
+    """One of the fields that were to be expanded cannot be, in this version of the API."""
+
+
+class NoTypes(Permanent):
+    """One of the types of events that were asked for is unknown."""
+
+
 class Gone(Permanent):
     """The object that the path names does not exist (any more)."""
 
@@ -66,10 +74,16 @@ def classify(response: Response) -> Exception | None:
         return NoAccess(said) if problem.code == "account_invalid" else None
     if problem.code == "lock_timeout":
         return Transient("HTTP 429: another request holds the object (lock_timeout)")
-    if problem.code == "resource_missing" and response.status != 429:
+    if problem.code in ("resource_missing", "not_found") and response.status != 429:
         return CursorGone(said) if problem.param == "starting_after" else Gone(said)
     if response.status == 400 and "created" in f"{problem.param} {problem.message}":
         return NoWindows(said)
+    if response.status == 400 and (problem.param or "").startswith("types"):
+        return NoTypes(said)
+    if response.status == 400 and "expand" in f"{problem.param} {problem.message}".lower():
+        return NoExpansion(said)
+    if response.status == 404 and (problem.message or "").startswith("Unrecognized request URL"):
+        return Denied(f"{said} Has the account's api_version this list?")
     if response.status == 400 and problem.message and "not set up to use" in problem.message:
         return Denied(said)  # such as Issuing, by an account that has none
     return None

@@ -1,180 +1,27 @@
-"""What Stripe has: its lists and the lists below their objects, as a table (https://docs.stripe.com/api)."""
+"""What Stripe has, and how each stream is followed: what the tables say together."""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
+from crawlerd.sources.stripe.catalogue_below import BELOW
+from crawlerd.sources.stripe.catalogue_events import TYPES
+from crawlerd.sources.stripe.catalogue_lists import LISTS
+from crawlerd.sources.stripe.entries import Below, Listing
 
-class Listing(NamedTuple):
-    """A list that needs no parent, newest first.
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-    objects: the object types by which events speak of it, none where Stripe sends no events.
-    created: it takes `created` filters.
-    grows: new objects come without an event, so that its newest part is read again each time.
-    """
+__all__ = ["BELOW", "LISTS", "TYPES", "Below", "Listing"]
 
-    path: str
-    objects: tuple[str, ...] = ()
-    created: bool = True
-    grows: bool = False
-    filters: tuple[tuple[str, str], ...] = ()
-
-
-class Below(NamedTuple):
-    """A list below each object of another one.
-
-    path: with {parent}.
-    parameter: that carries the parent's id instead.
-    embedded: the parent's field that holds its first objects, "" where each parent takes a request.
-    expand: the parent's list must be asked for that field.
-    unless_null: a field of the parent that is null where there is nothing below.
-    objects: as of a Listing; without any, it is read again whenever its parent changes.
-    one: where an object is read again, with {id} and perhaps {parent}.
-    owner: the object's field with its parent's id; null once it is nobody's.
-    """
-
-    parent: str
-    path: str
-    parameter: str = ""
-    embedded: str = ""
-    expand: bool = False
-    unless_null: str = ""
-    objects: tuple[str, ...] = ()
-    one: str = ""
-    owner: str = ""
-
-
-# Without filters, prices and products come active and inactive, and subscriptions without the canceled ones.
-LISTS = {
-    "customers": Listing("/v1/customers", ("customer",)),
-    "invoices": Listing("/v1/invoices", ("invoice",)),
-    "charges": Listing("/v1/charges", ("charge",)),
-    "payment_intents": Listing("/v1/payment_intents", ("payment_intent",)),
-    "setup_intents": Listing("/v1/setup_intents", ("setup_intent",)),
-    "checkout_sessions": Listing("/v1/checkout/sessions", ("checkout.session",), grows=True),
-    "payment_links": Listing("/v1/payment_links", ("payment_link",), created=False),
-    "balance_transactions": Listing("/v1/balance_transactions", grows=True),
-    "refunds": Listing("/v1/refunds", ("refund",)),
-    "disputes": Listing("/v1/disputes", ("dispute",)),
-    "reviews": Listing("/v1/reviews", ("review",)),
-    "early_fraud_warnings": Listing("/v1/radar/early_fraud_warnings", ("radar.early_fraud_warning",)),
-    "value_lists": Listing("/v1/radar/value_lists"),
-    "subscriptions": Listing("/v1/subscriptions", ("subscription",), filters=(("status", "all"),)),
-    "subscription_schedules": Listing("/v1/subscription_schedules", ("subscription_schedule",)),
-    "invoice_items": Listing("/v1/invoiceitems", ("invoiceitem",)),
-    "invoice_payments": Listing("/v1/invoice_payments", ("invoice_payment",), created=False),
-    "invoice_rendering_templates": Listing("/v1/invoice_rendering_templates", created=False),
-    "credit_notes": Listing("/v1/credit_notes", ("credit_note",)),
-    "quotes": Listing("/v1/quotes", ("quote",), created=False),
-    "products": Listing("/v1/products", ("product",)),
-    "prices": Listing("/v1/prices", ("price",)),
-    "plans": Listing("/v1/plans", ("plan",)),
-    "coupons": Listing("/v1/coupons", ("coupon",)),
-    "promotion_codes": Listing("/v1/promotion_codes", ("promotion_code",)),
-    "tax_rates": Listing("/v1/tax_rates", ("tax_rate",)),
-    "tax_ids": Listing("/v1/tax_ids", created=False),
-    "tax_registrations": Listing("/v1/tax/registrations", created=False),
-    "shipping_rates": Listing("/v1/shipping_rates"),
-    "payouts": Listing("/v1/payouts", ("payout",)),
-    "transfers": Listing("/v1/transfers", ("transfer",)),
-    "topups": Listing("/v1/topups", ("topup",)),
-    "application_fees": Listing("/v1/application_fees", ("application_fee",)),
-    "accounts": Listing("/v1/accounts"),
-    "files": Listing("/v1/files", ("file",)),
-    "file_links": Listing("/v1/file_links"),
-    "billing_meters": Listing("/v1/billing/meters", ("billing.meter",), created=False),
-    "billing_credit_grants": Listing("/v1/billing/credit_grants", ("billing.credit_grant",), created=False),
-    "billing_portal_configurations": Listing(
-        "/v1/billing_portal/configurations", ("billing_portal.configuration",), created=False
-    ),
-    "payment_method_configurations": Listing("/v1/payment_method_configurations", created=False),
-    "payment_method_domains": Listing("/v1/payment_method_domains", created=False),
-    "identity_verification_sessions": Listing("/v1/identity/verification_sessions", ("identity.verification_session",)),
-    "identity_verification_reports": Listing("/v1/identity/verification_reports", grows=True),
-    "issuing_authorizations": Listing("/v1/issuing/authorizations", ("issuing.authorization",)),
-    "issuing_cardholders": Listing("/v1/issuing/cardholders", ("issuing.cardholder",)),
-    "issuing_cards": Listing("/v1/issuing/cards", ("issuing.card",)),
-    "issuing_disputes": Listing("/v1/issuing/disputes", ("issuing.dispute",)),
-    "issuing_transactions": Listing("/v1/issuing/transactions", ("issuing.transaction",)),
-    "terminal_configurations": Listing("/v1/terminal/configurations", created=False),
-    "terminal_locations": Listing("/v1/terminal/locations", created=False),
-    "terminal_readers": Listing("/v1/terminal/readers", created=False),
-    "report_runs": Listing("/v1/reporting/report_runs", ("reporting.report_run",), grows=True),
-    "webhook_endpoints": Listing("/v1/webhook_endpoints", created=False),
-    "events": Listing("/v1/events", grows=True),
-}
-
-BELOW = {
-    "payment_methods": Below(
-        "customers",
-        "/v1/customers/{parent}/payment_methods",
-        objects=("payment_method",),
-        one="/v1/payment_methods/{id}",
-        owner="customer",
-    ),
-    "customer_balance_transactions": Below("customers", "/v1/customers/{parent}/balance_transactions"),
-    "customer_cash_balance_transactions": Below(
-        "customers",
-        "/v1/customers/{parent}/cash_balance_transactions",
-        objects=("customer_cash_balance_transaction",),
-        one="/v1/customers/{parent}/cash_balance_transactions/{id}",
-        owner="customer",
-    ),
-    "customer_sources": Below(
-        "customers",
-        "/v1/customers/{parent}/sources",
-        embedded="sources",
-        expand=True,
-        objects=("card", "bank_account", "source"),
-        one="/v1/customers/{parent}/sources/{id}",
-        owner="customer",
-    ),
-    "customer_tax_ids": Below(
-        "customers",
-        "/v1/customers/{parent}/tax_ids",
-        embedded="tax_ids",
-        expand=True,
-        objects=("tax_id",),
-        one="/v1/customers/{parent}/tax_ids/{id}",
-        owner="customer",
-    ),
-    "invoice_lines": Below("invoices", "/v1/invoices/{parent}/lines", embedded="lines"),
-    "credit_note_lines": Below("credit_notes", "/v1/credit_notes/{parent}/lines", embedded="lines"),
-    "checkout_session_line_items": Below(
-        "checkout_sessions", "/v1/checkout/sessions/{parent}/line_items", embedded="line_items", expand=True
-    ),
-    "payment_link_line_items": Below(
-        "payment_links", "/v1/payment_links/{parent}/line_items", embedded="line_items", expand=True
-    ),
-    "quote_line_items": Below("quotes", "/v1/quotes/{parent}/line_items", embedded="line_items", expand=True),
-    "subscription_items": Below("subscriptions", "/v1/subscription_items", parameter="subscription", embedded="items"),
-    "setup_attempts": Below(
-        "setup_intents", "/v1/setup_attempts", parameter="setup_intent", unless_null="latest_attempt"
-    ),
-    "value_list_items": Below(
-        "value_lists", "/v1/radar/value_list_items", parameter="value_list", embedded="list_items"
-    ),
-    "transfer_reversals": Below("transfers", "/v1/transfers/{parent}/reversals", embedded="reversals"),
-    "application_fee_refunds": Below(
-        "application_fees",
-        "/v1/application_fees/{parent}/refunds",
-        embedded="refunds",
-        objects=("fee_refund",),
-        one="/v1/application_fees/{parent}/refunds/{id}",
-        owner="fee",
-    ),
-    "persons": Below(
-        "accounts",
-        "/v1/accounts/{parent}/persons",
-        objects=("person",),
-        one="/v1/accounts/{parent}/persons/{id}",
-        owner="account",
-    ),
-}
-
+TABLES: tuple[dict[str, Listing] | dict[str, Below], ...] = (LISTS, BELOW)
 STREAMS = (*LISTS, *BELOW)
-OF_OBJECT = {kind: stream for table in (LISTS, BELOW) for stream, each in table.items() for kind in each.objects}
+OPTIONAL = tuple(stream for table in TABLES for stream, each in table.items() if each.optional)
+OF_OBJECT = {kind: stream for table in TABLES for stream, each in table.items() for kind in each.objects}
+KEPT = tuple(stream for stream, each in LISTS.items() if each.kept)
+MOST_TYPES = 20  # of events that one request may name (https://docs.stripe.com/api/events/list)
+MOST_REQUESTS = 3  # side by side; where more types are wanted, all events are read
 
 
 @cache  # asked for each object
@@ -183,6 +30,103 @@ def below(stream: str) -> tuple[str, ...]:
     return tuple(name for name, each in BELOW.items() if each.parent == stream)
 
 
+@cache
+def listed_by(stream: str) -> tuple[tuple[str, str], ...]:
+    """Lists that can be asked for what belongs to one object of a stream, and the parameter that names it."""
+    return tuple((name, parameter) for name, each in LISTS.items() for parent, parameter in each.of if parent == stream)
+
+
+@cache
+def mentioned_by(kind: str) -> tuple[tuple[str, str], ...]:
+    """Streams that change with an object of this kind, and its field that holds the id of theirs, or of its parent."""
+    return tuple(
+        (stream, field)
+        for table in TABLES
+        for stream, each in table.items()
+        for object_kind, field in each.mentions
+        if object_kind == kind
+    )
+
+
+def listing_of(stream: str) -> Listing:
+    """A stream's own list, or that of its parents."""
+    return LISTS[BELOW[stream].parent if stream in BELOW else stream]
+
+
 def one(stream: str) -> str:
-    """Where one object is read, with {id} and perhaps {parent}."""
-    return BELOW[stream].one if stream in BELOW else LISTS[stream].path + "/{id}"
+    """Where one object is read, with {id} and perhaps {parent}; "" where that cannot be."""
+    if stream in BELOW:
+        return BELOW[stream].one
+    return LISTS[stream].path if LISTS[stream].single else LISTS[stream].path + "/{id}"
+
+
+def v2_of(stream: str) -> bool:
+    """Whether it is of Stripe's second API, which has paging of its own."""
+    return (BELOW[stream] if stream in BELOW else LISTS[stream]).path.startswith("/v2/")
+
+
+def is_with_parent(stream: str) -> bool:
+    """Whether a list below another one is read again whenever its parent has changed."""
+    each = BELOW[stream]
+    return each.with_parent or not (each.objects or each.mentions or each.whole)
+
+
+def kinds_of(stream: str) -> set[str]:
+    """The kinds of objects by which events tell of a stream, or of the parents that it is read again with."""
+    each = BELOW[stream] if stream in BELOW else LISTS[stream]
+    kinds = {*each.objects, *(kind for kind, _ in each.mentions)}
+    if stream in BELOW and (is_with_parent(stream) or (BELOW[stream].keyed and not BELOW[stream].whole)):
+        kinds |= set(LISTS[BELOW[stream].parent].objects)
+    if stream in LISTS:
+        kinds |= {kind for parent, _ in LISTS[stream].of for kind in LISTS[parent].objects}
+    return kinds
+
+
+def has_events(stream: str) -> bool:
+    """Whether events tell of its changes, or of its parents'."""
+    return bool(kinds_of(stream))
+
+
+def is_silent(stream: str) -> bool:
+    """Whether a stream is read in full each time."""
+    if stream in BELOW:
+        return BELOW[stream].whole or (not listing_of(stream).lookback and not has_events(stream))
+    return not LISTS[stream].lookback and not LISTS[stream].part and not has_events(stream)
+
+
+def event_types(streams: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The types of events that tell of streams, in groups of as many as a request may name; one empty group, which
+    stands for all events, where they are too many for a few requests."""
+    types = sorted({each for stream in streams for kind in kinds_of(stream) for each in TYPES[kind]})
+    if len(types) > MOST_TYPES * MOST_REQUESTS:
+        return [()]
+    return [tuple(types[first : first + MOST_TYPES]) for first in range(0, len(types), MOST_TYPES)]
+
+
+def expansions(stream: str, streams: Sequence[str], prefix: str = "", *, plain: bool = False) -> list[str]:
+    """The fields that a stream's objects must be asked for: what they do not have otherwise, and lists below them.
+
+    prefix: "data." in a list. plain: only the lists, since the API does not know the others.
+    """
+    if plain:
+        return [prefix + each for each in sorted(asked_for(stream, streams))]
+    found = list(BELOW[stream].expand if stream in BELOW else LISTS[stream].expand)
+    for child in below(stream):
+        each = BELOW[child]
+        if each.asked and child not in streams:
+            continue
+        found += [each.embedded] if each.asked else []
+        found += [f"{each.embedded}.data.{name}" for name in each.expand] if each.embedded else []
+    return [prefix + each for each in found]
+
+
+def fields_asked(stream: str, streams: Sequence[str], *, plain: bool = False) -> dict[str, object]:
+    """The parameters that ask for these fields of one object."""
+    if stream in LISTS and LISTS[stream].details:
+        return {f"include[{place}]": name for place, name in enumerate(LISTS[stream].details)}
+    return {"expand[]": expansions(stream, streams, plain=plain)}
+
+
+def asked_for(stream: str, streams: Sequence[str]) -> frozenset[str]:
+    """The fields that objects have only because streams below them are wanted, which are not part of their records."""
+    return frozenset(BELOW[child].embedded for child in below(stream) if child in streams and BELOW[child].asked)

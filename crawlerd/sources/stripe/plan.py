@@ -10,9 +10,10 @@ import msgspec
 
 from crawlerd.source import Api, Cursor, ForPart, Full, Gather, Output, RunPlan, TaskArgs
 from crawlerd.sources.stripe.answers import CursorGone, created, listed
-from crawlerd.sources.stripe.catalogue import LISTS
-from crawlerd.sources.stripe.events import LOOKBACK, SKEW, Begin, Mark, is_silent
-from crawlerd.sources.stripe.pages import PAGE, VERSION, once_more, stripe
+from crawlerd.sources.stripe.catalogue import BELOW, LISTS, is_silent
+from crawlerd.sources.stripe.loading import SKEW, Begin, Mark
+from crawlerd.sources.stripe.paging import PAGE, once_more
+from crawlerd.sources.stripe.stripe_api import VERSION, stripe, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,7 +22,7 @@ DAY = 86_400
 MAX_GAP = 28 * DAY  # seconds; Stripe keeps events for 30 days
 CONNECTED = "connected"  # the cursor of all connected accounts
 SIDE_BY_SIDE = 20  # connected accounts that are read at once, and one more for each hundred
-OF_PLATFORM = ("accounts", "persons")  # streams that a connected account does not have
+OF_PLATFORM = ("accounts", *(stream for stream, each in BELOW.items() if each.parent == "accounts"))
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +40,10 @@ def first_tasks(plan: RunPlan) -> Iterable[TaskArgs | Full]:
         why = f"the last one ended clean {days:.0f} days ago, and events go back 28 days only"
         log.warning("stripe: a full load of %s: %s", ", ".join(late), why)
         yield Full(why, late)
-    other = [stream for stream, mark in marks.items() if mark.version != VERSION]
+    version = version_of(plan.account_options)
+    other = [stream for stream, mark in marks.items() if mark.version != version]
     if other:
-        why = f"it was read with version {marks[other[0]].version} of the API, and this is {VERSION}"
+        why = f"it was read with version {marks[other[0]].version} of the API, and this is {version}"
         log.warning("stripe: a full load of %s: %s", ", ".join(other), why)
         yield Full(why, other)
     fresh = {stream: mark for stream, mark in marks.items() if stream not in {*late, *other}}
@@ -59,7 +61,7 @@ def first_tasks(plan: RunPlan) -> Iterable[TaskArgs | Full]:
         load=tuple(stream for stream in plan.streams if stream not in fresh),
         follow=tuple(fresh),
         since=min((mark.event for mark in fresh.values()), default=0),
-        growth=int(min((mark.noted - LOOKBACK for mark in fresh.values()), default=0)),
+        growth=int(min((mark.noted for mark in fresh.values()), default=0)),
     )
 
 
@@ -68,7 +70,7 @@ def _connected(plan: RunPlan) -> Connected:
     value = None if plan.full else plan.cursors.get(CONNECTED)
     mark = None if value is None else msgspec.json.decode(value, type=ConnectedMark)
     since = None
-    if mark is not None and mark.version == VERSION and set(streams) <= set(mark.streams):
+    if mark is not None and mark.version == version_of(plan.account_options) and set(streams) <= set(mark.streams):
         if plan.started_at - mark.noted <= MAX_GAP:
             since = mark.noted
         else:
@@ -118,7 +120,7 @@ def connected(api: Api, args: Connected) -> Iterator[Output]:
         yield replace(args, starting_after=None, restarts=once_more(args.restarts, path))
         return
     if args.starting_after is None and not args.restarts:
-        mark = ConnectedMark(args.streams, args.noted)
+        mark = ConnectedMark(args.streams, args.noted, version_of(api.options))
         yield Cursor(CONNECTED, msgspec.json.encode(mark).decode())
     pairs = tuple((each["id"], created(each.get("created")) or int(args.noted)) for each in accounts)
     lines = min(len(pairs), SIDE_BY_SIDE if args.starting_after is None else 1)
@@ -133,7 +135,7 @@ def one_by_one(api: Api, args: OneByOne) -> Iterator[Output]:
     (account, connected_at), *others = args.accounts
     if args.since is not None and connected_at < args.since - SKEW:
         second = int(args.since) - SKEW
-        begins = Begin(args.noted, (), args.streams, second, int(args.since) - LOOKBACK, marks=False)
+        begins = Begin(args.noted, (), args.streams, second, int(args.since), marks=False)
     else:
         begins = Begin(args.noted, args.streams, marks=False)
     if others:

@@ -41,11 +41,22 @@ def run(
     sink: int = 1,
     name: str = "shop",
     setup: str = "",
+    ad_hoc: str | None = None,
 ) -> int:
     """A run that sees so many things, and a part."""
     task = NewTask("shop.page", "pages", 5, "{}")
     started = frontier.start_run(
-        name, 1, [task], full=True, now=NOW, sink=sink, streams=streams, whole=whole, setup=setup, shrink=shrink
+        name,
+        1,
+        [task],
+        full=True,
+        now=NOW,
+        sink=sink,
+        streams=streams,
+        whole=whole,
+        setup=setup,
+        shrink=shrink,
+        ad_hoc=ad_hoc,
     )
     usual = Complete([Batch("things", 1, [], [])], cursors=[(each, str(started.run)) for each in cursors])
     finish(frontier, started.run, outcome or usual, {"things": seen, "parts": 1})
@@ -88,6 +99,19 @@ def test_it_stays_in_doubt_while_the_numbers_go_up_and_down(place: Place, fronti
     assert doubts(place, run(frontier, 20)) == [("things", 20, 100)]
     assert doubts(place, run(frontier, 40)) == [("things", 40, 100)]
     assert doubts(place, run(frontier, 44)) == []
+
+
+def test_an_ad_hoc_run_is_neither_doubted_nor_believed(place: Place, frontier: Frontier) -> None:
+    run(frontier, 100)
+    second = str(run(frontier, 20))
+    believed = frontier.cursors("shop", 1)
+    for seen in (20, 100):
+        number = run(frontier, seen, shrink=True, streams=("parts",), setup="other", ad_hoc="streams=parts")
+        assert doubts(place, number) == []
+        assert frontier.doubted("shop", 1) == {"things"}
+        assert frontier.cursors("shop", 1) == believed
+    assert believed["parts"] == second
+    assert doubts(place, run(frontier, 40)) == [("things", 40, 100)]
 
 
 def test_no_sync_point_is_noted_that_may_be_of_what_is_doubted(frontier: Frontier) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -337,3 +338,24 @@ def test_whether_a_run_goes_on_without_some_accounts(place: Place, frontier: Fro
         assert not reader.goes_on(run, ["acme"])
         assert reader.goes_on(run, ["zenith", "acme"])
         assert not reader.goes_on(run, [])
+
+
+def test_what_follows_is_told_of_dead_letters_where_it_asks_for_that(frontier: Frontier) -> None:
+    """Of its own group and of those inside, in order, and of no more than are wanted; nothing else changes."""
+    asks = NewTask("shop.page", "pages", 5, '{"name":"then","dead_letters":[]}', False, False, "")
+    silent = NewTask("shop.page", "pages", 5, '{"name":"silent","text":"\\"dead_letters\\":[]"}', False, False, "")
+    for then in (asks, silent):
+        begin(frontier, NewGather([task("a"), task("b"), task("c")], then, "run"))
+        settle(frontier, a=Complete(gathers=[NewGather([task("d"), task("e")], task("inner"), "run")]), c=Complete())
+        settle(frontier, d=Bury("no d"), e=Bury('no "e"'))
+        settle(frontier, inner=Complete(children=[task("f"), task("g")]))
+        settle(frontier, f=Bury("no f"), g=Bury("no g"))
+        settle(frontier, b=Complete())
+        (payload,) = ready(frontier)
+        told = ["shop.page: no d", 'shop.page: no "e"', "shop.page: no f"]
+        expected = {"name": "then", "dead_letters": told} if then is asks else json.loads(then.payload)
+        assert json.loads(payload) == expected
+        settle(frontier, **{payload: Complete()})
+    begin(frontier, NewGather([task("a")], asks, "run"))
+    settle(frontier, a=Complete())
+    assert list(ready(frontier)) == [asks.payload]

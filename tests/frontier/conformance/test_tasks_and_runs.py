@@ -462,6 +462,22 @@ def test_an_old_run_that_ends_late_does_not_set_cursors_back(frontier: Frontier)
     assert frontier.cursors("shop") == {"pages": "new"}
 
 
+def test_an_ad_hoc_run_leaves_nothing_to_the_next_one(frontier: Frontier) -> None:
+    begin(frontier, plain('{"a":1}'))
+    settle(frontier, Bury("gone"))
+    ordinary = frontier.latest_run("shop")
+    started = frontier.start_run("shop", 1, [plain('{"a":2}')], full=True, now=NOW, ad_hoc="lists=a", setup="other")
+    assert frontier.latest_run("shop") == ordinary
+    assert frontier.run(started.run).ad_hoc == "lists=a"
+    assert frontier.running_runs("shop") == [started.run]
+    settle(frontier, Complete([], [], [("pages", "9")]))
+    assert frontier.run(started.run).state == "completed"
+    assert frontier.cursors("shop") == {}
+    frontier.retry_dead([1])  # nor does it come between an older run and its sync points
+    settle(frontier, Complete([], [], [("pages", "7")]))
+    assert frontier.cursors("shop") == {"pages": "7"}
+
+
 # reading tasks
 
 

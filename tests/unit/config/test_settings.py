@@ -24,7 +24,7 @@ from crawlerd.core.outcome import RetryPolicy
 from crawlerd.sources import registry
 from crawlerd.sources.registry import load as load_entry
 from crawlerd.sources.registry import load_source, source_names
-from crawlerd.sources.stripe.pages import Connect
+from crawlerd.sources.stripe.stripe_api import Connect
 
 load = partial(load_with, registry=registry)
 

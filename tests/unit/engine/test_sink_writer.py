@@ -352,3 +352,15 @@ def test_what_was_sent_ahead_gets_the_imports_priority() -> None:
     assert isinstance(changed, Complete)
     assert changed.sent == Sent(7, 3, priority=2)
     assert Target(None, "shop", "acme").adapted(outcome) is outcome
+
+
+def test_a_run_that_tombstones_nothing_compares_nothing_either() -> None:
+    then = NewTask("shop.missing", "pages", 5, "{}")
+    outcome = Complete(
+        [Batch("pages", 1, ["a"], [b"{}"])],
+        sweeps=[("pages", "")],
+        comparisons=[Comparison("pages", "", "", then, fills=True)],
+    )
+    adapted = Target(Notes(), "shop", "acme", sweeps=False).adapted(outcome)
+    assert adapted == msgspec.structs.replace(outcome, sweeps=[], comparisons=[])
+    assert Target(None, "shop", "acme", sweeps=False).adapted(Complete(sweeps=[("pages", "")])) == Complete()

@@ -55,7 +55,7 @@ def plugin(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def answers(plugin: Path, places: dict[str, str], *uses: bool) -> Iterator[dict[str, Any]]:
+def answers(plugin: Path, places: dict[str, tuple[str, list[str]]], *uses: bool) -> Iterator[dict[str, Any]]:
     """The data of the record of each task, of a worker process with one thread."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -82,7 +82,7 @@ def answers(plugin: Path, places: dict[str, str], *uses: bool) -> Iterator[dict[
 
 
 def test_a_worker_loads_a_client_when_a_handler_asks_for_something(plugin: Path) -> None:
-    idle, using, later = answers(plugin, {"lean": "leanparty:lean"}, False, True, True)
+    idle, using, later = answers(plugin, {"lean": ("leanparty:lean", [])}, False, True, True)
     assert idle == {"requests": False, "importlib.metadata": False}
     assert using == later == {"requests": True, "importlib.metadata": using["importlib.metadata"], "colour": "red"}
 
@@ -96,7 +96,7 @@ def test_the_place_of_a_source_is_known_once_it_was_loaded(plugin: Path, monkeyp
     monkeypatch.syspath_prepend(str(plugin))
     assert registry.place_of("lean") is None
     registry.load("lean")
-    assert registry.place_of("lean") == "leanparty:lean"
+    assert registry.place_of("lean") == ("leanparty:lean", [])
 
 
 def test_an_api_is_opened_once_and_its_times_are_the_attempts() -> None:
@@ -117,7 +117,7 @@ def test_an_api_is_opened_once_and_its_times_are_the_attempts() -> None:
 
 def test_a_signal_to_the_group_does_not_end_a_worker_that_starts() -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    worker = WorkerProcess(Setup({}, 1, {}, {}), {}, time.monotonic())
+    worker = WorkerProcess(Setup({}, 1, {}, {}), {}, {}, time.monotonic())
     try:
         for number in OF_THE_GROUP:
             os.kill(worker.process.pid, number)

@@ -18,7 +18,8 @@ from crawlerd.core.listing import listing
 from crawlerd.engine import kinds
 from crawlerd.source import Records
 from crawlerd.sources.stripe import stripe
-from crawlerd.sources.stripe.pages import PAGE, PAGES, Page
+from crawlerd.sources.stripe.pages import PAGES, Page
+from crawlerd.sources.stripe.paging import PAGE
 from crawlerd.sources.stripe.windows import Line, cut
 
 if TYPE_CHECKING:

@@ -1,0 +1,40 @@
+"""What a message of a queue announces: notifications of S3 and events of EventBridge, as they are or by SNS. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from urllib.parse import unquote_plus
+
+import msgspec
+
+MOST_ENVELOPES = 3  # a topic may be subscribed to another account's
+
+
+class Object(NamedTuple):
+    bucket: str
+    key: str
+    etag: str
+
+
+def announced(body: str) -> list[Object]:
+    """The objects that were created; none for a test event, or where others were deleted or tagged. ValueError,
+    LookupError, TypeError or AttributeError for what is no such message.
+
+    S3 writes keys as in a form, "a+b.json"; EventBridge as they are.
+    """
+    said: Any = msgspec.json.decode(body)
+    for _ in range(MOST_ENVELOPES):
+        if "Records" in said or "detail" in said or "Message" not in said:
+            break
+        said = msgspec.json.decode(said["Message"])
+    if said.get("Event") == "s3:TestEvent":
+        return []
+    if said.get("source") == "aws.s3" and "detail-type" in said:
+        if said["detail-type"] != "Object Created":
+            return []
+        detail = said["detail"]
+        return [Object(detail["bucket"]["name"], detail["object"]["key"], detail["object"]["etag"])]
+    created = [each["s3"] for each in said["Records"] if each["eventName"].startswith("ObjectCreated:")]
+    return [
+        Object(each["bucket"]["name"], unquote_plus(each["object"]["key"]), each["object"]["eTag"]) for each in created
+    ]

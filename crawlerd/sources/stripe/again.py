@@ -1,0 +1,116 @@
+"""One object that is read again, since it has changed or was not where it should be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from crawlerd.source import Api, Output, Record, TaskArgs, Transient
+from crawlerd.sources.stripe.answers import Gone, NoAccess, NoExpansion, is_id
+from crawlerd.sources.stripe.below import BelowOne, outputs
+from crawlerd.sources.stripe.catalogue import BELOW, LISTS, STREAMS, below, fields_asked, one
+from crawlerd.sources.stripe.paging import WANTED, not_expanded
+from crawlerd.sources.stripe.stripe_api import stripe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crawlerd.source import Objects
+
+
+@dataclass(frozen=True)
+class Again(TaskArgs, kind="stripe.again"):
+    """One object as it is now.
+
+    streams, plain, look: as of a page.
+    """
+
+    streams: tuple[str, ...]
+    id: str
+    parent: str | None = None
+    plain: bool = False
+    look: int = 0
+
+
+def _register(stream: str) -> type[Again]:
+    class One(Again, kind=f"stripe.{stream}.again"):
+        pass
+
+    @stripe.handles(One, stream=stream, unique=True)
+    def again(api: Api, args: One) -> Iterator[Output]:
+        try:
+            path, item = _read(api, stream, args)
+        except NoExpansion as error:
+            if args.plain:
+                raise
+            yield not_expanded(stream, error)
+            yield replace(args, plain=True)
+            return
+        if item is not None:
+            yield from outputs(stream, item, args.streams, path, again=True, look=args.look)
+            return
+        if stream in args.streams:
+            yield Record(stream, args.id, None)
+        for child in below(stream):
+            if child in args.streams and BELOW[child].single:
+                yield Record(child, args.id, None)
+            elif child in args.streams and BELOW[child].keyed:
+                yield BelowOne(child, args.id)
+
+    return One
+
+
+def _register_missing(stream: str) -> type[Again]:
+    class One(Again, kind=f"stripe.{stream}.missing"):
+        """That the list of the run did not have; if it is gone, the sweep says so."""
+
+    @stripe.handles(One, stream=stream)
+    def missing(api: Api, args: One) -> Iterator[Output]:
+        try:
+            path, item = _read(api, stream, args)
+        except NoExpansion as error:
+            if args.plain:
+                raise
+            yield not_expanded(stream, error)
+            yield replace(args, plain=True)
+            return
+        except NoAccess:
+            if stream != "accounts":  # of one that is no longer connected, Stripe tells no more than that
+                raise
+            return
+        if item is not None:
+            yield from outputs(stream, item, args.streams, path, again=True)
+
+    return One
+
+
+def _read(api: Api, stream: str, args: Again) -> tuple[str, Objects | None]:
+    """The path of an object, and the object as it is now; None when it is gone."""
+    path = one(stream).format(id=quote(args.id, safe=""), parent=quote(args.parent or "", safe=""))
+    owner = BELOW[stream].owner if stream in BELOW else ""
+    wanted = [*WANTED, "deleted", *([owner] if owner else [])]
+    try:
+        params = fields_asked(stream, args.streams, plain=args.plain)
+        item = api.listing(path, params, at=None, wanted=wanted).objects
+    except Gone:
+        return path, None
+    if not is_id(item.column("id")[0]):
+        raise Transient("wrong body: not an object with an id")
+    gone = item.column("id") != [args.id] or item.column("deleted") == [True] or _disowned(item, owner)
+    return path, None if gone else item
+
+
+def _disowned(item: Objects, owner: str) -> bool:
+    """Whether it lies below nothing any more, as a payment method does that was detached."""
+    return bool(owner) and item.column(owner) == [None] and owner in item.fields()
+
+
+AGAIN = {
+    stream: _register(stream)
+    for stream in STREAMS
+    if (BELOW[stream].one if stream in BELOW else not LISTS[stream].single)
+}
+MISSING = {  # where the id is enough
+    stream: _register_missing(stream) for stream in AGAIN if "{parent}" not in one(stream)
+}

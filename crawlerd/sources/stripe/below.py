@@ -1,0 +1,187 @@
+"""What lies below the objects of a list: their records, and those of the lists below them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from crawlerd.core.jsontext import without
+from crawlerd.core.listing import listing as list_of
+from crawlerd.source import Api, Gather, Objects, Output, Sweep, TaskArgs
+from crawlerd.sources.stripe.answers import CursorGone, Gone, NoExpansion, is_id, texts
+from crawlerd.sources.stripe.catalogue import BELOW, asked_for, below, expansions
+from crawlerd.sources.stripe.paging import (
+    PAGE,
+    WANTED,
+    last_id,
+    not_expanded,
+    once_more,
+    read_page,
+    records,
+    single_record,
+)
+from crawlerd.sources.stripe.stripe_api import stripe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from crawlerd.sources.stripe.catalogue import Below
+
+NOTHING = b""  # below a parent
+
+
+@dataclass(frozen=True)
+class PageBelow(TaskArgs, kind="stripe.page_below"):
+    """One page of the list below a parent.
+
+    again: of one that was read again since it has changed.
+    look, plain: as of Page.
+    """
+
+    parent: str
+    starting_after: str | None = None
+    restarts: int = 0
+    again: bool = False
+    look: int = 0
+    plain: bool = False
+
+
+def _register_below(stream: str, listing: Below) -> type[PageBelow]:
+    class ListPage(PageBelow, kind=f"stripe.{stream}"):
+        pass
+
+    # Most of these lists end on their first page: they drain the queue, and those above them, which fill it, go first.
+    @stripe.handles(ListPage, sequential=True, priority=5)
+    def page(api: Api, args: ListPage) -> Iterator[Output]:
+        path = listing.path.format(parent=quote(args.parent, safe=""))
+        params: dict[str, Any] = {"limit": PAGE} if listing.paged and not listing.single else {}
+        expanded = expansions(stream, (), "data.", plain=args.plain)
+        params |= {"expand[]": expanded}
+        if listing.parameter:
+            params[listing.parameter] = args.parent
+        try:
+            if listing.single:
+                item = api.listing(path, params, at=None, wanted=WANTED).objects
+                yield from single_record(stream, item, args.parent, path)
+                return
+            objects, cursor = read_page(api, stream, path, params, args.starting_after)
+        except CursorGone:
+            yield replace(args, starting_after=None, restarts=once_more(args.restarts, path))
+            return
+        except NoExpansion as error:
+            if args.plain:
+                raise
+            yield not_expanded(stream, error)
+            yield replace(args, plain=True)
+            return
+        except Gone:
+            return  # the parent was deleted since it was listed, and all below it with it
+        yield from records(stream, objects, path, args.parent)
+        if cursor:
+            yield replace(args, starting_after=cursor)
+
+    return ListPage
+
+
+@dataclass(frozen=True)
+class BelowOne(TaskArgs, kind="stripe.below_one"):
+    """The list below one parent was read: what it did not have is gone, when a second reading does not have it either.
+
+    Only of a stream whose keys begin with the parent's id.
+    """
+
+    stream: str
+    parent: str
+    look: int = 0
+
+
+@stripe.handles(BelowOne, stream="events", unique=True, cost=0)
+def below_one(api: Api, args: BelowOne) -> Iterator[Output]:
+    prefix = f"{args.parent}/"
+    if args.look:
+        yield Sweep(args.stream, prefix)
+    else:
+        yield Sweep(args.stream, prefix, otherwise=SecondBelow(args.stream, args.parent))
+
+
+@dataclass(frozen=True)
+class SecondBelow(TaskArgs, kind="stripe.second_below"):
+    stream: str
+    parent: str
+
+
+@stripe.handles(SecondBelow, stream="events", unique=True, cost=0)
+def second_below(api: Api, args: SecondBelow) -> Iterator[Output]:
+    page = PAGES_BELOW[args.stream](args.parent, again=True, look=1)
+    yield Gather([page], BelowOne(args.stream, args.parent, look=1), if_dead="skip")
+
+
+def read_below(stream: str, parent: str) -> Iterator[Output]:
+    """The whole list below one parent that has changed, and an end of what it does not have any more."""
+    page = PAGES_BELOW[stream](parent, again=True)
+    if BELOW[stream].keyed and not BELOW[stream].single:
+        yield Gather([page], BelowOne(stream, parent), if_dead="skip")
+    else:
+        yield page
+
+
+def outputs(
+    stream: str, items: Objects, streams: Sequence[str], path: str, *, again: bool = False, look: int = 0
+) -> Iterator[Output]:
+    """What objects of a list give: their records, and what lies below them, as far as it is among `streams`.
+
+    An object carries the first objects of some of its lists; only the others take requests. What it carries because we
+    asked for it is not part of its record, which does not depend on what else is imported.
+    """
+    keys = items.column("id")
+    if stream in streams:
+        asked = asked_for(stream, streams)
+        yield from records(stream, _without(items, asked) if asked else items, path)
+    for child in below(stream):
+        if child in streams:
+            for key, first in zip(keys, _firsts(items, BELOW[child]), strict=True):
+                if is_id(key) and first != NOTHING:
+                    yield from _below(child, key, first, f"{path} {key}", again=again, look=look)
+
+
+def _firsts(items: Objects, listing: Below) -> list[bytes | None]:
+    """Of each parent the first objects below it; None where they are to be asked for, NOTHING where there are none."""
+    firsts: list[bytes | None] = [None] * len(items)
+    if listing.embedded:
+        absent = NOTHING if listing.carried else None
+        firsts = [absent if first in (None, b"null") else first for first in items.raw(listing.embedded)]
+    if listing.unless_null:
+        firsts = [
+            NOTHING if reason == b"null" and first is None else first
+            for first, reason in zip(firsts, items.raw(listing.unless_null), strict=True)
+        ]
+    field, wanted = listing.only_if
+    if field:
+        firsts = [
+            first if reason == wanted.encode() else NOTHING
+            for first, reason in zip(firsts, items.raw(field), strict=True)
+        ]
+    return firsts
+
+
+def _below(stream: str, parent: str, first: bytes | None, place: str, *, again: bool, look: int) -> Iterator[Output]:
+    """first: the list of the first objects, as the parent carries it, None where it does not."""
+    if first is None and again and not look:
+        yield from read_below(stream, parent)
+    elif first is None:
+        yield PAGES_BELOW[stream](parent, again=again, look=look)
+    else:
+        objects, more = texts(list_of(first, "data", kind=stream, wanted=WANTED, also=("has_more",)))
+        yield from records(stream, objects, place, parent)
+        if more:
+            yield PAGES_BELOW[stream](parent, starting_after=last_id(objects), again=again, look=look)
+
+
+def _without(items: Objects, names: frozenset[str]) -> Objects:
+    """Those that cannot be imported stay as they are."""
+    kept = [text if place in items.problems else without(text, names) for place, text in enumerate(items.texts)]
+    return Objects(kept, "stripe", WANTED, items.problems)
+
+
+PAGES_BELOW = {stream: _register_below(stream, listing) for stream, listing in BELOW.items()}

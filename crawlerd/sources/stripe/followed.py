@@ -1,0 +1,78 @@
+"""How each stream is followed, in words: the table of docs/stripe-streams.md, printed by `python -m` this module."""
+
+from __future__ import annotations
+
+from crawlerd.sources.stripe.catalogue import BELOW, LISTS, STREAMS, TYPES, is_silent, is_with_parent
+from crawlerd.sources.stripe.catalogue_events import UNHEEDED
+from crawlerd.sources.stripe.catalogue_lists import LEFT_OUT
+from crawlerd.sources.stripe.entries import DAY
+
+HEAD = """\
+# Stripe's streams
+
+How each stream is followed, as `crawlerd/sources/stripe/catalogue_lists.py` and `catalogue_below.py` say it. This page
+is made from them: `python -m crawlerd.sources.stripe.followed > docs/stripe-streams.md`.
+
+A full run reads all of every stream. A later run reads what events speak of where Stripe sends some, and reads in other
+ways where it does not; what it reads is always the object as it is now. Where the last column says something, only the
+next full run (`import --full`) sees that. Streams that "must be named" are not part of `streams = ["*"]`.
+
+"""
+
+
+def page() -> str:
+    """docs/stripe-streams.md."""
+    parts = [HEAD, table(), "\n## Lists that no stream reads\n\n"]
+    parts += [f"* `{path}`: {why}.\n" for path, why in LEFT_OUT.items()]
+    parts += ["\n## Events that nothing is read for\n\n"]
+    parts += [f"* `{kind}`: {why}.\n" for kind, why in UNHEEDED.items()]
+    return "".join(parts)
+
+
+def table() -> str:
+    """In Markdown: a row for each stream."""
+    rows = ["| stream | list | a later run reads | it does not see, until the next full run |", "|---|---|---|---|"]
+    for stream in STREAMS:
+        entry = BELOW[stream] if stream in BELOW else LISTS[stream]
+        name = f"`{stream}`" + (" (must be named)" if entry.optional else "")
+        rows.append(f"| {name} | `{entry.path}` | {'; '.join(how(stream))} | {entry.missed} |")
+    return "\n".join(rows) + "\n"
+
+
+def how(stream: str) -> list[str]:
+    """What a later run reads of a stream."""
+    if stream in BELOW:
+        return _below(stream)
+    listing = LISTS[stream]
+    if listing.single:
+        return ["the object"]
+    if is_silent(stream):
+        return ["all of it"]
+    found = _events(listing.objects)
+    found += [f"that of a changed `{kind}`" for kind, _ in listing.mentions]
+    found += [f"those of a changed one of `{parent}`" for parent, _ in listing.of]
+    if listing.lookback:
+        days = listing.lookback // DAY
+        found.append(f"what was made since {days} day{'s' if days > 1 else ''} before the last run")
+    found += [f"those with `{name}={value}`" for name, value in listing.part]
+    return found
+
+
+def _below(stream: str) -> list[str]:
+    entry = BELOW[stream]
+    if is_silent(stream):
+        return [f"all of it, below all of `{entry.parent}`"]
+    found = _events(entry.objects)
+    found += [f"that of the parent of a changed `{kind}`" for kind, _ in entry.mentions]
+    if is_with_parent(stream):
+        found.append(f"those below a changed one of `{entry.parent}`")
+    return found
+
+
+def _events(kinds: tuple[str, ...]) -> list[str]:
+    types = list(dict.fromkeys(each.rpartition(".")[0] for kind in kinds for each in TYPES[kind]))
+    return ["what the events " + ", ".join(f"`{each}.*`" for each in types) + " speak of"] if types else []
+
+
+if __name__ == "__main__":
+    print(page(), end="")  # noqa: T201
