@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 from crawlerd.core import template
-from crawlerd.core.lenient_json import encoded, parsed
+from crawlerd.core.lenient_json import encoded, spelled_out
 from crawlerd.sink import Batch
 from crawlerd.sinks.deliveries import RowSink
 from crawlerd.sinks.file_errors import FILE_MODE
@@ -105,7 +105,7 @@ class Delivered:
         receiver, path = self._receiver, ""
         if receiver.fields or self._alone:
             own = {"$key": key, "$stream": stream, "$account": account}
-            values = parsed(data)
+            values = spelled_out(data)
             if self._alone:
                 path = template.fill_path(receiver.path, values, own) or ""
             if receiver.fields:

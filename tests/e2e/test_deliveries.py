@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from support.constants import Constant
 from support.crm import GONE, Crm, things
+from support.installation import QUICK
+from support.rest_api import RestApi, objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -193,3 +195,40 @@ def test_a_path_with_fields_is_a_request_for_each_record(install: Callable[..., 
         file.write_text("{}")
         assert here.run("import", "things").code == 0
         assert len(crm.asked) == 2  # nobody is told of tombstones
+
+
+def test_dead_deliveries_hold_up_no_sync_point_and_no_sweep(install: Callable[..., Installation]) -> None:
+    with Crm(lambda asked: 422 if "bad" in asked.ids else None) as crm:
+        here = install(accounts=0)
+        file = things(here, crm)
+        file.write_text(json.dumps({"a": 1, "b": 1}))
+        assert here.run("import", "things").code == 0
+        here.change_published("things", lambda _: "an earlier one")
+        file.write_text(json.dumps({"a": 1, "bad": 1}))
+        assert here.run("import", "things").code == 3
+        assert crm.history == {"a": [1], "b": [1, GONE]}
+        assert here.select("SELECT value FROM cursor") == [("read",)]
+
+
+def test_records_of_a_described_api_are_delivered(install: Callable[..., Installation]) -> None:
+    with RestApi() as api, Crm() as crm:
+        here = install(accounts=0)
+        things(here, crm, fields={"id": "id", "revision": "number"})
+        description = ['name = "shop"', "[endpoints.items]", 'path = "/link/items"', "tombstones = true"]
+        description.append('paginator = { type = "link_header" }')
+        (here.folder / "shop.toml").write_text("\n".join(description))
+        here.config["accounts"]["shop"] = {
+            "source": "rest",
+            "base_url": api.url,
+            "description": "shop.toml",
+            **QUICK,
+        }
+        here.config["imports"] = {"shop": {"account": "shop", "sink": "crm", "streams": ["items"]}}
+        api.lists["/items"] = objects(250)
+        done = here.run("import", "shop", "--json")
+        assert done.code == 0, done.stderr
+        assert crm.held == {f"o{number}": number for number in range(250)}
+        api.lists["/items"] = objects(249)
+        assert here.run("import", "shop").code == 0
+        assert crm.history["o249"] == [249, GONE]
+        assert here.run("sink", "check").code == 0

@@ -53,6 +53,7 @@ def page(api, args):
 @source.handles(End, cost=0)
 def end(api, args):
     yield Sweep("things")
+    yield Cursor("things", "read")
 """
 
 
