@@ -56,6 +56,7 @@ def filled(kind: str, payload: str) -> str | None:
     arguments: dict[str, object] = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
     arguments |= {
         "idempotency_key": sending.idempotency_key,
+        "what": sending.what,
         "data": [msgspec.Raw(b"null" if each is None else each) for each in sending.data],
     }
     if sending.method:

@@ -32,6 +32,8 @@ from crawlerd.source import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from crawlerd.core.errors import About
+
 MOST_IN_BATCH = 1000
 OF_DATA = (400, 413, 422)  # statuses that refuse what was sent, and not who sends it or where to
 MOST_BYTES = 1 << 20  # of a batch's records as JSON: a task's arguments lie in the frontier and in memory
@@ -215,6 +217,7 @@ class Send(TaskArgs, kind="http.outbox"):
     retry_seconds: between two tries.
     expires_at: Unix seconds.
     idempotency_key, data: of the batch; null is a tombstone.
+    what: its first record, for people.
     alone: its one record is the body, at a path of its own.
     """
 
@@ -231,7 +234,14 @@ class Send(TaskArgs, kind="http.outbox"):
     expires_at: float
     idempotency_key: str = ""
     data: tuple[msgspec.Raw, ...] = ()
+    what: str = ""
     alone: bool = False
+
+    @property
+    def named(self) -> str:
+        """What it delivers, for people."""
+        others = len(self.data) - 1
+        return f"{self.what} and {others} others" if others else self.what
 
 
 @http.handles(Send, stream="deliveries")
@@ -239,7 +249,7 @@ def send(api: Api, args: Send) -> Iterator[Output]:
     """Where all of a batch is refused for its data, the sink cuts it. Where all that the receiver gets is refused, as
     it seems, the batch waits for a later run."""
     if not args.path:
-        raise Permanent("the record has nothing for a field of the path", about="data")
+        raise Permanent(f"{args.named} has nothing for a field of the path", about="data")
     gone = args.alone and bytes(args.data[0]) == b"null"
     status = 0
 
@@ -264,15 +274,15 @@ def send(api: Api, args: Send) -> Iterator[Output]:
     except Permanent as error:
         if gone and status in (404, 410):  # it is gone there as well
             return
-        if len(args.data) == 1:
-            raise
-        raise type(error)(str(error), about="data" if status in OF_DATA else "later") from None
+        about: About = "data" if status in OF_DATA or len(args.data) == 1 else "later"
+        raise type(error)(f"{error}, for {args.named}", about=about) from None
     except (Transient, Throttled, Unauthorized) as error:
+        text = f"{error}, for {args.named}"
         if time.time() >= args.expires_at:
-            raise Permanent(f"not delivered when its time was over: {error}", about="later") from None
+            raise Permanent(f"not delivered in time, the next run goes on: {text}", about="later") from None
         if not isinstance(error, Transient):
             raise
-        raise Transient(str(error), attempts=args.attempts, delay=args.retry_seconds, fault=error.fault) from None
+        raise Transient(text, attempts=args.attempts, delay=args.retry_seconds, fault=error.fault) from None
     yield from ()
 
 

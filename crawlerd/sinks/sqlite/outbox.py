@@ -113,10 +113,15 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class Sending(NamedTuple):
-    """A batch that is to be sent. method, path: of its only record; "" where it goes with others."""
+    """A batch that is to be sent.
+
+    what: the first record, for people.
+    method, path: of its only record; "" where it goes with others.
+    """
 
     idempotency_key: str
     data: list[bytes | None]
+    what: str
     method: str
     path: str
 
@@ -301,13 +306,17 @@ def read(path: Path, batch: int, token: int) -> Sending | None:
                 "SELECT idempotency_key FROM _crawlerd_batch WHERE id = ? AND token = ? AND refused = 0", (batch, token)
             ).get
             rows: list[tuple[Any, ...]] = database.execute(
-                "SELECT data, method, path FROM _crawlerd_line WHERE batch = ? ORDER BY id", (batch,)
+                "SELECT data, name, account, key, method, path FROM _crawlerd_line WHERE batch = ? ORDER BY id",
+                (batch,),
             ).fetchall()
         finally:
             database.close()
     except apsw.Error as error:
         raise SinkError(f"cannot read {path}: {error}") from error
-    return Sending(key, [data for data, _, _ in rows], *rows[0][1:]) if key and rows else None
+    if not key or not rows:
+        return None
+    _, name, account, record, method, address = rows[0]
+    return Sending(key, [row[0] for row in rows], f"{record} ({name} of {account})", method, address)
 
 
 def forget_another(database: Database, receiver: str) -> bool:

@@ -63,7 +63,9 @@ def test_one_record_that_is_refused_is_found_and_the_others_go_on(install: Calla
         assert not run["complete"]
         assert (run["streams"]["deliveries"]["new"], run["streams"]["deliveries"]["dead"]) == (298, 2)
         assert crm.held == {key: each for key, each in there.items() if key not in bad}
-        assert "HTTP 422" in here.run("dead", "list").stdout
+        listed = here.run("dead", "list").stdout
+        assert "HTTP 422, for t33 (things_things of things)" in listed
+        assert "HTTP 422, for t77 (things_things of things)" in listed
         # A later version of one of them goes its way; of the other, the letter is retried when it is accepted.
         bad.clear()
         file.write_text(json.dumps(there | {"t33": 2}))
@@ -103,7 +105,7 @@ def test_a_receiver_that_is_down_loses_nothing_and_stops_no_reading(install: Cal
         file.write_text(json.dumps(there))
         done = here.run("import", "things", "--json", "--wait", "30s")
         assert done.code == 3, done.stderr  # the run has not waited longer than it may
-        assert "not delivered when its time was over" in here.run("dead", "list").stdout
+        assert "not delivered in time, the next run goes on: HTTP 503" in here.run("dead", "list").stdout
         assert crm.held == {}
         # What was read is not lost, and goes before what changes now.
         file.write_text(json.dumps(dict.fromkeys(there, 2)))
