@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from crawlerd.config.problems import Table, instead
 from crawlerd.core import notation, template
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from crawlerd.core.configuration import AccountSpec
 
 MOST_IN_BATCH = 1000
+AND = " + "  # between two names of sinks
 OF_A_TOMBSTONE = ("key", "stream", "account")
 Duration = Annotated[float, BeforeValidator(notation.duration)]
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
@@ -49,7 +50,7 @@ class ReceiverTable(Table):
     retry_delay: Duration = Field(default="5s", validate_default=True)
     expires: Duration = Field(default="1d", validate_default=True)
     tombstones: TombstonesTable | None = None
-    database: Annotated[str, BeforeValidator(notation.path_text)] | None = None
+    database: Annotated[str, AfterValidator(notation.path_text)] | None = None
 
     @field_validator("account")
     @classmethod
@@ -103,3 +104,26 @@ def receiver(path: str, sink: ReceiverTable, accounts: Mapping[str, AccountSpec]
         gone_method=gone.method if gone else "",
         gone_path=gone.path if gone else "",
     )
+
+
+def joined(value: object) -> object:
+    """Two names of sinks as one, which no configured sink can have."""
+    if not isinstance(value, list):
+        return value
+    if len(value) != 2 or not all(isinstance(each, str) for each in value):
+        raise ValueError('must be a name, or two, of a sink that keeps and one that delivers: ["warehouse", "crm"]')
+    return AND.join(value)
+
+
+def wrong_pairs(types: Mapping[str, str], sinks: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
+    """Imports whose two sinks cannot be used together, and why. types: of the sinks. sinks: of the imports."""
+    used: dict[str, str] = {}
+    for name, sink in sinks.items():
+        if sink is None:
+            continue
+        *keeping, last = sink.split(AND)
+        if keeping and [types[each] for each in (*keeping, last)] != ["sqlite", "http"]:
+            yield name, 'two sinks are one of the type "sqlite" and one of the type "http", in this order'
+        elif types[last] == "http" and (other := used.setdefault(last, sink)) != sink:
+            how = f"with {other.split(AND)[0]}" if AND in other else "alone"
+            yield name, f"another import has {last} {how}, and its outbox can have one neighbor; configure another sink"

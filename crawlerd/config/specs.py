@@ -8,9 +8,11 @@ from sys import intern
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from crawlerd.config.load import Renewal
 from crawlerd.config.problems import key_path
-from crawlerd.config.receivers import receiver
+from crawlerd.config.receivers import AND, receiver
 from crawlerd.config.references import Printed
 from crawlerd.core import notation
 from crawlerd.core.configuration import FRONTIER_FILE, AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
@@ -192,6 +194,9 @@ def sinks(
         f"{key_path(('sinks', name, 'database' if found[name].type == 'http' else 'path'))}: {why}"
         for name, why in _in_each_others_way(found, state)
     ]
+    for pair in dict.fromkeys(each.sink for each in config.imports.values() if each.sink and AND in each.sink):
+        keeping, delivering = (found[name] for name in pair.split(AND))
+        found[pair] = replace(keeping, name=pair, beside=delivering)
     return found
 
 

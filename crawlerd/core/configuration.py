@@ -142,6 +142,7 @@ class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):
     mode: rights of the files.
     rotate_bytes, rotate_seconds, compress: of `jsonl`: when waiting lines become a file, and whether it is compressed.
     receiver: of `http`.
+    beside: of the type `http`: it gets the same.
     """
 
     name: str
@@ -152,6 +153,7 @@ class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):
     rotate_seconds: float = 600.0
     compress: bool = False
     receiver: Receiver | None = None
+    beside: SinkSpec | None = None
 
     @property
     def database(self) -> Path:

@@ -6,11 +6,14 @@ respelling: rows of versions that spelled JSON in their own way.
 file_errors: what to do about a full disk or a path that cannot be used.
 cutting: how deliveries are cut into batches.
 sqlite, jsonl, persist_queue, http: the sinks, by type.
+beside: one that keeps, and one that delivers the same.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never
+
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +26,13 @@ if TYPE_CHECKING:
 
 def open_sink(spec: SinkSpec) -> Sink:
     """The sink that is configured so. SinkError when it cannot be used. Imports only what its type needs."""
+    if spec.beside is not None:
+        from crawlerd.sinks.beside import Beside
+        from crawlerd.sinks.http import HttpSink
+
+        keeping, delivering = open_sink(replace(spec, beside=None)), open_sink(spec.beside)
+        assert isinstance(delivering, HttpSink)  # noqa: S101 - the configuration has seen to it
+        return Beside(keeping, delivering, spec.name)
     match spec.type:
         case "sqlite":
             from crawlerd.sinks.sqlite.sink import sqlite_sink

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from support.constants import Constant
 from support.crm import GONE, Crm, things
-from support.installation import QUICK
+from support.installation import QUICK, until
 from support.rest_api import RestApi, objects
 
 if TYPE_CHECKING:
@@ -234,3 +234,38 @@ def test_records_of_a_described_api_are_delivered(install: Callable[..., Install
         assert here.run("import", "shop").code == 0
         assert crm.history["o249"] == [249, GONE]
         assert here.run("sink", "check").code == 0
+
+
+def test_what_is_kept_is_delivered_beside(install: Callable[..., Installation]) -> None:
+    with Crm(latency=0.02) as crm:
+        here = install(accounts=0)
+        file = things(here, crm, batch=10)
+        here.config["sinks"]["warehouse"] = {"type": "sqlite", "path": "sink.db"}
+        here.config["imports"]["things"]["sink"] = ["warehouse", "crm"]
+        here.config["imports"]["alone"] = {"account": "things", "sink": "warehouse", "streams": ["*"]}
+        there = {f"t{number}": 1 for number in range(400)}
+        file.write_text(json.dumps(there))
+        command = here.start("import", "things")
+        until(lambda: len(crm.asked) > 5)
+        command.kill()
+        done = here.run("import", "things", "--json")
+        assert done.code == 0, done.stderr
+        streams = done.json["imports"]["things"][0]["streams"]
+        assert (streams["things"]["seen"], streams["deliveries"]["new"]) == (400, 400)
+        file.write_text(json.dumps(there | {"t1": 2}))
+        assert here.run("import", "alone").code == 0  # both write to one database
+        done = here.run("import", "things")
+        assert done.code == 0
+        assert "reads all there is" not in done.stderr
+        assert crm.held == there | {"t1": 2}
+        kept = here.imported("things", "things", "things")
+        assert {key: each["revision"] for key, each in kept.items()} == crm.held
+        assert set(map(len, crm.history.values())) == {1, 2}
+        assert not crm.crossed
+        assert here.run("sink", "check").code == 0
+        here.sink_path.rename(here.folder / "away.db")
+        done = here.run("import", "things")
+        assert done.code == 0
+        assert "reads all there is" in done.stderr
+        assert len(here.imported("things", "things", "things")) == 400
+        assert set(map(len, crm.history.values())) == {1, 2}  # the receiver has it all

@@ -123,3 +123,50 @@ def test_what_is_wrong(lines: str, problem: str, tmp_path: Path, monkeypatch: py
         load(configure(tmp_path, monkeypatch, lines))
     (found,) = caught.value.problems
     assert problem in found
+
+
+PAIRS = """
+account = "crm"
+path = "/contacts"
+[sinks.warehouse]
+type = "sqlite"
+path = "warehouse.db"
+[imports.news]
+account = "news"
+streams = ["*"]
+sink = ["warehouse", "crm"]
+"""
+
+
+def test_two_sinks_of_an_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(configure(tmp_path, monkeypatch, PAIRS))
+    spec = settings.sinks[settings.imports["news"].sink or ""]
+    assert (spec.type, spec.path) == ("sqlite", tmp_path / "warehouse.db")
+    assert spec.beside == settings.sinks["crm"]
+
+
+@pytest.mark.parametrize(
+    ("sink", "more", "problem"),
+    [
+        (
+            '["crm", "warehouse"]',
+            "",
+            'two sinks are one of the type "sqlite" and one of the type "http", in this order',
+        ),
+        ('["warehouse"]', "", "must be a name, or two, of a sink that keeps and one that delivers"),
+        ('["warehouse", "cmr"]', "", 'there is no [sinks.cmr]; did you mean "crm"?'),
+        (
+            '["warehouse", "crm"]',
+            '[imports.more]\naccount = "news"\nstreams = ["*"]\nsink = "crm"\n',
+            "another import has crm with warehouse, and its outbox can have one neighbor; configure another sink",
+        ),
+    ],
+)
+def test_sinks_that_do_not_go_together(
+    sink: str, more: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = PAIRS.replace('["warehouse", "crm"]', sink) + more
+    with pytest.raises(ConfigurationError) as caught:
+        load(configure(tmp_path, monkeypatch, lines))
+    (found,) = caught.value.problems
+    assert problem in found
