@@ -101,6 +101,7 @@ class SinkState(NamedTuple):
     identity: str  # made once, with the database, and copied with it
     number: int | None  # of the last mark of the frontier that asks; None when that has never written here
     fresh: bool  # no run has ever written here
+    forgets: bool = False  # it is another one each time it is opened
 
 
 class Sink(Protocol):

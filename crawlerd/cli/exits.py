@@ -16,6 +16,7 @@ from crawlerd.core.errors import (
     FrontierRefused,
     FrontierTooNew,
     FrontierUnusable,
+    ReaderGone,
     StorageFailed,
     SyncFailed,
 )
@@ -36,6 +37,7 @@ class ExitCode(IntEnum):
     LOCKED = 75  # EX_TEMPFAIL
     CONFIGURATION = 78  # EX_CONFIG
     INTERRUPTED = 130  # as shells report a SIGINT
+    READER_GONE = 141  # as shells report a SIGPIPE
 
 
 @contextmanager
@@ -47,6 +49,8 @@ def exit_codes() -> Iterator[None]:
         fail(error, ExitCode.CONFIGURATION)
     except FrontierLocked as error:
         fail(error, ExitCode.LOCKED)
+    except ReaderGone as error:
+        fail(f"{error}; the import has not ended, and the next one writes all there is again", ExitCode.READER_GONE)
     except SyncFailed as error:
         fail(f"{error}; nothing that was acknowledged is lost: check the disk, then start again", ExitCode.DISK)
     except StorageFailed as error:

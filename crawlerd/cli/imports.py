@@ -14,7 +14,7 @@ import typer
 from crawlerd.cli.context import config_path, read_settings, tell_warnings
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.logs import log_to
-from crawlerd.cli.terminal import say_json
+from crawlerd.cli.terminal import closed, say, say_json
 from crawlerd.core.durations import parse_duration
 from crawlerd.core.errors import CrawlerdError, SinkError, StorageFailed, WorkersFailed
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.25  # the longest wait for a run's end, a signal or trouble
 LOOK_SHARE = 20  # reading how far the runs are takes at most one part in this many of the time
+ENDED = ("completed", "not complete", "completed with dead letters")  # states of a report that nothing is left of
 RESUMED_SHOWN = 10  # imports, each in a line of its own
 TROUBLE_SECONDS = 10.0  # a disk or sink that refuses for so long ends a foreground import
 
@@ -62,10 +63,11 @@ def import_(
 ) -> None:
     """Run imports to their end in the foreground; an interrupted run is resumed.
 
+    With a sink of the type stdout, records go there, and the report to stderr.
     A run with --since or --set is an ad hoc one: it publishes no sync points and tombstones nothing.
 
     Exit codes: 0 complete, 3 ended but not complete (or stopped by --for), 1 failed, 69 an API does not answer,
-    130 interrupted.
+    130 interrupted, 141 nobody reads stdout any more.
     """
     from rich.console import Console
 
@@ -87,15 +89,20 @@ def import_(
             for name in [each for each in chosen if each not in settings.imports]:
                 known = instead(name, settings.imports)
                 fail(f"there is no [imports.{name}] in {config_path(context)}; {known}", ExitCode.USAGE)
+            piped = [spec.sink for name in chosen if (spec := settings.imports[name]).sink in _to_stdout(settings)]
+            if piped and "stdout" in closed:
+                fail(f"sinks.{piped[0]} writes to stdout, which is closed: records would go nowhere", ExitCode.USAGE)
             log_to(console, settings.daemon.log_level if settings.daemon.log_level != "info" else "warning")
             tell_warnings(settings)
             outcome = import_now(
                 settings, chosen, full=full, allow_shrink=allow_shrink, patience=patience, console=console
             )
         if as_json:
-            say_json(json.dumps(outcome.report))
+            say_json(json.dumps(outcome.report), error=bool(piped))
         else:
-            print_report(outcome.report, Console())
+            print_report(outcome.report, Console(stderr=bool(piped)))
+            if piped and outcome.report["state"] not in ENDED:
+                say(f"sinks.{piped[0]} has another reader each time: the next import begins again", error=True)
         raise typer.Exit(outcome.exit_code)
 
 
@@ -128,6 +135,11 @@ class Patience(NamedTuple):
 
 
 PATIENCE = Patience()
+
+
+def _to_stdout(settings: Settings) -> set[str]:
+    """The sinks that write there, where nothing else may stand then."""
+    return {name for name, sink in settings.sinks.items() if sink.type == "stdout"}
 
 
 def _seconds(option: str, text: str) -> float:

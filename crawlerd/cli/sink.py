@@ -40,6 +40,9 @@ def sink_check(
         broken = False
         for each in [each for each in sinks.values() if each.beside is None] if name is None else [sinks[name]]:
             path = each.database
+            if each.type == "stdout":
+                say(f"sinks.{each.name}: writes to stdout, and keeps nothing to be checked")
+                continue
             if not path.exists():
                 say(f"sinks.{each.name}: {path} does not exist; nothing was imported yet, or it was moved")
                 broken |= name is not None
@@ -73,6 +76,8 @@ def sink_copy(
         sinks = read_settings(config_path(context), secrets=False).sinks
         if name not in sinks:
             fail(f"there is no sink {name!r}; there are: {', '.join(sorted(sinks))}", ExitCode.FAILED)
+        if sinks[name].type == "stdout":
+            fail(f"sinks.{name} writes to stdout, and keeps nothing to be copied", ExitCode.USAGE)
         if sinks[name].type != "sqlite":
             fail(f"sinks.{name} is of the type {sinks[name].type}, whose files are for readers already", ExitCode.USAGE)
         size = copy_sink(sinks[name], file, force=force)

@@ -19,10 +19,11 @@ def say(text: str = "", *, error: bool = False) -> None:
     _print(shown(text), error=error)
 
 
-def say_json(text: bytes | str) -> None:
-    """Prints JSON, which may have several lines. What a terminal would obey is escaped."""
+def say_json(text: bytes | str, *, error: bool = False) -> None:
+    """Prints JSON, which may have several lines, to stderr if it is not what stdout is for. What a terminal would obey
+    is escaped."""
     words = text.decode() if isinstance(text, bytes) else text
-    _print(_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", words))
+    _print(_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", words), error=error)
 
 
 def _print(text: str, *, error: bool = False) -> None:
@@ -41,6 +42,9 @@ def _print(text: str, *, error: bool = False) -> None:
         raise SystemExit(ExitCode.DISK) from None
 
 
+closed: set[str] = set()  # standard streams that the command was started without
+
+
 def open_standard_streams() -> None:
     """Those that are closed lead nowhere: otherwise, the next file that is opened gets the number, and what is printed
     goes into it."""
@@ -48,6 +52,7 @@ def open_standard_streams() -> None:
         try:
             os.fstat(number)
         except OSError:
+            closed.add(name)
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
             os.set_inheritable(number, True)
         if getattr(sys, name) is None:

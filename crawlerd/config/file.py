@@ -192,7 +192,7 @@ class AccountTable(Table):
 
 
 class SinkTable(ReceiverTable):
-    """`[sinks.NAME]`. The keys below `mode` are for `jsonl` alone, and the inherited ones for `http`.
+    """`[sinks.NAME]`. The keys below `mode` are for `jsonl`, the inherited ones for `http`; `stdout` has none.
 
     path: of a file or directory; for `http`, below the receiver's base URL.
     """
@@ -203,6 +203,15 @@ class SinkTable(ReceiverTable):
     rotate_mb: int = Field(default=64, ge=1, le=10_240)
     rotate_every: Duration = Field(default="10m", validate_default=True)
     gzip: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_path(cls, table: Any) -> Any:
+        if isinstance(table, dict) and table.get("type") == "stdout":
+            if extra := [key for key in ("path", "mode") if key in table]:
+                raise ValueError(f'{extra[0]} is not for sinks of the type "stdout", which write no file')
+            return {**table, "path": "stdout"}
+        return table
 
 
 # The keys that only sinks of one type have.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from crawlerd.config.file import AccountTable, Config, ImportTable
+    from crawlerd.config.file import AccountTable, Config, ImportTable, SinkTable
     from crawlerd.source import Source
 
 MIB = 1024 * 1024
@@ -175,12 +175,11 @@ def sinks(
     config: Config, folder: Path, accounts: Mapping[str, AccountSpec], problems: list[str]
 ) -> dict[str, SinkSpec]:
     """folder: where relative paths start. problems: gets sinks that would write into files of others."""
-    state_dir = config.daemon.state_dir
     found = {
         name: SinkSpec(
             name=name,
             type=sink.type,
-            path=folder / ((sink.database or f"{state_dir}/outbox-{name}.db") if sink.type == "http" else sink.path),
+            path=folder / _path(name, sink, config.daemon.state_dir),
             mode=sink.mode,
             rotate_bytes=sink.rotate_mb * MIB,
             rotate_seconds=sink.rotate_every,
@@ -198,6 +197,13 @@ def sinks(
         keeping, delivering = (found[name] for name in pair.split(AND))
         found[pair] = replace(keeping, name=pair, beside=delivering)
     return found
+
+
+def _path(name: str, sink: SinkTable, state_dir: str) -> str:
+    """Where a sink's files are; some have them in the state directory by default."""
+    if sink.type == "http":
+        return sink.database or f"{state_dir}/outbox-{name}.db"
+    return f"{state_dir}/stdout-{name}" if sink.type == "stdout" else sink.path
 
 
 def _in_each_others_way(sinks: Mapping[str, SinkSpec], state: str) -> Iterator[tuple[str, str]]:

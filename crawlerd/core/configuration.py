@@ -10,7 +10,7 @@ import msgspec
 from crawlerd.core.outcome import RetryPolicy
 
 FRONTIER_FILE = "frontier.db"  # in the state directory
-SinkType = Literal["sqlite", "jsonl", "persist-queue", "http"]
+SinkType = Literal["sqlite", "jsonl", "persist-queue", "stdout", "http"]
 
 
 class Daemon(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +138,8 @@ class Receiver(msgspec.Struct, frozen=True, kw_only=True):
 class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Where records go.
 
-    path: of the database file of `sqlite` and `http`, of the directory of the others.
+    path: of the database file of `sqlite` and `http`, of the directory of the others; of `stdout`, for what it notes
+        meanwhile.
     mode: rights of the files.
     rotate_bytes, rotate_seconds, compress: of `jsonl`: when waiting lines become a file, and whether it is compressed.
     receiver: of `http`.
@@ -165,5 +166,7 @@ class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):
                 return self.path / ".crawlerd.db"
             case "persist-queue":
                 return self.path / "data.db"
+            case "stdout":
+                return self.path / "seen.db"
             case _:
                 assert_never(self.type)

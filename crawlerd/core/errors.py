@@ -180,3 +180,8 @@ class SyncFailed(StorageFailed):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, full=False)
+
+
+class ReaderGone(SyncFailed):
+    """Nobody reads what a sink writes any more. The process must end: its next reader has nothing of what was
+    written."""

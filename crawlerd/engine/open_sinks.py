@@ -92,6 +92,12 @@ class OpenSinks:
         for sink in self.by_name.values():
             sink.idle()
 
+    def release(self) -> None:
+        """From any thread: no sink waits for a reader any more."""
+        for sink in list(self.by_name.values()):
+            if release := getattr(sink, "release", None):
+                release()
+
     def close(self) -> SyncFailed | None:
         """Closes all. An error that ends the process, if there was one."""
         failed = None
@@ -138,7 +144,7 @@ class OpenSinks:
         except BaseException:
             sink.close()
             raise
-        if attached.news:
+        if attached.news and (attached.abandoned or not state.forgets):
             runs = f"; begun again: runs {', '.join(map(str, attached.abandoned))}" if attached.abandoned else ""
             log.warning("%s: the next import reads all there is%s", attached.news, runs)
         self.by_name[name], self._ids[name] = sink, attached.id

@@ -82,6 +82,27 @@ class AccountReport(msgspec.Struct, frozen=True):
     blocked_until: float
 
 
+class RetryReport(msgspec.Struct, frozen=True):
+    """A task that waits for its next try."""
+
+    # Unix seconds
+    due_at: float
+    attempts: int
+    # of the last one
+    error: str
+
+
+class TaskReport(msgspec.Struct, frozen=True):
+    """Where a task is."""
+
+    run: int
+    account: str
+    kind: str
+    attempts: int
+    # it is ready, or a worker has it, when this is None
+    retry: RetryReport | None = None
+
+
 class OutageReport(msgspec.Struct, frozen=True):
     """An API that does not answer."""
 

@@ -5,7 +5,7 @@ changes: what sinks that hand records on remember.
 respelling: rows of versions that spelled JSON in their own way.
 file_errors: what to do about a full disk or a path that cannot be used.
 cutting: how deliveries are cut into batches.
-sqlite, jsonl, persist_queue, http: the sinks, by type.
+sqlite, jsonl, persist_queue, stdout, http: the sinks, by type.
 beside: one that keeps, and one that delivers the same.
 """
 
@@ -52,6 +52,10 @@ def open_sink(spec: SinkSpec) -> Sink:
             from crawlerd.sinks.persist_queue import queue_sink
 
             return queue_sink(spec.path, spec.mode)
+        case "stdout":
+            from crawlerd.sinks.stdout import StdoutSink
+
+            return StdoutSink(spec.path)
         case "http":
             from crawlerd.sinks.http import HttpSink
 

@@ -199,6 +199,20 @@ def test_killed_at_any_instant_all_of_it_is_there_and_what_goes_is_tombstoned(
     assert not proxy.throttled
 
 
+def test_where_aws_documents_no_rate_none_is_exceeded_that_it_documents_of_any_read(
+    org: Organization, beside: Beside, install: Callable[..., Installation]
+) -> None:
+    with AwsProxy(org.address, limits=DOCUMENTED | dict.fromkeys(LOWEST, (1, 2)), most_at_once=4) as proxy:
+        proxy.own, proxy.fault = beside.answer, beside.fault
+        here = settle(install, proxy, "aws_org", ("delegated_services", "handshakes"))
+        del here.config["accounts"]["org"]["bucket_limits"]
+        assert here.run("import", "org").code == 0
+        assert not proxy.throttled
+        assert len(proxy.times("ListDelegatedServicesForAccount")) == 3
+        assert len(proxy.times("ListHandshakesForOrganization")) == 3
+        assert set(rows(here, "handshakes")) == set(beside.handshakes)
+
+
 def test_regions_and_account_information(
     org: Organization, beside: Beside, proxy: AwsProxy, install: Callable[..., Installation]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Stripe as strict as its SDK: everything arrives, and what changes does too, whether or not an event tells of it."""
+"""Stripe as strict as its SDK: everything arrives, and what changes does too, with or without an event."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ class Shop:
         server.edit(self.inline, _listed=False)  # made by a checkout session, and listed nowhere
 
     def change(self) -> None:
-        """Everything that an event of its own does not tell of, and a few things that one does."""
+        """Everything that changes without an event of its own, and a few things that have one."""
         server, add, edit, tell = self.server, self.server.add, self.server.edit, self.server.tell
         add("/v1/application_fees/fee_1/refunds", "fr_1", fee="fee_1")
         tell("application_fee.refunded", self.fee)
@@ -337,10 +337,13 @@ def test_few_changes_among_many_foreign_events_take_few_requests(
 def test_another_version_of_the_api_can_be_configured(install: Callable[..., Installation]) -> None:
     with StrictStripe("2025-09-30.clover") as server:
         server.add("/v1/account", "acct_1")
+        server.add("/v1/accounts", "acct_2", created=NOW - MONTH)
         server.add("/v1/charges", "ch_1")
         here = installed(install, server, "charges")
         here.config["accounts"]["a1"]["api_version"] = "2025-09-30.clover"
+        here.config["imports"]["a1"]["connected_accounts"] = True
         run(here, server)
+        assert set(here.imported("a1/acct_2", "charges")) == {"ch_1"}  # this server's accounts have all the same
         assert set(living(here)["charges"]) == {"ch_1"}
         server.version, here.config["accounts"]["a1"]["api_version"] = "2026-10-28.endive", "2026-10-28.endive"
         server.forget()
@@ -352,10 +355,11 @@ def test_another_version_of_the_api_can_be_configured(install: Callable[..., Ins
         assert "api_version" in refused.stderr
 
 
-def test_a_version_that_cannot_expand_gives_records_without_it_and_says_so(
-    install: Callable[..., Installation], server: StrictStripe
+@pytest.mark.parametrize("status", [400, 403])  # an older version, and a key that may not read discounts
+def test_records_come_without_what_is_not_expanded_and_the_report_says_so(
+    install: Callable[..., Installation], server: StrictStripe, status: int
 ) -> None:
-    server.unexpandable = {"discounts"}
+    server.unexpandable = {"discounts": status}
     invoice = server.add("/v1/invoices", "in_1")
     for number in range(12):
         server.add("/v1/invoices/in_1/lines", f"il_{number:02}")
@@ -394,3 +398,30 @@ def test_the_second_api_has_pages_and_short_accounts(
     found = living(here)
     assert [found["v2_accounts"][key]["closed"] for key in ("acct_1", "acct_2")] == [True, True]
     assert "v2_account_persons" not in found
+
+
+@pytest.mark.parametrize("more", [1, 12])  # lines and items; a parent shows 10 of them
+def test_what_its_parent_has_lost_is_gone(
+    install: Callable[..., Installation], server: StrictStripe, more: int
+) -> None:
+    def add(path: str, name: str, **fields: Any) -> list[dict[str, Any]]:
+        return [server.add(path, f"{name}_{number:02}", **fields) for number in range(more + 1)]
+
+    subscription = server.add("/v1/subscriptions", "sub_1")
+    items = add("/v1/subscription_items", "si", subscription="sub_1")
+    draft, open_ = server.add("/v1/invoices", "in_1"), server.add("/v1/invoices", "in_2")
+    add("/v1/invoices/in_1/lines", "il_1")
+    lines = add("/v1/invoices/in_2/lines", "il_2")
+    here = installed(install, server, "subscriptions", "subscription_items", "invoices", "invoice_lines")
+    run(here, server)
+    server.remove(items[-1], subscription, "customer.subscription.updated")
+    server.remove(lines[-1], open_, "invoice.updated")
+    server.delete(draft, "invoice.deleted")
+    run(here, server)
+    after = living(here)
+    assert set(after["subscription_items"]) == {each["id"] for each in items[:-1]}
+    of_draft = {key for key in after["invoice_lines"] if key.startswith("il_1_")}
+    assert of_draft == {f"il_1_{number:02}" for number in range(more - 9)}  # but those that its event showed
+    gone = set() if more > 10 else {lines[-1]["id"]}  # of a longer list, the parent does not say so
+    left = {key for key in after["invoice_lines"] if key.startswith("il_2_")}
+    assert left == {each["id"] for each in lines} - gone

@@ -82,7 +82,7 @@ class Tasks(Worker):
     stop: int | None = None
 
     def __init__(self, client: AwsClient, account: AccountSpec, problems: list[str]) -> None:
-        super().__init__(client, s3_batch, account, {})
+        super().__init__(client, s3_batch, account, {}, s3_batch.streams)
         self.problems = problems
 
     def problem(self, text: str) -> None:

@@ -643,6 +643,53 @@ def test_what_has_no_events_is_followed_by_its_newest_part_or_whole(client: Http
         assert len(each.types) <= 20
 
 
+@responses.activate
+def test_types_that_stripe_does_not_know_are_not_asked_for(client: HttpClient) -> None:
+    task = Events(("charges",), 0, 9, types=("charge.succeeded", "charge.renamed"))
+    error = {"message": "unknown type", "param": "types[1]"}
+    responses.get(f"{API}/v1/events", status=400, json={"error": error})
+    assert perform(client, task) == [replace(task, named=False)]
+    window = {"limit": "100", "created[gte]": "0", "created[lte]": "9"}
+    responses.replace(responses.GET, f"{API}/v1/events", json=listed(), match=[query_param_matcher(window)])
+    assert perform(client, replace(task, named=False)) == []
+
+
+@responses.activate
+def test_a_list_that_the_version_lacks_is_denied(client: HttpClient) -> None:
+    error = {"message": "Unrecognized request URL (GET: /v1/invoice_payments)."}
+    responses.get(f"{API}/v1/invoice_payments", status=404, json={"error": error})
+    with pytest.raises(Denied, match="api_version"):
+        perform(client, PAGES["invoice_payments"](("invoice_payments",)))
+
+
+@responses.activate
+def test_what_belongs_to_a_deleted_object_is_asked_for_in_vain(client: HttpClient) -> None:
+    error = {"code": "resource_missing", "param": "invoice", "message": "No such invoice"}
+    responses.get(f"{API}/v1/invoiceitems", status=400, json={"error": error})
+    page = PAGES["invoice_items"](("invoice_items",), filters=(("invoice", "in_1"),))
+    assert perform(client, page) == []
+    with pytest.raises(Permanent):
+        perform(client, PAGES["invoice_items"](("invoice_items",)))
+
+
+@responses.activate
+@pytest.mark.parametrize("url", ["/v2/core/other?page=p", "/v2/money_management/transactions?limit=1", 7, "?page=now"])
+def test_a_next_page_of_something_else_is_not_followed(client: HttpClient, url: object) -> None:
+    path = "/v2/money_management/transactions"
+    following = url if url != "?page=now" else f"{path}?page=now"
+    responses.get(f"{API}{path}", json={"data": [], "next_page_url": following})
+    with pytest.raises(Permanent, match=path):
+        perform(client, PAGES["v2_transactions"](("v2_transactions",), starting_after="now"))
+
+
+@responses.activate
+def test_an_empty_page_of_the_second_api_may_not_be_the_last(client: HttpClient) -> None:
+    path = "/v2/money_management/transactions"
+    responses.get(f"{API}{path}", json={"data": [], "next_page_url": f"{path}?limit=100&page=p%3D2"})
+    (following,) = perform(client, PAGES["v2_transactions"](("v2_transactions",)))
+    assert following == PAGES["v2_transactions"](("v2_transactions",), starting_after="p=2")
+
+
 def event(key: int, second: int, kind: str = "charge", **item: Any) -> dict[str, Any]:
     return {"id": f"evt_{key}", "created": second, "data": {"object": {"id": f"ch_{key}", "object": kind, **item}}}
 

@@ -1,4 +1,4 @@
-"""Stripe's catalogue beside the installed SDK: what a new version has that the catalogue lacks fails here."""
+"""Stripe's catalogue compared with the installed SDK: what a new version has that the catalogue lacks fails here."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def is_fetched(of: sdk.Class) -> bool:
 
 
 @pytest.mark.parametrize("stream", STREAMS)
-def test_a_change_that_no_event_tells_is_said(stream: str) -> None:
+def test_a_change_that_no_event_reports_is_said(stream: str) -> None:
     """Of what can be edited or deleted by requests, where no such event exists."""
     entry = ENTRIES[stream]
     if entry.missed or is_silent(stream) or not kinds_of(stream):

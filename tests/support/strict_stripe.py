@@ -77,7 +77,7 @@ class StrictStripe(ThreadedServer):
         self.objects: defaultdict[str, list[Fields]] = defaultdict(list)
         self.asked: list[Asked] = []
         self.refused: list[tuple[Asked, str]] = []
-        self.unexpandable: set[str] = set()  # last parts of fields that this version does not know
+        self.unexpandable: dict[str, int] = {}  # last parts of fields, and the status of a refusal
         self._gone: dict[str, str] = {}
         self._routes = [
             (re.compile(re.sub(r"\{\w+\}", "([^/]+)", path)), request)
@@ -121,16 +121,24 @@ class StrictStripe(ThreadedServer):
             item.update(more)
         self.tell(event, item)
 
+    def remove(self, item: Fields, parent: Fields, event: str) -> None:
+        """Deletes what lies below a parent, of whose event the list was another one before."""
+        before = self._shown(parent, ())
+        self.delete(item)
+        now = self._shown(parent, ())
+        self.tell(event, parent, {name: value for name, value in before.items() if now[name] != value})
+
     def delete(self, item: Fields, event: str = "") -> None:
         """What lies below it is out of reach; payment methods are detached."""
+        shown = self._shown(item, ())
         with self._lock:
             for objects in self.objects.values():
                 objects[:] = [each for each in objects if each is not item]
             self._gone[item["id"]] = item["object"]
-        self.tell(event, item)
+        self.tell(event, shown)
 
-    def tell(self, event: str, item: Fields) -> None:
-        """Adds an event about an object as it is now."""
+    def tell(self, event: str, item: Fields, previous: Fields | None = None) -> None:
+        """Adds an event about an object as it is now. previous: its fields that were otherwise, as they were."""
         if not event:
             return
         assert event in sdk.event_types(), event
@@ -139,7 +147,7 @@ class StrictStripe(ThreadedServer):
             "object": "event",
             "api_version": self.version,
             "created": int(time.time()),
-            "data": {"object": self._shown(item, ())},
+            "data": {"object": self._shown(item, ()), **({"previous_attributes": previous} if previous else {})},
             "livemode": False,
             "pending_webhooks": 0,
             "request": None,
@@ -211,8 +219,8 @@ class StrictStripe(ThreadedServer):
                 raise Refusal(400, f"This property cannot be expanded ({path}).", param="expand")
             problem = "" if path.count(".") <= 3 else "You cannot expand more than 4 levels of a property."
             problems = [sdk.expandable((of,), inner) for of in request.returns]
-            if path.rpartition(".")[2] in self.unexpandable:
-                raise Refusal(400, f"This property cannot be expanded ({path}).")
+            if status := self.unexpandable.get(path.rpartition(".")[2]):
+                raise Refusal(status, f"This property cannot be expanded ({path}).")
             if problem or all(problems):
                 raise Refusal(400, problem or problems[0], param="expand")
 

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from crawlerd.frontier.group_end import NOT_RUN
-from crawlerd.frontier.reports import AccountReport, DeadLetter, Doubt, OutageReport, RunReport, Status, StreamReport
+from crawlerd.frontier.reports import (
+    AccountReport,
+    DeadLetter,
+    Doubt,
+    OutageReport,
+    RetryReport,
+    RunReport,
+    Status,
+    StreamReport,
+    TaskReport,
+)
 from crawlerd.frontier.sqlite.database import FILE_NAME, MARK_NAME, connect_reader, storage_errors
 
 if TYPE_CHECKING:
@@ -18,6 +28,7 @@ if TYPE_CHECKING:
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 SHOWN_RUNS = 50  # newest runs in a status
+NEXT_RETRIES = 100_000  # delayed tasks among which one of a run is looked for
 
 
 _RUN = """
@@ -48,6 +59,10 @@ _DEAD = """
 SELECT dead.seq, run.import, dead.run, account.name, dead.stream, kind.name, dead.attempt, dead.denied, dead.error,
        dead.payload, dead.at
 FROM dead JOIN run ON run.id = dead.run JOIN account ON account.id = run.account JOIN kind ON kind.id = dead.kind
+"""
+_TASK = """
+SELECT run, account.name, kind.name, attempt, {1} FROM {0} JOIN bucket ON bucket.id = bucket
+JOIN account ON account.id = bucket.account JOIN kind ON kind.id = kind WHERE seq = ?
 """
 
 
@@ -81,15 +96,15 @@ class SqliteReader:
                 "GROUP BY substr(account.name, 1, instr(account.name || '/', '/') - 1) ORDER BY 1"
             )
         ]
-        outages = [
-            OutageReport(*row)
-            for row in self._rows(
-                "SELECT origin, account.name, since, next_at, error "
-                "FROM outage LEFT JOIN account ON account.id = outage.account WHERE outage.account = 0 "
-                "OR origin NOT IN (SELECT origin FROM outage WHERE account = 0) ORDER BY origin, account.name"
-            )
-        ]
-        return Status(ready, delayed, waiting, dead, runs, accounts, outages)
+        return Status(ready, delayed, waiting, dead, runs, accounts, self.outages())
+
+    def outages(self) -> list[OutageReport]:
+        rows = self._rows(
+            "SELECT origin, account.name, since, next_at, error "
+            "FROM outage LEFT JOIN account ON account.id = outage.account WHERE outage.account = 0 "
+            "OR origin NOT IN (SELECT origin FROM outage WHERE account = 0) ORDER BY origin, account.name"
+        )
+        return [OutageReport(*row) for row in rows]
 
     def totals(self) -> tuple[int, int, int, int]:
         ready, delayed, waiting = self._rows(
@@ -104,6 +119,37 @@ class SqliteReader:
 
     def run(self, number: int) -> RunReport:
         return self.runs([number])[0]
+
+    def latest(self, import_name: str) -> RunReport | None:
+        ((number,),) = self._rows(
+            "SELECT coalesce(min(id) FILTER (WHERE state = 'running'), max(id)) FROM run WHERE import = ?", import_name
+        )
+        return None if number is None else self.run(number)
+
+    def account(self, name: str) -> AccountReport | None:
+        rows = self._rows(
+            "SELECT account.name, source, identity, paused, coalesce(sum(bucket.ready), 0), "
+            "coalesce(max(blocked_until), 0) FROM account LEFT JOIN bucket ON bucket.account = account.id "
+            "WHERE account.name = ? GROUP BY account.id",
+            name,
+        )
+        return AccountReport(*rows[0]) if rows else None
+
+    def next_retry(self, run: int) -> RetryReport | None:
+        rows = self._rows(
+            "SELECT due_at, attempt, error FROM (SELECT * FROM delayed ORDER BY due_at, seq LIMIT ?) WHERE run = ? "
+            "ORDER BY due_at LIMIT 1",
+            NEXT_RETRIES,
+            run,
+        )
+        return RetryReport(*rows[0]) if rows else None
+
+    def task(self, number: int) -> TaskReport | None:
+        for table, rest in (("ready", "NULL, NULL"), ("delayed", "due_at, error")):
+            for run, account, kind, attempts, due_at, error in self._rows(_TASK.format(table, rest), number):
+                retry = None if due_at is None else RetryReport(due_at, attempts, error)
+                return TaskReport(run, account, kind, attempts, retry)
+        return None
 
     def accounts(self, run: int) -> list[str]:
         rows = self._rows(

@@ -41,7 +41,7 @@ class Sinks:
         others = self._rows("SELECT id FROM sink WHERE name = ? AND identity IS NOT ?", name, state.identity)
         abandoned: list[int] = []
         for (other,) in others:
-            abandoned += self.forget(other, now, f"{name} is another database now")
+            abandoned += self.forget(other, now, f"{name} is another {'reader' if state.forgets else 'database'} now")
             self._db.execute("DELETE FROM sink WHERE id = ?", (other,))
         if known:
             ((number, noted),) = known
@@ -57,6 +57,8 @@ class Sinks:
             )
             return Attached(number, abandoned, news)
         news = f"{name} is another database than before, or rows were deleted from it" if others else None
+        if news and state.forgets:
+            news = f"{name} has another reader each time, who has nothing yet"
         adopts = not state.fresh and not others  # of a crawlerd that did not know its sinks yet
         return Attached(self._add(name, state.identity, state.number or 0, news, adopts=adopts), abandoned, news)
 

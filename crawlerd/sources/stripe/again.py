@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from crawlerd.source import Api, Output, Record, TaskArgs, Transient
-from crawlerd.sources.stripe.answers import Gone, NoAccess, NoExpansion, is_id
+from crawlerd.core.listing import listing as list_of
+from crawlerd.source import Api, Denied, Output, Record, TaskArgs, Transient
+from crawlerd.sources.stripe.answers import Gone, NoAccess, NoExpansion, is_id, texts
 from crawlerd.sources.stripe.below import BelowOne, outputs
-from crawlerd.sources.stripe.catalogue import BELOW, LISTS, STREAMS, below, fields_asked, one
+from crawlerd.sources.stripe.catalogue import BELOW, LISTS, STREAMS, below, expansions, fields_asked, one
 from crawlerd.sources.stripe.paging import WANTED, not_expanded
 from crawlerd.sources.stripe.stripe_api import stripe
 
@@ -24,13 +25,15 @@ class Again(TaskArgs, kind="stripe.again"):
     """One object as it is now.
 
     streams, plain, look: as of a page.
+    held: streams and ids of what lay below it, as its event says: what of that is not there any more is gone.
     """
 
     streams: tuple[str, ...]
     id: str
     parent: str | None = None
-    plain: bool = False
+    plain: str = ""
     look: int = 0
+    held: tuple[tuple[str, str], ...] = ()
 
 
 def _register(stream: str) -> type[Again]:
@@ -41,15 +44,18 @@ def _register(stream: str) -> type[Again]:
     def again(api: Api, args: One) -> Iterator[Output]:
         try:
             path, item = _read(api, stream, args)
-        except NoExpansion as error:
-            if args.plain:
+        except (NoExpansion, Denied) as error:
+            if args.plain or not expansions(stream, args.streams):
                 raise
-            yield not_expanded(stream, error)
-            yield replace(args, plain=True)
+            yield replace(args, plain=str(error))
             return
+        if args.plain:
+            yield not_expanded(stream, args.plain)
         if item is not None:
             yield from outputs(stream, item, args.streams, path, again=True, look=args.look)
+            yield from _lost(item, args.held)
             return
+        yield from (Record(child, key, None) for child, key in args.held)
         if stream in args.streams:
             yield Record(stream, args.id, None)
         for child in below(stream):
@@ -61,6 +67,21 @@ def _register(stream: str) -> type[Again]:
     return One
 
 
+def _lost(item: Objects, held: tuple[tuple[str, str], ...]) -> Iterator[Output]:
+    """Of what lay below an object, what it does not carry any more. Where it does not carry all, that is asked for."""
+    for stream in {stream for stream, _ in held}:
+        (first,) = item.raw(BELOW[stream].embedded)
+        if first in (None, b"null"):
+            continue
+        objects, more = texts(list_of(first or b"", "data", kind=stream, wanted=WANTED, also=("has_more",)))
+        there = set(objects.column("id"))
+        for key in (key for of, key in held if of == stream and key not in there):
+            if not more:
+                yield Record(stream, key, None)
+            elif stream in MISSING:
+                yield AGAIN[stream]((stream,), key)
+
+
 def _register_missing(stream: str) -> type[Again]:
     class One(Again, kind=f"stripe.{stream}.missing"):
         """That the list of the run did not have; if it is gone, the sweep says so."""
@@ -69,15 +90,12 @@ def _register_missing(stream: str) -> type[Again]:
     def missing(api: Api, args: One) -> Iterator[Output]:
         try:
             path, item = _read(api, stream, args)
-        except NoExpansion as error:
-            if args.plain:
+        except (NoExpansion, Denied) as error:
+            if isinstance(error, NoAccess) and stream == "accounts":
+                return  # of one that is no longer connected, Stripe says no more than that
+            if args.plain or not expansions(stream, args.streams):
                 raise
-            yield not_expanded(stream, error)
-            yield replace(args, plain=True)
-            return
-        except NoAccess:
-            if stream != "accounts":  # of one that is no longer connected, Stripe tells no more than that
-                raise
+            yield replace(args, plain=str(error))
             return
         if item is not None:
             yield from outputs(stream, item, args.streams, path, again=True)
@@ -91,7 +109,7 @@ def _read(api: Api, stream: str, args: Again) -> tuple[str, Objects | None]:
     owner = BELOW[stream].owner if stream in BELOW else ""
     wanted = [*WANTED, "deleted", *([owner] if owner else [])]
     try:
-        params = fields_asked(stream, args.streams, plain=args.plain)
+        params = fields_asked(stream, args.streams, plain=bool(args.plain))
         item = api.listing(path, params, at=None, wanted=wanted).objects
     except Gone:
         return path, None

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from crawlerd.core.jsontext import without
 from crawlerd.core.listing import listing as list_of
-from crawlerd.source import Api, Gather, Objects, Output, Sweep, TaskArgs
+from crawlerd.source import Api, Denied, Gather, Objects, Output, Sweep, TaskArgs
 from crawlerd.sources.stripe.answers import CursorGone, Gone, NoExpansion, is_id, texts
 from crawlerd.sources.stripe.catalogue import BELOW, asked_for, below, expansions
 from crawlerd.sources.stripe.paging import (
@@ -44,7 +44,7 @@ class PageBelow(TaskArgs, kind="stripe.page_below"):
     restarts: int = 0
     again: bool = False
     look: int = 0
-    plain: bool = False
+    plain: str = ""
 
 
 def _register_below(stream: str, listing: Below) -> type[PageBelow]:
@@ -56,7 +56,7 @@ def _register_below(stream: str, listing: Below) -> type[PageBelow]:
     def page(api: Api, args: ListPage) -> Iterator[Output]:
         path = listing.path.format(parent=quote(args.parent, safe=""))
         params: dict[str, Any] = {"limit": PAGE} if listing.paged and not listing.single else {}
-        expanded = expansions(stream, (), "data.", plain=args.plain)
+        expanded = expansions(stream, (), "data.", plain=bool(args.plain))
         params |= {"expand[]": expanded}
         if listing.parameter:
             params[listing.parameter] = args.parent
@@ -69,14 +69,15 @@ def _register_below(stream: str, listing: Below) -> type[PageBelow]:
         except CursorGone:
             yield replace(args, starting_after=None, restarts=once_more(args.restarts, path))
             return
-        except NoExpansion as error:
-            if args.plain:
+        except (NoExpansion, Denied) as error:
+            if args.plain or not expanded:
                 raise
-            yield not_expanded(stream, error)
-            yield replace(args, plain=True)
+            yield replace(args, plain=str(error))
             return
         except Gone:
             return  # the parent was deleted since it was listed, and all below it with it
+        if args.plain:
+            yield not_expanded(stream, args.plain)
         yield from records(stream, objects, path, args.parent)
         if cursor:
             yield replace(args, starting_after=cursor)

@@ -72,7 +72,7 @@ def is_with_parent(stream: str) -> bool:
 
 
 def kinds_of(stream: str) -> set[str]:
-    """The kinds of objects by which events tell of a stream, or of the parents that it is read again with."""
+    """The kinds of objects by which events report changes of a stream, or of the parents that it is read again with."""
     each = BELOW[stream] if stream in BELOW else LISTS[stream]
     kinds = {*each.objects, *(kind for kind, _ in each.mentions)}
     if stream in BELOW and (is_with_parent(stream) or (BELOW[stream].keyed and not BELOW[stream].whole)):
@@ -83,7 +83,7 @@ def kinds_of(stream: str) -> set[str]:
 
 
 def has_events(stream: str) -> bool:
-    """Whether events tell of its changes, or of its parents'."""
+    """Whether events report its changes, or its parents'."""
     return bool(kinds_of(stream))
 
 
@@ -95,8 +95,8 @@ def is_silent(stream: str) -> bool:
 
 
 def event_types(streams: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The types of events that tell of streams, in groups of as many as a request may name; one empty group, which
-    stands for all events, where they are too many for a few requests."""
+    """The types of events that report changes of streams, in groups of as many as a request may name; one empty group,
+    which stands for all events, where they are too many for a few requests."""
     types = sorted({each for stream in streams for kind in kinds_of(stream) for each in TYPES[kind]})
     if len(types) > MOST_TYPES * MOST_REQUESTS:
         return [()]

@@ -73,7 +73,7 @@ _OF_BILLING = {
         "/v1/invoices/{parent}/lines",
         embedded="lines",
         expand=("discounts",),
-        missed=_PARENT_DELETED.format("draft invoice"),
+        missed="that one is gone which the event of its invoice does not name, or, of more than 10, any",
     ),
     "credit_note_lines": Below("credit_notes", "/v1/credit_notes/{parent}/lines", embedded="lines"),
     "checkout_session_line_items": Below(
@@ -110,8 +110,10 @@ _OF_BILLING = {
         "/v1/subscription_items",
         parameter="subscription",
         embedded="items",
+        one="/v1/subscription_items/{id}",
+        owner="subscription",
         expand=("discounts",),
-        missed="that a subscription has lost one",
+        missed="that one is gone which the event of its subscription does not name",
     ),
     "product_features": Below("products", "/v1/products/{parent}/features", whole=True, keyed=True, optional=True),
 }

@@ -122,6 +122,6 @@ UNHEEDED = {  # events that nothing is read for, and why
     **dict.fromkeys(
         _of("terminal.reader action_failed action_succeeded action_updated")
         + _of("issuing_personalization_design activated deactivated rejected updated"),
-        "no event tells of new ones, and the list is read whole each time",
+        "no event reports new ones, and the list is read whole each time",
     ),
 }

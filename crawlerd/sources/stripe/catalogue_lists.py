@@ -181,6 +181,4 @@ LEFT_OUT = {  # lists that no stream reads, and why
     "/v1/tax/transactions/{transaction}/line_items": "no list has the transactions",
     "/v2/commerce/product_catalog/imports": "uploads of product feeds, of those who sell by agents",
     "/v2/core/events": "thin events of the last 30 days, of objects whose lists are read whole",
-    "/v2/core/vault/gb_bank_accounts": "bank accounts to pay to, of which v2_payout_methods tells what is needed",
-    "/v2/core/vault/us_bank_accounts": "bank accounts to pay to, of which v2_payout_methods tells what is needed",
 }

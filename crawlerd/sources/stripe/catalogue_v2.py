@@ -24,6 +24,8 @@ V2_LISTS = {
         ),
     ),
     "v2_event_destinations": _list("core/event_destinations"),
+    "v2_gb_bank_accounts": _list("core/vault/gb_bank_accounts"),
+    "v2_us_bank_accounts": _list("core/vault/us_bank_accounts"),
     "v2_adjustments": _list("money_management/adjustments"),
     "v2_financial_accounts": _list(
         "money_management/financial_accounts",

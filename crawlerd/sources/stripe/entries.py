@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 DAY = 86_400
 SETTLES = 7 * DAY  # a balance transaction is available after days
-EDITED = DAY  # most edits that no event tells of come soon after an object was made
+EDITED = DAY  # most edits without an event come soon after an object was made
 
 
 class Listing(NamedTuple):
     """A list that needs no parent, newest first, or an object that there is once.
 
     path: of the list.
-    objects: the object types by which events speak of it, none where Stripe sends no events.
+    objects: the object types of the events about it, none where Stripe sends no events.
     created: it takes `created` filters.
     lookback: seconds; its newest part is read again each time, since new objects, or changes of new ones, come without
         an event.
@@ -64,7 +64,7 @@ class Below(NamedTuple):
     objects: as of a Listing; without any, it is read again whenever its parent changes.
     mentions: as of a Listing, with the parent's id.
     with_parent: it has events of its own, and changes without one when its parent changes.
-    whole: it is read below all parents each time, since no event tells of it.
+    whole: it is read below all parents each time, since no event reports its changes.
     one: where an object is read again, with {id} and perhaps {parent}.
     owner: the object's field with its parent's id; null once it is nobody's.
     keyed: objects do not name their parent, or have their id from it: their key is "<parent>/<id>".

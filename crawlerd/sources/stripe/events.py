@@ -89,7 +89,7 @@ def follow(api: Api, args: Events) -> Iterator[Output]:
 
 
 def _apply(event: dict[str, Any], streams: tuple[str, ...]) -> Iterator[Output]:
-    """Reads again what the event speaks of; it may have changed since. One without an object of ours says nothing."""
+    """Reads again what the event is about; it may have changed since. One without an object of ours says nothing."""
     data: Any = event.get("data")
     item: Any = data.get("object") if isinstance(data, dict) else None
     if not isinstance(item, dict):
@@ -104,10 +104,31 @@ def _apply(event: dict[str, Any], streams: tuple[str, ...]) -> Iterator[Output]:
     parent = item.get(BELOW[of].owner) if of in BELOW else None
     needs_parent = "{parent}" in one(of)
     if wanted and (isinstance(parent, str) or not needs_parent):
-        yield AGAIN[of](wanted, key, parent if needs_parent else None)
+        held = _held(item, data.get("previous_attributes"), wanted, deleted=deleted)
+        yield AGAIN[of](wanted, key, parent if needs_parent else None, held=held)
     for name, parameter in listed_by(of):
         if name in streams:
             yield PAGES[name]((name,), line=None, filters=((parameter, key),))
+
+
+def _held(
+    item: dict[str, Any], previous: object, wanted: tuple[str, ...], *, deleted: bool
+) -> tuple[tuple[str, str], ...]:
+    """What the event says to have lain below its object, and to lie there no more."""
+    found: set[tuple[str, str]] = set()
+    for stream in wanted:
+        if stream in BELOW and (name := BELOW[stream].embedded):
+            there = _ids(item.get(name))
+            before = _ids(previous.get(name)) if isinstance(previous, dict) else set()
+            found |= {(stream, key) for key in (before | there if deleted else before - there)}
+    return tuple(sorted(found))
+
+
+def _ids(listing: Any) -> set[str]:
+    """Of the objects of a list, or none where it is no list."""
+    objects = listing.get("data") if isinstance(listing, dict) else None
+    keys = [each.get("id") for each in objects if isinstance(each, dict)] if isinstance(objects, list) else []
+    return {key for key in keys if isinstance(key, str) and key}
 
 
 def _mentioned(stream: str, key: object, streams: tuple[str, ...]) -> Iterator[Output]:

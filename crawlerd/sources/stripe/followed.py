@@ -13,9 +13,9 @@ HEAD = """\
 How each stream is followed, as `crawlerd/sources/stripe/catalogue_lists.py` and `catalogue_below.py` say it. This page
 is made from them: `python -m crawlerd.sources.stripe.followed > docs/stripe-streams.md`.
 
-A full run reads all of every stream. A later run reads what events speak of where Stripe sends some, and reads in other
-ways where it does not; what it reads is always the object as it is now. Where the last column says something, only the
-next full run (`import --full`) sees that. Streams that "must be named" are not part of `streams = ["*"]`.
+A full run reads all of every stream. A later run reads again the objects of events where Stripe sends events, and reads
+in other ways where it does not; what it reads is always the object as it is now. Where the last column says something,
+only the next full run (`import --full`) sees that. Streams that "must be named" are not part of `streams = ["*"]`.
 
 """
 
@@ -25,7 +25,9 @@ def page() -> str:
     parts = [HEAD, table(), "\n## Lists that no stream reads\n\n"]
     parts += [f"* `{path}`: {why}.\n" for path, why in LEFT_OUT.items()]
     parts += ["\n## Events that nothing is read for\n\n"]
-    parts += [f"* `{kind}`: {why}.\n" for kind, why in UNHEEDED.items()]
+    for why in dict.fromkeys(UNHEEDED.values()):
+        kinds = ", ".join(f"`{kind}`" for kind, reason in UNHEEDED.items() if reason == why)
+        parts.append(f"* {kinds}: {why}.\n")
     return "".join(parts)
 
 
@@ -49,8 +51,8 @@ def how(stream: str) -> list[str]:
     if is_silent(stream):
         return ["all of it"]
     found = _events(listing.objects)
-    found += [f"that of a changed `{kind}`" for kind, _ in listing.mentions]
-    found += [f"those of a changed one of `{parent}`" for parent, _ in listing.of]
+    found += [f"what a changed `{kind}` names" for kind, _ in listing.mentions]
+    found += [f"those of each changed object of `{parent}`" for parent, _ in listing.of]
     if listing.lookback:
         days = listing.lookback // DAY
         found.append(f"what was made since {days} day{'s' if days > 1 else ''} before the last run")
@@ -63,15 +65,15 @@ def _below(stream: str) -> list[str]:
     if is_silent(stream):
         return [f"all of it, below all of `{entry.parent}`"]
     found = _events(entry.objects)
-    found += [f"that of the parent of a changed `{kind}`" for kind, _ in entry.mentions]
+    found += [f"those of what a changed `{kind}` names" for kind, _ in entry.mentions]
     if is_with_parent(stream):
-        found.append(f"those below a changed one of `{entry.parent}`")
+        found.append(f"those below each changed object of `{entry.parent}`")
     return found
 
 
 def _events(kinds: tuple[str, ...]) -> list[str]:
     types = list(dict.fromkeys(each.rpartition(".")[0] for kind in kinds for each in TYPES[kind]))
-    return ["what the events " + ", ".join(f"`{each}.*`" for each in types) + " speak of"] if types else []
+    return ["objects of the events " + ", ".join(f"`{each}.*`" for each in types)] if types else []
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def load(api: Api, args: Load) -> Iterator[Output]:
 
 @dataclass(frozen=True)
 class CatchUp(TaskArgs, kind="stripe.catch_up"):
-    """What happened while lists were read, behind the event `newest`."""
+    """What happened while lists were read, after the event `newest`."""
 
     noted: float
     streams: tuple[str, ...]
@@ -126,7 +126,7 @@ def catch_up(api: Api, args: CatchUp) -> Iterator[Output]:
 
 
 def _events(streams: tuple[str, ...], since: int, until: int) -> Iterator[Events]:
-    """What tells of streams, in as few requests as can be."""
+    """The events of streams, in as few requests as can be."""
     followed = tuple(filter(has_events, streams))
     for types in event_types(followed) if followed else ():
         yield Events(followed, since - OVERLAP, until, types=types)
@@ -150,7 +150,7 @@ def _groups(streams: Iterable[str]) -> Iterator[Gather]:
 
 
 def _growth(follow: tuple[str, ...], noted: int) -> Iterator[Output]:
-    """What no event tells of: the newest part of some lists, another part of some, and the whole of others."""
+    """What no event reports: the newest part of some lists, another part of some, and the whole of others."""
     loud = [stream for stream in follow if not is_silent(stream)]
     for stream, wanted in _lists(loud):
         listing = LISTS[stream]

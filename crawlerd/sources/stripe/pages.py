@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from crawlerd.source import Api, Objects, Output, TaskArgs
+from crawlerd.source import Api, Denied, Objects, Output, TaskArgs
 from crawlerd.sources.stripe.again import AGAIN
 from crawlerd.sources.stripe.answers import CursorGone, Gone, NoExpansion, NoWindows, created, is_id
 from crawlerd.sources.stripe.below import outputs
@@ -30,7 +30,8 @@ class Page(TaskArgs, kind="stripe.page"):
     look: 1 when the list is read a second time in the run, since something of it is missing.
     restarts: how often the list was begun again at lte, which makes it another task than the one that began there.
     filters: of the part of it that is read.
-    plain: without what only an expansion gives, since the API refuses to expand it.
+    plain: why it is read without what only an expansion gives: what the API said when it refused that; "" when it is
+        asked for.
     """
 
     streams: tuple[str, ...]
@@ -41,7 +42,7 @@ class Page(TaskArgs, kind="stripe.page"):
     restarts: int = 0
     look: int = 0
     filters: tuple[tuple[str, str], ...] = ()
-    plain: bool = False
+    plain: str = ""
 
 
 def _register(stream: str, listing: Listing) -> type[Page]:
@@ -54,7 +55,7 @@ def _register(stream: str, listing: Listing) -> type[Page]:
     def page(api: Api, args: ListPage) -> Iterator[Output]:
         params: dict[str, Any] = {"limit": PAGE} if listing.paged else {}
         params |= {**dict(listing.filters), **dict(args.filters)}
-        expanded = expansions(stream, args.streams, "data.", plain=args.plain)
+        expanded = expansions(stream, args.streams, "data.", plain=bool(args.plain))
         params |= {"created[gte]": args.gte, "expand[]": expanded}
         if args.starting_after is None:
             params["created[lte]"] = args.lte
@@ -63,11 +64,10 @@ def _register(stream: str, listing: Listing) -> type[Page]:
         except CursorGone:
             yield replace(args, starting_after=None, restarts=once_more(args.restarts, listing.path))
             return
-        except NoExpansion as error:
-            if args.plain:
+        except (NoExpansion, Denied) as error:
+            if args.plain or not expanded:
                 raise
-            yield not_expanded(stream, error)
-            yield replace(args, plain=True)
+            yield replace(args, plain=str(error))
             return
         except Gone:
             if not args.filters:
@@ -79,6 +79,8 @@ def _register(stream: str, listing: Listing) -> type[Page]:
             if not _is_cut_off(args):
                 yield replace(args, gte=None, lte=None, line=None)
             return
+        if args.plain:
+            yield not_expanded(stream, args.plain)
         if listing.details:
             yield from (AGAIN[stream](args.streams, key, look=args.look) for key in objects.column("id") if is_id(key))
         else:

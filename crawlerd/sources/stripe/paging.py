@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from crawlerd.source import Api, Note, Objects, Output, Permanent, Records, TaskArgs, Transient
-from crawlerd.sources.stripe.answers import NoExpansion, is_id, texts
+from crawlerd.sources.stripe.answers import is_id, texts
 from crawlerd.sources.stripe.catalogue import BELOW, v2_of
 from crawlerd.sources.stripe.stripe_api import stripe
 
@@ -36,7 +36,7 @@ def read_page(
 ) -> tuple[Objects, str | None]:
     """The objects of a page, and where the next one starts; None after the last.
 
-    after: where this one starts: behind an object of this id, or, in the second API, a token of its own.
+    after: where this one starts: after an object of this id, or, in the second API, a token of its own.
     """
     if not v2_of(stream):
         params = {**params, "starting_after": after}
@@ -55,8 +55,9 @@ def read_page(
     return found.objects, token
 
 
-def not_expanded(stream: str, error: NoExpansion) -> Note:
-    return Note(stream, f"its records lack what only `expand` gives, since the API refused that: {error}")
+def not_expanded(stream: str, said: str) -> Note:
+    """said: what the API said when it refused."""
+    return Note(stream, f"its records lack what only `expand` gives, since the API refused that: {said}")
 
 
 def single_record(stream: str, item: Objects, key: str, path: str) -> Iterator[Output]:

@@ -259,7 +259,7 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
         (
             "sinks.warehouse",
             'type = "postgres"',
-            'sinks.warehouse.type: must be "sqlite", "jsonl", "persist-queue" or "http"',
+            'sinks.warehouse.type: must be "sqlite", "jsonl", "persist-queue", "stdout" or "http"',
         ),
         (
             "sinks.warehouse",

@@ -1,0 +1,155 @@
+"""The stdout sink: a line of JSON for each record, for whoever reads the command's output."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import stat
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from crawlerd.core.errors import ReaderGone
+from crawlerd.files.making import make_directory
+from crawlerd.sink import SinkError, StorageFailed
+from crawlerd.sinks.changes import Changes
+from crawlerd.sinks.deliveries import RowSink
+from crawlerd.sinks.file_errors import directory_mode, file_failure
+from crawlerd.sinks.sqlite.rows import SqliteRows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from crawlerd.sink import Delivery, Mark, SinkState, Totals
+
+STDOUT = 1
+DATABASE = "seen.db"
+FILE_MODE = 0o600  # nobody else reads it
+AT_ONCE = select.PIPE_BUF  # a pipe that takes anything takes so much
+AT_ONCE_TO_FILE = 1 << 16
+LOOK_MS = 200  # between looks at whether the wait for a reader is over
+# In JSON that is valid already, what a terminal would obey: DEL, the second set of control characters, and what turns
+# the direction of text.
+_OBEYED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+
+
+class StdoutSink:
+    """Lines as those of the `jsonl` sink, see `Changes`, written in the order of the tasks that end.
+
+    A pipe cannot be asked what it has, and its next reader has nothing of it. So the sink is a new one, with another
+    identity, each time it is opened, and with it everything that was believed of the one before is dropped: sync
+    points, and runs under way. Each process so gives its reader all there is, once: within a process, digests of what
+    was written are kept in a database, which a task that is done again finds. What the reader of a process that was
+    killed has got comes again to that of the next one.
+
+    A line is in the pipe before its task is acknowledged. Lines that could not be written are kept, and go first the
+    next time. A reader that takes its time is waited for, and holds up the imports; see `release`.
+    """
+
+    def __init__(self, path: Path, fd: int = STDOUT) -> None:
+        """path: a directory of its own for the digests, which are deleted; its parent must exist. SinkError when it
+        cannot be used."""
+        self._path, self._fd = path, fd
+        self._released = threading.Event()
+        self._lines: list[bytes] = []
+        self._unwritten = bytearray()
+        facts = os.fstat(fd)
+        self._at_once = AT_ONCE_TO_FILE if stat.S_ISREG(facts.st_mode) else AT_ONCE
+        self._shown = os.isatty(fd)
+        try:
+            make_directory(path, directory_mode(FILE_MODE))
+            self._forget()
+        except OSError as error:
+            raise file_failure(path, error, directory=True) from None
+        self._rows = SqliteRows(path / DATABASE, FILE_MODE)
+        self._sink = RowSink(self._rows, Changes(self._rows, self._put))
+
+    def write(self, deliveries: list[Delivery], now: float, mark: Mark | None = None) -> dict[tuple[int, str], Totals]:
+        """See `Sink.write`. ReaderGone when nobody reads any more."""
+        self._flush()
+        self._lines.clear()
+        totals = self._sink.write(deliveries, now, mark)
+        for line in self._lines:
+            self._unwritten += _escaped(line) if self._shown else line
+            self._unwritten += b"\n"
+        self._lines.clear()
+        self._flush()
+        return totals
+
+    def missing(self, delivery: Delivery, stream: str, prefix: str, after: str) -> list[str]:
+        """See `Sink.missing`."""
+        return self._sink.missing(delivery, stream, prefix, after)
+
+    def seen(self, delivery: Delivery, stream: str) -> int:
+        """See `Sink.seen`."""
+        return self._sink.seen(delivery, stream)
+
+    def intact(self) -> bool:
+        """See `Sink.intact`."""
+        return self._sink.intact()
+
+    def state(self, frontier: str) -> SinkState:
+        """See `Sink.state`."""
+        return self._sink.state(frontier)._replace(forgets=True)
+
+    def confirm(self, source: str, account: str, identity: str) -> str | None:
+        """See `Sink.confirm`."""
+        return self._sink.confirm(source, account, identity)
+
+    def ended(self, run: int) -> None:
+        """See `Sink.ended`; nothing waits here."""
+
+    def idle(self) -> None:
+        """See `Sink.idle`."""
+        self._sink.idle()
+
+    def release(self) -> None:
+        """From any thread: the reader is not waited for any more. What it has not taken is not acknowledged."""
+        self._released.set()
+
+    def close(self) -> None:
+        """See `Sink.close`."""
+        self._sink.close()
+        with suppress(OSError):
+            self._forget()
+            self._path.rmdir()
+
+    def _forget(self) -> None:
+        for end in ("", "-wal", "-shm", "-journal"):
+            (self._path / f"{DATABASE}{end}").unlink(missing_ok=True)
+
+    def _put(self, table: str, lines: Sequence[bytes]) -> None:
+        self._lines += lines
+
+    def _flush(self) -> None:
+        """Never in the midst of a write for longer than it takes: then it could not be ended but by a kill."""
+        waiting = select.poll()
+        waiting.register(self._fd, select.POLLOUT)
+        view = memoryview(self._unwritten)
+        at = 0
+        try:
+            while True:
+                events = waiting.poll(LOOK_MS if at < len(view) else 0)
+                if any(event & (select.POLLERR | select.POLLHUP | select.POLLNVAL) for _, event in events):
+                    raise BrokenPipeError
+                if at == len(view):
+                    return
+                if events:
+                    with suppress(BlockingIOError):
+                        at += os.write(self._fd, view[at : at + self._at_once])
+                elif self._released.is_set():
+                    raise SinkError("whoever reads stdout takes nothing")
+        except (BrokenPipeError, ConnectionResetError):
+            raise ReaderGone("stdout was closed by whoever read it") from None
+        except OSError as error:
+            problem = f"stdout cannot be written ({error.strerror})"
+            raise StorageFailed(problem, full=True) from None
+        finally:
+            view.release()
+            del self._unwritten[:at]
+
+
+def _escaped(line: bytes) -> bytes:
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", line.decode()).encode()
