@@ -20,6 +20,7 @@ from crawlerd.cli.sink import sink
 from crawlerd.cli.source import source
 from crawlerd.cli.status import status
 from crawlerd.cli.terminal import open_standard_streams
+from crawlerd.cli.why import why
 
 app = typer.Typer(
     name="crawlerd",
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.command()(run)
 app.command(name="import")(import_)
 app.command()(status)
+app.command()(why)
 app.command()(demo)
 app.add_typer(dead, name="dead")
 app.add_typer(frontier, name="frontier")

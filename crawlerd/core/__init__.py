@@ -14,6 +14,7 @@ doubt: whether a full run has seen too little of a stream.
 auth, aws_options: how a credential is sent.
 charset, jsontext, lenient_json, listing: a response's body as UTF-8, as JSON text, as values, as the objects of a list.
 urls: URLs byte for byte.
+reasons: why something waits: a closed set.
 waits: how long an API asks to wait.
 redaction: what a credential looks like, and texts without it.
 hiding: arguments of tasks without the credentials that they repeat, and with them again.

@@ -24,6 +24,7 @@ feedback: what an outcome means for the pace, the pause and the credentials of i
 refused: tasks that a limit has refused, and what that means.
 outages: which APIs do not answer, and the probes of them.
 crowds: an API that hangs does not get all threads.
+account_waits: why nothing of an account starts, for people who ask.
 suspects: tasks whose worker died are performed alone.
 portioned: leases whose outcomes come in portions.
 worker_pool: the worker processes: started, watched, killed, replaced.

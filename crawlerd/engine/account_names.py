@@ -38,6 +38,11 @@ class AccountNames:
         """An account's or a part's."""
         return self.names.get(account) or self.parts.get(account) or str(account)
 
+    def number(self, name: str) -> int | None:
+        """Of an account, or of a part that has been met."""
+        found = self.numbers.get(name)
+        return found or next((number for number, part in list(self.parts.items()) if part == name), None)
+
     def usual_origin(self, account: int) -> tuple[str, float]:
         """The origin that an account is configured with, and its `give_up_after` in seconds."""
         spec = self._settings.accounts.get(self.name(account).partition(PART)[0])

@@ -7,10 +7,12 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from crawlerd.core.task import Task
+from crawlerd.engine.account_waits import of_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from crawlerd.core.reasons import Waiting
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.workbench import Workbench
     from crawlerd.frontier.contract import Bucket
@@ -123,6 +125,18 @@ class DispatcherInbox:
                 bench.place(queue, now)
 
         self._post(pause)
+
+    # for people
+
+    def explain(self, account: int, then: Callable[[Waiting | None], None]) -> None:
+        """Why nothing of the account starts, None when nothing of it is in memory; `then` gets it, on the dispatcher's
+        thread."""
+
+        def explain(bench: Workbench, now: float) -> None:
+            queue, unix = bench.known(account), self._clock.now() - now
+            then(of_account(queue, bench.cost, now, lambda at: at + unix) if queue else None)
+
+        self._post(explain)
 
     # at the end
 

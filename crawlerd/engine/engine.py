@@ -7,6 +7,7 @@ import logging
 import math
 import resource
 import time
+from concurrent.futures import Future
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -43,10 +44,12 @@ if TYPE_CHECKING:
     from typing import Self
 
     from crawlerd.config.load import Settings
+    from crawlerd.core.reasons import Waiting
 
 log = logging.getLogger(__name__)
 
 MIB = 1 << 20
+EXPLAIN_SECONDS = 5.0  # within which the dispatcher answers
 GARBAGE_OBJECTS = 50_000  # new ones that start a collection; at the default of 700, it took a third of the time
 
 
@@ -86,7 +89,7 @@ class Engine:
             raise
         self._to_dispatcher = to_dispatcher = DispatcherInbox(clock)
         self._to_store = to_store = StoreInbox()
-        names = AccountNames(settings, frontier)
+        self._names = names = AccountNames(settings, frontier)
         writer = SinkWriter(names.parts, frontier.expected)
         prefetch = Prefetch(frontier, clock, writer.serving, to_dispatcher)
         self._sinks = sinks = OpenSinks(settings, frontier, clock, writer)
@@ -144,6 +147,19 @@ class Engine:
             or self.runs.trouble
             or (self._shared.trouble if self._shared else None)
         )
+
+    def explain(self, accounts: Sequence[str]) -> dict[str, Waiting]:
+        """Why nothing of these accounts or parts starts, by name; of those that have something in memory to start. From
+        any thread. TimeoutError when the dispatcher does not answer."""
+        answers: dict[str, Future[Waiting | None]] = {}
+        for name in accounts:
+            number = self._names.number(name)
+            if number is not None:
+                answers[name] = Future()
+                self._to_dispatcher.explain(number, answers[name].set_result)
+        deadline = time.monotonic() + EXPLAIN_SECONDS
+        found = {name: each.result(deadline - time.monotonic()) for name, each in answers.items()}
+        return {name: waiting for name, waiting in found.items() if waiting}
 
     def start(self) -> None:
         gc.freeze()  # start-up objects are permanent

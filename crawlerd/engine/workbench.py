@@ -181,13 +181,13 @@ class Workbench:
 
     def _free_at(self, bucket: BucketQueue, now: float) -> float:
         """When limits and outages permit the bucket's first task to start; a task that makes no request, at once."""
-        cost = self._cost(bucket) if bucket.heads else 1
+        cost = self.cost(bucket) if bucket.heads else 1
         if not cost:
             return -math.inf
         at = max(bucket.limiter.free_at(now, cost), bucket.account.limiter.free_at(now, cost))
         return at if bucket.health.calm else max(at, bucket.health.free_at(now))
 
-    def _cost(self, bucket: BucketQueue) -> int:
+    def cost(self, bucket: BucketQueue) -> int:
         return self._costs.get(bucket.heads[-1].kind, 1)
 
     def choose(self, now: float, most: int, threads: int = UNBOUNDED) -> Pick | None:
@@ -244,13 +244,13 @@ class Workbench:
             if best is not None and urgency > most_urgent:
                 continue
             if self._free_at(bucket, now) <= now:
-                if self._cost(bucket) and not self._crowds.spare(bucket.health.origin, threads):
+                if self.cost(bucket) and not self._crowds.spare(bucket.health.origin, threads):
                     crowded = bucket.health.origin
                 else:
                     best, most_urgent = bucket, urgency
         if best is None:
             return crowded
-        cost, heads = self._cost(best), best.heads
+        cost, heads = self.cost(best), best.heads
         if cost and not self._granted(account, best, cost, now):
             return None
         calm = best.health.calm

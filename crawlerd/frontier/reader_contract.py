@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from crawlerd.frontier.reports import DeadLetter, RunReport, Status, StreamReport
+    from crawlerd.frontier.reports import (
+        AccountReport,
+        DeadLetter,
+        OutageReport,
+        Overview,
+        RetryReport,
+        RunReport,
+        Status,
+        StreamReport,
+        TaskReport,
+    )
 
 
 class FrontierReader(Protocol):
@@ -18,6 +28,11 @@ class FrontierReader(Protocol):
 
     def status(self) -> Status: ...
 
+    def overview(self, most: int, now: float) -> Overview:
+        """At most so many runs, imports and accounts; in a time that does not grow with the runs that have ended. now:
+        Unix seconds."""
+        ...
+
     def totals(self) -> tuple[int, int, int, int]:
         """Tasks that are ready (or leased), delayed, waiting for a group, and dead."""
         ...
@@ -27,6 +42,26 @@ class FrontierReader(Protocol):
         ...
 
     def run(self, number: int) -> RunReport: ...
+
+    def latest(self, import_name: str) -> RunReport | None:
+        """Its oldest run that is under way, or the newest one."""
+        ...
+
+    def account(self, name: str) -> AccountReport | None:
+        """An account's or a part's."""
+        ...
+
+    def outages(self) -> list[OutageReport]:
+        """One of an origin stands for those of its accounts."""
+        ...
+
+    def next_retry(self, run: int) -> RetryReport | None:
+        """The delayed task of a run that is tried first; None when it is not among the next ones of all runs."""
+        ...
+
+    def task(self, number: int) -> TaskReport | None:
+        """A task that is ready or delayed. Reads all of them."""
+        ...
 
     def accounts(self, run: int) -> list[str]:
         """The accounts that the run has had tasks for, its own among them, by name."""

@@ -82,6 +82,27 @@ class AccountReport(msgspec.Struct, frozen=True):
     blocked_until: float
 
 
+class RetryReport(msgspec.Struct, frozen=True):
+    """A task that waits for its next try."""
+
+    # Unix seconds
+    due_at: float
+    attempts: int
+    # of the last one
+    error: str
+
+
+class TaskReport(msgspec.Struct, frozen=True):
+    """Where a task is."""
+
+    run: int
+    account: str
+    kind: str
+    attempts: int
+    # it is ready, or a worker has it, when this is None
+    retry: RetryReport | None = None
+
+
 class OutageReport(msgspec.Struct, frozen=True):
     """An API that does not answer."""
 
@@ -106,6 +127,28 @@ class Status(msgspec.Struct, frozen=True):
     runs: list[RunReport]
     accounts: list[AccountReport]
     outages: list[OutageReport] = []
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """A frontier at a glance, however large it is."""
+
+    # tasks
+    ready: int
+    delayed: int
+    waiting: int
+    dead: int
+    # under way, the oldest first, and how many there are
+    running: list[RunReport]
+    running_count: int
+    # the newest ended run of each import, the newest first, and how many imports have one; None: very many
+    latest: list[RunReport]
+    imports: int | None
+    # those that are paused or throttled first, and how many there are of all, paused and throttled ones
+    accounts: list[AccountReport]
+    account_count: int
+    paused_count: int
+    throttled_count: int
+    outages: list[OutageReport]
 
 
 class DeadLetter(msgspec.Struct, frozen=True, rename={"import_name": "import"}):

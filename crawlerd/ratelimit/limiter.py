@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from limits.strategies import MovingWindowRateLimiter
 
 from crawlerd.core import notation
 from crawlerd.core.backoff import backoff
+from crawlerd.core.reasons import Reason
 from crawlerd.ratelimit.adaptive import LATENESS, AdaptiveLaw, Learned
 from crawlerd.ratelimit.bucket import TokenBucket
 from crawlerd.ratelimit.quota import QUOTA_WINDOW, Quota
@@ -37,6 +38,15 @@ def parse_limits(texts: Iterable[str]) -> list[RateLimitItem]:
     that is wrong."""
     parts = (part.strip() for text in texts for part in re.split("[,;|]", text))
     return list(dict.fromkeys(notation.limit(part) for part in parts if part != AUTO))
+
+
+class Hold(NamedTuple):
+    """What keeps a request from starting, in words, and until when (monotonic seconds; infinity when that is not
+    known)."""
+
+    reason: Reason
+    text: str
+    until: float
 
 
 class Limiter:
@@ -136,6 +146,28 @@ class Limiter:
             for quota in self._quotas:
                 at = max(at, quota.free_at(now, cost, self._ask))
         return at
+
+    def holds(self, now: float, cost: int = 1) -> list[Hold]:
+        """All that keeps the next request from starting now. Asks for no grant."""
+        found = [
+            Hold(Reason.THROTTLED, "the API has asked to wait", max(self.blocked_until, self.refusals.free_at())),
+            *(
+                Hold(Reason.QUOTA, f"all of its quota of {quota.item} is used", quota.used_up(now))
+                for quota in self._quotas
+            ),
+            *(
+                Hold(Reason.LIMIT, f"its limit of {item}", self._log.free_at(key, item.amount, item.get_expiry(), cost))
+                for item, _, key in self._windows
+            ),
+            *(Hold(Reason.LIMIT, "its rate with bursts", bucket.free_at(cost)) for bucket in self._buckets),
+        ]
+        if self.law is not None:
+            rate = self.law.rate
+            pace = f"{rate:.3g} starts a second" if rate >= 1 else f"a start each {1 / rate:.3g} s"
+            found.append(Hold(Reason.LIMIT, f"its pace of {pace}", self.law.free_at(even=self._even)))
+        if self.concurrency is not None and self.inflight >= self.concurrency:
+            found.append(Hold(Reason.LIMIT, f"{self.inflight} requests are under way, as many as permitted", math.inf))
+        return [each for each in found if each.until > now]
 
     def start(self, stamp: Stamp, cost: int = 1) -> None:
         """Charges a start that `free_at` permitted, to all limits at once."""

@@ -162,6 +162,10 @@ class Quota:
             ask(self._settled(cost))
         return math.inf
 
+    def used_up(self, now: float) -> float:
+        """Until when nothing is left of it; 0 when something is, or that is not known."""
+        return self._until if self._left == 0 and now < self._until else 0.0
+
     def start(self, cost: int) -> None:
         self._left -= cost
         if not self._left:

@@ -7,14 +7,19 @@ import os
 import socket
 import stat
 import struct
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args
+from urllib.parse import quote, unquote
 
 import msgspec
 
 from crawlerd.core.errors import CrawlerdError, FrontierError
+from crawlerd.core.reasons import Subject
+from crawlerd.frontier import open_reader
 from crawlerd.frontier.lock import lock_holder
+from crawlerd.operations.why import Unknown, Why, why
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +31,7 @@ UNIT_SOCKET = Path("/run/crawlerd/socket")  # of the shipped unit, whose Runtime
 ANSWER_SECONDS = 10.0  # that a command waits for the daemon
 BODY_BYTES = 1 << 20
 RETRY = "/dead/retry"
+WHY = "/api/v1/why/"  # {import|account|run|task}/{name}
 OWN, OF_GROUP = 0o600, 0o660  # rights of the socket: whoever may open it may retry dead letters
 
 
@@ -34,6 +40,15 @@ class Answer(NamedTuple):
 
     status: int
     body: bytes
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """An error, as RFC 9457 has it."""
+
+    status: int
+    title: str
+    detail: str
+    type: str = "about:blank"
 
 
 class Place(NamedTuple):
@@ -97,6 +112,23 @@ def ask_trouble(state_dir: Path, configured: Path | None = None) -> str | None:
     return body.decode(errors="replace").strip() if b" 503 " in head.split(b"\r\n")[0] else None
 
 
+def ask_why(state_dir: Path, subject: Subject, name: str, configured: Path | None = None) -> Why | None:
+    """What the daemon that uses the state directory says; None when it cannot be asked, as a foreground import cannot.
+    Unknown for what it does not know, FrontierError when it cannot say.
+
+    configured: as of `ask_daemon`.
+    """
+    request = f"GET {WHY}{subject}/{quote(name, safe='')} HTTP/1.0\r\n\r\n".encode()
+    try:
+        head, _, body = _ask(state_dir, configured, request).partition(b"\r\n\r\n")
+    except OSError:
+        return None
+    if b" 200 " in head.split(b"\r\n")[0]:
+        return msgspec.json.decode(body, type=Why)
+    problem = msgspec.json.decode(body, type=Problem)
+    raise Unknown(problem.detail) if problem.status == 404 else FrontierError(problem.detail)
+
+
 def _ask(state_dir: Path, configured: Path | None, request: bytes) -> bytes:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(ANSWER_SECONDS)
@@ -140,3 +172,27 @@ def answer(engine: Engine, body: bytes) -> Answer:
     except (CrawlerdError, msgspec.DecodeError) as error:
         return Answer(500, json.dumps({"error": str(error)}).encode())
     return Answer(200, json.dumps({"retried": count}).encode())
+
+
+def explained(engine: Engine, path: str) -> Answer:
+    """Does what `ask_why` asks for. path: without the query."""
+    subject, _, name = path.removeprefix(WHY).partition("/")
+    if subject not in get_args(Subject) or not name:
+        return _problem(404, "Not Found", f"ask for {WHY}import/NAME, account/NAME, run/ID or task/ID")
+    reader = open_reader(engine.settings.daemon.state_dir)
+    try:
+        if reader is None:
+            return _problem(404, "Not Found", "nothing has been imported yet")
+        told = why(reader, engine, subject, unquote(name), time.time())  # type: ignore[arg-type] # see above
+    except Unknown as error:
+        return _problem(404, "Not Found", str(error))
+    except (CrawlerdError, TimeoutError) as error:
+        return _problem(503, "Service Unavailable", str(error) or "the dispatcher does not answer")
+    finally:
+        if reader:
+            reader.close()
+    return Answer(200, msgspec.json.encode(told))
+
+
+def _problem(status: int, title: str, detail: str) -> Answer:
+    return Answer(status, msgspec.json.encode(Problem(status, title, detail)))

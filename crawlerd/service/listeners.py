@@ -52,6 +52,9 @@ class _Handler(BoundedHandler):
                 self._judge(health(engine))
             case "/readyz":
                 self._judge(readiness(engine))
+            case path if self.server.commands and path.startswith(control.WHY):
+                status, body = control.explained(engine, path)
+                self.answer(status, body, "application/json" if status == 200 else "application/problem+json")
             case _:
                 self._answer(404, b"try /metrics, /healthz or /readyz\n")
 

@@ -102,8 +102,10 @@ class StdoutSink:
         """See `Sink.ended`; nothing waits here."""
 
     def idle(self) -> None:
-        """See `Sink.idle`."""
+        """See `Sink.idle`. ReaderGone: a reader that has left is not always told by a line."""
         self._sink.idle()
+        if not self._unwritten:
+            self._flush()
 
     def release(self) -> None:
         """From any thread: the reader is not waited for any more. What it has not taken is not acknowledged."""
@@ -127,7 +129,7 @@ class StdoutSink:
         """Never in the midst of a write for longer than it takes: then it could not be ended but by a kill."""
         waiting = select.poll()
         waiting.register(self._fd, select.POLLOUT)
-        view = memoryview(bytes(self._unwritten))
+        view = memoryview(self._unwritten)
         at = 0
         try:
             while True:
@@ -141,12 +143,13 @@ class StdoutSink:
                         at += os.write(self._fd, view[at : at + self._at_once])
                 elif self._released.is_set():
                     raise SinkError("whoever reads stdout takes nothing")
-        except BrokenPipeError:
+        except (BrokenPipeError, ConnectionResetError):
             raise ReaderGone("stdout was closed by whoever read it") from None
         except OSError as error:
             problem = f"stdout cannot be written ({error.strerror})"
             raise StorageFailed(problem, full=True) from None
         finally:
+            view.release()
             del self._unwritten[:at]
 
 

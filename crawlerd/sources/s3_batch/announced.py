@@ -33,8 +33,16 @@ def announced(body: str) -> list[Object]:
         if said["detail-type"] != "Object Created":
             return []
         detail = said["detail"]
-        return [Object(detail["bucket"]["name"], detail["object"]["key"], detail["object"]["etag"])]
+        return [_object(detail["bucket"]["name"], detail["object"]["key"], detail["object"]["etag"])]
+    if not isinstance(said["Records"], list):
+        raise TypeError("no list of records")
     created = [each["s3"] for each in said["Records"] if each["eventName"].startswith("ObjectCreated:")]
     return [
-        Object(each["bucket"]["name"], unquote_plus(each["object"]["key"]), each["object"]["eTag"]) for each in created
+        _object(each["bucket"]["name"], unquote_plus(each["object"]["key"]), each["object"]["eTag"]) for each in created
     ]
+
+
+def _object(*facts: str) -> Object:
+    if not all(isinstance(each, str) for each in facts):
+        raise TypeError("a name that is no text")
+    return Object(*facts)

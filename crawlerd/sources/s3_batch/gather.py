@@ -111,7 +111,8 @@ def pages(api: AwsApi, args: Pages) -> Iterator[Output]:
         _completed(api, args)
         problem = ""
         if args.lost:
-            problem = f"{args.lost} of {args.count} records have no result: {args.letter}"
+            why = args.letter or "no dead letter tells why; something else has changed or deleted their items"
+            problem = f"{args.lost} of {args.count} records have no result: {why}"
         elif args.count and not args.done:
             problem = f"all {args.count} records have an error, the first one: {args.error}"
         yield Close(args.batch, "failed" if problem else "done", args.done, args.failed, args.lost, problem)

@@ -173,3 +173,17 @@ def test_blocks_without_text_are_read_some_at_a_time() -> None:
     data = data + empty * 25_000 + made.flush()
     text, problem, tasks = unpacked(data, 1 << 20, 1 << 20, 1 << 20)
     assert (text, problem, tasks) == (b"text", "", 3)
+
+
+def test_a_block_longer_than_any_piece_is_gone_on_within() -> None:
+    """As some packers write it: the whole text is one block. Each letter's code has 8 bits."""
+    text = texts(2, 100_000).translate(bytes(byte & 0x7F for byte in range(256))) * 60
+    codes = bytes(int(f"{byte + 0x30:08b}"[::-1], 2) for byte in range(144)) + bytes(112)
+    block = int.from_bytes(text.translate(codes), "little") << 3 | 0b011
+    body = block.to_bytes((3 + 8 * len(text) + 7 + 7) // 8, "little")
+    sums = zlib.crc32(text).to_bytes(4, "little") + len(text).to_bytes(4, "little")
+    data = gzip.compress(b"")[:10] + body + sums
+    assert gzip.decompress(data) == text
+    found, problem, tasks = unpacked(data, 2 << 20, 1 << 20, 1 << 20)
+    assert (found == text, problem) == (True, "")
+    assert 5 < tasks < 16

@@ -1,0 +1,78 @@
+"""Why nothing of an account starts at the moment: asked for by people, answered between two leases."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from crawlerd.core.reasons import ORDER, Reason, Waiting
+from crawlerd.ratelimit.limiter import Hold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from crawlerd.engine.queues import AccountQueue, BucketQueue
+    from crawlerd.ratelimit.limiter import Limiter
+    from crawlerd.ratelimit.outage import Health
+
+REFUSED_CURE = "Mend the key; the account is tried again every 5 minutes, and when an import of it starts."
+CURES = {
+    Reason.QUOTA: "Nothing needs to be done, or set a higher limit: {limits}.",
+    Reason.OUTAGE: "Nothing needs to be done: one request at a time asks whether it is over.",
+    Reason.LIMIT: "It goes on by itself; the limit is at {limits}.",
+}
+
+
+def of_account(
+    account: AccountQueue, cost: Callable[[BucketQueue], int], now: float, unix: Callable[[float], float]
+) -> Waiting | None:
+    """None when it has nothing in memory to start. cost: of a bucket's next task. unix: from monotonic seconds."""
+    who = f"account {account.name}"
+    if any(bucket.out for bucket in account.buckets.values()) or (account.guard and account.guard.leased):
+        return Waiting(who=who, reason=Reason.IMPORTING, text="requests are under way")
+    if account.paused is not None:
+        return Waiting(who=who, reason=Reason.REFUSED, text=account.paused, cure=REFUSED_CURE)
+    if account.guard is not None:
+        found = [*_holds(account.health, [account.limiter], 1, now), Hold(Reason.RETRY, "", account.guard.at)]
+        return _told(who, account, account.health, found, now, unix, "the check of its credentials: ")
+    queues = [bucket for bucket in account.buckets.values() if bucket.heads]
+    if not queues:
+        return None
+    held = [(list(_holds(each.health, [each.limiter, account.limiter], cost(each), now)), each) for each in queues]
+    holds, bucket = min(held, key=lambda each: max((hold.until for hold in each[0]), default=-math.inf))
+    return _told(who, account, bucket.health, holds, now, unix)
+
+
+def _holds(health: Health, limiters: Iterable[Limiter], cost: int, now: float) -> Iterator[Hold]:
+    if not cost:
+        return
+    outage = health.origin.outage or health.outage
+    if (until := health.free_at(now)) > now:
+        text = f"{health.origin.name} does not answer: {outage.error}" if outage else f"{health.origin.name} was away"
+        yield Hold(Reason.OUTAGE, text, until)
+    for limiter in limiters:
+        yield from limiter.holds(now, cost)
+
+
+def _told(
+    who: str,
+    account: AccountQueue,
+    health: Health,
+    holds: Iterable[Hold],
+    now: float,
+    unix: Callable[[float], float],
+    prefix: str = "",
+) -> Waiting:
+    there = [each for each in holds if each.until > now]
+    if not there:
+        return Waiting(who=who, reason=Reason.WORKERS, text=f"{prefix}a worker that is free")
+    first = min(there, key=lambda each: (ORDER[each.reason], -each.until))
+    outage = health.origin.outage or health.outage
+    return Waiting(
+        who=who,
+        reason=first.reason,
+        text=prefix + first.text,
+        since=unix(outage.since) if outage and first.reason is Reason.OUTAGE else None,
+        until=None if first.until == math.inf else unix(first.until),
+        cure=CURES.get(first.reason, "").format(limits=f"accounts.{account.name}.limits"),
+    )

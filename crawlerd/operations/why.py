@@ -1,0 +1,191 @@
+"""Why an import, an account, a run or a task waits: from what, to why, to when."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from crawlerd.core.errors import CrawlerdError
+from crawlerd.core.reasons import ORDER, Reason, Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from crawlerd.core.reasons import Subject
+    from crawlerd.frontier.reader_contract import FrontierReader
+    from crawlerd.frontier.reports import AccountReport, RunReport
+
+SHOWN = 5  # accounts of a run that are told of one by one
+NOT_RUNNING = "no crawlerd works on it: start the daemon, or `crawlerd import {name}`"
+PAUSED_CURE = "Mend the key, then `crawlerd import`: it tries the account again, as the daemon does every 5 minutes."
+
+
+class Unknown(CrawlerdError):
+    """There is nothing of that name."""
+
+
+class Live(Protocol):
+    """What only a crawlerd that runs can tell."""
+
+    def explain(self, accounts: Sequence[str]) -> Mapping[str, Waiting]:
+        """Why nothing of the accounts starts, of those that have something in memory to start."""
+        ...
+
+    @property
+    def trouble(self) -> str | None:
+        """What holds up all imports."""
+        ...
+
+
+class Why(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    subject: what was asked about, such as "import acme".
+    sentences: for people.
+    waits: what it waits for, the most telling first; empty when it waits for nothing.
+    """
+
+    subject: str
+    sentences: list[str]
+    waits: list[Waiting] = []
+
+
+def why(reader: FrontierReader, live: Live | None, subject: Subject, name: str, now: float) -> Why:
+    """live: None when no crawlerd works on the frontier. now: Unix seconds. Unknown for what is not there."""
+    match subject:
+        case "import":
+            run = reader.latest(name)
+            if run is None:
+                raise Unknown(f"import {name} has not run yet, or there is none of that name")
+            return _run(reader, live, run, f"import {name}", now)
+        case "run":
+            if not name.isdecimal() or not (runs := reader.runs([int(name[:18])])):
+                raise Unknown(f"there is no run {name[:40]}")
+            return _run(reader, live, runs[0], f"run {name}", now)
+        case "account":
+            account = reader.account(name)
+            if account is None:
+                raise Unknown(f"account {name} has not been used yet, or there is none of that name")
+            waits = [_account(reader, live, account, now)]
+            count = f"{account.ready:,} task{'s' * (account.ready != 1)} of account {name} {_are(account.ready)} ready"
+            return Why(subject=f"account {name}", sentences=[count + ".", *_sentences(waits, now)], waits=waits)
+        case "task":
+            return _task(reader, live, name, now)
+
+
+def _run(reader: FrontierReader, live: Live | None, run: RunReport, subject: str, now: float) -> Why:
+    name = f"run {run.id} of import {run.import_name}"
+    if run.state != "running":
+        ended = f"{name} has ended as {run.state}" + (f", {_time(run.ended_at, now)}" if run.ended_at else "")
+        dead = f": {run.dead:,} dead letters, see `crawlerd dead list --import {run.import_name}`" if run.dead else ""
+        idle = Waiting(who=subject, reason=Reason.IDLE, text="nothing is under way")
+        return Why(subject=subject, sentences=[f"{ended}{dead}. Nothing of it is under way."], waits=[idle])
+    counts = [
+        f"{count:,} {text}"
+        for count, text in (
+            (run.ready, "ready or with a worker"),
+            (run.delayed, "waiting for another try"),
+            (run.waiting, "waiting for others of their group"),
+            (run.done, "done"),
+        )
+        if count
+    ]
+    sentences = [f"{name} is under way: tasks {', '.join(counts) or 'none'}."]
+    waits = _waits(reader, live, run, subject, now)
+    return Why(subject=subject, sentences=[*sentences, *_sentences(waits, now)], waits=waits)
+
+
+def _waits(reader: FrontierReader, live: Live | None, run: RunReport, subject: str, now: float) -> list[Waiting]:
+    found = []
+    if live is None:
+        text = NOT_RUNNING.format(name=run.import_name)
+        return [Waiting(who=subject, reason=Reason.WORKERS, text=text)]
+    if trouble := live.trouble:
+        found.append(Waiting(who=subject, reason=Reason.STORE, text=trouble))
+    if run.ready:
+        accounts = [account for name in reader.accounts(run.id) if (account := reader.account(name)) and account.ready]
+        found += [_account(reader, live, each, now) for each in accounts[: 10 * SHOWN]]
+    if run.delayed and (retry := reader.next_retry(run.id)):
+        text = f"the next try of a task: {retry.error}"
+        found.append(Waiting(who=subject, reason=Reason.RETRY, text=text, until=retry.due_at))
+    if run.waiting and not (run.ready or run.delayed):
+        found.append(Waiting(who=subject, reason=Reason.GROUP, text="tasks of a group that have not ended"))
+    return sorted(found, key=lambda each: ORDER[each.reason])
+
+
+def _account(reader: FrontierReader, live: Live | None, account: AccountReport, now: float) -> Waiting:
+    """Of one with tasks that are ready: as it is in memory, or else as it is on disk."""
+    who = f"account {account.name}"
+    if live is not None and (told := live.explain([account.name]).get(account.name)):
+        return told
+    if account.paused:
+        return Waiting(who=who, reason=Reason.REFUSED, text=account.paused, cure=PAUSED_CURE)
+    for outage in reader.outages():
+        if outage.account == account.name:
+            text = f"{outage.origin} does not answer: {outage.error}"
+            return Waiting(who=who, reason=Reason.OUTAGE, text=text, since=outage.since, until=outage.next_at)
+    if account.blocked_until > now:
+        return Waiting(who=who, reason=Reason.THROTTLED, text="the API has asked to wait", until=account.blocked_until)
+    if not account.ready:
+        return Waiting(who=who, reason=Reason.IDLE, text="nothing of it is ready")
+    text = "its turn among the accounts" if live else "a crawlerd that works on it"
+    return Waiting(who=who, reason=Reason.WORKERS, text=text)
+
+
+def _task(reader: FrontierReader, live: Live | None, name: str, now: float) -> Why:
+    number = int(name[:18]) if name.isdecimal() else -1
+    letter = reader.dead_letter(number)
+    if letter:
+        told = f"task {number} of run {letter.run} is a dead letter after {letter.attempts:,} attempts: {letter.error}."
+        cure = f"See `crawlerd dead show {number}`, then `crawlerd dead retry {number}`."
+        return Why(subject=f"task {number}", sentences=[told, cure])
+    task = reader.task(number)
+    if task is None:
+        raise Unknown(f"there is no task {name[:40]}: it is done, or has never been")
+    what = f"task {number} ({task.kind}, run {task.run})"
+    if task.retry:
+        text = f"its next try, after {task.attempts:,} that failed: {task.retry.error}"
+        waits = [Waiting(who=what, reason=Reason.RETRY, text=text, until=task.retry.due_at)]
+    else:
+        account = reader.account(task.account)
+        waits = [_account(reader, live, account, now)] if account else []
+    return Why(subject=f"task {number}", sentences=[f"{what} is queued.", *_sentences(waits, now)], waits=waits)
+
+
+def _sentences(waits: Sequence[Waiting], now: float) -> Iterator[str]:
+    """The same for several accounts is said once."""
+    groups: dict[tuple[Reason, str, str], list[Waiting]] = {}
+    for each in waits:
+        groups.setdefault((each.reason, each.text, each.cure), []).append(each)
+    for (reason, text, cure), several in list(groups.items())[:SHOWN]:
+        who = ", ".join(each.who for each in several[:SHOWN])
+        more = f" and {len(several) - SHOWN:,} more" if len(several) > SHOWN else ""
+        if reason is Reason.IMPORTING:
+            yield f"{who}{more} {'is' if len(several) == 1 else 'are'} importing: {text}."
+            continue
+        since = f", since {_time(min(start), now)}" if (start := [each.since for each in several if each.since]) else ""
+        until = min((each.until for each in several if each.until), default=None)
+        then = f"; it goes on at {_time(until, now)}{_in(until - now)}" if until and until > now else ""
+        yield f"{who}{more} {'waits' if len(several) == 1 else 'wait'} ({reason}): {text}{since}{then}."
+        if cure:
+            yield cure
+    if len(groups) > SHOWN:
+        yield f"There are {len(groups) - SHOWN:,} more reasons."
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _time(seconds: float, now: float) -> str:
+    """In this machine's zone; with the date where it is another day than today."""
+    at, today = datetime.fromtimestamp(seconds).astimezone(), datetime.fromtimestamp(now).astimezone()
+    return at.strftime("%H:%M:%S" if at.date() == today.date() else "%Y-%m-%d %H:%M:%S")
+
+
+def _in(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [f"{hours} h" * (hours > 0), f"{minutes} min" * (minutes > 0), f"{rest} s" * (hours == 0 and minutes < 5)]
+    return f" (in {' '.join(filter(None, parts))})"
