@@ -24,6 +24,7 @@ from typing import Literal
 # Who may be to blame for a failed attempt. "task": this request alone. "answer": the origin, if other tasks fail as
 # well: a 5xx, or no answer in time. "connection": the origin, unless others get through: there was no answer at all.
 Fault = Literal["task", "answer", "connection"]
+About = Literal["", "data", "later"]  # see `Permanent`
 
 
 class CrawlerdError(Exception):
@@ -82,7 +83,17 @@ class Throttled(CrawlerdError):
 
 
 class Permanent(CrawlerdError):
-    """The same request will never succeed."""
+    """The same request will never succeed.
+
+    about: what a delivery's receiver will not take: "data" for what was sent, "later" for anything by now, so that a
+        later run delivers it; "" for this request.
+    """
+
+    about: About = ""
+
+    def __init__(self, *message: object, about: About = "") -> None:
+        super().__init__(*message)
+        self.about = about
 
 
 class Denied(Permanent):

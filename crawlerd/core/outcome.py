@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from crawlerd.core.backoff import backoff
-from crawlerd.core.errors import Denied, Fault, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.core.errors import About, Denied, Fault, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.hiding import with_field
 from crawlerd.core.redaction import cut
 from crawlerd.core.task import NewGather, NewTask
@@ -130,6 +130,7 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
     counted: said by the store: streams that were read in full, with what the run has seen of each, and whether a sweep
         was held back.
     sent: what went ahead of it.
+    errands: said by the store: further tasks of the run, in no group.
     """
 
     batches: list[Batch] = []
@@ -146,6 +147,7 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
     counted: list[tuple[str, int, bool]] = []
     marked: list[Marked] = []
     sent: Sent | None = None
+    errands: list[NewTask] = []
 
 
 DONE = Complete()  # of the many tasks from which nothing comes, so that it can be known by its identity
@@ -199,12 +201,18 @@ class Bury(msgspec.Struct, frozen=True, array_like=True, tag="bury", gc=False):
     denied: the credentials may not read this.
     stream: what it is reported under.
     charged: attempts that this one uses up.
+    about: see `crawlerd.core.errors.Permanent`.
+    kept: said by the store: nothing that was read is lost with it, so sync points hold all the same.
+    errands: said by the store: further tasks of the run, in no group.
     """
 
     error: str
     denied: bool = False
     stream: str = ""
     charged: int = 1
+    about: About = ""
+    kept: bool = False
+    errands: list[NewTask] = []
 
 
 class Pause(msgspec.Struct, frozen=True, array_like=True, tag="pause", gc=False):
@@ -298,7 +306,7 @@ def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float
                 delay = backoff(attempt + 1, base=policy.base, cap=policy.cap, jitter=jitter)
             return Retry(delay, text, error.attempts or policy.attempts, error.fault)
         case Permanent():
-            return Bury(text, denied=isinstance(error, Denied))
+            return Bury(text, denied=isinstance(error, Denied), about=error.about)
         case _:
             return Bury(f"unexpected {text}"[:ERROR_LIMIT])
 

@@ -32,7 +32,10 @@ from crawlerd.source import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from crawlerd.core.errors import About
+
 MOST_IN_BATCH = 1000
+OF_DATA = (400, 413, 422)  # statuses that refuse what was sent, and not who sends it or where to
 MOST_BYTES = 1 << 20  # of a batch's records as JSON: a task's arguments lie in the frontier and in memory
 
 
@@ -182,7 +185,7 @@ def deliver(api: Api, args: Post) -> Iterator[Output]:
             "POST", args.path, json=msgspec.Raw(body), headers={"Idempotency-Key": args.idempotency_key}
         )
         if args.accepted:
-            _check_accepted(response, args)
+            _check_accepted(response, args.accepted, len(args.data))
     except Transient as error:
         text, fault = str(error), error.fault
         raise Transient(text, attempts=args.attempts, delay=args.retry_seconds, fault=fault) from None
@@ -193,14 +196,94 @@ def deliver(api: Api, args: Post) -> Iterator[Output]:
     yield from ()
 
 
-def _check_accepted(response: Response, args: Post) -> None:
+def _check_accepted(response: Response, path: str, sent: int) -> None:
     try:
-        accepted = _at(parsed(response.utf8()), args.accepted)
+        accepted = _at(parsed(response.utf8()), path)
     except (ValueError, RecursionError):
         accepted = None
-    if isinstance(accepted, bool) or accepted != len(args.data):
+    if isinstance(accepted, bool) or accepted != sent:
         said = accepted if isinstance(accepted, int) and not isinstance(accepted, bool) else "an unknown number"
-        raise Transient(f"the receiver accepted {said} of {len(args.data)} records")
+        raise Transient(f"the receiver accepted {said} of {sent} records")
+
+
+@dataclass(frozen=True)
+class Send(TaskArgs, kind="http.outbox"):
+    """One batch of a sink of the type `http`. What is sent lies in the sink's outbox, and is taken from there when the
+    task is performed.
+
+    database, batch, token: where in which outbox, and as which of the tasks that were to send it.
+    records: how many they were when it was asked for.
+    field: of the body, that holds the records; "" makes the list itself the body.
+    retry_seconds: between two tries.
+    expires_at: Unix seconds.
+    idempotency_key, data: of the batch; null is a tombstone.
+    what: its first record, for people.
+    alone: its one record is the body, at a path of its own.
+    """
+
+    database: str
+    batch: int
+    token: int
+    records: int
+    method: str
+    path: str
+    field: str
+    accepted: str
+    attempts: int
+    retry_seconds: float
+    expires_at: float
+    idempotency_key: str = ""
+    data: tuple[msgspec.Raw, ...] = ()
+    what: str = ""
+    alone: bool = False
+
+    @property
+    def named(self) -> str:
+        """What it delivers, for people."""
+        others = len(self.data) - 1
+        return f"{self.what} and {others} others" if others else self.what
+
+
+@http.handles(Send, stream="deliveries")
+def send(api: Api, args: Send) -> Iterator[Output]:
+    """Where all of a batch is refused for its data, the sink cuts it. Where all that the receiver gets is refused, as
+    it seems, the batch waits for a later run."""
+    if not args.path:
+        raise Permanent(f"{args.named} has nothing for a field of the path", about="data")
+    gone = args.alone and bytes(args.data[0]) == b"null"
+    status = 0
+
+    def noted(response: Response) -> Exception | None:
+        nonlocal status
+        status = response.status
+        return _classify(response)
+
+    body: object = {args.field: args.data} if args.field else args.data
+    if args.alone:
+        body = None if gone else args.data[0]
+    try:
+        response = api.request(
+            args.method,
+            args.path,
+            json=None if body is None else msgspec.Raw(encoded(body)),
+            headers={"Idempotency-Key": args.idempotency_key},
+            classify=noted,
+        )
+        if args.accepted and not gone:
+            _check_accepted(response, args.accepted, len(args.data))
+    except Permanent as error:
+        if gone and status in (404, 410):  # it is gone there as well
+            return
+        about: About = "data" if status in OF_DATA or len(args.data) == 1 else "later"
+        raise type(error)(f"{error}, for {args.named}", about=about) from None
+    except (Transient, Throttled, Unauthorized) as error:
+        text = f"{error}, for {args.named}"
+        if time.time() >= args.expires_at:
+            raise Permanent(f"not delivered in time, the next run goes on: {text}", about="later") from None
+        if not isinstance(error, Transient):
+            raise
+        raise Transient(text, attempts=args.attempts, delay=args.retry_seconds, fault=error.fault) from None
+    yield from ()
 
 
 @dataclass(frozen=True)
