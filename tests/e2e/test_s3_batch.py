@@ -367,7 +367,7 @@ def kill_at(todo: dict[str, int], victim: str, moto: Organization, here: Install
             if victim == "daemon":
                 running = here.start("import", "prices")
         done = running.finish()
-    assert done.code == 0, done.stdout
+    assert done.code == 0, done.stdout + done.stderr
     assert not any(todo.values()), todo
     here.assert_conserved()
 
