@@ -8,11 +8,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from crawlerd.config.problems import Table, instead
 from crawlerd.core import notation, template
-from crawlerd.core.configuration import Receiver
+from crawlerd.core.configuration import Receiver, SinkSpec
+from crawlerd.core.durations import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
+    from crawlerd.config.file import Config
     from crawlerd.core.configuration import AccountSpec
 
 MOST_IN_BATCH = 1000
@@ -104,6 +107,52 @@ def receiver(path: str, sink: ReceiverTable, accounts: Mapping[str, AccountSpec]
         gone_method=gone.method if gone else "",
         gone_path=gone.path if gone else "",
     )
+
+
+def own_sinks(config: Config, folder: Path, accounts: Mapping[str, AccountSpec]) -> Iterator[SinkSpec]:
+    """A sink for each import whose options have `deliver`, of `crawlerd.sources.http.Delivery`. folder: where relative
+    paths start."""
+    for name, each in config.imports.items():
+        deliver = getattr(each.options, "deliver", None)
+        account = accounts.get(deliver.account) if deliver else None
+        if deliver is None or account is None:
+            continue
+        yield SinkSpec(
+            name=own_sink(name),
+            type="http",
+            path=folder / config.daemon.state_dir / f"outbox-{own_sink(name)}.db",
+            receiver=Receiver(
+                account=account.name,
+                base_url=account.base_url,
+                path=deliver.path,
+                batch=deliver.batch,
+                records=deliver.records,
+                fields=deliver.fields,
+                accepted=deliver.accepted,
+                attempts=deliver.attempts,
+                retry_seconds=parse_duration(deliver.retry_delay),
+                expires_seconds=parse_duration(deliver.expires),
+                streams=("members",),
+            ),
+        )
+
+
+def wrong_deliveries(config: Config) -> Iterator[tuple[str, str]]:
+    """Imports whose `deliver` cannot be what it is, and why."""
+    for name, each in config.imports.items():
+        if (deliver := getattr(each.options, "deliver", None)) is None:
+            continue
+        if config.accounts[deliver.account].source != "http":
+            yield name, f"[accounts.{deliver.account}] is not of the source http"
+        elif each.sink is None and (others := sorted({*each.streams} - {"members", "lists", "*"})):
+            yield name, f"delivers members alone; {', '.join(others)} need a sink: name one in the import"
+        elif each.sink is not None and (AND in each.sink or config.sinks[each.sink].type != "sqlite"):
+            yield name, 'goes beside one sink of the type "sqlite"; or list two sinks in `sink`, and leave this out'
+
+
+def own_sink(name: str) -> str:
+    """What the sink of an import that delivers by itself is called."""
+    return f"{name}.deliver"
 
 
 def joined(value: object) -> object:

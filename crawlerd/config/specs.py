@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from crawlerd.config.load import Renewal
 from crawlerd.config.problems import key_path
-from crawlerd.config.receivers import AND, receiver
+from crawlerd.config.receivers import AND, own_sink, own_sinks, receiver
 from crawlerd.config.references import Printed
 from crawlerd.core import notation
 from crawlerd.core.configuration import FRONTIER_FILE, AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
@@ -193,10 +193,20 @@ def sinks(
         f"{key_path(('sinks', name, 'database' if found[name].type == 'http' else 'path'))}: {why}"
         for name, why in _in_each_others_way(found, state)
     ]
-    for pair in dict.fromkeys(each.sink for each in config.imports.values() if each.sink and AND in each.sink):
+    found |= {sink.name: sink for sink in own_sinks(config, folder, accounts)}
+    for pair in dict.fromkeys(
+        sink for name, each in config.imports.items() if AND in (sink := _sink(name, each) or "")
+    ):
         keeping, delivering = (found[name] for name in pair.split(AND))
         found[pair] = replace(keeping, name=pair, beside=delivering)
     return found
+
+
+def _sink(name: str, table: ImportTable) -> str | None:
+    """An import's sink, or the names of its two."""
+    if getattr(table.options, "deliver", None) is None:
+        return table.sink
+    return f"{table.sink}{AND}{own_sink(name)}" if table.sink else own_sink(name)
 
 
 def _path(name: str, sink: SinkTable, state_dir: str) -> str:
@@ -254,7 +264,7 @@ def imports(config: Config, sources: Mapping[str, Source]) -> dict[str, ImportSp
         specs[name] = ImportSpec(
             name=name,
             account=intern(each.account),
-            sink=each.sink and intern(each.sink),
+            sink=(sink := _sink(name, each)) and intern(sink),
             streams=streams,
             every=each.schedule,
             priority=each.priority,
