@@ -13,7 +13,11 @@ from crawlerd.cli.tables import local_time, print_columns
 from crawlerd.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
-    from crawlerd.frontier.reports import AccountReport, OutageReport, Status
+    from collections.abc import Sequence
+
+    from crawlerd.frontier.reports import AccountReport, OutageReport, Overview, RunReport
+
+SHOWN = 16  # runs under way, imports, and accounts
 
 
 def status(
@@ -31,8 +35,11 @@ def status(
         pid = lock_holder(folder)
         trouble = ask_trouble(folder, socket_path(context)) if pid else None
         with reader_of(folder) as reader:
-            found = reader.status() if reader else None
-            streams = {run.id: reader.streams(run.id) for run in found.runs} if reader and found and as_json else {}
+            if as_json:
+                found = reader.status() if reader else None
+                streams = {run.id: reader.streams(run.id) for run in found.runs} if reader and found else {}
+            else:
+                overview = reader.overview(SHOWN, time.time()) if reader else None
         if as_json:
             nothing = Status(ready=0, delayed=0, waiting=0, dead=0, runs=[], accounts=[])
             report: dict[str, Any] = msgspec.to_builtins(found or nothing)
@@ -43,16 +50,44 @@ def status(
         say(f"crawlerd {'is running (pid ' + str(pid) + ')' if pid else 'is not running'}; state in {folder}")
         if trouble:
             say(f"held up: {trouble}")
-        if found is None:
+        if overview is None:
             say("nothing has been imported yet")
         else:
-            _print_status(found, running=pid is not None)
+            _print(overview, running=pid is not None)
 
 
-def _print_status(found: Status, *, running: bool) -> None:
-    """running: a crawlerd works on it."""
+def _print(found: Overview, *, running: bool) -> None:
+    """What needs a look first. running: a crawlerd works on it."""
     waiting = f"{found.waiting:,} waiting, " if found.waiting else ""
     say(f"tasks: {found.ready:,} ready, {found.delayed:,} delayed, {waiting}{found.dead:,} dead")
+    for outage in found.outages[:SHOWN]:
+        say(_outage(outage))
+    shown = [*found.running, *found.latest]
+    for run in shown:
+        if run.ended_reason:
+            say(f"run {run.id} was cancelled: {run.ended_reason}")
+        if run.ad_hoc:
+            say(f"run {run.id} is an ad hoc one: {run.ad_hoc}")
+    for run in found.latest:
+        for doubt in run.doubts if not run.ad_hoc else ():
+            say(f"in doubt: {doubt.stream} of import {run.import_name}: {doubt.seen:,} seen, before {doubt.before:,}")
+    if shown:
+        _print_runs(shown, running=running)
+    if found.running_count > len(found.running):
+        say(f"and {found.running_count - len(found.running):,} more runs under way")
+    if found.imports is None or found.imports > len(found.latest):
+        rest = "more" if found.imports is None else f"{found.imports - len(found.latest):,} more"
+        say(f"and {rest} imports that are not under way: `crawlerd why NAME` tells of one")
+    rows = [(each.name, each.source, f"{each.ready:,}", _state(each)) for each in found.accounts]
+    print_columns([("account", "source", "ready", "state"), *rows])
+    if found.account_count > len(found.accounts):
+        say(
+            f"{found.account_count:,} accounts: {found.paused_count:,} paused, {found.throttled_count:,} throttled, "
+            "at least in part; these come first"
+        )
+
+
+def _print_runs(runs: Sequence[RunReport], *, running: bool) -> None:
     rows = [("run", "import", "state", "started", "done", "open", "dead", "retried", "throttled", "records")]
     rows += [
         (
@@ -67,26 +102,9 @@ def _print_status(found: Status, *, running: bool) -> None:
             f"{run.throttled:,}",
             f"{run.records:,}",
         )
-        for run in found.runs[:20]
+        for run in runs
     ]
     print_columns(rows)
-    for run in found.runs[:20]:
-        if run.ended_reason:
-            say(f"run {run.id} was cancelled: {run.ended_reason}")
-        if run.ad_hoc:
-            say(f"run {run.id} is an ad hoc one: {run.ad_hoc}")
-    doubts = {run.import_name: run.doubts for run in reversed(found.runs) if not run.ad_hoc}  # of the newest run
-    for name, each in doubts.items():
-        for doubt in each:
-            say(f"in doubt: {doubt.stream} of import {name}: {doubt.seen:,} seen, before {doubt.before:,}")
-    for outage in found.outages:
-        say(_outage(outage))
-    print_columns(
-        [
-            ("account", "source", "ready", "state"),
-            *((each.name, each.source, f"{each.ready:,}", _state(each)) for each in found.accounts),
-        ]
-    )
 
 
 def _outage(outage: OutageReport) -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         AccountReport,
         DeadLetter,
         OutageReport,
+        Overview,
         RetryReport,
         RunReport,
         Status,
@@ -26,6 +27,11 @@ class FrontierReader(Protocol):
     def close(self) -> None: ...
 
     def status(self) -> Status: ...
+
+    def overview(self, most: int, now: float) -> Overview:
+        """At most so many runs, imports and accounts; in a time that does not grow with the runs that have ended. now:
+        Unix seconds."""
+        ...
 
     def totals(self) -> tuple[int, int, int, int]:
         """Tasks that are ready (or leased), delayed, waiting for a group, and dead."""

@@ -5,7 +5,7 @@ changes: what sinks that hand records on remember.
 respelling: rows of versions that spelled JSON in their own way.
 file_errors: what to do about a full disk or a path that cannot be used.
 cutting: how deliveries are cut into batches.
-sqlite, jsonl, persist_queue, stdout, http: the sinks, by type.
+sqlite, jsonl, persist_queue, stdout, http_sink: the sinks, by type.
 beside: one that keeps, and one that delivers the same.
 """
 
@@ -28,7 +28,7 @@ def open_sink(spec: SinkSpec) -> Sink:
     """The sink that is configured so. SinkError when it cannot be used. Imports only what its type needs."""
     if spec.beside is not None:
         from crawlerd.sinks.beside import Beside
-        from crawlerd.sinks.http import HttpSink
+        from crawlerd.sinks.http_sink import HttpSink
 
         keeping, delivering = open_sink(replace(spec, beside=None)), open_sink(spec.beside)
         assert isinstance(delivering, HttpSink)  # noqa: S101 - the configuration has seen to it
@@ -57,7 +57,7 @@ def open_sink(spec: SinkSpec) -> Sink:
 
             return StdoutSink(spec.path)
         case "http":
-            from crawlerd.sinks.http import HttpSink
+            from crawlerd.sinks.http_sink import HttpSink
 
             assert spec.receiver is not None  # noqa: S101 - the configuration has it
             return HttpSink(spec.path, spec.receiver, spec.mode)

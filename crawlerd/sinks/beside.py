@@ -8,7 +8,7 @@ from crawlerd.sink import Mark, SinkState
 
 if TYPE_CHECKING:
     from crawlerd.sink import Delivery, Outbox, Sink, Totals
-    from crawlerd.sinks.http import HttpSink
+    from crawlerd.sinks.http_sink import HttpSink
 
 
 class Beside:

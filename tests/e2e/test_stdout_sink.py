@@ -47,6 +47,8 @@ def begin(plan):
 @source.handles(Look, stream="things", sequential=True)
 def look(api, args):
     yield Record("things", str(args.number), {"number": args.number, "letters": "é" * LETTERS})
+    if (FOLDER / "sleep").exists() and args.number == 3:
+        time.sleep(60)
     if (FOLDER / "die").exists() and args.number == 3:
         (FOLDER / "die").unlink()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -145,6 +147,16 @@ def test_a_reader_that_leaves_ends_the_import_and_the_next_one_gets_all(shelf: I
     assert len(done.stderr.splitlines()) == 2, done.stderr
     done = shelf.run("import", "shelf")
     assert (done.code, numbers(done.stdout)) == (0, list(range(300)))
+
+
+def test_a_reader_that_leaves_while_nothing_comes_ends_the_import(shelf: Installation) -> None:
+    (shelf.folder / "sleep").touch()
+    shelf.constants[Constant.STORE_IDLE_SECONDS] = 0.3
+    with piped(shelf, "import", "shelf") as (reading, command):
+        got = b""
+        while got.count(b"\n") < 3:  # all that there are before the long one
+            got += os.read(reading, 1000)
+    assert command.finish(20).code == 141
 
 
 def test_in_a_real_pipe(shelf: Installation) -> None:

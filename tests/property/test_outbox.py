@@ -17,7 +17,7 @@ from support.sink_batches import batch_of
 from crawlerd.core.configuration import Receiver
 from crawlerd.sink import Delivery, Mark, Receipt
 from crawlerd.sinks.cutting import MOST_BYTES, RANGES, Version, batches
-from crawlerd.sinks.http import HttpSink
+from crawlerd.sinks.http_sink import HttpSink
 from crawlerd.sinks.sqlite.outbox import Sending, Task, read
 
 KEYS = [f"k{number}" for number in range(6)]
