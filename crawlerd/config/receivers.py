@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
@@ -109,32 +110,39 @@ def receiver(path: str, sink: ReceiverTable, accounts: Mapping[str, AccountSpec]
     )
 
 
-def own_sinks(config: Config, folder: Path, accounts: Mapping[str, AccountSpec]) -> Iterator[SinkSpec]:
-    """A sink for each import whose options have `deliver`, of `crawlerd.sources.http.Delivery`. folder: where relative
-    paths start."""
+def own_sinks(config: Config) -> dict[str, str]:
+    """Of imports whose options have `deliver`, of `crawlerd.sources.http.Delivery`: what the sink is called that it is
+    short for. Those that deliver the same to one path, beside one sink or without, have one in common."""
+    names: dict[str, str] = {}
+    usual: dict[str, object] = {}
     for name, each in config.imports.items():
-        deliver = getattr(each.options, "deliver", None)
-        account = accounts.get(deliver.account) if deliver else None
-        if deliver is None or account is None:
-            continue
-        yield SinkSpec(
-            name=own_sink(name),
-            type="http",
-            path=folder / config.daemon.state_dir / f"outbox-{own_sink(name)}.db",
-            receiver=Receiver(
-                account=account.name,
-                base_url=account.base_url,
-                path=deliver.path,
-                batch=deliver.batch,
-                records=deliver.records,
-                fields=deliver.fields,
-                accepted=deliver.accepted,
-                attempts=deliver.attempts,
-                retry_seconds=parse_duration(deliver.retry_delay),
-                expires_seconds=parse_duration(deliver.expires),
-                streams=("members",),
-            ),
-        )
+        if (deliver := getattr(each.options, "deliver", None)) is not None:
+            own = f"{deliver.account}{deliver.path}" + (f" beside {each.sink}" if each.sink else "")
+            names[name] = own if usual.setdefault(own, deliver) == deliver else f"{own} from {name}"
+    return names
+
+
+def own_sink(name: str, deliver: Any, account: AccountSpec, state_dir: Path) -> SinkSpec:
+    """deliver: a `crawlerd.sources.http.Delivery`."""
+    digest = blake2b(name.encode(), digest_size=8).hexdigest()
+    return SinkSpec(
+        name=name,
+        type="http",
+        path=state_dir / f"outbox-{account.name}-{digest}.db",
+        receiver=Receiver(
+            account=account.name,
+            base_url=account.base_url,
+            path=deliver.path,
+            batch=deliver.batch,
+            records=deliver.records,
+            fields=deliver.fields,
+            accepted=deliver.accepted,
+            attempts=deliver.attempts,
+            retry_seconds=parse_duration(deliver.retry_delay),
+            expires_seconds=parse_duration(deliver.expires),
+            streams=("members",),
+        ),
+    )
 
 
 def wrong_deliveries(config: Config) -> Iterator[tuple[str, str]]:
@@ -148,11 +156,6 @@ def wrong_deliveries(config: Config) -> Iterator[tuple[str, str]]:
             yield name, f"delivers members alone; {', '.join(others)} need a sink: name one in the import"
         elif each.sink is not None and (AND in each.sink or config.sinks[each.sink].type != "sqlite"):
             yield name, 'goes beside one sink of the type "sqlite"; or list two sinks in `sink`, and leave this out'
-
-
-def own_sink(name: str) -> str:
-    """What the sink of an import that delivers by itself is called."""
-    return f"{name}.deliver"
 
 
 def joined(value: object) -> object:

@@ -193,20 +193,23 @@ def sinks(
         f"{key_path(('sinks', name, 'database' if found[name].type == 'http' else 'path'))}: {why}"
         for name, why in _in_each_others_way(found, state)
     ]
-    found |= {sink.name: sink for sink in own_sinks(config, folder, accounts)}
-    for pair in dict.fromkeys(
-        sink for name, each in config.imports.items() if AND in (sink := _sink(name, each) or "")
-    ):
-        keeping, delivering = (found[name] for name in pair.split(AND))
-        found[pair] = replace(keeping, name=pair, beside=delivering)
+    own = own_sinks(config)
+    for name, sink in own.items():
+        deliver = config.imports[name].options.deliver
+        if sink not in found and deliver.account in accounts:
+            found[sink] = own_sink(sink, deliver, accounts[deliver.account], folder / config.daemon.state_dir)
+    for pair in dict.fromkeys(_sink(each, own.get(name)) for name, each in config.imports.items()):
+        keeping, *delivering = (pair or "").split(AND)
+        if pair and delivering and delivering[0] in found:
+            found[pair] = replace(found[keeping], name=pair, beside=found[delivering[0]])
     return found
 
 
-def _sink(name: str, table: ImportTable) -> str | None:
-    """An import's sink, or the names of its two."""
-    if getattr(table.options, "deliver", None) is None:
+def _sink(table: ImportTable, own: str | None) -> str | None:
+    """An import's sink, or the names of its two. own: that of its deliveries, if it has any."""
+    if own is None:
         return table.sink
-    return f"{table.sink}{AND}{own_sink(name)}" if table.sink else own_sink(name)
+    return f"{table.sink}{AND}{own}" if table.sink else own
 
 
 def _path(name: str, sink: SinkTable, state_dir: str) -> str:
@@ -254,6 +257,7 @@ def _streams(table: ImportTable, source: Source) -> tuple[str, ...]:
 def imports(config: Config, sources: Mapping[str, Source]) -> dict[str, ImportSpec]:
     """sources: by account."""
     specs = {}
+    own = own_sinks(config)
     shared: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
     for name, each in config.imports.items():
         source = sources[each.account]
@@ -264,7 +268,7 @@ def imports(config: Config, sources: Mapping[str, Source]) -> dict[str, ImportSp
         specs[name] = ImportSpec(
             name=name,
             account=intern(each.account),
-            sink=(sink := _sink(name, each)) and intern(sink),
+            sink=(sink := _sink(each, own.get(name))) and intern(sink),
             streams=streams,
             every=each.schedule,
             priority=each.priority,
