@@ -63,7 +63,7 @@ def _waits(folder: Path, configured: Path | None, runs: Sequence[RunReport]) -> 
     """What the runs wait for, by number, as the daemon says; those alone that it can tell of."""
     from crawlerd.service.control import ask_why
 
-    found = {}
+    found: dict[int, str] = {}
     for run in runs:
         try:
             told = ask_why(folder, "run", str(run.id), configured)
