@@ -22,7 +22,7 @@ from pydantic_core import InitErrorDetails
 
 from crawlerd.config.facts import Context, Environment, decoded_options, split_options
 from crawlerd.config.problems import Table, instead, key_path, one_line, problem
-from crawlerd.config.receivers import AND, ReceiverTable, contradictions, joined, wrong_pairs
+from crawlerd.config.receivers import AND, ReceiverTable, contradictions, joined, wrong_deliveries, wrong_pairs
 from crawlerd.config.references import REFERENCE, secret
 from crawlerd.core import notation
 from crawlerd.core.configuration import SinkType
@@ -335,6 +335,8 @@ def _contradictions(config: Config) -> Iterator[str]:
     kinds = {name: sink.type for name, sink in config.sinks.items()}
     for name, what in wrong_pairs(kinds, {name: each.sink for name, each in config.imports.items()}):
         yield f"{key_path(('imports', name, 'sink'))}: {what}"
+    for name, what in wrong_deliveries(config):
+        yield f"{key_path(('imports', name, 'deliver'))}: {what}"
     for name, account in config.accounts.items():
         if account.request_timeout >= config.daemon.visibility_timeout:
             key = key_path(("accounts", name, "request_timeout"))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from crawlerd.config.problems import Table, instead
 from crawlerd.core import notation, template
-from crawlerd.core.configuration import Receiver
+from crawlerd.core.configuration import Receiver, SinkSpec
+from crawlerd.core.durations import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
+    from crawlerd.config.file import Config
     from crawlerd.core.configuration import AccountSpec
 
 MOST_IN_BATCH = 1000
@@ -104,6 +108,54 @@ def receiver(path: str, sink: ReceiverTable, accounts: Mapping[str, AccountSpec]
         gone_method=gone.method if gone else "",
         gone_path=gone.path if gone else "",
     )
+
+
+def own_sinks(config: Config) -> dict[str, str]:
+    """Of imports whose options have `deliver`, of `crawlerd.sources.http.Delivery`: what the sink is called that it is
+    short for. Those that deliver the same to one path, beside one sink or without, have one in common."""
+    names: dict[str, str] = {}
+    usual: dict[str, object] = {}
+    for name, each in config.imports.items():
+        if (deliver := getattr(each.options, "deliver", None)) is not None:
+            own = f"{deliver.account}{deliver.path}" + (f" beside {each.sink}" if each.sink else "")
+            names[name] = own if usual.setdefault(own, deliver) == deliver else f"{own} from {name}"
+    return names
+
+
+def own_sink(name: str, deliver: Any, account: AccountSpec, state_dir: Path) -> SinkSpec:
+    """deliver: a `crawlerd.sources.http.Delivery`."""
+    digest = blake2b(name.encode(), digest_size=8).hexdigest()
+    return SinkSpec(
+        name=name,
+        type="http",
+        path=state_dir / f"outbox-{account.name}-{digest}.db",
+        receiver=Receiver(
+            account=account.name,
+            base_url=account.base_url,
+            path=deliver.path,
+            batch=deliver.batch,
+            records=deliver.records,
+            fields=deliver.fields,
+            accepted=deliver.accepted,
+            attempts=deliver.attempts,
+            retry_seconds=parse_duration(deliver.retry_delay),
+            expires_seconds=parse_duration(deliver.expires),
+            streams=("members",),
+        ),
+    )
+
+
+def wrong_deliveries(config: Config) -> Iterator[tuple[str, str]]:
+    """Imports whose `deliver` cannot be what it is, and why."""
+    for name, each in config.imports.items():
+        if (deliver := getattr(each.options, "deliver", None)) is None:
+            continue
+        if config.accounts[deliver.account].source != "http":
+            yield name, f"[accounts.{deliver.account}] is not of the source http"
+        elif each.sink is None and (others := sorted({*each.streams} - {"members", "lists", "*"})):
+            yield name, f"delivers members alone; {', '.join(others)} need a sink: name one in the import"
+        elif each.sink is not None and (AND in each.sink or config.sinks[each.sink].type != "sqlite"):
+            yield name, 'goes beside one sink of the type "sqlite"; or list two sinks in `sink`, and leave this out'
 
 
 def joined(value: object) -> object:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from crawlerd.config.load import Renewal
 from crawlerd.config.problems import key_path
-from crawlerd.config.receivers import AND, receiver
+from crawlerd.config.receivers import AND, own_sink, own_sinks, receiver
 from crawlerd.config.references import Printed
 from crawlerd.core import notation
 from crawlerd.core.configuration import FRONTIER_FILE, AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
@@ -193,10 +193,23 @@ def sinks(
         f"{key_path(('sinks', name, 'database' if found[name].type == 'http' else 'path'))}: {why}"
         for name, why in _in_each_others_way(found, state)
     ]
-    for pair in dict.fromkeys(each.sink for each in config.imports.values() if each.sink and AND in each.sink):
-        keeping, delivering = (found[name] for name in pair.split(AND))
-        found[pair] = replace(keeping, name=pair, beside=delivering)
+    own = own_sinks(config)
+    for name, sink in own.items():
+        deliver = config.imports[name].options.deliver
+        if sink not in found and deliver.account in accounts:
+            found[sink] = own_sink(sink, deliver, accounts[deliver.account], folder / config.daemon.state_dir)
+    for pair in dict.fromkeys(_sink(each, own.get(name)) for name, each in config.imports.items()):
+        keeping, *delivering = (pair or "").split(AND)
+        if pair and delivering and delivering[0] in found:
+            found[pair] = replace(found[keeping], name=pair, beside=found[delivering[0]])
     return found
+
+
+def _sink(table: ImportTable, own: str | None) -> str | None:
+    """An import's sink, or the names of its two. own: that of its deliveries, if it has any."""
+    if own is None:
+        return table.sink
+    return f"{table.sink}{AND}{own}" if table.sink else own
 
 
 def _path(name: str, sink: SinkTable, state_dir: str) -> str:
@@ -244,6 +257,7 @@ def _streams(table: ImportTable, source: Source) -> tuple[str, ...]:
 def imports(config: Config, sources: Mapping[str, Source]) -> dict[str, ImportSpec]:
     """sources: by account."""
     specs = {}
+    own = own_sinks(config)
     shared: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
     for name, each in config.imports.items():
         source = sources[each.account]
@@ -254,7 +268,7 @@ def imports(config: Config, sources: Mapping[str, Source]) -> dict[str, ImportSp
         specs[name] = ImportSpec(
             name=name,
             account=intern(each.account),
-            sink=each.sink and intern(each.sink),
+            sink=(sink := _sink(each, own.get(name))) and intern(sink),
             streams=streams,
             every=each.schedule,
             priority=each.priority,

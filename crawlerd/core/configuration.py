@@ -118,6 +118,7 @@ class Receiver(msgspec.Struct, frozen=True, kw_only=True):
     attempts, retry_seconds: tries of a batch, and the time between two of them.
     expires_seconds: how long after its run began a batch may wait for its receiver in that run.
     gone_method, gone_path: of the call that tells of a tombstone; "" tells of none.
+    streams: whose records are delivered; () for all.
     """
 
     account: str
@@ -133,6 +134,7 @@ class Receiver(msgspec.Struct, frozen=True, kw_only=True):
     expires_seconds: float = 86_400.0
     gone_method: str = "DELETE"
     gone_path: str = ""
+    streams: tuple[str, ...] = ()
 
 
 class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):

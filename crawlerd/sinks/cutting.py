@@ -44,32 +44,28 @@ def batches(ranges: Iterable[Sequence[Version]], most: int) -> list[list[Version
     range is in one batch at most, and so is a key, once. most: versions in a batch."""
     found: list[list[Version]] = []
     batch: list[Version] = []
-    size = 0
     for waiting in sorted(ranges, key=lambda each: each[0].number):
-        part = _first(waiting, most)
-        its = sum(each.size for each in part)
-        if part[0].alone:
-            found.append(part)
+        if waiting[0].alone:
+            found.append([waiting[0]])
             continue
-        if batch and (len(batch) + len(part) > most or size + its > MOST_BYTES):
+        part = _fitting(waiting, batch, most)
+        if not part:
             found.append(batch)
-            batch, size = [], 0
+            batch = []
+            part = _fitting(waiting, batch, most)
         batch += part
-        size += its
     if batch:
         found.append(batch)
     return [sorted(each) for each in found]
 
 
-def _first(waiting: Sequence[Version], most: int) -> list[Version]:
-    """What of a range may be in one batch."""
-    if waiting[0].alone:
-        return [waiting[0]]
+def _fitting(waiting: Sequence[Version], batch: Sequence[Version], most: int) -> list[Version]:
+    """What of a range may go with a batch: at least one version with an empty one."""
     part: list[Version] = []
     keys: set[tuple[str, str, str]] = set()
-    size = 0
-    for each in waiting[:most]:
-        if each.alone or each.key in keys or (part and size + each.size > MOST_BYTES):
+    size = sum(each.size for each in batch)
+    for each in waiting[: most - len(batch)]:
+        if each.alone or each.key in keys or ((batch or part) and size + each.size > MOST_BYTES):
             break
         part.append(each)
         keys.add(each.key)

@@ -88,18 +88,24 @@ class Delivered:
             digests.append(None if digest is None else digest.encode())
         rows = Batch(batch.stream, batch.count, batch.keys, digests)
         self._rows.put(table, stamp, rows, lambda old, new: False)
-        self._outbox.put(lines)
+        if self._is_told_of(batch.stream):
+            self._outbox.put(lines)
 
     def sweep(self, table: str, bounds: SweepBounds, delivery: Delivery) -> None:
         """See `Content.sweep`."""
         stream = table.removeprefix(f"{delivery.source}_")
         keys = self._rows.swept(table, bounds)
         self._rows.sweep(table, bounds)
+        if not self._is_told_of(stream):
+            return
         self._outbox.put([self._gone(table, bounds.account, key, stream, delivery.run) for key in keys])
 
     def end(self, deliveries: Sequence[Delivery], mark: Mark | None) -> None:
         """See `Content.end`."""
         self._outbox.end(deliveries, mark)
+
+    def _is_told_of(self, stream: str) -> bool:
+        return not self._receiver.streams or stream in self._receiver.streams
 
     def _filled(self, data: bytes, key: str, stream: str, account: str) -> Sent:
         receiver, path = self._receiver, ""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from base64 import b64encode
 from dataclasses import dataclass
 from functools import reduce
-from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from crawlerd.core import template
 from crawlerd.core.durations import parse_duration
 from crawlerd.core.jsontext import compact
 from crawlerd.core.lenient_json import encoded, parsed
@@ -30,17 +29,16 @@ from crawlerd.source import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from crawlerd.core.errors import About
 
 MOST_IN_BATCH = 1000
 OF_DATA = (400, 413, 422)  # statuses that refuse what was sent, and not who sends it or where to
-MOST_BYTES = 1 << 20  # of a batch's records as JSON: a task's arguments lie in the frontier and in memory
 
 
 class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An import's `deliver`: to whom, and how.
+    """An import's `deliver`: short for a sink of the type `http` beside its own, or instead.
 
     account: of the source `http`.
     path: below its base URL.
@@ -48,11 +46,11 @@ class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attempts: tries before a batch is a dead letter.
     retry_delay: between two of them, a duration.
     expires: how long after its run began a batch may wait for a receiver that throttles it or refuses the credentials,
-        a duration; then it is a dead letter, so that no run waits without end.
+        a duration; then the next run delivers it, so that no run waits without end.
     accepted: the field of the response that says how many records were accepted, a dotted path; "" compares nothing.
     records: the field of the request's body that holds the records; "" makes the list itself the body.
-    fields: the fields of a delivered record, and the dotted path to each in the imported one; null where there is none.
-        {} delivers records as they are.
+    fields: the fields of a delivered record, each a template of `crawlerd.core.template`; {} delivers records as they
+        are.
     """
 
     account: str
@@ -74,69 +72,8 @@ class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("attempts must be from 1 to 1000")
         parse_duration(self.retry_delay)
         parse_duration(self.expires)
-
-
-class Item(NamedTuple):
-    """One record on its way.
-
-    version: 11 characters that no other record, nor another version of it, has.
-    size: bytes of the data as JSON.
-    """
-
-    version: str
-    data: msgspec.Raw
-    size: int
-
-
-def item(delivery: Delivery, key: str, version: str, text: bytes) -> Item:
-    """An imported record, as JSON, as it is delivered. version: what the API says about it; its data count beside that,
-    since the clock of an API may be coarse."""
-    if delivery.fields:
-        data = parsed(text)
-        text = encoded({name: _at(data, path) for name, path in delivery.fields.items()})
-    digest = blake2b(msgspec.json.encode((key, version)) + _respelled(text), digest_size=8).digest()
-    return Item(b64encode(digest, altchars=b"-_").decode().rstrip("="), msgspec.Raw(text), len(text))
-
-
-def _respelled(text: bytes) -> bytes:
-    """As versions that did not keep the API's spelling wrote it: what they delivered is not delivered again."""
-    try:
-        return msgspec.json.encode(msgspec.json.decode(text))
-    except (ValueError, RecursionError):
-        return text
-
-
-def deliveries(delivery: Delivery, items: Sequence[Item], started: float) -> Iterator[ForAccount]:
-    """One task for each batch: at most `batch` records, and MOST_BYTES unless a single one is larger. started: when the
-    run began, Unix seconds."""
-    expires = started + parse_duration(delivery.expires)
-    batch: list[Item] = []
-    size = 0
-    for each in items:
-        if batch and (len(batch) == delivery.batch or size + each.size > MOST_BYTES):
-            yield _post(delivery, batch, expires)
-            batch, size = [], 0
-        batch.append(each)
-        size += each.size
-    if batch:
-        yield _post(delivery, batch, expires)
-
-
-def _post(delivery: Delivery, batch: Sequence[Item], expires: float) -> ForAccount:
-    what = msgspec.json.encode((delivery.account, delivery.path, [each.version for each in batch]))
-    return ForAccount(
-        delivery.account,
-        Post(
-            path=delivery.path,
-            idempotency_key=blake2b(what, digest_size=16).hexdigest(),
-            data=tuple(each.data for each in batch),
-            attempts=delivery.attempts,
-            retry_seconds=parse_duration(delivery.retry_delay),
-            expires_at=expires,
-            accepted=delivery.accepted,
-            records=delivery.records,
-        ),
-    )
+        template.check_path(self.path)
+        template.check(self.fields)
 
 
 def _at(data: Any, path: str) -> Any:
@@ -156,44 +93,6 @@ http = Source(
     key_optional=True,
     classify=_classify,
 )
-
-
-@dataclass(frozen=True)
-class Post(TaskArgs, kind="http.deliver"):
-    """One batch. Whenever it is repeated, it goes under the same key, so that a batch which did arrive, though its
-    answer was lost, is not applied twice.
-
-    retry_seconds: between two tries.
-    expires_at: Unix seconds.
-    """
-
-    path: str
-    idempotency_key: str
-    data: tuple[msgspec.Raw, ...]
-    attempts: int
-    retry_seconds: float
-    expires_at: float
-    accepted: str = ""
-    records: str = ""
-
-
-@http.handles(Post)
-def deliver(api: Api, args: Post) -> Iterator[Output]:
-    body = encoded({args.records: args.data} if args.records else args.data)
-    try:
-        response = api.request(
-            "POST", args.path, json=msgspec.Raw(body), headers={"Idempotency-Key": args.idempotency_key}
-        )
-        if args.accepted:
-            _check_accepted(response, args.accepted, len(args.data))
-    except Transient as error:
-        text, fault = str(error), error.fault
-        raise Transient(text, attempts=args.attempts, delay=args.retry_seconds, fault=fault) from None
-    except (Throttled, Unauthorized) as error:
-        if time.time() < args.expires_at:
-            raise
-        raise Permanent(f"still refused when it expired: {error}") from None
-    yield from ()
 
 
 def _check_accepted(response: Response, path: str, sent: int) -> None:
