@@ -11,9 +11,11 @@ from crawlerd.cli.context import reader_of, socket_path, state_directory
 from crawlerd.cli.exits import exit_codes
 from crawlerd.cli.tables import local_time, print_columns
 from crawlerd.cli.terminal import say, say_json
+from crawlerd.core.errors import CrawlerdError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from crawlerd.frontier.reports import AccountReport, OutageReport, Overview, RunReport
 
@@ -53,11 +55,31 @@ def status(
         if overview is None:
             say("nothing has been imported yet")
         else:
-            _print(overview, running=pid is not None)
+            waits = _waits(folder, socket_path(context), overview.running) if pid else {}
+            _print(overview, waits, running=pid is not None)
 
 
-def _print(found: Overview, *, running: bool) -> None:
-    """What needs a look first. running: a crawlerd works on it."""
+def _waits(folder: Path, configured: Path | None, runs: Sequence[RunReport]) -> dict[int, str]:
+    """What the runs wait for, by number, as the daemon says; those alone that it can tell of."""
+    from crawlerd.service.control import ask_why
+
+    found: dict[int, str] = {}
+    for run in runs:
+        try:
+            told = ask_why(folder, "run", str(run.id), configured)
+        except CrawlerdError:  # a daemon that is busy, or of another version
+            return found
+        if told is None:  # nobody to ask, as beside an import in the foreground
+            return {}
+        if told.waits:
+            first = told.waits[0]
+            until = f" until {local_time(first.until)}" if first.until and first.until > time.time() else ""
+            found[run.id] = f"{first.reason}{until}"
+    return found
+
+
+def _print(found: Overview, waits: Mapping[int, str], *, running: bool) -> None:
+    """What needs a look first. waits: what runs under way wait for. running: a crawlerd works on it."""
     waiting = f"{found.waiting:,} waiting, " if found.waiting else ""
     say(f"tasks: {found.ready:,} ready, {found.delayed:,} delayed, {waiting}{found.dead:,} dead")
     for outage in found.outages[:SHOWN]:
@@ -72,7 +94,7 @@ def _print(found: Overview, *, running: bool) -> None:
         for doubt in run.doubts if not run.ad_hoc else ():
             say(f"in doubt: {doubt.stream} of import {run.import_name}: {doubt.seen:,} seen, before {doubt.before:,}")
     if shown:
-        _print_runs(shown, running=running)
+        _print_runs(shown, waits, running=running)
     if found.running_count > len(found.running):
         say(f"and {found.running_count - len(found.running):,} more runs under way")
     if found.imports is None or found.imports > len(found.latest):
@@ -87,8 +109,9 @@ def _print(found: Overview, *, running: bool) -> None:
         )
 
 
-def _print_runs(runs: Sequence[RunReport], *, running: bool) -> None:
-    rows = [("run", "import", "state", "started", "done", "open", "dead", "retried", "throttled", "records")]
+def _print_runs(runs: Sequence[RunReport], waits: Mapping[int, str], *, running: bool) -> None:
+    head = ("run", "import", "state", "started", "done", "open", "dead", "retried", "throttled", "records")
+    rows = [(*head, "waits for" if waits else "")]
     rows += [
         (
             str(run.id),
@@ -101,6 +124,7 @@ def _print_runs(runs: Sequence[RunReport], *, running: bool) -> None:
             f"{run.retried:,}",
             f"{run.throttled:,}",
             f"{run.records:,}",
+            waits.get(run.id, ""),
         )
         for run in runs
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 from typing import TYPE_CHECKING, Any
@@ -100,6 +101,7 @@ def test_a_daemon_says_what_an_account_waits_for(
         assert words in said, said
         assert "run 1 of import nightly is under way: tasks" in said
         assert asked(here, "account", "initech")["account initech"] == wanted
+        assert re.search(rf"\n1 +nightly +running .* {wanted}( until 20[0-9: -]+)?\n", here.run("status").stdout)
         daemon.send(signal.SIGKILL)
         daemon.finish()
         assert (
