@@ -37,19 +37,27 @@ class Transient(CrawlerdError):
     attempts: tries before the task is a dead letter, where the task has a policy of its own; None for the account's.
     delay: seconds between two tries; None for the account's policy.
     fault: who may be to blame.
+    about: of the dead letter, when all attempts are used up, see `Permanent`.
     """
 
     attempts: int | None = None
     delay: float | None = None
     fault: Fault = "task"
+    about: About = ""
 
     def __init__(
-        self, *message: object, attempts: int | None = None, delay: float | None = None, fault: Fault = "task"
+        self,
+        *message: object,
+        attempts: int | None = None,
+        delay: float | None = None,
+        fault: Fault = "task",
+        about: About = "",
     ) -> None:
         super().__init__(*message)
         self.attempts = attempts
         self.delay = delay
         self.fault = fault
+        self.about = about
 
 
 class Throttled(CrawlerdError):

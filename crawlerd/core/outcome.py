@@ -160,6 +160,7 @@ class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry", gc=False)
     fault: who may be to blame.
     stream: what a dead letter is reported under.
     charged: attempts that this one uses up; said by the main process.
+    about: of the dead letter, see `crawlerd.core.errors.Permanent`.
     """
 
     delay: float
@@ -168,6 +169,7 @@ class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry", gc=False)
     fault: Fault = "task"
     stream: str = ""
     charged: int = 1
+    about: About = ""
 
 
 class Defer(msgspec.Struct, frozen=True, array_like=True, tag="defer", gc=False):
@@ -237,7 +239,7 @@ def charge(retry: Retry, attempt: int, count: int = 1) -> Retry | Bury:
     if not count or attempt + count < retry.attempts:
         return msgspec.structs.replace(retry, charged=count)
     error = f"gave up after {attempt + count} attempts: {retry.error}"[:ERROR_LIMIT]
-    return Bury(error, stream=retry.stream, charged=count)
+    return Bury(error, stream=retry.stream, charged=count, about=retry.about)
 
 
 def after_crash(crashes: int, crash: Crash) -> Crash | Bury:
@@ -304,7 +306,7 @@ def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float
             delay = error.delay
             if delay is None:
                 delay = backoff(attempt + 1, base=policy.base, cap=policy.cap, jitter=jitter)
-            return Retry(delay, text, error.attempts or policy.attempts, error.fault)
+            return Retry(delay, text, error.attempts or policy.attempts, error.fault, about=error.about)
         case Permanent():
             return Bury(text, denied=isinstance(error, Denied), about=error.about)
         case _:

@@ -102,7 +102,7 @@ def _check_accepted(response: Response, path: str, sent: int) -> None:
         accepted = None
     if isinstance(accepted, bool) or accepted != sent:
         said = accepted if isinstance(accepted, int) and not isinstance(accepted, bool) else "an unknown number"
-        raise Transient(f"the receiver accepted {said} of {sent} records")
+        raise Transient(f"the receiver accepted {said} of {sent} records", about="data")
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,8 @@ def send(api: Api, args: Send) -> Iterator[Output]:
             raise Permanent(f"not delivered in time, the next run goes on: {text}", about="later") from None
         if not isinstance(error, Transient):
             raise
-        raise Transient(text, attempts=args.attempts, delay=args.retry_seconds, fault=error.fault) from None
+        attempts, delay, about = args.attempts, args.retry_seconds, error.about or "later"
+        raise Transient(text, attempts=attempts, delay=delay, fault=error.fault, about=about) from None
     yield from ()
 
 

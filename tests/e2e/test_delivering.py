@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING
 
 from support.constants import Constant
@@ -150,17 +149,35 @@ def test_what_is_forbidden_for_all_is_left_to_the_next_run(install: Callable[...
         assert crm.held == there
 
 
-def test_a_batch_that_is_never_accepted_whole_is_a_dead_letter(install: Callable[..., Installation]) -> None:
+def test_a_record_that_is_never_accepted_is_found(install: Callable[..., Installation]) -> None:
     with Crm(lambda asked: "fewer" if "t1" in asked.ids else None) as crm:
         here = install(accounts=0)
         file = things(here, crm, batch=10)
         file.write_text(json.dumps({f"t{number}": 1 for number in range(100)}))
         assert here.run("import", "things").code == 3
         listed = here.run("dead", "list").stdout
-        assert "gave up after 3 attempts" in listed
-        assert re.search(r"the receiver accepted \d of \d+ records", listed)
+        assert (
+            "gave up after 3 attempts: Transient: the receiver accepted 0 of 1 records, for t1 (things_things" in listed
+        )
         assert len(crm.held) == 100
         assert here.select("SELECT count(*) FROM dead") == [(1,)]
+
+
+def test_what_fails_is_left_to_the_next_run(install: Callable[..., Installation]) -> None:
+    """One batch alone is no outage."""
+    failing = True
+    with Crm(lambda asked: 500 if failing else None) as crm:
+        here = install(accounts=0)
+        file = things(here, crm)
+        file.write_text(json.dumps({"a": 1}))
+        assert here.run("import", "things").code == 3
+        assert len(crm.asked) == 3
+        assert "gave up after 3 attempts: Transient: HTTP 500, for a (things_things" in here.run("dead", "list").stdout
+        failing = False
+        file.write_text(json.dumps({"a": 2}))
+        assert here.run("import", "things").code == 0
+        assert crm.history == {"a": [1, 2]}
+        assert len({each.key for each in crm.asked}) == 2
 
 
 def test_another_receiver_gets_everything(install: Callable[..., Installation]) -> None:

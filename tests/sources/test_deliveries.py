@@ -91,8 +91,8 @@ def test_an_answer_without_a_count_is_none(client: HttpClient, body: str) -> Non
 @pytest.mark.parametrize(
     ("status", "records", "expected", "about"),
     [
-        (500, 2, Transient, None),
-        (409, 2, Transient, None),
+        (500, 2, Transient, "later"),
+        (409, 2, Transient, "later"),
         (429, 2, Throttled, None),
         (401, 2, Unauthorized, None),
         (422, 2, Permanent, "data"),
