@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,8 +71,8 @@ def page_of(request: Request, count: int) -> Answer:
     )
 
 
-def shop(here: Installation, api: RestApi, *streams: str) -> None:
-    here.add_source("shop", SHOP)
+def shop(here: Installation, api: RestApi, *streams: str, code: str = SHOP) -> None:
+    here.add_source("shop", code)
     here.config["accounts"]["shop"] = {"source": "shop", "base_url": api.url, **NO_LIMITS}
     here.config["imports"]["shop"] = {"account": "shop", "sink": "sink", "streams": list(streams)}
 
@@ -148,3 +150,71 @@ def test_an_extension_that_cannot_be_imported_is_named(orders: RestApi, install:
     assert refused.code == 78
     assert 'the extension of source "shop" (names) cannot be imported' in refused.stderr
     assert 'the source shop has no stream "order"; it has orders' in refused.stderr
+
+
+def test_a_run_asks_to_its_end_for_what_it_began_with(orders: RestApi, install: Callable[..., Installation]) -> None:
+    """An ad hoc run that a plain command goes on with."""
+    here = install(accounts=0)
+    shop(here, orders, "*")
+    here.add_extension("shop", "names", "WRONG = False\n" + NAMES)
+    held = threading.Event()
+
+    def one_page_and_no_more(request: Request) -> Answer:
+        if not request.path.endswith("/0"):
+            held.set()
+            time.sleep(30)
+        return page_of(request, ORDERS)
+
+    orders.script = one_page_and_no_more
+    importing = here.start("import", "shop", "--set", "streams=orders,names")
+    until(held.is_set)
+    importing.kill()
+    orders.script = lambda request: page_of(request, ORDERS)
+    done = here.run("import", "shop", "--json")
+    assert done.code == 0
+    (run,) = done.json["imports"]["shop"]
+    assert run["ad_hoc"]
+    assert run["streams"]["names"]["seen"] == ORDERS
+    assert len(here.imported("shop", "names", "shop")) == ORDERS
+
+
+FOLLOWED = """
+source = Source("shop", streams=["orders"], limits=["200/second"], key_optional=True)
+
+@dataclass(frozen=True)
+class Page(TaskArgs, kind="shop.page"):
+    number: int
+
+@source.starts
+def starts(plan):
+    yield Page(int(plan.cursors.get("orders", 0)))
+
+@source.handles(Page, sequential=True)
+def page(api, args):
+    found = api.get(f"/orders/{args.number}")
+    for each in found["orders"]:
+        yield Record("orders", str(each["id"]), each)
+    if found["more"]:
+        yield Page(args.number + 1)
+    else:
+        yield Cursor("orders", str(args.number + 1))
+"""
+
+
+def test_an_ad_hoc_run_that_asks_for_an_extension_moves_no_sync_point(
+    orders: RestApi, install: Callable[..., Installation]
+) -> None:
+    """It is told of all records all the same."""
+    here = install(accounts=0)
+    shop(here, orders, "*", code=FOLLOWED)
+    here.add_extension("shop", "names", "WRONG = False\n" + NAMES)
+    assert here.run("import", "shop").code == 0
+    tables = ("cursor", "last_full", "origin", "setup")
+    before = {table: here.select(f"SELECT * FROM {table}") for table in tables}
+    assert before["cursor"]
+    assert here.run("import", "shop", "--set", "streams=orders,names").code == 0
+    assert len(here.imported("shop", "names", "shop")) == ORDERS
+    assert {table: here.select(f"SELECT * FROM {table}") for table in tables} == before
+    asked = len(orders.requests)
+    assert here.run("import", "shop").code == 0
+    assert [each.path for each in orders.requests[asked:]] == [f"/orders/{ORDERS // 10}"]
