@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import apsw
 import pytest
 from support.installation import NO_LIMITS, Installation, until
 from support.rest_api import Answer, Request, RestApi
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ORDERS = 40
+STREAMS = ("orders", "names", "looks")
 SHOP = """
 source = Source("shop", streams=["orders"], limits=["200/second"], key_optional=True)
 
@@ -218,3 +221,51 @@ def test_an_ad_hoc_run_that_asks_for_an_extension_moves_no_sync_point(
     asked = len(orders.requests)
     assert here.run("import", "shop").code == 0
     assert [each.path for each in orders.requests[asked:]] == [f"/orders/{ORDERS // 10}"]
+
+
+LARGE = """
+from crawlerd.source import Record, TaskArgs, subscribe
+from dataclasses import dataclass
+from shop_source import source
+
+@dataclass(frozen=True)
+class Look(TaskArgs, kind="shop.look"):
+    key: str
+
+@subscribe(source, "orders", streams=["names", "looks"])
+def names(record):
+    yield Record("names", record.key, {"name": f"order {record.key}", "of": record.data["text"]})
+    yield Look(record.key)
+
+@source.handles(Look, cost=0)
+def look(api, args):
+    yield Record("looks", args.key, {"key": args.key})
+"""
+
+
+def test_a_page_that_comes_in_portions_is_told_once_whatever_is_killed(
+    orders: RestApi, install: Callable[..., Installation]
+) -> None:
+    large = [{"id": number, "text": f"{number:06}" * 400} for number in range(2_000)]
+    orders.script = lambda _: Answer({"orders": large, "more": False})
+    here = install(accounts=0)
+    shop(here, orders, "*", "names", "looks")
+    here.add_extension("shop", "names", LARGE)
+
+    def rows() -> int:
+        found = 0
+        for each in STREAMS:
+            with contextlib.suppress(apsw.SQLError, apsw.CantOpenError):  # it is not there yet
+                found += here.select(f"SELECT count(*) FROM shop_{each}", path=here.sink_path)[0][0]
+        return found
+
+    for least in (1, 500, 2_500, 4_100, 5_000):
+        importing = here.start("import", "shop")
+        until(lambda least=least, importing=importing: rows() >= least or not importing.running)
+        assert importing.running
+        importing.kill()
+    done = here.run("import", "shop", "--json")
+    assert done.code == 0, done.stderr
+    (run,) = done.json["imports"]["shop"]
+    assert {stream: each["new"] for stream, each in run["streams"].items()} == dict.fromkeys(STREAMS, len(large))
+    here.assert_conserved()
