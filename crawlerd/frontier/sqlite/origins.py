@@ -55,9 +55,14 @@ class Origins:
         return why
 
     def elsewhere(self, import_name: str, origins: Mapping[str, str]) -> set[str]:
-        """The streams of which another origin is noted."""
+        """The streams of which another origin is noted. Where nothing is made of a stream's records, what was does not
+        matter."""
         noted = self._noted(import_name)
-        return {stream for stream, digest in origins.items() if noted.get(stream, digest) != digest}
+        return {
+            stream
+            for stream, digest in origins.items()
+            if stream in noted and digest not in (noted[stream], noted[stream].partition(TOLD)[0])
+        }
 
     def _noted(self, import_name: str) -> dict[str, str]:
         return dict(self._db.execute("SELECT stream, digest FROM origin WHERE import = ?", (import_name,)))
