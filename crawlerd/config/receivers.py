@@ -67,6 +67,13 @@ class ReceiverTable(Table):
             raise ValueError(f"[accounts.{name}] {what}; {instead(name, receivers)}")
         return name
 
+    @field_validator("accepted")
+    @classmethod
+    def _dotted(cls, path: str) -> str:
+        if path:
+            template.check_dotted(path)
+        return path
+
     @field_validator("fields")
     @classmethod
     def _template(cls, fields: dict[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def check(template: Any) -> None:
         case str() if _is_constant(template) or _fields(template):
             pass
         case str():
-            _check_path(_plain(template))
+            check_dotted(_plain(template))
         case bool() | int() | float():
             pass
         case _:
@@ -46,6 +46,15 @@ def check_path(template: str, names: tuple[str, ...] = ()) -> None:
     for field in _fields(template):
         if names and field not in names:
             raise ValueError(f'"{{{field}}}" is no field; write {" or ".join(f"{{{name}}}" for name in names)}')
+
+
+def check_dotted(path: str) -> None:
+    """ValueError when it is no dotted path."""
+    if not all(path.split(".")):
+        raise ValueError(f'"{path}" is no dotted path, such as "address.city"')
+    first = path.partition(".")[0]
+    if first.startswith("$") and first not in _OWN:
+        raise ValueError(f'"{first}" is none of {", ".join(_OWN)}')
 
 
 def has_fields(text: str) -> bool:
@@ -100,7 +109,7 @@ def _fields(text: str) -> list[str]:
     fields = []
     for found in _PARTS.finditer(text):
         if found[1] is not None:
-            _check_path(found[1])
+            check_dotted(found[1])
             fields.append(found[1])
         elif found[0] in ("{", "}"):
             raise ValueError(f'"{text}" has a brace alone; write {{{{ or }}}} for a brace')
@@ -109,14 +118,6 @@ def _fields(text: str) -> list[str]:
 
 def _plain(text: str) -> str:
     return text.replace("{{", "{").replace("}}", "}")
-
-
-def _check_path(path: str) -> None:
-    if not all(path.split(".")):
-        raise ValueError(f'"{path}" is no dotted path, such as "address.city"')
-    first = path.partition(".")[0]
-    if first.startswith("$") and first not in _OWN:
-        raise ValueError(f'"{first}" is none of {", ".join(_OWN)}')
 
 
 def _part(found: re.Match[str], data: Any, own: Mapping[str, str]) -> str:

@@ -74,6 +74,8 @@ class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         parse_duration(self.expires)
         template.check_path(self.path)
         template.check(self.fields)
+        if self.accepted:
+            template.check_dotted(self.accepted)
 
 
 def _at(data: Any, path: str) -> Any:
@@ -96,13 +98,16 @@ http = Source(
 
 
 def _check_accepted(response: Response, path: str, sent: int) -> None:
+    """An answer that does not say how many is no refusal: to cut the batch would send all of it once more, under other
+    keys, down to each record."""
     try:
         accepted = _at(parsed(response.utf8()), path)
     except (ValueError, RecursionError):
         accepted = None
-    if isinstance(accepted, bool) or accepted != sent:
-        said = accepted if isinstance(accepted, int) and not isinstance(accepted, bool) else "an unknown number"
-        raise Transient(f"the receiver accepted {said} of {sent} records", about="data")
+    if not isinstance(accepted, int) or isinstance(accepted, bool):
+        raise Transient(f"the receiver's answer has no number of accepted records at {path}", about="later")
+    if accepted != sent:
+        raise Transient(f"the receiver accepted {accepted} of {sent} records", about="data")
 
 
 @dataclass(frozen=True)

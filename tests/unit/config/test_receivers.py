@@ -102,6 +102,7 @@ database = "crm.db"
             'account = "crm"\npath = "/x"\ntombstones = { path = "/x/{id}" }',
             'sinks.crm.tombstones.path: "{id}" is no field; write {key} or {stream} or {account}',
         ),
+        ('account = "crm"\npath = "/x"\naccepted = "a..b"', 'sinks.crm.accepted: "a..b" is no dotted path'),
         ('account = "crm"\npath = "/x"\ngzip = true', 'sinks.crm.gzip: is for sinks of the type "jsonl"'),
         (
             'account = "crm"\npath = "/x"\n[sinks.db]\ntype = "sqlite"\npath = "x.db"\nbatch = 1',
