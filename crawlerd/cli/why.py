@@ -73,6 +73,10 @@ class _Unheard:
     """A crawlerd that works on the frontier and cannot be asked: an import in the foreground."""
 
     trouble = None
+    otherwise = (
+        "an import in the foreground works on it, and only the daemon can say more; "
+        "it may wait for a limit, a used-up quota or its turn"
+    )
 
     def explain(self, accounts: Sequence[str]) -> Mapping[str, Waiting]:
         return {}

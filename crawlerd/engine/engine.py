@@ -148,6 +148,11 @@ class Engine:
             or (self._shared.trouble if self._shared else None)
         )
 
+    @property
+    def otherwise(self) -> str:
+        """What an account with ready tasks waits for that has nothing in memory to start."""
+        return "its turn among the accounts"
+
     def explain(self, accounts: Sequence[str]) -> dict[str, Waiting]:
         """Why nothing of these accounts or parts starts, by name; of those that have something in memory to start. From
         any thread. TimeoutError when the dispatcher does not answer."""

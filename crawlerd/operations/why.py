@@ -34,6 +34,11 @@ class Live(Protocol):
         ...
 
     @property
+    def otherwise(self) -> str:
+        """What an account waits for of which neither it nor the disk can tell more."""
+        ...
+
+    @property
     def trouble(self) -> str | None:
         """What holds up all imports."""
         ...
@@ -121,16 +126,14 @@ def _account(reader: FrontierReader, live: Live | None, account: AccountReport, 
         return told
     if account.paused:
         return Waiting(who=who, reason=Reason.REFUSED, text=account.paused, cure=PAUSED_CURE)
-    for outage in reader.outages():
-        if outage.account == account.name:
-            text = f"{outage.origin} does not answer: {outage.error}"
-            return Waiting(who=who, reason=Reason.OUTAGE, text=text, since=outage.since, until=outage.next_at)
+    if outage := reader.outage_of(account.name):
+        text = f"{outage.origin} does not answer: {outage.error}"
+        return Waiting(who=who, reason=Reason.OUTAGE, text=text, since=outage.since, until=outage.next_at)
     if account.blocked_until > now:
         return Waiting(who=who, reason=Reason.THROTTLED, text="the API has asked to wait", until=account.blocked_until)
     if not account.ready:
         return Waiting(who=who, reason=Reason.IDLE, text="nothing of it is ready")
-    text = "its turn among the accounts" if live else "a crawlerd that works on it"
-    return Waiting(who=who, reason=Reason.WORKERS, text=text)
+    return Waiting(who=who, reason=Reason.WORKERS, text=live.otherwise if live else "no crawlerd works on it")
 
 
 def _task(reader: FrontierReader, live: Live | None, name: str, now: float) -> Why:

@@ -120,6 +120,32 @@ def test_a_refused_key_is_named(api: RestApi, install: Callable[..., Installatio
     assert "Mend the key" in said
 
 
+def test_of_an_import_in_the_foreground_it_says_what_is_on_disk(
+    api: RestApi, install: Callable[..., Installation]
+) -> None:
+    """Such an import cannot be asked. The outage is that of the whole origin, since no other account is in use."""
+    api.script = lines(lambda request: Answer({}, 503))  # of lists below orders, until there is no answer at all
+    here = shop(install, api.url, **NO_LIMITS)
+    importing = here.start("import", "nightly")
+    until(lambda: api.asked("/orders"))
+    api.__exit__()
+    assert "does not answer" in reason(here, "account initech", "outage")
+    importing.send(signal.SIGINT)
+    importing.finish()
+    assert asked(here, "account", "initech")["account initech"] == "outage"
+
+
+def test_of_an_import_in_the_foreground_it_does_not_guess(api: RestApi, install: Callable[..., Installation]) -> None:
+    api.script = lines(lambda request: None)
+    here = shop(install, api.url, limits=["5/hour"])
+    importing = here.start("import", "nightly")
+    until(lambda: api.requests)
+    said = reason(here, "account initech", "workers")
+    assert "an import in the foreground works on it, and only the daemon can say more" in said
+    importing.send(signal.SIGINT)
+    importing.finish()
+
+
 def test_a_failed_task_waits_for_its_next_try(api: RestApi, install: Callable[..., Installation]) -> None:
     api.script = lines(lambda request: Answer({}, 500) if request.path == "/orders/3/lines" else None)
     here = shop(install, api.url, **NO_LIMITS, retry_base="60s", retry_cap="60s")
