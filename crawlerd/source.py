@@ -372,7 +372,7 @@ def subscribe(source: Source, stream: str, *, streams: Sequence[str] = ()) -> Ca
 
     streams: those that it adds to the source, and may yield records of. It is called in imports that name one of them,
         which `["*"]` does not; with none, in all.
-    ValueError for a stream that the source does not have, or one to be added that it has.
+    ValueError for a stream that the source does not have, or one to be added that it or another package has.
     """
     known = (*source.streams, *source.optional)
     if stream not in known:
@@ -384,11 +384,21 @@ def subscribe(source: Source, stream: str, *, streams: Sequence[str] = ()) -> Ca
             raise ValueError(f'the source {source.name} has a stream "{added}" already')
 
     def register(function: Subscriber) -> Subscriber:
+        for each in source.subscriptions:
+            if _package(each.function) != _package(function) and (both := sorted({*each.streams} & {*streams})):
+                raise ValueError(
+                    f"{_package(each.function)} has added {both[0]} to the source {source.name} already, and its "
+                    f"records would be taken for those of {_package(function)}; one of them must name it otherwise"
+                )
         source.subscriptions.append(Subscription(stream, function, tuple(streams)))
         source.optional = tuple(dict.fromkeys([*source.optional, *streams]))
         return function
 
     return register
+
+
+def _package(function: Subscriber) -> str:
+    return str(getattr(function, "__module__", "")).partition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,10 @@ class Fullness(NamedTuple):
 
 def believed(cursors: Mapping[str, str], doubted: Collection[str], streams: Collection[str]) -> dict[str, str]:
     """The sync points that a new run of these streams may begin from. Those of what is doubted do not count, nor those
-    that belong to no stream by their name, which is "<stream>" or "<stream>:…"."""
+    that belong to no stream by their name, which is "<stream>" or "<stream>:…".
+
+    doubted: streams, among them those that have come from elsewhere so far.
+    """
     if not doubted:
         return dict(cursors)
     good = set(streams).difference(doubted)

@@ -52,11 +52,15 @@ class OpenSinks:
         if spec.sink is not None:
             sink = self.by_name.get(spec.sink) or self._open(spec.sink)
             number = self._ids[spec.sink]
-        bound = self._frontier.bind(spec.name, number, self._clock.now(), self._origins(spec))
+        bound = self._frontier.bind(spec.name, number, self._clock.now(), self._origins(spec), ad_hoc=bool(spec.ad_hoc))
         if bound.news:
             log.warning("import %s: %s: it is read in full", spec.name, bound.news)
         self._abandon(bound.abandoned)
         return sink, number
+
+    def elsewhere(self, spec: ImportSpec) -> set[str]:
+        """See `Frontier.elsewhere`."""
+        return self._frontier.elsewhere(spec.name, self._origins(spec))
 
     def open_all(self) -> None:
         """Opens those that imports use, so that what is wrong with one is said at the start and not when it is needed.
@@ -169,7 +173,8 @@ class OpenSinks:
             own = () if stream in source.added else (source.asks(stream, account.options),)
             told = sorted({added for each in source.subscriptions if each.stream == stream for added in each.streams})
             chosen = [added for added in told if added in spec.streams]
-            origins[stream] = setup(where, *own, *chosen)  # who is new here must be told of all
+            origin = setup(where, *own)
+            origins[stream] = f"{origin}.{setup(*chosen)}" if chosen else origin  # who is new here must be told of all
         return origins
 
     def _receiver(self, spec: ImportSpec, names: Sequence[str], numbers: Mapping[str, int]) -> int:

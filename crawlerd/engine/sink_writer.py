@@ -38,7 +38,8 @@ class Target(NamedTuple):
     priority: of all its tasks, None for auto.
     sink_name: in the configuration.
     sink_id: the frontier's number of it.
-    sweeps: False for a run that tombstones nothing by what it has not found.
+    sweeps: False for an ad hoc run, which tombstones nothing by what it has not found, and leaves no word to later runs
+        of which lists were read to their end.
     """
 
     sink: Sink | None
@@ -51,8 +52,8 @@ class Target(NamedTuple):
 
     def adapted(self, outcome: Complete) -> Complete | Bury:
         """A task's outcome as the run's import wants it."""
-        if not self.sweeps and (outcome.sweeps or outcome.comparisons):
-            outcome = msgspec.structs.replace(outcome, sweeps=[], comparisons=[])
+        if not self.sweeps and (outcome.sweeps or outcome.comparisons or outcome.parents):
+            outcome = msgspec.structs.replace(outcome, sweeps=[], comparisons=[], parents=[])
         of_records = outcome.batches or outcome.sweeps or outcome.comparisons  # a Skip is for the run's report alone
         if self.sink is None and of_records:
             streams = _streams(outcome)

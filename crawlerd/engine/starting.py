@@ -77,12 +77,10 @@ class Starter:
         accounts = dict.fromkeys(number for run in runs for number in self._frontier.accounts(run))
         for number in accounts:
             self._accounts.check(number)
-        known = self._settings.sources[source].added
-        added = tuple(stream for stream in spec.streams if stream in known)
-        if added:
-            self._added |= dict.fromkeys(runs, added)
         for run in runs:
             facts = self._frontier.run(run)
+            if facts.added:
+                self._added[run] = facts.added
             self._writer.serve(run, target._replace(sweeps=facts.ad_hoc is None), facts.started_at)
         for number in accounts:
             self._prefetch.offer(number)
@@ -98,7 +96,7 @@ class Starter:
             streams,
             full,
             self._clock.now(),
-            believed(cursors, doubted, streams),
+            believed(cursors, {*doubted, *self._sinks.elsewhere(spec)}, streams),
             spec.options,
             account.options,
             has_sink=target.sink is not None,
@@ -122,6 +120,7 @@ class Starter:
             setup=setup(spec.options, account.options, self._settings.descriptions.get(source.name)),
             shrink=allow_shrink,
             ad_hoc=spec.ad_hoc or None,
+            added=tuple(stream for stream in spec.streams if stream in source.added),
         )
         if whole.why:
             log.info("import %s: run %d is full: %s", spec.name, started.run, whole.why)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -21,6 +22,7 @@ RunState = Literal["running", "completed", "completed with dead letters", "faile
 Key = tuple[int, int]  # (priority, seq): the place of a ready task in its bucket
 FIRST: Key = (-1, -1)  # before all tasks of a bucket
 MAX_DELAY = 86_400.0  # seconds; a due time further off than this means that the clock was set back
+NOWHERE: Mapping[str, str] = MappingProxyType({})
 FARTHEST_GRANT = 900.0  # seconds: more than a hundredth of a day, the farthest a charge is dated ahead
 
 
@@ -99,6 +101,7 @@ class Run(NamedTuple):
     done: int = 0  # tasks
     dead: int = 0  # tasks
     ad_hoc: str | None = None  # see `Frontier.start_run`
+    added: tuple[str, ...] = ()  # see `Frontier.start_run`
 
 
 class Attached(NamedTuple):
@@ -207,6 +210,7 @@ class Frontier(Protocol):
         setup: str = "",
         shrink: bool = False,
         ad_hoc: str | None = None,
+        added: Sequence[str] = (),
     ) -> StartedRun:
         """A new run with its first tasks and groups; without any it has ended at once. One transaction.
 
@@ -218,6 +222,7 @@ class Frontier(Protocol):
         shrink: as little as it sees is accepted, and so is what was doubted before.
         ad_hoc: how a command has changed the import for this run, for people. Such a run leaves nothing to the next
             one: no sync points, and nothing of `streams`, `whole`, `setup` and `shrink`.
+        added: the streams of extensions that it asks for. It does so to its end, whatever its import says then.
         """
         ...
 
@@ -289,14 +294,20 @@ class Frontier(Protocol):
         """
         ...
 
-    def bind(self, import_name: str, sink: int, now: float, origins: Mapping[str, str] | None = None) -> Attached:
+    def bind(
+        self, import_name: str, sink: int, now: float, origins: Mapping[str, str] = NOWHERE, *, ad_hoc: bool = False
+    ) -> Attached:
         """Call when an import starts, with the sink that it has now. Its runs under way into another one are abandoned.
 
-        origins: of its streams, a digest of where their records come from. Of streams whose records have come from
-        elsewhere, nothing is believed any more, and all runs of the import that are under way are abandoned; `news`
-        says so. One transaction.
+        origins: of its streams, a digest of where their records come from, and, behind a ".", of what is made of them.
+        Of streams whose records have come from elsewhere, nothing is believed any more, and all runs of the import that
+        are under way are abandoned; `news` says so. One transaction.
+        ad_hoc: what is made of them is so for one run: it is not compared, and no streams are noted that are new.
         """
         ...
+
+    def elsewhere(self, import_name: str, origins: Mapping[str, str]) -> set[str]:
+        """The streams whose origin is noted as another one: their sync points are of no use for an ad hoc run."""
 
     def news(self, import_name: str, sink: int) -> str | None:
         """Why nothing was believed of a sink, or of the receiver of an import's deliveries, when that was last so."""
@@ -318,7 +329,6 @@ class Frontier(Protocol):
         ...
 
     def bucket(self, number: int) -> Bucket: ...
-
     def buckets(self, numbers: Sequence[int]) -> list[Bucket]:
         """The same for several, in the order of the numbers; one round trip."""
         ...

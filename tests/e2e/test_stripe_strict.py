@@ -289,6 +289,32 @@ def test_records_come_without_what_is_not_expanded_and_the_report_says_so(
     assert living(here)["invoices"]["in_1"]["number"] == "7"
 
 
+@pytest.mark.parametrize("status", [400, 403])
+def test_objects_come_where_the_lists_that_they_carry_are_refused(
+    install: Callable[..., Installation], server: StrictStripe, status: int
+) -> None:
+    server.unexpandable = dict.fromkeys(["tax", "tax_ids", "line_items", "sources"], status)
+    customer = server.add("/v1/customers", "cus_1")
+    server.add("/v1/customers/cus_1/tax_ids", "txi_1", customer="cus_1")
+    server.add("/v1/payment_links", "plink_1")
+    server.add("/v1/payment_links/plink_1/line_items", "li_1")
+    here = installed(
+        install, server, "customers", "customer_tax_ids", "customer_sources", "payment_links", "payment_link_line_items"
+    )
+    done = here.run("import", "a1", "--json")
+    assert done.code == 0, done.stdout
+    found = living(here)
+    assert {stream: set(each) for stream, each in found.items()} == {
+        "customers": {"cus_1"},
+        "customer_tax_ids": {"txi_1"},
+        "payment_links": {"plink_1"},
+        "payment_link_line_items": {"li_1"},
+    }
+    server.edit(customer, "customer.updated", name="Other")
+    assert here.run("import", "a1").code == 0
+    assert living(here)["customers"]["cus_1"]["name"] == "Other"
+
+
 def test_the_second_api_has_pages_and_short_accounts(
     install: Callable[..., Installation], server: StrictStripe
 ) -> None:

@@ -336,7 +336,9 @@ def test_another_order_than_asked_for_is_permanent(client: HttpClient) -> None:
         (429, '{"detail": "You have exceeded the limit of 10 simultaneous connections."}', Throttled, "10 simultan"),
         (403, '{"title": "Forbidden", "detail": "You may not"}', Denied, "You may not"),
         (401, '{"title": "API Key Invalid", "detail": "Your API key may be invalid"}', Unauthorized, "may be invalid"),
-        (404, '{"detail": "The requested resource could not be found."}', NotFound, "could not be found"),
+        (404, '{"status": 404, "detail": "The resource could not be found."}', NotFound, "could not be found"),
+        (404, '{"message": "no Route matched with those values"}', Permanent, "no Route matched"),  # a proxy's
+        (404, '{"status": "Not Found", "detail": "no upstream"}', Permanent, "no upstream"),
         (500, '{"detail": "An unexpected internal error"}', Transient, "internal error"),
     ],
 )

@@ -10,7 +10,7 @@ import msgspec
 
 from crawlerd.core.errors import FrontierError, FrontierRefused, StorageFailed, SyncFailed
 from crawlerd.frontier.change import Change
-from crawlerd.frontier.contract import MAX_DELAY, Bounds, Committed, OutageNote, StartedRun
+from crawlerd.frontier.contract import MAX_DELAY, NOWHERE, Bounds, Committed, OutageNote, StartedRun
 from crawlerd.frontier.sqlite import groups
 from crawlerd.frontier.sqlite.accounts import Accounts
 from crawlerd.frontier.sqlite.cancel import Removal
@@ -144,9 +144,12 @@ class SqliteFrontier(Waiting):
         setup: str = "",
         shrink: bool = False,
         ad_hoc: str | None = None,
+        added: Sequence[str] = (),
     ) -> StartedRun:
         with self._transaction():
-            run = self._runs.begin(import_name, account, full=full, now=now, sink=sink, why=why, ad_hoc=ad_hoc)
+            run = self._runs.begin(
+                import_name, account, full=full, now=now, sink=sink, why=why, ad_hoc=ad_hoc, added=added
+            )
             if ad_hoc is None:
                 self._doubts.begin(run, streams, whole, setup=setup, shrink=shrink)
             change = Change(now)
@@ -204,10 +207,22 @@ class SqliteFrontier(Waiting):
         with self._transaction():
             return self._abandoning(self._sinks.attach_receiver(import_name, identity, now))
 
-    def bind(self, import_name: str, sink: int, now: float, origins: Mapping[str, str] | None = None) -> Attached:
+    def bind(
+        self,
+        import_name: str,
+        sink: int,
+        now: float,
+        origins: Mapping[str, str] = NOWHERE,
+        *,
+        ad_hoc: bool = False,
+    ) -> Attached:
         with self._transaction():
-            moved = self._origins.note(import_name, origins or {})
+            moved = self._origins.note(import_name, origins, ad_hoc=ad_hoc)
             return self._abandoning(self._sinks.bind(import_name, sink, now, moved))
+
+    def elsewhere(self, import_name: str, origins: Mapping[str, str]) -> set[str]:
+        with storage_errors(self.path, self._db):
+            return self._origins.elsewhere(import_name, origins)
 
     def news(self, import_name: str, sink: int) -> str | None:
         with storage_errors(self.path, self._db):

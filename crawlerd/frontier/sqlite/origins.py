@@ -19,6 +19,7 @@ _FORGET = (
     f"DELETE FROM last_full WHERE {_OF_STREAM.format(name='stream')}",  # noqa: S608 - our own text
     f"UPDATE scope SET dropped = 1 WHERE dropped = 0 AND {_OF_STREAM.format(name='list')}",  # noqa: S608 - our own text
 )
+TOLD = "."  # in a digest, before that of the streams which are made of a stream's records
 SHOWN = 5  # streams that a reason names
 
 
@@ -28,9 +29,16 @@ class Origins:
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
 
-    def note(self, import_name: str, origins: Mapping[str, str]) -> str | None:
-        """Drops what was believed of the streams that come from elsewhere now. Why, if there are any."""
-        noted = dict(self._db.execute("SELECT stream, digest FROM origin WHERE import = ?", (import_name,)))
+    def note(self, import_name: str, origins: Mapping[str, str], *, ad_hoc: bool = False) -> str | None:
+        """Drops what was believed of the streams that come from elsewhere now. Why, if there are any. ad_hoc: what is
+        told of streams is another choice for one run, which is neither compared nor noted."""
+        noted = self._noted(import_name)
+        if ad_hoc:
+            origins = {
+                stream: "".join([digest.partition(TOLD)[0], *noted[stream].partition(TOLD)[1:]])
+                for stream, digest in origins.items()
+                if stream in noted
+            }
         changed = sorted(stream for stream, digest in origins.items() if noted.get(stream, digest) != digest)
         rows = [(import_name, stream, digest) for stream, digest in origins.items() if noted.get(stream) != digest]
         self._db.executemany(
@@ -45,6 +53,19 @@ class Origins:
             self._db.execute(statement, (import_name, names))
         self._db.execute("UPDATE origin SET news = ? WHERE import = ?", (why, import_name))
         return why
+
+    def elsewhere(self, import_name: str, origins: Mapping[str, str]) -> set[str]:
+        """The streams of which another origin is noted. Where nothing is made of a stream's records, what was does not
+        matter."""
+        noted = self._noted(import_name)
+        return {
+            stream
+            for stream, digest in origins.items()
+            if stream in noted and digest not in (noted[stream], noted[stream].partition(TOLD)[0])
+        }
+
+    def _noted(self, import_name: str) -> dict[str, str]:
+        return dict(self._db.execute("SELECT stream, digest FROM origin WHERE import = ?", (import_name,)))
 
     def news(self, import_name: str) -> str | None:
         """The last reason."""

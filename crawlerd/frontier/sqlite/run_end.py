@@ -10,13 +10,16 @@ if TYPE_CHECKING:
     from crawlerd.frontier.change import Change
     from crawlerd.frontier.sqlite.groups import Execute
 
-# A cursor belongs to the stream that its name begins with, up to a colon; one that belongs to none may be of any.
-# Nothing is published that may be of what is doubted.
+# A cursor belongs to the stream that its name begins with, up to a colon, and to those that it names behind that, with
+# commas; one that belongs to none may be of any. Nothing is published that may be of what is doubted, nor what is of a
+# stream of which something was denied: no later run would ask for that again.
 PUBLISH = """
 INSERT INTO cursor SELECT run.import, run.sink, staged.stream, staged.value FROM json_each(?) AS j
 JOIN run ON run.id = j.value->>0 JOIN staged ON staged.run = run.id
 WHERE run.id = (SELECT max(id) FROM run AS r WHERE r.import = run.import AND r.ad_hoc IS NULL)
-AND NOT EXISTS (SELECT 1 FROM dead WHERE dead.run = run.id AND NOT kept AND (NOT denied OR dead.stream = staged.stream))
+AND NOT EXISTS (SELECT 1 FROM dead WHERE dead.run = run.id AND NOT kept AND (
+    NOT denied OR instr(',' || replace(staged.stream, ':', ',') || ',', ',' || dead.stream || ',')
+))
 AND NOT EXISTS (
     SELECT 1 FROM doubt JOIN (SELECT substr(staged.stream, 1, instr(staged.stream || ':', ':') - 1) AS its)
     WHERE doubt.run = run.id

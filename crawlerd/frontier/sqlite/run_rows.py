@@ -17,8 +17,8 @@ LONG, LEAST_LONG = 10, 100  # a long run: times the tasks of the last full one; 
 _LAST_FULL = """(SELECT done FROM run AS r
 WHERE r.import = {} AND r."full" AND r.ad_hoc IS NULL AND r.state LIKE 'completed%'
 ORDER BY r.id DESC LIMIT 1)"""
-_BEGIN = """INSERT INTO run(import, account, "full", state, started_at, sink, why, warn_at, ad_hoc)
-VALUES (?1, ?2, ?3, 'running', ?4, ?5, ?6, max(?7, ?8 * {last_full}), ?9) RETURNING id""".format(
+_BEGIN = """INSERT INTO run(import, account, "full", state, started_at, sink, why, warn_at, ad_hoc, added)
+VALUES (?1, ?2, ?3, 'running', ?4, ?5, ?6, max(?7, ?8 * {last_full}), ?9, ?10) RETURNING id""".format(
     last_full=_LAST_FULL.format("?1")
 )
 _LONG = "UPDATE run SET warn_at = 2 * done FROM json_each(?) AS j WHERE run.id = j.value->>0 AND done >= warn_at "
@@ -32,10 +32,19 @@ class Runs:
         self._db, self._read, self._execute = db, read, execute
 
     def begin(
-        self, import_name: str, account: int, *, full: bool, now: float, sink: int, why: str | None, ad_hoc: str | None
+        self,
+        import_name: str,
+        account: int,
+        *,
+        full: bool,
+        now: float,
+        sink: int,
+        why: str | None,
+        ad_hoc: str | None,
+        added: Sequence[str],
     ) -> int:
         """A new run, of which nothing is open yet."""
-        bindings = (import_name, account, full, now, sink, why, LEAST_LONG, LONG, ad_hoc)
+        bindings = (import_name, account, full, now, sink, why, LEAST_LONG, LONG, ad_hoc, ",".join(added))
         run: int = self._db.execute(_BEGIN, bindings).get
         return run
 
@@ -59,11 +68,15 @@ class Runs:
 
     def run(self, number: int) -> Run:
         for row in self._read(
-            'SELECT id, import, account, "full", state, started_at, ended_at, again, records, done, dead, ad_hoc '
-            "FROM run WHERE id = ?",
+            'SELECT id, import, account, "full", state, started_at, ended_at, again, records, done, dead, ad_hoc, '
+            "added FROM run WHERE id = ?",
             number,
         ):
-            return Run(row[0], row[1], row[2], bool(row[3]), row[4], row[5], row[6], row[7] == 1, *row[8:])
+            run, name, account, full, state, started, ended, again, records, done, dead, ad_hoc, added = row
+            streams = tuple(added.split(",")) if added else ()
+            return Run(
+                run, name, account, bool(full), state, started, ended, again == 1, records, done, dead, ad_hoc, streams
+            )
         raise KeyError(number)
 
     def accounts(self, run: int) -> list[int]:

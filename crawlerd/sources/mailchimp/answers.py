@@ -21,7 +21,7 @@ def address(base_url: str, key: str) -> str:
 
 def classify(response: Response) -> Exception | None:
     """At high volume, refusals come from in front of the API, as 429 or 403 without JSON. What the API itself does not
-    find is not there."""
+    find is not there; of errors, it says the status again, which a proxy's JSON does not."""
     if response.status not in (403, 404, 410, 429):
         return None
     try:
@@ -29,7 +29,8 @@ def classify(response: Response) -> Exception | None:
     except (ValueError, RecursionError):
         said = None
     if response.status in (404, 410):
-        return NotFound(cut(f"HTTP {response.status}: {said.get('detail')}", 200)) if isinstance(said, dict) else None
+        own = isinstance(said, dict) and said.get("status") == response.status
+        return NotFound(cut(f"HTTP {response.status}: {said.get('detail')}", 200)) if own else None
     if not isinstance(said, dict):
         return Throttled(f"HTTP {response.status} without JSON: too many requests", scope="account")
     if response.status == 429:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Again(TaskArgs, kind="stripe.again"):
     """One object as it is now.
 
-    streams, plain, look: as of a page.
+    streams, plain, bare, look: as of a page.
     held: streams and ids of what lay below it, as its event says: what of that is not there any more is gone.
     """
 
@@ -32,6 +32,7 @@ class Again(TaskArgs, kind="stripe.again"):
     id: str
     parent: str | None = None
     plain: str = ""
+    bare: bool = False
     look: int = 0
     held: tuple[tuple[str, str], ...] = ()
 
@@ -45,9 +46,7 @@ def _register(stream: str) -> type[Again]:
         try:
             path, item = _read(api, stream, args)
         except (NoExpansion, Denied) as error:
-            if args.plain or not expansions(stream, args.streams):
-                raise
-            yield replace(args, plain=str(error))
+            yield _with_less(stream, args, error)
             return
         if args.plain:
             yield not_expanded(stream, args.plain)
@@ -93,14 +92,19 @@ def _register_missing(stream: str) -> type[Again]:
         except (NoExpansion, Denied) as error:
             if isinstance(error, NoAccess) and stream in OF_PLATFORM:
                 return  # of one that is no longer connected, Stripe says no more than that
-            if args.plain or not expansions(stream, args.streams):
-                raise
-            yield replace(args, plain=str(error))
+            yield _with_less(stream, args, error)
             return
         if item is not None:
             yield from outputs(stream, item, args.streams, path, again=True)
 
     return One
+
+
+def _with_less(stream: str, args: Again, error: Exception) -> Again:
+    """How an object is read when the API has refused what was asked for with it; the error, where that was nothing."""
+    if not expansions(stream, args.streams, plain=bool(args.plain), bare=args.bare):
+        raise error
+    return replace(args, plain=str(error), bare=bool(args.plain))
 
 
 def _read(api: Api, stream: str, args: Again) -> tuple[str, Objects | None]:
@@ -109,7 +113,7 @@ def _read(api: Api, stream: str, args: Again) -> tuple[str, Objects | None]:
     owner = BELOW[stream].owner if stream in BELOW else ""
     wanted = [*WANTED, "deleted", *([owner] if owner else [])]
     try:
-        params = fields_asked(stream, args.streams, plain=bool(args.plain))
+        params = fields_asked(stream, args.streams, plain=bool(args.plain), bare=args.bare)
         item = api.listing(path, params, at=None, wanted=wanted).objects
     except Gone:
         return path, None

@@ -104,11 +104,15 @@ def event_types(streams: tuple[str, ...]) -> list[tuple[str, ...]]:
     return [tuple(types[first : first + MOST_TYPES]) for first in range(0, len(types), MOST_TYPES)]
 
 
-def expansions(stream: str, streams: Sequence[str], prefix: str = "", *, plain: bool = False) -> list[str]:
+def expansions(
+    stream: str, streams: Sequence[str], prefix: str = "", *, plain: bool = False, bare: bool = False
+) -> list[str]:
     """The fields that a stream's objects must be asked for: what they do not have otherwise, and lists below them.
 
-    prefix: "data." in a list. plain: only the lists, since the API does not know the others.
+    prefix: "data." in a list. plain: only the lists, since the API does not know the others. bare: nothing.
     """
+    if bare:
+        return []
     if plain:
         return [prefix + each for each in sorted(asked_for(stream, streams))]
     found = list(BELOW[stream].expand if stream in BELOW else LISTS[stream].expand)
@@ -121,11 +125,11 @@ def expansions(stream: str, streams: Sequence[str], prefix: str = "", *, plain: 
     return [prefix + each for each in found]
 
 
-def fields_asked(stream: str, streams: Sequence[str], *, plain: bool = False) -> dict[str, object]:
+def fields_asked(stream: str, streams: Sequence[str], *, plain: bool = False, bare: bool = False) -> dict[str, object]:
     """The parameters that ask for these fields of one object."""
     if stream in LISTS and LISTS[stream].details:
         return {f"include[{place}]": name for place, name in enumerate(LISTS[stream].details)}
-    return {"expand[]": expansions(stream, streams, plain=plain)}
+    return {"expand[]": expansions(stream, streams, plain=plain, bare=bare)}
 
 
 def asked_for(stream: str, streams: Sequence[str]) -> frozenset[str]:

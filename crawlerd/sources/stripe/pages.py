@@ -32,6 +32,7 @@ class Page(TaskArgs, kind="stripe.page"):
     filters: of the part of it that is read.
     plain: why it is read without what only an expansion gives: what the API said when it refused that; "" when it is
         asked for.
+    bare: it is read without the lists below its objects as well, since the API has refused those too.
     """
 
     streams: tuple[str, ...]
@@ -43,6 +44,7 @@ class Page(TaskArgs, kind="stripe.page"):
     look: int = 0
     filters: tuple[tuple[str, str], ...] = ()
     plain: str = ""
+    bare: bool = False
 
 
 def _register(stream: str, listing: Listing) -> type[Page]:
@@ -55,7 +57,7 @@ def _register(stream: str, listing: Listing) -> type[Page]:
     def page(api: Api, args: ListPage) -> Iterator[Output]:
         params: dict[str, Any] = {"limit": PAGE} if listing.paged else {}
         params |= {**dict(listing.filters), **dict(args.filters)}
-        expanded = expansions(stream, args.streams, "data.", plain=bool(args.plain))
+        expanded = expansions(stream, args.streams, "data.", plain=bool(args.plain), bare=args.bare)
         params |= {"created[gte]": args.gte, "expand[]": expanded}
         if args.starting_after is None:
             params["created[lte]"] = args.lte
@@ -65,9 +67,9 @@ def _register(stream: str, listing: Listing) -> type[Page]:
             yield replace(args, starting_after=None, restarts=once_more(args.restarts, listing.path))
             return
         except (NoExpansion, Denied) as error:
-            if args.plain or not expanded:
+            if not expanded:
                 raise
-            yield replace(args, plain=str(error))
+            yield replace(args, plain=str(error), bare=bool(args.plain))
             return
         except Gone:
             if not args.filters:

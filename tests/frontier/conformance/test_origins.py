@@ -107,3 +107,18 @@ def test_an_import_that_was_noted_without_its_origin_goes_on(frontier: Frontier)
     imported(frontier)
     assert frontier.bind("a", 1, NOW, HERE).news is None
     assert frontier.cursors("a", 1) == POINTS
+
+
+def test_an_ad_hoc_run_is_told_of_other_streams_and_nothing_else_is_noted(frontier: Frontier) -> None:
+    made = {"orders": "here.names", "items": "here"}
+    frontier.bind("a", 1, NOW, made)
+    imported(frontier)
+    fewer, others = HERE | {"new": "here.names"}, made | {"orders": "here.others"}
+    for origins, elsewhere in ((HERE, set[str]()), (fewer, set()), (others, {"orders"}), (made, set())):
+        assert frontier.bind("a", 1, NOW, origins, ad_hoc=True).news is None
+        assert frontier.elsewhere("a", origins) == elsewhere
+        assert frontier.cursors("a", 1) == POINTS
+    assert frontier.bind("a", 1, NOW, made | {"new": "there"}).news is None
+    assert frontier.bind("a", 1, NOW, {"orders": "there.others"}, ad_hoc=True).news  # the account is another one
+    assert frontier.cursors("a", 1).keys() == {"items"}
+    assert frontier.elsewhere("a", {"orders": "there.names"}) == set()

@@ -462,6 +462,15 @@ def test_an_old_run_that_ends_late_does_not_set_cursors_back(frontier: Frontier)
     assert frontier.cursors("shop") == {"pages": "new"}
 
 
+def test_a_sync_point_of_what_lies_below_waits_for_what_is_denied_of_it(frontier: Frontier) -> None:
+    begin(frontier, plain('{"a":1}'), plain('{"a":2}'))
+    points = ["orders", "orders:orders,lines", "lines:orders", "line", "parts:lines", "members:a"]
+    first, second = heads(frontier)
+    settle(frontier, Complete(cursors=[(each, "7") for each in points]), first)
+    settle(frontier, Bury("no", denied=True, stream="lines"), second)
+    assert frontier.cursors("shop").keys() == {"orders", "line", "members:a"}
+
+
 def test_an_ad_hoc_run_leaves_nothing_to_the_next_one(frontier: Frontier) -> None:
     begin(frontier, plain('{"a":1}'))
     settle(frontier, Bury("gone"))

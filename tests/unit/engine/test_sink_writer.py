@@ -354,13 +354,14 @@ def test_what_was_sent_ahead_gets_the_imports_priority() -> None:
     assert Target(None, "shop", "acme").adapted(outcome) is outcome
 
 
-def test_a_run_that_tombstones_nothing_compares_nothing_either() -> None:
+def test_a_run_that_tombstones_nothing_compares_nothing_and_notes_no_parents() -> None:
     then = NewTask("shop.missing", "pages", 5, "{}")
     outcome = Complete(
         [Batch("pages", 1, ["a"], [b"{}"])],
         sweeps=[("pages", "")],
         comparisons=[Comparison("pages", "", "", then, fills=True)],
+        parents=[("lines", "hash", True)],
     )
     adapted = Target(Notes(), "shop", "acme", sweeps=False).adapted(outcome)
-    assert adapted == msgspec.structs.replace(outcome, sweeps=[], comparisons=[])
+    assert adapted == msgspec.structs.replace(outcome, sweeps=[], comparisons=[], parents=[])
     assert Target(None, "shop", "acme", sweeps=False).adapted(Complete(sweeps=[("pages", "")])) == Complete()

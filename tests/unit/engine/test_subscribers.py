@@ -187,3 +187,20 @@ def test_what_cannot_be_subscribed_to_or_added_is_refused() -> None:
         subscribe(source, "orders", streams=["Totals"])
     with pytest.raises(ValueError, match=r"the source shop has a handler for shop\.look already"):
         source.handles(Look)(lambda api, args: iter(()))
+
+
+def test_two_packages_cannot_add_the_same_stream_and_one_can_twice() -> None:
+    source = shop()
+
+    def function_of(module: str) -> Callable[[Record], None]:
+        def function(record: Record) -> None: ...
+
+        function.__module__ = module
+        return function
+
+    subscribe(source, "orders", streams=["names"])(function_of("first.orders"))
+    subscribe(source, "lines", streams=["names", "others"])(function_of("first.lines"))
+    with pytest.raises(ValueError, match="first has added names to the source shop already, and its records would be"):
+        subscribe(source, "lines", streams=["more", "names"])(function_of("second.names"))
+    assert source.added == {"names", "others"}
+    subscribe(source, "names", streams=["more"])(function_of("second.names"))
