@@ -200,6 +200,23 @@ def test_refusals_without_json_are_throttling_and_a_404_without_json_is_no_proof
         assert gone(here, "campaigns") == {"c4"}
 
 
+def test_the_json_of_a_proxy_that_finds_nothing_is_no_proof(install: Callable[..., Installation]) -> None:
+    lost: list[str] = []
+
+    def faults(path: str) -> str | None:
+        return "json404" if any(path.endswith(each) for each in lost) else None
+
+    with Marketing(lists=1, campaigns=16, contacts=3, faults=faults, most=7) as api:
+        here = installed(install, api, streams=["campaigns", "segments", "unsubscribes", "email_activity"])
+        assert here.run("import", "news").code == 0
+        before = found(here)
+        api.unseen = {"/campaigns/c2"}
+        lost += ["/segments", "/campaigns/c2", "/unsubscribed", "/email-activity"]
+        assert here.run("import", "news", "--full").code == 3
+        assert found(here) == before
+        assert not any(gone(here, stream) for stream in before)
+
+
 def test_the_paths_are_those_of_the_official_client() -> None:
     client = pytest.importorskip("mailchimp_marketing")
     known: dict[str, list[str]] = {}
