@@ -169,3 +169,28 @@ def test_what_has_ended_is_said_to_have_ended(api: RestApi, install: Callable[..
         assert missing.code == 1
         assert "there is no" in missing.stderr or "there is none" in missing.stderr
     assert here.run("why", "planet", "mars").code == 2
+
+
+def test_a_sink_that_cannot_be_opened_is_named(api: RestApi, install: Callable[..., Installation]) -> None:
+    api.script = lines(lambda request: None)
+    here = shop(install, api.url, **QUICK)
+    assert here.run("import", "nightly").code == 0
+    here.config["imports"]["nightly"]["schedule"] = "1s"
+    kept = here.sink_path.rename(here.sink_path.with_name("kept.db"))
+    here.sink_path.mkdir()
+    here.start("run")
+    said = reason(here, "import nightly", "sink")
+    assert "it could not start: sinks.sink:" in said
+    assert kept.exists()
+
+
+def test_without_a_daemon_what_the_files_know_is_said(api: RestApi, install: Callable[..., Installation]) -> None:
+    api.script = lines(lambda request: Answer({"error": "key revoked"}, 401))
+    here = shop(install, api.url, **NO_LIMITS)
+    daemon = here.start("run")
+    reason(here, "account initech", "refused")
+    daemon.send(signal.SIGKILL)
+    daemon.finish()
+    told = asked(here, "nightly")
+    assert told["import nightly"] == "workers"
+    assert told["account initech"] == "refused"
