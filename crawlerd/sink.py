@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -10,11 +10,18 @@ from crawlerd.core.errors import Refused, SinkError, SinkReplaced, StorageFailed
 from crawlerd.core.outcome import Batch, Skipped
 from crawlerd.core.output import MISSING_KEYS
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crawlerd.core.task import NewTask
+
 __all__ = [
     "MISSING_KEYS",
     "Batch",
     "Delivery",
     "Mark",
+    "Outbox",
+    "Receipt",
     "Refused",
     "Sink",
     "SinkError",
@@ -27,6 +34,19 @@ __all__ = [
 ]
 
 
+class Receipt(NamedTuple):
+    """What became of a batch that a sink has handed out; see `Outbox`.
+
+    batch, token: of the task that was to send it.
+    state: "done" when nothing is left to do in that task, "refused" when it gave up for this batch, "split" when what
+        was sent is refused, "later" when it gave up for all that the receiver gets.
+    """
+
+    batch: int
+    token: int
+    state: Literal["done", "refused", "split", "later"]
+
+
 class Delivery(msgspec.Struct, frozen=True):
     """What one completed task has yielded, on its way to a sink: first its records, then its sweeps.
 
@@ -34,6 +54,8 @@ class Delivery(msgspec.Struct, frozen=True):
         that was lost counts its runs again from the start.
     task: the task's number, the same when the delivery comes again.
     skipped: records that were set aside; a sweep spares their keys.
+    receipt: of a task that the sink itself has asked for.
+    carries: tasks may follow from it; not from what is sent before its task has ended.
     """
 
     source: str
@@ -44,6 +66,8 @@ class Delivery(msgspec.Struct, frozen=True):
     batches: list[Batch]
     sweeps: list[tuple[str, str]] = []
     skipped: list[Skipped] = []
+    receipt: Receipt | None = None
+    carries: bool = True
 
 
 class Totals(NamedTuple):
@@ -131,4 +155,26 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """SinkError when something could not be put in its place; it is durable all the same."""
+        ...
+
+
+class Outbox(Protocol):
+    """What a sink has besides that hands its records on by tasks: it keeps them until their receipts come, and knows
+    which of them are in tasks. Used by the thread of its sink."""
+
+    @property
+    def waits_for_a_run(self) -> bool:
+        """Something is not in any task: any delivery of a run, an empty one too, gives the sink the occasion."""
+        ...
+
+    def take_errands(self) -> dict[int, list[NewTask]]:
+        """The tasks that were asked for by `write` since the last call, by run, each a run of what was written. They
+        must become tasks in the commit that follows."""
+        ...
+
+    def call_back(self, mark: Mark, runs: Callable[[int], bool]) -> None:
+        """Finds what is in no task any more, when the sink was opened, or a run begins. SinkError as of `write`.
+
+        mark: of the frontier's next commit. runs: whether a run of the frontier goes on.
+        """
         ...

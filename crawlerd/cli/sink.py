@@ -38,7 +38,7 @@ def sink_check(
             known = instead(name, sinks)
             fail(f"there is no [sinks.{name}] in {config_path(context)}; {known}", ExitCode.USAGE)
         broken = False
-        for each in sinks.values() if name is None else [sinks[name]]:
+        for each in [each for each in sinks.values() if each.beside is None] if name is None else [sinks[name]]:
             path = each.database
             if each.type == "stdout":
                 say(f"sinks.{each.name}: writes to stdout, and keeps nothing to be checked")

@@ -11,9 +11,15 @@ from crawlerd.cli.context import reader_of, socket_path, state_directory
 from crawlerd.cli.exits import exit_codes
 from crawlerd.cli.tables import local_time, print_columns
 from crawlerd.cli.terminal import say, say_json
+from crawlerd.core.errors import CrawlerdError
 
 if TYPE_CHECKING:
-    from crawlerd.frontier.reports import AccountReport, OutageReport, Status
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from crawlerd.frontier.reports import AccountReport, OutageReport, Overview, RunReport
+
+SHOWN = 16  # runs under way, imports, and accounts
 
 
 def status(
@@ -31,8 +37,11 @@ def status(
         pid = lock_holder(folder)
         trouble = ask_trouble(folder, socket_path(context)) if pid else None
         with reader_of(folder) as reader:
-            found = reader.status() if reader else None
-            streams = {run.id: reader.streams(run.id) for run in found.runs} if reader and found and as_json else {}
+            if as_json:
+                found = reader.status() if reader else None
+                streams = {run.id: reader.streams(run.id) for run in found.runs} if reader and found else {}
+            else:
+                overview = reader.overview(SHOWN, time.time()) if reader else None
         if as_json:
             nothing = Status(ready=0, delayed=0, waiting=0, dead=0, runs=[], accounts=[])
             report: dict[str, Any] = msgspec.to_builtins(found or nothing)
@@ -43,17 +52,66 @@ def status(
         say(f"crawlerd {'is running (pid ' + str(pid) + ')' if pid else 'is not running'}; state in {folder}")
         if trouble:
             say(f"held up: {trouble}")
-        if found is None:
+        if overview is None:
             say("nothing has been imported yet")
         else:
-            _print_status(found, running=pid is not None)
+            waits = _waits(folder, socket_path(context), overview.running) if pid else {}
+            _print(overview, waits, running=pid is not None)
 
 
-def _print_status(found: Status, *, running: bool) -> None:
-    """running: a crawlerd works on it."""
+def _waits(folder: Path, configured: Path | None, runs: Sequence[RunReport]) -> dict[int, str]:
+    """What the runs wait for, by number, as the daemon says; those alone that it can tell of."""
+    from crawlerd.service.control import ask_why
+
+    found: dict[int, str] = {}
+    for run in runs:
+        try:
+            told = ask_why(folder, "run", str(run.id), configured)
+        except CrawlerdError:  # a daemon that is busy, or of another version
+            return found
+        if told is None:  # nobody to ask, as beside an import in the foreground
+            return {}
+        if told.waits:
+            first = told.waits[0]
+            until = f" until {local_time(first.until)}" if first.until and first.until > time.time() else ""
+            found[run.id] = f"{first.reason}{until}"
+    return found
+
+
+def _print(found: Overview, waits: Mapping[int, str], *, running: bool) -> None:
+    """What needs a look first. waits: what runs under way wait for. running: a crawlerd works on it."""
     waiting = f"{found.waiting:,} waiting, " if found.waiting else ""
     say(f"tasks: {found.ready:,} ready, {found.delayed:,} delayed, {waiting}{found.dead:,} dead")
-    rows = [("run", "import", "state", "started", "done", "open", "dead", "retried", "throttled", "records")]
+    for outage in found.outages[:SHOWN]:
+        say(_outage(outage))
+    shown = [*found.running, *found.latest]
+    for run in shown:
+        if run.ended_reason:
+            say(f"run {run.id} was cancelled: {run.ended_reason}")
+        if run.ad_hoc:
+            say(f"run {run.id} is an ad hoc one: {run.ad_hoc}")
+    for run in found.latest:
+        for doubt in run.doubts if not run.ad_hoc else ():
+            say(f"in doubt: {doubt.stream} of import {run.import_name}: {doubt.seen:,} seen, before {doubt.before:,}")
+    if shown:
+        _print_runs(shown, waits, running=running)
+    if found.running_count > len(found.running):
+        say(f"and {found.running_count - len(found.running):,} more runs under way")
+    if found.imports is None or found.imports > len(found.latest):
+        rest = "more" if found.imports is None else f"{found.imports - len(found.latest):,} more"
+        say(f"and {rest} imports that are not under way: `crawlerd why NAME` tells of one")
+    rows = [(each.name, each.source, f"{each.ready:,}", _state(each)) for each in found.accounts]
+    print_columns([("account", "source", "ready", "state"), *rows])
+    if found.account_count > len(found.accounts):
+        say(
+            f"{found.account_count:,} accounts: {found.paused_count:,} paused, {found.throttled_count:,} throttled, "
+            "at least in part; these come first"
+        )
+
+
+def _print_runs(runs: Sequence[RunReport], waits: Mapping[int, str], *, running: bool) -> None:
+    head = ("run", "import", "state", "started", "done", "open", "dead", "retried", "throttled", "records")
+    rows = [(*head, "waits for" if waits else "")]
     rows += [
         (
             str(run.id),
@@ -66,27 +124,11 @@ def _print_status(found: Status, *, running: bool) -> None:
             f"{run.retried:,}",
             f"{run.throttled:,}",
             f"{run.records:,}",
+            waits.get(run.id, ""),
         )
-        for run in found.runs[:20]
+        for run in runs
     ]
     print_columns(rows)
-    for run in found.runs[:20]:
-        if run.ended_reason:
-            say(f"run {run.id} was cancelled: {run.ended_reason}")
-        if run.ad_hoc:
-            say(f"run {run.id} is an ad hoc one: {run.ad_hoc}")
-    doubts = {run.import_name: run.doubts for run in reversed(found.runs) if not run.ad_hoc}  # of the newest run
-    for name, each in doubts.items():
-        for doubt in each:
-            say(f"in doubt: {doubt.stream} of import {name}: {doubt.seen:,} seen, before {doubt.before:,}")
-    for outage in found.outages:
-        say(_outage(outage))
-    print_columns(
-        [
-            ("account", "source", "ready", "state"),
-            *((each.name, each.source, f"{each.ready:,}", _state(each)) for each in found.accounts),
-        ]
-    )
 
 
 def _outage(outage: OutageReport) -> str:

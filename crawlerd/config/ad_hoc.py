@@ -63,10 +63,12 @@ def settings_of(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         key, equals, value = text.partition("=")
         key = key.strip()
-        if not key or not equals or not value.strip():
+        if not key or not equals:
             raise ValueError(f'"{text}" is no setting; write KEY=VALUE, such as streams=customers,invoices')
+        if not value.strip():
+            raise ValueError(f"{key} is given no value; leave it out to keep the configured one")
         if key.partition(".")[0] in FIXED:
-            raise ValueError(f"{key} cannot be set for one run: it goes where the import goes")
+            raise ValueError(f"{key} cannot be set for one run; change it in the configuration")
         if key in found:
             raise ValueError(f"{key} is set twice")
         found[key] = value.strip()

@@ -22,6 +22,7 @@ from pydantic_core import InitErrorDetails
 
 from crawlerd.config.facts import Context, Environment, decoded_options, split_options
 from crawlerd.config.problems import Table, instead, key_path, one_line, problem
+from crawlerd.config.receivers import AND, ReceiverTable, contradictions, joined, wrong_deliveries, wrong_pairs
 from crawlerd.config.references import REFERENCE, secret
 from crawlerd.core import notation
 from crawlerd.core.configuration import SinkType
@@ -190,8 +191,11 @@ class AccountTable(Table):
         return secret(value, info.context.environment)
 
 
-class SinkTable(Table):
-    """`[sinks.NAME]`. The keys below `mode` are for `jsonl` alone; `stdout` has none."""
+class SinkTable(ReceiverTable):
+    """`[sinks.NAME]`. The keys below `mode` are for `jsonl`, the inherited ones for `http`; `stdout` has none.
+
+    path: of a file or directory; for `http`, below the receiver's base URL.
+    """
 
     type: SinkType = Field(examples=["sqlite"])
     path: PathText = Field(examples=["/var/lib/crawlerd/warehouse.db"])
@@ -210,11 +214,15 @@ class SinkTable(Table):
         return table
 
 
+# The keys that only sinks of one type have.
+OF_TYPES = {"jsonl": {"rotate_mb", "rotate_every", "gzip"}, "http": set(ReceiverTable.model_fields)}
+
+
 class ImportTable(Table):
     """`[imports.NAME]`."""
 
     account: str = Field(examples=["acme"])
-    sink: str | None = Field(examples=["warehouse"])
+    sink: Annotated[str | None, BeforeValidator(joined)] = Field(examples=["warehouse"])
     streams: tuple[Annotated[str, AfterValidator(_stream)], ...] = Field(examples=[["*"]])
     schedule: Duration | None = None  # None: on demand
     # None: auto
@@ -261,8 +269,9 @@ class ImportTable(Table):
     @classmethod
     def _configured(cls, name: str | None, info: ValidationInfo[Any]) -> str | None:
         tables = info.context.table(f"{info.field_name}s")
-        if name is not None and name not in tables:
-            raise ValueError(f"there is no [{info.field_name}s.{name}]; {instead(name, tables)}")
+        for each in name.split(AND) if name is not None else ():
+            if each not in tables:
+                raise ValueError(f"there is no [{info.field_name}s.{each}]; {instead(each, tables)}")
         return name
 
     @field_validator("streams", mode="before")
@@ -318,8 +327,16 @@ def _contradictions(config: Config) -> Iterator[str]:
     if daemon.hosts and not daemon.allow_remote:
         yield "daemon.hosts: is for a daemon that others reach, with allow_remote = true"
     for name, sink in config.sinks.items():
-        for key in sorted(sink.model_fields_set - {"type", "path", "mode"} if sink.type != "jsonl" else ()):
-            yield f'{key_path(("sinks", name, key))}: is for sinks of the type "jsonl"; this one is "{sink.type}"'
+        for kind, keys in OF_TYPES.items():
+            for key in sorted(sink.model_fields_set & keys if sink.type != kind else ()):
+                yield f'{key_path(("sinks", name, key))}: is for sinks of the type "{kind}"; this one is "{sink.type}"'
+        for key, what in contradictions(sink.path, sink) if sink.type == "http" else ():
+            yield f"{key_path(('sinks', name, key))}: {what}"
+    kinds = {name: sink.type for name, sink in config.sinks.items()}
+    for name, what in wrong_pairs(kinds, {name: each.sink for name, each in config.imports.items()}):
+        yield f"{key_path(('imports', name, 'sink'))}: {what}"
+    for name, what in wrong_deliveries(config):
+        yield f"{key_path(('imports', name, 'deliver'))}: {what}"
     for name, account in config.accounts.items():
         if account.request_timeout >= config.daemon.visibility_timeout:
             key = key_path(("accounts", name, "request_timeout"))

@@ -95,13 +95,14 @@ def _load(document: Mapping[str, Any], path: Path, environment: LocalEnvironment
     config = parse(document, str(path), environment)
     sources = {name: environment.source_of(account) for name, account in config.accounts.items()}
     problems: list[str] = []
+    accounts = specs.accounts(config, sources, problems)
     settings = Settings(
         daemon=specs.daemon(config, folder),
         limits=specs.limits(config, sources, problems),
-        accounts=specs.accounts(config, sources, problems),
+        accounts=accounts,
         sources=environment.sources,
         descriptions=environment.descriptions,
-        sinks=specs.sinks(config, folder, problems),
+        sinks=specs.sinks(config, folder, accounts, problems),
         imports=specs.imports(config, sources),
         renewals=specs.renewals(config, folder),
         warnings=tuple(environment.warnings),

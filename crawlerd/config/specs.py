@@ -8,8 +8,11 @@ from sys import intern
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from crawlerd.config.load import Renewal
 from crawlerd.config.problems import key_path
+from crawlerd.config.receivers import AND, own_sink, own_sinks, receiver
 from crawlerd.config.references import Printed
 from crawlerd.core import notation
 from crawlerd.core.configuration import FRONTIER_FILE, AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from crawlerd.config.file import AccountTable, Config, ImportTable
+    from crawlerd.config.file import AccountTable, Config, ImportTable, SinkTable
     from crawlerd.source import Source
 
 MIB = 1024 * 1024
@@ -168,23 +171,52 @@ def _too_costly(limits: LimitSpec, source: Source) -> Iterator[tuple[str, str]]:
                     yield key, f'"{text}" never permits a task of {name}, which counts as {kind.cost} requests'
 
 
-def sinks(config: Config, folder: Path, problems: list[str]) -> dict[str, SinkSpec]:
+def sinks(
+    config: Config, folder: Path, accounts: Mapping[str, AccountSpec], problems: list[str]
+) -> dict[str, SinkSpec]:
     """folder: where relative paths start. problems: gets sinks that would write into files of others."""
     found = {
         name: SinkSpec(
             name=name,
             type=sink.type,
-            path=folder / (f"{config.daemon.state_dir}/stdout-{name}" if sink.type == "stdout" else sink.path),
+            path=folder / _path(name, sink, config.daemon.state_dir),
             mode=sink.mode,
             rotate_bytes=sink.rotate_mb * MIB,
             rotate_seconds=sink.rotate_every,
             compress=sink.gzip,
+            receiver=receiver(sink.path, sink, accounts) if sink.type == "http" else None,
         )
         for name, sink in config.sinks.items()
     }
     state = os.path.realpath(folder / config.daemon.state_dir)
-    problems += [f"{key_path(('sinks', name, 'path'))}: {why}" for name, why in _in_each_others_way(found, state)]
+    problems += [
+        f"{key_path(('sinks', name, 'database' if found[name].type == 'http' else 'path'))}: {why}"
+        for name, why in _in_each_others_way(found, state)
+    ]
+    own = own_sinks(config)
+    for name, sink in own.items():
+        deliver = config.imports[name].options.deliver
+        if sink not in found and deliver.account in accounts:
+            found[sink] = own_sink(sink, deliver, accounts[deliver.account], folder / config.daemon.state_dir)
+    for pair in dict.fromkeys(_sink(each, own.get(name)) for name, each in config.imports.items()):
+        keeping, *delivering = (pair or "").split(AND)
+        if pair and delivering and delivering[0] in found:
+            found[pair] = replace(found[keeping], name=pair, beside=found[delivering[0]])
     return found
+
+
+def _sink(table: ImportTable, own: str | None) -> str | None:
+    """An import's sink, or the names of its two. own: that of its deliveries, if it has any."""
+    if own is None:
+        return table.sink
+    return f"{table.sink}{AND}{own}" if table.sink else own
+
+
+def _path(name: str, sink: SinkTable, state_dir: str) -> str:
+    """Where a sink's files are; some have them in the state directory by default."""
+    if sink.type == "http":
+        return sink.database or f"{state_dir}/outbox-{name}.db"
+    return f"{state_dir}/stdout-{name}" if sink.type == "stdout" else sink.path
 
 
 def _in_each_others_way(sinks: Mapping[str, SinkSpec], state: str) -> Iterator[tuple[str, str]]:
@@ -197,7 +229,9 @@ def _in_each_others_way(sinks: Mapping[str, SinkSpec], state: str) -> Iterator[t
         folder, file = os.path.split(database)
         if database == os.path.join(state, FRONTIER_FILE):
             yield name, "is the frontier's own database; take another file"
-        elif folder == state and (sink.type != "sqlite" or file.startswith("frontier.") or file in OWN_FILES):
+        elif folder == state and (
+            sink.type not in ("sqlite", "http") or file.startswith("frontier.") or file in OWN_FILES
+        ):
             yield name, "would write among the frontier's own files; take another path"
         elif (other := paths.get(path)) and {other.type, sink.type} != {"sqlite"}:
             yield name, f"is the path of sinks.{other.name} as well; use one for both"
@@ -223,6 +257,7 @@ def _streams(table: ImportTable, source: Source) -> tuple[str, ...]:
 def imports(config: Config, sources: Mapping[str, Source]) -> dict[str, ImportSpec]:
     """sources: by account."""
     specs = {}
+    own = own_sinks(config)
     shared: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
     for name, each in config.imports.items():
         source = sources[each.account]
@@ -233,7 +268,7 @@ def imports(config: Config, sources: Mapping[str, Source]) -> dict[str, ImportSp
         specs[name] = ImportSpec(
             name=name,
             account=intern(each.account),
-            sink=each.sink and intern(each.sink),
+            sink=(sink := _sink(each, own.get(name))) and intern(sink),
             streams=streams,
             every=each.schedule,
             priority=each.priority,

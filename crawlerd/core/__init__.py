@@ -15,6 +15,7 @@ auth, aws_options: how a credential is sent.
 charset, jsontext, lenient_json, listing: a response's body as UTF-8, as JSON text, as values, as the objects of a list.
 urls: URLs byte for byte.
 reasons: why something waits: a closed set.
+template: texts and objects with fields in them, made of a record.
 waits: how long an API asks to wait.
 redaction: what a credential looks like, and texts without it.
 hiding: arguments of tasks without the credentials that they repeat, and with them again.

@@ -10,7 +10,7 @@ import msgspec
 from crawlerd.core.outcome import RetryPolicy
 
 FRONTIER_FILE = "frontier.db"  # in the state directory
-SinkType = Literal["sqlite", "jsonl", "persist-queue", "stdout"]
+SinkType = Literal["sqlite", "jsonl", "persist-queue", "stdout", "http"]
 
 
 class Daemon(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,11 +105,47 @@ class ImportSpec(msgspec.Struct, frozen=True, kw_only=True):
     since: float | None = None
 
 
-class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """Where records go. What follows `mode` is for `jsonl`: when waiting lines become a file, and its compression.
+class Receiver(msgspec.Struct, frozen=True, kw_only=True):
+    """Who gets the deliveries of a sink of the type `http`, and how.
 
-    path: of the database file of `sqlite`, of the directory of the others; of `stdout`, for what it notes meanwhile.
+    account: of the source `http`.
+    base_url: the account's.
+    path: below it; with fields of a record in it, each record goes by itself.
+    batch: most records in a request.
+    records: the field of the body that holds the records; "" makes the list itself the body.
+    fields: template of a delivered record, see `crawlerd.core.template`; {} delivers records as they are.
+    accepted: dotted path of the answer's field that says how many records were accepted; "" compares nothing.
+    attempts, retry_seconds: tries of a batch, and the time between two of them.
+    expires_seconds: how long after its run began a batch may wait for its receiver in that run.
+    gone_method, gone_path: of the call that tells of a tombstone; "" tells of none.
+    streams: whose records are delivered; () for all.
+    """
+
+    account: str
+    base_url: str
+    path: str
+    method: str = "POST"
+    batch: int = 500
+    records: str = ""
+    fields: dict[str, Any] = {}
+    accepted: str = ""
+    attempts: int = 3
+    retry_seconds: float = 5.0
+    expires_seconds: float = 86_400.0
+    gone_method: str = "DELETE"
+    gone_path: str = ""
+    streams: tuple[str, ...] = ()
+
+
+class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Where records go.
+
+    path: of the database file of `sqlite` and `http`, of the directory of the others; of `stdout`, for what it notes
+        meanwhile.
     mode: rights of the files.
+    rotate_bytes, rotate_seconds, compress: of `jsonl`: when waiting lines become a file, and whether it is compressed.
+    receiver: of `http`.
+    beside: of the type `http`: it gets the same.
     """
 
     name: str
@@ -119,12 +155,14 @@ class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):
     rotate_bytes: int = 64 << 20
     rotate_seconds: float = 600.0
     compress: bool = False
+    receiver: Receiver | None = None
+    beside: SinkSpec | None = None
 
     @property
     def database(self) -> Path:
         """Its SQLite database: all of it, or its memory of what it has handed on."""
         match self.type:
-            case "sqlite":
+            case "sqlite" | "http":
                 return self.path
             case "jsonl":
                 return self.path / ".crawlerd.db"

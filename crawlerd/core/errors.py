@@ -24,6 +24,7 @@ from typing import Literal
 # Who may be to blame for a failed attempt. "task": this request alone. "answer": the origin, if other tasks fail as
 # well: a 5xx, or no answer in time. "connection": the origin, unless others get through: there was no answer at all.
 Fault = Literal["task", "answer", "connection"]
+About = Literal["", "data", "later"]  # see `Permanent`
 
 
 class CrawlerdError(Exception):
@@ -36,19 +37,27 @@ class Transient(CrawlerdError):
     attempts: tries before the task is a dead letter, where the task has a policy of its own; None for the account's.
     delay: seconds between two tries; None for the account's policy.
     fault: who may be to blame.
+    about: of the dead letter, when all attempts are used up, see `Permanent`.
     """
 
     attempts: int | None = None
     delay: float | None = None
     fault: Fault = "task"
+    about: About = ""
 
     def __init__(
-        self, *message: object, attempts: int | None = None, delay: float | None = None, fault: Fault = "task"
+        self,
+        *message: object,
+        attempts: int | None = None,
+        delay: float | None = None,
+        fault: Fault = "task",
+        about: About = "",
     ) -> None:
         super().__init__(*message)
         self.attempts = attempts
         self.delay = delay
         self.fault = fault
+        self.about = about
 
 
 class Throttled(CrawlerdError):
@@ -82,7 +91,17 @@ class Throttled(CrawlerdError):
 
 
 class Permanent(CrawlerdError):
-    """The same request will never succeed."""
+    """The same request will never succeed.
+
+    about: what a delivery's receiver will not take: "data" for what was sent, "later" for anything by now, so that a
+        later run delivers it; "" for this request.
+    """
+
+    about: About = ""
+
+    def __init__(self, *message: object, about: About = "") -> None:
+        super().__init__(*message)
+        self.about = about
 
 
 class Denied(Permanent):

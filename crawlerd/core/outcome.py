@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from crawlerd.core.backoff import backoff
-from crawlerd.core.errors import Denied, Fault, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.core.errors import About, Denied, Fault, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.hiding import with_field
 from crawlerd.core.redaction import cut
 from crawlerd.core.task import NewGather, NewTask
@@ -130,6 +130,7 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
     counted: said by the store: streams that were read in full, with what the run has seen of each, and whether a sweep
         was held back.
     sent: what went ahead of it.
+    errands: said by the store: further tasks of the run, in no group.
     """
 
     batches: list[Batch] = []
@@ -146,6 +147,7 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
     counted: list[tuple[str, int, bool]] = []
     marked: list[Marked] = []
     sent: Sent | None = None
+    errands: list[NewTask] = []
 
 
 DONE = Complete()  # of the many tasks from which nothing comes, so that it can be known by its identity
@@ -158,6 +160,7 @@ class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry", gc=False)
     fault: who may be to blame.
     stream: what a dead letter is reported under.
     charged: attempts that this one uses up; said by the main process.
+    about: of the dead letter, see `crawlerd.core.errors.Permanent`.
     """
 
     delay: float
@@ -166,6 +169,7 @@ class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry", gc=False)
     fault: Fault = "task"
     stream: str = ""
     charged: int = 1
+    about: About = ""
 
 
 class Defer(msgspec.Struct, frozen=True, array_like=True, tag="defer", gc=False):
@@ -199,12 +203,18 @@ class Bury(msgspec.Struct, frozen=True, array_like=True, tag="bury", gc=False):
     denied: the credentials may not read this.
     stream: what it is reported under.
     charged: attempts that this one uses up.
+    about: see `crawlerd.core.errors.Permanent`.
+    kept: said by the store: nothing that was read is lost with it, so sync points hold all the same.
+    errands: said by the store: further tasks of the run, in no group.
     """
 
     error: str
     denied: bool = False
     stream: str = ""
     charged: int = 1
+    about: About = ""
+    kept: bool = False
+    errands: list[NewTask] = []
 
 
 class Pause(msgspec.Struct, frozen=True, array_like=True, tag="pause", gc=False):
@@ -229,7 +239,7 @@ def charge(retry: Retry, attempt: int, count: int = 1) -> Retry | Bury:
     if not count or attempt + count < retry.attempts:
         return msgspec.structs.replace(retry, charged=count)
     error = f"gave up after {attempt + count} attempts: {retry.error}"[:ERROR_LIMIT]
-    return Bury(error, stream=retry.stream, charged=count)
+    return Bury(error, stream=retry.stream, charged=count, about=retry.about)
 
 
 def after_crash(crashes: int, crash: Crash) -> Crash | Bury:
@@ -296,9 +306,9 @@ def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float
             delay = error.delay
             if delay is None:
                 delay = backoff(attempt + 1, base=policy.base, cap=policy.cap, jitter=jitter)
-            return Retry(delay, text, error.attempts or policy.attempts, error.fault)
+            return Retry(delay, text, error.attempts or policy.attempts, error.fault, about=error.about)
         case Permanent():
-            return Bury(text, denied=isinstance(error, Denied))
+            return Bury(text, denied=isinstance(error, Denied), about=error.about)
         case _:
             return Bury(f"unexpected {text}"[:ERROR_LIMIT])
 

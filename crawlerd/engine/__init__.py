@@ -35,6 +35,7 @@ The store's thread:
 store: the only writer of the frontier; group commits.
 store_inbox: what other threads want of it.
 sink_writer: what is written to sinks; what is held while a sink refuses, for example on a full disk.
+outgoing: tasks that deliver what an HTTP sink keeps, and how they end.
 sweep_doubts: sweeps that are held back, since a full run has seen too little.
 prefetch: the buckets that are awake; tasks read before they are wanted.
 

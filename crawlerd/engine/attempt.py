@@ -10,7 +10,7 @@ import msgspec
 from crawlerd.core.outcome import DONE, Complete, Marked, Skipped, decide
 from crawlerd.core.redaction import redacting as cutting_without
 from crawlerd.core.task import parent_hash
-from crawlerd.engine import kinds, redacting, subscribers
+from crawlerd.engine import kinds, outgoing, redacting, subscribers
 from crawlerd.engine.batches import StreamRows, shortened, skip
 from crawlerd.source import (
     STREAM_NAME,
@@ -156,7 +156,9 @@ def attempt(
     with cutting_without(secrets):
         outcome: Outcome
         try:
-            payload = redacting.restored(task.payload, account, api)
+            payload = outgoing.filled(task.kind, redacting.restored(task.payload, account, api))
+            if payload is None:
+                return DONE
             outcome = _collect(source, kinds.perform(source, api, task.kind, payload), source_of, task.kind)
             if source.subscriptions and outcome.batches:
                 outcome = _with_subscribers(source, outcome, source_of, task.kind, added)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from crawlerd.core.errors import SinkError, SyncFailed
 from crawlerd.engine.full_run import setup
+from crawlerd.engine.outgoing import outbox_of
 from crawlerd.sinks import open_sink
 
 if TYPE_CHECKING:
@@ -142,6 +143,8 @@ class OpenSinks:
         try:
             state = sink.state(self._frontier.mark.frontier)
             attached = self._frontier.attach(f"sinks.{name}", state, self._clock.now())
+            if (outbox := outbox_of(sink)) is not None:
+                outbox.call_back(self._frontier.mark, self.goes_on)
         except BaseException:
             sink.close()
             raise
@@ -151,6 +154,14 @@ class OpenSinks:
         self.by_name[name], self._ids[name] = sink, attached.id
         self._abandon(attached.abandoned)
         return sink
+
+    def goes_on(self, run: int) -> bool:
+        """Whether tasks of a run will be leased."""
+        try:
+            found = self._frontier.run(run)
+        except KeyError:
+            return False
+        return found.state == "running" and found.import_name in self._settings.imports
 
     def _origins(self, spec: ImportSpec) -> dict[str, str]:
         """See `Frontier.bind`."""

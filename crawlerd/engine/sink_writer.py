@@ -10,6 +10,7 @@ import msgspec
 
 from crawlerd.core.errors import Refused, SinkError, SinkReplaced, SyncFailed
 from crawlerd.core.outcome import DONE, ERROR_LIMIT, Bury, Complete
+from crawlerd.engine.outgoing import KIND, follow, outbox_of, receipt
 from crawlerd.engine.sweep_doubts import sweep
 from crawlerd.frontier.contract import Ahead
 from crawlerd.sink import Delivery
@@ -65,15 +66,16 @@ class Target(NamedTuple):
             return outcome
         sent = outcome.sent and msgspec.structs.replace(outcome.sent, priority=self.priority)
         gathers = [
-            msgspec.structs.replace(each, tasks=self._each(each.tasks), then=self._each([each.then])[0])
+            msgspec.structs.replace(each, tasks=self.each(each.tasks), then=self.each([each.then])[0])
             for each in outcome.gathers
         ]
-        comparisons = [msgspec.structs.replace(each, then=self._each([each.then])[0]) for each in outcome.comparisons]
+        comparisons = [msgspec.structs.replace(each, then=self.each([each.then])[0]) for each in outcome.comparisons]
         return msgspec.structs.replace(
-            outcome, children=self._each(outcome.children), gathers=gathers, comparisons=comparisons, sent=sent
+            outcome, children=self.each(outcome.children), gathers=gathers, comparisons=comparisons, sent=sent
         )
 
-    def _each(self, tasks: list[NewTask]) -> list[NewTask]:
+    def each(self, tasks: list[NewTask]) -> list[NewTask]:
+        """Tasks of the run, as its import wants them."""
         return tasks if self.priority is None else [task.prioritised(self.priority) for task in tasks]
 
 
@@ -112,6 +114,7 @@ class SinkWriter:
         self._expected = expected
         self._parts = {} if parts is None else parts
         self._sinks: Counter[Sink] = Counter()  # runs that go into each
+        self._outboxes = 0  # runs that go into a sink that has one
         self.replaced: list[Sink] = []
         self.targets: dict[int, Target] = {}
         self.serving: set[int] = set()
@@ -129,6 +132,7 @@ class SinkWriter:
         self.targets[run], self._started[run] = target, started
         if target.sink:
             self._sinks[target.sink] += 1
+            self._outboxes += outbox_of(target.sink) is not None
         if target.sink is None or target.sink not in self._stuck:
             self.serving.add(run)
 
@@ -143,6 +147,7 @@ class SinkWriter:
         target = self.targets.pop(run, None)
         sink = target.sink if target else None
         if sink:
+            self._outboxes -= outbox_of(sink) is not None
             self._sinks[sink] -= 1
             if not self._sinks[sink]:
                 del self._sinks[sink]
@@ -206,15 +211,14 @@ class SinkWriter:
             parcels[sink] = [each for each in group if self.targets[each.task.run].sink is sink]
         for index, settled in enumerate(group):
             outcome = settled.outcome
-            if outcome is DONE or type(outcome) is not Complete:
+            if (outcome is DONE or type(outcome) is not Complete) and not self._is_for_outbox(settled):
                 continue
             target = self.targets[settled.task.run]
             if target.sink in self.replaced:
                 continue
-            adapted = target.adapted(outcome)
-            if adapted is not outcome:
+            if isinstance(outcome, Complete) and (adapted := target.adapted(outcome)) is not outcome:
                 group[index] = settled = msgspec.structs.replace(settled, outcome=adapted)
-            if target.sink and _is_for_sink(adapted):
+            if target.sink and self._is_for_sink(settled):
                 parcels.setdefault(target.sink, []).append(settled)
         for sink, stuck in self._stuck.items():
             if stuck.retry_at <= clock:
@@ -231,7 +235,7 @@ class SinkWriter:
                 continue
             try:
                 mixed = before is not None or sink in self.replaced  # with outcomes that merely wait with the others
-                writable = [each for each in parcel if _is_for_sink(each.outcome)] if mixed else parcel
+                writable = [each for each in parcel if self._is_for_sink(each)] if mixed else parcel
                 totals |= self._write(sink, writable, now, instead, mark)
                 if parcel:
                     written.add(self.targets[parcel[0].task.run].sink_id)
@@ -281,6 +285,8 @@ class SinkWriter:
             else:
                 if outcome is not settled.outcome:
                     instead[seq] = msgspec.structs.replace(settled, outcome=outcome)
+        if parcel and (outbox := outbox_of(sink)):
+            follow(outbox, parcel, instead, self.targets)
         self.records += sum(_records(instead.get(settled.task.seq) or settled) for settled in parcel)
         return totals
 
@@ -302,8 +308,8 @@ class SinkWriter:
 
     def _delivery(self, settled: Settled, without: Container[str] = ()) -> Delivery:
         """without: streams whose sweeps are left out."""
-        task, outcome = settled.task, settled.outcome
-        assert isinstance(outcome, Complete)  # noqa: S101 - only those have records
+        task = settled.task
+        outcome = settled.outcome if isinstance(settled.outcome, Complete) else DONE
         target = self.targets[task.run]
         return Delivery(
             target.source,
@@ -314,7 +320,19 @@ class SinkWriter:
             outcome.batches,
             [each for each in outcome.sweeps if each[0] not in without] if without else outcome.sweeps,
             outcome.skipped,
+            receipt(task, settled.outcome),
+            not isinstance(settled, Ahead),
         )
+
+    def _is_for_sink(self, settled: Settled) -> bool:
+        return _is_for_sink(settled.outcome) or self._is_for_outbox(settled)
+
+    def _is_for_outbox(self, settled: Settled) -> bool:
+        """It says what became of a delivery, or is an occasion for one."""
+        if not self._outboxes or not isinstance(settled.outcome, Complete | Bury):
+            return False
+        outbox = outbox_of(self.targets[settled.task.run].sink)
+        return outbox is not None and (settled.task.kind == KIND or outbox.waits_for_a_run)
 
     def _hold(self, sink: Sink, stuck: Stuck) -> None:
         before = self._stuck.get(sink)

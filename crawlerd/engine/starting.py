@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from crawlerd.engine.attempt import begin
 from crawlerd.engine.full_run import believed, fullness, setup
+from crawlerd.engine.outgoing import outbox_of
 from crawlerd.engine.sink_writer import Target
 from crawlerd.source import RunPlan
 
@@ -67,6 +68,8 @@ class Starter:
         runs = self._frontier.running_runs(name)
         resumed, ended = bool(runs), list[int]()
         if not resumed:
+            if (outbox := outbox_of(sink)) is not None:  # what earlier runs have left
+                outbox.call_back(self._frontier.mark, self._sinks.goes_on)
             run, ended = self._new_run(spec, target, full, allow_shrink)
             runs = [run]
         elif allow_shrink:

@@ -127,9 +127,9 @@ class Change:
             elif isinstance(outcome, Complete):
                 self.complete(task, settled.account, outcome)
             else:
-                self.settle(task, kind(task.kind), outcome)
+                self.settle(task, settled.account, kind(task.kind), outcome)
 
-    def settle(self, task: Task, kind: int, outcome: Retry | Bury | Defer | Pause | Crash) -> None:
+    def settle(self, task: Task, account: int, kind: int, outcome: Retry | Bury | Defer | Pause | Crash) -> None:
         """What the outcome of a leased task changes that is not complete."""
         counts = self.runs[task.run]
         match outcome:
@@ -139,6 +139,7 @@ class Change:
             case Bury():
                 self.gone[task.bucket, task.priority].append(task.seq)
                 counts.open -= 1
+                self.children += [(task.run, account, errand, 0) for errand in outcome.errands]
                 if task.group:
                     self.groups[task.group].open -= 1
                 self.bury(task, kind, outcome)
@@ -150,7 +151,7 @@ class Change:
             case Crash():
                 result = after_crash(task.crashes + 1, outcome)
                 if isinstance(result, Bury):
-                    self.settle(task, kind, result)
+                    self.settle(task, account, kind, result)
                 else:
                     self.crashed.append((task.bucket, task.priority, task.seq))
                     self._arrive(task.bucket, task.priority, task.seq)
@@ -211,6 +212,8 @@ class Change:
             self.greatest += [(run, of, value) for of, value in outcome.greatest]
         if outcome.children:
             self.children += [(run, account, child, task.group) for child in outcome.children]
+        if outcome.errands:
+            self.children += [(run, account, errand, 0) for errand in outcome.errands]
         if outcome.gathers:
             self.gathers += [(run, account, gather, task.group) for gather in outcome.gathers]
         if outcome.parents:
@@ -282,6 +285,7 @@ class Change:
                 task.payload,
                 self.now,
                 task.group,
+                outcome.kept,
             )
         )
         self.runs[task.run].dead += 1

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         AccountReport,
         DeadLetter,
         OutageReport,
+        Overview,
         RetryReport,
         RunReport,
         Status,
@@ -26,6 +27,11 @@ class FrontierReader(Protocol):
     def close(self) -> None: ...
 
     def status(self) -> Status: ...
+
+    def overview(self, most: int, now: float) -> Overview:
+        """At most so many runs, imports and accounts; in a time that does not grow with the runs that have ended. now:
+        Unix seconds."""
+        ...
 
     def totals(self) -> tuple[int, int, int, int]:
         """Tasks that are ready (or leased), delayed, waiting for a group, and dead."""
@@ -47,6 +53,11 @@ class FrontierReader(Protocol):
 
     def outages(self) -> list[OutageReport]:
         """One of an origin stands for those of its accounts."""
+        ...
+
+    def outage_of(self, account: str) -> OutageReport | None:
+        """Of an account that gets no answer, alone or with others; `next_at` is then the origin's. None also for one
+        that waits only because the others of its origin get none."""
         ...
 
     def next_retry(self, run: int) -> RetryReport | None:

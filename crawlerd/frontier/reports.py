@@ -129,6 +129,28 @@ class Status(msgspec.Struct, frozen=True):
     outages: list[OutageReport] = []
 
 
+class Overview(msgspec.Struct, frozen=True):
+    """A frontier at a glance, however large it is."""
+
+    # tasks
+    ready: int
+    delayed: int
+    waiting: int
+    dead: int
+    # under way, the oldest first, and how many there are
+    running: list[RunReport]
+    running_count: int
+    # the newest ended run of each import, the newest first, and how many imports have one; None: very many
+    latest: list[RunReport]
+    imports: int | None
+    # those that are paused or throttled first, and how many there are of all, paused and throttled ones
+    accounts: list[AccountReport]
+    account_count: int
+    paused_count: int
+    throttled_count: int
+    outages: list[OutageReport]
+
+
 class DeadLetter(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
     """A task that is not retried by itself."""
 

@@ -4,12 +4,16 @@ deliveries: what a delivery does to rows; what a report counts: new, changed, un
 changes: what sinks that hand records on remember.
 respelling: rows of versions that spelled JSON in their own way.
 file_errors: what to do about a full disk or a path that cannot be used.
-sqlite, jsonl, persist_queue, stdout: the sinks, by type.
+cutting: how deliveries are cut into batches.
+sqlite, jsonl, persist_queue, stdout, http_sink: the sinks, by type.
+beside: one that keeps, and one that delivers the same.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never
+
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,10 +21,18 @@ if TYPE_CHECKING:
 
     from crawlerd.core.configuration import SinkSpec
     from crawlerd.sink import Sink
+    from crawlerd.sinks.sqlite.outbox import Sending
 
 
 def open_sink(spec: SinkSpec) -> Sink:
     """The sink that is configured so. SinkError when it cannot be used. Imports only what its type needs."""
+    if spec.beside is not None:
+        from crawlerd.sinks.beside import Beside
+        from crawlerd.sinks.http_sink import HttpSink
+
+        keeping, delivering = open_sink(replace(spec, beside=None)), open_sink(spec.beside)
+        assert isinstance(delivering, HttpSink)  # noqa: S101 - the configuration has seen to it
+        return Beside(keeping, delivering, spec.name)
     match spec.type:
         case "sqlite":
             from crawlerd.sinks.sqlite.sink import sqlite_sink
@@ -44,8 +56,20 @@ def open_sink(spec: SinkSpec) -> Sink:
             from crawlerd.sinks.stdout import StdoutSink
 
             return StdoutSink(spec.path)
+        case "http":
+            from crawlerd.sinks.http_sink import HttpSink
+
+            assert spec.receiver is not None  # noqa: S101 - the configuration has it
+            return HttpSink(spec.path, spec.receiver, spec.mode)
         case _:
             assert_never(spec.type)
+
+
+def batch_to_send(database: Path, batch: int, token: int) -> Sending | None:
+    """A batch of a sink of the type `http`, see `crawlerd.sinks.sqlite.outbox.read`."""
+    from crawlerd.sinks.sqlite.outbox import read
+
+    return read(database, batch, token)
 
 
 def check_sink(spec: SinkSpec) -> list[str]:

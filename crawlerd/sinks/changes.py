@@ -13,7 +13,7 @@ from crawlerd.sinks.respelling import respellings
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from crawlerd.sink import Delivery
+    from crawlerd.sink import Delivery, Mark
     from crawlerd.sinks.deliveries import Rows, RowStamp, SweepBounds
 
 _encode = msgspec.json.Encoder().encode
@@ -64,6 +64,9 @@ class Changes:
         keys = self._rows.swept(table, bounds)
         self._rows.sweep(table, bounds)
         self._put(table, [_line(delivery, stream, key, bounds.at, b"null") for key in keys])
+
+    def end(self, deliveries: Sequence[Delivery], mark: Mark | None) -> None:
+        """See `Content.end`; nothing is left to do."""
 
     def _is_respelled(self, before: str | None, digest: str | None, run: int, data: bytes | None) -> bool:
         """Whether what differs is only the spelling of an object that an earlier version handed on."""

@@ -144,6 +144,10 @@ class Content(Protocol):
         """Tombstones rows."""
         ...
 
+    def end(self, deliveries: Sequence[Delivery], mark: Mark | None) -> None:
+        """Called when all deliveries of a transaction are written."""
+        ...
+
     def reset(self) -> None:
         """The last transaction was rolled back."""
         ...
@@ -171,6 +175,7 @@ class RowSink:
                 for delivery in deliveries:
                     with self._rows.taking(delivery):
                         self._take(delivery, _text(now))
+                self._content.end(deliveries, mark)
                 return self._rows.totals(deliveries)
         except BaseException:
             self._reset()

@@ -102,8 +102,10 @@ class StdoutSink:
         """See `Sink.ended`; nothing waits here."""
 
     def idle(self) -> None:
-        """See `Sink.idle`."""
+        """See `Sink.idle`. ReaderGone: a reader that has left is not always told by a line."""
         self._sink.idle()
+        if not self._unwritten:
+            self._flush()
 
     def release(self) -> None:
         """From any thread: the reader is not waited for any more. What it has not taken is not acknowledged."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from base64 import b64encode
 from dataclasses import dataclass
 from functools import reduce
-from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from crawlerd.core import template
 from crawlerd.core.durations import parse_duration
 from crawlerd.core.jsontext import compact
 from crawlerd.core.lenient_json import encoded, parsed
@@ -30,14 +29,16 @@ from crawlerd.source import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
+
+    from crawlerd.core.errors import About
 
 MOST_IN_BATCH = 1000
-MOST_BYTES = 1 << 20  # of a batch's records as JSON: a task's arguments lie in the frontier and in memory
+OF_DATA = (400, 413, 422)  # statuses that refuse what was sent, and not who sends it or where to
 
 
 class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An import's `deliver`: to whom, and how.
+    """An import's `deliver`: short for a sink of the type `http` beside its own, or instead.
 
     account: of the source `http`.
     path: below its base URL.
@@ -45,11 +46,11 @@ class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attempts: tries before a batch is a dead letter.
     retry_delay: between two of them, a duration.
     expires: how long after its run began a batch may wait for a receiver that throttles it or refuses the credentials,
-        a duration; then it is a dead letter, so that no run waits without end.
+        a duration; then the next run delivers it, so that no run waits without end.
     accepted: the field of the response that says how many records were accepted, a dotted path; "" compares nothing.
     records: the field of the request's body that holds the records; "" makes the list itself the body.
-    fields: the fields of a delivered record, and the dotted path to each in the imported one; null where there is none.
-        {} delivers records as they are.
+    fields: the fields of a delivered record, each a template of `crawlerd.core.template`; {} delivers records as they
+        are.
     """
 
     account: str
@@ -71,69 +72,8 @@ class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("attempts must be from 1 to 1000")
         parse_duration(self.retry_delay)
         parse_duration(self.expires)
-
-
-class Item(NamedTuple):
-    """One record on its way.
-
-    version: 11 characters that no other record, nor another version of it, has.
-    size: bytes of the data as JSON.
-    """
-
-    version: str
-    data: msgspec.Raw
-    size: int
-
-
-def item(delivery: Delivery, key: str, version: str, text: bytes) -> Item:
-    """An imported record, as JSON, as it is delivered. version: what the API says about it; its data count beside that,
-    since the clock of an API may be coarse."""
-    if delivery.fields:
-        data = parsed(text)
-        text = encoded({name: _at(data, path) for name, path in delivery.fields.items()})
-    digest = blake2b(msgspec.json.encode((key, version)) + _respelled(text), digest_size=8).digest()
-    return Item(b64encode(digest, altchars=b"-_").decode().rstrip("="), msgspec.Raw(text), len(text))
-
-
-def _respelled(text: bytes) -> bytes:
-    """As versions that did not keep the API's spelling wrote it: what they delivered is not delivered again."""
-    try:
-        return msgspec.json.encode(msgspec.json.decode(text))
-    except (ValueError, RecursionError):
-        return text
-
-
-def deliveries(delivery: Delivery, items: Sequence[Item], started: float) -> Iterator[ForAccount]:
-    """One task for each batch: at most `batch` records, and MOST_BYTES unless a single one is larger. started: when the
-    run began, Unix seconds."""
-    expires = started + parse_duration(delivery.expires)
-    batch: list[Item] = []
-    size = 0
-    for each in items:
-        if batch and (len(batch) == delivery.batch or size + each.size > MOST_BYTES):
-            yield _post(delivery, batch, expires)
-            batch, size = [], 0
-        batch.append(each)
-        size += each.size
-    if batch:
-        yield _post(delivery, batch, expires)
-
-
-def _post(delivery: Delivery, batch: Sequence[Item], expires: float) -> ForAccount:
-    what = msgspec.json.encode((delivery.account, delivery.path, [each.version for each in batch]))
-    return ForAccount(
-        delivery.account,
-        Post(
-            path=delivery.path,
-            idempotency_key=blake2b(what, digest_size=16).hexdigest(),
-            data=tuple(each.data for each in batch),
-            attempts=delivery.attempts,
-            retry_seconds=parse_duration(delivery.retry_delay),
-            expires_at=expires,
-            accepted=delivery.accepted,
-            records=delivery.records,
-        ),
-    )
+        template.check_path(self.path)
+        template.check(self.fields)
 
 
 def _at(data: Any, path: str) -> Any:
@@ -155,52 +95,95 @@ http = Source(
 )
 
 
-@dataclass(frozen=True)
-class Post(TaskArgs, kind="http.deliver"):
-    """One batch. Whenever it is repeated, it goes under the same key, so that a batch which did arrive, though its
-    answer was lost, is not applied twice.
+def _check_accepted(response: Response, path: str, sent: int) -> None:
+    try:
+        accepted = _at(parsed(response.utf8()), path)
+    except (ValueError, RecursionError):
+        accepted = None
+    if isinstance(accepted, bool) or accepted != sent:
+        said = accepted if isinstance(accepted, int) and not isinstance(accepted, bool) else "an unknown number"
+        raise Transient(f"the receiver accepted {said} of {sent} records", about="data")
 
+
+@dataclass(frozen=True)
+class Send(TaskArgs, kind="http.outbox"):
+    """One batch of a sink of the type `http`. What is sent lies in the sink's outbox, and is taken from there when the
+    task is performed.
+
+    database, batch, token: where in which outbox, and as which of the tasks that were to send it.
+    records: how many they were when it was asked for.
+    field: of the body, that holds the records; "" makes the list itself the body.
     retry_seconds: between two tries.
     expires_at: Unix seconds.
+    idempotency_key, data: of the batch; null is a tombstone.
+    what: its first record, for people.
+    alone: its one record is the body, at a path of its own.
     """
 
+    database: str
+    batch: int
+    token: int
+    records: int
+    method: str
     path: str
-    idempotency_key: str
-    data: tuple[msgspec.Raw, ...]
+    field: str
+    accepted: str
     attempts: int
     retry_seconds: float
     expires_at: float
-    accepted: str = ""
-    records: str = ""
+    idempotency_key: str = ""
+    data: tuple[msgspec.Raw, ...] = ()
+    what: str = ""
+    alone: bool = False
+
+    @property
+    def named(self) -> str:
+        """What it delivers, for people."""
+        others = len(self.data) - 1
+        return f"{self.what} and {others} others" if others else self.what
 
 
-@http.handles(Post)
-def deliver(api: Api, args: Post) -> Iterator[Output]:
-    body = encoded({args.records: args.data} if args.records else args.data)
+@http.handles(Send, stream="deliveries")
+def send(api: Api, args: Send) -> Iterator[Output]:
+    """Where all of a batch is refused for its data, the sink cuts it. Where all that the receiver gets is refused, as
+    it seems, the batch waits for a later run."""
+    if not args.path:
+        raise Permanent(f"{args.named} has nothing for a field of the path", about="data")
+    gone = args.alone and bytes(args.data[0]) == b"null"
+    status = 0
+
+    def noted(response: Response) -> Exception | None:
+        nonlocal status
+        status = response.status
+        return _classify(response)
+
+    body: object = {args.field: args.data} if args.field else args.data
+    if args.alone:
+        body = None if gone else args.data[0]
     try:
         response = api.request(
-            "POST", args.path, json=msgspec.Raw(body), headers={"Idempotency-Key": args.idempotency_key}
+            args.method,
+            args.path,
+            json=None if body is None else msgspec.Raw(encoded(body)),
+            headers={"Idempotency-Key": args.idempotency_key},
+            classify=noted,
         )
-        if args.accepted:
-            _check_accepted(response, args)
-    except Transient as error:
-        text, fault = str(error), error.fault
-        raise Transient(text, attempts=args.attempts, delay=args.retry_seconds, fault=fault) from None
-    except (Throttled, Unauthorized) as error:
-        if time.time() < args.expires_at:
+        if args.accepted and not gone:
+            _check_accepted(response, args.accepted, len(args.data))
+    except Permanent as error:
+        if gone and status in (404, 410):  # it is gone there as well
+            return
+        about: About = "data" if status in OF_DATA or len(args.data) == 1 else "later"
+        raise type(error)(f"{error}, for {args.named}", about=about) from None
+    except (Transient, Throttled, Unauthorized) as error:
+        text = f"{error}, for {args.named}"
+        if time.time() >= args.expires_at:
+            raise Permanent(f"not delivered in time, the next run goes on: {text}", about="later") from None
+        if not isinstance(error, Transient):
             raise
-        raise Permanent(f"still refused when it expired: {error}") from None
+        attempts, delay, about = args.attempts, args.retry_seconds, error.about or "later"
+        raise Transient(text, attempts=attempts, delay=delay, fault=error.fault, about=about) from None
     yield from ()
-
-
-def _check_accepted(response: Response, args: Post) -> None:
-    try:
-        accepted = _at(parsed(response.utf8()), args.accepted)
-    except (ValueError, RecursionError):
-        accepted = None
-    if isinstance(accepted, bool) or accepted != len(args.data):
-        said = accepted if isinstance(accepted, int) and not isinstance(accepted, bool) else "an unknown number"
-        raise Transient(f"the receiver accepted {said} of {len(args.data)} records")
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,9 @@ def test_a_new_source_installs_passes_its_test_and_imports(install: Callable[...
 def test_the_example_of_the_page_runs(tmp_path: Path) -> None:
     """It is taken from the page, and is what the command writes."""
     shown = dict(re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE.read_text(), re.DOTALL))
+    examples = [path for path in shown if path.startswith("examples/")]
+    assert len(examples) == 1
+    assert all(shown.pop(path) == (PAGE.parents[1] / path).read_text() for path in examples)
     written = files("shop")
     assert shown == {path: text for path, text in written.items() if path.endswith(".py")}
     code = [line for line in shown["crawlerd_shop/__init__.py"].splitlines() if line.strip()]

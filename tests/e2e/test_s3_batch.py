@@ -100,7 +100,7 @@ def test_a_malformed_response_is_every_records_error(
     assert all(each["error"] and "response" not in each for each in store.gathered("b1"))
     state = store.state("b1")
     assert (state["state"], state["done"], state["failed"]) == ("failed", 0, 10)
-    assert state["error"].startswith("all 10 records have an error, the first one: malformed response")
+    assert state["error"].startswith("all 10 records have an error, the first one: ")
     assert "in/failed/b1.json" in store.objects()
 
 
@@ -367,7 +367,7 @@ def kill_at(todo: dict[str, int], victim: str, moto: Organization, here: Install
             if victim == "daemon":
                 running = here.start("import", "prices")
         done = running.finish()
-    assert done.code == 0, done.stdout
+    assert done.code == 0, done.stdout + done.stderr
     assert not any(todo.values()), todo
     here.assert_conserved()
 

@@ -6,13 +6,17 @@ import json
 import re
 import signal
 import threading
+import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from support.installation import NO_LIMITS, QUICK, Installation, tasks_of, until
 from support.relay import Answer, Relay
 
+from crawlerd.core.task import NewTask
 from crawlerd.demo.objects import STREAMS, count
 from crawlerd.demo.server import Fault, Server
+from crawlerd.frontier import open_frontier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,6 +146,9 @@ def test_dead_letters_are_listed_shown_and_retried(api: Server, install: Callabl
     assert text.split("\n")[1].split() == ["id", "import", "stream", "attempts", "at", "error"]
     assert text.count("Denied: HTTP 403: The provided key does not have the required permissions") == 4
     assert [each["import"] for each in here.run("dead", "list", "--import", "a2", "--json").json] == ["a2"]
+    misspelled = here.run("dead", "list", "--import", "a-2")
+    assert (misspelled.code, misspelled.stdout) == (1, "")
+    assert "import a-2 has not run yet, or there is none of that name" in misspelled.stderr
     assert here.run("dead", "list", "--json", "--limit", "2").json == letters[:2]
     assert f"there may be more: --after {ids[1]}" in here.run("dead", "list", "--limit", "2").stdout
     assert here.run("dead", "list", "--json", "--after", str(ids[1])).json == letters[2:]
@@ -170,3 +177,27 @@ def test_dead_letters_are_listed_shown_and_retried(api: Server, install: Callabl
     assert here.run("import", "--all").code == 0
     here.assert_complete(2, 40)
     assert here.run("dead", "list").stdout == "no dead letters\n"
+
+
+def test_status_stays_short_however_much_there_is(install: Callable[..., Installation]) -> None:
+    """First what needs a look; all else in counts."""
+    here = install(accounts=1)
+    here.state_dir.mkdir(parents=True)
+    with closing(open_frontier(here.state_dir, now=time.time())) as frontier:
+        for number in range(300):
+            account = frontier.account(f"a{number:03}", "stripe")
+            if number % 100 == 50:
+                frontier.pause(account, "HTTP 401: the key has expired")
+            for _ in range(2):
+                frontier.start_run(f"a{number:03}", account, [], full=True, now=time.time())
+        waiting = [NewTask("stripe.load", "events", 5, "{}")]
+        slow = frontier.start_run("slow", 1, waiting, full=True, now=time.time()).run
+        for _ in range(100):
+            frontier.start_run("a000", 1, [], full=True, now=time.time())
+    text = here.run("status").stdout
+    assert text.count("\n") <= 60
+    assert re.search(rf"\n{slow} +slow +interrupted", text)
+    assert [line.split()[0] for line in text.splitlines() if "has expired" in line] == ["a050", "a150", "a250"]
+    assert "300 accounts: 3 paused, 0 throttled, at least in part; these come first" in text
+    assert re.search(r"and 284 more imports that are not under way", text)
+    assert len(here.run("status", "--json").json["accounts"]) == 300

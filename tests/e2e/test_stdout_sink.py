@@ -47,6 +47,8 @@ def begin(plan):
 @source.handles(Look, stream="things", sequential=True)
 def look(api, args):
     yield Record("things", str(args.number), {"number": args.number, "letters": "é" * LETTERS})
+    if (FOLDER / "sleep").exists() and args.number == 3:
+        time.sleep(60)
     if (FOLDER / "die").exists() and args.number == 3:
         (FOLDER / "die").unlink()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -147,6 +149,16 @@ def test_a_reader_that_leaves_ends_the_import_and_the_next_one_gets_all(shelf: I
     assert (done.code, numbers(done.stdout)) == (0, list(range(300)))
 
 
+def test_a_reader_that_leaves_while_nothing_comes_ends_the_import(shelf: Installation) -> None:
+    (shelf.folder / "sleep").touch()
+    shelf.constants[Constant.STORE_IDLE_SECONDS] = 0.3
+    with piped(shelf, "import", "shelf") as (reading, command):
+        got = b""
+        while got.count(b"\n") < 3:  # all that there are before the long one
+            got += os.read(reading, 1000)
+    assert command.finish(20).code == 141
+
+
 def test_in_a_real_pipe(shelf: Installation) -> None:
     sized(shelf, 300, 3000)
     shelf.run("import", "nothing")  # writes the configuration
@@ -199,7 +211,7 @@ def test_signals_end_what_waits_for_a_reader(shelf: Installation) -> None:
         command.send(signal.SIGINT)
         done = command.finish(10)
         assert done.code == 130
-        assert "out has another reader each time: the next import begins again" in done.stderr
+        assert "out has another reader each time: what goes there is not resumed, but begins again" in done.stderr
         read_all(reading)
 
 

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.sink_batches import batch_of
 
-from crawlerd.core.configuration import AccountSpec, SinkSpec, SinkType
+from crawlerd.core.configuration import AccountSpec, Receiver, SinkSpec, SinkType
 from crawlerd.core.outcome import Complete
 from crawlerd.core.task import Task
 from crawlerd.engine.attempt import attempt
@@ -104,11 +104,24 @@ def read_queue(directory: Path) -> Contents:
         return replay([bytes(data) for (data,) in db.execute("SELECT data FROM ack_queue_default ORDER BY _id")])
 
 
+def read_outbox(directory: Path) -> Contents:
+    """Of a sink that delivers, nothing of which has been delivered yet."""
+    contents: Contents = {}
+    with closing(apsw.Connection(str(directory / "sink"), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+        for *key, text in db.execute("SELECT name, account, key, data FROM _crawlerd_line ORDER BY id"):
+            data = None if text is None else msgspec.json.decode(text)
+            assert data != contents.get(tuple(key)), f"two lines say the same: {key}"
+            contents[tuple(key)] = data
+    return contents
+
+
+RECEIVER = Receiver(account="crm", base_url="https://crm.example.com", path="/x", gone_path="/x/{key}")
 SINKS = {
     "sqlite": Kind("sqlite", read_rows),
     "jsonl": Kind("jsonl", read_files),
     "jsonl, small and compressed": Kind("jsonl", read_files, {"rotate_bytes": 3_000, "compress": True}),
     "persist-queue": Kind("persist-queue", read_queue),
+    "http": Kind("http", read_outbox, {"receiver": RECEIVER}),
 }
 
 
@@ -814,13 +827,12 @@ def test_a_sink_whose_log_is_cut_while_it_is_open_says_so_for_good(kind: Kind, t
 def test_a_clean_opening_leaves_no_log_unmoved(kind: Kind, tmp_path: Path) -> None:
     """What an earlier process left in the log may be in the page cache alone."""
     script = (
-        "import json, os, sys\n"
-        "from pathlib import Path\n"
+        "import json, os, sys, msgspec\n"
         "from crawlerd.core.configuration import SinkSpec\n"
         "from crawlerd.sinks import open_sink\n"
         "from crawlerd.sink import Batch, Delivery, Mark\n"
         "spec = json.loads(sys.argv[1])\n"
-        "sink = open_sink(SinkSpec(**spec | {'path': Path(spec['path'])}))\n"
+        "sink = open_sink(msgspec.convert(spec, SinkSpec, dec_hook=lambda kind, value: kind(value)))\n"
         "sink.write([Delivery('s', 'acme', 1, 0.0, 1, [Batch('items', 1, ['a'], [b'{}'])])], 0.0, Mark('f', 1))\n"
         "os._exit(0)\n"
     )

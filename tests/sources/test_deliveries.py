@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from crawlerd.core.errors import CrawlerdError, Denied, Permanent, Throttled, Tr
 from crawlerd.core.outcome import Bury, Retry, RetryPolicy, charge, decide
 from crawlerd.engine import kinds
 from crawlerd.source import ForAccount
-from crawlerd.sources.http import MOST_BYTES, Answered, Call, Delivery, Post, deliveries, http, item
+from crawlerd.sources.http import Answered, Call, Delivery, Send, http
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,22 +34,19 @@ def client() -> Iterator[HttpClient]:
 encode = msgspec.json.encode
 
 
-def post(*data: Any, **changes: Any) -> Post:
-    given = {"attempts": 3, "retry_seconds": 5.0, "expires_at": time.time() + 60, **changes}
-    return Post("/contacts", "key-1", tuple(msgspec.Raw(msgspec.json.encode(each)) for each in data), **given)
+def post(*data: Any, **changes: Any) -> Send:
+    given = {
+        "database": "/x", "batch": 1, "token": 1, "records": len(data), "method": "POST", "path": "/contacts",
+        "field": "", "accepted": "", "attempts": 3, "retry_seconds": 5.0, "expires_at": time.time() + 60,
+        "idempotency_key": "key-1", "what": "k1 (s_things of acme)", **changes,
+    }  # fmt: skip
+    return Send(data=tuple(msgspec.Raw(msgspec.json.encode(each)) for each in data), **given)
 
 
-def perform(client: HttpClient, task: Post, key: str = "token-of-crm") -> None:
-    queued = kinds.new_task(http, task)
+def perform(client: HttpClient, task: Send, key: str = "token-of-crm") -> None:
+    queued = kinds.new_task(http, task)  # as it is when it is performed: with what the outbox has
     account = AccountSpec(name="crm", source="http", base_url="https://crm.example.com/api", secret=key)
     assert list(kinds.perform(http, client.open(http, account), queued.kind, queued.payload)) == []
-
-
-def cut(delivery: Delivery, *data: dict[str, Any]) -> list[Post]:
-    items = [item(delivery, str(each.get("id")), "v1", encode(each)) for each in data]
-    found = [each.args for each in deliveries(delivery, items, 0.0)]
-    assert all(isinstance(each, Post) for each in found)
-    return found  # type: ignore[return-value]  # as just seen
 
 
 @responses.activate
@@ -63,7 +59,7 @@ def test_a_batch_is_posted_under_its_key(client: HttpClient) -> None:
 @responses.activate
 def test_the_list_may_lie_in_a_field(client: HttpClient) -> None:
     responses.post(URL, json={}, match=[json_params_matcher({"contacts": [{"id": 1}]})])
-    perform(client, post({"id": 1}, records="contacts"))
+    perform(client, post({"id": 1}, field="contacts"))
 
 
 @responses.activate
@@ -93,30 +89,64 @@ def test_an_answer_without_a_count_is_none(client: HttpClient, body: str) -> Non
 
 @responses.activate
 @pytest.mark.parametrize(
-    ("status", "expected"),
+    ("status", "records", "expected", "about"),
     [
-        (500, Transient),
-        (409, Transient),
-        (422, Permanent),
-        (403, Denied),
-        (429, Throttled),
-        (401, Unauthorized),
-        (302, Permanent),
+        (500, 2, Transient, "later"),
+        (409, 2, Transient, "later"),
+        (429, 2, Throttled, None),
+        (401, 2, Unauthorized, None),
+        (422, 2, Permanent, "data"),
+        (422, 1, Permanent, "data"),
+        (400, 2, Permanent, "data"),
+        (413, 2, Permanent, "data"),
+        (403, 2, Denied, "later"),
+        (403, 1, Denied, "data"),
+        (404, 2, Permanent, "later"),
+        (302, 2, Permanent, "later"),
     ],
 )
-def test_refusals(client: HttpClient, status: int, expected: type[CrawlerdError]) -> None:
+def test_refusals(
+    client: HttpClient, status: int, records: int, expected: type[CrawlerdError], about: str | None
+) -> None:
     responses.post(URL, status=status)
     with pytest.raises(CrawlerdError) as caught:
-        perform(client, post(1))
+        perform(client, post(*range(records)))
     assert type(caught.value) is expected
+    assert getattr(caught.value, "about", None) == about
+    if about:
+        others = " and 1 others" if records == 2 else ""
+        assert str(caught.value).endswith(f", for k1 (s_things of acme){others}")
 
 
 @responses.activate
-@pytest.mark.parametrize("status", [401, 429])
-def test_what_waits_for_its_receiver_expires(client: HttpClient, status: int) -> None:
+@pytest.mark.parametrize("status", [401, 429, 503])
+def test_what_waits_for_its_receiver_is_left_to_the_next_run(client: HttpClient, status: int) -> None:
     responses.post(URL, status=status)
-    with pytest.raises(Permanent, match=f"still refused when it expired: HTTP {status}"):
+    with pytest.raises(Permanent, match=f"not delivered in time, the next run goes on: HTTP {status}") as caught:
         perform(client, post(1, expires_at=time.time() - 1))
+    assert caught.value.about == "later"
+
+
+@responses.activate
+@pytest.mark.parametrize(("status", "fails"), [(200, False), (404, False), (410, False), (422, True)])
+def test_what_is_gone_already_is_gone(client: HttpClient, status: int, fails: bool) -> None:
+    responses.delete(f"{URL}/7", status=status)
+    gone = post(None, method="DELETE", path="/contacts/7", alone=True, accepted="accepted")
+    if fails:
+        with pytest.raises(Permanent):
+            perform(client, gone)
+    else:
+        perform(client, gone)
+        assert responses.calls[0].request.body is None
+
+
+@responses.activate
+def test_a_record_alone_is_the_body(client: HttpClient) -> None:
+    responses.put(f"{URL}/7", match=[json_params_matcher({"id": 7})])
+    perform(client, post({"id": 7}, method="PUT", path="/contacts/7", alone=True))
+    with pytest.raises(Permanent, match="has nothing for a field of the path") as caught:
+        perform(client, post({"id": 7}, method="PUT", path="", alone=True))
+    assert caught.value.about == "data"
 
 
 def test_a_tasks_own_policy_takes_the_place_of_the_accounts() -> None:
@@ -125,54 +155,6 @@ def test_a_tasks_own_policy_takes_the_place_of_the_accounts() -> None:
     outcomes = [charge(each, attempt) for attempt, each in enumerate(retries) if isinstance(each, Retry)]
     assert outcomes[:2] == [Retry(5.0, "Transient: HTTP 500", 3)] * 2
     assert outcomes[2] == Bury("gave up after 3 attempts: Transient: HTTP 500")
-
-
-def test_fields_are_mapped_by_dotted_paths() -> None:
-    delivery = Delivery("crm", "/x", fields={"id": "id", "name": "merge_fields.FNAME", "none": "merge_fields.X.Y"})
-    ((mapped,),) = [each.data for each in cut(delivery, {"id": "1", "merge_fields": {"FNAME": "Ann", "X": 3}})]
-    assert msgspec.json.decode(mapped) == {"id": "1", "name": "Ann", "none": None}
-    ((whole,),) = [each.data for each in cut(Delivery("crm", "/x"), {"id": "1", "a": {"b": 2}})]
-    assert msgspec.json.decode(whole) == {"id": "1", "a": {"b": 2}}
-
-
-def test_batches_have_a_most_of_records_and_of_bytes() -> None:
-    records = [{"id": str(number)} for number in range(1001)]
-    assert [len(each.data) for each in cut(Delivery("crm", "/x", batch=400), *records)] == [400, 400, 201]
-    large = [{"id": str(number), "text": "x" * (MOST_BYTES // 3)} for number in range(5)]
-    large.insert(2, {"id": "huge", "text": "x" * (2 * MOST_BYTES)})
-    batches = cut(Delivery("crm", "/x"), *large)
-    assert [[msgspec.json.decode(each)["id"] for each in batch.data] for batch in batches] == [
-        ["0", "1"],
-        ["huge"],
-        ["2", "3"],
-        ["4"],
-    ]
-    assert cut(Delivery("crm", "/x")) == []
-
-
-def test_the_key_follows_from_what_is_delivered_and_where() -> None:
-    def key(delivery: Delivery, *versions: tuple[str, str, dict[str, Any]]) -> str:
-        ((task),) = deliveries(
-            delivery,
-            [item(delivery, name, version, msgspec.json.encode(data)) for name, version, data in versions],
-            0.0,
-        )
-        assert isinstance(task.args, Post)
-        return task.args.idempotency_key
-
-    crm = Delivery("crm", "/x")
-    one, other = ("id1", "v1", {"a": 1}), ("id2", "v1", {"a": 1})
-    assert key(crm, one, other) == key(crm, one, other)
-    keys = [
-        key(crm, one),
-        key(crm, other),
-        key(crm, one, other),
-        key(crm, ("id1", "v2", {"a": 1})),
-        key(crm, ("id1", "v1", {"a": 2})),
-        key(Delivery("crm", "/y"), one),
-        key(Delivery("erp", "/x"), one),
-    ]
-    assert len(set(keys)) == len(keys)
 
 
 @pytest.mark.parametrize(
@@ -185,26 +167,13 @@ def test_the_key_follows_from_what_is_delivered_and_where() -> None:
         ({"retry_delay": "5"}, '"5" is not a duration'),
         ({"expires": "never"}, '"never" is not a duration'),
         ({"fields": {"id": 1}}, "Expected `str`"),
+        ({"fields": {"id": "{a"}}, "has a brace alone"),
         ({"batsh": 1}, "unknown field `batsh`"),
     ],
 )
 def test_what_is_wrong_with_a_delivery(changes: dict[str, Any], problem: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=problem):
         msgspec.convert({"account": "crm", "path": "/x", **changes}, Delivery)
-
-
-def test_arguments_lie_in_the_frontier_as_json() -> None:
-    task = kinds.new_task(http, post({"id": "ä", "big": 2**63}))
-    assert (task.kind, task.bucket) == ("http.deliver", "deliver")
-    assert json.loads(task.payload)["data"] == [{"id": "ä", "big": 2**63}]
-
-
-def test_numbers_are_delivered_as_they_came() -> None:
-    text = b'{"id":"1","n":955031734.1681486901,"m":1.10,"k":1e999,"w":' + b"7" * 5000 + b"}"
-    for fields, sent in (({}, text), ({"n": "n", "k": "k"}, b'{"n":955031734.1681486901,"k":1e999}')):
-        one = item(Delivery("crm", "/x", fields=fields), "1", "v1", text)
-        assert bytes(one.data) == sent
-        assert one.size == len(sent)
 
 
 @responses.activate

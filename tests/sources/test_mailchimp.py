@@ -19,18 +19,15 @@ from crawlerd.engine import kinds
 from crawlerd.source import (
     MISSING_KEYS,
     Cursor,
-    ForAccount,
     Full,
     Gather,
     Identity,
     Output,
     Record,
     RunPlan,
-    Skip,
     Sweep,
     TaskArgs,
 )
-from crawlerd.sources.http import Delivery, Post
 from crawlerd.sources.mailchimp.members import Job, Lists, MailchimpImport, Members, Swept, Synced, Unread, mailchimp
 from crawlerd.sources.mailchimp.missing import Compared, Comparing, Missing, MissingList, MissingMember
 
@@ -41,7 +38,7 @@ API = "https://us21.api.mailchimp.com/3.0"
 KEY = "0123456789abcdef0123456789abcdef-us21"
 STARTED = "2026-01-01T00:00:00+00:00"
 UNIX = 1767225600.0  # the same
-JOB = Job(STARTED, records=True)
+JOB = Job(STARTED)
 
 
 @pytest.fixture
@@ -128,7 +125,7 @@ def test_the_first_run_reads_all_and_sweeps() -> None:
     assert isinstance(gather, Gather)
     assert gather.if_dead == "fail"
     (lists,) = gather.tasks
-    assert lists == Lists(True, (), Job(STARTED, records=True, whole=True), {})
+    assert lists == Lists(True, (), Job(STARTED, whole=True), {})
     assert gather.then == Comparing((("lists", ""), ("members", "")), UNIX)
 
 
@@ -139,30 +136,14 @@ def test_a_sweep_keeps_to_the_lists_that_are_read() -> None:
 
 
 def test_the_next_run_begins_a_minute_before_the_last_change_that_was_read() -> None:
-    synced = Synced("2025-12-31T12:00:00+00:00", ((1767182370.0, "lately"), (1767182000.0, "long ago")))
-    cursors = {
-        "sweep": str(UNIX - 3600),
-        "members:a": msgspec.json.encode(synced).decode(),
-        "late:a": msgspec.json.encode(Synced("", ((1767182400.0, "late"),))).decode(),
-    }
-    a, b = starts(
-        MailchimpImport(lists=("a", "b"), deliver=Delivery("crm", "/x")), streams=["members"], cursors=cursors
-    )
-    assert (a.list, a.phase, a.since, a.newest) == ("a", "first", "2025-12-31T11:59:00+00:00", synced.since)
-    assert a.delivered == ((1767182370.0, "lately"), (1767182400.0, "late"))
-    assert (b.list, b.since, b.delivered) == ("b", "", ())
-    *_, again = starts(MailchimpImport(deliver=Delivery("crm", "/x")), full=True, cursors=cursors)
-    assert again.tasks[0].job.again
+    synced = {"since": "2025-12-31T12:00:00+00:00", "delivered": [[1767182370.0, "by an earlier version"]]}
+    cursors = {"sweep": str(UNIX - 3600), "members:a": json.dumps(synced), "late:a": "{}"}
+    a, b = starts(MailchimpImport(lists=("a", "b")), streams=["members"], cursors=cursors)
+    assert (a.list, a.since, a.newest) == ("a", "2025-12-31T11:59:00+00:00", synced["since"])
+    assert (b.list, b.since) == ("b", "")
     (why, swept) = starts(MailchimpImport(sweep="30m"), cursors=cursors)
     assert why == Full("the last run that read all was more than 30m ago")
     assert isinstance(swept, Gather)
-
-
-def test_without_a_sink_nothing_is_swept() -> None:
-    (lists,) = starts(MailchimpImport(deliver=Delivery("crm", "/x")), has_sink=False)
-    assert lists.records is False
-    assert lists.job.records is False
-    assert starts(MailchimpImport(deliver=Delivery("crm", "/x")), has_sink=False, streams=["lists"]) == []
 
 
 def test_a_sweep_makes_no_request(client: HttpClient) -> None:
@@ -245,7 +226,6 @@ def test_lists_lead_to_their_members(client: HttpClient) -> None:
             JOB,
             since="2025-12-31T11:59:00+00:00",
             newest="2025-12-31T12:00:00+00:00",
-            deliver_from="2025-12-31T11:59:00+00:00",
         ),
     ]
     assert perform(client, Lists(True, ("b", "x"), None, {})) == [Record("lists", "b", {"id": "b"})]
@@ -272,49 +252,8 @@ def test_a_page_ends_before_its_last_time_which_the_next_one_reads_again(client:
     assert isinstance(following, Members)
     assert perform(client, following) == [
         Record("members", "a/1/3", third),
-        Cursor("members:a/1", json.dumps({"since": third["last_changed"], "delivered": []}, separators=(",", ":"))),
+        Cursor("members:a/1", json.dumps({"since": third["last_changed"]}, separators=(",", ":"))),
     ]
-
-
-@responses.activate
-def test_members_that_changed_since_the_run_began_are_delivered_after_the_others(client: HttpClient) -> None:
-    page = [member("1"), member("2", "2026-01-01T00:00:00+00:00"), member("3", "2026-01-01T00:00:05+00:00")]
-    responses.get(f"{API}/lists/a/members", json={"members": page, "total_items": 3})
-    job = Job(STARTED, records=True, deliver=Delivery("crm", "/x", fields={"id": "id"}))
-    record, cursor, gather = perform(client, Members("a", job, phase="first"))
-    assert record == Record("members", "a/1", page[0])
-    assert isinstance(cursor, Cursor)
-    assert isinstance(gather, Gather)
-    (post,) = gather.tasks
-    assert isinstance(post, ForAccount)
-    assert isinstance(post.args, Post)
-    assert (post.account, post.args.path, post.args.data) == ("crm", "/x", (msgspec.Raw(b'{"id":"1"}'),))
-    tail = gather.then
-    assert isinstance(tail, Members)
-    assert (tail.phase, tail.since) == ("after", "2025-12-31T23:59:59+00:00")
-    *records, cursor, post = perform(client, tail)
-    assert [each.key for each in records if isinstance(each, Record)] == ["a/2", "a/3"]
-    assert isinstance(post, ForAccount)
-    assert isinstance(post.args, Post)
-    assert [msgspec.json.decode(each)["id"] for each in post.args.data] == ["2", "3"]
-    assert isinstance(cursor, Cursor)
-    assert cursor.stream == "late:a"
-
-
-@responses.activate
-@pytest.mark.parametrize("records", [True, False])
-def test_a_member_that_no_json_holds_is_set_aside_alone(client: HttpClient, records: bool) -> None:
-    page = [member("1"), member("2", name=float("nan")), member("3", name="\ud83d"), member("4", other="\ud83d")]
-    responses.get(f"{API}/lists/a/members", body=json.dumps({"members": page, "total_items": 4}))
-    deliver = Delivery("crm", "/x", fields={"id": "id", "name": "name"})
-    output = perform(client, Members("a", Job(STARTED, records, deliver), phase="first"))
-    (post,) = (each.args for each in output if isinstance(each, ForAccount))
-    assert isinstance(post, Post)
-    assert [msgspec.json.decode(each)["id"] for each in post.data] == ["1", "4"]
-    assert [each.key for each in output if isinstance(each, Record)] == (
-        ["a/1", "a/2", "a/3", "a/4"] if records else []
-    )
-    assert [each.key for each in output if isinstance(each, Skip)] == ([] if records else ["a/2", "a/3"])
 
 
 @responses.activate
@@ -369,11 +308,9 @@ def test_of_a_member_without_id_nobody_knows_whether_it_is_gone(client: HttpClie
     members = [member("1"), {"last_changed": STARTED}, {"id": None, "last_changed": STARTED}]
     responses.get(f"{API}/lists/a/members", json={"members": members, "total_items": 3})
     for whole in (True, False):
-        output = perform(client, Members("a", Job(STARTED, records=True, whole=whole)))
+        output = perform(client, Members("a", Job(STARTED, whole=whole)))
         assert [isinstance(each, Unread) for each in output].count(True) == whole
-    (unread,) = (
-        each for each in perform(client, Members("a", Job(STARTED, True, whole=True))) if isinstance(each, Unread)
-    )
+    (unread,) = (each for each in perform(client, Members("a", Job(STARTED, whole=True))) if isinstance(each, Unread))
     with pytest.raises(Permanent, match="without id"):
         perform(client, unread)
 

@@ -34,7 +34,7 @@ from crawlerd.sources.stripe import stripe
 from crawlerd.sources.stripe.again import AGAIN, MISSING
 from crawlerd.sources.stripe.answers import CursorGone
 from crawlerd.sources.stripe.below import PAGES_BELOW
-from crawlerd.sources.stripe.catalogue import BELOW, LISTS, event_types, expansions, one
+from crawlerd.sources.stripe.catalogue import BELOW, LISTS, TYPES, event_types, expansions, mentioned_by, one
 from crawlerd.sources.stripe.entries import SETTLES
 from crawlerd.sources.stripe.events import Events
 from crawlerd.sources.stripe.loading import OVERLAP, SKEW, Begin, CatchUp, Load, Mark
@@ -802,6 +802,48 @@ def test_a_changed_parent_brings_what_lies_below_it(client: HttpClient) -> None:
         Record("invoice_lines", "il_2", {"id": "il_2"}),
         PAGES_BELOW["invoice_lines"]("in_1", starting_after="il_2", again=True),  # it may have been read before
     ]
+
+
+@responses.activate
+@pytest.mark.parametrize("kind", TYPES)
+def test_every_type_of_event_that_is_heeded_leads_to_a_request(client: HttpClient, kind: str) -> None:
+    item = {"object": kind, "id": "x_1", **{field: "y_1" for _, field in mentioned_by(kind)}}
+    if owner := next((each.owner for each in BELOW.values() if kind in each.objects), ""):
+        item[owner] = "z_1"
+    for number, name in enumerate(TYPES[kind]):
+        event = {"id": f"evt_{number}", "created": 5, "type": name, "data": {"object": item}}
+        responses.upsert(responses.GET, f"{API}/v1/events", json={"data": [event], "has_more": False})
+        outputs = perform(client, Events((*LISTS, *BELOW), 0, 10))
+        assert outputs, name
+        for each in outputs:
+            for task in each.tasks if isinstance(each, Gather) else [each]:
+                assert isinstance(task, TaskArgs)
+                assert kinds.new_task(stripe, task).unique
+
+
+@pytest.mark.parametrize(
+    ("previous", "event_type", "held"),
+    [
+        (None, "customer.subscription.updated", ()),
+        ({"items": listed("si_1", "si_2")}, "customer.subscription.updated", ("si_2",)),
+        ({"items": listed("si_1", "si_2")}, "customer.subscription.deleted", ("si_1", "si_2")),
+        ({"items": {"data": "?"}}, "customer.subscription.updated", ()),
+        ({"items": {"data": [None, {"id": 7}]}}, "customer.subscription.updated", ()),
+        ({"status": "active"}, "customer.subscription.updated", ()),
+        ("?", "customer.subscription.updated", ()),
+    ],
+)
+@responses.activate
+def test_what_an_event_says_to_have_lain_below_its_object_is_looked_for(
+    client: HttpClient, previous: Any, event_type: str, held: tuple[str, ...]
+) -> None:
+    item = {"object": "subscription", "id": "sub_1", "items": listed("si_1")}
+    body = {"id": "evt_1", "created": 5, "type": event_type, "data": {"object": item, "previous_attributes": previous}}
+    responses.get(f"{API}/v1/events", json={"data": [body], "has_more": False})
+    streams = ("subscriptions", "subscription_items")
+    (again,) = perform(client, Events(streams, 0, 10))
+    lost = tuple(("subscription_items", key) for key in held)
+    assert again == AGAIN["subscriptions"](streams, "sub_1", held=lost)
 
 
 # ---- whole imports of the local API

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support import stripe_sdk as sdk
 
 from crawlerd.sources.stripe.again import AGAIN
@@ -191,6 +193,18 @@ def test_a_change_that_no_event_reports_is_said(stream: str) -> None:
 
 def test_the_page_says_what_the_catalogue_says() -> None:
     assert (Path(__file__).parents[2] / "docs/stripe-streams.md").read_text() == page()
+
+
+@given(st.sets(st.sampled_from(STREAMS), min_size=1, max_size=12))
+def test_the_types_that_are_asked_for_are_all_that_report_changes(streams: set[str]) -> None:
+    groups = event_types(tuple(streams))
+    wanted = {each for stream in streams for kind in kinds_of(stream) for each in TYPES[kind]}
+    if groups == [()]:
+        assert len(wanted) > 60
+    else:
+        assert sorted(each for types in groups for each in types) == sorted(wanted)
+        assert all(len(types) <= MOST_TYPES for types in groups)
+        assert len(groups) <= 3
 
 
 def test_few_types_are_asked_for_by_name() -> None:

@@ -68,7 +68,7 @@ def bury(change: Change, execute: Execute) -> None:
     """Writes the dead letters gathered so far."""
     execute(
         "INSERT INTO dead SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, "
-        "value->>7, value->>8, value->>9, value->>10, value->>11 FROM json_each(?)",
+        "value->>7, value->>8, value->>9, value->>10, value->>11, value->>12 FROM json_each(?)",
         change.dead,
     )
     change.dead = []

@@ -267,6 +267,7 @@ CREATE TABLE unfolding(                                -- a stage whose task is 
 ) STRICT;
 ALTER TABLE run ADD COLUMN warn_at INTEGER;            -- tasks done at which it is told that it is long; NULL: never
 ALTER TABLE run ADD COLUMN ad_hoc TEXT;                -- how a command has changed its import for it; NULL: not at all
+ALTER TABLE dead ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;       -- 1: a sink has all that it is about
 ALTER TABLE run ADD COLUMN added TEXT NOT NULL DEFAULT ''; -- streams of extensions that it asks for, with commas
 """,
 ]

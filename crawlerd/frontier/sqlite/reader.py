@@ -12,6 +12,7 @@ from crawlerd.frontier.reports import (
     DeadLetter,
     Doubt,
     OutageReport,
+    Overview,
     RetryReport,
     RunReport,
     Status,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 SHOWN_RUNS = 50  # newest runs in a status
+MOST_IMPORTS = 1_000  # whose latest runs are looked for one by one; of more, those of the newest runs
+NEWEST_RUNS = 5_000
 NEXT_RETRIES = 100_000  # delayed tasks among which one of a run is looked for
 
 
@@ -60,6 +63,24 @@ SELECT dead.seq, run.import, dead.run, account.name, dead.stream, kind.name, dea
        dead.payload, dead.at
 FROM dead JOIN run ON run.id = dead.run JOIN account ON account.id = run.account JOIN kind ON kind.id = dead.kind
 """
+_ACCOUNTS = """
+SELECT min(account.name), source, max(identity), max(paused), coalesce(sum(bucket.ready), 0),
+    coalesce(max(blocked_until), 0)
+FROM account LEFT JOIN bucket ON bucket.account = account.id
+{} GROUP BY substr(account.name, 1, instr(account.name || '/', '/') - 1) ORDER BY {}
+"""
+_NEED_A_LOOK = """
+WHERE account.id IN (
+    SELECT id FROM account WHERE paused IS NOT NULL UNION ALL SELECT account FROM bucket WHERE blocked_until > ?1)
+"""
+_IMPORTS = """
+WITH RECURSIVE each(name) AS (
+    SELECT min(import) FROM run
+    UNION ALL SELECT (SELECT min(import) FROM run WHERE import > each.name) FROM each WHERE each.name IS NOT NULL
+)
+SELECT (SELECT max(id) FROM run WHERE import = each.name AND state <> 'running') FROM each
+WHERE each.name IS NOT NULL LIMIT ?
+"""
 _TASK = """
 SELECT run, account.name, kind.name, attempt, {1} FROM {0} JOIN bucket ON bucket.id = bucket
 JOIN account ON account.id = bucket.account JOIN kind ON kind.id = kind WHERE seq = ?
@@ -88,15 +109,50 @@ class SqliteReader:
     def status(self) -> Status:
         runs = [_run(row) for row in self._rows(f"{_RUN} ORDER BY run.id DESC LIMIT ?", SHOWN_RUNS)]
         ready, delayed, waiting, dead = self.totals()
-        accounts = [
-            AccountReport(*row)
-            for row in self._rows(
-                "SELECT min(account.name), source, max(identity), max(paused), coalesce(sum(bucket.ready), 0), "
-                "coalesce(max(blocked_until), 0) FROM account LEFT JOIN bucket ON bucket.account = account.id "
-                "GROUP BY substr(account.name, 1, instr(account.name || '/', '/') - 1) ORDER BY 1"
-            )
-        ]
+        accounts = [AccountReport(*row) for row in self._rows(_ACCOUNTS.format("", "1"))]
         return Status(ready, delayed, waiting, dead, runs, accounts, self.outages())
+
+    def overview(self, most: int, now: float) -> Overview:
+        running = "SELECT id FROM run WHERE state = 'running' ORDER BY id LIMIT ?"
+        latest, imports = self._latest(most)
+        return Overview(
+            *self.totals(),
+            self.runs([number for (number,) in self._rows(running, most)]),
+            self._count("SELECT count(*) FROM run WHERE state = 'running'"),
+            sorted(self.runs(latest), key=lambda run: -run.id),
+            imports,
+            self._first_accounts(most, now),
+            self._count("SELECT count(*) FROM account WHERE instr(name, '/') = 0"),
+            self._count("SELECT count(*) FROM account WHERE paused IS NOT NULL"),
+            self._count("SELECT count(DISTINCT account) FROM bucket WHERE blocked_until > ?", now),
+            self.outages(),
+        )
+
+    def _latest(self, most: int) -> tuple[list[int], int | None]:
+        """The newest ended runs of imports, and how many imports have one; None: more than are looked at."""
+        found = [number for (number,) in self._rows(_IMPORTS, MOST_IMPORTS + 1)]
+        if len(found) <= MOST_IMPORTS:
+            ended = [number for number in found if number is not None]
+            return sorted(ended, reverse=True)[:most], len(ended)
+        newest: dict[str, int] = {}
+        rows = self._rows("SELECT import, id, state FROM run ORDER BY id DESC LIMIT ?", NEWEST_RUNS)
+        for name, number, state in rows:
+            if state != "running":
+                newest.setdefault(name, number)
+        return list(newest.values())[:most], None
+
+    def _first_accounts(self, most: int, now: float) -> list[AccountReport]:
+        first = self._rows(_ACCOUNTS.format(_NEED_A_LOOK, "max(paused) IS NULL, 1 LIMIT ?2"), now, most)
+        others = [] if len(first) == most else self._rows("SELECT name FROM account ORDER BY name LIMIT ?", 2 * most)
+        names = {row[0] for row in first}
+        found = [AccountReport(*row) for row in first]
+        for (name,) in others:
+            if len(found) < most and "/" not in name and name not in names and (account := self.account(name)):
+                found.append(account)
+        return found
+
+    def _count(self, statement: str, *bindings: Any) -> int:
+        return int(self._rows(statement, *bindings)[0][0])
 
     def outages(self) -> list[OutageReport]:
         rows = self._rows(
@@ -105,6 +161,16 @@ class SqliteReader:
             "OR origin NOT IN (SELECT origin FROM outage WHERE account = 0) ORDER BY origin, account.name"
         )
         return [OutageReport(*row) for row in rows]
+
+    def outage_of(self, account: str) -> OutageReport | None:
+        rows = self._rows(
+            "SELECT own.origin, account.name, own.since, coalesce(whole.next_at, own.next_at), "
+            "coalesce(whole.error, own.error) FROM account JOIN outage AS own ON own.account = account.id "
+            "LEFT JOIN outage AS whole ON whole.origin = own.origin AND whole.account = 0 "
+            "WHERE account.name = ? ORDER BY own.since LIMIT 1",
+            account,
+        )
+        return OutageReport(*rows[0]) if rows else None
 
     def totals(self) -> tuple[int, int, int, int]:
         ready, delayed, waiting = self._rows(

@@ -17,7 +17,7 @@ PUBLISH = """
 INSERT INTO cursor SELECT run.import, run.sink, staged.stream, staged.value FROM json_each(?) AS j
 JOIN run ON run.id = j.value->>0 JOIN staged ON staged.run = run.id
 WHERE run.id = (SELECT max(id) FROM run AS r WHERE r.import = run.import AND r.ad_hoc IS NULL)
-AND NOT EXISTS (SELECT 1 FROM dead WHERE dead.run = run.id AND (
+AND NOT EXISTS (SELECT 1 FROM dead WHERE dead.run = run.id AND NOT kept AND (
     NOT denied OR instr(',' || replace(staged.stream, ':', ',') || ',', ',' || dead.stream || ',')
 ))
 AND NOT EXISTS (

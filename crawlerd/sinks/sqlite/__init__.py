@@ -8,4 +8,5 @@ views: a view for each stream, with a column for each field.
 wal: the log, moved into the database.
 reader, check: what commands read.
 copying: a copy for readers who must not get at the file in use.
+outbox: the versions that an HTTP sink has to deliver, in their order and batches.
 """

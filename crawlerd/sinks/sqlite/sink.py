@@ -11,9 +11,10 @@ from crawlerd.sinks.sqlite.rows import SqliteRows
 from crawlerd.sinks.sqlite.views import Views
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from crawlerd.sink import Batch, Delivery
+    from crawlerd.sink import Batch, Delivery, Mark
     from crawlerd.sinks.deliveries import RowStamp, SweepBounds
 
 
@@ -68,3 +69,6 @@ class StoredObjects:
     def sweep(self, table: str, bounds: SweepBounds, delivery: Delivery) -> None:
         """See `Content.sweep`."""
         self._rows.sweep(table, bounds)
+
+    def end(self, deliveries: Sequence[Delivery], mark: Mark | None) -> None:
+        """See `Content.end`; nothing is left to do."""

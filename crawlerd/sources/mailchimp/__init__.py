@@ -1,6 +1,6 @@
 """Mailchimp Marketing.
 
-members: lists and their members, which are followed by the time of change and delivered.
+members: lists and their members, which are followed by the time of change.
 missing: what a sweep of them has not found.
 marketing, marketing.toml: all else that has lists; the description of it, which the REST source performs.
 activity: what contacts did with campaigns.

@@ -50,9 +50,6 @@ def registers(source: Source) -> None:
 
 def first_tasks(plan: RunPlan, only: tuple[str, ...]) -> Iterable[FirstOutput]:
     """What a run begins with for these streams. only: ids of lists, () for all."""
-    wanted = [stream for stream in plan.streams if stream in STREAMS]
-    if wanted and not plan.has_sink:
-        raise ValueError(f"{', '.join(wanted)} need a sink, since members alone are delivered: name one in the import")
     if not set(BELOW_LISTS).isdisjoint(plan.streams):
         yield from map(NamedList, only)
     yield from described.begins(replace(plan, streams=[each for each in plan.streams if each in DESCRIBED]))

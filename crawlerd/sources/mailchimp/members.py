@@ -1,4 +1,4 @@
-"""Mailchimp Marketing: lists and their members, and the delivery of members to another API."""
+"""Mailchimp Marketing: lists and their members."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from base64 import b64encode
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import msgspec
@@ -15,7 +15,6 @@ from crawlerd.core.durations import parse_duration
 from crawlerd.source import (
     Api,
     Cursor,
-    ForAccount,
     Full,
     Gather,
     Identity,
@@ -23,12 +22,10 @@ from crawlerd.source import (
     Output,
     Permanent,
     RunPlan,
-    Skip,
     Source,
     Sweep,
     TaskArgs,
 )
-from crawlerd.sources.http import Delivery, Item, deliveries, item
 from crawlerd.sources.mailchimp import activity, marketing
 from crawlerd.sources.mailchimp.answers import address, classify
 from crawlerd.sources.mailchimp.missing import Comparing, registers
@@ -41,10 +38,6 @@ if TYPE_CHECKING:
     from crawlerd.source import FirstOutput
 
 OVERLAP_SECONDS = 60.0  # read again before the last change that was read: changes may show late
-REMEMBERED = 10_000  # versions of a list that were delivered lately, so that the overlap does not deliver them again
-
-Phase = Literal["whole", "first", "before", "after"]
-
 
 mailchimp = Source(
     "mailchimp",
@@ -77,14 +70,10 @@ def account(api: Api, args: Account) -> Iterator[Output]:
 
 
 class Synced(msgspec.Struct, frozen=True):
-    """How far a list's members have come: the value of a cursor.
-
-    since: the last change that was read of those before the run began. delivered: versions that were delivered, with
-    the times of their changes (Unix seconds), as far as the next run will read them again.
-    """
+    """How far a list's members have come: the value of a cursor. since: the last change that was read of those before
+    the run began."""
 
     since: str = ""
-    delivered: tuple[tuple[float, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,17 +81,12 @@ class Job:
     """What a run does with the members of each list.
 
     started: when the run began, as the API writes times.
-    records: for the sink.
     whole: reads all and not only what has changed.
-    again: delivers all, delivered before or not.
     second: reads a list once more in the run, for what it did not have.
     """
 
     started: str
-    records: bool
-    deliver: Delivery | None = None
     whole: bool = False
-    again: bool = False
     second: bool = False
 
 
@@ -115,37 +99,21 @@ class Members(TaskArgs, kind="mailchimp.members"):
     incomplete. Only where a page does not reach beyond one time, `skip` counts within it, and begins at the `tail` of
     what was read: as long as one of those is found, none was lost between.
 
-    phase: with a delivery, a member that changes during the run is delivered twice, and the later version must arrive
-        later. So what changed `before` the run began is delivered as it comes, and what changed `after` that when all
-        those deliveries have ended, page by page. The `first` page knows whether there is more; without a delivery
-        there is one phase for the `whole`.
     newest: the last change read of those before the run.
-    deliver_from, delivered: no version that changed earlier, or that was delivered, is delivered again.
     """
 
     list: str
     job: Job
-    phase: Phase = "whole"
     since: str = ""
     skip: int = 0
     tail: tuple[str, ...] = ()
     newest: str = ""
-    deliver_from: str = ""
-    delivered: tuple[tuple[float, str], ...] = ()
 
 
 def _first_page(key: str, job: Job, known: Mapping[str, Synced]) -> Members:
     synced = known.get(key) or known.get("") or Synced()
     overlap = time_text(seconds(synced.since) - OVERLAP_SECONDS) if synced.since else ""
-    return Members(
-        key,
-        job,
-        phase="first" if job.deliver else "whole",
-        since="" if job.whole else overlap,
-        newest="" if job.whole else synced.since,
-        deliver_from="" if job.again else overlap,
-        delivered=() if job.again else synced.delivered,
-    )
+    return Members(key, job, since="" if job.whole else overlap, newest="" if job.whole else synced.since)
 
 
 @mailchimp.handles(Members, sequential=True)
@@ -196,67 +164,16 @@ def _take(args: Members, page: Page, stamps: list[str], following: Members | Non
     times = [seconds(each) if each else 0.0 for each in stamps]
     begun = bisect_left(times, seconds(job.started))  # from here on they have changed since the run began
     late = begun < len(times)
-    newest = args.newest
-    if args.phase != "after":
-        newest = _later(newest, stamps[begun - 1]) if begun else newest or (job.started if late else "")
-    if args.phase == "after":
-        page, times = page.select(range(begun, len(page))), times[begun:]
-    elif args.phase != "whole" and late:
-        page, times, following = page.select(range(begun)), times[:begun], None
-    if job.records:  # an address has the same id in each list
-        yield page.records("members", f"{args.list}/", path)
-    posts, delivered, odd = _deliveries(args, page, times)
-    if not job.records:  # else it is the record that cannot be imported, which the run tells
-        yield from odd
-    least = seconds(newest) - OVERLAP_SECONDS if newest else 0.0
-    synced = Synced(newest, tuple(each for each in delivered if each[0] >= least)[-REMEMBERED:])
-    if following is None and newest and not job.second:
-        stream = "late" if args.phase == "after" else "members"
-        yield Cursor(f"{stream}:{args.list}", msgspec.json.encode(synced).decode())
+    newest = _later(args.newest, stamps[begun - 1]) if begun else args.newest or (job.started if late else "")
+    yield page.records("members", f"{args.list}/", path)  # an address has the same id in each list
     if following is not None:
-        phase: Phase = "before" if args.phase == "first" else args.phase
-        following = replace(following, phase=phase, newest=newest, delivered=synced.delivered)
-    tasks: list[TaskArgs | ForAccount] = [*posts, *([following] if following else [])]
-    if args.phase == "first" and (following or late):
-        since = time_text(seconds(job.started) - 1)
-        then = replace(args, phase="after", since=since, skip=0, tail=(), newest=newest)
-        yield Gather(tasks, then=then)
-    elif args.phase == "after" and following and posts:
-        yield Gather(posts, then=following)
-    else:
-        yield from tasks
+        yield replace(following, newest=newest)
+    elif newest and not job.second:
+        yield Cursor(f"members:{args.list}", msgspec.json.encode(Synced(newest)).decode())
 
 
 def _later(one: str, other: str) -> str:
     return other if not one or (other and seconds(other) > seconds(one)) else one
-
-
-def _deliveries(
-    args: Members, page: Page, times: list[float]
-) -> tuple[list[ForAccount], list[tuple[float, str]], list[Skip]]:
-    """The deliveries of a page, the versions that were delivered with them or were before, and what no JSON holds."""
-    deliver, delivered = args.job.deliver, list(args.delivered)
-    if deliver is None:
-        return [], delivered, []
-    since = seconds(args.deliver_from) if args.deliver_from else 0.0
-    known = {version for _, version in delivered}
-    items: list[Item] = []
-    odd: list[Skip] = []
-    for place in range(bisect_left(times, since), len(page)):
-        key = page.ids[place]
-        try:
-            if key is None:
-                raise ValueError("it has no id")
-            if not deliver.fields and place in page.objects.problems:
-                raise ValueError(page.objects.problems[place])
-            one = item(deliver, f"{args.list}/{key}", page.times[place], page.objects[place])
-        except (ValueError, TypeError) as error:
-            odd.append(Skip("members", f"{args.list}/{key or f'#{place}'}", f"cannot be delivered: {error}"))
-            continue
-        if one.version not in known:
-            items.append(one)
-            delivered.append((times[place], one.version))
-    return list(deliveries(deliver, items, seconds(args.job.started))), delivered, odd
 
 
 @dataclass(frozen=True)
@@ -326,7 +243,7 @@ def sweep(api: Api, args: Swept) -> Iterator[Output]:
 
 
 def _once_more(key: str) -> Members:
-    return Members(key, Job(time_text(0.0), records=True, whole=True, second=True))
+    return Members(key, Job(time_text(0.0), whole=True, second=True))
 
 
 registers(mailchimp, Swept, _once_more)
@@ -338,16 +255,16 @@ def first_pages(plan: RunPlan) -> Iterable[FirstOutput]:
     options = plan.options or MailchimpImport()
     only = () if options.wanted == ("*",) else options.wanted
     due = plan.started_at - float(plan.cursors.get("sweep", "-inf")) >= parse_duration(options.sweep)
-    whole = plan.full or (due and plan.has_sink and not plan.ad_hoc)
-    job = Job(time_text(plan.started_at), plan.has_sink, options.deliver, whole, again=plan.full)
-    of_lists, of_members = "lists" in plan.streams and plan.has_sink, "members" in plan.streams
+    whole = plan.full or (due and not plan.ad_hoc)
+    job = Job(time_text(plan.started_at), whole)
+    of_lists, of_members = "lists" in plan.streams, "members" in plan.streams
     synced = _synced(plan.cursors) if plan.since is None else {"": Synced(time_text(plan.since))}
     tasks: list[TaskArgs] = []
     if of_lists or (of_members and not only):
         tasks.append(Lists(of_lists, only, job if of_members and not only else None, synced if not only else {}))
     if of_members:
         tasks += [_first_page(key, job, synced) for key in only]
-    if whole and plan.has_sink and not plan.ad_hoc:
+    if whole and not plan.ad_hoc:
         streams = [("lists", each) for each in only or ("",) if of_lists]
         streams += [("members", f"{each}/" if each else "") for each in only or ("",) if of_members]
         if "sweep" in plan.cursors:
@@ -360,13 +277,5 @@ def first_pages(plan: RunPlan) -> Iterable[FirstOutput]:
 
 def _synced(cursors: Mapping[str, str]) -> dict[str, Synced]:
     """What earlier runs have published, by list."""
-    found = {}
-    for name, value in cursors.items():
-        stream, _, key = name.partition(":")
-        if stream == "members":
-            synced = msgspec.json.decode(value, type=Synced)
-            late = msgspec.json.decode(cursors.get(f"late:{key}", "{}"), type=Synced)
-            since = seconds(synced.since) - OVERLAP_SECONDS
-            delivered = [each for each in {*synced.delivered, *late.delivered} if each[0] >= since]
-            found[key] = Synced(synced.since, tuple(sorted(delivered)))
-    return found
+    names = ((name.partition(":"), value) for name, value in cursors.items())
+    return {key: msgspec.json.decode(value, type=Synced) for (of, _, key), value in names if of == "members"}

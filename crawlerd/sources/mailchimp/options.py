@@ -40,8 +40,5 @@ class MailchimpImport(msgspec.Struct, frozen=True):
         if self.deliver:
             yield self.deliver.account
 
-    def receiver(self) -> str:
-        return self.deliver.path if self.deliver else ""
-
     def needs_sink(self) -> bool:
         return self.deliver is None

@@ -10,7 +10,7 @@ from crawlerd.core.listing import listing as list_of
 from crawlerd.source import Api, Denied, Output, Record, TaskArgs, Transient
 from crawlerd.sources.stripe.answers import Gone, NoAccess, NoExpansion, is_id, texts
 from crawlerd.sources.stripe.below import BelowOne, outputs
-from crawlerd.sources.stripe.catalogue import BELOW, LISTS, STREAMS, below, expansions, fields_asked, one
+from crawlerd.sources.stripe.catalogue import BELOW, LISTS, OF_PLATFORM, STREAMS, below, expansions, fields_asked, one
 from crawlerd.sources.stripe.paging import WANTED, not_expanded
 from crawlerd.sources.stripe.stripe_api import stripe
 
@@ -90,7 +90,7 @@ def _register_missing(stream: str) -> type[Again]:
         try:
             path, item = _read(api, stream, args)
         except (NoExpansion, Denied) as error:
-            if isinstance(error, NoAccess) and stream == "accounts":
+            if isinstance(error, NoAccess) and stream in OF_PLATFORM:
                 return  # of one that is no longer connected, Stripe says no more than that
             yield _with_less(stream, args, error)
             return

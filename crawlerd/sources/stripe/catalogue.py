@@ -20,6 +20,7 @@ STREAMS = (*LISTS, *BELOW)
 OPTIONAL = tuple(stream for table in TABLES for stream, each in table.items() if each.optional)
 OF_OBJECT = {kind: stream for table in TABLES for stream, each in table.items() for kind in each.objects}
 KEPT = tuple(stream for stream, each in LISTS.items() if each.kept)
+OF_PLATFORM = tuple(stream for stream in STREAMS if LISTS[BELOW[stream].parent if stream in BELOW else stream].platform)
 MOST_TYPES = 20  # of events that one request may name (https://docs.stripe.com/api/events/list)
 MOST_REQUESTS = 3  # side by side; where more types are wanted, all events are read
 

@@ -109,7 +109,7 @@ _MONEY = {
     "transfers": Listing("/v1/transfers", ("transfer",)),
     "topups": Listing("/v1/topups", ("topup",), lookback=EDITED, missed=_METADATA),
     "application_fees": Listing("/v1/application_fees", ("application_fee",)),
-    "accounts": Listing("/v1/accounts"),
+    "accounts": Listing("/v1/accounts", platform=True),
     "exchange_rates": Listing("/v1/exchange_rates", created=False, optional=True),
     "country_specs": Listing("/v1/country_specs", created=False, optional=True),
     "treasury_financial_accounts": Listing(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from crawlerd.sources.stripe.entries import Below, Listing
 
 
-def _list(path: str, *filters: tuple[str, str], **more: tuple[tuple[str, str], ...] | tuple[str, ...]) -> Listing:
-    return Listing(f"/v2/{path}", created=False, filters=filters, optional=True, **more)  # type: ignore[arg-type]
+def _list(path: str, *filters: tuple[str, str]) -> Listing:
+    return Listing(f"/v2/{path}", created=False, filters=filters, optional=True)
 
 
 V2_LISTS = {
-    "v2_accounts": _list(
-        "core/accounts",
+    "v2_accounts": _list("core/accounts")._replace(
+        platform=True,
         also=(("closed", "true"),),
         details=(
             "configuration.customer",

@@ -27,6 +27,7 @@ class Listing(NamedTuple):
     single: path leads to the only object.
     paged: the list has pages; of others, the first is all.
     kept: what is not listed any more was not deleted.
+    platform: only a platform has it, and not the accounts that are connected to it.
     optional: `["*"]` leaves it out, since few accounts have it, or it costs a request for each of many objects, or is
         not the account's own data.
     missed: what a later run does not see, until the next full one.
@@ -46,6 +47,7 @@ class Listing(NamedTuple):
     single: bool = False
     paged: bool = True
     kept: bool = False
+    platform: bool = False
     optional: bool = False
     missed: str = ""
 

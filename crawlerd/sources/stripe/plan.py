@@ -10,7 +10,7 @@ import msgspec
 
 from crawlerd.source import Api, Cursor, ForPart, Full, Gather, Output, RunPlan, TaskArgs
 from crawlerd.sources.stripe.answers import CursorGone, created, listed
-from crawlerd.sources.stripe.catalogue import BELOW, LISTS, is_silent
+from crawlerd.sources.stripe.catalogue import LISTS, OF_PLATFORM, is_silent
 from crawlerd.sources.stripe.loading import SKEW, Begin, Mark
 from crawlerd.sources.stripe.paging import PAGE, once_more
 from crawlerd.sources.stripe.stripe_api import VERSION, stripe, version_of
@@ -22,7 +22,6 @@ DAY = 86_400
 MAX_GAP = 28 * DAY  # seconds; Stripe keeps events for 30 days
 CONNECTED = "connected"  # the cursor of all connected accounts
 SIDE_BY_SIDE = 20  # connected accounts that are read at once, and one more for each hundred
-OF_PLATFORM = ("accounts", *(stream for stream, each in BELOW.items() if each.parent == "accounts"))
 
 log = logging.getLogger(__name__)
 

@@ -184,7 +184,7 @@ DAMAGE = [
         ],
     ),
     (
-        "INSERT INTO dead SELECT seq, run, bucket, priority, kind, attempt, 0, 'items', 'gone', payload, 5.0, 0 "
+        "INSERT INTO dead SELECT seq, run, bucket, priority, kind, attempt, 0, 'items', 'gone', payload, 5.0, 0, 0 "
         "FROM ready WHERE seq = 15; UPDATE run SET dead = 1 WHERE id = 4",
         ["task 15 lies in 2 places: dead, ready"],
     ),

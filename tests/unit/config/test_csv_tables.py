@@ -82,13 +82,17 @@ def test_a_row_is_a_table(folder: Folder) -> None:
     assert (first.concurrency, first.smooth, first.weight, first.limits) == (4, False, 2.5, ("10/second", "1000/day"))
     assert (second.concurrency, second.smooth, second.weight, second.limits) == (None, True, 1.0, ("50/second",))
     one, two = settings.imports["one"], settings.imports["two"]
-    assert (one.account, one.sink, one.streams) == ("news", "warehouse", ("lists", "members"))
+    assert (one.account, one.sink, one.streams) == (
+        "news",
+        "warehouse + crm1/contacts beside warehouse",
+        ("lists", "members"),
+    )
     assert (one.every, one.priority) == (3600.0, 3)
     assert one.options.wanted == ("0000000001",)  # and not a number
     delivery = one.options.deliver
     assert (delivery.account, delivery.path, delivery.batch, delivery.retry_delay) == ("crm1", "/contacts", 250, "1s")
     assert delivery.fields == {"id": "id"}
-    assert (two.sink, two.streams, two.every, two.priority) == (None, ("members",), None, None)
+    assert (two.sink, two.streams, two.every, two.priority) == ("crm2/contacts", ("members",), None, None)
     assert (two.options.deliver.account, two.options.deliver.batch) == ("crm2", 500)
 
 

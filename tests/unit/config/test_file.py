@@ -253,12 +253,13 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
         (
             "sinks.warehouse",
             "compress = true",
-            "sinks.warehouse.compress: unknown key; known: gzip, mode, path, rotate_every, rotate_mb, type",
+            "sinks.warehouse.compress: unknown key; known: accepted, account, attempts, batch, database, expires, "
+            "fields, gzip, method, mode, path, records, retry_delay, rotate_every, rotate_mb, tombstones, type",
         ),
         (
             "sinks.warehouse",
             'type = "postgres"',
-            'sinks.warehouse.type: must be "sqlite", "jsonl", "persist-queue" or "stdout"',
+            'sinks.warehouse.type: must be "sqlite", "jsonl", "persist-queue", "stdout" or "http"',
         ),
         (
             "sinks.warehouse",

@@ -1,0 +1,181 @@
+"""The keys of a sink of the type `http`: who receives its deliveries, and what is sent."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+
+from crawlerd.config.problems import Table, instead
+from crawlerd.core import notation, template
+from crawlerd.core.configuration import Receiver, SinkSpec
+from crawlerd.core.durations import parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from crawlerd.config.file import Config
+    from crawlerd.core.configuration import AccountSpec
+
+MOST_IN_BATCH = 1000
+AND = " + "  # between two names of sinks
+OF_A_TOMBSTONE = ("key", "stream", "account")
+Duration = Annotated[float, BeforeValidator(notation.duration)]
+Method = Literal["POST", "PUT", "PATCH", "DELETE"]
+
+
+class TombstonesTable(Table):
+    """`tombstones` of `[sinks.NAME]`: the call that tells of a record that is gone."""
+
+    path: str = Field(examples=["/contacts/{key}"])
+    method: Method = "DELETE"
+
+    @field_validator("path")
+    @classmethod
+    def _below(cls, path: str) -> str:
+        template.check_path(path, (*OF_A_TOMBSTONE, *(f"${name}" for name in OF_A_TOMBSTONE)))
+        if not template.has_fields(path):
+            raise ValueError("must say which record is gone, as {key}")
+        return path
+
+
+class ReceiverTable(Table):
+    """The keys that a sink of the type `http` has besides those of any sink. None: missing."""
+
+    account: str | None = Field(default=None, examples=["crm"])
+    method: Method = "POST"
+    batch: int = Field(default=500, ge=1, le=MOST_IN_BATCH)
+    records: str = ""
+    fields: dict[str, Any] = Field(default={})
+    accepted: str = ""
+    attempts: int = Field(default=3, ge=1, le=1000)
+    retry_delay: Duration = Field(default="5s", validate_default=True)
+    expires: Duration = Field(default="1d", validate_default=True)
+    tombstones: TombstonesTable | None = None
+    database: Annotated[str, AfterValidator(notation.path_text)] | None = None
+
+    @field_validator("account")
+    @classmethod
+    def _receives(cls, name: str | None, info: ValidationInfo[Any]) -> str | None:
+        accounts = info.context.table("accounts")
+        receivers = [key for key, each in accounts.items() if isinstance(each, dict) and each.get("source") == "http"]
+        if name is not None and name not in receivers:
+            what = "is not of the source http" if name in accounts else "does not exist"
+            raise ValueError(f"[accounts.{name}] {what}; {instead(name, receivers)}")
+        return name
+
+    @field_validator("fields")
+    @classmethod
+    def _template(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        template.check(fields)
+        return fields
+
+
+def contradictions(path: str, sink: ReceiverTable) -> Iterator[tuple[str, str]]:
+    """What no single value of a sink of the type `http` shows: keys, and what is wrong."""
+    if sink.account is None:
+        yield "account", 'is missing; write for example account = "crm", of the source http'
+    try:
+        template.check_path(path)
+    except ValueError as error:
+        yield "path", str(error)
+        return
+    if template.has_fields(path):
+        for key in sorted({"batch", "records"} & sink.model_fields_set):
+            yield key, "is for a path without fields: with {…} in it, each record is the body of its own request"
+
+
+def receiver(path: str, sink: ReceiverTable, accounts: Mapping[str, AccountSpec]) -> Receiver | None:
+    """None when its account could not be used, which is reported where that stands."""
+    account = accounts.get(sink.account or "")
+    gone = sink.tombstones
+    if account is None:
+        return None
+    return Receiver(
+        account=account.name,
+        base_url=account.base_url,
+        path=path,
+        method=sink.method,
+        batch=sink.batch,
+        records=sink.records,
+        fields=sink.fields,
+        accepted=sink.accepted,
+        attempts=sink.attempts,
+        retry_seconds=sink.retry_delay,
+        expires_seconds=sink.expires,
+        gone_method=gone.method if gone else "",
+        gone_path=gone.path if gone else "",
+    )
+
+
+def own_sinks(config: Config) -> dict[str, str]:
+    """Of imports whose options have `deliver`, of `crawlerd.sources.http.Delivery`: what the sink is called that it is
+    short for. Those that deliver the same to one path, beside one sink or without, have one in common."""
+    names: dict[str, str] = {}
+    usual: dict[str, object] = {}
+    for name, each in config.imports.items():
+        if (deliver := getattr(each.options, "deliver", None)) is not None:
+            own = f"{deliver.account}{deliver.path}" + (f" beside {each.sink}" if each.sink else "")
+            names[name] = own if usual.setdefault(own, deliver) == deliver else f"{own} from {name}"
+    return names
+
+
+def own_sink(name: str, deliver: Any, account: AccountSpec, state_dir: Path) -> SinkSpec:
+    """deliver: a `crawlerd.sources.http.Delivery`."""
+    digest = blake2b(name.encode(), digest_size=8).hexdigest()
+    return SinkSpec(
+        name=name,
+        type="http",
+        path=state_dir / f"outbox-{account.name}-{digest}.db",
+        receiver=Receiver(
+            account=account.name,
+            base_url=account.base_url,
+            path=deliver.path,
+            batch=deliver.batch,
+            records=deliver.records,
+            fields=deliver.fields,
+            accepted=deliver.accepted,
+            attempts=deliver.attempts,
+            retry_seconds=parse_duration(deliver.retry_delay),
+            expires_seconds=parse_duration(deliver.expires),
+            streams=("members",),
+        ),
+    )
+
+
+def wrong_deliveries(config: Config) -> Iterator[tuple[str, str]]:
+    """Imports whose `deliver` cannot be what it is, and why."""
+    for name, each in config.imports.items():
+        if (deliver := getattr(each.options, "deliver", None)) is None:
+            continue
+        if config.accounts[deliver.account].source != "http":
+            yield name, f"[accounts.{deliver.account}] is not of the source http"
+        elif each.sink is None and (others := sorted({*each.streams} - {"members", "lists", "*"})):
+            yield name, f"delivers members alone; {', '.join(others)} need a sink: name one in the import"
+        elif each.sink is not None and (AND in each.sink or config.sinks[each.sink].type != "sqlite"):
+            yield name, 'goes beside one sink of the type "sqlite"; or list two sinks in `sink`, and leave this out'
+
+
+def joined(value: object) -> object:
+    """Two names of sinks as one, which no configured sink can have."""
+    if not isinstance(value, list):
+        return value
+    if len(value) != 2 or not all(isinstance(each, str) for each in value):
+        raise ValueError('must be a name, or two, of a sink that keeps and one that delivers: ["warehouse", "crm"]')
+    return AND.join(value)
+
+
+def wrong_pairs(types: Mapping[str, str], sinks: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
+    """Imports whose two sinks cannot be used together, and why. types: of the sinks. sinks: of the imports."""
+    used: dict[str, str] = {}
+    for name, sink in sinks.items():
+        if sink is None:
+            continue
+        *keeping, last = sink.split(AND)
+        if keeping and [types[each] for each in (*keeping, last)] != ["sqlite", "http"]:
+            yield name, 'two sinks are one of the type "sqlite" and one of the type "http", in this order'
+        elif types[last] == "http" and (other := used.setdefault(last, sink)) != sink:
+            how = f"with {other.split(AND)[0]}" if AND in other else "alone"
+            yield name, f"another import has {last} {how}, and its outbox can have one neighbor; configure another sink"

@@ -1,0 +1,66 @@
+"""A sink that keeps records, and beside it one that delivers them: both get the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crawlerd.sink import Mark, SinkState
+
+if TYPE_CHECKING:
+    from crawlerd.sink import Delivery, Outbox, Sink, Totals
+    from crawlerd.sinks.http_sink import HttpSink
+
+
+class Beside:
+    """See `Sink`. What keeps is written first, then what delivers, each in a transaction of its own: after a crash
+    between the two, both get the same once more.
+
+    Nobody else uses the object or the database of what delivers. The database of what keeps may have other users in
+    this process, whose marks are not ours.
+    """
+
+    def __init__(self, keeping: Sink, delivering: HttpSink, name: str) -> None:
+        self._keeping, self._delivering, self._name = keeping, delivering, name
+        self.outbox: Outbox = delivering.outbox
+
+    def write(self, deliveries: list[Delivery], now: float, mark: Mark | None = None) -> dict[tuple[int, str], Totals]:
+        """What streams hold is counted as it is kept."""
+        own = mark and Mark(self._own(mark.frontier), mark.number)
+        kept = self._keeping.write(deliveries, now, own)
+        return self._delivering.write(deliveries, now, mark) | kept
+
+    def missing(self, delivery: Delivery, stream: str, prefix: str, after: str) -> list[str]:
+        return self._keeping.missing(delivery, stream, prefix, after)
+
+    def seen(self, delivery: Delivery, stream: str) -> int:
+        return self._keeping.seen(delivery, stream)
+
+    def intact(self) -> bool:
+        return self._keeping.intact() and self._delivering.intact()
+
+    def state(self, frontier: str) -> SinkState:
+        kept, delivered = self._keeping.state(self._own(frontier)), self._delivering.state(frontier)
+        numbers = [each.number for each in (kept, delivered)]
+        number = None if None in numbers else min(each for each in numbers if each is not None)
+        return SinkState(f"{kept.identity}+{delivered.identity}", number, kept.fresh and delivered.fresh)
+
+    def confirm(self, source: str, account: str, identity: str) -> str | None:
+        kept = self._keeping.confirm(source, account, identity)
+        return self._delivering.confirm(source, account, identity) or kept
+
+    def ended(self, run: int) -> None:
+        self._keeping.ended(run)
+        self._delivering.ended(run)
+
+    def idle(self) -> None:
+        self._keeping.idle()
+        self._delivering.idle()
+
+    def close(self) -> None:
+        try:
+            self._keeping.close()
+        finally:
+            self._delivering.close()
+
+    def _own(self, frontier: str) -> str:
+        return f"{frontier} {self._name}"
