@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from crawlerd.core.api import Api, AwsApi, Classifier, Response
 from crawlerd.core.auth import Auth, ClientCredentials, KeyInQuery, Sending
 from crawlerd.core.aws_options import AwsOptions
 from crawlerd.core.default_limits import Limits
 from crawlerd.core.errors import Denied, NotFound, Permanent, Throttled, Transient, Unauthorized
+from crawlerd.core.handler_api import Api, AwsApi, Classifier, Response
 from crawlerd.core.listing import Listing, Objects
 from crawlerd.core.output import (
     MISSING_KEYS,
