@@ -72,7 +72,8 @@ def test_what_lives_stays_while_the_lists_move_and_what_is_gone_goes(install: Ca
         api.drop("/reports", "c39")
         api.drop("/lists/list1/segments", "3")
         api.unseen = {"/campaigns/c30"}
-        assert here.run("import", "news").code == 0
+        # The first run has seen what came and went while it read, too: perhaps far more than is left.
+        assert here.run("import", "news", "--allow-shrink").code == 0
         living = api.living()
         there = found(here)
         # What was done with a campaign that is gone stays until all of it is read again.
@@ -81,7 +82,7 @@ def test_what_lives_stays_while_the_lists_move_and_what_is_gone_goes(install: Ca
         assert there == living
         assert {"c39"} <= gone(here, "campaigns")
         assert "list1/3" in gone(here, "tags")
-        assert here.run("import", "news", "--full").code == 0
+        assert here.run("import", "news", "--full", "--allow-shrink").code == 0
         assert found(here) == api.living()
         assert api.bad == []
 
