@@ -90,19 +90,21 @@ def load(path: Path, *, registry: Registry, secrets: bool = True, ad_hoc: AdHoc 
 def _load(document: Mapping[str, Any], path: Path, environment: LocalEnvironment) -> Settings:
     from crawlerd.config import specs
     from crawlerd.config.file import parse
+    from crawlerd.config.receivers import giving_up_in_time
 
     folder = path.absolute().parent
     config = parse(document, str(path), environment)
     sources = {name: environment.source_of(account) for name, account in config.accounts.items()}
     problems: list[str] = []
     accounts = specs.accounts(config, sources, problems)
+    sinks = specs.sinks(config, folder, accounts, problems)
     settings = Settings(
         daemon=specs.daemon(config, folder),
         limits=specs.limits(config, sources, problems),
-        accounts=accounts,
+        accounts=giving_up_in_time(accounts, sinks.values()),
         sources=environment.sources,
         descriptions=environment.descriptions,
-        sinks=specs.sinks(config, folder, accounts, problems),
+        sinks=sinks,
         imports=specs.imports(config, sources),
         renewals=specs.renewals(config, folder),
         warnings=tuple(environment.warnings),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from msgspec.structs import replace
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from crawlerd.config.problems import Table, instead
@@ -13,7 +14,7 @@ from crawlerd.core.configuration import Receiver, SinkSpec
 from crawlerd.core.durations import parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from crawlerd.config.file import Config
@@ -108,6 +109,20 @@ def receiver(path: str, sink: ReceiverTable, accounts: Mapping[str, AccountSpec]
         gone_method=gone.method if gone else "",
         gone_path=gone.path if gone else "",
     )
+
+
+def giving_up_in_time(accounts: Mapping[str, AccountSpec], sinks: Iterable[SinkSpec]) -> dict[str, AccountSpec]:
+    """The accounts, of which no receiver is waited for longer than its deliveries may wait. One probe at a time would
+    end one batch at a time."""
+    found = dict(accounts)
+    for sink in sinks:
+        if (to := sink.receiver) is None:
+            continue
+        account = found[to.account]
+        if to.expires_seconds < account.retry.give_up_after:
+            retry = replace(account.retry, give_up_after=to.expires_seconds)
+            found[to.account] = replace(account, retry=retry)
+    return found
 
 
 def own_sinks(config: Config) -> dict[str, str]:

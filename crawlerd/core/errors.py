@@ -95,13 +95,16 @@ class Permanent(CrawlerdError):
 
     about: what a delivery's receiver will not take: "data" for what was sent, "later" for anything by now, so that a
         later run delivers it; "" for this request.
+    fault: as of `Transient`, where the last of the failures is the reason.
     """
 
     about: About = ""
+    fault: Fault = "task"
 
-    def __init__(self, *message: object, about: About = "") -> None:
+    def __init__(self, *message: object, about: About = "", fault: Fault = "task") -> None:
         super().__init__(*message)
         self.about = about
+        self.fault = fault
 
 
 class Denied(Permanent):

@@ -203,7 +203,7 @@ class Bury(msgspec.Struct, frozen=True, array_like=True, tag="bury", gc=False):
     denied: the credentials may not read this.
     stream: what it is reported under.
     charged: attempts that this one uses up.
-    about: see `crawlerd.core.errors.Permanent`.
+    about, fault: see `crawlerd.core.errors.Permanent`.
     kept: said by the store: nothing that was read is lost with it, so sync points hold all the same.
     errands: said by the store: further tasks of the run, in no group.
     """
@@ -215,6 +215,7 @@ class Bury(msgspec.Struct, frozen=True, array_like=True, tag="bury", gc=False):
     about: About = ""
     kept: bool = False
     errands: list[NewTask] = []
+    fault: Fault = "task"
 
 
 class Pause(msgspec.Struct, frozen=True, array_like=True, tag="pause", gc=False):
@@ -238,7 +239,8 @@ def charge(retry: Retry, attempt: int, count: int = 1) -> Retry | Bury:
     """What becomes of a task whose failure uses up `count` attempts. attempt: those that were used up before it."""
     if not count or attempt + count < retry.attempts:
         return msgspec.structs.replace(retry, charged=count)
-    error = f"gave up after {attempt + count} attempts: {retry.error}"[:ERROR_LIMIT]
+    then = ", the next run goes on" if retry.about == "later" else ""
+    error = f"gave up after {attempt + count} attempts{then}: {retry.error}"[:ERROR_LIMIT]
     return Bury(error, stream=retry.stream, charged=count, about=retry.about)
 
 
@@ -308,7 +310,7 @@ def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float
                 delay = backoff(attempt + 1, base=policy.base, cap=policy.cap, jitter=jitter)
             return Retry(delay, text, error.attempts or policy.attempts, error.fault, about=error.about)
         case Permanent():
-            return Bury(text, denied=isinstance(error, Denied), about=error.about)
+            return Bury(text, denied=isinstance(error, Denied), about=error.about, fault=error.fault)
         case _:
             return Bury(f"unexpected {text}"[:ERROR_LIMIT])
 

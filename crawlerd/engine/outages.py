@@ -127,7 +127,7 @@ class Outages:
         started_at: when it was leased; monotonic.
         """
         health = self._health_of(pick, result.origin)
-        if type(outcome) is Retry:
+        if type(outcome) is Retry or (type(outcome) is Bury and outcome.fault != "task"):
             fault, sent = outcome.fault, bool(result.sent_at)
             if fault == "answer" and pick.bucket is None:
                 fault = "connection"  # a guard: no other task of its account can show whose fault it is
@@ -140,6 +140,9 @@ class Outages:
                 given_up.worse(outcome.error)
             elif health.lost(now, outcome.error):
                 self._lost(health, pick.account.id, now)
+            if type(outcome) is not Retry:
+                health.ended(task.seq)
+                return outcome
             return charge(outcome, task.attempt, count)
         if type(outcome) in (Complete, Bury) and result.sent_at:
             health.answered(task.seq, now)

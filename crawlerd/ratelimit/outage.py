@@ -178,7 +178,8 @@ class Health:
         """When the next request may start; infinity while a probe is on its way."""
         outage = self.origin.outage or self.outage
         if outage is not None:
-            return -math.inf if self._given_up(outage, now) else outage.free_at()
+            given_up_at = outage.since + self.give_up_seconds
+            return -math.inf if now >= given_up_at else min(outage.free_at(), given_up_at)
         if self.calm:
             return -math.inf
         if now - self._recovered_at >= STEPS * STEP_SECONDS:
@@ -204,7 +205,7 @@ class Health:
         return outage if outage is not None and self._given_up(outage, now) else None
 
     def _given_up(self, outage: Outage, now: float) -> bool:
-        return now - outage.since >= self.give_up_seconds
+        return now >= outage.since + self.give_up_seconds
 
     # answers
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crawlerd.sink import Mark, SinkState
+from crawlerd.sink import MISSING_KEYS, Mark, SinkState
 
 if TYPE_CHECKING:
     from crawlerd.sink import Delivery, Outbox, Sink, Totals
@@ -30,7 +30,10 @@ class Beside:
         return self._delivering.write(deliveries, now, mark) | kept
 
     def missing(self, delivery: Delivery, stream: str, prefix: str, after: str) -> list[str]:
-        return self._keeping.missing(delivery, stream, prefix, after)
+        """What either has: what keeps may be new or replaced, and must not hide what a receiver still has."""
+        found = {*self._keeping.missing(delivery, stream, prefix, after)}
+        found.update(self._delivering.missing(delivery, stream, prefix, after))
+        return sorted(found)[:MISSING_KEYS]
 
     def seen(self, delivery: Delivery, stream: str) -> int:
         return self._keeping.seen(delivery, stream)

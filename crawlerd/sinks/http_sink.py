@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
     from crawlerd.sinks.deliveries import RowStamp, SweepBounds
 
 
+log = logging.getLogger(__name__)
+_ANOTHER = (
+    "%s: the receiver is another one than before, by base_url, path or method. It gets everything; %d versions that "
+    "waited for the old one are dropped"
+)
+
+
 class HttpSink(RowSink):
     """Delivers each version of a record that is new, changed or gone to an HTTP API, by tasks of the account there.
 
@@ -34,7 +42,9 @@ class HttpSink(RowSink):
         another receiver is forgotten. mode: rights of its files."""
         self.rows = SqliteRows(path, mode)
         try:
-            while forget_another(self.rows.database, f"{receiver.method} {receiver.base_url}{receiver.path}"):
+            address = f"{receiver.method} {receiver.base_url}{receiver.path}"
+            while (waiting := forget_another(self.rows.database, address)) is not None:
+                log.warning(_ANOTHER, path, waiting)
                 self.rows.close()
                 self.rows = SqliteRows(path, mode)  # with an identity of its own
             self.outbox = SqliteOutbox(self.rows, receiver)

@@ -148,7 +148,8 @@ def send(api: Api, args: Send) -> Iterator[Output]:
     """Where all of a batch is refused for its data, the sink cuts it. Where all that the receiver gets is refused, as
     it seems, the batch waits for a later run."""
     if not args.path:
-        raise Permanent(f"{args.named} has nothing for a field of the path", about="data")
+        text = f"{args.named} has nothing for a field of the path, or what leads out of it (. or ..)"
+        raise Permanent(text, about="data")
     gone = args.alone and bytes(args.data[0]) == b"null"
     status = 0
 
@@ -174,11 +175,16 @@ def send(api: Api, args: Send) -> Iterator[Output]:
         if gone and status in (404, 410):  # it is gone there as well
             return
         about: About = "data" if status in OF_DATA or len(args.data) == 1 else "later"
-        raise type(error)(f"{error}, for {args.named}", about=about) from None
+        text = f"{error}, for {args.named}"
+        raise type(error)(
+            f"not delivered, the next run goes on: {text}" if about == "later" else text, about=about
+        ) from None
     except (Transient, Throttled, Unauthorized) as error:
         text = f"{error}, for {args.named}"
         if time.time() >= args.expires_at:
-            raise Permanent(f"not delivered in time, the next run goes on: {text}", about="later") from None
+            fault = error.fault if isinstance(error, Transient) else "task"
+            late = f"not delivered in time, the next run goes on: {text}"
+            raise Permanent(late, about="later", fault=fault) from None
         if not isinstance(error, Transient):
             raise
         attempts, delay, about = args.attempts, args.retry_seconds, error.about or "later"

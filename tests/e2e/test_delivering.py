@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+import pytest
 from support.constants import Constant
 from support.crm import GONE, Crm, things
 from support.installation import QUICK, until
@@ -122,6 +123,24 @@ def test_a_receiver_that_is_down_loses_nothing_and_stops_no_reading(install: Cal
         assert not crm.crossed
 
 
+@pytest.mark.parametrize("fault", [503, "away"])
+def test_all_batches_expire_at_once_however_seldom_a_receiver_is_probed(
+    install: Callable[..., Installation], fault: int | str
+) -> None:
+    constants = {Constant.OUTAGE_FIRST_PROBE: 1000.0, Constant.OUTAGE_LONGEST_PROBE: 1000.0}
+    with Crm(lambda asked: 503) as crm:
+        here = install(accounts=0, constants=constants)
+        file = things(here, crm, batch=2, expires="2s", attempts=1000)
+        if fault == "away":
+            here.config["accounts"]["crm"]["base_url"] = "http://127.0.0.1:9"
+        file.write_text(json.dumps({f"t{number}": 1 for number in range(200)}))
+        done = here.run("import", "things")
+        assert done.code == 3, done.stderr
+        assert "answers again" not in done.stderr  # what expires without an answer is no answer
+        ((dead,),) = here.select("SELECT count(*) FROM dead")
+        assert dead > 10
+
+
 def test_a_wrong_token_pauses_the_receiver_and_nothing_is_lost(install: Callable[..., Installation]) -> None:
     with Crm() as crm:
         here = install(accounts=0)
@@ -174,7 +193,7 @@ def test_what_fails_is_left_to_the_next_run(install: Callable[..., Installation]
         file.write_text(json.dumps({"a": 1}))
         assert here.run("import", "things").code == 3
         assert len(crm.asked) == 3
-        assert "gave up after 3 attempts: Transient: HTTP 500, for a (things_things" in here.run("dead", "list").stdout
+        assert "gave up after 3 attempts, the next run goes on: Transient: HTTP 500" in here.run("dead", "list").stdout
         failing = False
         file.write_text(json.dumps({"a": 2}))
         assert here.run("import", "things").code == 0
@@ -192,6 +211,8 @@ def test_another_receiver_gets_everything(install: Callable[..., Installation]) 
         here.config["accounts"]["crm"]["base_url"] = other.url
         done = here.run("import", "things")
         assert done.code == 0
+        assert "the receiver is another one than before" in done.stderr
+        assert "0 versions that waited for the old one are dropped" in done.stderr
         assert "reads all there is" in done.stderr
         assert other.held == there
         asked = len(other.asked)
@@ -253,6 +274,25 @@ def test_records_of_a_described_api_are_delivered(install: Callable[..., Install
         assert here.run("import", "shop").code == 0
         assert crm.history["o249"] == [249, GONE]
         assert here.run("sink", "check").code == 0
+
+
+def test_what_is_gone_is_told_of_when_a_new_warehouse_has_never_had_it(install: Callable[..., Installation]) -> None:
+    with RestApi() as api, Crm() as crm:
+        here = install(accounts=0)
+        things(here, crm, fields={"id": "id", "revision": "number"})
+        description = ['name = "shop"', "[endpoints.items]", 'path = "/link/items"', "tombstones = true"]
+        description.append('paginator = { type = "link_header" }')
+        (here.folder / "shop.toml").write_text("\n".join(description))
+        here.config["accounts"]["shop"] = {"source": "rest", "base_url": api.url, "description": "shop.toml", **QUICK}
+        here.config["sinks"]["warehouse"] = {"type": "sqlite", "path": "sink.db"}
+        here.config["imports"] = {"shop": {"account": "shop", "sink": "crm", "streams": ["items"]}}
+        api.lists["/items"] = objects(250)
+        assert here.run("import", "shop").code == 0
+        api.lists["/items"] = objects(249)
+        here.config["imports"]["shop"]["sink"] = ["warehouse", "crm"]
+        done = here.run("import", "shop")
+        assert done.code == 0, done.stderr
+        assert crm.history["o249"] == [249, GONE]
 
 
 def test_what_is_kept_is_delivered_beside(install: Callable[..., Installation]) -> None:

@@ -319,8 +319,9 @@ def read(path: Path, batch: int, token: int) -> Sending | None:
     return Sending(key, [row[0] for row in rows], f"{record} ({name} of {account})", method, address)
 
 
-def forget_another(database: Database, receiver: str) -> bool:
-    """Whether the database was another receiver's: all of it is dropped then, and it must be opened again."""
+def forget_another(database: Database, receiver: str) -> int | None:
+    """Drops all of a database that was another receiver's, which must be opened again then. Returns how many versions
+    waited for that one; None where it was not another's."""
     execute = database.connection.execute
     with database.transaction():
         execute("CREATE TABLE IF NOT EXISTS _crawlerd_receiver(address TEXT NOT NULL)")
@@ -328,8 +329,12 @@ def forget_another(database: Database, receiver: str) -> bool:
         if noted is None:
             execute("INSERT INTO _crawlerd_receiver VALUES (?)", (receiver,))
         if noted in (None, receiver):
-            return False
+            return None
+        waiting = (
+            execute("SELECT 1 FROM sqlite_schema WHERE name = '_crawlerd_line'").get
+            and execute("SELECT count(*) FROM _crawlerd_line").get
+        )
         names = execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'").fetchall()
         for (name,) in names:
             execute(f'DROP TABLE "{name}"')
-    return True
+    return waiting or 0

@@ -170,3 +170,12 @@ def test_sinks_that_do_not_go_together(
         load(configure(tmp_path, monkeypatch, lines))
     (found,) = caught.value.problems
     assert problem in found
+
+
+def test_a_receiver_is_waited_for_as_long_as_its_deliveries_may_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = 'account = "crm"\npath = "/contacts"\nexpires = "10m"\n'
+    settings = load(configure(tmp_path, monkeypatch, lines))
+    assert settings.accounts["crm"].retry.give_up_after == 600
+    assert settings.accounts["news"].retry.give_up_after == 86_400

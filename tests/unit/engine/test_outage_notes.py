@@ -149,3 +149,15 @@ def test_an_outage_that_was_given_up_ends_as_any_other(caplog: pytest.LogCapture
     for seq in range(10):
         hear(known, queue, NO_CONNECTION, 200.0, seq=seq)
     assert queue.health.free_at(201.0) == 205.0
+
+
+def test_a_dead_letter_without_an_answer_is_none() -> None:
+    known = outages()
+    queue = account(known)
+    late = Bury("not delivered in time", fault="connection")
+    for seq in range(10):
+        assert hear(known, queue, late, 1.0 + seq / 100, seq=seq) is late
+    assert known.usual(1).outage is not None
+    for seq in range(10, 20):
+        hear(known, queue, late, 2.0, seq=seq)
+    assert known.usual(1).outage is not None
