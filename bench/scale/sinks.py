@@ -7,7 +7,7 @@ import random
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
@@ -17,6 +17,7 @@ from crawlerd.core.configuration import SinkSpec, SinkType
 from crawlerd.sink import Batch, Delivery
 from crawlerd.sinks import open_sink
 
+FILES: tuple[SinkType, ...] = ("sqlite", "jsonl", "persist-queue")  # all but those that others read from
 PAGE, GROUP = 100, 50  # records a task, tasks a group
 FIELDS = ["id", "object", "email", "name", "created", "balance", "metadata", "livemode"]
 
@@ -55,7 +56,7 @@ def main() -> None:
     print(about("persist-queue"), "\n")
     others = Others()
     rows = []
-    for kind in get_args(SinkType):
+    for kind in FILES:
         for order in ("ascending", "random"):
             numbers = list(range(options.records))
             if order == "random":

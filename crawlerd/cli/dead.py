@@ -33,6 +33,8 @@ def dead_list(
     import msgspec
 
     with exit_codes(), reader_of(state_directory(context)) as reader:
+        if reader and import_name and reader.latest(import_name) is None:
+            fail(f"import {import_name} has not run yet, or there is none of that name", ExitCode.FAILED)
         letters = reader.dead_letters(import_name=import_name, after=after, limit=limit) if reader else []
         if as_json:
             say_json(msgspec.json.encode(letters))

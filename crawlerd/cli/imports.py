@@ -102,7 +102,8 @@ def import_(
         else:
             print_report(outcome.report, Console(stderr=bool(piped)))
             if piped and outcome.report["state"] not in ENDED:
-                say(f"sinks.{piped[0]} has another reader each time: the next import begins again", error=True)
+                text = "has another reader each time: what goes there is not resumed, but begins again"
+                say(f"sinks.{piped[0]} {text}", error=True)
         raise typer.Exit(outcome.exit_code)
 
 

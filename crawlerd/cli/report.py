@@ -181,8 +181,9 @@ def print_report(report: Mapping[str, Any], console: Console, *, streams: bool =
 def _run_lines(name: str, run: Mapping[str, Any]) -> Iterator[str]:
     """name: of its import."""
     seconds = (run["ended_at"] or time.time()) - run["started_at"]
+    state = "stopped" if run["state"] == "running" else run["state"]  # this command has ended
     yield (
-        f"{name}: run {run['id']} {run['state']} after {duration(seconds)}: {run['records']:,} records, "
+        f"{name}: run {run['id']} {state} after {duration(seconds)}: {run['records']:,} records, "
         f"{run['done']:,} tasks, {run['retried']:,} retried, {run['throttled']:,} throttled, "
         f"{run['dead']:,} dead, {'complete' if run['complete'] else 'not complete'}"
     )

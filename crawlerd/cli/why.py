@@ -72,7 +72,13 @@ def _subjects(words: Sequence[str]) -> list[tuple[Subject, str]]:
 class _Unheard:
     """A crawlerd that works on the frontier and cannot be asked: an import in the foreground."""
 
-    trouble = None
+    otherwise = (
+        "an import in the foreground works on it, and only the daemon can say more; "
+        "it may wait for a limit, a used-up quota or its turn"
+    )
+
+    def holds(self, run: int, import_name: str) -> None:
+        return None
 
     def explain(self, accounts: Sequence[str]) -> Mapping[str, Waiting]:
         return {}

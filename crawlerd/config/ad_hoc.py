@@ -44,7 +44,7 @@ class AdHoc:
 
 def since_of(text: str, now: float) -> float:
     """Unix seconds of a date or time in ISO 8601, in UTC where it does not say otherwise. ValueError for what is none,
-    or is not over. now: Unix seconds."""
+    is not over, or is before 1970, where Unix time begins. now: Unix seconds."""
     try:
         at = datetime.fromisoformat(text)
         seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
@@ -52,6 +52,8 @@ def since_of(text: str, now: float) -> float:
         raise ValueError(f'"{text}" is no date or time; write 2026-01-31 or 2026-01-31T09:30:00Z') from None
     if seconds > now:
         raise ValueError(f'"{text}" is not over yet')
+    if seconds < 0:
+        raise ValueError(f'"{text}" is before 1970; --full reads all there is')
     return seconds
 
 
@@ -61,10 +63,12 @@ def settings_of(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         key, equals, value = text.partition("=")
         key = key.strip()
-        if not key or not equals or not value.strip():
+        if not key or not equals:
             raise ValueError(f'"{text}" is no setting; write KEY=VALUE, such as streams=customers,invoices')
+        if not value.strip():
+            raise ValueError(f"{key} is given no value; leave it out to keep the configured one")
         if key.partition(".")[0] in FIXED:
-            raise ValueError(f"{key} cannot be set for one run: it goes where the import goes")
+            raise ValueError(f"{key} cannot be set for one run; change it in the configuration")
         if key in found:
             raise ValueError(f"{key} is set twice")
         found[key] = value.strip()

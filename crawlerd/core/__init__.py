@@ -11,6 +11,7 @@ durations: "1h30m" in seconds; when an import is due.
 notation: single values as the configuration writes them: limits, sizes, priorities.
 default_limits: what an API permits by default.
 doubt: whether a full run has seen too little of a stream.
+handler_api: what a handler asks of its API, and what that answers.
 auth, aws_options: how a credential is sent.
 charset, jsontext, lenient_json, listing: a response's body as UTF-8, as JSON text, as values, as the objects of a list.
 urls: URLs byte for byte.

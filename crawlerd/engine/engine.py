@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from crawlerd.core.errors import FrontierRefused, SyncFailed
+from crawlerd.core.reasons import Reason
 from crawlerd.engine.account_names import AccountNames
 from crawlerd.engine.allocator import free_large_buffers
 from crawlerd.engine.clock import Clock
@@ -147,6 +148,23 @@ class Engine:
             or self.runs.trouble
             or (self._shared.trouble if self._shared else None)
         )
+
+    @property
+    def otherwise(self) -> str:
+        """What an account with ready tasks waits for that has nothing in memory to start."""
+        return "its turn among the accounts"
+
+    def holds(self, run: int, import_name: str) -> tuple[Reason, str] | None:
+        """What holds up a run, or keeps a new one of the import from starting, beside its accounts. From any thread."""
+        if down := self.dispatcher.without_workers():
+            return Reason.WORKERS, down[0]
+        if stuck := self.store.stuck.get(run):
+            return (Reason.STORE if self.store.disk_trouble else Reason.SINK), stuck
+        if refusal := self.runs.refusal(import_name):
+            return Reason.SINK, f"it could not start: {refusal}"
+        if self._shared and self._shared.trouble:
+            return Reason.LIMIT, self._shared.trouble
+        return None
 
     def explain(self, accounts: Sequence[str]) -> dict[str, Waiting]:
         """Why nothing of these accounts or parts starts, by name; of those that have something in memory to start. From

@@ -76,6 +76,10 @@ class Runs:
         """Why an import that is due cannot start. From any thread."""
         return next(iter(list(self._refusals.values())), None)
 
+    def refusal(self, name: str) -> str | None:
+        """Why an import could not start when that was last tried. From any thread."""
+        return self._refusals.get(name)
+
     def start_import(self, name: str, *, full: bool = False, allow_shrink: bool = False) -> Started:
         """Resumes what is unfinished of the import, else begins a new run; its credentials are checked first. Raises
         what kept it from starting."""

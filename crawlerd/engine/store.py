@@ -89,6 +89,11 @@ class Store:
         return self._trouble or next(iter(self.stuck.values()), None)
 
     @property
+    def disk_trouble(self) -> bool:
+        """The frontier itself cannot be written."""
+        return self._trouble is not None
+
+    @property
     def stuck(self) -> dict[int, str]:
         """Runs that are held up, with the reason."""
         return dict.fromkeys(self._writer.targets, self._trouble) if self._trouble else self._writer.stuck()

@@ -55,6 +55,11 @@ class FrontierReader(Protocol):
         """One of an origin stands for those of its accounts."""
         ...
 
+    def outage_of(self, account: str) -> OutageReport | None:
+        """Of an account that gets no answer, alone or with others; `next_at` is then the origin's. None also for one
+        that waits only because the others of its origin get none."""
+        ...
+
     def next_retry(self, run: int) -> RetryReport | None:
         """The delayed task of a run that is tried first; None when it is not among the next ones of all runs."""
         ...

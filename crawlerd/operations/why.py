@@ -34,8 +34,12 @@ class Live(Protocol):
         ...
 
     @property
-    def trouble(self) -> str | None:
-        """What holds up all imports."""
+    def otherwise(self) -> str:
+        """What an account waits for of which neither it nor the disk can tell more."""
+        ...
+
+    def holds(self, run: int, import_name: str) -> tuple[Reason, str] | None:
+        """What holds up a run, or keeps a new one of the import from starting, beside its accounts."""
         ...
 
 
@@ -79,8 +83,12 @@ def _run(reader: FrontierReader, live: Live | None, run: RunReport, subject: str
     if run.state != "running":
         ended = f"{name} has ended as {run.state}" + (f", {_time(run.ended_at, now)}" if run.ended_at else "")
         dead = f": {run.dead:,} dead letters, see `crawlerd dead list --import {run.import_name}`" if run.dead else ""
+        ended = f"{ended}{dead}. Nothing of it is under way."
+        if live and (held := live.holds(run.id, run.import_name)):
+            waits = [Waiting(who=subject, reason=held[0], text=held[1])]
+            return Why(subject=subject, sentences=[ended, *_sentences(waits, now)], waits=waits)
         idle = Waiting(who=subject, reason=Reason.IDLE, text="nothing is under way")
-        return Why(subject=subject, sentences=[f"{ended}{dead}. Nothing of it is under way."], waits=[idle])
+        return Why(subject=subject, sentences=[ended], waits=[idle])
     counts = [
         f"{count:,} {text}"
         for count, text in (
@@ -99,19 +107,19 @@ def _run(reader: FrontierReader, live: Live | None, run: RunReport, subject: str
 def _waits(reader: FrontierReader, live: Live | None, run: RunReport, subject: str, now: float) -> list[Waiting]:
     found = []
     if live is None:
-        text = NOT_RUNNING.format(name=run.import_name)
-        return [Waiting(who=subject, reason=Reason.WORKERS, text=text)]
-    if trouble := live.trouble:
-        found.append(Waiting(who=subject, reason=Reason.STORE, text=trouble))
+        found.append(Waiting(who=subject, reason=Reason.WORKERS, text=NOT_RUNNING.format(name=run.import_name)))
+    elif held := live.holds(run.id, run.import_name):
+        found.append(Waiting(who=subject, reason=held[0], text=held[1]))
     if run.ready:
         accounts = [account for name in reader.accounts(run.id) if (account := reader.account(name)) and account.ready]
-        found += [_account(reader, live, each, now) for each in accounts[: 10 * SHOWN]]
+        told = [_account(reader, live, each, now) for each in accounts[: 10 * SHOWN]]
+        found += [each for each in told if live or each.reason is not Reason.WORKERS]
     if run.delayed and (retry := reader.next_retry(run.id)):
         text = f"the next try of a task: {retry.error}"
         found.append(Waiting(who=subject, reason=Reason.RETRY, text=text, until=retry.due_at))
     if run.waiting and not (run.ready or run.delayed):
         found.append(Waiting(who=subject, reason=Reason.GROUP, text="tasks of a group that have not ended"))
-    return sorted(found, key=lambda each: ORDER[each.reason])
+    return sorted(found, key=lambda each: (live is None and each.reason is not Reason.WORKERS, ORDER[each.reason]))
 
 
 def _account(reader: FrontierReader, live: Live | None, account: AccountReport, now: float) -> Waiting:
@@ -121,16 +129,14 @@ def _account(reader: FrontierReader, live: Live | None, account: AccountReport, 
         return told
     if account.paused:
         return Waiting(who=who, reason=Reason.REFUSED, text=account.paused, cure=PAUSED_CURE)
-    for outage in reader.outages():
-        if outage.account == account.name:
-            text = f"{outage.origin} does not answer: {outage.error}"
-            return Waiting(who=who, reason=Reason.OUTAGE, text=text, since=outage.since, until=outage.next_at)
+    if outage := reader.outage_of(account.name):
+        text = f"{outage.origin} does not answer: {outage.error}"
+        return Waiting(who=who, reason=Reason.OUTAGE, text=text, since=outage.since, until=outage.next_at)
     if account.blocked_until > now:
         return Waiting(who=who, reason=Reason.THROTTLED, text="the API has asked to wait", until=account.blocked_until)
     if not account.ready:
         return Waiting(who=who, reason=Reason.IDLE, text="nothing of it is ready")
-    text = "its turn among the accounts" if live else "a crawlerd that works on it"
-    return Waiting(who=who, reason=Reason.WORKERS, text=text)
+    return Waiting(who=who, reason=Reason.WORKERS, text=live.otherwise if live else "no crawlerd works on it")
 
 
 def _task(reader: FrontierReader, live: Live | None, name: str, now: float) -> Why:

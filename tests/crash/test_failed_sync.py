@@ -104,25 +104,36 @@ def held(here: Installation, sink: str) -> set[tuple[str, str]]:
     }
 
 
+FRONTIER = ["frontier.db", "frontier.db-wal"]  # the same for all sinks: tried in full with the first
 CASES = [
     pytest.param(sink, path, times, id=f"{sink} {path} {name}")
     for sink, paths in WHERE.items()
-    for path in [*paths, "frontier.db", "frontier.db-wal"]
+    for path in [*paths, *FRONTIER]
     for times, name in ((1, "once"), (1_000_000, "from then on"), (3, "for a while"))
-    if times != 3 or path == paths[0]
+    if (times != 3 or path == paths[0]) and (times == 1 or sink == "sqlite" or path not in FRONTIER)
 ]
+TOTALS: dict[tuple[str, str], int] = {}
+
+
+def total_syncs(install: Callable[..., Installation], api: RestApi, library: Path, sink: str, path: str) -> int:
+    """Of an import in which none fails."""
+    if (sink, path) not in TOTALS:
+        dry = installed(install, api, library, sink)
+        failing(dry, path, 1_000_000, 1_000_000)
+        assert dry.run("import", "--all").code == 0
+        TOTALS[sink, path] = syncs(dry)
+    return TOTALS[sink, path]
 
 
 @pytest.mark.parametrize(("sink", "path", "times"), CASES)
 def test_a_failed_sync_ends_the_import_with_74_and_the_next_one_completes_it(
     api: RestApi, install: Callable[..., Installation], library: Path, sink: str, path: str, times: int
 ) -> None:
-    dry = installed(install, api, library, sink)
-    failing(dry, path, 1_000_000, 1_000_000)
-    assert dry.run("import", "--all").code == 0
-    total = syncs(dry)
+    total = total_syncs(install, api, library, sink, path)
     assert total
-    for number in [max(1, total // 2)] if times > 1 else sorted({1, max(1, total // 2), total}):
+    middle = max(1, total // 2)
+    once = [middle] if times > 1 or (sink != "sqlite" and path in FRONTIER) else sorted({1, middle, total})
+    for number in once:
         here = installed(install, api, library, sink)
         failing(here, path, number, number + times - 1)
         done = here.run("import", "--all")

@@ -171,9 +171,12 @@ def test_a_description_whose_lists_take_a_time(install: Callable[..., Installati
     [
         (["--since", "yesterday"], 2, '--since: "yesterday" is no date or time; write 2026-01-31'),
         (["--since", "9000-01-01"], 2, '--since: "9000-01-01" is not over yet'),
+        (["--since", "0001-01-01T00:00:00+05:00"], 2, "is before 1970; --full reads all there is"),
         (["--since", "2020-01-01", "--full"], 2, "not both"),
         (["--set", "lists"], 2, '--set: "lists" is no setting; write KEY=VALUE'),
+        (["--set", "lists="], 2, "--set: lists is given no value"),
         (["--set", "sink=other"], 2, "--set: sink cannot be set for one run"),
+        (["--set", "schedule=1h"], 2, "--set: schedule cannot be set for one run; change it in the configuration"),
         (["--set", "deliver.path=/x"], 2, "--set: deliver.path cannot be set for one run"),
         (["--set", "lists=a", "--set", "lists=b"], 2, "--set: lists is set twice"),
         (["--set", "listz=a"], 78, "listz"),

@@ -211,7 +211,7 @@ def test_signals_end_what_waits_for_a_reader(shelf: Installation) -> None:
         command.send(signal.SIGINT)
         done = command.finish(10)
         assert done.code == 130
-        assert "out has another reader each time: the next import begins again" in done.stderr
+        assert "out has another reader each time: what goes there is not resumed, but begins again" in done.stderr
         read_all(reading)
 
 

@@ -120,6 +120,32 @@ def test_a_refused_key_is_named(api: RestApi, install: Callable[..., Installatio
     assert "Mend the key" in said
 
 
+def test_of_an_import_in_the_foreground_it_says_what_is_on_disk(
+    api: RestApi, install: Callable[..., Installation]
+) -> None:
+    """Such an import cannot be asked. The outage is that of the whole origin, since no other account is in use."""
+    api.script = lines(lambda request: Answer({}, 503))  # of lists below orders, until there is no answer at all
+    here = shop(install, api.url, **NO_LIMITS)
+    importing = here.start("import", "nightly")
+    until(lambda: api.asked("/orders"))
+    api.__exit__()
+    assert "does not answer" in reason(here, "account initech", "outage")
+    importing.send(signal.SIGINT)
+    importing.finish()
+    assert asked(here, "account", "initech")["account initech"] == "outage"
+
+
+def test_of_an_import_in_the_foreground_it_does_not_guess(api: RestApi, install: Callable[..., Installation]) -> None:
+    api.script = lines(lambda request: None)
+    here = shop(install, api.url, limits=["5/hour"])
+    importing = here.start("import", "nightly")
+    until(lambda: api.requests)
+    said = reason(here, "account initech", "workers")
+    assert "an import in the foreground works on it, and only the daemon can say more" in said
+    importing.send(signal.SIGINT)
+    importing.finish()
+
+
 def test_a_failed_task_waits_for_its_next_try(api: RestApi, install: Callable[..., Installation]) -> None:
     api.script = lines(lambda request: Answer({}, 500) if request.path == "/orders/3/lines" else None)
     here = shop(install, api.url, **NO_LIMITS, retry_base="60s", retry_cap="60s")
@@ -143,3 +169,28 @@ def test_what_has_ended_is_said_to_have_ended(api: RestApi, install: Callable[..
         assert missing.code == 1
         assert "there is no" in missing.stderr or "there is none" in missing.stderr
     assert here.run("why", "planet", "mars").code == 2
+
+
+def test_a_sink_that_cannot_be_opened_is_named(api: RestApi, install: Callable[..., Installation]) -> None:
+    api.script = lines(lambda request: None)
+    here = shop(install, api.url, **QUICK)
+    assert here.run("import", "nightly").code == 0
+    here.config["imports"]["nightly"]["schedule"] = "1s"
+    kept = here.sink_path.rename(here.sink_path.with_name("kept.db"))
+    here.sink_path.mkdir()
+    here.start("run")
+    said = reason(here, "import nightly", "sink")
+    assert "it could not start: sinks.sink:" in said
+    assert kept.exists()
+
+
+def test_without_a_daemon_what_the_files_know_is_said(api: RestApi, install: Callable[..., Installation]) -> None:
+    api.script = lines(lambda request: Answer({"error": "key revoked"}, 401))
+    here = shop(install, api.url, **NO_LIMITS)
+    daemon = here.start("run")
+    reason(here, "account initech", "refused")
+    daemon.send(signal.SIGKILL)
+    daemon.finish()
+    told = asked(here, "nightly")
+    assert told["import nightly"] == "workers"
+    assert told["account initech"] == "refused"

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 API = "https://api.example.com"
 STARTED = "2026-01-01T00:00:00+00:00"
-JOB = Job(STARTED, records=True)
+JOB = Job(STARTED)
 REST = make(
     {
         "name": "shop",

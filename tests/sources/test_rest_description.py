@@ -397,6 +397,30 @@ def test_the_examples_are_sources(path: Path) -> None:
     assert source.auth is not None
 
 
+def test_endpoints_may_have_any_name_and_tasks_of_earlier_versions_their_handlers() -> None:
+    ours = (
+        "once",
+        "several",
+        "gone",
+        "missed",
+        "by_itself",
+        "item",
+        "read_again",
+        "second",
+        "compare",
+        "next",
+        "unread",
+    )
+    endpoints = {name: {"path": f"/{name}", "tombstones": True} for name in ours[:-6]}
+    names = make({"name": "shop", "base_url": "https://shop.test", "endpoints": endpoints | {"next": {"path": "/n"}}})
+    assert {f"shop.{name}" for name in ours[:8]} <= names.kinds.keys()
+    assert names.kinds["shop.gone"].stream == "gone"
+    assert names.kinds["shop.gone"].handler != names.kinds["shop.compare.gone"].handler
+    assert names.kinds["shop.item"] is names.kinds["shop.compare.item"]
+    every = {name: {"path": f"/{name}", "tombstones": True} for name in ours}
+    assert set(ours) == set(make({"name": "shop", "base_url": "https://shop.test", "endpoints": every}).streams)
+
+
 def keys(node: Any) -> Iterator[str]:
     for name, each in node.get("$defs", {}).items():
         yield from (f"{name}.{key}" for key in each["properties"])

@@ -82,7 +82,7 @@ class Mailchimp(LocalServer):
     edits, deletions: of a list, at random, before each page of it (a page is what was there at one moment).
     inclusive: whether `since_last_changed` gives what changed at that very second. most: largest page. counts_all:
     `total_items` counts those that the filter leaves out. latency: seconds. faults: what each request meets instead of
-    its answer: "html429", "html403", "html404", "500", "reset", or None; called with the path.
+    its answer: "html429", "html403", "html404", "json404", "500", "reset", or None; called with the path.
     """
 
     def __init__(
@@ -149,6 +149,8 @@ class Mailchimp(LocalServer):
                     return web.Response(status=429, text="<html>Too many</html>", content_type="text/html")
                 case "html403":
                     return web.Response(status=403, text="<html>Denied</html>", content_type="text/html")
+                case "json404":
+                    return json({"status": "error", "detail": "no route"}, 404)
                 case "html404":
                     return web.Response(status=404, text="<html>Nothing</html>", content_type="text/html")
                 case "500":

@@ -43,6 +43,21 @@ def test_every_command_is_documented() -> None:
     assert rows == set(commands(get_command(cli.app), "crawlerd"))
 
 
+def test_every_command_that_a_page_names_exists() -> None:
+    root, wrong = get_command(cli.app), []
+    for page in [Path(__file__).parents[2] / "README.md", *(Path(__file__).parents[2] / "docs").glob("*.md")]:
+        for text in re.findall(r"`crawlerd ((?:-c \S+ )?[a-z][^`]*)`", page.read_text()):
+            command = root
+            for word in text.split("-c ")[-1].split()[text.startswith("-c ") :]:
+                if not (children := getattr(command, "commands", None)):
+                    break
+                if word not in children:
+                    wrong.append(f"{page.name}: crawlerd {text}")
+                    break
+                command = children[word]
+    assert wrong == []
+
+
 def test_every_exit_code_is_documented() -> None:
     rows = [int(code) for code in re.findall(r"^\| (\d+) \|", REFERENCE, re.MULTILINE)]
     assert rows == list(ExitCode)

@@ -162,6 +162,16 @@ class SqliteReader:
         )
         return [OutageReport(*row) for row in rows]
 
+    def outage_of(self, account: str) -> OutageReport | None:
+        rows = self._rows(
+            "SELECT own.origin, account.name, own.since, coalesce(whole.next_at, own.next_at), "
+            "coalesce(whole.error, own.error) FROM account JOIN outage AS own ON own.account = account.id "
+            "LEFT JOIN outage AS whole ON whole.origin = own.origin AND whole.account = 0 "
+            "WHERE account.name = ? ORDER BY own.since LIMIT 1",
+            account,
+        )
+        return OutageReport(*rows[0]) if rows else None
+
     def totals(self) -> tuple[int, int, int, int]:
         ready, delayed, waiting = self._rows(
             "SELECT coalesce(sum(open - delayed - waiting), 0), coalesce(sum(delayed), 0), coalesce(sum(waiting), 0) "

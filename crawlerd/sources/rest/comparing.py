@@ -125,7 +125,7 @@ class Comparing:
         self._pages, self._top = pages, top
         made: dict[type[TaskArgs], Any] = {}
         for each in (Once, Several, Gone, Missed, ByItself, Item, ReadAgain, Second):
-            kind = f"{name}.{each.kind.removeprefix('rest.')}"
+            kind = f"{name}.compare.{each.kind.removeprefix('rest.')}"  # no endpoint has a name with a dot
             made[each] = types.new_class(each.__name__, (each,), {"kind": kind})
         self._once, self._several, self._gone = made[Once], made[Several], made[Gone]
         self._missed, self._by_itself, self._item = made[Missed], made[ByItself], made[Item]
@@ -142,6 +142,10 @@ class Comparing:
         source.handles(self._item, unique=True, bucket=lambda args: args.stream)(self.item)
         source.handles(self._read_again, unique=True, **free)(self.read_again)
         source.handles(self._second, **free)(self.second)
+        for kind in [each for each in source.kinds if each.startswith(f"{source.name}.compare.")]:
+            before = kind.replace(".compare.", ".")  # as a frontier of an earlier version has it
+            if before.removeprefix(f"{source.name}.") not in self._pages:
+                source.kinds[before] = source.kinds[kind]
 
     # said by the pages
 

@@ -83,7 +83,7 @@ def classify(response: Response) -> Exception | None:
     if response.status == 400 and "expand" in f"{problem.param} {problem.message}".lower():
         return NoExpansion(said)
     if response.status == 404 and (problem.message or "").startswith("Unrecognized request URL"):
-        return Denied(f"{said} Has the account's api_version this list?")
+        return Denied(f"{said} Does the account's api_version have this list?")
     if response.status == 400 and problem.message and "not set up to use" in problem.message:
         return Denied(said)  # such as Issuing, by an account that has none
     return None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -27,7 +28,11 @@ class Connect(msgspec.Struct, frozen=True):
 class Options(Connect, frozen=True):
     """api_version: of Stripe's API, such as "2025-09-30.clover", in place of this catalogue's."""
 
-    api_version: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\d(\.[a-z_]+)?$")] = VERSION
+    api_version: str = VERSION
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d(\.[a-z_]+)?", self.api_version):
+            raise ValueError(f'api_version must be like "{VERSION}", not "{self.api_version}"')
 
 
 def version_of(options: Mapping[str, Any]) -> str:

@@ -36,7 +36,7 @@ def test_what_waits_for_a_group_that_failed_is_a_dead_letter_and_the_group_stays
     change = Change(9.0)
     assert end_groups(change, [group(parent=4, dead=2, if_dead="fail")]) == []
     error = "not run: 2 dead letters in its group; it waits for those retried"
-    assert change.dead == [(7, 1, 3, 5, 2, 1, False, "then", error, '"then"', 9.0, 4)]
+    assert change.dead == [(7, 1, 3, 5, 2, 1, False, "then", error, '"then"', 9.0, 4, False)]
     assert change.runs == {1: Counts(open=-1, waiting=-1, dead=1)}
     assert change.groups == {4: Members(open=-1, dead=1)}
     assert change.arrived == {}
