@@ -75,7 +75,7 @@ class Delivered:
     def put(self, table: str, stamp: RowStamp, batch: Batch, delivery: Delivery) -> None:
         """See `Content.put`."""
         known = self._rows.known(table, stamp.account, batch.keys)
-        refused = self._outbox.refused(table, stamp.account, batch.keys, delivery.run)
+        refused = self._outbox.refused(table, stamp.account, batch.keys, stamp.run)
         digests: list[bytes | None] = []
         lines: list[Line] = []
         for key, data in zip(batch.keys, batch.data, strict=True):
@@ -90,10 +90,10 @@ class Delivered:
                 change = ""
             if change and sent:
                 method = self._receiver.method if self._alone else ""
-                lines.append(Line(table, stamp.account, key, delivery.run, change, method, sent.path, sent.data))
+                lines.append(Line(table, stamp.account, key, stamp.run, change, method, sent.path, sent.data))
                 refused.discard(key)
             elif change:
-                lines.append(self._gone(table, stamp.account, key, batch.stream, delivery.run))
+                lines.append(self._gone(table, stamp.account, key, batch.stream, stamp.run))
             known[key] = digest, stamp.run
             digests.append(None if digest is None else digest.encode())
         rows = Batch(batch.stream, batch.count, batch.keys, digests)
@@ -108,7 +108,7 @@ class Delivered:
         self._rows.sweep(table, bounds)
         if not self._is_told_of(stream):
             return
-        self._outbox.put([self._gone(table, bounds.account, key, stream, delivery.run) for key in keys])
+        self._outbox.put([self._gone(table, bounds.account, key, stream, bounds.run) for key in keys])
 
     def end(self, deliveries: Sequence[Delivery], mark: Mark | None) -> None:
         """See `Content.end`."""

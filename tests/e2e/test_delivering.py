@@ -97,6 +97,21 @@ def test_what_was_refused_is_delivered_when_it_is_read_again(install: Callable[.
         assert set(map(len, crm.history.values())) == {1}
 
 
+def test_what_was_refused_is_delivered_by_a_run_of_the_same_number_of_a_new_frontier(
+    install: Callable[..., Installation],
+) -> None:
+    refused = True
+    with Crm(lambda asked: 422 if refused else None) as crm:
+        here = install(accounts=0)
+        file = things(here, crm)
+        file.write_text(json.dumps({"a": 1}))
+        assert here.run("import", "things").code == 3
+        assert here.run("frontier", "new", "--force").code == 0
+        refused = False
+        assert here.run("import", "things").code == 0
+        assert crm.held == {"a": 1}
+
+
 def test_a_receiver_that_is_down_loses_nothing_and_stops_no_reading(install: Callable[..., Installation]) -> None:
     down = True
     with Crm(lambda asked: 503 if down else None) as crm:

@@ -26,7 +26,8 @@ KIND, STREAM = "http.outbox", "deliveries"
 BUSY_MILLISECONDS = 5_000
 
 # A line is a version of a record. batch: that it is in; 0 while it waits; that of a refused one is negative. run: the
-# frontier's number. method, path: of its own request; "" where it goes with others. data: JSON, NULL of a tombstone.
+# sink's own number, since another frontier gives the same numbers to other runs. method, path: of its own request; ""
+# where it goes with others. data: JSON, NULL of a tombstone.
 # A batch belongs to a task of a run; the commit that follows the one with this number has made it. token: of that task.
 # refused: 1 when it is a dead letter, and its ranges go on without it.
 _TABLES = """
@@ -192,6 +193,7 @@ class SqliteOutbox:
     def end(self, deliveries: Sequence[Delivery], mark: Mark | None) -> None:
         """Takes the receipts, and hands out what can be under way."""
         started = {each.run: each.started for each in deliveries if each.carries}
+        known = {self._rows.number(each): each.run for each in deliveries if each.carries}
         if not started:
             self._uncut = True
             return
@@ -201,7 +203,7 @@ class SqliteOutbox:
             if delivery.receipt is not None and self._take(delivery, delivery.receipt):
                 again.append((delivery.receipt.batch, delivery.run))
         again += [(batch, usual) for batch in self._lost if all(batch != each for each, _ in again)]
-        again += [(batch, run if run in started else usual) for batch, run in self._cut()]
+        again += [(batch, known.get(run, usual)) for batch, run in self._cut()]
         errands: defaultdict[int, list[NewTask]] = defaultdict(list)
         for batch, run in again:
             errands[run] += self._hand_out(batch, run, started[run], mark)
@@ -238,7 +240,8 @@ class SqliteOutbox:
         self._loaded = set(range(RANGES))  # ranges in which something may wait
 
     def _cut(self) -> list[tuple[int, int]]:
-        """New batches of what may be under way, with the run that has asked for the first version of each."""
+        """New batches of what may be under way, with the run that has asked for the first version of each, by the
+        sink's number."""
         if self._locked is None:
             rows = self._execute("SELECT DISTINCT range FROM _crawlerd_line WHERE batch > 0")
             self._locked = {place for (place,) in rows}
