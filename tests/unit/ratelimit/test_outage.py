@@ -197,8 +197,10 @@ def test_no_answer_at_all_is_never_the_tasks_fault(tasks: int) -> None:
     assert len(world.sent) <= 60
 
 
-@given(st.floats(0.01, 0.3), st.integers(0, 1000))
+@given(st.floats(0.01, 0.15), st.integers(0, 1000))
 def test_errors_at_random_open_nothing(share: float, seed: int) -> None:
+    """Ten in a row open an outage. Of 6,000 requests that happens by chance with one seed in 30,000 where the share is
+    0.15, and with one in 30 where it is 0.3."""
     dice = random.Random(seed)
     world = World(lambda account, task, now: "answer" if dice.random() < share else None, tasks=2000).run(300)
     assert not world.opened
