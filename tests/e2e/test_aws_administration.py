@@ -156,6 +156,7 @@ def settle(
     return here
 
 
+@pytest.mark.alone
 def test_killed_at_any_instant_all_of_it_is_there_and_what_goes_is_tombstoned(
     org: Organization, beside: Beside, proxy: AwsProxy, install: Callable[..., Installation]
 ) -> None:
@@ -199,6 +200,7 @@ def test_killed_at_any_instant_all_of_it_is_there_and_what_goes_is_tombstoned(
     assert not proxy.throttled
 
 
+@pytest.mark.alone
 def test_where_aws_documents_no_rate_none_is_exceeded_that_it_documents_of_any_read(
     org: Organization, beside: Beside, install: Callable[..., Installation]
 ) -> None:
@@ -213,6 +215,7 @@ def test_where_aws_documents_no_rate_none_is_exceeded_that_it_documents_of_any_r
         assert set(rows(here, "handshakes")) == set(beside.handshakes)
 
 
+@pytest.mark.alone
 def test_regions_and_account_information(
     org: Organization, beside: Beside, proxy: AwsProxy, install: Callable[..., Installation]
 ) -> None:
@@ -239,6 +242,7 @@ def test_regions_and_account_information(
     assert deleted == [(f"{MANAGEMENT}:region-7",)]
 
 
+@pytest.mark.alone
 def test_an_extension_adds_the_tags_of_those_who_administer(
     org: Organization, proxy: AwsProxy, install: Callable[..., Installation]
 ) -> None:

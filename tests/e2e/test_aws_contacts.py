@@ -120,6 +120,7 @@ def test_what_is_optional_comes_when_it_is_named(
     assert not proxy.throttled
 
 
+@pytest.mark.alone
 def test_killed_at_any_instant_it_ends_exact(
     org: Organization, proxy: AwsProxy, install: Callable[..., Installation]
 ) -> None:

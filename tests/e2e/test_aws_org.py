@@ -87,6 +87,7 @@ def test_documented_limits_are_used_up_and_never_exceeded(install: Callable[...,
         assert_exact(here, org.truth)
 
 
+@pytest.mark.alone
 def test_three_thousand_accounts(install: Callable[..., Installation]) -> None:
     """Without their tags, which moto would take a minute for."""
     limits = dict.fromkeys(DOCUMENTED, (400, 100))
@@ -120,6 +121,7 @@ def _resident(running: Running) -> int:
     return max(sizes)
 
 
+@pytest.mark.alone
 def test_killed_at_any_instant_it_ends_exact(
     org: Organization, proxy: AwsProxy, install: Callable[..., Installation]
 ) -> None:

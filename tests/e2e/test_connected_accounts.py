@@ -32,6 +32,7 @@ def assert_holds(here: Installation, numbers: list[int], customers: int) -> None
             assert here.imported(part(number), stream) == dict(expected(number, stream, customers)), (number, stream)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("where", ["accounts", "imports"])
 def test_every_connected_account_arrives_under_its_own_limits(install: Callable[..., Installation], where: str) -> None:
     with running(accounts=2, customers=30, connected=5, rate=30, latency=0.01) as server:
