@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -160,18 +159,19 @@ def test_a_run_asks_to_its_end_for_what_it_began_with(orders: RestApi, install: 
     here = install(accounts=0)
     shop(here, orders, "*")
     here.add_extension("shop", "names", "WRONG = False\n" + NAMES)
-    held = threading.Event()
+    held, over = threading.Event(), threading.Event()
 
     def one_page_and_no_more(request: Request) -> Answer:
         if not request.path.endswith("/0"):
             held.set()
-            time.sleep(30)
+            over.wait(30)
         return page_of(request, ORDERS)
 
     orders.script = one_page_and_no_more
     importing = here.start("import", "shop", "--set", "streams=orders,names")
     until(held.is_set)
     importing.kill()
+    over.set()
     orders.script = lambda request: page_of(request, ORDERS)
     done = here.run("import", "shop", "--json")
     assert done.code == 0
