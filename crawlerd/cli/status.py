@@ -99,7 +99,7 @@ def _print(found: Overview, waits: Mapping[int, str], *, running: bool) -> None:
         say(f"and {found.running_count - len(found.running):,} more runs under way")
     if found.imports is None or found.imports > len(found.latest):
         rest = "more" if found.imports is None else f"{found.imports - len(found.latest):,} more"
-        say(f"and {rest} imports that are not under way: `crawlerd why NAME` tells of one")
+        say(f"and {rest} imports that are not under way: see `crawlerd why NAME`")
     rows = [(each.name, each.source, f"{each.ready:,}", _state(each)) for each in found.accounts]
     print_columns([("account", "source", "ready", "state"), *rows])
     if found.account_count > len(found.accounts):

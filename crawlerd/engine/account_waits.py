@@ -33,7 +33,10 @@ def of_account(
     if account.paused is not None:
         return Waiting(who=who, reason=Reason.REFUSED, text=account.paused, cure=REFUSED_CURE)
     if account.guard is not None:
-        found = [*_holds(account.health, [account.limiter], 1, now), Hold(Reason.RETRY, "", account.guard.at)]
+        found = [
+            *_holds(account.health, [account.limiter], 1, now),
+            Hold(Reason.RETRY, "its next try", account.guard.at),
+        ]
         return _told(who, account, account.health, found, now, unix, "the check of its credentials: ")
     queues = [bucket for bucket in account.buckets.values() if bucket.heads]
     if not queues:

@@ -11,6 +11,7 @@ from crawlerd.engine.account_waits import of_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+    from concurrent.futures import Future
 
     from crawlerd.core.reasons import Waiting
     from crawlerd.engine.clock import Clock
@@ -128,13 +129,16 @@ class DispatcherInbox:
 
     # for people
 
-    def explain(self, account: int, then: Callable[[Waiting | None], None]) -> None:
-        """Why nothing of the account starts, None when nothing of it is in memory; `then` gets it, on the dispatcher's
-        thread."""
+    def explain(self, account: int, answer: Future[Waiting | None]) -> None:
+        """Why nothing of the account starts, None when nothing of it is in memory. A question stops no dispatcher: what
+        goes wrong is the answer."""
 
         def explain(bench: Workbench, now: float) -> None:
-            queue, unix = bench.known(account), self._clock.now() - now
-            then(of_account(queue, bench.cost, now, lambda at: at + unix) if queue else None)
+            try:
+                queue, unix = bench.known(account), self._clock.now() - now
+                answer.set_result(of_account(queue, bench.cost, now, lambda at: at + unix) if queue else None)
+            except Exception as error:  # noqa: BLE001 - whoever has asked is told
+                answer.set_exception(error)
 
         self._post(explain)
 

@@ -174,7 +174,7 @@ class Engine:
             number = self._names.number(name)
             if number is not None:
                 answers[name] = Future()
-                self._to_dispatcher.explain(number, answers[name].set_result)
+                self._to_dispatcher.explain(number, answers[name])
         deadline = time.monotonic() + EXPLAIN_SECONDS
         found = {name: each.result(deadline - time.monotonic()) for name, each in answers.items()}
         return {name: waiting for name, waiting in found.items() if waiting}

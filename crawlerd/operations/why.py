@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from crawlerd.frontier.reader_contract import FrontierReader
     from crawlerd.frontier.reports import AccountReport, RunReport
 
-SHOWN = 5  # accounts of a run that are told of one by one
+SHOWN, MOST = 5, 50  # accounts of a run that are named, and that are asked about
 NOT_RUNNING = "no crawlerd works on it: start the daemon, or `crawlerd import {name}`"
 PAUSED_CURE = "Mend the key, then `crawlerd import`: it tries the account again, as the daemon does every 5 minutes."
 
@@ -111,8 +112,8 @@ def _waits(reader: FrontierReader, live: Live | None, run: RunReport, subject: s
     elif held := live.holds(run.id, run.import_name):
         found.append(Waiting(who=subject, reason=held[0], text=held[1]))
     if run.ready:
-        accounts = [account for name in reader.accounts(run.id) if (account := reader.account(name)) and account.ready]
-        told = [_account(reader, live, each, now) for each in accounts[: 10 * SHOWN]]
+        accounts = (account for name in reader.accounts(run.id) if (account := reader.account(name)) and account.ready)
+        told = [_account(reader, live, each, now) for each in islice(accounts, MOST)]
         found += [each for each in told if live or each.reason is not Reason.WORKERS]
     if run.delayed and (retry := reader.next_retry(run.id)):
         text = f"the next try of a task: {retry.error}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import stat
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from crawlerd.engine.engine import Engine
+
+log = logging.getLogger(__name__)
 
 SOCKET_NAME = "crawlerd.sock"  # in the state directory
 UNIT_SOCKET = Path("/run/crawlerd/socket")  # of the shipped unit, whose RuntimeDirectory= says where
@@ -123,9 +126,12 @@ def ask_why(state_dir: Path, subject: Subject, name: str, configured: Path | Non
         head, _, body = _ask(state_dir, configured, request).partition(b"\r\n\r\n")
     except OSError:
         return None
-    if b" 200 " in head.split(b"\r\n")[0]:
-        return msgspec.json.decode(body, type=Why)
-    problem = msgspec.json.decode(body, type=Problem)
+    try:
+        if b" 200 " in head.split(b"\r\n")[0]:
+            return msgspec.json.decode(body, type=Why)
+        problem = msgspec.json.decode(body, type=Problem)
+    except msgspec.DecodeError:
+        raise FrontierError("the daemon's answer cannot be read: it is of another version; restart it") from None
     raise Unknown(problem.detail) if problem.status == 404 else FrontierError(problem.detail)
 
 
@@ -186,8 +192,13 @@ def explained(engine: Engine, path: str) -> Answer:
         told = why(reader, engine, subject, unquote(name), time.time())  # type: ignore[arg-type] # see above
     except Unknown as error:
         return _problem(404, "Not Found", str(error))
-    except (CrawlerdError, TimeoutError) as error:
-        return _problem(503, "Service Unavailable", str(error) or "the dispatcher does not answer")
+    except TimeoutError:
+        return _problem(503, "Service Unavailable", "the dispatcher does not answer")
+    except CrawlerdError as error:
+        return _problem(503, "Service Unavailable", str(error))
+    except Exception as error:
+        log.exception("cannot say why %s %s waits", subject, name)
+        return _problem(500, "Internal Server Error", f"{type(error).__name__}: {error}; the daemon's log says more")
     finally:
         if reader:
             reader.close()

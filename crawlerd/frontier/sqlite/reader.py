@@ -188,7 +188,9 @@ class SqliteReader:
 
     def latest(self, import_name: str) -> RunReport | None:
         ((number,),) = self._rows(
-            "SELECT coalesce(min(id) FILTER (WHERE state = 'running'), max(id)) FROM run WHERE import = ?", import_name
+            "SELECT coalesce((SELECT min(id) FROM run INDEXED BY run_running WHERE state = 'running' AND import = ?1), "
+            "(SELECT max(id) FROM run WHERE import = ?1))",
+            import_name,
         )
         return None if number is None else self.run(number)
 
