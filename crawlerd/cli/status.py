@@ -30,7 +30,7 @@ def status(
 
     from crawlerd.frontier.lock import lock_holder
     from crawlerd.frontier.reports import Status
-    from crawlerd.service.control import ask_trouble
+    from crawlerd.service.control import NO_ANSWER, ask_trouble
 
     with exit_codes():
         folder = state_directory(context)
@@ -55,7 +55,8 @@ def status(
         if overview is None:
             say("nothing has been imported yet")
         else:
-            waits = _waits(folder, socket_path(context), overview.running) if pid else {}
+            answers = pid and trouble != NO_ANSWER
+            waits = _waits(folder, socket_path(context), overview.running) if answers else {}
             _print(overview, waits, running=pid is not None)
 
 

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 SOCKET_NAME = "crawlerd.sock"  # in the state directory
 UNIT_SOCKET = Path("/run/crawlerd/socket")  # of the shipped unit, whose RuntimeDirectory= says where
 ANSWER_SECONDS = 10.0  # that a command waits for the daemon
+NO_ANSWER = "the daemon does not answer: it hangs, or the machine is overloaded; see its log, and restart it"
 BODY_BYTES = 1 << 20
 RETRY = "/dead/retry"
 WHY = "/api/v1/why/"  # {import|account|run|task}/{name}
@@ -110,6 +111,8 @@ def ask_trouble(state_dir: Path, configured: Path | None = None) -> str | None:
     """
     try:
         head, _, body = _ask(state_dir, configured, b"GET /readyz HTTP/1.0\r\n\r\n").partition(b"\r\n\r\n")
+    except TimeoutError:
+        return NO_ANSWER
     except OSError:
         return None
     return body.decode(errors="replace").strip() if b" 503 " in head.split(b"\r\n")[0] else None
@@ -124,6 +127,8 @@ def ask_why(state_dir: Path, subject: Subject, name: str, configured: Path | Non
     request = f"GET {WHY}{subject}/{quote(name, safe='')} HTTP/1.0\r\n\r\n".encode()
     try:
         head, _, body = _ask(state_dir, configured, request).partition(b"\r\n\r\n")
+    except TimeoutError:
+        raise FrontierError(NO_ANSWER) from None
     except OSError:
         return None
     try:

@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.constants import Constant
 from support.installation import NO_LIMITS, QUICK, Installation, until
 from support.rest_api import Answer, Request, RestApi
 
@@ -194,3 +195,19 @@ def test_without_a_daemon_what_the_files_know_is_said(api: RestApi, install: Cal
     told = asked(here, "nightly")
     assert told["import nightly"] == "workers"
     assert told["account initech"] == "refused"
+
+
+def test_a_daemon_that_hangs_is_named(api: RestApi, install: Callable[..., Installation]) -> None:
+    api.script = lines(lambda request: None)
+    here = shop(install, api.url, limits=["5/hour"])
+    daemon = here.start("run")
+    reason(here, "account initech", "quota")
+    here.constants[Constant.CONTROL_ANSWER_SECONDS] = 0.5
+    daemon.send(signal.SIGSTOP)
+    hung = here.run("why", "nightly")
+    assert hung.code == 1
+    assert "the daemon does not answer: it hangs" in hung.stderr
+    status = here.run("status")
+    assert "held up: the daemon does not answer: it hangs" in status.stdout
+    assert "nightly" in status.stdout
+    daemon.send(signal.SIGCONT)

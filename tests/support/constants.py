@@ -9,6 +9,7 @@ class Constant(Enum):
     """Module and name of a constant that crawlerd's main process reads when it is used."""
 
     AWAKE_BUCKETS = ("crawlerd.engine.prefetch", "AWAKE_BUCKETS")
+    CONTROL_ANSWER_SECONDS = ("crawlerd.service.control", "ANSWER_SECONDS")
     DAEMON_LOG_ENDS = ("crawlerd.service.daemon", "_log_ends")
     DISPATCHER_TIDY_SOON = ("crawlerd.engine.dispatcher", "TIDY_SOON")
     DISPATCHER_WAKE_BUCKETS = ("crawlerd.engine.dispatcher", "WAKE_BUCKETS")
