@@ -27,6 +27,7 @@ from crawlerd.core.outcome import Complete
 from crawlerd.core.task import NewTask
 from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.sqlite.frontier import SqliteFrontier
+from crawlerd.frontier.waiting_contract import FIRST
 
 PRIORITY = 5
 
@@ -81,20 +82,20 @@ class CrawlerdFrontier(Queue):
     def fill(self, payloads: list[str]) -> None:
         new = [NewTask("noop", "noop", PRIORITY, payload) for payload in payloads]
         self._frontier.start_run("a", self._account, new[:CHUNK], full=True, now=time.time())
-        (bucket,) = self._frontier.ready_buckets(self._account)
-        self._bucket = bucket.id
+        ((bucket, run),) = self._frontier.ready_queues(self._account)
+        self._queue = bucket.id, run
         for start in range(CHUNK, len(new), CHUNK):
-            (parent,) = self._frontier.heads(self._bucket, (-1, -1), 1)
+            (parent,) = self._frontier.heads(self._queue, FIRST, 1)
             self._commit([Settled(parent, self._account, Complete(children=new[start : start + CHUNK]))])
 
     def put(self, payload: str) -> int:
-        (parent,) = self._frontier.heads(self._bucket, (-1, -1), 1)  # tasks come from tasks
+        (parent,) = self._frontier.heads(self._queue, FIRST, 1)  # tasks come from tasks
         children = [NewTask("noop", "noop", PRIORITY, payload) for _ in range(self._group)]
         self._commit([Settled(parent, self._account, Complete(children=children))])
         return self._group
 
     def take(self) -> int:
-        tasks = self._frontier.heads(self._bucket, (-1, -1), self._group)
+        tasks = self._frontier.heads(self._queue, FIRST, self._group)
         self._commit([Settled(task, self._account, Complete()) for task in tasks])
         return len(tasks)
 

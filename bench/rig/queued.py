@@ -10,6 +10,7 @@ from crawlerd.core.configuration import SinkSpec
 from crawlerd.core.outcome import Complete
 from crawlerd.frontier import open_frontier, open_reader
 from crawlerd.frontier.contract import Frontier, Settled
+from crawlerd.frontier.waiting_contract import FIRST
 from crawlerd.sinks import open_sink
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ def fill(here: Installation, source: str, tasks: Mapping[str, Iterable[NewTask]]
         account = frontier.account(name, source)
         rest = iter(wanted)
         frontier.start_run(name, account, list(islice(rest, CHUNK)), full=True, now=time.time(), sink=sink)
-        (bucket,) = (each.id for each in frontier.ready_buckets(account))
+        (queue,) = ((bucket.id, run) for bucket, run in frontier.ready_queues(account))
         while chunk := list(islice(rest, CHUNK)):
-            (parent,) = frontier.heads(bucket, (-1, -1), 1)
+            (parent,) = frontier.heads(queue, FIRST, 1)
             frontier.commit([Settled(parent, account, Complete(children=chunk))], now=time.time())
     frontier.close()
     return queued(here.state_dir)

@@ -19,6 +19,7 @@ from crawlerd.core.outcome import Complete
 from crawlerd.engine import kinds
 from crawlerd.frontier import open_frontier
 from crawlerd.frontier.contract import Settled
+from crawlerd.frontier.waiting_contract import FIRST
 
 DAY = 86_000.0  # seconds that a throttled account waits
 Found = dict[str, float]
@@ -64,8 +65,8 @@ def enqueue(place: Path, tasks: int, accounts: int) -> Found:
     for group in groups:
         settled = []
         for number, count in group:
-            (bucket,) = frontier.ready_buckets(number + 1)
-            (parent,) = frontier.heads(bucket.id, (-1, -1), 1)
+            ((bucket, run),) = frontier.ready_queues(number + 1)
+            (parent,) = frontier.heads((bucket.id, run), FIRST, 1)
             children = [kinds.new_task(steady, Step(f"parent_{number:012}", index)) for index in range(count)]
             settled.append(Settled(parent, bucket.account, Complete(children=children)))
             made += count
@@ -88,7 +89,7 @@ def throttle(place: Path, accounts: int) -> Found:
     """All accounts but the first and every tenth wait for a Retry-After of a day."""
     frontier = open_frontier(place, now=time.time())
     numbers = (number for number in range(1, accounts + 1) if (number - 1) % 10)
-    buckets = [bucket.id for number in numbers for bucket in frontier.ready_buckets(number)]
+    buckets = [bucket.id for number in numbers for bucket, _ in frontier.ready_queues(number)]
     frontier.commit([], now=time.time(), blocked=dict.fromkeys(buckets, time.time() + DAY))
     frontier.close()
     return {"blocked": len(buckets)}

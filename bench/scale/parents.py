@@ -14,6 +14,7 @@ from crawlerd.core.task import IfNew, NewTask, parent_hash
 from crawlerd.frontier import open_frontier
 from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.sqlite.database import FILE_NAME
+from crawlerd.frontier.waiting_contract import FIRST
 
 GROUP = 1_000
 
@@ -30,7 +31,7 @@ def main() -> None:
         groups = count // GROUP
         starts = [NewTask("shop.start", "start", 5, "{}")] * (groups + 2)
         frontier.start_run("shop", account, starts, full=True, now=0.0)
-        tasks = frontier.heads(1, (-1, -1), groups + 2)
+        tasks = frontier.heads((1, 1), FIRST, groups + 2)
         before, memory = (path / FILE_NAME).stat().st_size, _memory()
         started = time.process_time()
         for number, task in enumerate(tasks[:groups]):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from crawlerd.engine.queues import Pick
     from crawlerd.frontier.contract import OutageNote
+    from crawlerd.frontier.waiting_contract import Queue
     from crawlerd.ratelimit.adaptive import Learned
     from crawlerd.ratelimit.quota import Ask
     from crawlerd.ratelimit.window import Stamp
@@ -155,8 +156,8 @@ class _Asked(NamedTuple):
 
     heads: list[tuple[int, int]]
 
-    def refill(self, bucket: int, count: int) -> None:
-        self.heads.append((bucket, count))
+    def refill(self, queue: Queue, count: int) -> None:
+        self.heads.append((queue[0], count))
 
     def ask_quota(self, ask: Ask) -> None: ...
     def remember(self, key: str, learned: Learned) -> None: ...
@@ -179,7 +180,7 @@ def lease(accounts: int, limited: bool, throttled: bool, leases: int) -> Found:
             tasks = [Task(sequence + n, number, 5, 1, "steady.step", 0, "{}") for n in range(1, count + 1)]
             sequence += count
             blocked_until = DAY if throttled and (number - 1) % 10 else 0.0
-            bench.add_heads(number, number, "step", tasks, more=True, blocked_until=blocked_until, now=now)
+            bench.add_heads(number, number, "step", 1, tasks, more=True, blocked_until=blocked_until, now=now)
         asked.clear()
 
     asked += [(number, 1) for number in range(1, accounts + 1)]

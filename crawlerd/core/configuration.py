@@ -81,6 +81,9 @@ class LimitSpec(msgspec.Struct, frozen=True, kw_only=True):
     smooth: bool = True
     weight: float = 1.0
 
+    def of_bucket(self, name: str) -> tuple[str, ...]:
+        return self.by_bucket.get(name, self.bucket_limits)
+
 
 class ImportSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A configured job.

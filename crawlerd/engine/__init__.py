@@ -17,7 +17,8 @@ The dispatcher's thread:
 dispatcher: gives tasks to workers, and acts on what comes back.
 dispatcher_inbox: what other threads tell it.
 workbench: which task may start next.
-queues: the accounts and buckets in memory, with their first tasks.
+queues: the accounts and buckets in memory, with the first tasks of each run.
+turns: the order of the accounts.
 limiters: makes the limiters of accounts and buckets.
 leases: the lease of a task, its token, its deadline; a late outcome is fenced off.
 feedback: what an outcome means for the pace, the pause and the credentials of its account.

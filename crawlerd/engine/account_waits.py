@@ -38,7 +38,7 @@ def of_account(
             Hold(Reason.RETRY, "its next try", account.guard.at),
         ]
         return _told(who, account, account.health, found, now, unix, "the check of its credentials: ")
-    queues = [bucket for bucket in account.buckets.values() if bucket.heads]
+    queues = [bucket for bucket in account.buckets.values() if bucket.next]
     if not queues:
         return None
     held = [(list(_holds(each.health, [each.limiter, account.limiter], cost(each), now)), each) for each in queues]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from crawlerd.core.reasons import Waiting
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.workbench import Workbench
-    from crawlerd.frontier.contract import Bucket
+    from crawlerd.frontier.waiting_contract import Bucket
     from crawlerd.ratelimit.quota import Grant
 
 
@@ -56,12 +56,12 @@ class DispatcherInbox:
 
     # from the store
 
-    def heads(self, bucket: Bucket, tasks: Sequence[Task], *, more: bool) -> None:
-        """Ready tasks of a bucket."""
+    def heads(self, bucket: Bucket, run: int, tasks: Sequence[Task], *, more: bool) -> None:
+        """Ready tasks of a run in a bucket."""
         blocked_until = self._clock.monotonic(bucket.blocked_until)
         self._post(
             lambda bench, now: bench.add_heads(
-                bucket.id, bucket.account, bucket.name, tasks, more=more, blocked_until=blocked_until, now=now
+                bucket.id, bucket.account, bucket.name, run, tasks, more=more, blocked_until=blocked_until, now=now
             )
         )
 
@@ -78,9 +78,9 @@ class DispatcherInbox:
         """A portion of a lease's outcome is durable; or nothing more of it is wanted, and why."""
         self._post(lambda bench, now: self.on_stored(token, refused))
 
-    def withdraw(self, runs: Collection[int], then: Callable[[list[Task]], None]) -> None:
-        """Takes the runs' tasks that no worker has from the workbench; `then` gets them, on the dispatcher's thread."""
-        self._post(lambda bench, now: then(bench.withdraw(runs, now)))
+    def withdraw(self, runs: Collection[int], give_back: Callable[[list[Task]], None]) -> None:
+        """Takes the runs' tasks from the workbench, see there; `give_back` is called on the dispatcher's thread."""
+        self._post(lambda bench, now: bench.withdraw(runs, give_back, now))
 
     def asleep(self, bucket: Bucket, *, agreed: bool) -> None:
         """The answer to `StoreInbox.sleep`."""

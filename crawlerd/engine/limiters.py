@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from crawlerd.core.configuration import LimitSpec
     from crawlerd.engine.protocols import Supplier
+    from crawlerd.engine.queues import AccountQueue
 
 
 class Limiters:
@@ -24,7 +25,14 @@ class Limiters:
         self._learned = dict(learned or {})
         self._log = StartLog()
 
-    def make(
+    def of_account(self, number: int, spec: LimitSpec) -> Limiter:
+        return self._make(str(number), spec.limits, spec, spec.concurrency)
+
+    def of_bucket(self, account: AccountQueue, number: int, name: str) -> Limiter:
+        spec = account.spec
+        return self._make(f"{account.id}/{number}", spec.of_bucket(name), spec, spec.bucket_concurrency.get(name))
+
+    def _make(
         self, key: str, limits: Sequence[str], spec: LimitSpec, concurrency: int | Literal["auto"] | None = None
     ) -> Limiter:
         return Limiter(

@@ -8,47 +8,67 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from crawlerd.core.outcome import Pause
-from crawlerd.frontier.contract import FIRST, Wanted
+from crawlerd.frontier.waiting_contract import FIRST, Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.protocols import HeadsReceiver
     from crawlerd.engine.store_inbox import Sleep
-    from crawlerd.frontier.contract import Bucket, Committed, Frontier, Settled
+    from crawlerd.frontier.contract import Committed, Frontier, Settled
+    from crawlerd.frontier.waiting_contract import Bucket, Queue
 
 AWAKE_BUCKETS = 4_096  # in memory; beyond these, others stay on disk until those that are awake do not fill the workers
-PUSHED_HEADS = 4  # sent along, unasked, when tasks arrive in a bucket that had none or that are more urgent
+PUSHED_HEADS = 4  # sent along, unasked, when tasks arrive in a queue that had none or that are more urgent
 LEAST_READ = 16  # rows read at once, at least: some may be in memory already
-HELD_MOST = 4_096  # tasks of a bucket in memory beyond which nothing is sent unasked
+HELD_MOST = 4_096  # tasks of a queue in memory beyond which nothing is sent unasked
 ALL = (-1.0, 0)  # all sleeping buckets have a greater (blocked_until, id)
 
 
-class Awake:
-    """What is in memory of a bucket that is awake.
+class Held:
+    """What is in memory of a queue.
 
-    held: the tasks that the dispatcher was given, as far as they are not done.
-    cursor: tasks after it have not been read. Tasks up to it are held, done, or skipped, since their run is not served.
+    tasks: those that the dispatcher was given, as far as they are not done.
+    cursor: tasks after it have not been read. Tasks up to it are held or done.
     dry: the dispatcher was told that there is no more.
-    skipped: there are tasks up to the cursor that were skipped.
     """
 
-    __slots__ = ("bucket", "cursor", "dry", "held", "skipped")
+    __slots__ = ("bucket", "cursor", "dry", "run", "tasks")
+
+    def __init__(self, bucket: Bucket, run: int) -> None:
+        self.bucket, self.run = bucket, run
+        self.tasks: set[int] = set()
+        self.cursor = FIRST
+        self.dry = True
+
+
+class Awake:
+    """A bucket that is awake, with what is in memory of its queues, by run."""
+
+    __slots__ = ("bucket", "queues")
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket
-        self.held: set[int] = set()
-        self.cursor = FIRST
-        self.dry = True
-        self.skipped = False
+        self.queues: dict[int, Held] = {}
+
+    def queue(self, run: int) -> Held:
+        """The run's, made at the first call."""
+        held = self.queues.get(run)
+        if held is None:
+            held = self.queues[run] = Held(self.bucket, run)
+        return held
+
+    def tasks(self) -> Iterator[int]:
+        """Numbers of all that the dispatcher has."""
+        return (seq for held in self.queues.values() for seq in held.tasks)
 
 
 class Prefetch:
     """Used by the store's thread alone.
 
-    serving: runs of which tasks may be given out, kept by its owner.
+    serving: runs of which tasks may be given out, kept by its owner, who withdraws from the dispatcher what leaves it.
     drowsy: buckets that need not be awake, until `let_sleep`.
     unblocked_at: when the next blocked bucket may be leased from; monotonic.
     """
@@ -63,81 +83,90 @@ class Prefetch:
         self.unblocked_at = math.inf
 
     def arrived(self, committed: Committed) -> None:
-        """Tells the dispatcher of buckets that got ready tasks."""
-        unknown = [number for number in committed.arrived if number not in self._awake]
+        """Tells the dispatcher of queues that got ready tasks."""
+        served = [(queue, first) for queue, first in committed.arrived.items() if queue[1] in self._serving]
+        unknown = list(dict.fromkeys(number for (number, _), _ in served if number not in self._awake))
         for bucket in self._frontier.buckets(unknown) if unknown else ():
             self._admit(bucket)
-        pushed: list[tuple[Awake, int]] = []
-        for number, first in committed.arrived.items():
-            awake = self._awake.get(number)
+        pushed: list[tuple[Held, int]] = []
+        for queue, first in served:
+            awake = self._awake.get(queue[0])
             if awake is None:
                 continue
-            urgent = first <= awake.cursor
+            held = awake.queue(queue[1])
+            urgent = first <= held.cursor
             if urgent:
-                awake.cursor = (first[0], first[1] - 1)
-            if len(awake.held) >= HELD_MOST:
-                if awake.dry:  # it asks for them when it wants them
-                    awake.dry = False
-                    self._dispatcher.heads(awake.bucket, [], more=True)
-            elif awake.dry and not urgent and number in committed.fresh:
-                self._hand_on(awake, committed.fresh[number])
-            elif awake.dry or urgent:
-                pushed.append((awake, PUSHED_HEADS))
+                held.cursor = (first[0], first[1] - 1)
+            if len(held.tasks) >= HELD_MOST:
+                if held.dry:  # it asks for them when it wants them
+                    held.dry = False
+                    self._dispatcher.heads(held.bucket, held.run, [], more=True)
+            elif held.dry and not urgent and queue in committed.fresh:
+                self._hand_on(held, committed.fresh[queue])
+            elif held.dry or urgent:
+                pushed.append((held, PUSHED_HEADS))
         self._send(pushed)
 
     def offer(self, account: int | None) -> None:
-        """Tells the dispatcher of the account's (or all) buckets that have ready tasks, when more runs are served."""
-        for bucket in self._frontier.ready_buckets(account):
-            awake = self._awake.get(bucket.id) or self._admit(bucket)
-            if awake is None:
+        """Tells the dispatcher of the account's (or all) queues that have ready tasks, when more runs are served."""
+        for bucket, run in self._frontier.ready_queues(account):
+            if run not in self._serving:
                 continue
-            if awake.skipped:
-                awake.cursor, awake.skipped = FIRST, False
-            awake.dry = False
-            self._dispatcher.heads(bucket, [], more=True)
+            awake = self._awake.get(bucket.id) or self._admit(bucket)
+            if awake is not None:
+                awake.queue(run).dry = False
+                self._dispatcher.heads(bucket, run, [], more=True)
 
-    def done(self, group: Iterable[Settled]) -> set[int]:
-        """The group is committed. Returns its buckets, for `drop_empty`."""
+    def done(self, group: Iterable[Settled]) -> set[Queue]:
+        """The group is committed. Returns its queues, for `drop_empty`."""
         touched = set()
         for settled in group:
             if type(settled.outcome) is not Pause:  # that is still with the dispatcher
                 task = settled.task
-                touched.add(task.bucket)
-                self._awake[task.bucket].held.discard(task.seq)
+                touched.add((task.bucket, task.run))
+                self._awake[task.bucket].queues[task.run].tasks.discard(task.seq)
         return touched
 
-    def drop_empty(self, numbers: Iterable[int]) -> None:
-        """Drops those of the buckets that have nothing more."""
-        for number in numbers:
+    def drop_empty(self, queues: Iterable[Queue]) -> None:
+        """Drops those of the queues that have nothing more, or of which nothing may be given out any more."""
+        for number, run in queues:
             awake = self._awake.get(number)
-            if awake is not None and awake.dry and not awake.held:
-                self._drop(number, awake)
+            held = awake.queues.get(run) if awake else None
+            if awake and held and not held.tasks and (held.dry or run not in self._serving):
+                del awake.queues[run]
+                if not awake.queues:
+                    self._drop(number, awake)
 
     def withdrawn(self, tasks: Iterable[Task]) -> None:
-        """Tasks that the dispatcher has not leased and does not hold any more, since their runs are not served."""
+        """Tasks that the dispatcher has not leased and does not hold any more, since their runs were not served."""
         for task in tasks:
-            if awake := self._awake.get(task.bucket):
-                awake.held.discard(task.seq)
-                awake.skipped = True
+            awake = self._awake.get(task.bucket)
+            held = awake.queues.get(task.run) if awake else None
+            if held is not None:
+                held.tasks.discard(task.seq)
+                held.cursor, held.dry = FIRST, False
+        self.drop_empty({(task.bucket, task.run) for task in tasks})
 
-    def refill(self, wanted: Mapping[int, int]) -> None:
-        """Sends the dispatcher more tasks of buckets. wanted: how many, by bucket."""
-        unknown = [number for number in wanted if number not in self._awake]
+    def refill(self, wanted: Mapping[Queue, int]) -> None:
+        """Sends the dispatcher more tasks of queues. wanted: how many of each."""
+        served = {queue: count for queue, count in wanted.items() if queue[1] in self._serving}
+        unknown = list(dict.fromkeys(number for number, _ in served if number not in self._awake))
         for bucket in self._frontier.buckets(unknown) if unknown else ():
             self._rouse(bucket)
-        self._send([(self._awake[number], count) for number, count in wanted.items()])
+        self._send([(self._awake[number].queue(run), count) for (number, run), count in served.items()])
 
     def wake(self, count: int) -> None:
         """Wakes the next of the sleeping buckets. When a round through all of them has found nothing, it waits for the
         first of the blocked ones."""
         buckets = self._frontier.sleeping_buckets(self._round, self._clock.now(), count)
-        roused = [self._rouse(bucket) for bucket in buckets if bucket.id not in self._awake]
-        self._send([(awake, PUSHED_HEADS) for awake in roused])
-        for awake in roused:
-            if awake.held:
+        asleep = [bucket for bucket in buckets if bucket.id not in self._awake]
+        pushed: list[tuple[Held, int]] = []
+        for bucket, runs in zip(asleep, self._frontier.runs_of([bucket.id for bucket in asleep]), strict=True):
+            if served := [run for run in runs if run in self._serving]:
+                awake = self._rouse(bucket)
+                pushed += [(awake.queue(run), PUSHED_HEADS) for run in served]
                 self._woken += 1
-            else:  # its runs are not served
-                self._drop(awake.bucket.id, awake)
+        self._send(pushed)
         if len(buckets) == count:
             self._round = buckets[-1].blocked_until, buckets[-1].id
         else:
@@ -161,7 +190,7 @@ class Prefetch:
         buckets = self._frontier.buckets([each.bucket for each in drowsy]) if drowsy else []
         for bucket, sleep in zip(buckets, drowsy, strict=True):
             awake = self._awake.get(bucket.id)
-            agreed = awake is not None and awake.held.issubset(sleep.heads)
+            agreed = awake is not None and set(sleep.heads).issuperset(awake.tasks())
             if awake is not None and agreed:
                 self._drop(bucket.id, awake)
                 if sleep.until is None:
@@ -191,40 +220,38 @@ class Prefetch:
         if not self._by_account[account]:
             del self._by_account[account]
 
-    def _hand_on(self, awake: Awake, tasks: Sequence[Task]) -> None:
+    def _hand_on(self, held: Held, tasks: Sequence[Task]) -> None:
         """All that is after the cursor: a chain's next page costs no read."""
-        served = [task for task in tasks if task.run in self._serving]
-        awake.skipped |= len(served) < len(tasks)
-        awake.cursor = (tasks[-1].priority, tasks[-1].seq)
-        awake.held.update([task.seq for task in served])
-        self._dispatcher.heads(awake.bucket, served, more=False)
+        held.cursor = (tasks[-1].priority, tasks[-1].seq)
+        held.tasks.update([task.seq for task in tasks])
+        self._dispatcher.heads(held.bucket, held.run, tasks, more=False)
 
-    def _send(self, wanted: Sequence[tuple[Awake, int]]) -> None:
-        """Sends the dispatcher up to so many tasks of each bucket. Those that are not served do not count, so some
-        buckets may have to be read on."""
+    def _send(self, wanted: Sequence[tuple[Held, int]]) -> None:
+        """Sends the dispatcher up to so many tasks of each queue. Those that it has do not count, so some queues may
+        have to be read on."""
         found: list[list[Task]] = [[] for _ in wanted]
-        for awake, _ in wanted:
-            awake.dry = False
-        going_on = [(awake, count, tasks) for (awake, count), tasks in zip(wanted, found, strict=True)]
+        for held, _ in wanted:
+            held.dry = False
+        going_on = [(held, count, tasks) for (held, count), tasks in zip(wanted, found, strict=True)]
         while going_on:
-            asked = [Wanted(awake.bucket.id, awake.cursor, max(count, LEAST_READ)) for awake, count, _ in going_on]
+            asked = [
+                Wanted((held.bucket.id, held.run), held.cursor, max(count, LEAST_READ)) for held, count, _ in going_on
+            ]
             read = self._frontier.heads_many(asked) if len(asked) > 1 else [self._frontier.heads(*asked[0])]
-            for (awake, count, tasks), rows in zip(going_on, read, strict=True):
-                self._sift(awake, count, tasks, rows)
+            for (held, count, tasks), rows in zip(going_on, read, strict=True):
+                self._sift(held, count, tasks, rows)
             going_on = [each for each in going_on if len(each[2]) < each[1] and not each[0].dry]
-        for (awake, _), tasks in zip(wanted, found, strict=True):
-            awake.held.update([task.seq for task in tasks])
-            self._dispatcher.heads(awake.bucket, tasks, more=not awake.dry)
+        for (held, _), tasks in zip(wanted, found, strict=True):
+            held.tasks.update([task.seq for task in tasks])
+            self._dispatcher.heads(held.bucket, held.run, tasks, more=not held.dry)
 
-    def _sift(self, awake: Awake, count: int, tasks: list[Task], rows: list[Task]) -> None:
+    def _sift(self, held: Held, count: int, tasks: list[Task], rows: list[Task]) -> None:
         """Of rows that were read, adds to `tasks` what may be given out, up to `count` in all."""
-        awake.dry = len(rows) < max(count, LEAST_READ)
-        served = [task for task in rows if task.run in self._serving]
-        awake.skipped |= len(served) < len(rows)
-        tasks += [task for task in served if task.seq not in awake.held]
+        held.dry = len(rows) < max(count, LEAST_READ)
+        tasks += [task for task in rows if task.seq not in held.tasks]
         last = rows[-1] if rows else None
         if len(tasks) > count:
             del tasks[count:]
-            awake.dry, last = False, tasks[-1]
+            held.dry, last = False, tasks[-1]
         if last is not None:
-            awake.cursor = (last.priority, last.seq)
+            held.cursor = (last.priority, last.seq)

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
 
     from crawlerd.core.configuration import LimitSpec
     from crawlerd.core.task import Task
-    from crawlerd.frontier.contract import Bucket, OutageNote
+    from crawlerd.frontier.contract import OutageNote
+    from crawlerd.frontier.waiting_contract import Bucket, Queue
     from crawlerd.ratelimit.adaptive import Learned
     from crawlerd.ratelimit.outage import Health, Origin, Outage
     from crawlerd.ratelimit.quota import Ask, Grant
@@ -71,7 +72,7 @@ class OutageNotes(Protocol):
 class Supplier(Protocol):
     """Who has what the workbench lacks, and answers later."""
 
-    def refill(self, bucket: int, count: int) -> None:
+    def refill(self, queue: Queue, count: int) -> None:
         """Wants more heads, which come back through `Workbench.add_heads`."""
         ...
 
@@ -112,7 +113,7 @@ class HeadsReceiver(Protocol):
 
     sleeping: bool
 
-    def heads(self, bucket: Bucket, tasks: Sequence[Task], *, more: bool) -> None: ...
+    def heads(self, bucket: Bucket, run: int, tasks: Sequence[Task], *, more: bool) -> None: ...
     def asleep(self, bucket: Bucket, *, agreed: bool) -> None: ...
     def woken(self) -> None: ...
 
@@ -123,7 +124,7 @@ class CommitReceiver(Protocol):
     def has_room(self) -> None: ...
     def granted(self, grants: Sequence[Grant]) -> None: ...
     def stored(self, token: int, refused: str) -> None: ...
-    def withdraw(self, runs: Collection[int], then: Callable[[list[Task]], None]) -> None: ...
+    def withdraw(self, runs: Collection[int], give_back: Callable[[list[Task]], None]) -> None: ...
 
 
 class StoreEvents(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -42,13 +43,45 @@ class Guard:
         return self.task.attempt
 
 
-class BucketQueue:
-    """A bucket's next tasks.
+class RunQueue:
+    """A run's next tasks in a bucket.
 
     heads: the most urgent one last.
     more: the frontier has others.
     asked: they are on their way.
     want: how many are asked for at once.
+    served: when it was last picked from, as a count of picks.
+    """
+
+    __slots__ = ("asked", "asked_at", "heads", "more", "run", "served", "want")
+
+    def __init__(self, run: int) -> None:
+        self.run = run
+        self.heads: list[Task] = []
+        self.more = self.asked = False
+        self.asked_at = -math.inf
+        self.want = FIRST_WANT
+        self.served = 0
+
+    def add(self, tasks: Sequence[Task]) -> None:
+        """Takes in tasks that come the most urgent first."""
+        heads = self.heads
+        if not tasks:
+            return
+        if not heads or _order(tasks[0]) > _order(heads[0]):  # from the frontier: after all that are here
+            heads[:0] = reversed(tasks)
+        elif _order(tasks[-1]) < _order(heads[-1]):  # given back
+            heads += reversed(tasks)
+        else:
+            heads += tasks
+            heads.sort(key=_order, reverse=True)
+
+
+class BucketQueue:
+    """A bucket's limits, and the queues of the runs that have tasks in it.
+
+    queues: by run.
+    hungry: those that lack heads, though the frontier has some.
     out: tasks that were picked and may come back.
     served: when it was last picked from, as a count of picks.
     others: how often it refuses tasks that it has not refused before.
@@ -63,27 +96,25 @@ class BucketQueue:
     """
 
     __slots__ = (
+        "_order",
         "account",
-        "asked",
-        "asked_at",
         "doubts",
-        "heads",
         "health",
+        "hungry",
         "id",
         "keys",
         "latency",
         "leaving",
         "limiter",
-        "more",
         "others",
         "out",
         "passed_at",
+        "queues",
         "resting",
         "served",
         "shared",
         "since",
         "suspects",
-        "want",
     )
 
     def __init__(self, number: int, account: AccountQueue, limiter: Limiter, now: float) -> None:
@@ -94,12 +125,10 @@ class BucketQueue:
         self.account = account
         self.health = account.health
         self.limiter = limiter
-        self.heads: list[Task] = []
+        self.queues: dict[int, RunQueue] = {}
+        self.hungry: list[RunQueue] = []
+        self._order: list[tuple[int, int, int]] = []  # (priority, served, run) of queues, once there are several
         self.keys: Keys = ()
-        self.more = True
-        self.asked = False
-        self.asked_at = -math.inf
-        self.want = FIRST_WANT
         self.out = 0
         self.served = 0
         self.others = Others()
@@ -108,18 +137,75 @@ class BucketQueue:
         self.passed_at = -math.inf
         self.latency = 0.0
 
-    def add(self, tasks: Sequence[Task]) -> None:
-        """Takes in tasks that come the most urgent first."""
-        heads = self.heads
-        if not tasks:
-            return
-        if not heads or _order(tasks[0]) > _order(heads[0]):  # from the frontier: behind all that are here
-            heads[:0] = reversed(tasks)
-        elif _order(tasks[-1]) < _order(heads[-1]):  # given back
-            heads += reversed(tasks)
-        else:
-            heads += tasks
-            heads.sort(key=_order, reverse=True)
+    def queue(self, run: int) -> RunQueue:
+        """The run's, made at the first call."""
+        queue = self.queues.get(run)
+        if queue is None:
+            if len(self.queues) == 1:
+                self.place(*self.queues.values(), several=True)
+            queue = self.queues[run] = RunQueue(run)
+        return queue
+
+    def place(self, queue: RunQueue, *, several: bool = False) -> None:
+        """Finds the queue's place among the others; call after whatever changes its first task. A single one needs
+        none. several: another one is about to come."""
+        if queue.heads and (several or len(self.queues) > 1):
+            heappush(self._order, (queue.heads[-1].priority, queue.served, queue.run))
+
+    @property
+    def next(self) -> RunQueue | None:
+        """The queue with the most urgent task; among equals, of the run that was served longest ago."""
+        if len(self.queues) == 1:
+            (queue,) = self.queues.values()
+            return queue if queue.heads else None
+        while self._order:
+            priority, served, run = self._order[0]
+            found = self.queues.get(run)
+            if found and found.heads and found.served == served and found.heads[-1].priority == priority:
+                return found
+            heappop(self._order)
+        return None
+
+    @property
+    def more(self) -> bool:
+        """The frontier has tasks of it that are not here."""
+        return any(queue.more for queue in self.queues.values())
+
+    @property
+    def heads(self) -> list[Task]:
+        """All tasks that are here."""
+        return [task for queue in self.queues.values() for task in queue.heads]
+
+    def take(self, most: int) -> tuple[RunQueue, list[Task]]:
+        """Up to `most` tasks of the next queue, the most urgent first, of which there is one; beside other queues, of
+        one priority."""
+        queue = self.next
+        assert queue is not None  # noqa: S101 - the caller has seen it
+        heads = queue.heads
+        count = min(most, len(heads))
+        if count > 1 and len(self.queues) > 1:
+            first = heads[-1].priority
+            count = next((n for n in range(1, count) if heads[-1 - n].priority != first), count)
+        tasks = heads[-count:]
+        tasks.reverse()
+        del heads[-count:]
+        return queue, tasks
+
+    def take_hungry(self) -> list[RunQueue]:
+        """Those that still are; nothing is left of them here."""
+        hungry, self.hungry = self.hungry, []
+        return [
+            queue
+            for queue in hungry
+            if queue.more and not queue.asked and not queue.heads and self.queues.get(queue.run) is queue
+        ]
+
+    def tidy(self) -> None:
+        """Drops queues that have nothing."""
+        for run in [run for run, queue in self.queues.items() if not (queue.heads or queue.more or queue.asked)]:
+            del self.queues[run]
+        if len(self.queues) < 2:
+            self._order.clear()
 
 
 def _order(task: Task) -> tuple[int, int]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from crawlerd.engine.sink_writer import SinkWriter
     from crawlerd.engine.store_inbox import StoreInbox
     from crawlerd.frontier.contract import Committed, Frontier, Settled
+    from crawlerd.frontier.waiting_contract import Queue
     from crawlerd.ratelimit.quota import Ask, Grant
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class Store:
         self._asks: list[Ask] = []
         self._void: list[Void] = []
         self._unanswered = 0  # portions
-        self._wanted: Counter[int] = Counter()  # heads, by bucket
+        self._wanted: Counter[Queue] = Counter()  # heads
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store")
         self._committed_at = 0.0
@@ -150,7 +151,7 @@ class Store:
                 case Void():
                     self._void.append(message)
                 case Refill():
-                    self._wanted[message.bucket] += message.count
+                    self._wanted[message.queue] += message.count
                 case Signal.CALL:
                     self._answer_call()
                 case AskQuota():

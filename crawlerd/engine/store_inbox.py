@@ -14,6 +14,7 @@ from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import DONE
 from crawlerd.engine.portions import weight
 from crawlerd.frontier.contract import Ahead, Settled
+from crawlerd.frontier.waiting_contract import Queue
 from crawlerd.ratelimit.quota import Ask
 
 if TYPE_CHECKING:
@@ -48,9 +49,9 @@ class Void(msgspec.Struct, frozen=True):
 
 
 class Refill(msgspec.Struct, frozen=True):
-    """More task heads of a bucket are wanted."""
+    """More task heads of a queue are wanted."""
 
-    bucket: int
+    queue: Queue
     count: int
 
 
@@ -131,9 +132,9 @@ class StoreInbox:
         """What the lease has sent ahead of an outcome that does not come is to be dropped."""
         self.messages.put(Void(task, token))
 
-    def refill(self, bucket: int, count: int) -> None:
-        """Wants `count` more heads of a bucket; they are sent to the dispatcher."""
-        self.messages.put(Refill(bucket, count))
+    def refill(self, queue: Queue, count: int) -> None:
+        """Wants `count` more heads of a queue; they are sent to the dispatcher."""
+        self.messages.put(Refill(queue, count))
 
     def wake(self, count: int) -> None:
         """Wants up to `count` sleeping buckets; they are sent to the dispatcher, which is told when that is done."""

@@ -1,15 +1,15 @@
-"""Which task may start now: the accounts and buckets that are in memory, and two heaps of accounts."""
+"""Which task may start now: the accounts and buckets that are in memory, and their limits."""
 
 from __future__ import annotations
 
 import math
-from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from crawlerd.core.priority import DEFAULT_PRIORITY
 from crawlerd.engine.crowds import UNBOUNDED, Crowds
 from crawlerd.engine.limiters import Limiters
-from crawlerd.engine.queues import FIRST_WANT, AccountQueue, BucketQueue, Guard, Pick
+from crawlerd.engine.queues import FIRST_WANT, AccountQueue, BucketQueue, Guard, Pick, RunQueue
+from crawlerd.engine.turns import Turns
 from crawlerd.ratelimit.limiter import parse_limits
 from crawlerd.ratelimit.outage import Origin
 from crawlerd.ratelimit.shared import SharedWindow
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from crawlerd.ratelimit.adaptive import Learned
     from crawlerd.ratelimit.quota import Grant
 
-MOST_WANT = 2048  # task heads of a bucket that are asked for at once
+MOST_WANT = 2048  # task heads of a queue that are asked for at once
 SLEEP_SECONDS = 5.0  # a bucket that waits for longer need not be in memory
 TURN_SECONDS = 30.0  # for which a bucket stays awake at most, while others sleep
-REFILL_SECONDS = 0.05  # a bucket that asks again within this time gets twice as many
+REFILL_SECONDS = 0.05  # a queue that asks again within this time gets twice as many
 
 
 class Workbench:
@@ -37,7 +37,7 @@ class Workbench:
     wide: kinds that yield many tasks.
     quiet_since: see `Limiter`.
     learned: what earlier processes have found out, by the keys of limiters.
-    awaited: buckets whose heads are on their way.
+    awaited: queues whose heads are on their way.
     """
 
     def __init__(
@@ -59,11 +59,10 @@ class Workbench:
         self._wide = frozenset(wide)
         self._unlimited = Stamp(0.0)  # of every start that no limit asks about
         self._accounts: dict[int, AccountQueue] = {}
-        self._waiting: list[tuple[float, int, int, AccountQueue]] = []
-        self._runnable: list[tuple[float, int, int, AccountQueue]] = []
+        self._turns = Turns()
         self._crowds = Crowds(outages)
-        self._turn = 0.0
-        self._served = self._ties = self.awaited = 0
+        self._withdrawn: dict[int, Callable[[list[Task]], None]] = {}
+        self._served = self.awaited = 0
 
     # what there is
 
@@ -72,7 +71,7 @@ class Workbench:
         account = self._accounts.get(number)
         if account is None and (found := self._limits_of.limits(number)):
             name, spec = found
-            limiter = self._limiters.make(str(number), spec.limits, spec, spec.concurrency)
+            limiter = self._limiters.of_account(number, spec)
             account = self._accounts[number] = AccountQueue(number, name, spec, limiter, self._outages.usual(number))
             if self._shared is not None:
                 account.shared = SharedWindow(number, self._shared.ask)
@@ -86,41 +85,49 @@ class Workbench:
         number: int,
         account_number: int,
         name: str,
+        run: int,
         tasks: Sequence[Task],
         *,
         more: bool,
         blocked_until: float,
         now: float,
     ) -> None:
-        """Ready tasks of a bucket, read from the frontier. more: there are others after them."""
+        """Ready tasks of a run in a bucket, read from the frontier. more: there are others after them."""
+        self._withdrawn.pop(run, None)  # it is served again
         account = self.account(account_number)
         if account is None:
             return
         bucket = account.buckets.get(number)
         if bucket is None:
-            limits = account.spec.by_bucket.get(name, account.spec.bucket_limits)
-            most = account.spec.bucket_concurrency.get(name)
-            limiter = self._limiters.make(f"{account_number}/{number}", limits, account.spec, most)
-            bucket = BucketQueue(number, account, limiter, now)
-            bucket.keys = [(item, [account.name, name]) for item in parse_limits(limits)]
+            bucket = BucketQueue(number, account, self._limiters.of_bucket(account, number, name), now)
+            bucket.keys = [(item, [account.name, name]) for item in parse_limits(account.spec.of_bucket(name))]
             bucket.limiter.blocked_until = max(bucket.limiter.blocked_until, blocked_until)
             account.buckets[number] = bucket
-        self.awaited -= bucket.asked
-        bucket.more, bucket.asked = more, False
-        bucket.add(tasks)
+        queue = bucket.queue(run)
+        self.awaited -= queue.asked
+        queue.more, queue.asked = more, False
+        queue.add(tasks)
+        bucket.place(queue)
+        if more and not queue.heads:
+            bucket.hungry.append(queue)
         self.place(account, now)
 
-    def withdraw(self, runs: Collection[int], now: float) -> list[Task]:
-        """Takes the runs' tasks out of their queues."""
-        taken = []
+    def withdraw(self, runs: Collection[int], give_back: Callable[[list[Task]], None], now: float) -> None:
+        """Drops the runs' queues, until tasks of them are added again. give_back: is told of their tasks, and then of
+        each that was out and would have its place there again."""
+        self._withdrawn |= dict.fromkeys(runs, give_back)
+        taken: list[Task] = []
         for account in self._accounts.values():
             for bucket in account.buckets.values():
-                theirs = [task for task in bucket.heads if task.run in runs]
+                theirs = [run for run in runs if run in bucket.queues]
+                for run in theirs:
+                    queue = bucket.queues.pop(run)
+                    self.awaited -= queue.asked
+                    taken += queue.heads
                 if theirs:
-                    bucket.heads = [task for task in bucket.heads if task.run not in runs]
-                    taken += theirs
+                    bucket.tidy()
                     self.place(account, now)
-        return taken
+        give_back(taken)
 
     def grant(self, grant: Grant, until: float, now: float) -> None:
         """A quota's answer to `ask_quota`; `until` is the grant's, in monotonic seconds."""
@@ -140,26 +147,22 @@ class Workbench:
         if pick.bucket is None:
             assert pick.account.guard is not None  # noqa: S101 - it was picked
             pick.account.guard.leased = False
+        elif give_back := self._withdrawn.get(task.run):
+            give_back([task])
         else:
-            pick.bucket.add([task])
+            queue = pick.bucket.queue(task.run)
+            queue.add([task])
+            pick.bucket.place(queue)
         self.place(pick.account, now)
 
     # what may start
 
     def place(self, account: AccountQueue, now: float) -> None:
-        """Finds the account's place in the heaps; call after whatever changes when it may start next."""
-        account.version += 1
+        """Finds the account's place among the turns; call after whatever changes when it may start next."""
         at = self._ready_at(account, now)
         if account.shared is not None:
             at = max(at, account.shared.free_at(now))
-        if at == math.inf:
-            return
-        self._ties += 1
-        if at <= now:
-            account.turn = max(account.turn, self._turn)
-            heappush(self._runnable, (account.turn, self._ties, account.version, account))
-        else:
-            heappush(self._waiting, (at, self._ties, account.version, account))
+        self._turns.place(account, at, now)
 
     def _ready_at(self, account: AccountQueue, now: float) -> float:
         if account.paused is not None:
@@ -170,10 +173,11 @@ class Workbench:
         for bucket in account.buckets.values():
             if bucket.resting:
                 continue
-            if bucket.heads:
+            if bucket.next is not None:
                 at = min(at, self._free_at(bucket, now))
-            elif bucket.more and not bucket.asked:
-                self._refill(bucket, now)
+            if bucket.hungry:
+                for queue in bucket.take_hungry():
+                    self._refill(bucket, queue, now)
         return at
 
     def _guard_at(self, account: AccountQueue, guard: Guard, now: float) -> float:
@@ -181,14 +185,16 @@ class Workbench:
 
     def _free_at(self, bucket: BucketQueue, now: float) -> float:
         """When limits and outages permit the bucket's first task to start; a task that makes no request, at once."""
-        cost = self.cost(bucket) if bucket.heads else 1
+        cost = self.cost(bucket)
         if not cost:
             return -math.inf
         at = max(bucket.limiter.free_at(now, cost), bucket.account.limiter.free_at(now, cost))
         return at if bucket.health.calm else max(at, bucket.health.free_at(now))
 
     def cost(self, bucket: BucketQueue) -> int:
-        return self._costs.get(bucket.heads[-1].kind, 1)
+        """What the bucket's first task counts as against limits."""
+        queue = bucket.next
+        return self._costs.get(queue.heads[-1].kind, 1) if queue else 1
 
     def choose(self, now: float, most: int, threads: int = UNBOUNDED) -> Pick | None:
         """Takes tasks of one account that may start now out of their queue: one where limits hold, since each start
@@ -197,15 +203,9 @@ class Workbench:
 
         threads: of all workers. An origin that hangs must not have them all.
         """
-        while self._waiting and self._waiting[0][0] <= now:
-            _, _, version, account = heappop(self._waiting)
-            if version == account.version:
-                self.place(account, now)
-        while self._runnable:
-            turn, _, version, account = heappop(self._runnable)
-            if version != account.version:
-                continue
-            self._turn = turn
+        for due in self._turns.due(now):
+            self.place(due, now)
+        while (account := self._turns.next()) is not None:
             pick = self._pick_of(account, now, most, threads)
             if isinstance(pick, Origin):
                 self._crowds.wait(pick, account)
@@ -238,9 +238,10 @@ class Workbench:
         crowded: Origin | None = None
         most_urgent = (0.0, 0)
         for bucket in account.buckets.values():
-            if not bucket.heads or bucket.resting:
+            first = bucket.next
+            if first is None or bucket.resting:
                 continue
-            urgency = (self._priority(bucket), bucket.served)
+            urgency = (self._priority(bucket, first), bucket.served)
             if best is not None and urgency > most_urgent:
                 continue
             if self._free_at(bucket, now) <= now:
@@ -250,22 +251,21 @@ class Workbench:
                     best, most_urgent = bucket, urgency
         if best is None:
             return crowded
-        cost, heads = self.cost(best), best.heads
+        cost = self.cost(best)
         if cost and not self._granted(account, best, cost, now):
             return None
         calm = best.health.calm
         limited = cost > 0 and not (calm and best.limiter.unlimited and account.limiter.unlimited)
         origin = best.health.origin
-        count = 1 if limited or not cost else min(len(heads), most, self._crowds.spare(origin, threads))
-        tasks = heads[-count:]
-        tasks.reverse()
-        del heads[-count:]
+        queue, tasks = best.take(1 if limited or not cost else min(most, self._crowds.spare(origin, threads)))
+        count = len(tasks)
         account.turn += count / account.spec.weight
         self._served += 1
-        best.served = self._served
+        best.served = queue.served = self._served
+        best.place(queue)
         best.out += count
-        if best.more and not best.asked and len(heads) <= best.want // 2:
-            self._refill(best, now)
+        if queue.more and not queue.asked and len(queue.heads) <= queue.want // 2:
+            self._refill(best, queue, now)
         if not cost:
             return Pick(account, best, tasks, cost, limited)
         origin.out += count
@@ -281,25 +281,26 @@ class Workbench:
         account.shared.ask(number, keys, cost)
         return False
 
-    def _priority(self, bucket: BucketQueue) -> float:
-        """Of the bucket's first task. A wide one feeds a shallow queue before others are drained, and waits while the
-        queue is deep: going always first would finish no sooner, with a queue many times as long."""
-        task = bucket.heads[-1]
+    def _priority(self, bucket: BucketQueue, queue: RunQueue) -> float:
+        """Of the bucket's first task, which is the queue's. A wide one feeds a shallow frontier before others are
+        drained, and waits while that is deep: going always first would finish no sooner, with many times as many
+        tasks waiting."""
+        task = queue.heads[-1]
         priority = task.priority
         if priority != DEFAULT_PRIORITY or task.kind not in self._wide:
             return priority
         deep = any(other.more for other in bucket.account.buckets.values() if other is not bucket)
         return priority + (0.5 if deep else -0.5)
 
-    def _refill(self, bucket: BucketQueue, now: float) -> None:
-        """Asks for as many heads as the bucket needs in a while, judged by how soon it asks again."""
-        if now - bucket.asked_at < REFILL_SECONDS:
-            bucket.want = min(bucket.want * 2, MOST_WANT)
-        elif now - bucket.asked_at > 20 * REFILL_SECONDS:
-            bucket.want = max(bucket.want // 2, FIRST_WANT)
+    def _refill(self, bucket: BucketQueue, queue: RunQueue, now: float) -> None:
+        """Asks for as many heads as the queue needs in a while, judged by how soon it asks again."""
+        if now - queue.asked_at < REFILL_SECONDS:
+            queue.want = min(queue.want * 2, MOST_WANT)
+        elif now - queue.asked_at > 20 * REFILL_SECONDS:
+            queue.want = max(queue.want // 2, FIRST_WANT)
         self.awaited += 1
-        bucket.asked, bucket.asked_at = True, now
-        self._store.refill(bucket.id, bucket.want)
+        queue.asked, queue.asked_at = True, now
+        self._store.refill((bucket.id, queue.run), queue.want)
 
     def charge(self, pick: Pick, now: float) -> Stamp:
         """Charges the start of what was picked to all its limits at once."""
@@ -332,9 +333,7 @@ class Workbench:
 
     def next_at(self) -> float:
         """When the next waiting account may start something; infinity when none waits."""
-        while self._waiting and self._waiting[0][2] != self._waiting[0][3].version:
-            heappop(self._waiting)
-        return self._waiting[0][0] if self._waiting else math.inf
+        return self._turns.next_at()
 
     def tidy(self, now: float, sleep: Callable[[BucketQueue, float | None], None] | None = None) -> None:
         """Keeps what was learned; drops buckets that have no tasks and whose limits have nothing left to remember.
@@ -347,7 +346,8 @@ class Workbench:
             self._limiters.learn(account.limiter)
             for bucket in list(account.buckets.values()):
                 self._limiters.learn(bucket.limiter)
-                busy = bucket.heads or bucket.more or bucket.out or bucket.doubts
+                bucket.tidy()
+                busy = bucket.queues or bucket.out or bucket.doubts
                 if not busy and bucket.limiter.quiet(now):
                     bucket.limiter.forget()
                     del account.buckets[bucket.id]
@@ -367,7 +367,7 @@ class Workbench:
         if bucket.leaving:
             return
         bucket.resting = bucket.resting or now - bucket.since > TURN_SECONDS
-        if bucket.asked or bucket.out or bucket.doubts:
+        if bucket.out or bucket.doubts or any(queue.asked for queue in bucket.queues.values()):
             return
         quiet_at, until = bucket.limiter.quiet_at(), self._free_at(bucket, now)
         if not bucket.health.calm:  # the outage may end before its next probe, by that of another account

@@ -6,6 +6,7 @@ imported when they are used.
 
 contract: all that a frontier can do, on whichever database.
 reports: what commands show: state, reports of runs, dead letters.
+waiting_contract: the part of it about tasks that wait, by queue.
 reader_contract: all that other threads and processes can read of it.
 quota_contract: where quotas are charged; the charging itself is in `crawlerd.ratelimit.quota`.
 change: what a group of outcomes changes: tasks, counters, cursors.

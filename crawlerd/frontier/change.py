@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from crawlerd.core.outcome import Sent
     from crawlerd.core.task import NewGather, NewTask, Task
     from crawlerd.frontier.contract import Settled
+    from crawlerd.frontier.waiting_contract import Queue
     from crawlerd.sink import Totals
 
-FEW = 4  # new tasks of a bucket that are handed on without being read
+FEW = 4  # new tasks of a queue that are handed on without being read
 Place = tuple[int, int, str, str]  # run, account, list, hash of the parent
 ReadyRow = (
     tuple[int, int, int, int, int, int, str]
@@ -83,8 +84,8 @@ class Change:
     blocked: Mapping[int, float] = field(default_factory=dict)
     learned: Mapping[str, object] = field(default_factory=dict)
     totals: Mapping[tuple[int, str], Totals] = field(default_factory=dict)
-    # numbers of tasks that leave `ready`, by bucket and priority
-    gone: defaultdict[tuple[int, int], list[int]] = field(default_factory=lambda: defaultdict(list))
+    # numbers of tasks that leave `ready`, by bucket, run and priority
+    gone: defaultdict[tuple[int, int, int], list[int]] = field(default_factory=lambda: defaultdict(list))
     # the run of each task that is done
     done: list[int] = field(default_factory=list)
     # what becomes ready: in no group, in a group, and what was refused before
@@ -93,8 +94,8 @@ class Change:
     refused: list[ReadyRow] = field(default_factory=list)
     delayed: list[tuple[object, ...]] = field(default_factory=list)
     dead: list[tuple[object, ...]] = field(default_factory=list)
-    # (bucket, priority, seq) of tasks that have crashed once more
-    crashed: list[tuple[int, int, int]] = field(default_factory=list)
+    # (bucket, run, priority, seq) of tasks that have crashed once more
+    crashed: list[tuple[int, int, int, int]] = field(default_factory=list)
     # (run, stream, value) of cursors: the last one of a stream counts, and the greatest one
     staged: list[tuple[int, str, str]] = field(default_factory=list)
     greatest: list[tuple[int, str, str]] = field(default_factory=list)
@@ -108,13 +109,13 @@ class Change:
     # (run, account, stream, records seen so far, whether a sweep was held back)
     counted: list[tuple[int, int, str, int, bool]] = field(default_factory=list)
     # differences to counters
-    buckets: Counter[int] = field(default_factory=Counter)
+    queues: Counter[Queue] = field(default_factory=Counter)
     runs: defaultdict[int, Counts] = field(default_factory=lambda: defaultdict(Counts))
     tallies: defaultdict[tuple[int, str], Tally] = field(default_factory=lambda: defaultdict(Tally))
     groups: defaultdict[int, Members] = field(default_factory=lambda: defaultdict(Members))
-    # see `Committed`; rows of `fresh` are None where they are many, or one of the bucket was ready before
-    arrived: dict[int, tuple[int, int]] = field(default_factory=dict)
-    fresh: dict[int, list[ReadyRow] | None] = field(default_factory=dict)
+    # see `Committed`; rows of `fresh` are None where they are many, or one of the queue was ready before
+    arrived: dict[Queue, tuple[int, int]] = field(default_factory=dict)
+    fresh: dict[Queue, list[ReadyRow] | None] = field(default_factory=dict)
     borrowed: list[tuple[int, int]] = field(default_factory=list)
 
     def take(self, group: Sequence[Settled], kind: Callable[[str], int]) -> None:
@@ -122,7 +123,7 @@ class Change:
         for settled in group:
             task, outcome = settled.task, settled.outcome
             if outcome is DONE and not task.group:  # the many from which nothing comes, at half the cost
-                self.gone[task.bucket, task.priority].append(task.seq)
+                self.gone[task.bucket, task.run, task.priority].append(task.seq)
                 self.done.append(task.run)
             elif isinstance(outcome, Complete):
                 self.complete(task, settled.account, outcome)
@@ -137,7 +138,7 @@ class Change:
                 self._delay(task, kind, outcome, refused=task.refused)
                 counts.retried += 1
             case Bury():
-                self.gone[task.bucket, task.priority].append(task.seq)
+                self.gone[task.bucket, task.run, task.priority].append(task.seq)
                 counts.open -= 1
                 self.children += [(task.run, account, errand, 0) for errand in outcome.errands]
                 if task.group:
@@ -153,15 +154,16 @@ class Change:
                 if isinstance(result, Bury):
                     self.settle(task, account, kind, result)
                 else:
-                    self.crashed.append((task.bucket, task.priority, task.seq))
-                    self._arrive(task.bucket, task.priority, task.seq)
-                    self.fresh[task.bucket] = None
+                    queue = task.bucket, task.run
+                    self.crashed.append((*queue, task.priority, task.seq))
+                    self._arrive(queue, task.priority, task.seq)
+                    self.fresh[queue] = None
             case _:
                 assert_never(outcome)
 
     def _delay(self, task: Task, kind: int, outcome: Retry | Defer, *, refused: int) -> None:
         """The task keeps its number and priority, and so its place among those that are ready."""
-        self.gone[task.bucket, task.priority].append(task.seq)
+        self.gone[task.bucket, task.run, task.priority].append(task.seq)
         self.delayed.append(
             (
                 self.now + outcome.delay,
@@ -182,7 +184,7 @@ class Change:
     def complete(self, task: Task, account: int, outcome: Complete) -> None:
         """`settle` for the outcome that nearly all tasks have: `gone` and `done` say what counts them."""
         run = task.run
-        self.gone[task.bucket, task.priority].append(task.seq)
+        self.gone[task.bucket, task.run, task.priority].append(task.seq)
         self.done.append(run)
         if task.group:
             self.groups[task.group].open -= 1
@@ -255,19 +257,20 @@ class Change:
     ) -> None:
         row: ReadyRow
         if refused:
-            self.refused.append(row := (bucket, priority, seq, run, kind, attempt, payload, group, refused))
+            self.refused.append(row := (bucket, run, priority, seq, kind, attempt, payload, group, refused))
         elif group:
-            self.grouped.append(row := (bucket, priority, seq, run, kind, attempt, payload, group))
+            self.grouped.append(row := (bucket, run, priority, seq, kind, attempt, payload, group))
         else:  # a column less is a tenth of the time of a row
-            self.ready.append(row := (bucket, priority, seq, run, kind, attempt, payload))
-        self.buckets[bucket] += 1
-        self._arrive(bucket, priority, seq)
-        fresh = self.fresh.setdefault(bucket, [])
+            self.ready.append(row := (bucket, run, priority, seq, kind, attempt, payload))
+        queue = bucket, run
+        self.queues[queue] += 1
+        self._arrive(queue, priority, seq)
+        fresh = self.fresh.setdefault(queue, [])
         if fresh is not None:
             if len(fresh) < FEW:
                 fresh.append(row)
             else:
-                self.fresh[bucket] = None
+                self.fresh[queue] = None
 
     def bury(self, task: Task, kind: int, outcome: Bury) -> None:
         """A dead letter, of a task that is not (or no longer) counted as open."""
@@ -292,8 +295,8 @@ class Change:
         if task.group:
             self.groups[task.group].dead += 1
 
-    def _arrive(self, bucket: int, priority: int, seq: int) -> None:
-        self.arrived[bucket] = min(self.arrived.get(bucket, (priority, seq)), (priority, seq))
+    def _arrive(self, queue: Queue, priority: int, seq: int) -> None:
+        self.arrived[queue] = min(self.arrived.get(queue, (priority, seq)), (priority, seq))
 
     def take_groups(self) -> dict[int, Members]:
         """The differences to the counters of groups so far, which are to be written now."""
@@ -305,5 +308,5 @@ class Change:
         for run, count in Counter(self.done).items():
             self.runs[run].open -= count
             self.runs[run].done += count
-        for (bucket, _), tasks in self.gone.items():
-            self.buckets[bucket] -= len(tasks)
+        for (bucket, run, _), tasks in self.gone.items():
+            self.queues[bucket, run] -= len(tasks)

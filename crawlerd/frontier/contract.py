@@ -9,6 +9,7 @@ import msgspec
 
 from crawlerd.core.outcome import Outcome
 from crawlerd.core.task import Task
+from crawlerd.frontier.waiting_contract import Key, Queue, WaitingTasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -19,20 +20,9 @@ if TYPE_CHECKING:
     from crawlerd.sink import Mark, SinkState, Totals
 
 RunState = Literal["running", "completed", "completed with dead letters", "failed", "cancelled"]
-Key = tuple[int, int]  # (priority, seq): the place of a ready task in its bucket
-FIRST: Key = (-1, -1)  # before all tasks of a bucket
 MAX_DELAY = 86_400.0  # seconds; a due time further off than this means that the clock was set back
 NOWHERE: Mapping[str, str] = MappingProxyType({})
 FARTHEST_GRANT = 900.0  # seconds: more than a hundredth of a day, the farthest a charge is dated ahead
-
-
-class Bucket(NamedTuple):
-    """A bucket with ready tasks."""
-
-    id: int
-    account: int
-    name: str
-    blocked_until: float  # Unix seconds
 
 
 class Settled(msgspec.Struct, frozen=True, gc=False):
@@ -67,14 +57,14 @@ class LongRun(NamedTuple):
 class Committed(NamedTuple):
     """What a commit has changed."""
 
-    # buckets that got ready tasks, with the first key of them
-    arrived: dict[int, Key]
+    # queues that got ready tasks, with the first key of them
+    arrived: dict[Queue, Key]
     # runs now over
     ended: list[int]
     # (run, account) where a run has got its first tasks for an account that is not its own
     borrowed: Sequence[tuple[int, int]] = ()
-    # all that a bucket got, in order, where that is few and nothing of it was there before: it need not be read
-    fresh: Mapping[int, Sequence[Task]] = {}
+    # all that a queue got, in order, where that is few and nothing of it was there before: it need not be read
+    fresh: Mapping[Queue, Sequence[Task]] = {}
     # runs that do far more than the last full one; each again when it has done twice as much
     long: Sequence[LongRun] = ()
 
@@ -132,15 +122,7 @@ class OutageNote(NamedTuple):
     error: str
 
 
-class Wanted(NamedTuple):
-    """Ready tasks of a bucket that somebody wants."""
-
-    bucket: int
-    after: Key
-    most: int  # tasks
-
-
-class Frontier(Protocol):
+class Frontier(WaitingTasks, Protocol):
     """The one writer of a frontier, used by one thread. It is open from `open_frontier` to `close`.
 
     Every method that changes something is one durable transaction: it is written whole, or it raises and nothing is.
@@ -311,38 +293,6 @@ class Frontier(Protocol):
 
     def news(self, import_name: str, sink: int) -> str | None:
         """Why nothing was believed of a sink, or of the receiver of an import's deliveries, when that was last so."""
-        ...
-
-    # waiting tasks
-
-    def ready_buckets(self, account: int | None) -> list[Bucket]:
-        """The account's buckets that have ready tasks; None: those of all accounts."""
-        ...
-
-    def sleeping_buckets(self, after: tuple[float, int], now: float, count: int) -> list[Bucket]:
-        """Up to `count` buckets with ready tasks that may be leased from now, by (blocked_until, id), after that
-        key."""
-        ...
-
-    def next_unblocked(self, now: float) -> float | None:
-        """When the first of the blocked buckets with ready tasks may be leased from again."""
-        ...
-
-    def bucket(self, number: int) -> Bucket: ...
-    def buckets(self, numbers: Sequence[int]) -> list[Bucket]:
-        """The same for several, in the order of the numbers; one round trip."""
-        ...
-
-    def heads(self, bucket: int, after: Key, count: int) -> list[Task]:
-        """The bucket's next `count` ready tasks after a key, most urgent first."""
-        ...
-
-    def heads_many(self, wanted: Sequence[Wanted]) -> list[list[Task]]:
-        """The same for several buckets, in the order in which they were asked for; one round trip."""
-        ...
-
-    def next_due(self) -> float | None:
-        """When the first delayed task is due."""
         ...
 
     # changing tasks

@@ -12,6 +12,7 @@ import apsw
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from support.ready_tasks import bucket_heads, ready_buckets
 
 from crawlerd.core.errors import FrontierRefused
 from crawlerd.core.outcome import Batch, Complete
@@ -113,8 +114,8 @@ class Machine(RuleBasedStateMachine):
         self.old_frontiers.append(self.copy(self.state / FILE_NAME))
 
     def next_task(self, frontier: Frontier, runs: dict[int, str]) -> Task | None:
-        for bucket in frontier.ready_buckets(None):
-            for task in frontier.heads(bucket.id, (-1, -1), 1000):
+        for bucket in ready_buckets(frontier, None):
+            for task in bucket_heads(frontier, bucket.id, (-1, -1), 1000):
                 if task.run in runs:
                     return task
         return None

@@ -9,6 +9,7 @@ from crawlerd.core.configuration import LimitSpec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from crawlerd.frontier.waiting_contract import Queue
     from crawlerd.ratelimit.adaptive import Learned
     from crawlerd.ratelimit.quota import Ask
 
@@ -37,8 +38,8 @@ class Asked:
         self.quotas: list[Ask] = []
         self.learned: dict[str, Learned] = {}
 
-    def refill(self, bucket: int, count: int) -> None:
-        self.heads.append((bucket, count))
+    def refill(self, queue: Queue, count: int) -> None:
+        self.heads.append((queue[0], count))
 
     def ask_quota(self, ask: Ask) -> None:
         self.quotas.append(ask)

@@ -4,7 +4,8 @@ frontier: the transactions, each a call of the others.
 reader: what `status` and `dead` read; whether a run is complete.
 database, migrations: how the file is opened; its tables, and from one version to the next.
 enqueue: how tasks come in; the same task is asked for once.
-waiting: the tasks of a bucket, in their order.
+waiting: the tasks of a queue, in their order.
+queue_rows: how many ready tasks each run has in each bucket; paused runs.
 write: what a group of outcomes changes.
 stages: what a large outcome has sent ahead; it becomes ready in slices.
 groups: the counters of groups.

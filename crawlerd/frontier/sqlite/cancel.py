@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     import apsw
 
-# Rows of a run among the next ones of a table: looked at by key, since no table has an index of runs.
+    from crawlerd.frontier.sqlite.queue_rows import QueueRows
+
+# Rows of a run among the next ones of a table: looked at by key, since these tables have no index of runs.
 _DELAYED = """DELETE FROM delayed WHERE (due_at, seq) > (?1, ?2) AND (due_at, seq) <= (?3, ?4) AND run = ?5
 RETURNING bucket"""
 _DELAYED_END = "SELECT due_at, seq FROM delayed WHERE (due_at, seq) > (?, ?) ORDER BY due_at, seq LIMIT 1 OFFSET ?"
-_READY = """DELETE FROM ready WHERE bucket = ?6 AND (priority, seq) > (?1, ?2) AND (priority, seq) <= (?3, ?4)
-AND run = ?5 RETURNING bucket"""
-_READY_END = """SELECT priority, seq FROM ready WHERE bucket = ?4 AND (priority, seq) > (?1, ?2)
-ORDER BY priority, seq LIMIT 1 OFFSET ?3"""
+_READY = """DELETE FROM ready WHERE bucket = ?1 AND run = ?2 AND (priority, seq) IN
+(SELECT priority, seq FROM ready WHERE bucket = ?1 AND run = ?2 LIMIT ?3)"""
 _GATHER = "DELETE FROM gather WHERE id > ? AND id <= ? AND run = ? RETURNING open"
 _GATHER_END = "SELECT max(id) FROM (SELECT id FROM gather WHERE id > ? ORDER BY id LIMIT ?)"
 _DEAD = "DELETE FROM dead WHERE seq IN (SELECT seq FROM dead WHERE run = ? LIMIT ?) RETURNING 1"
@@ -41,12 +41,9 @@ class Removal:
     A slice whose transaction is rolled back is done again only after `rolled_back`.
     """
 
-    def __init__(self, db: apsw.Connection, accounts: Callable[[int], Iterable[int]], slice_rows: int) -> None:
-        """
-        accounts: numbers of those that a run has had tasks for.
-        slice_rows: rows that one commit looks at.
-        """
-        self._db, self._accounts, self._slice_rows = db, accounts, slice_rows
+    def __init__(self, db: apsw.Connection, queues: QueueRows, slice_rows: int) -> None:
+        """slice_rows: rows that one commit looks at."""
+        self._db, self._queues, self._slice_rows = db, queues, slice_rows
         self._runs: deque[int] = deque()
         self._slices: Iterator[None] | None = None
         self.find()
@@ -79,35 +76,38 @@ class Removal:
 
     def _of(self, run: int) -> Iterator[None]:
         """A step for each slice of a run. What is delayed goes first: nothing of it may become ready after that."""
-        for _ in self._scan(run, _DELAYED, _DELAYED_END):
+        place: tuple[Any, ...] = _FIRST
+        while place != _LAST:
+            found = self._rows(_DELAYED_END, *place, self._slice_rows - 1)
+            last = found[0] if found else _LAST
+            gone = len(self._rows(_DELAYED, *place, *last, run))
+            self._count(run, "open = open - ?1, delayed = delayed - ?1", gone)
+            place = last
             yield
         after = 0
-        while (last := self._rows(_GATHER_END, after, self._slice_rows)[0][0]) is not None:
-            rows = self._rows(_GATHER, after, last, run)
+        while (end := self._rows(_GATHER_END, after, self._slice_rows)[0][0]) is not None:
+            rows = self._rows(_GATHER, after, end, run)
             waiting = sum(opened > 0 for (opened,) in rows)
             self._count(run, "open = open - ?1, waiting = waiting - ?1", waiting)
-            after = last
+            after = end
             yield
-        accounts = list(self._accounts(run))
-        for account in accounts:
-            for (bucket,) in self._rows("SELECT id FROM bucket WHERE account = ?", account):
-                yield from self._scan(run, _READY, _READY_END, bucket)
+        left = self._slice_rows
+        for (bucket,) in self._rows("SELECT bucket FROM queue WHERE run = ?", run):
+            emptied = False
+            while not emptied:
+                self._db.execute(_READY, (bucket, run, left))
+                gone = self._db.changes()
+                self._queues.count({(bucket, run): -gone})
+                self._count(run, "open = open - ?1", gone)
+                emptied = gone < left
+                if emptied:
+                    self._queues.drop((bucket, run))
+                left -= gone + 1
+                if left <= 0:
+                    left = self._slice_rows
+                    yield
         while rows := self._rows(_DEAD, run, self._slice_rows):
             self._count(run, "dead = dead - ?1", len(rows))
-            yield
-
-    def _scan(self, run: int, delete: str, end: str, *bucket: int) -> Iterator[None]:
-        after: tuple[Any, ...] = _FIRST
-        while after != _LAST:
-            found = self._rows(end, *after, self._slice_rows - 1, *bucket)
-            last = found[0] if found else _LAST
-            gone = Counter(number for (number,) in self._rows(delete, *after, *last, run, *bucket))
-            if bucket:
-                self._db.execute("UPDATE bucket SET ready = ready - ? WHERE id = ?", (gone[bucket[0]], *bucket))
-                self._count(run, "open = open - ?1", gone.total())
-            else:
-                self._count(run, "open = open - ?1, delayed = delayed - ?1", gone.total())
-            after = last
             yield
 
     def _rows(self, statement: str, *bindings: object) -> list[tuple[Any, ...]]:

@@ -20,6 +20,7 @@ from crawlerd.frontier.sqlite.enqueue import Enqueuer
 from crawlerd.frontier.sqlite.names import Names
 from crawlerd.frontier.sqlite.origins import Origins
 from crawlerd.frontier.sqlite.parents import Parents
+from crawlerd.frontier.sqlite.queue_rows import QueueRows
 from crawlerd.frontier.sqlite.quota_rows import SqliteQuotaRows
 from crawlerd.frontier.sqlite.run_end import end_runs
 from crawlerd.frontier.sqlite.run_rows import Runs
@@ -56,14 +57,16 @@ class SqliteFrontier(Waiting):
             self._stages = Stages(self._db, self._enqueuer, bounds.stages)
             self._sinks = Sinks(self._db)
             self._origins = Origins(self._db)
-            self._removal = Removal(self._db, self.accounts, bounds.slice)
+            self._queues = QueueRows(self._db, self._execute)
+            self._removal = Removal(self._db, self._queues, bounds.slice)
         self._sound = True  # nothing has happened after which it must not be used
         self._inode = self.path.stat().st_ino
         self._purge_rows = bounds.purge
         self._purging: list[int] = [
             run
             for (run,) in self._read(
-                "SELECT id FROM run WHERE state <> 'running' AND EXISTS (SELECT 1 FROM seen WHERE run = run.id)"
+                "SELECT id FROM run WHERE state <> 'running' AND (EXISTS (SELECT 1 FROM seen WHERE run = run.id) "
+                "OR id IN (SELECT run FROM queue WHERE ready = 0))"
             )
         ]
         with self._transaction():
@@ -82,6 +85,7 @@ class SqliteFrontier(Waiting):
                 yield
         except BaseException as error:
             self._names.forget()
+            self._queues.rolled_back()
             self._removal.rolled_back()
             self._stages.rolled_back()
             self._sound = self._sound and not isinstance(error, SyncFailed | FrontierRefused)
@@ -325,9 +329,10 @@ class SqliteFrontier(Waiting):
 
     def _remove(self, change: Change) -> None:
         self._execute(
-            "DELETE FROM ready WHERE (bucket, priority, seq) IN (WITH gone AS MATERIALIZED "
-            "(SELECT value->>0 AS bucket, value->>1 AS priority, value->2 AS tasks FROM json_each(?)) "
-            "SELECT bucket, priority, value FROM gone, json_each(tasks))",
+            "DELETE FROM ready WHERE (bucket, run, priority, seq) IN (WITH gone AS MATERIALIZED "
+            "(SELECT value->>0 AS bucket, value->>1 AS run, value->>2 AS priority, value->3 AS tasks "
+            "FROM json_each(?)) "
+            "SELECT bucket, run, priority, value FROM gone, json_each(tasks))",
             sorted((*key, sorted(tasks)) for key, tasks in change.gone.items()),
         )
         if change.gone and self._db.changes() != sum(map(len, change.gone.values())):
@@ -346,19 +351,20 @@ class SqliteFrontier(Waiting):
 
     def _apply(self, change: Change) -> Committed:
         """Writes what a change has gathered, and ends the runs that have nothing open any more."""
-        borrowed = write(change, self._execute)
+        borrowed = write(change, self._execute, self._queues)
         long = self._runs.long(change.runs) if change.done else []
         ended = end_runs(change, self._execute)
         for run in ended:
             self._names.end_run(run)
         self._purging += ended
         task = self._names.task
-        fresh = {bucket: [task(row) for row in sorted(rows)] for bucket, rows in change.fresh.items() if rows}
+        fresh = {queue: [task(row) for row in sorted(rows)] for queue, rows in change.fresh.items() if rows}
         return Committed(change.arrived, ended, borrowed, fresh, long)
 
     def _purge(self) -> int:
-        """Removes a slice of the keys of runs that have ended: of as many runs as it takes, or those of small runs
-        would pile up. How many of them have none left; they are to be forgotten when the transaction has ended."""
+        """Removes a slice of the keys and queues of runs that have ended: of as many runs as it takes, or those of
+        small runs would pile up. How many of them have none left; they are to be forgotten when the transaction has
+        ended."""
         left = self._purge_rows
         done = 0
         while left > 0 and done < len(self._purging):
@@ -367,6 +373,8 @@ class SqliteFrontier(Waiting):
                 "DELETE FROM seen WHERE run = ?1 AND key IN (SELECT key FROM seen WHERE run = ?1 LIMIT ?2)", (run, left)
             )
             gone = self._db.changes()
+            if gone < left:
+                gone += self._queues.purge(run, left - gone)
             done += gone < left
             left -= gone + 1
         self._parents.purge()

@@ -74,10 +74,25 @@ INVARIANTS = (
         "FROM run WHERE dead <> counted",
     ),
     Invariant(
-        "bucket {} counts {:,} ready tasks, but there are {:,}",
+        "bucket {} counts {:,} ready tasks, but its queues count {:,}",
         "SELECT id, ready, "
-        "(SELECT coalesce(sum(tasks), 0) FROM pile WHERE bucket = bucket.id AND place = 'ready') AS counted "
+        "(SELECT coalesce(sum(queue.ready), 0) FROM queue WHERE bucket = bucket.id AND NOT paused) AS counted "
         "FROM bucket WHERE ready <> counted",
+    ),
+    Invariant(
+        "the queue of run {} in bucket {} counts {:,} ready tasks, but there are {:,}",
+        "SELECT run, bucket, ready, (SELECT coalesce(sum(tasks), 0) FROM pile "
+        "WHERE pile.bucket = queue.bucket AND pile.run = queue.run AND place = 'ready') AS counted "
+        "FROM queue WHERE ready <> counted "
+        "UNION ALL SELECT run, bucket, 0, sum(tasks) FROM pile WHERE place = 'ready' "
+        "AND NOT EXISTS (SELECT 1 FROM queue WHERE queue.bucket = pile.bucket AND queue.run = pile.run) "
+        "GROUP BY run, bucket",
+    ),
+    Invariant(
+        "the queue of run {} in bucket {} is {}, but its run is {}",
+        "SELECT run, bucket, iif(queue.paused, 'paused', 'not paused'), iif(run.paused, 'paused', 'not') "
+        "FROM queue JOIN run ON run.id = run "
+        "WHERE queue.paused <> run.paused",
     ),
     Invariant(
         "group {} counts {:,} open tasks, but there are {:,}",

@@ -9,7 +9,8 @@ from __future__ import annotations
 # What a large outcome leads to comes first into `stage`, which is nobody's yet. When the task is done, an `unfolding`
 # makes tasks of it: they count, have their numbers, and become ready, or rows of `gather`, in slices.
 #
-#   run.open     tasks ready, delayed, waiting, unfolding bucket.ready   rows of `ready` in the bucket
+#   run.open     tasks ready, delayed, waiting, unfolding queue.ready    rows of `ready` of the run in the bucket
+#                                                         bucket.ready   those of its runs that are not paused
 #   run.delayed  rows of `delayed`                        run.dead       rows of `dead`
 #   run.waiting  rows of `gather` that have not failed
 #   gather.open  ready, delayed and unfolding tasks of the group, and groups right inside it that have not failed; 0: it
@@ -269,5 +270,32 @@ ALTER TABLE run ADD COLUMN warn_at INTEGER;            -- tasks done at which it
 ALTER TABLE run ADD COLUMN ad_hoc TEXT;                -- how a command has changed its import for it; NULL: not at all
 ALTER TABLE dead ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;       -- 1: a sink has all that it is about
 ALTER TABLE run ADD COLUMN added TEXT NOT NULL DEFAULT ''; -- streams of extensions that it asks for, with commas
+ALTER TABLE run ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;      -- 1: a person has paused its import
+CREATE TABLE ready_of_run(                             -- `ready` in the order of queues: each run's tasks by themselves
+    bucket INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    crashes INTEGER NOT NULL,
+    payload TEXT NOT NULL,
+    grp INTEGER NOT NULL DEFAULT 0,
+    refused INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (bucket, run, priority, seq)
+) STRICT, WITHOUT ROWID;
+INSERT INTO ready_of_run
+    SELECT bucket, run, priority, seq, kind, attempt, crashes, payload, grp, refused FROM ready ORDER BY 1, 2, 3, 4;
+DROP TABLE ready;
+ALTER TABLE ready_of_run RENAME TO ready;
+CREATE TABLE queue(                                    -- a run's ready tasks in a bucket; goes when the run has ended
+    bucket INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    ready INTEGER NOT NULL,
+    paused INTEGER NOT NULL,                           -- as its run is
+    PRIMARY KEY (bucket, run)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX queue_run ON queue(run);
+INSERT INTO queue SELECT bucket, run, count(*), 0 FROM ready GROUP BY bucket, run;
 """,
 ]

@@ -49,7 +49,7 @@ class Names:
 
     def task(self, row: ReadyRow) -> Task:
         """A row that has become ready."""
-        bucket, priority, seq, run, kind, attempt, payload, *others = row
+        bucket, run, priority, seq, kind, attempt, payload, *others = row
         return Task(seq, bucket, priority, run, self._kind_names[kind], attempt, payload, 0, *others)
 
     def bucket(self, account: int, name: str) -> int:

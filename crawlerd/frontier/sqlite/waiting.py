@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from crawlerd.core.task import Task
-from crawlerd.frontier.contract import Bucket
 from crawlerd.frontier.sqlite.database import storage_errors
+from crawlerd.frontier.waiting_contract import Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     import apsw
 
-    from crawlerd.frontier.contract import Key, Wanted
+    from crawlerd.frontier.waiting_contract import Key, Queue, Wanted
 
 # One row: for each row, apsw releases the interpreter's lock and takes it again.
 HEADS = """
 SELECT json_group_array(json_array(
     seq, bucket, priority, run, (SELECT name FROM kind WHERE id = kind), attempt, payload, crashes, grp, refused))
-FROM (SELECT * FROM ready WHERE bucket = ? AND (priority, seq) > (?, ?) ORDER BY priority, seq LIMIT ?)
+FROM (SELECT * FROM ready WHERE bucket = ? AND run = ? AND (priority, seq) > (?, ?) ORDER BY priority, seq LIMIT ?)
 """
 _tasks = msgspec.json.Decoder(list[Task]).decode
 
@@ -37,11 +37,14 @@ class Waiting:
         with storage_errors(self.path, self._db):
             return list(self._db.execute(statement, bindings))
 
-    def ready_buckets(self, account: int | None) -> list[Bucket]:
-        rows = "SELECT id, account, name, blocked_until FROM bucket WHERE ready > 0"
-        if account is None:
-            return [Bucket(*row) for row in self._read(rows)]
-        return [Bucket(*row) for row in self._read(f"{rows} AND account = ?", account)]
+    def ready_queues(self, account: int | None) -> list[tuple[Bucket, int]]:
+        rows = (
+            "SELECT id, account, name, blocked_until, run FROM bucket CROSS JOIN queue ON queue.bucket = bucket.id "
+            "WHERE bucket.ready > 0 AND queue.ready > 0 AND NOT queue.paused"
+        )
+        bindings = () if account is None else (account,)
+        rows += " AND account = ?" * len(bindings)
+        return [(Bucket(*bucket), run) for *bucket, run in self._read(rows, *bindings)]
 
     def sleeping_buckets(self, after: tuple[float, int], now: float, count: int) -> list[Bucket]:
         return [
@@ -67,8 +70,12 @@ class Waiting:
     def buckets(self, numbers: Sequence[int]) -> list[Bucket]:
         return [self.bucket(number) for number in numbers]  # as in `heads_many`
 
-    def heads(self, bucket: int, after: Key, count: int) -> list[Task]:
-        (text,) = self._read(HEADS, bucket, *after, count)[0]
+    def runs_of(self, buckets: Sequence[int]) -> list[list[int]]:
+        runs = "SELECT run FROM queue WHERE bucket = ? AND ready > 0 AND NOT paused"
+        return [[run for (run,) in self._read(runs, bucket)] for bucket in buckets]
+
+    def heads(self, queue: Queue, after: Key, count: int) -> list[Task]:
+        (text,) = self._read(HEADS, *queue, *after, count)[0]
         return _tasks(text)
 
     def heads_many(self, wanted: Sequence[Wanted]) -> list[list[Task]]:

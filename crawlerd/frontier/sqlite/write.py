@@ -9,21 +9,22 @@ from crawlerd.frontier.sqlite import groups
 if TYPE_CHECKING:
     from crawlerd.frontier.change import Change
     from crawlerd.frontier.sqlite.groups import Execute
+    from crawlerd.frontier.sqlite.queue_rows import QueueRows
 
 
-def write(change: Change, execute: Execute) -> list[tuple[int, int]]:
+def write(change: Change, execute: Execute, queues: QueueRows) -> list[tuple[int, int]]:
     """Returns (run, account) where a run has got its first tasks for an account that is not its own."""
     change.count()
     if change.groups:
         groups.settle(change, execute)
     groups.bury(change, execute)
     execute(
-        "INSERT INTO ready(bucket, priority, seq, run, kind, attempt, crashes, payload) SELECT value->>0, "
+        "INSERT INTO ready(bucket, run, priority, seq, kind, attempt, crashes, payload) SELECT value->>0, "
         "value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6 FROM json_each(?)",
         sorted(change.ready),
     )
     execute(
-        "INSERT INTO ready(bucket, priority, seq, run, kind, attempt, crashes, payload, grp) SELECT value->>0, "
+        "INSERT INTO ready(bucket, run, priority, seq, kind, attempt, crashes, payload, grp) SELECT value->>0, "
         "value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6, value->>7 FROM json_each(?)",
         sorted(change.grouped),
     )
@@ -38,14 +39,11 @@ def write(change: Change, execute: Execute) -> list[tuple[int, int]]:
         change.delayed,
     )
     execute(
-        "UPDATE ready SET crashes = crashes + 1 WHERE (bucket, priority, seq) IN "
-        "(SELECT value->>0, value->>1, value->>2 FROM json_each(?))",
+        "UPDATE ready SET crashes = crashes + 1 WHERE (bucket, run, priority, seq) IN "
+        "(SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(?))",
         change.crashed,
     )
-    execute(
-        "UPDATE bucket SET ready = ready + j.value->>1 FROM json_each(?) AS j WHERE bucket.id = j.value->>0",
-        ((bucket, delta) for bucket, delta in change.buckets.items() if delta),
-    )
+    queues.count(change.queues)
     execute(
         "UPDATE run SET open = open + j.value->>1, delayed = delayed + j.value->>2, "
         "waiting = waiting + j.value->>3, done = done + j.value->>4, dead = dead + j.value->>5, "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from places import NOW
+from support.ready_tasks import all_heads
 
 from crawlerd.core.doubt import Expected
 from crawlerd.core.outcome import Batch, Bury, Complete, Outcome
@@ -64,7 +65,7 @@ def run(
 
 
 def finish(frontier: Frontier, number: int, outcome: Outcome, seen: dict[str, int]) -> None:
-    tasks = [each for bucket in frontier.ready_buckets(None) for each in frontier.heads(bucket.id, (-1, -1), 100)]
+    tasks = all_heads(frontier, 100)
     (task,) = [each for each in tasks if each.run == number]
     totals = {(number, stream): Totals(seen=count, new=count) for stream, count in seen.items()}
     assert frontier.commit([Settled(task, 1, outcome)], now=NOW, totals=totals).ended == [number]

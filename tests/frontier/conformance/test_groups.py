@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from places import NOW
+from support.ready_tasks import bucket_heads, ready_buckets
 
 from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import CRASHES, Bury, Complete, Crash, Outcome, Retry
@@ -47,8 +48,8 @@ def ready(frontier: Frontier) -> dict[str, Task]:
     tasks = [
         task
         for account in ACCOUNTS.values()
-        for bucket in frontier.ready_buckets(account)
-        for task in frontier.heads(bucket.id, (-1, -1), 100)
+        for bucket in ready_buckets(frontier, account)
+        for task in bucket_heads(frontier, bucket.id, (-1, -1), 100)
     ]
     return {task.payload.strip('"'): task for task in tasks}
 
@@ -57,7 +58,7 @@ def settle(frontier: Frontier, now: float = NOW, **outcomes: Outcome) -> list[in
     """The runs that ended."""
     tasks = ready(frontier)
     accounts = {
-        bucket.id: bucket.account for account in ACCOUNTS.values() for bucket in frontier.ready_buckets(account)
+        bucket.id: bucket.account for account in ACCOUNTS.values() for bucket in ready_buckets(frontier, account)
     }
     group = [Settled(tasks[name], accounts[tasks[name].bucket], outcome) for name, outcome in outcomes.items()]
     return frontier.commit(group, now=now).ended
@@ -94,7 +95,7 @@ def test_what_follows_becomes_ready_with_the_last_of_the_group_and_its_descendan
     assert ready(frontier).keys() == {"c"}
     committed = frontier.commit([Settled(ready(frontier)["c"], 1, Complete())], now=NOW)
     assert ready(frontier).keys() == {"then"}
-    assert (committed.arrived, committed.ended, committed.borrowed) == ({1: (5, 1)}, [], [])
+    assert (committed.arrived, committed.ended, committed.borrowed) == ({(1, 1): (5, 1)}, [], [])
     assert groups(place) == []
     assert settle(frontier, then=Complete()) == [run]
 
@@ -142,7 +143,7 @@ def test_what_follows_is_made_though_its_like_was_there_before(place: Place, fro
     again = task("then", unique=True, sequential=True)
     begin(frontier, NewGather([], again), NewGather([task("a")], again), tasks=(again,))
     settle(frontier, a=Complete())
-    tasks = [each.payload for each in frontier.heads(1, (-1, -1), 100)]
+    tasks = [each.payload for each in bucket_heads(frontier, 1, (-1, -1), 100)]
     assert tasks == ['"then"'] * 3
     assert dead(place) == {}
 
@@ -283,7 +284,7 @@ def test_tasks_for_another_account_lie_in_its_buckets_and_are_the_runs(frontier:
         [Settled(ready(frontier)["a"], 1, Complete([], [task("b", "zenith"), task("c", "acme")]))], now=NOW
     )
     assert committed.borrowed == [(run, 2)]
-    assert [bucket.id for bucket in frontier.ready_buckets(2)] == [ready(frontier)["b"].bucket]
+    assert [bucket.id for bucket in ready_buckets(frontier, 2)] == [ready(frontier)["b"].bucket]
     assert ready(frontier)["b"].run == run
     committed = frontier.commit([Settled(ready(frontier)["b"], 2, Complete([], [task("d")]))], now=NOW)
     assert committed.borrowed == []
@@ -310,9 +311,9 @@ def test_the_same_unique_task_of_another_account_is_another_one(place: Place, fr
     named = [task("first", account, unique=True, sequential=True) for account in ACCOUNTS]
     begin(frontier, tasks=(*named, named[1]))
     for bucket, account in ((1, 1), (2, 2)):
-        (head,) = frontier.heads(bucket, (-1, -1), 10)
+        (head,) = bucket_heads(frontier, bucket, (-1, -1), 10)
         frontier.commit([Settled(head, account, Complete([], [page[1]]))], now=NOW)
-    assert [len(frontier.heads(bucket, (-1, -1), 10)) for bucket in (1, 2)] == [1, 1]
+    assert [len(bucket_heads(frontier, bucket, (-1, -1), 10)) for bucket in (1, 2)] == [1, 1]
     assert dead(place).keys() == {"first"}  # zenith's, which was asked for twice
     assert len(dead(place)) == 1
 

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from places import IMPLEMENTATIONS, NOW, Place
+from support.ready_tasks import bucket_heads, ready_buckets
 
 from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import (
@@ -280,16 +281,16 @@ class FrontierMachine(RuleBasedStateMachine):
                 arrived.append(seq)
         arrived += self.end_groups()
         assert sorted(committed.borrowed) == sorted(self.borrowed - borrowed)
-        first: dict[int, tuple[int, int]] = {}
+        first: dict[tuple[int, int], tuple[int, int]] = {}
         for seq in arrived:
             if seq in self.tasks and (known := self.tasks[seq]).where == "ready":
-                key = known.task.priority, seq
-                first[known.task.bucket] = min(first.get(known.task.bucket, key), key)
+                key, queue = (known.task.priority, seq), (known.task.bucket, known.task.run)
+                first[queue] = min(first.get(queue, key), key)
         assert committed.arrived == first
-        for bucket in first:
-            tasks = [task for task in self.frontier.heads(bucket, (-1, -1), 10**6) if task.seq in arrived]
+        for queue in first:
+            tasks = [task for task in self.frontier.heads(queue, (-1, -1), 10**6) if task.seq in arrived]
             new = len(tasks) <= FEW and not any(task.seq in outcomes for task in tasks)
-            assert committed.fresh.get(bucket) == (tasks if new else None)
+            assert committed.fresh.get(queue) == (tasks if new else None)
         assert committed.fresh.keys() <= first.keys()
         assert sorted(committed.ended) == self.end_runs(sorted(touched))
 
@@ -453,7 +454,7 @@ class FrontierMachine(RuleBasedStateMachine):
         assert self.rows("SELECT id, ready, blocked_until FROM bucket ORDER BY id") == [
             (number, buckets[number], self.blocked.get(number, 0.0)) for number in sorted(self.bucket_ids().values())
         ]
-        ready = {bucket.id for account in self.accounts.values() for bucket in self.frontier.ready_buckets(account)}
+        ready = {bucket.id for account in self.accounts.values() for bucket in ready_buckets(self.frontier, account)}
         assert ready == {of for of, count in buckets.items() if count}
 
     @invariant()
@@ -463,9 +464,9 @@ class FrontierMachine(RuleBasedStateMachine):
                 (known.task for known in self.tasks.values() if known.where == "ready" and known.task.bucket == number),
                 key=lambda task: (task.priority, task.seq),
             )
-            assert self.frontier.heads(number, (-1, -1), 1000) == tasks
+            assert bucket_heads(self.frontier, number, (-1, -1), 1000) == tasks
             for task in tasks[:1]:
-                assert self.frontier.heads(number, (task.priority, task.seq), 2) == tasks[1:3]
+                assert bucket_heads(self.frontier, number, (task.priority, task.seq), 2) == tasks[1:3]
         due = [known.due_at for known in self.tasks.values() if known.where == "delayed"]
         assert self.frontier.next_due() == min(due, default=None)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from places import NOW
+from support.ready_tasks import all_heads, bucket_heads, ready_buckets
 
 from crawlerd.core.outcome import Bury, Complete
 from crawlerd.core.task import IfNew, NewTask, parent_hash
@@ -38,7 +39,7 @@ def first() -> NewTask:
 def imported(frontier: Frontier, name: str = "a") -> None:
     """A run that leaves sync points, and a parent whose list was read."""
     run = frontier.start_run(name, 1, [first()], full=True, now=NOW, sink=1).run
-    (task,) = [each for bucket in frontier.ready_buckets(None) for each in frontier.heads(bucket.id, (-1, -1), 9)]
+    (task,) = all_heads(frontier, 9)
     done = Complete(cursors=list(POINTS.items()), parents=[("orders:lines,orders", parent_hash("p"), True)])
     frontier.commit([Settled(task, 1, done)], now=NOW)
     assert frontier.run(run).state == "completed"
@@ -50,8 +51,8 @@ def parent_is_known(frontier: Frontier) -> bool:
     frontier.start_run("a", 1, [since], full=False, now=NOW, sink=1)
     return any(
         task.payload == '"since"'
-        for bucket in frontier.ready_buckets(None)
-        for task in frontier.heads(bucket.id, (-1, -1), 9)
+        for bucket in ready_buckets(frontier, None)
+        for task in bucket_heads(frontier, bucket.id, (-1, -1), 9)
     )
 
 
@@ -90,7 +91,7 @@ def test_sync_points_of_streams_that_come_from_elsewhere_are_dropped(
 def test_runs_under_way_and_their_dead_letters_do_not_go_on_elsewhere(place: Place, frontier: Frontier) -> None:
     frontier.bind("a", 1, NOW, HERE)
     dead = frontier.start_run("a", 1, [first()], full=True, now=NOW, sink=1).run
-    (task,) = frontier.heads(frontier.ready_buckets(None)[0].id, (-1, -1), 9)
+    (task,) = bucket_heads(frontier, ready_buckets(frontier, None)[0].id, (-1, -1), 9)
     frontier.commit([Settled(task, 1, Bury("no"))], now=NOW)
     under_way = frontier.start_run("a", 1, [first()], full=True, now=NOW, sink=1).run
     of_others = frontier.start_run("b", 1, [first()], full=True, now=NOW, sink=1).run

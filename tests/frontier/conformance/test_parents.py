@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 from places import NOW
+from support.ready_tasks import all_heads
 
 from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import Batch, Bury, Complete, Outcome
@@ -54,7 +55,7 @@ def settle(frontier: Frontier, run: int, outcome: Outcome, account: int = 1, *, 
 
 
 def ready(frontier: Frontier, run: int) -> list[Task]:
-    tasks = [task for bucket in frontier.ready_buckets(None) for task in frontier.heads(bucket.id, (-1, -1), 1000)]
+    tasks = all_heads(frontier, 1000)
     return sorted((task for task in tasks if task.run == run), key=lambda task: task.seq)
 
 

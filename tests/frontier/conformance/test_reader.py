@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 from places import NOW
+from support.ready_tasks import bucket_heads
 
 from crawlerd.core.outcome import Batch, Bury, Complete, Defer, Outcome, Retry, Skipped
 from crawlerd.core.task import NewTask
@@ -35,7 +36,7 @@ def begin(frontier: Frontier, count: int, *, name: str = "shop", account: str = 
 
 
 def settle(frontier: Frontier, *outcomes: Outcome, bucket: int = 1) -> None:
-    heads = frontier.heads(bucket, (-1, -1), len(outcomes))
+    heads = bucket_heads(frontier, bucket, (-1, -1), len(outcomes))
     group = [Settled(task, 1, outcome) for task, outcome in zip(heads, outcomes, strict=False)]
     frontier.commit(group, now=NOW)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from places import NOW
+from support.ready_tasks import all_heads, bucket_heads
 
 from crawlerd.core.outcome import Bury, Complete, Retry
 from crawlerd.core.task import NewGather, NewTask
@@ -37,9 +38,9 @@ def frontier(place: Place) -> Frontier:
         gathers = [NewGather([task(n, "parts")], task(100 + n, "then")) for n in range(7)]
         tasks = [*map(task, range(23)), task(1, "other")]
         run = frontier.start_run(name, account, tasks, gathers=gathers, full=True, now=NOW, sink=into).run
-        heads = [each for each in frontier.heads(1, (-1, -1), 100) if each.run == run and each.kind == "s.then"] or [
-            each for bucket in frontier.ready_buckets(None) for each in frontier.heads(bucket.id, (-1, -1), 100)
-        ]
+        heads = [
+            each for each in bucket_heads(frontier, 1, (-1, -1), 100) if each.run == run and each.kind == "s.then"
+        ] or all_heads(frontier, 100)
         heads = [each for each in heads if each.run == run][:9]
         outcomes = [Retry(60.0, "slow"), Retry(5e4, "slow"), Bury("no"), Bury("no"), Complete()]
         group = [Settled(each, account, outcomes[n % 5]) for n, each in enumerate(heads)]

@@ -23,6 +23,7 @@ COMMITTER = """
 import json, random, sys
 from pathlib import Path
 from places import IMPLEMENTATIONS
+from support.ready_tasks import all_heads
 from crawlerd.core.outcome import Batch, Bury, Complete, Crash, Retry
 from crawlerd.core.task import NewGather, NewTask
 from crawlerd.frontier.lock import StateLock
@@ -53,7 +54,7 @@ if not frontier.running_runs("shop"):
 now = 1e6
 while True:
     now += 1
-    heads = [head for bucket in frontier.ready_buckets(account) for head in frontier.heads(bucket.id, (-1, -1), 9)]
+    heads = all_heads(frontier, 9, account)
     group = []
     for task in draw.sample(heads, min(len(heads), draw.randint(1, 30))):
         children = [child(draw.randrange(10**6)) for _ in range(draw.choice([0, 1, 2]))]
@@ -103,7 +104,7 @@ def committer(implementation: str, place: Place, seed: int) -> subprocess.Popen[
     return subprocess.Popen(
         [sys.executable, "-c", COMMITTER, implementation, str(place.state_dir), str(seed)],
         stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        env=os.environ | {"PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parents[2]}"},
     )
 
 

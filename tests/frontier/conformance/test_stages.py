@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from places import IMPLEMENTATIONS, NOW
+from support.ready_tasks import all_heads
 
 from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import Batch, Bury, Complete, Defer, Outcome, Portion, Retry, Sent, Skipped
@@ -49,7 +50,7 @@ def start(frontier: Frontier, *tasks: NewTask, name: str = "a", sink: int = 0) -
 
 
 def heads(frontier: Frontier) -> list[Task]:
-    return [each for bucket in frontier.ready_buckets(None) for each in frontier.heads(bucket.id, (-1, -1), 10**6)]
+    return all_heads(frontier, 10**6)
 
 
 def ahead(task: Task, portion: Portion) -> Ahead:

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from places import NOW
+from support.ready_tasks import all_heads, bucket_heads, ready_buckets
 
 from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import Batch, Bury, Complete, Crash, Defer, Outcome, Pause, Retry, Skipped
 from crawlerd.core.task import NewGather, NewTask, Task
-from crawlerd.frontier.contract import FIRST, MAX_DELAY, Bounds, Bucket, OutageNote, Run, Settled, Wanted
+from crawlerd.frontier.contract import MAX_DELAY, Bounds, OutageNote, Run, Settled
+from crawlerd.frontier.waiting_contract import FIRST, Bucket, Wanted
 from crawlerd.sink import Totals
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def unique(number: int) -> NewTask:
 
 
 def heads(frontier: Frontier, bucket: int = 1) -> list[Task]:
-    return frontier.heads(bucket, (-1, -1), 1000)
+    return bucket_heads(frontier, bucket, (-1, -1), 1000)
 
 
 def begin(frontier: Frontier, *tasks: NewTask, name: str = "shop") -> int:
@@ -56,7 +58,7 @@ def counts(place: Place, run: int) -> dict[str, int]:
 
 
 def test_a_new_frontier_is_empty(frontier: Frontier) -> None:
-    assert frontier.ready_buckets(1) == []
+    assert ready_buckets(frontier, 1) == []
     assert frontier.next_due() is None
     assert frontier.latest_run("shop") is None
     assert frontier.running_runs("shop") == []
@@ -108,7 +110,7 @@ def test_a_throttled_bucket_stays_blocked_over_a_restart(place: Place) -> None:
     frontier.commit([], now=NOW, blocked={1: NOW + 30.5})
     place.shut()
     frontier = place.open()
-    assert sorted(frontier.ready_buckets(1)) == [Bucket(1, 1, "pages", NOW + 30.5), Bucket(2, 1, "other", 0.0)]
+    assert sorted(ready_buckets(frontier, 1)) == [Bucket(1, 1, "pages", NOW + 30.5), Bucket(2, 1, "other", 0.0)]
 
 
 # accounts
@@ -198,7 +200,7 @@ def test_children_are_made_in_the_transaction_that_ends_their_parent(place: Plac
     committed = frontier.commit(
         [Settled(heads(frontier)[0], 1, Complete(batches, [page(2), unique(1), unique(2)]))], now=NOW
     )
-    assert (committed.arrived, committed.ended, committed.borrowed) == ({1: (3, 2), 2: (5, 3)}, [], [])
+    assert (committed.arrived, committed.ended, committed.borrowed) == ({(1, 1): (3, 2), (2, 1): (5, 3)}, [], [])
     assert [(task.seq, task.kind, task.payload, task.attempt) for task in heads(frontier)] == [
         (2, "shop.page", '{"n":2}', 0)
     ]
@@ -216,7 +218,7 @@ def test_throttling_costs_no_attempt_and_a_retry_one(place: Place, frontier: Fro
     assert heads(frontier) == []
     assert frontier.next_due() == NOW + 2.0
     assert frontier.commit([], now=NOW + 1.9).arrived == {}
-    assert frontier.commit([], now=NOW + 2.0).arrived == {1: (5, 1)}
+    assert frontier.commit([], now=NOW + 2.0).arrived == {(1, 1): (5, 1)}
     assert heads(frontier)[0].attempt == 1
     assert counts(place, run) == {"open": 1, "retried": 1, "throttled": 50}
 
@@ -228,7 +230,7 @@ def test_a_refused_task_is_delayed_and_comes_back_to_its_place(place: Place, fro
     assert heads(frontier) == tasks[1:]
     assert counts(place, run) == {"open": 3, "delayed": 1, "throttled": 1}
     assert frontier.next_due() == NOW + 7.0
-    assert frontier.commit([], now=NOW + 7.0).arrived == {1: (5, 1)}
+    assert frontier.commit([], now=NOW + 7.0).arrived == {(1, 1): (5, 1)}
     assert heads(frontier) == tasks
     assert counts(place, run) == {"open": 3, "throttled": 1}
 
@@ -494,21 +496,22 @@ def test_heads_come_by_priority_then_age_and_can_be_read_on(frontier: Frontier) 
     begin(frontier, *(plain(f'{{"a":{number}}}', priority=priority) for number, priority in enumerate([5, 9, 0, 5, 3])))
     order = [(0, 3), (3, 5), (5, 1), (5, 4), (9, 2)]
     assert [(task.priority, task.seq) for task in heads(frontier)] == order
-    assert [(task.priority, task.seq) for task in frontier.heads(1, (3, 5), 2)] == order[2:4]
-    assert frontier.heads(1, (9, 2), 5) == []
+    assert [(task.priority, task.seq) for task in bucket_heads(frontier, 1, (3, 5), 2)] == order[2:4]
+    assert bucket_heads(frontier, 1, (9, 2), 5) == []
 
 
-def test_several_buckets_are_read_at_once(frontier: Frontier) -> None:
+def test_several_queues_are_read_at_once(frontier: Frontier) -> None:
     begin(frontier, *(plain(f'{{"a":{n}}}', bucket=f"b{n % 3}", priority=n % 2) for n in range(12)))
     wanted = [
-        Wanted(3, FIRST, 2),
-        Wanted(1, (0, 1), 3),
-        Wanted(2, FIRST, 9),
-        Wanted(3, (9, 99), 5),
-        Wanted(1, FIRST, 0),
+        Wanted((3, 1), FIRST, 2),
+        Wanted((1, 1), (0, 1), 3),
+        Wanted((2, 1), FIRST, 9),
+        Wanted((3, 1), (9, 99), 5),
+        Wanted((1, 1), FIRST, 0),
+        Wanted((1, 2), FIRST, 5),
     ]
     assert frontier.heads_many(wanted) == [frontier.heads(*each) for each in wanted]
-    assert [len(each) for each in frontier.heads_many(wanted)] == [2, 3, 4, 0, 0]
+    assert [len(each) for each in frontier.heads_many(wanted)] == [2, 3, 4, 0, 0, 0]
     assert frontier.heads_many([]) == []
     assert frontier.buckets([3, 1, 3]) == [frontier.bucket(number) for number in (3, 1, 3)]
     assert frontier.buckets([]) == []
@@ -518,7 +521,7 @@ def test_names_are_looked_up_anew_when_there_are_too_many_to_remember(place: Pla
     frontier = place.open(bounds=Bounds(names=3))
     buckets = [f"b{number}" for number in range(10)] * 2
     begin(frontier, *(plain(bucket=name) for name in buckets))
-    assert [len(heads(frontier, bucket.id)) for bucket in sorted(frontier.ready_buckets(1))] == [2] * 10
+    assert [len(heads(frontier, bucket.id)) for bucket in sorted(ready_buckets(frontier, 1))] == [2] * 10
     assert frontier.bucket(10) == Bucket(10, 1, "b9", 0.0)
 
 
@@ -531,7 +534,7 @@ def test_a_run_that_does_far_more_than_the_last_full_one_is_told_of_at_each_doub
         run = frontier.start_run(name, account, [FOREVER], full=full, now=NOW).run
         told = []
         for done in range(1, count + 1):
-            (task,) = [each for b in frontier.ready_buckets(None) for each in frontier.heads(b.id, (-1, -1), 9)]
+            (task,) = all_heads(frontier, 9)
             children = [FOREVER] if done < count else []
             committed = frontier.commit([Settled(task, account, Complete(children=children))], now=NOW)
             told += [(long.done, long.usual) for long in committed.long if long.run == run]

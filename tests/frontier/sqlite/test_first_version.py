@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 import apsw
 import pytest
+from support.ready_tasks import bucket_heads
 
 from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import Bury, Complete, Outcome
 from crawlerd.core.task import NewGather, NewTask, Task
 from crawlerd.frontier import backup, check, open_frontier, open_reader
-from crawlerd.frontier.contract import FIRST, Settled
+from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.sqlite.database import FILE_NAME
 from crawlerd.frontier.sqlite.migrations import MIGRATIONS
+from crawlerd.frontier.waiting_contract import FIRST
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +45,7 @@ def task(name: str, *, unique: bool = False) -> NewTask:
 
 def ready(frontier: Frontier) -> dict[str, Task]:
     """All ready tasks, by name."""
-    return {task.payload.strip('"'): task for task in frontier.heads(1, FIRST, 100)}
+    return {task.payload.strip('"'): task for task in bucket_heads(frontier, 1, FIRST, 100)}
 
 
 def settle(frontier: Frontier, now: float = NOW, **outcomes: Outcome) -> list[int]:

@@ -7,15 +7,17 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.ready_tasks import bucket_heads
 from support.small_disks import filled
 
 from crawlerd.core.errors import StorageFailed
 from crawlerd.core.outcome import Batch, Bury, Complete, Outcome, Retry
 from crawlerd.core.task import NewTask
 from crawlerd.frontier import check, open_frontier, open_reader
-from crawlerd.frontier.contract import FIRST, Settled
+from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.lock import StateLock
 from crawlerd.frontier.sqlite.database import FILE_NAME
+from crawlerd.frontier.waiting_contract import FIRST
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +44,7 @@ def check_all(state_dir: Path, made: int) -> None:
 
 
 def heads(frontier: Frontier) -> list[Any]:
-    return frontier.heads(1, FIRST, 10_000)
+    return bucket_heads(frontier, 1, FIRST, 10_000)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import msgspec
 import pytest
+from support.ready_tasks import bucket_heads
 from support.small_disks import fill as fill_disk
 
 from crawlerd.core.errors import FrontierError, FrontierLocked, FrontierTooNew, StorageFailed
@@ -40,7 +41,7 @@ def page(number: int, bucket: str = "pages", *, length: int = 10) -> NewTask:
 
 
 def settle(frontier: Frontier, outcome: Outcome, bucket: int = 1, count: int = 1) -> None:
-    group = [Settled(task, 1, outcome) for task in frontier.heads(bucket, (-1, -1), count)]
+    group = [Settled(task, 1, outcome) for task in bucket_heads(frontier, bucket, (-1, -1), count)]
     assert group
     frontier.commit(group, now=NOW)
 
@@ -175,13 +176,17 @@ DAMAGE = [
     ),
     ("UPDATE run SET delayed = 1 WHERE id = 3", ["run 3 counts 1 delayed tasks, but there are 2"]),
     ("UPDATE run SET dead = 0 WHERE id = 2", ["run 2 counts 0 dead tasks, but there are 1"]),
-    ("UPDATE bucket SET ready = 9 WHERE id = 1", ["bucket 1 counts 9 ready tasks, but there are 4"]),
+    ("UPDATE bucket SET ready = 9 WHERE id = 1", ["bucket 1 counts 9 ready tasks, but its queues count 4"]),
     (
         "DELETE FROM ready WHERE seq = 13",
         [
             "run 3 counts 8 open tasks, but 7 are ready, delayed, waiting or unfolding",
-            "bucket 2 counts 2 ready tasks, but there are 1",
+            "the queue of run 3 in bucket 2 counts 2 ready tasks, but there are 1",
         ],
+    ),
+    (
+        "UPDATE run SET paused = 1 WHERE id = 4",
+        ["the queue of run 4 in bucket 3 is not paused, but its run is paused"],
     ),
     (
         "INSERT INTO dead SELECT seq, run, bucket, priority, kind, attempt, 0, 'items', 'gone', payload, 5.0, 0, 0 "
@@ -189,8 +194,8 @@ DAMAGE = [
         ["task 15 lies in 2 places: dead, ready"],
     ),
     (
-        "INSERT INTO ready SELECT 2, priority, seq, run, kind, attempt, crashes, payload, 0, 0 FROM ready "
-        "WHERE seq = 15; "
+        "INSERT INTO ready SELECT 2, run, priority, seq, kind, attempt, crashes, payload, 0, 0 FROM ready "
+        "WHERE seq = 15; INSERT INTO queue VALUES (2, 4, 1, 0); "
         "UPDATE run SET open = 2 WHERE id = 4; UPDATE bucket SET ready = 3 WHERE id = 2",
         [
             "task 15 lies in 2 places: ready, ready",
@@ -369,7 +374,7 @@ def test_a_backup_is_one_plain_file_and_a_frontier(frontier: Frontier, tmp_path:
     assert check(copy, full=True) == []
     assert files(folder) == {FILE_NAME}  # looking at it leaves nothing behind
     restored = open_frontier(folder, now=NOW)
-    assert restored.heads(1, (-1, -1), 100) == frontier.heads(1, (-1, -1), 100)
+    assert bucket_heads(restored, 1, (-1, -1), 100) == bucket_heads(frontier, 1, (-1, -1), 100)
     settle(restored, Complete(), 2, 2)
     restored.close()
     assert check(copy) == []

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 
 import apsw
 import pytest
+from support.ready_tasks import bucket_heads
 
 from crawlerd.core.errors import FrontierError, FrontierTooNew, FrontierUnusable
 from crawlerd.core.outcome import Bury, Complete, Outcome, Retry
 from crawlerd.core.task import NewTask, Task, parent_hash
 from crawlerd.frontier import open_frontier, open_reader
-from crawlerd.frontier.contract import FIRST, Settled
+from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.sqlite.database import CACHE_KIB, FILE_NAME, WAL_PAGES, connect
 from crawlerd.frontier.sqlite.migrations import MIGRATIONS
 from crawlerd.frontier.sqlite.reader import SqliteReader
+from crawlerd.frontier.waiting_contract import FIRST
 from crawlerd.sink import SinkState
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def begin(frontier: Frontier, *tasks: NewTask) -> int:
 
 
 def heads(frontier: Frontier) -> list[Task]:
-    return frontier.heads(1, FIRST, 1000)
+    return bucket_heads(frontier, 1, FIRST, 1000)
 
 
 def settle(frontier: Frontier, *outcomes: Outcome) -> None:

@@ -33,7 +33,7 @@ def limiter(*limits: str, **options: Any) -> Limiter:
 def account(limits: Limiter, *tasks: Task) -> AccountQueue:
     queue = AccountQueue(1, "acme", LimitSpec(), limits, Origin("https://api.example.com").health(1))
     bucket = BucketQueue(1, queue, limiter(), NOW)
-    bucket.add(tasks)
+    bucket.queue(1).add(tasks)
     queue.buckets[1] = bucket
     return queue
 

@@ -9,6 +9,7 @@ import apsw
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.ready_tasks import bucket_heads, ready_buckets
 
 from crawlerd.core.doubt import FEWEST, Expected
 from crawlerd.core.outcome import Batch, Complete, Skipped
@@ -105,8 +106,8 @@ class Rig:
 
     def settle(self, outcome: Complete, account: int = 1) -> Complete:
         self.now += 1
-        bucket = next(each for each in self.frontier.ready_buckets(account))
-        (task, *_) = self.frontier.heads(bucket.id, (-1, -1), 1)
+        bucket = next(each for each in ready_buckets(self.frontier, account))
+        (task, *_) = bucket_heads(self.frontier, bucket.id, (-1, -1), 1)
         group = [Settled(task, account, outcome)]
         group, totals, written = self.writer.deliver(group, self.now, self.now, self.frontier.mark)
         self.frontier.commit(group, now=self.now, totals=totals, written=written)
@@ -192,8 +193,8 @@ def test_parts_of_a_stream_are_swept_while_others_are_read(rig: Rig) -> None:
 def test_a_sink_that_fails_between_the_records_and_the_sweep_gets_both_again(rig: Rig) -> None:
     rig.run(*keys(0, 100))
     rig.start()
-    (bucket,) = rig.frontier.ready_buckets(1)
-    (task,) = rig.frontier.heads(bucket.id, (-1, -1), 1)
+    (bucket,) = ready_buckets(rig.frontier, 1)
+    (task,) = bucket_heads(rig.frontier, bucket.id, (-1, -1), 1)
     page = Complete([things(*keys(0, 60))], sweeps=[("things", "")])
     write, calls = rig.sink.write, []
 

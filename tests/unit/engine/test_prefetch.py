@@ -20,24 +20,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from crawlerd.frontier.contract import Bucket, Committed
+    from crawlerd.frontier.contract import Committed
+    from crawlerd.frontier.waiting_contract import Bucket, Queue
 
 BUCKETS = "abc"
 
 
 class Receiver:
-    """The dispatcher, as far as Prefetch knows it. hands: tasks that it has. more: buckets that have others."""
+    """The dispatcher, as far as Prefetch knows it. hands: tasks that it has. more: queues that have others."""
 
     def __init__(self) -> None:
         self.sleeping = False
         self.hands: dict[int, Task] = {}
-        self.more: set[int] = set()
+        self.more: set[Queue] = set()
 
-    def heads(self, bucket: Bucket, tasks: Sequence[Task], *, more: bool) -> None:
+    def heads(self, bucket: Bucket, run: int, tasks: Sequence[Task], *, more: bool) -> None:
         assert not self.hands.keys() & {task.seq for task in tasks}
-        assert {task.bucket for task in tasks} <= {bucket.id}
+        assert {(task.bucket, task.run) for task in tasks} <= {(bucket.id, run)}
         self.hands |= {task.seq: task for task in tasks}
-        (self.more.add if more else self.more.discard)(bucket.id)
+        (self.more.add if more else self.more.discard)((bucket.id, run))
 
     def asleep(self, bucket: Bucket, *, agreed: bool) -> None: ...
     def woken(self) -> None: ...
@@ -70,9 +71,9 @@ class Crawl:
         self.prefetch.drop_empty(touched)
         return committed
 
-    def refill(self, bucket: int, count: int) -> None:
-        self.receiver.more.discard(bucket)
-        self.prefetch.refill({bucket: count})
+    def refill(self, queue: Queue, count: int) -> None:
+        self.receiver.more.discard(queue)
+        self.prefetch.refill({queue: count})
 
     def complete(self, task: Task, *children: NewTask) -> Settled:
         return Settled(task, self.account, Complete(children=list(children)))
@@ -111,12 +112,12 @@ def test_each_task_is_given_once(seed: int, crawl: Crawl, monkeypatch: pytest.Mo
         )
         crawl.settle()  # what was delayed is due
     assert crawl.done == crawl.made
-    assert crawl.frontier.ready_buckets(None) == []
+    assert crawl.frontier.ready_queues(None) == []
 
 
 def test_a_chains_next_page_is_not_read(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
     crawl.begin([page(0)])
-    crawl.refill(1, 4)
+    crawl.refill((1, 1), 4)
     for name in ("heads", "heads_many", "bucket", "buckets"):
         monkeypatch.setattr(crawl.frontier, name, None)
     for number in range(1, 10):

@@ -35,7 +35,7 @@ def makespan(chain_priority: int) -> tuple[float, int]:
         tasks = [Task(seq + n, bucket, priority, 1, kind, 0, "{}") for n in range(count)]
         seq += count
         queued += count
-        bench.add_heads(bucket, 1, str(bucket), tasks, more=False, blocked_until=0.0, now=now)
+        bench.add_heads(bucket, 1, str(bucket), 1, tasks, more=False, blocked_until=0.0, now=now)
 
     add(1, "page", chain_priority, 1)
     while queued or running:
@@ -73,13 +73,13 @@ def test_a_wide_task_goes_first_only_while_the_queue_is_shallow(deep: bool, firs
     bench = Workbench(Limits(LimitSpec(limits=("1/second",))), Asked(), outages(), wide=["folder"])
     leaf = Task(1, 1, DEFAULT_PRIORITY, 1, "leaf", 0, "{}")
     folder = Task(2, 2, DEFAULT_PRIORITY, 1, "folder", 0, "{}")
-    bench.add_heads(1, 1, "leaves", [leaf], more=deep, blocked_until=0.0, now=0.0)
-    bench.add_heads(2, 1, "folders", [folder], more=False, blocked_until=0.0, now=0.0)
+    bench.add_heads(1, 1, "leaves", 1, [leaf], more=deep, blocked_until=0.0, now=0.0)
+    bench.add_heads(2, 1, "folders", 1, [folder], more=False, blocked_until=0.0, now=0.0)
     assert bench.choose(0.0, 1).tasks[0].kind == first
 
 
 def test_an_explicit_priority_wins() -> None:
     bench = Workbench(Limits(LimitSpec(limits=("1/second",))), Asked(), outages(), wide=["folder"])
-    bench.add_heads(1, 1, "a", [Task(1, 1, 3, 1, "folder", 0, "{}")], more=False, blocked_until=0.0, now=0.0)
-    bench.add_heads(2, 1, "b", [Task(2, 2, 1, 1, "leaf", 0, "{}")], more=True, blocked_until=0.0, now=0.0)
+    bench.add_heads(1, 1, "a", 1, [Task(1, 1, 3, 1, "folder", 0, "{}")], more=False, blocked_until=0.0, now=0.0)
+    bench.add_heads(2, 1, "b", 1, [Task(2, 2, 1, 1, "leaf", 0, "{}")], more=True, blocked_until=0.0, now=0.0)
     assert bench.choose(0.0, 1).tasks[0].priority == 1

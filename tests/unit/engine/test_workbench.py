@@ -16,7 +16,7 @@ from support.outages import outages
 
 from crawlerd.core.configuration import LimitSpec
 from crawlerd.core.task import Task
-from crawlerd.engine import workbench
+from crawlerd.engine import turns
 from crawlerd.engine.queues import FIRST_WANT, Guard, Pick
 from crawlerd.engine.workbench import MOST_WANT, REFILL_SECONDS, Workbench
 from crawlerd.ratelimit.limiter import parse_limits
@@ -26,6 +26,7 @@ from crawlerd.ratelimit.window import Stamp
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from crawlerd.frontier.waiting_contract import Queue
     from crawlerd.ratelimit.adaptive import Learned
 
 NOW = 1000.0
@@ -47,7 +48,7 @@ class Bench(Workbench):
     ) -> None:  # fmt: skip
         tasks = [Task(next(self.seqs), bucket, priority, 1, kind, 0, "{}") for priority in priorities]
         tasks.sort(key=lambda task: (task.priority, task.seq))  # as the frontier gives them
-        self.add_heads(bucket, account, f"b{bucket}", tasks, more=more, blocked_until=blocked_until, now=now)
+        self.add_heads(bucket, account, f"b{bucket}", 1, tasks, more=more, blocked_until=blocked_until, now=now)
 
     def start(self, now: float = NOW, most: int = 1) -> list[Pick]:
         """All that may start now, started."""
@@ -56,6 +57,12 @@ class Bench(Workbench):
             self.charge(pick, now)
             started.append(pick)
         return started
+
+    def withdrawn(self, runs: set[int], now: float = NOW) -> list[Task]:
+        """Their tasks, and what comes back of them later."""
+        tasks: list[Task] = []
+        self.withdraw(runs, tasks.extend, now)
+        return tasks
 
     def guard(self, number: int, now: float = NOW) -> None:
         account = self.account(number)
@@ -188,10 +195,10 @@ def test_the_tasks_of_a_run_can_be_taken_back_and_the_others_go_on() -> None:
     bench.add(1, 1, 5, 3, 5)
     bench.add(2, 2, 5)
     others = [Task(next(bench.seqs), 1, 4, 2, "s.page", 0, "{}"), Task(next(bench.seqs), 1, 5, 2, "s.page", 0, "{}")]
-    bench.add_heads(1, 1, "b1", others, more=False, blocked_until=0.0, now=NOW)
-    assert sorted(task.seq for task in bench.withdraw({1}, NOW)) == [1, 2, 3, 4]
+    bench.add_heads(1, 1, "b1", 2, others, more=False, blocked_until=0.0, now=NOW)
+    assert sorted(task.seq for task in bench.withdrawn({1})) == [1, 2, 3, 4]
     assert [task.seq for pick in bench.start(most=9) for task in pick.tasks] == [5, 6]
-    assert bench.withdraw({1, 2}, NOW) == []
+    assert bench.withdrawn({1, 2}) == []
 
 
 def test_each_start_is_counted_against_the_account_and_its_bucket() -> None:
@@ -364,8 +371,8 @@ def test_accounts_that_cannot_start_cost_the_others_nothing(monkeypatch: pytest.
                 bench.guard(number)
     bench.start()
     bench.add(0, 0, *[9] * 500)
-    monkeypatch.setattr(workbench, "heappush", counted(heappush))
-    monkeypatch.setattr(workbench, "heappop", counted(heappop))
+    monkeypatch.setattr(turns, "heappush", counted(heappush))
+    monkeypatch.setattr(turns, "heappop", counted(heappop))
     started = 0
     for number in range(500):
         now = NOW + number / 1000
@@ -540,7 +547,7 @@ class World:
         self.now = NOW
         self.specs = dict(enumerate(specs))
         self.bench = Workbench(Limits(self.specs), self, outages())
-        self.disk: dict[int, list[tuple[int, int, Task]]] = defaultdict(list)
+        self.disk: dict[Queue, list[tuple[int, int, Task]]] = defaultdict(list)
         self.events: list[tuple[float, int, Callable[[], None]]] = []
         self.ties = itertools.count()
         self.ends = itertools.cycle(ends)
@@ -554,7 +561,8 @@ class World:
             account %= len(specs)
             number = 10 * account + bucket
             self.account_of[number] = account
-            heappush(self.disk[number], (priority, seq, Task(seq, number, priority, 1, "s.page", 0, "{}")))
+            run = seq % 3
+            heappush(self.disk[number, run], (priority, seq, Task(seq, number, priority, run, "s.page", 0, "{}")))
         self.left = len(tasks)
 
     def ask_quota(self, ask: Ask) -> None: ...
@@ -563,20 +571,21 @@ class World:
     def at(self, seconds: float, event: Callable[[], None]) -> None:
         heappush(self.events, (self.now + seconds, next(self.ties), event))
 
-    def refill(self, bucket: int, count: int) -> None:
-        self.at(0.003, lambda: self.deliver(bucket, count))
+    def refill(self, queue: Queue, count: int) -> None:
+        self.at(0.003, lambda: self.deliver(queue, count))
 
-    def deliver(self, bucket: int, count: int) -> None:
-        rows = self.disk[bucket]
+    def deliver(self, queue: Queue, count: int) -> None:
+        rows = self.disk[queue]
         tasks = [heappop(rows)[2] for _ in range(min(count, len(rows)))]
+        bucket, run = queue
         account, name = self.account_of[bucket], f"b{bucket % 10}"
         self.bench.add_heads(
-            bucket, account, name, tasks, more=bool(rows), blocked_until=self.blocked[bucket], now=self.now
+            bucket, account, name, run, tasks, more=bool(rows), blocked_until=self.blocked[bucket], now=self.now
         )
 
     def run(self) -> None:
-        for bucket in self.disk:
-            self.deliver(bucket, 0)
+        for queue in self.disk:
+            self.deliver(queue, 0)
         for number in self.specs:
             account = self.bench.account(number)
             assert account is not None
@@ -661,8 +670,8 @@ class World:
             for bucket in account.buckets.values():
                 if bucket.heads:
                     assert max(bucket.limiter.free_at(self.now), account.limiter.free_at(self.now)) > self.now
-                else:
-                    assert bucket.asked or not bucket.more
+                for queue in bucket.queues.values():
+                    assert queue.heads or queue.asked or not queue.more
 
     def check_limits(self) -> None:
         for (what, number), starts in self.starts.items():

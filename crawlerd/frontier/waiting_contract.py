@@ -1,0 +1,69 @@
+"""What a frontier says of the tasks that wait in it: by queue, which is what a run has ready in a bucket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crawlerd.core.task import Task
+
+Queue = tuple[int, int]  # (bucket, run): the ready tasks of a run in a bucket
+Key = tuple[int, int]  # (priority, seq): the place of a ready task in its queue
+FIRST: Key = (-1, -1)  # before all tasks of a queue
+
+
+class Bucket(NamedTuple):
+    """A bucket with ready tasks."""
+
+    id: int
+    account: int
+    name: str
+    blocked_until: float  # Unix seconds
+
+
+class Wanted(NamedTuple):
+    """Ready tasks of a queue that somebody wants."""
+
+    queue: Queue
+    after: Key
+    most: int  # tasks
+
+
+class WaitingTasks(Protocol):
+    """Part of `Frontier`. A paused run's queues count as having nothing ready, but for `heads`."""
+
+    def ready_queues(self, account: int | None) -> list[tuple[Bucket, int]]:
+        """The account's queues that have ready tasks, as bucket and run; None: those of all accounts."""
+        ...
+
+    def sleeping_buckets(self, after: tuple[float, int], now: float, count: int) -> list[Bucket]:
+        """Up to `count` buckets with ready tasks that may be leased from now, by (blocked_until, id), after that
+        key."""
+        ...
+
+    def next_unblocked(self, now: float) -> float | None:
+        """When the first of the blocked buckets with ready tasks may be leased from again."""
+        ...
+
+    def bucket(self, number: int) -> Bucket: ...
+    def buckets(self, numbers: Sequence[int]) -> list[Bucket]:
+        """The same for several, in the order of the numbers; one round trip."""
+        ...
+
+    def runs_of(self, buckets: Sequence[int]) -> list[list[int]]:
+        """The runs that have ready tasks in each of these buckets; one round trip."""
+        ...
+
+    def heads(self, queue: Queue, after: Key, count: int) -> list[Task]:
+        """The queue's next `count` ready tasks after a key, most urgent first."""
+        ...
+
+    def heads_many(self, wanted: Sequence[Wanted]) -> list[list[Task]]:
+        """The same for several queues, in the order in which they were asked for; one round trip."""
+        ...
+
+    def next_due(self) -> float | None:
+        """When the first delayed task is due."""
+        ...
