@@ -10,7 +10,8 @@ runs: when an import starts, what runs, what has ended.
 starting: how one import starts: its unfinished run goes on, or a new one is planned.
 full_run: whether a new run is a full one, and why.
 account_names: which accounts there are, with their limits.
-guards: the checks of credentials; accounts that are paused.
+guards: the checks of credentials; accounts whose credentials are refused.
+pausing: what people pause and resume.
 open_sinks: the sinks that are open; runs that begin again because a sink was replaced.
 
 The dispatcher's thread:

@@ -96,7 +96,7 @@ class SinkWriter:
 
     parts: names of the parts of accounts, by their numbers, under which they have records of their own.
     expected: see `Frontier.expected`; without it, no sweep is held back.
-    serving: runs whose sinks take records, so that their tasks may be leased.
+    serving: runs whose sinks take records and that nobody has paused, so that their tasks may be leased.
     fell_out: runs that have left `serving` since this was last emptied.
     came_back: runs that have joined `serving` again since this was last emptied.
     replaced: sinks whose files are gone, as the last `deliver` found; nothing of their runs goes on until `swap` brings
@@ -123,6 +123,7 @@ class SinkWriter:
         self.abandoned: list[int] = []
         self.dropped: list[Ahead] = []
         self.fenced: set[int] = set()
+        self._paused: set[int] = set()
         self.records = 0
         self._started: dict[int, float] = {}
         self._stuck: dict[Sink, Stuck] = {}
@@ -136,6 +137,27 @@ class SinkWriter:
         if target.sink is None or target.sink not in self._stuck:
             self.serving.add(run)
 
+    def pause(self, runs: Collection[int]) -> None:
+        """A person has paused these runs; what they have leased is still written."""
+        self._paused.update(run for run in runs if run in self.targets)
+        self._leave(self._paused & self.serving)
+
+    def resume(self, runs: Collection[int]) -> None:
+        """Undoes `pause`."""
+        paused = self._paused.intersection(runs)
+        self._paused -= paused
+        self._join({run for run in paused if self.targets[run].sink not in self._stuck})
+
+    def _leave(self, runs: set[int]) -> None:
+        self.serving -= runs
+        self.fell_out |= runs
+        self.came_back -= runs
+
+    def _join(self, runs: set[int]) -> None:
+        self.serving |= runs
+        self.came_back |= runs
+        self.fell_out -= runs
+
     def end(self, run: int) -> None:
         """The run has ended."""
         self.serving.discard(run)
@@ -144,6 +166,7 @@ class SinkWriter:
 
     def _drop(self, run: int) -> Sink | None:
         self._started.pop(run, None)
+        self._paused.discard(run)
         target = self.targets.pop(run, None)
         sink = target.sink if target else None
         if sink:
@@ -340,18 +363,12 @@ class SinkWriter:
         if before is None or before.error != stuck.error:
             log.error("sinks.%s: %s; nothing is lost, trying again every second", stuck.name, stuck.error)
         if before is None:
-            runs = self._runs(sink)
-            self.serving -= runs
-            self.fell_out |= runs
-            self.came_back -= runs
+            self._leave(self._runs(sink))
 
     def _release(self, sink: Sink) -> None:
         stuck = self._stuck.pop(sink)
         log.warning("recovered: sinks.%s: %s", stuck.name, stuck.error)
-        runs = self._runs(sink)
-        self.serving |= runs
-        self.came_back |= runs
-        self.fell_out -= runs
+        self._join(self._runs(sink) - self._paused)
 
     def _runs(self, sink: Sink) -> set[int]:
         return {run for run, target in self.targets.items() if target.sink is sink}

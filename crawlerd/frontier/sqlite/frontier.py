@@ -11,6 +11,7 @@ import msgspec
 from crawlerd.core.errors import FrontierError, FrontierRefused, StorageFailed, SyncFailed
 from crawlerd.frontier.change import Change
 from crawlerd.frontier.contract import MAX_DELAY, NOWHERE, Bounds, Committed, OutageNote, StartedRun
+from crawlerd.frontier.reports import Act
 from crawlerd.frontier.sqlite import groups
 from crawlerd.frontier.sqlite.accounts import Accounts
 from crawlerd.frontier.sqlite.cancel import Removal
@@ -20,6 +21,7 @@ from crawlerd.frontier.sqlite.enqueue import Enqueuer
 from crawlerd.frontier.sqlite.names import Names
 from crawlerd.frontier.sqlite.origins import Origins
 from crawlerd.frontier.sqlite.parents import Parents
+from crawlerd.frontier.sqlite.pause_rows import PauseRows, all_pauses, note_act
 from crawlerd.frontier.sqlite.queue_rows import QueueRows
 from crawlerd.frontier.sqlite.quota_rows import SqliteQuotaRows
 from crawlerd.frontier.sqlite.run_end import end_runs
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crawlerd.core.doubt import Expected
+    from crawlerd.core.pauses import Pausable, PauseNote
     from crawlerd.core.task import NewGather, NewTask
     from crawlerd.frontier.contract import Ahead, Attached, Run, Settled
     from crawlerd.sink import SinkState, Totals
@@ -58,6 +61,7 @@ class SqliteFrontier(Waiting):
             self._sinks = Sinks(self._db)
             self._origins = Origins(self._db)
             self._queues = QueueRows(self._db, self._execute)
+            self._pauses = PauseRows(self._db, self._queues)
             self._removal = Removal(self._db, self._queues, bounds.slice)
         self._sound = True  # nothing has happened after which it must not be used
         self._inode = self.path.stat().st_ino
@@ -70,7 +74,7 @@ class SqliteFrontier(Waiting):
             )
         ]
         with self._transaction():
-            self._db.execute("UPDATE account SET paused = NULL WHERE paused IS NOT NULL")
+            self._db.execute("UPDATE account SET refused = NULL WHERE refused IS NOT NULL")
             self._db.execute("UPDATE bucket SET blocked_until = 0 WHERE blocked_until > ?", (now + MAX_DELAY,))
             self.quota_rows.bring_back(now)
             self._db.execute("UPDATE OR REPLACE delayed SET due_at = ? WHERE due_at > ?", (now, now + MAX_DELAY))
@@ -122,13 +126,33 @@ class SqliteFrontier(Waiting):
         with self._transaction():
             return self._accounts.confirm(account, identity)
 
-    def pause(self, account: int, reason: str) -> None:
+    def refuse(self, account: int, reason: str) -> None:
         with self._transaction():
-            self._accounts.pause(account, reason)
+            self._accounts.refuse(account, reason)
 
-    def resume(self, account: int) -> None:
+    def accept(self, account: int) -> None:
         with self._transaction():
-            self._accounts.pause(account, None)
+            self._accounts.refuse(account, None)
+
+    # what people do
+
+    def pauses(self) -> list[PauseNote]:
+        with storage_errors(self.path, self._db):
+            return all_pauses(self._db)
+
+    def pause(self, note: PauseNote) -> list[int]:
+        with self._transaction():
+            until = f", until {note.until:.0f}" if note.until else ""
+            act = Act(note.since, note.by, "pause", f"{note.kind} {note.name}", note.reason + until, 1)
+            note_act(self._db, act)
+            return self._pauses.pause(note)
+
+    def lift(self, kind: Pausable, name: str, by: str, now: float) -> list[int] | None:
+        with self._transaction():
+            runs = self._pauses.lift(kind, name)
+            if runs is not None:
+                note_act(self._db, Act(now, by, "resume", f"{kind} {name}", "", 1))
+            return runs
 
     # runs
 
@@ -154,6 +178,7 @@ class SqliteFrontier(Waiting):
             run = self._runs.begin(
                 import_name, account, full=full, now=now, sink=sink, why=why, ad_hoc=ad_hoc, added=added
             )
+            self._pauses.again([run])
             if ad_hoc is None:
                 self._doubts.begin(run, streams, whole, setup=setup, shrink=shrink)
             change = Change(now)
@@ -301,11 +326,14 @@ class SqliteFrontier(Waiting):
             self._sinks.commits += 1
         return committed
 
-    def retry_dead(self, numbers: Sequence[int]) -> tuple[int, list[str]]:
+    def retry_dead(self, numbers: Sequence[int], act: Act | None = None) -> tuple[int, list[str]]:
         change = Change(0.0)
         with self._transaction():
             count = groups.retry(numbers, change, self._execute)
             imports = self._runs.go_on(list(change.runs))
+            self._pauses.again(list(change.runs))
+            if act and count:
+                note_act(self._db, msgspec.structs.replace(act, count=count))
             self._apply(change)
         self._purging = [run for run in self._purging if run not in change.runs]  # it needs its keys again
         return count, imports
