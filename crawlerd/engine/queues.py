@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crawlerd.core.configuration import LimitSpec
-    from crawlerd.core.pauses import PauseNote
+    from crawlerd.core.pauses import PauseNote, Pauses
     from crawlerd.engine.refused import Doubt, Suspect
     from crawlerd.ratelimit.outage import Health
     from crawlerd.ratelimit.shared import Keys, SharedWindow
@@ -133,7 +133,7 @@ class BucketQueue:
         self.queues: dict[int, RunQueue] = {}
         self.hungry: list[RunQueue] = []
         self._order: list[tuple[int, int, int]] = []  # (priority, served, run) of queues, once there are several
-        self.keys: Keys = ()
+        self.keys: Keys = [(item, [account.name, name]) for item in parse_limits(account.spec.of_bucket(name))]
         self.out = 0
         self.served = 0
         self.others = Others()
@@ -281,6 +281,12 @@ class AccountQueue:
 
     def accept(self) -> None:
         self.guard = self.refused = None
+
+    def hold(self, pauses: Pauses) -> None:
+        """Takes over what people have paused of it."""
+        self.held = pauses.of_account(self.name)
+        for bucket in self.buckets.values():
+            bucket.held = pauses.of_bucket(self.name, bucket.name)
 
     @property
     def stopped(self) -> bool:

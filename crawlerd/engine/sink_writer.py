@@ -11,6 +11,7 @@ import msgspec
 from crawlerd.core.errors import Refused, SinkError, SinkReplaced, SyncFailed
 from crawlerd.core.outcome import DONE, ERROR_LIMIT, Bury, Complete
 from crawlerd.engine.outgoing import KIND, follow, outbox_of, receipt
+from crawlerd.engine.sink_outcomes import buried, is_for_sink, record_count, streams_of
 from crawlerd.engine.sweep_doubts import sweep
 from crawlerd.frontier.contract import Ahead
 from crawlerd.sink import Delivery
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Mapping
 
     from crawlerd.core.doubt import Expected
-    from crawlerd.core.outcome import Outcome
     from crawlerd.core.task import NewTask
     from crawlerd.frontier.contract import Settled
     from crawlerd.sink import Mark, Sink, Totals
@@ -56,7 +56,7 @@ class Target(NamedTuple):
             outcome = msgspec.structs.replace(outcome, sweeps=[], comparisons=[], parents=[])
         of_records = outcome.batches or outcome.sweeps or outcome.comparisons  # a Skip is for the run's report alone
         if self.sink is None and of_records:
-            streams = _streams(outcome)
+            streams = streams_of(outcome)
             error = f"it yields records of {', '.join(dict.fromkeys(streams))}, but its import has no sink"
             return Bury(error[:ERROR_LIMIT], stream=streams[0])
         return self.prioritised(outcome)
@@ -290,7 +290,7 @@ class SinkWriter:
                 try:
                     totals |= sink.write([delivery], now, mark)
                 except Refused as error:
-                    instead[settled.task.seq] = _buried(settled, error)
+                    instead[settled.task.seq] = buried(settled, error)
         for settled in parcel:
             outcome, seq = settled.outcome, settled.task.seq
             if not isinstance(outcome, Complete) or seq in instead:
@@ -304,13 +304,13 @@ class SinkWriter:
                 if outcome.comparisons:
                     outcome = self._compared(sink, settled, outcome)
             except Refused as error:
-                instead[seq] = _buried(settled, error)
+                instead[seq] = buried(settled, error)
             else:
                 if outcome is not settled.outcome:
                     instead[seq] = msgspec.structs.replace(settled, outcome=outcome)
         if parcel and (outbox := outbox_of(sink)):
             follow(outbox, parcel, instead, self.targets)
-        self.records += sum(_records(instead.get(settled.task.seq) or settled) for settled in parcel)
+        self.records += sum(record_count(instead.get(settled.task.seq) or settled) for settled in parcel)
         return totals
 
     def _compared(self, sink: Sink, settled: Settled, outcome: Complete) -> Complete:
@@ -348,7 +348,7 @@ class SinkWriter:
         )
 
     def _is_for_sink(self, settled: Settled) -> bool:
-        return _is_for_sink(settled.outcome) or self._is_for_outbox(settled)
+        return is_for_sink(settled.outcome) or self._is_for_outbox(settled)
 
     def _is_for_outbox(self, settled: Settled) -> bool:
         """It says what became of a delivery, or is an occasion for one."""
@@ -375,32 +375,3 @@ class SinkWriter:
 
     def _name(self, sink: Sink) -> str | None:
         return next((target.sink_name for target in self.targets.values() if target.sink is sink), None)
-
-
-def _is_for_sink(outcome: Outcome) -> bool:
-    if not isinstance(outcome, Complete):
-        return False
-    return bool(outcome.batches or outcome.sweeps or outcome.skipped or outcome.comparisons)
-
-
-def _buried(settled: Settled, error: Refused) -> Settled:
-    """What no sink can take."""
-    bury = Bury(str(error)[:ERROR_LIMIT], stream=_streams(settled.outcome)[0])
-    return msgspec.structs.replace(settled, outcome=bury)
-
-
-def _streams(outcome: Outcome) -> list[str]:
-    """Those that the outcome is about to change."""
-    if not isinstance(outcome, Complete):
-        return []
-    return [
-        *(batch.stream for batch in outcome.batches),
-        *(stream for stream, _ in outcome.sweeps),
-        *(each.stream for each in outcome.comparisons),
-        *(skipped.stream for skipped in outcome.skipped),
-    ]
-
-
-def _records(settled: Settled) -> int:
-    outcome = settled.outcome
-    return sum(batch.count for batch in outcome.batches) if isinstance(outcome, Complete) else 0

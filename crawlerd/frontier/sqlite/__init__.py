@@ -18,6 +18,7 @@ sink_identity: which database a sink is; runs are abandoned where it is another 
 origins: whether an import's records still come from the same account, address and list.
 doubts: what full runs have seen, and what is doubted.
 parents: the parents whose lists were read to their end.
+outage_rows: the outages under way.
 pause_rows: what people have paused; the audit.
 quota_rows: what quotas were charged.
 backup, restore, check, vacuum: the commands of `crawlerd frontier`.

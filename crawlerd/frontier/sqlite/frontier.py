@@ -10,8 +10,7 @@ import msgspec
 
 from crawlerd.core.errors import FrontierError, FrontierRefused, StorageFailed, SyncFailed
 from crawlerd.frontier.change import Change
-from crawlerd.frontier.contract import MAX_DELAY, NOWHERE, Bounds, Committed, OutageNote, StartedRun
-from crawlerd.frontier.reports import Act
+from crawlerd.frontier.contract import MAX_DELAY, NOWHERE, Bounds, Committed, StartedRun
 from crawlerd.frontier.sqlite import groups
 from crawlerd.frontier.sqlite.accounts import Accounts
 from crawlerd.frontier.sqlite.cancel import Removal
@@ -20,6 +19,7 @@ from crawlerd.frontier.sqlite.doubts import Doubts
 from crawlerd.frontier.sqlite.enqueue import Enqueuer
 from crawlerd.frontier.sqlite.names import Names
 from crawlerd.frontier.sqlite.origins import Origins
+from crawlerd.frontier.sqlite.outage_rows import all_outages, note_outages
 from crawlerd.frontier.sqlite.parents import Parents
 from crawlerd.frontier.sqlite.pause_rows import PauseRows, all_pauses, note_act
 from crawlerd.frontier.sqlite.queue_rows import QueueRows
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from crawlerd.core.doubt import Expected
     from crawlerd.core.pauses import Pausable, PauseNote
     from crawlerd.core.task import NewGather, NewTask
-    from crawlerd.frontier.contract import Ahead, Attached, Run, Settled
+    from crawlerd.frontier.contract import Ahead, Attached, OutageNote, Run, Settled
+    from crawlerd.frontier.reports import Act
     from crawlerd.sink import SinkState, Totals
 
 
@@ -142,17 +143,11 @@ class SqliteFrontier(Waiting):
 
     def pause(self, note: PauseNote) -> list[int]:
         with self._transaction():
-            until = f", until {note.until:.0f}" if note.until else ""
-            act = Act(note.since, note.by, "pause", f"{note.kind} {note.name}", note.reason + until, 1)
-            note_act(self._db, act)
             return self._pauses.pause(note)
 
     def lift(self, kind: Pausable, name: str, by: str, now: float) -> list[int] | None:
         with self._transaction():
-            runs = self._pauses.lift(kind, name)
-            if runs is not None:
-                note_act(self._db, Act(now, by, "resume", f"{kind} {name}", "", 1))
-            return runs
+            return self._pauses.lift(kind, name, by, now)
 
     # runs
 
@@ -317,7 +312,7 @@ class SqliteFrontier(Waiting):
             if written:
                 self._sinks.note(written)
             if outages:
-                self._note_outages(outages)
+                note_outages(self._db, outages)
             committed = self._apply(change)
             if unfolding:
                 self._stages.took(time.monotonic() - started)
@@ -340,13 +335,7 @@ class SqliteFrontier(Waiting):
 
     def outages(self) -> list[OutageNote]:
         with storage_errors(self.path, self._db):
-            return [OutageNote(*row) for row in self._db.execute("SELECT * FROM outage")]
-
-    def _note_outages(self, outages: Mapping[tuple[str, int], OutageNote | None]) -> None:
-        self._db.executemany("DELETE FROM outage WHERE origin = ? AND account = ?", list(outages))
-        self._db.executemany(
-            "INSERT INTO outage VALUES (?, ?, ?, ?, ?, ?)", [each for each in outages.values() if each]
-        )
+            return all_outages(self._db)
 
     def _execute(self, statement: str, rows: Iterable[Sequence[object]]) -> list[Any]:
         """Runs a statement once for all `rows`, which it reads as json_each(?); not at all when there are none."""

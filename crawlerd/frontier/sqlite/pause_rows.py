@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from crawlerd.core.pauses import PauseNote
+from crawlerd.frontier.reports import Act
 
 if TYPE_CHECKING:
     import apsw
 
     from crawlerd.core.pauses import Pausable
-    from crawlerd.frontier.reports import Act
     from crawlerd.frontier.sqlite.queue_rows import QueueRows
 
 YEAR = 366 * 86_400.0  # seconds for which the audit is kept
@@ -43,14 +44,18 @@ class PauseRows:
             "reason = excluded.reason, by = excluded.by, since = excluded.since, until = excluded.until",
             (note.kind, note.name, note.reason, note.by, note.since, note.until),
         )
+        until = f", until {datetime.fromtimestamp(note.until, UTC):%Y-%m-%d %H:%M:%S} UTC" if note.until else ""
+        subject = f"{note.kind} {note.name}"
+        note_act(self._db, Act(note.since, note.by, "pause", subject, note.reason + until, 1))
         self._mark(note.kind, note.name, paused=True)
         return self._runs(note.kind, note.name, paused=True)
 
-    def lift(self, kind: Pausable, name: str) -> list[int] | None:
+    def lift(self, kind: Pausable, name: str, by: str, now: float) -> list[int] | None:
         """The runs that go on; None when there was no such pause."""
         self._db.execute("DELETE FROM pause WHERE kind = ? AND name = ?", (kind, name))
         if not self._db.changes():
             return None
+        note_act(self._db, Act(now, by, "resume", f"{kind} {name}", "", 1))
         self._mark(kind, name, paused=False)
         for note in all_pauses(self._db):  # others may be about the same buckets
             self._mark(note.kind, note.name, paused=True)
