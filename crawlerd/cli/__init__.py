@@ -1,7 +1,7 @@
 """The commands: they render, and decide nothing.
 
 main: `crawlerd`, its options, and all commands.
-run, imports, status, why, accounts, pause, audit, dead, frontier, sink, source, show, new, demo: the commands of
+run, runs, imports, status, why, accounts, pause, audit, dead, frontier, sink, source, show, new, demo: the commands of
     these names (`import` is in imports, `resume` in pause).
 context: what commands need first: the configuration, a reader of the frontier.
 report: the report of `import`, and the exit code that follows from it.
