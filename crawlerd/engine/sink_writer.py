@@ -52,9 +52,10 @@ class Target(NamedTuple):
 
     def adapted(self, outcome: Complete) -> Complete | Bury:
         """A task's outcome as the run's import wants it."""
-        if not self.sweeps and (outcome.sweeps or outcome.comparisons or outcome.parents):
-            outcome = msgspec.structs.replace(outcome, sweeps=[], comparisons=[], parents=[])
-        of_records = outcome.batches or outcome.sweeps or outcome.comparisons  # a Skip is for the run's report alone
+        if not self.sweeps and (outcome.sweeps or outcome.comparisons or outcome.orphans or outcome.parents):
+            outcome = msgspec.structs.replace(outcome, sweeps=[], comparisons=[], orphans=[], parents=[])
+        # a Skip is for the run's report alone
+        of_records = outcome.batches or outcome.sweeps or outcome.comparisons or outcome.orphans
         if self.sink is None and of_records:
             streams = _streams(outcome)
             error = f"it yields records of {', '.join(dict.fromkeys(streams))}, but its import has no sink"
@@ -274,7 +275,7 @@ class SinkWriter:
                 continue
             try:
                 if seq in guards:
-                    delivery = msgspec.structs.replace(self._delivery(settled), batches=[], skipped=[])
+                    delivery = msgspec.structs.replace(self._delivery(settled), batches=[], skipped=[], orphans=[])
                     counted, swept = sweep(sink, delivery, guards[seq], totals, now, mark)
                     totals |= swept
                     outcome = msgspec.structs.replace(outcome, counted=counted)
@@ -293,7 +294,10 @@ class SinkWriter:
     def _compared(self, sink: Sink, settled: Settled, outcome: Complete) -> Complete:
         """With the tasks that follow where records are missing."""
         delivery = self._delivery(settled)
-        missing = [(each, sink.missing(delivery, each.stream, each.prefix, each.after)) for each in outcome.comparisons]
+        missing = [
+            (each, sink.missing(delivery, each.stream, each.prefix, each.after, each.parent))
+            for each in outcome.comparisons
+        ]
         children = [*outcome.children, *(each.following(keys) for each, keys in missing if keys)]
         return msgspec.structs.replace(outcome, children=children, comparisons=[])
 
@@ -322,6 +326,7 @@ class SinkWriter:
             outcome.skipped,
             receipt(task, settled.outcome),
             not isinstance(settled, Ahead),
+            outcome.orphans,
         )
 
     def _is_for_sink(self, settled: Settled) -> bool:
@@ -363,7 +368,7 @@ class SinkWriter:
 def _is_for_sink(outcome: Outcome) -> bool:
     if not isinstance(outcome, Complete):
         return False
-    return bool(outcome.batches or outcome.sweeps or outcome.skipped or outcome.comparisons)
+    return bool(outcome.batches or outcome.sweeps or outcome.skipped or outcome.comparisons or outcome.orphans)
 
 
 def _buried(settled: Settled, error: Refused) -> Settled:
@@ -380,6 +385,7 @@ def _streams(outcome: Outcome) -> list[str]:
         *(batch.stream for batch in outcome.batches),
         *(stream for stream, _ in outcome.sweeps),
         *(each.stream for each in outcome.comparisons),
+        *(stream for stream, _ in outcome.orphans),
         *(skipped.stream for skipped in outcome.skipped),
     ]
 

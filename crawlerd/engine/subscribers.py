@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from crawlerd.core.lenient_json import parsed
 from crawlerd.core.outcome import Complete
-from crawlerd.source import Cursor, Marks, Note, Record, Records, Skip, Sweep
+from crawlerd.source import Cursor, Marks, Note, Orphans, Record, Records, Skip, Sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from crawlerd.core.output import Subscription
     from crawlerd.source import Output
 
-OF_STREAMS = (Record, Records, Cursor, Marks, Note, Skip, Sweep)
+OF_STREAMS = (Record, Records, Cursor, Marks, Note, Skip, Sweep, Orphans)
 
 
 def outputs(subscription: Subscription, batches: Iterable[Batch]) -> Iterator[Output]:
@@ -51,5 +51,6 @@ def joined(outcomes: Sequence[Complete]) -> Complete:
             whole.comparisons + each.comparisons,
             whole.parents + each.parents,
             marked=whole.marked + each.marked,
+            orphans=whole.orphans + each.orphans,
         )
     return whole

@@ -53,7 +53,7 @@ class Notes:
         self.tasks += [each.task for each in deliveries]
         return {(each.run, batch.stream): Totals(len(self.tasks)) for each in deliveries for batch in each.batches}
 
-    def missing(self, delivery: Delivery, stream: str, prefix: str, after: str) -> list[str]:
+    def missing(self, delivery: Delivery, stream: str, prefix: str, after: str, parent: str = "") -> list[str]:
         if self.error:
             raise SinkError(self.error)
         assert delivery.task in self.tasks  # it was written
