@@ -98,8 +98,9 @@ def follow(api: Api, args: Events) -> Iterator[Output]:
         dense = max(seconds, default=0) - min(seconds, default=0)
         yield replace(args, span=max(1, min((last - args.since + 1) // 2, dense or 1)))
         return
+    ended = {_object(each).get("id") for each in events if _is_end(each, args.streams)}
     for event in reversed(events):
-        if _is_end(event, args.streams) == args.ends:
+        if _is_end(event, args.streams) == args.ends and not _ends_with(event, ended):
             yield from _apply(event, args.streams, ends=args.ends)
     if more:
         yield replace(args, starting_after=events[-1]["id"])
@@ -119,6 +120,13 @@ def _is_end(event: dict[str, Any], streams: tuple[str, ...]) -> bool:
     """Whether it says that an object is gone, and so is what lies below it."""
     of = OF_OBJECT.get(str(_object(event).get("object")), "")
     return str(event.get("type")).endswith(".deleted") and not set(streams).isdisjoint(orphaned(of))
+
+
+def _ends_with(event: dict[str, Any], parents: set[object]) -> bool:
+    """Whether it is about what can only be gone with one of these: the API may still give it, as if it were there."""
+    item = _object(event)
+    of = OF_OBJECT.get(str(item.get("object")), "")
+    return of in BELOW and BELOW[of].orphaned and "{parent}" in one(of) and item.get(BELOW[of].owner) in parents
 
 
 def _apply(event: dict[str, Any], streams: tuple[str, ...], *, ends: bool) -> Iterator[Output]:
