@@ -34,7 +34,7 @@ def weight(outcome: Outcome) -> int:
         return 0
     size = 0
     for batch in outcome.batches:
-        size += batch.size + RECORD * batch.count + sum(map(len, batch.keys))
+        size += batch.size + RECORD * batch.count + sum(map(len, batch.keys)) + sum(map(len, batch.parents))
     if outcome.skipped:
         size += sum(SKIP + len(each.key) + len(each.reason) for each in outcome.skipped)
     if outcome.children:

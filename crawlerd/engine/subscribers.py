@@ -23,8 +23,9 @@ def outputs(subscription: Subscription, batches: Iterable[Batch]) -> Iterator[Ou
     or of those that it has not added."""
     for batch in batches:
         if batch.stream == subscription.stream:
-            for key, data in zip(batch.keys, batch.data, strict=True):
-                record = Record(batch.stream, key, None if data is None else parsed(data))
+            parents = batch.parents or [""] * batch.count
+            for key, data, parent in zip(batch.keys, batch.data, parents, strict=True):
+                record = Record(batch.stream, key, None if data is None else parsed(data), parent)
                 for output in subscription.function(record) or ():
                     if isinstance(output, OF_STREAMS) and output.stream.partition(":")[0] not in subscription.streams:
                         name = type(output).__name__

@@ -360,8 +360,9 @@ def test_a_run_that_tombstones_nothing_compares_nothing_and_notes_no_parents() -
         [Batch("pages", 1, ["a"], [b"{}"])],
         sweeps=[("pages", "")],
         comparisons=[Comparison("pages", "", "", then, fills=True)],
+        orphans=[("pages", "p")],
         parents=[("lines", "hash", True)],
     )
     adapted = Target(Notes(), "shop", "acme", sweeps=False).adapted(outcome)
-    assert adapted == msgspec.structs.replace(outcome, sweeps=[], comparisons=[], parents=[])
+    assert adapted == msgspec.structs.replace(outcome, sweeps=[], comparisons=[], parents=[], orphans=[])
     assert Target(None, "shop", "acme", sweeps=False).adapted(Complete(sweeps=[("pages", "")])) == Complete()
