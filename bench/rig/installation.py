@@ -43,6 +43,10 @@ class Installation:
         self._tables[f"accounts.{name}"] = {"source": source, **account}
         self._tables[f"imports.{name}"] = {"account": name, "sink": "warehouse", "streams": list(streams)}
 
+    def share(self, name: str, account: str, streams: Iterable[str]) -> None:
+        """Another import of an account."""
+        self._tables[f"imports.{name}"] = {"account": account, "sink": "warehouse", "streams": list(streams)}
+
     def repeat(self, name: str, schedule: str) -> None:
         """Lets an import begin again by itself."""
         self._tables[f"imports.{name}"] = {**self._tables[f"imports.{name}"], "schedule": schedule}

@@ -31,8 +31,8 @@ def attached(frontier: Frontier, sink_path: Path) -> int:
     return number
 
 
-def fill(here: Installation, source: str, tasks: Mapping[str, Iterable[NewTask]]) -> int:
-    """Queues tasks by account, each as an interrupted run of the import of the account's own name.
+def fill(here: Installation, source: str, tasks: Mapping[str, Iterable[NewTask]], of: str = "") -> int:
+    """Queues tasks by import, each as an interrupted run of the account of the import's own name, or of `of`.
 
     It goes through the frontier's own door: of each chunk but an account's first, one task is performed in advance.
     Returns how many are queued.
@@ -41,10 +41,10 @@ def fill(here: Installation, source: str, tasks: Mapping[str, Iterable[NewTask]]
     frontier = open_frontier(here.state_dir, now=time.time())
     sink = attached(frontier, here.sink_path)
     for name, wanted in tasks.items():
-        account = frontier.account(name, source)
+        account = frontier.account(of or name, source)
         rest = iter(wanted)
         frontier.start_run(name, account, list(islice(rest, CHUNK)), full=True, now=time.time(), sink=sink)
-        (queue,) = ((bucket.id, run) for bucket, run in frontier.ready_queues(account))
+        queue = max((bucket.id, run) for bucket, run in frontier.ready_queues(account))  # the newest run's
         while chunk := list(islice(rest, CHUNK)):
             (parent,) = frontier.heads(queue, FIRST, 1)
             frontier.commit([Settled(parent, account, Complete(children=chunk))], now=time.time())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from crawlerd.config.ad_hoc import AdHoc
     from crawlerd.config.load import Settings
+    from crawlerd.frontier.contract import Frontier
     from crawlerd.frontier.reader_contract import FrontierReader
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,20 @@ def socket_path(context: typer.Context) -> Path | None:
     from crawlerd.config.load import socket_path
 
     return socket_path(config_path(context))
+
+
+@contextmanager
+def writer_of(folder: Path) -> Iterator[Frontier]:
+    """The frontier of a state directory that nobody uses. FrontierLocked while a crawlerd does."""
+    from crawlerd.frontier import open_frontier
+    from crawlerd.frontier.lock import StateLock
+
+    with StateLock(folder):
+        frontier = open_frontier(folder, now=time.time())
+        try:
+            yield frontier
+        finally:
+            frontier.close()
 
 
 @contextmanager

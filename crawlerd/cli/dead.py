@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crawlerd.cli.context import reader_of, socket_path, state_directory
+from crawlerd.cli.context import reader_of, socket_path, state_directory, writer_of
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.tables import local_time, print_columns
 from crawlerd.cli.terminal import say, say_json
@@ -113,20 +114,19 @@ def _all_dead(folder: Path) -> Iterator[list[int]]:
 
 def _retry(folder: Path, numbers: list[int], configured: Path | None) -> int:
     """Through the daemon if one runs, else in the frontier itself. configured: path of the daemon's socket."""
-    from crawlerd.frontier.lock import StateLock, lock_holder
+    from crawlerd.frontier.lock import lock_holder
 
     if lock_holder(folder) is not None:
-        from crawlerd.service.control import ask_daemon
+        from crawlerd.operations.dead import Retried, RetryRequest
+        from crawlerd.service.control import Asked, must_ask
 
-        return ask_daemon(folder, numbers, configured)
-    from crawlerd.frontier import open_frontier
+        return must_ask(Asked(folder, configured), "POST", "dead/retry", Retried, RetryRequest(numbers)).retried
+    from crawlerd.operations.dead import retry_act
+    from crawlerd.service.control import user_name
 
-    with StateLock(folder):
-        frontier = open_frontier(folder, now=time.time())
-        try:
-            count, imports = frontier.retry_dead(numbers)
-        finally:
-            frontier.close()
+    with writer_of(folder) as frontier:
+        act = retry_act(numbers, user_name(os.getuid()), time.time())
+        count, imports = frontier.retry_dead(numbers, act)
     if imports:
         say(f"run `crawlerd import {' '.join(imports)}` to perform them")
     return count

@@ -9,11 +9,14 @@ from typing import Annotated
 import typer
 
 from crawlerd import __version__
+from crawlerd.cli.accounts import accounts
+from crawlerd.cli.audit import audit
 from crawlerd.cli.dead import dead
 from crawlerd.cli.demo import demo
 from crawlerd.cli.frontier import frontier
 from crawlerd.cli.imports import import_
 from crawlerd.cli.new import new
+from crawlerd.cli.pause import pause, resume
 from crawlerd.cli.run import run
 from crawlerd.cli.show import show
 from crawlerd.cli.sink import sink
@@ -34,7 +37,11 @@ app.command()(run)
 app.command(name="import")(import_)
 app.command()(status)
 app.command()(why)
+app.command()(pause)
+app.command()(resume)
+app.command()(audit)
 app.command()(demo)
+app.add_typer(accounts, name="accounts")
 app.add_typer(dead, name="dead")
 app.add_typer(frontier, name="frontier")
 app.add_typer(source, name="source")

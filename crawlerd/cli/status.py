@@ -12,6 +12,7 @@ from crawlerd.cli.exits import exit_codes
 from crawlerd.cli.tables import local_time, print_columns
 from crawlerd.cli.terminal import say, say_json
 from crawlerd.core.errors import CrawlerdError
+from crawlerd.core.redaction import shown as readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,12 +63,13 @@ def status(
 
 def _waits(folder: Path, configured: Path | None, runs: Sequence[RunReport]) -> dict[int, str]:
     """What the runs wait for, by number, as the daemon says; those alone that it can tell of."""
-    from crawlerd.service.control import ask_why
+    from crawlerd.operations.why import Why
+    from crawlerd.service.control import Asked, ask
 
     found: dict[int, str] = {}
     for run in runs:
         try:
-            told = ask_why(folder, "run", str(run.id), configured)
+            told = ask(Asked(folder, configured), "GET", f"why/run/{run.id}", Why)
         except CrawlerdError:  # a daemon that is busy, or of another version
             return found
         if told is None:  # nobody to ask, as beside an import in the foreground
@@ -85,6 +87,9 @@ def _print(found: Overview, waits: Mapping[int, str], *, running: bool) -> None:
     say(f"tasks: {found.ready:,} ready, {found.delayed:,} delayed, {waiting}{found.dead:,} dead")
     for outage in found.outages[:SHOWN]:
         say(_outage(outage))
+    for note in found.pauses[:SHOWN]:
+        end = f" until {local_time(note.until)}" if note.until else ""
+        say(readable(f"{note.text}, since {local_time(note.since)}{end}"))
     shown = [*found.running, *found.latest]
     for run in shown:
         if run.ended_reason:
@@ -105,7 +110,7 @@ def _print(found: Overview, waits: Mapping[int, str], *, running: bool) -> None:
     print_columns([("account", "source", "ready", "state"), *rows])
     if found.account_count > len(found.accounts):
         say(
-            f"{found.account_count:,} accounts: {found.paused_count:,} paused, {found.throttled_count:,} throttled, "
+            f"{found.account_count:,} accounts: {found.refused_count:,} refused, {found.throttled_count:,} throttled, "
             "at least in part; these come first"
         )
 
@@ -139,8 +144,8 @@ def _outage(outage: OutageReport) -> str:
 
 
 def _state(account: AccountReport) -> str:
-    if account.paused:
-        return f"paused: {account.paused}"
+    if account.refused:
+        return f"refused: {account.refused}"
     if account.blocked_until > time.time():
         return f"throttled, at least in part, until {local_time(account.blocked_until)}"
     return "active"

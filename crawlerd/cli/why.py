@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Annotated, get_args
+from urllib.parse import quote
 
 import typer
 
@@ -42,8 +43,9 @@ def why(
 
 def _told(folder: Path, configured: Path | None, words: Sequence[str]) -> Why:
     from crawlerd.frontier.lock import lock_holder
-    from crawlerd.operations.why import Unknown, why
-    from crawlerd.service.control import ask_why
+    from crawlerd.operations.problem import Unknown
+    from crawlerd.operations.why import Why, why
+    from crawlerd.service.control import Asked, ask
 
     with reader_of(folder) as reader:
         if reader is None:
@@ -52,7 +54,8 @@ def _told(folder: Path, configured: Path | None, words: Sequence[str]) -> Why:
         for subject, name in _subjects(words):
             try:
                 running = lock_holder(folder) is not None
-                asked = ask_why(folder, subject, name, configured) if running else None
+                place = f"why/{subject}/{quote(name, safe='')}"
+                asked = ask(Asked(folder, configured), "GET", place, Why) if running else None
                 return asked or why(reader, _Unheard() if running else None, subject, name, time.time())
             except Unknown as error:
                 problem = problem or error
@@ -78,6 +81,9 @@ class _Unheard:
     )
 
     def holds(self, run: int, import_name: str) -> None:
+        return None
+
+    def limits_of(self, account: str) -> None:
         return None
 
     def explain(self, accounts: Sequence[str]) -> Mapping[str, Waiting]:

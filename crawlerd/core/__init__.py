@@ -4,6 +4,7 @@ configuration: what the daemon runs on: Daemon, AccountSpec, LimitSpec, ImportSp
 task: a task, a group of tasks, a batch of leases.
 priority: the priorities of tasks.
 output: what a handler yields: records, cursors, tasks.
+pauses: what people have paused.
 outcome: what an attempt led to; from an error to retry, defer, bury or pause.
 errors: every exception.
 backoff: how long a retry waits.

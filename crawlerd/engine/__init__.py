@@ -10,7 +10,8 @@ runs: when an import starts, what runs, what has ended.
 starting: how one import starts: its unfinished run goes on, or a new one is planned.
 full_run: whether a new run is a full one, and why.
 account_names: which accounts there are, with their limits.
-guards: the checks of credentials; accounts that are paused.
+guards: the checks of credentials; accounts whose credentials are refused.
+pausing: what people pause and resume.
 open_sinks: the sinks that are open; runs that begin again because a sink was replaced.
 
 The dispatcher's thread:
@@ -19,6 +20,7 @@ dispatcher_inbox: what other threads tell it.
 workbench: which task may start next.
 queues: the accounts and buckets in memory, with the first tasks of each run.
 turns: the order of the accounts.
+sleeping: which buckets may leave memory.
 limiters: makes the limiters of accounts and buckets.
 leases: the lease of a task, its token, its deadline; a late outcome is fenced off.
 feedback: what an outcome means for the pace, the pause and the credentials of its account.
@@ -35,6 +37,7 @@ renewals: keys that expire are asked for again.
 The store's thread:
 store: the only writer of the frontier; group commits.
 store_inbox: what other threads want of it.
+sink_outcomes: what of an outcome a sink must be told.
 sink_writer: what is written to sinks; what is held while a sink refuses, for example on a full disk.
 outgoing: tasks that deliver what an HTTP sink keeps, and how they end.
 sweep_doubts: sweeps that are held back, since a full run has seen too little.

@@ -30,8 +30,10 @@ def of_account(
     who = f"account {account.name}"
     if any(bucket.out for bucket in account.buckets.values()) or (account.guard and account.guard.leased):
         return Waiting(who=who, reason=Reason.IMPORTING, text="requests are under way")
-    if account.paused is not None:
-        return Waiting(who=who, reason=Reason.REFUSED, text=account.paused, cure=REFUSED_CURE)
+    if account.refused is not None:
+        return Waiting(who=who, reason=Reason.REFUSED, text=account.refused, cure=REFUSED_CURE)
+    if account.held is not None:
+        return account.held.waiting(who)
     if account.guard is not None:
         found = [
             *_holds(account.health, [account.limiter], 1, now),
@@ -41,7 +43,11 @@ def of_account(
     queues = [bucket for bucket in account.buckets.values() if bucket.next]
     if not queues:
         return None
-    held = [(list(_holds(each.health, [each.limiter, account.limiter], cost(each), now)), each) for each in queues]
+    free = [bucket for bucket in queues if not bucket.held]
+    if not free:
+        notes = [bucket.held for bucket in queues if bucket.held]
+        return min(notes, key=lambda note: note.until or math.inf).waiting(who)
+    held = [(list(_holds(each.health, [each.limiter, account.limiter], cost(each), now)), each) for each in free]
     holds, bucket = min(held, key=lambda each: max((hold.until for hold in each[0]), default=-math.inf))
     return _told(who, account, bucket.health, holds, now, unix)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from concurrent.futures import Future
 
+    from crawlerd.core.pauses import Pauses
     from crawlerd.core.reasons import Waiting
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.workbench import Workbench
@@ -107,27 +108,31 @@ class DispatcherInbox:
 
         self._post(check)
 
-    def resume(self, account: int) -> None:
+    def accept(self, account: int) -> None:
         """The account's check has passed, or it needs none."""
 
-        def resume(bench: Workbench, now: float) -> None:
+        def accept(bench: Workbench, now: float) -> None:
             if queue := bench.known(account):
-                queue.resume()
+                queue.accept()
                 bench.place(queue, now)
 
-        self._post(resume)
+        self._post(accept)
 
-    def pause(self, account: int, reason: str) -> None:
-        """Lets nothing of the account start."""
+    def refuse(self, account: int, reason: str) -> None:
+        """The account's credentials do not work: lets nothing of it start."""
 
-        def pause(bench: Workbench, now: float) -> None:
+        def refuse(bench: Workbench, now: float) -> None:
             if queue := bench.account(account):
-                queue.pause(reason)
+                queue.refuse(reason)
                 bench.place(queue, now)
 
-        self._post(pause)
+        self._post(refuse)
 
     # for people
+
+    def hold(self, pauses: Pauses) -> None:
+        """Lets nothing start of what is paused, and the rest again."""
+        self._post(lambda bench, now: bench.hold(pauses, now))
 
     def explain(self, account: int, answer: Future[Waiting | None]) -> None:
         """Why nothing of the account starts, None when nothing of it is in memory. A question stops no dispatcher: what

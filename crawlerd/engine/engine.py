@@ -15,6 +15,7 @@ import msgspec
 
 from crawlerd.core.errors import FrontierRefused, SyncFailed
 from crawlerd.core.reasons import Reason
+from crawlerd.core.task import PART
 from crawlerd.engine.account_names import AccountNames
 from crawlerd.engine.allocator import free_large_buffers
 from crawlerd.engine.clock import Clock
@@ -24,6 +25,7 @@ from crawlerd.engine.failure import Failure
 from crawlerd.engine.guards import Guards
 from crawlerd.engine.open_sinks import OpenSinks
 from crawlerd.engine.outages import Outages
+from crawlerd.engine.pausing import Pausing
 from crawlerd.engine.prefetch import Prefetch
 from crawlerd.engine.runs import Runs
 from crawlerd.engine.safe_event import SafeEvent
@@ -95,9 +97,12 @@ class Engine:
         prefetch = Prefetch(frontier, clock, writer.serving, to_dispatcher)
         self._sinks = sinks = OpenSinks(settings, frontier, clock, writer)
         self.accounts = Guards(settings, names, frontier, clock, sinks.by_name, to_store, to_dispatcher, changed)
-        starter = Starter(settings, frontier, clock, names, self.accounts, sinks, writer, prefetch, added)
-        self.runs = Runs(settings, frontier, clock, starter, self.accounts, sinks, to_store, failure, changed)
-        events = _Events(self.runs, self.accounts, sinks, failure, self._lock, added)
+        self.pauses = Pausing(frontier, clock, settings.accounts, writer, prefetch, to_store, to_dispatcher, changed)
+        starter = Starter(settings, frontier, clock, names, self.accounts, sinks, writer, prefetch, added, self.pauses)
+        self.runs = Runs(
+            settings, frontier, clock, starter, self.accounts, sinks, to_store, failure, changed, self.pauses
+        )
+        events = _Events(self.runs, self.accounts, sinks, failure, self._lock, added, self.pauses)
         self.store = Store(frontier, clock, to_store, writer, prefetch, to_dispatcher, events)
         storage = daemon.limiter_storage
         self._shared = SharedLimits(storage, now=clock.now, reply=to_dispatcher.granted) if storage else None
@@ -165,6 +170,15 @@ class Engine:
         if self._shared and self._shared.trouble:
             return Reason.LIMIT, self._shared.trouble
         return None
+
+    def limits_of(self, account: str) -> dict[str, list[str]] | None:
+        """As configured, by bucket, "" for the whole account; None when it is not configured. From any thread."""
+        spec = self.settings.limits.get(account.partition(PART)[0])
+        if spec is None:
+            return None
+        return {"": list(spec.limits), "each bucket": list(spec.bucket_limits)} | {
+            bucket: list(limits) for bucket, limits in spec.by_bucket.items()
+        }
 
     def explain(self, accounts: Sequence[str]) -> dict[str, Waiting]:
         """Why nothing of these accounts or parts starts, by name; of those that have something in memory to start. From
@@ -240,13 +254,17 @@ class _Events:
         failure: Failure,
         lock: StateLock,
         added: dict[int, tuple[str, ...]],
+        pauses: Pausing,
     ) -> None:
-        self._runs, self._added = runs, added
+        self._runs, self._added, self._pauses, self._lock = runs, added, pauses, lock
         self.borrowed = accounts.borrowed
         self.replaced = sinks.replaced
         self.failed = failure.set
         self.idle = sinks.idle
-        self.beat = lock.beat
+
+    def beat(self) -> None:
+        self._lock.beat()
+        self._pauses.look()
 
     def ended(self, runs: Sequence[int]) -> None:
         for run in runs:

@@ -64,7 +64,7 @@ class Feedback:
         else:
             self._failed(pick, stamp)
         if isinstance(outcome, Pause) and bucket is not None:
-            self._paused(account, outcome.error, now)
+            self._refused(account, outcome.error, now)
         # A task that made no request shows nothing of what the API permits.
         known = outcome if sent_at or not isinstance(outcome, Complete) else None
         self._answered(pick, stamp, known, now, blocked_until)
@@ -196,14 +196,14 @@ class Feedback:
                 guard.leased = False
             case Crash():
                 if guard.failed() >= CRASHES:
-                    self._paused(account, outcome.error, now)
+                    self._refused(account, outcome.error, now)
             case Pause() | Bury():
-                self._paused(account, outcome.error, now)
+                self._refused(account, outcome.error, now)
         self._bench.place(account, now)
 
-    def _paused(self, account: AccountQueue, reason: str, now: float) -> None:
-        if account.paused is None:
+    def _refused(self, account: AccountQueue, reason: str, now: float) -> None:
+        if account.refused is None:
             log.error("account %s is paused: %s", account.name, reason)
-            account.pause(reason)
+            account.refuse(reason)
             self._bench.place(account, now)
             self._credentials.refused(account.id, reason)

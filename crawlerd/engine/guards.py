@@ -87,7 +87,7 @@ class Guards:
         others = self._others(account, name, identity)
         if others is None:
             self._frontier.confirm(account, identity)
-            self._frontier.resume(account)
+            self._frontier.accept(account)
             self._resume(account)
             return
         reason = (
@@ -95,7 +95,7 @@ class Guards:
             "put the right key back, or give the new one an account and an import of its own"
         )
         log.error("account %s is paused: %s", name, reason)
-        self._dispatcher.pause(account, reason)
+        self._dispatcher.refuse(account, reason)
         self.refused(account, reason)
 
     def _others(self, account: int, name: str, identity: str) -> str | None:
@@ -117,19 +117,19 @@ class Guards:
         name = self._names.names[account]
         self._confirmed.add(name)
         for number in (account, *self._waiting.pop(name, ())):
-            self._dispatcher.resume(number)
+            self._dispatcher.accept(number)
 
     def refused(self, account: int, reason: str) -> None:
         """The account's credentials do not work. From any thread."""
         if account in self._names.parts:  # its credentials are those of the whole account
             part, account = account, self._names.numbers[self._names.parts[account].partition(PART)[0]]
             self._waiting.setdefault(self._names.names[account], []).append(part)
-            self._dispatcher.pause(account, reason)
+            self._dispatcher.refuse(account, reason)
         name = self._names.names[account]
         self._confirmed.discard(name)
         self.paused[name] = reason
         self._paused_at[name] = self._clock.now()
-        self._store.call(lambda: self._frontier.pause(account, reason))
+        self._store.call(lambda: self._frontier.refuse(account, reason))
         self._changed.set()
 
     def borrowed(self, pairs: Iterable[tuple[int, int]]) -> None:
@@ -146,10 +146,10 @@ class Guards:
             if owner in self._names.numbers:
                 self._names.parts[number] = part
                 if owner in self._confirmed:
-                    self._dispatcher.resume(number)
+                    self._dispatcher.accept(number)
                 else:
                     self._waiting.setdefault(owner, []).append(number)
-                    self._dispatcher.pause(number, f"waits for the check of the credentials of {owner}")
+                    self._dispatcher.refuse(number, f"waits for the check of the credentials of {owner}")
                 return
         source = self._names.source(account) if account else None
         if account is None or source is None:
@@ -157,7 +157,7 @@ class Guards:
             reason = "not configured any more, but an import has tasks for it"
             log.error("account %s is paused: %s", account, reason)
             self.paused[account] = reason
-            self._frontier.pause(number, reason)
+            self._frontier.refuse(number, reason)
             self._changed.set()
             return
         now = self._clock.now()

@@ -109,13 +109,25 @@ class Prefetch:
 
     def offer(self, account: int | None) -> None:
         """Tells the dispatcher of the account's (or all) queues that have ready tasks, when more runs are served."""
-        for bucket, run in self._frontier.ready_queues(account):
+        self._offer(self._frontier.ready_queues(account))
+
+    def _offer(self, queues: Iterable[tuple[Bucket, int]]) -> None:
+        for bucket, run in queues:
             if run not in self._serving:
                 continue
             awake = self._awake.get(bucket.id) or self._admit(bucket)
             if awake is not None:
                 awake.queue(run).dry = False
                 self._dispatcher.heads(bucket, run, [], more=True)
+
+    def offer_runs(self, runs: Sequence[int]) -> None:
+        """The same for the queues of these runs."""
+        self._offer(self._frontier.queues_of(runs))
+
+    def look_again(self) -> None:
+        """Buckets that sleep may be leased from again."""
+        self._dispatcher.sleeping = True
+        self._dispatcher.woken()
 
     def done(self, group: Iterable[Settled]) -> set[Queue]:
         """The group is committed. Returns its queues, for `drop_empty`."""
@@ -179,8 +191,8 @@ class Prefetch:
     def wake_unblocked(self) -> None:
         """Tells the dispatcher when a blocked bucket that sleeps may be leased from."""
         if self.unblocked_at <= time.monotonic():
-            self._dispatcher.sleeping, self.unblocked_at = True, math.inf
-            self._dispatcher.woken()
+            self.unblocked_at = math.inf
+            self.look_again()
 
     def let_sleep(self) -> dict[int, float]:
         """Call after a commit, so that whatever was settled before is gone. A bucket of which more is in memory than

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crawlerd.core.configuration import LimitSpec
+    from crawlerd.core.pauses import PauseNote, Pauses
     from crawlerd.engine.refused import Doubt, Suspect
     from crawlerd.ratelimit.outage import Health
     from crawlerd.ratelimit.shared import Keys, SharedWindow
@@ -91,6 +92,7 @@ class BucketQueue:
     latency: seconds that its quickest requests take, 0 before the first.
     health: of its account at the origin of its last request.
     since: when it came into memory.
+    held: a person's pause of it.
     resting: nothing of it starts, so that it may leave memory.
     leaving: the store was asked whether it may.
     """
@@ -100,12 +102,14 @@ class BucketQueue:
         "account",
         "doubts",
         "health",
+        "held",
         "hungry",
         "id",
         "keys",
         "latency",
         "leaving",
         "limiter",
+        "name",
         "others",
         "out",
         "passed_at",
@@ -117,18 +121,19 @@ class BucketQueue:
         "suspects",
     )
 
-    def __init__(self, number: int, account: AccountQueue, limiter: Limiter, now: float) -> None:
-        self.id = number
+    def __init__(self, number: int, name: str, account: AccountQueue, limiter: Limiter, now: float) -> None:
+        self.id, self.name = number, name
         self.since = now
         self.resting = False
         self.leaving = False
         self.account = account
         self.health = account.health
         self.limiter = limiter
+        self.held: PauseNote | None = None
         self.queues: dict[int, RunQueue] = {}
         self.hungry: list[RunQueue] = []
         self._order: list[tuple[int, int, int]] = []  # (priority, served, run) of queues, once there are several
-        self.keys: Keys = ()
+        self.keys: Keys = [(item, [account.name, name]) for item in parse_limits(account.spec.of_bucket(name))]
         self.out = 0
         self.served = 0
         self.others = Others()
@@ -216,7 +221,8 @@ class AccountQueue:
     """An account with ready tasks.
 
     guard: the check of its credentials, while it must pass before anything starts.
-    paused: why nothing starts.
+    refused: why its credentials do not work, so that nothing starts.
+    held: a person's pause of it.
     turn: virtual time of its next lease, for fair shares by weight.
     latency: as of a bucket.
     origin: where it usually sends requests.
@@ -231,13 +237,14 @@ class AccountQueue:
         "crowded",
         "guard",
         "health",
+        "held",
         "id",
         "keys",
         "latency",
         "limiter",
         "name",
         "origin",
-        "paused",
+        "refused",
         "shared",
         "spec",
         "turn",
@@ -256,7 +263,8 @@ class AccountQueue:
         self.keys = [(item, [name]) for item in parse_limits(spec.limits)]
         self.shared: SharedWindow | None = None
         self.guard: Guard | None = None
-        self.paused: str | None = None
+        self.refused: str | None = None
+        self.held: PauseNote | None = None
         self.crowded = False
         self.latency = 0.0
         self.turn = 0.0
@@ -264,15 +272,25 @@ class AccountQueue:
         self.version = 0
 
     def check(self, task: Task) -> None:
-        """Nothing but this check of its credentials starts, until `resume` or `pause`."""
-        self.guard, self.paused = Guard(task), None
+        """Nothing but this check of its credentials starts, until `accept` or `refuse`."""
+        self.guard, self.refused = Guard(task), None
 
-    def pause(self, reason: str) -> None:
-        """Nothing starts, until `resume` or `check`."""
-        self.guard, self.paused = None, reason
+    def refuse(self, reason: str) -> None:
+        """Nothing starts, until `accept` or `check`."""
+        self.guard, self.refused = None, reason
 
-    def resume(self) -> None:
-        self.guard = self.paused = None
+    def accept(self) -> None:
+        self.guard = self.refused = None
+
+    def hold(self, pauses: Pauses) -> None:
+        """Takes over what people have paused of it."""
+        self.held = pauses.of_account(self.name)
+        for bucket in self.buckets.values():
+            bucket.held = pauses.of_bucket(self.name, bucket.name)
+
+    @property
+    def stopped(self) -> bool:
+        return self.refused is not None or self.held is not None
 
     def arrival(self, bucket: BucketQueue | None, sent_at: float, done_at: float) -> float:
         """When the server got a request, at the latest: not before it was sent, and later by what its answer was slower

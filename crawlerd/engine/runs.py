@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from crawlerd.core.durations import next_fire
 from crawlerd.core.errors import CrawlerdError, FrontierError, FrontierRefused, Permanent, SyncFailed
+from crawlerd.engine.pausing import ImportPaused
 from crawlerd.engine.starting import Started
 
 if TYPE_CHECKING:
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     from crawlerd.engine.failure import Failure
     from crawlerd.engine.guards import Guards
     from crawlerd.engine.open_sinks import OpenSinks
+    from crawlerd.engine.pausing import Pausing
     from crawlerd.engine.safe_event import SafeEvent
     from crawlerd.engine.starting import Starter
     from crawlerd.engine.store_inbox import StoreInbox
     from crawlerd.frontier.contract import Frontier, Run
+    from crawlerd.frontier.reports import Act
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +60,12 @@ class Runs:
         store: StoreInbox,
         failure: Failure,
         changed: SafeEvent,
+        pauses: Pausing,
     ) -> None:
         """changed: set when runs have ended."""
         self._settings, self._frontier, self._clock = settings, frontier, clock
         self._starter, self._accounts, self._sinks, self._store = starter, accounts, sinks, store
-        self._failure, self._changed = failure, changed
+        self._failure, self._changed, self._pauses = failure, changed, pauses
         self.free: Counter[int] = Counter()
         self._ended: SimpleQueue[int] = SimpleQueue()
         self._active: dict[str, int] = {}  # how many runs are under way, by import
@@ -109,6 +113,10 @@ class Runs:
         seconds after which it must be called again."""
         now = self._clock.now()
         names: list[str] = []
+        while not self._pauses.resumed.empty():
+            name = self._pauses.resumed.get()
+            if name in self._settings.imports:
+                heappush(self._agenda, (now, name))
         while self._agenda and self._agenda[0][0] <= now and len(names) < START_MOST:
             _, name = heappop(self._agenda)
             if name not in self._active:  # it comes back when it has ended
@@ -123,7 +131,9 @@ class Runs:
         before = set(self._refusals.values())
         for name, result in self.start_imports(name for name in names if name not in later):
             self._refusals.pop(name, None)
-            if isinstance(result, Permanent):
+            if isinstance(result, ImportPaused):
+                later[name] = math.inf  # until it is resumed
+            elif isinstance(result, Permanent):
                 log.error("import %s: %s", name, result)
                 later[name] = now + START_SECONDS
             elif isinstance(result, CrawlerdError):
@@ -175,12 +185,15 @@ class Runs:
         """What runs have done so far."""
         return self._store.call(lambda: [self._frontier.run(number) for number in numbers]).result()
 
-    def retry_dead(self, numbers: Sequence[int]) -> int:
+    def retry_dead(self, numbers: Sequence[int], act: Act | None = None) -> int:
         """Makes dead letters ready again, and resumes their runs as far as their imports are configured. From any
-        thread."""
-        count, imports = self._store.call(lambda: self._frontier.retry_dead(numbers)).result()
+        thread.
+
+        act: what the audit says of it.
+        """
+        count, imports = self._store.call(lambda: self._frontier.retry_dead(numbers, act)).result()
         for name in imports:
-            if name in self._settings.imports:
+            if name in self._settings.imports and not self._pauses.current.of_import(name):
                 self.start_import(name)
         return count
 

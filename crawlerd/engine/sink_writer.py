@@ -11,6 +11,7 @@ import msgspec
 from crawlerd.core.errors import Refused, SinkError, SinkReplaced, SyncFailed
 from crawlerd.core.outcome import DONE, ERROR_LIMIT, Bury, Complete
 from crawlerd.engine.outgoing import KIND, follow, outbox_of, receipt
+from crawlerd.engine.sink_outcomes import buried, is_for_sink, record_count, streams_of
 from crawlerd.engine.sweep_doubts import sweep
 from crawlerd.frontier.contract import Ahead
 from crawlerd.sink import Delivery
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Mapping
 
     from crawlerd.core.doubt import Expected
-    from crawlerd.core.outcome import Outcome
     from crawlerd.core.task import NewTask
     from crawlerd.frontier.contract import Settled
     from crawlerd.sink import Mark, Sink, Totals
@@ -57,7 +57,7 @@ class Target(NamedTuple):
         # a Skip is for the run's report alone
         of_records = outcome.batches or outcome.sweeps or outcome.comparisons or outcome.orphans
         if self.sink is None and of_records:
-            streams = _streams(outcome)
+            streams = streams_of(outcome)
             error = f"it yields records of {', '.join(dict.fromkeys(streams))}, but its import has no sink"
             return Bury(error[:ERROR_LIMIT], stream=streams[0])
         return self.prioritised(outcome)
@@ -97,7 +97,7 @@ class SinkWriter:
 
     parts: names of the parts of accounts, by their numbers, under which they have records of their own.
     expected: see `Frontier.expected`; without it, no sweep is held back.
-    serving: runs whose sinks take records, so that their tasks may be leased.
+    serving: runs whose sinks take records and that nobody has paused, so that their tasks may be leased.
     fell_out: runs that have left `serving` since this was last emptied.
     came_back: runs that have joined `serving` again since this was last emptied.
     replaced: sinks whose files are gone, as the last `deliver` found; nothing of their runs goes on until `swap` brings
@@ -124,6 +124,7 @@ class SinkWriter:
         self.abandoned: list[int] = []
         self.dropped: list[Ahead] = []
         self.fenced: set[int] = set()
+        self._paused: set[int] = set()
         self.records = 0
         self._started: dict[int, float] = {}
         self._stuck: dict[Sink, Stuck] = {}
@@ -137,6 +138,27 @@ class SinkWriter:
         if target.sink is None or target.sink not in self._stuck:
             self.serving.add(run)
 
+    def pause(self, runs: Collection[int]) -> None:
+        """A person has paused these runs; what they have leased is still written."""
+        self._paused.update(run for run in runs if run in self.targets)
+        self._leave(self._paused & self.serving)
+
+    def resume(self, runs: Collection[int]) -> None:
+        """Undoes `pause`."""
+        paused = self._paused.intersection(runs)
+        self._paused -= paused
+        self._join({run for run in paused if self.targets[run].sink not in self._stuck})
+
+    def _leave(self, runs: set[int]) -> None:
+        self.serving -= runs
+        self.fell_out |= runs
+        self.came_back -= runs
+
+    def _join(self, runs: set[int]) -> None:
+        self.serving |= runs
+        self.came_back |= runs
+        self.fell_out -= runs
+
     def end(self, run: int) -> None:
         """The run has ended."""
         self.serving.discard(run)
@@ -145,6 +167,7 @@ class SinkWriter:
 
     def _drop(self, run: int) -> Sink | None:
         self._started.pop(run, None)
+        self._paused.discard(run)
         target = self.targets.pop(run, None)
         sink = target.sink if target else None
         if sink:
@@ -268,7 +291,7 @@ class SinkWriter:
                 try:
                     totals |= sink.write([delivery], now, mark)
                 except Refused as error:
-                    instead[settled.task.seq] = _buried(settled, error)
+                    instead[settled.task.seq] = buried(settled, error)
         for settled in parcel:
             outcome, seq = settled.outcome, settled.task.seq
             if not isinstance(outcome, Complete) or seq in instead:
@@ -282,13 +305,13 @@ class SinkWriter:
                 if outcome.comparisons:
                     outcome = self._compared(sink, settled, outcome)
             except Refused as error:
-                instead[seq] = _buried(settled, error)
+                instead[seq] = buried(settled, error)
             else:
                 if outcome is not settled.outcome:
                     instead[seq] = msgspec.structs.replace(settled, outcome=outcome)
         if parcel and (outbox := outbox_of(sink)):
             follow(outbox, parcel, instead, self.targets)
-        self.records += sum(_records(instead.get(settled.task.seq) or settled) for settled in parcel)
+        self.records += sum(record_count(instead.get(settled.task.seq) or settled) for settled in parcel)
         return totals
 
     def _compared(self, sink: Sink, settled: Settled, outcome: Complete) -> Complete:
@@ -330,7 +353,7 @@ class SinkWriter:
         )
 
     def _is_for_sink(self, settled: Settled) -> bool:
-        return _is_for_sink(settled.outcome) or self._is_for_outbox(settled)
+        return is_for_sink(settled.outcome) or self._is_for_outbox(settled)
 
     def _is_for_outbox(self, settled: Settled) -> bool:
         """It says what became of a delivery, or is an occasion for one."""
@@ -345,51 +368,15 @@ class SinkWriter:
         if before is None or before.error != stuck.error:
             log.error("sinks.%s: %s; nothing is lost, trying again every second", stuck.name, stuck.error)
         if before is None:
-            runs = self._runs(sink)
-            self.serving -= runs
-            self.fell_out |= runs
-            self.came_back -= runs
+            self._leave(self._runs(sink))
 
     def _release(self, sink: Sink) -> None:
         stuck = self._stuck.pop(sink)
         log.warning("recovered: sinks.%s: %s", stuck.name, stuck.error)
-        runs = self._runs(sink)
-        self.serving |= runs
-        self.came_back |= runs
-        self.fell_out -= runs
+        self._join(self._runs(sink) - self._paused)
 
     def _runs(self, sink: Sink) -> set[int]:
         return {run for run, target in self.targets.items() if target.sink is sink}
 
     def _name(self, sink: Sink) -> str | None:
         return next((target.sink_name for target in self.targets.values() if target.sink is sink), None)
-
-
-def _is_for_sink(outcome: Outcome) -> bool:
-    if not isinstance(outcome, Complete):
-        return False
-    return bool(outcome.batches or outcome.sweeps or outcome.skipped or outcome.comparisons or outcome.orphans)
-
-
-def _buried(settled: Settled, error: Refused) -> Settled:
-    """What no sink can take."""
-    bury = Bury(str(error)[:ERROR_LIMIT], stream=_streams(settled.outcome)[0])
-    return msgspec.structs.replace(settled, outcome=bury)
-
-
-def _streams(outcome: Outcome) -> list[str]:
-    """Those that the outcome is about to change."""
-    if not isinstance(outcome, Complete):
-        return []
-    return [
-        *(batch.stream for batch in outcome.batches),
-        *(stream for stream, _ in outcome.sweeps),
-        *(each.stream for each in outcome.comparisons),
-        *(stream for stream, _ in outcome.orphans),
-        *(skipped.stream for skipped in outcome.skipped),
-    ]
-
-
-def _records(settled: Settled) -> int:
-    outcome = settled.outcome
-    return sum(batch.count for batch in outcome.batches) if isinstance(outcome, Complete) else 0

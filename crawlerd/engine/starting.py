@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from crawlerd.engine.attempt import begin
 from crawlerd.engine.full_run import believed, fullness, setup
 from crawlerd.engine.outgoing import outbox_of
+from crawlerd.engine.pausing import ImportPaused
 from crawlerd.engine.sink_writer import Target
 from crawlerd.source import RunPlan
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.guards import Guards
     from crawlerd.engine.open_sinks import OpenSinks
+    from crawlerd.engine.pausing import Pausing
     from crawlerd.engine.prefetch import Prefetch
     from crawlerd.engine.sink_writer import SinkWriter
     from crawlerd.frontier.contract import Frontier, StartedRun
@@ -53,15 +55,18 @@ class Starter:
         writer: SinkWriter,
         prefetch: Prefetch,
         added: dict[int, tuple[str, ...]],
+        pauses: Pausing,
     ) -> None:
         """added: takes the streams of extensions that a run asks for, if any; drop those of runs that have ended."""
         self._settings, self._frontier, self._clock = settings, frontier, clock
         self._names, self._accounts, self._sinks = names, accounts, sinks
-        self._writer, self._prefetch, self._added = writer, prefetch, added
+        self._writer, self._prefetch, self._added, self._pauses = writer, prefetch, added, pauses
 
     def start(self, name: str, *, full: bool, allow_shrink: bool) -> Started:
         """See `Runs.start_import`."""
         spec = self._settings.imports[name]
+        if (note := self._pauses.current.of_import(name)) is not None:
+            raise ImportPaused(note)
         source = self._settings.accounts[spec.account].source
         sink, number = self._sinks.of(spec, self._names.numbers)
         target = Target(sink, source, spec.account, spec.priority, spec.sink, number)

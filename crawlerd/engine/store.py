@@ -186,7 +186,7 @@ class Store:
         future, function = call
         try:
             result = function()
-            self._give_up_abandoned()
+            self._follow_writer()
             future.set_result(result)
         except (SyncFailed, FrontierRefused) as error:  # nothing may go on as it is
             future.set_exception(error)
@@ -257,7 +257,7 @@ class Store:
         if grants:
             self._dispatcher.granted(grants)
         self._arrived(committed)
-        self._follow_sinks()
+        self._follow_writer()
         self._prefetch.drop_empty(touched)
         self._dispatcher.has_room()
 
@@ -303,8 +303,9 @@ class Store:
             group = [settled for settled in group if settled.task.run not in fenced]
         return group, late
 
-    def _follow_sinks(self) -> None:
-        """Leases follow: none for runs whose sink has begun to refuse, and again when it takes records."""
+    def _follow_writer(self) -> None:
+        """Leases follow: none for runs whose sink has begun to refuse or that were paused, and again when it takes
+        records, or they are resumed."""
         writer = self._writer
         if writer.fell_out:
             self._dispatcher.withdraw(writer.fell_out, self._withdrawn)
@@ -314,8 +315,8 @@ class Store:
         writer.replaced = []
         self._give_up_abandoned()
         if writer.came_back:
+            self._prefetch.offer_runs(list(writer.came_back))
             writer.came_back = set()
-            self._prefetch.offer(None)
 
     def _give_up_abandoned(self) -> None:
         """Tells of runs that were abandoned meanwhile."""
@@ -330,5 +331,5 @@ class Store:
     def _take_back(self, tasks: list[Task]) -> None:
         """Tasks that the dispatcher was given and has not leased."""
         self._prefetch.withdrawn(tasks)
-        if any(task.run in self._writer.serving for task in tasks):  # served again meanwhile
-            self._prefetch.offer(None)
+        again = {task.run for task in tasks if task.run in self._writer.serving}  # they are served again meanwhile
+        self._prefetch.offer_runs(list(again))

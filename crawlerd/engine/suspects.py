@@ -43,7 +43,7 @@ class Suspects:
         for _ in range(len(self._waiting)):
             suspect = self._waiting[0]
             free_at = suspect.free_at(now)
-            if suspect.account.paused is None and not now + PATIENCE_SECONDS < free_at < math.inf:
+            if not suspect.account.stopped and not now + PATIENCE_SECONDS < free_at < math.inf:
                 break
             self._waiting.rotate(-1)  # it must wait, and no worker with it
         else:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from crawlerd.core.pauses import Pauses
 from crawlerd.core.priority import DEFAULT_PRIORITY
 from crawlerd.engine.crowds import UNBOUNDED, Crowds
 from crawlerd.engine.limiters import Limiters
 from crawlerd.engine.queues import FIRST_WANT, AccountQueue, BucketQueue, Guard, Pick, RunQueue
+from crawlerd.engine.sleeping import let_sleep
 from crawlerd.engine.turns import Turns
-from crawlerd.ratelimit.limiter import parse_limits
 from crawlerd.ratelimit.outage import Origin
 from crawlerd.ratelimit.shared import SharedWindow
 from crawlerd.ratelimit.window import Stamp
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from crawlerd.ratelimit.quota import Grant
 
 MOST_WANT = 2048  # task heads of a queue that are asked for at once
-SLEEP_SECONDS = 5.0  # a bucket that waits for longer need not be in memory
-TURN_SECONDS = 30.0  # for which a bucket stays awake at most, while others sleep
 REFILL_SECONDS = 0.05  # a queue that asks again within this time gets twice as many
 
 
@@ -60,6 +59,7 @@ class Workbench:
         self._unlimited = Stamp(0.0)  # of every start that no limit asks about
         self._accounts: dict[int, AccountQueue] = {}
         self._turns = Turns()
+        self._pauses = Pauses((), lambda account: None)
         self._crowds = Crowds(outages)
         self._withdrawn: dict[int, Callable[[list[Task]], None]] = {}
         self._served = self.awaited = 0
@@ -73,6 +73,7 @@ class Workbench:
             name, spec = found
             limiter = self._limiters.of_account(number, spec)
             account = self._accounts[number] = AccountQueue(number, name, spec, limiter, self._outages.usual(number))
+            account.hold(self._pauses)
             if self._shared is not None:
                 account.shared = SharedWindow(number, self._shared.ask)
         return account
@@ -99,10 +100,10 @@ class Workbench:
             return
         bucket = account.buckets.get(number)
         if bucket is None:
-            bucket = BucketQueue(number, account, self._limiters.of_bucket(account, number, name), now)
-            bucket.keys = [(item, [account.name, name]) for item in parse_limits(account.spec.of_bucket(name))]
-            bucket.limiter.blocked_until = max(bucket.limiter.blocked_until, blocked_until)
-            account.buckets[number] = bucket
+            limiter = self._limiters.of_bucket(account, number, name)
+            limiter.blocked_until = max(limiter.blocked_until, blocked_until)
+            bucket = account.buckets[number] = BucketQueue(number, name, account, limiter, now)
+            bucket.held = self._pauses.of_bucket(account.name, name)
         queue = bucket.queue(run)
         self.awaited -= queue.asked
         queue.more, queue.asked = more, False
@@ -128,6 +129,13 @@ class Workbench:
                     bucket.tidy()
                     self.place(account, now)
         give_back(taken)
+
+    def hold(self, pauses: Pauses, now: float) -> None:
+        """Nothing starts of what people have paused, and the rest does again."""
+        self._pauses = pauses
+        for account in self._accounts.values():
+            account.hold(pauses)
+            self.place(account, now)
 
     def grant(self, grant: Grant, until: float, now: float) -> None:
         """A quota's answer to `ask_quota`; `until` is the grant's, in monotonic seconds."""
@@ -165,13 +173,13 @@ class Workbench:
         self._turns.place(account, at, now)
 
     def _ready_at(self, account: AccountQueue, now: float) -> float:
-        if account.paused is not None:
+        if account.stopped:
             return math.inf
         if account.guard is not None:
             return math.inf if account.guard.leased else self._guard_at(account, account.guard, now)
         at = math.inf
         for bucket in account.buckets.values():
-            if bucket.resting:
+            if bucket.resting or bucket.held:
                 continue
             if bucket.next is not None:
                 at = min(at, self._free_at(bucket, now))
@@ -239,7 +247,7 @@ class Workbench:
         most_urgent = (0.0, 0)
         for bucket in account.buckets.values():
             first = bucket.next
-            if first is None or bucket.resting:
+            if first is None or bucket.resting or bucket.held:
                 continue
             urgency = (self._priority(bucket, first), bucket.served)
             if best is not None and urgency > most_urgent:
@@ -351,33 +359,15 @@ class Workbench:
                 if not busy and bucket.limiter.quiet(now):
                     bucket.limiter.forget()
                     del account.buckets[bucket.id]
-                elif sleep is not None and not account.paused and not account.guard:
-                    self._let_sleep(bucket, now, sleep)
+                elif sleep is not None and not account.refused and not account.guard:
+                    let_sleep(bucket, now, self._free_at(bucket, now), sleep)
                 elif bucket.resting and not bucket.leaving:
                     bucket.resting = False
                     self.place(account, now)
-            if not account.buckets and not account.paused and not account.guard and account.limiter.quiet(now):
+            if not account.buckets and not account.stopped and not account.guard and account.limiter.quiet(now):
                 account.limiter.forget()
                 self._outages.forget(account.id)
                 del self._accounts[account.id]
-
-    def _let_sleep(self, bucket: BucketQueue, now: float, sleep: Callable[[BucketQueue, float | None], None]) -> None:
-        """Lets a bucket sleep if it must wait for long or has had its turn, once what its limits have counted does not
-        matter any more."""
-        if bucket.leaving:
-            return
-        bucket.resting = bucket.resting or now - bucket.since > TURN_SECONDS
-        if bucket.out or bucket.doubts or any(queue.asked for queue in bucket.queues.values()):
-            return
-        quiet_at, until = bucket.limiter.quiet_at(), self._free_at(bucket, now)
-        if not bucket.health.calm:  # the outage may end before its next probe, by that of another account
-            until = min(until, now + TURN_SECONDS)
-        if now + SLEEP_SECONDS < until < math.inf and quiet_at <= until:
-            bucket.resting = bucket.leaving = True
-            sleep(bucket, until)
-        elif bucket.resting and quiet_at <= now:
-            bucket.leaving = True
-            sleep(bucket, None)
 
     def asleep(self, number: int, account: int, *, agreed: bool, now: float) -> None:
         """The store's answer. Not agreed: more of the bucket was on its way here."""

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from crawlerd.core.doubt import Expected
+    from crawlerd.core.pauses import Pausable, PauseNote
     from crawlerd.core.task import NewGather, NewTask
     from crawlerd.frontier.quota_contract import QuotaRows
+    from crawlerd.frontier.reports import Act
     from crawlerd.sink import Mark, SinkState, Totals
 
 RunState = Literal["running", "completed", "completed with dead letters", "failed", "cancelled"]
@@ -131,8 +133,8 @@ class Frontier(WaitingTasks, Protocol):
     FrontierError for the rest. Times are Unix seconds. Accounts, buckets, runs and sinks are numbers that the frontier
     gives out, from 1 and never twice.
 
-    Opening it also: forgets pauses; lets what is blocked, delayed or charged further ahead than a wrong clock alone can
-    explain (MAX_DELAY, FARTHEST_GRANT) be due now.
+    Opening it also: forgets whose credentials were refused; lets what is blocked, delayed or charged further ahead than
+    a wrong clock alone can explain (MAX_DELAY, FARTHEST_GRANT) be due now.
     """
 
     def close(self) -> None:
@@ -166,12 +168,29 @@ class Frontier(WaitingTasks, Protocol):
         transaction."""
         ...
 
-    def pause(self, account: int, reason: str) -> None:
-        """Notes why nothing of the account is leased; forgotten when the frontier is opened again. One transaction."""
+    def refuse(self, account: int, reason: str) -> None:
+        """Notes why the account's credentials do not work; forgotten when the frontier is opened again. One
+        transaction."""
         ...
 
-    def resume(self, account: int) -> None:
-        """Undoes `pause`. One transaction."""
+    def accept(self, account: int) -> None:
+        """Undoes `refuse`. One transaction."""
+        ...
+
+    # what people do
+
+    def pauses(self) -> list[PauseNote]:
+        """Those that last, the oldest first."""
+        ...
+
+    def pause(self, note: PauseNote) -> list[int]:
+        """Adds a pause, or replaces that of the same, with its line in the audit. Returns the runs of the import that
+        are under way. One transaction."""
+        ...
+
+    def lift(self, kind: Pausable, name: str, by: str, now: float) -> list[int] | None:
+        """Ends a pause, with its line in the audit. Returns the runs of the import that go on; None, and nothing is
+        written, where there was no such pause. One transaction."""
         ...
 
     # runs
@@ -343,7 +362,7 @@ class Frontier(WaitingTasks, Protocol):
         """
         ...
 
-    def retry_dead(self, numbers: Sequence[int]) -> tuple[int, list[str]]:
+    def retry_dead(self, numbers: Sequence[int], act: Act | None = None) -> tuple[int, list[str]]:
         """Makes dead letters ready again, with all their attempts; ended runs run again. Returns how many there were,
         and the names of their imports. Groups that have failed for them wait again. One transaction."""
         ...

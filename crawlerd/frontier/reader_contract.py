@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from crawlerd.core.pauses import Pausable, PauseNote
     from crawlerd.frontier.reports import (
         AccountReport,
+        Act,
+        BucketReport,
         DeadLetter,
         OutageReport,
         Overview,
@@ -31,6 +34,35 @@ class FrontierReader(Protocol):
     def overview(self, most: int, now: float) -> Overview:
         """At most so many runs, imports and accounts; in a time that does not grow with the runs that have ended. now:
         Unix seconds."""
+        ...
+
+    def pauses(self) -> list[PauseNote]:
+        """What people have paused, the oldest first."""
+        ...
+
+    def knows(self, kind: Pausable, name: str) -> bool:
+        """Whether there has been such an import, account, source or bucket (ACCOUNT/BUCKET)."""
+        ...
+
+    def account_page(self, *, after: str, most: int, needs_a_look: bool, now: float) -> list[AccountReport]:
+        """Accounts by name, after a name; those alone that are refused, throttled, paused or without an answer. now:
+        Unix seconds."""
+        ...
+
+    def buckets_of(self, account: str, most: int) -> list[BucketReport]:
+        """The account's buckets, those with the most tasks first."""
+        ...
+
+    def learned_of(self, account: str) -> dict[str, str]:
+        """What the limiters of the account ("") and of its buckets have found out, as JSON."""
+        ...
+
+    def last_errors(self, account: str, most: int) -> list[DeadLetter]:
+        """The account's newest dead letters, as far as they are recent."""
+        ...
+
+    def audit(self, *, since: float = 0.0, limit: int = 100) -> list[Act]:
+        """The newest of what people did since then (Unix seconds), the oldest of these first."""
         ...
 
     def totals(self) -> tuple[int, int, int, int]:

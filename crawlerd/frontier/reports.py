@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from crawlerd.core.pauses import PauseNote
+
 
 class StreamReport(msgspec.Struct, frozen=True):
     """One stream of one run."""
@@ -75,10 +77,25 @@ class AccountReport(msgspec.Struct, frozen=True):
     name: str
     source: str
     identity: str | None
-    # the reason, if it is paused
-    paused: str | None
+    # why its credentials do not work, if so
+    refused: str | None
     ready: int
     # the latest Unix second of its throttled buckets
+    blocked_until: float
+    # `refused`, by the name that it had before people could pause an account
+    paused: str | None = None
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "paused", self.refused)
+
+
+class BucketReport(msgspec.Struct, frozen=True):
+    """One bucket of an account."""
+
+    name: str
+    # tasks
+    ready: int
+    # Unix seconds; 0 when it is not throttled
     blocked_until: float
 
 
@@ -127,6 +144,7 @@ class Status(msgspec.Struct, frozen=True):
     runs: list[RunReport]
     accounts: list[AccountReport]
     outages: list[OutageReport] = []
+    pauses: list[PauseNote] = []
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -143,12 +161,13 @@ class Overview(msgspec.Struct, frozen=True):
     # the newest ended run of each import, the newest first, and how many imports have one; None: very many
     latest: list[RunReport]
     imports: int | None
-    # those that are paused or throttled first, and how many there are of all, paused and throttled ones
+    # those that are refused or throttled first, and how many there are of all, refused and throttled ones
     accounts: list[AccountReport]
     account_count: int
-    paused_count: int
+    refused_count: int
     throttled_count: int
     outages: list[OutageReport]
+    pauses: list[PauseNote]
 
 
 class DeadLetter(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
@@ -166,6 +185,21 @@ class DeadLetter(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
     payload: str
     # Unix seconds
     at: float
+
+
+class Act(msgspec.Struct, frozen=True):
+    """What a person did, as the audit has it."""
+
+    # Unix seconds
+    at: float
+    by: str
+    # such as "pause", and "import acme"
+    act: str
+    subject: str
+    # the reason that was given, and the like
+    detail: str
+    # what it was done to
+    count: int
 
 
 class Checked(NamedTuple):

@@ -32,10 +32,14 @@ class Wanted(NamedTuple):
 
 
 class WaitingTasks(Protocol):
-    """Part of `Frontier`. A paused run's queues count as having nothing ready, but for `heads`."""
+    """Part of `Frontier`. What people have paused counts as having nothing ready, but for `heads`."""
 
     def ready_queues(self, account: int | None) -> list[tuple[Bucket, int]]:
         """The account's queues that have ready tasks, as bucket and run; None: those of all accounts."""
+        ...
+
+    def queues_of(self, runs: Sequence[int]) -> list[tuple[Bucket, int]]:
+        """The queues of these runs that have ready tasks."""
         ...
 
     def sleeping_buckets(self, after: tuple[float, int], now: float, count: int) -> list[Bucket]:

@@ -8,23 +8,21 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from crawlerd.core.errors import CrawlerdError
+from crawlerd.core.pauses import Pauses
 from crawlerd.core.reasons import ORDER, Reason, Waiting
+from crawlerd.operations.problem import Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from crawlerd.core.pauses import PauseNote
     from crawlerd.core.reasons import Subject
     from crawlerd.frontier.reader_contract import FrontierReader
     from crawlerd.frontier.reports import AccountReport, RunReport
 
 SHOWN, MOST = 5, 50  # accounts of a run that are named, and that are asked about
 NOT_RUNNING = "no crawlerd works on it: start the daemon, or `crawlerd import {name}`"
-PAUSED_CURE = "Mend the key, then `crawlerd import`: it tries the account again, as the daemon does every 5 minutes."
-
-
-class Unknown(CrawlerdError):
-    """There is nothing of that name."""
+REFUSED_CURE = "Mend the key, then `crawlerd import`: it tries the account again, as the daemon does every 5 minutes."
 
 
 class Live(Protocol):
@@ -37,6 +35,10 @@ class Live(Protocol):
     @property
     def otherwise(self) -> str:
         """What an account waits for of which neither it nor the disk can tell more."""
+        ...
+
+    def limits_of(self, account: str) -> dict[str, list[str]] | None:
+        """As configured, by bucket, "" for the whole account; None when it is not configured."""
         ...
 
     def holds(self, run: int, import_name: str) -> tuple[Reason, str] | None:
@@ -72,7 +74,7 @@ def why(reader: FrontierReader, live: Live | None, subject: Subject, name: str, 
             account = reader.account(name)
             if account is None:
                 raise Unknown(f"account {name} has not been used yet, or there is none of that name")
-            waits = [_account(reader, live, account, now)]
+            waits = [account_waits(reader, live, account, now)]
             count = f"{account.ready:,} task{'s' * (account.ready != 1)} of account {name} {_are(account.ready)} ready"
             return Why(subject=f"account {name}", sentences=[count + ".", *_sentences(waits, now)], waits=waits)
         case "task":
@@ -85,6 +87,9 @@ def _run(reader: FrontierReader, live: Live | None, run: RunReport, subject: str
         ended = f"{name} has ended as {run.state}" + (f", {_time(run.ended_at, now)}" if run.ended_at else "")
         dead = f": {run.dead:,} dead letters, see `crawlerd dead list --import {run.import_name}`" if run.dead else ""
         ended = f"{ended}{dead}. Nothing of it is under way."
+        if note := _import_pause(reader, run.import_name):
+            waits = [note.waiting(subject)]
+            return Why(subject=subject, sentences=[ended, *_sentences(waits, now)], waits=waits)
         if live and (held := live.holds(run.id, run.import_name)):
             waits = [Waiting(who=subject, reason=held[0], text=held[1])]
             return Why(subject=subject, sentences=[ended, *_sentences(waits, now)], waits=waits)
@@ -111,9 +116,11 @@ def _waits(reader: FrontierReader, live: Live | None, run: RunReport, subject: s
         found.append(Waiting(who=subject, reason=Reason.WORKERS, text=NOT_RUNNING.format(name=run.import_name)))
     elif held := live.holds(run.id, run.import_name):
         found.append(Waiting(who=subject, reason=held[0], text=held[1]))
+    if note := _import_pause(reader, run.import_name):
+        found = [note.waiting(subject)]
     if run.ready:
         accounts = (account for name in reader.accounts(run.id) if (account := reader.account(name)) and account.ready)
-        told = [_account(reader, live, each, now) for each in islice(accounts, MOST)]
+        told = [account_waits(reader, live, each, now) for each in islice(accounts, MOST)]
         found += [each for each in told if live or each.reason is not Reason.WORKERS]
     if run.delayed and (retry := reader.next_retry(run.id)):
         text = f"the next try of a task: {retry.error}"
@@ -123,13 +130,22 @@ def _waits(reader: FrontierReader, live: Live | None, run: RunReport, subject: s
     return sorted(found, key=lambda each: (live is None and each.reason is not Reason.WORKERS, ORDER[each.reason]))
 
 
-def _account(reader: FrontierReader, live: Live | None, account: AccountReport, now: float) -> Waiting:
-    """Of one with tasks that are ready: as it is in memory, or else as it is on disk."""
+def _import_pause(reader: FrontierReader, name: str) -> PauseNote | None:
+    return next((note for note in reader.pauses() if note.kind == "import" and note.name == name), None)
+
+
+def account_waits(
+    reader: FrontierReader, live: Live | None, account: AccountReport, now: float, *, asked: bool = False
+) -> Waiting:
+    """As it is in memory, or else as it is on disk. asked: it is known that nothing of it is in memory."""
     who = f"account {account.name}"
-    if live is not None and (told := live.explain([account.name]).get(account.name)):
+    if live is not None and not asked and (told := live.explain([account.name]).get(account.name)):
         return told
-    if account.paused:
-        return Waiting(who=who, reason=Reason.REFUSED, text=account.paused, cure=PAUSED_CURE)
+    if account.refused:
+        return Waiting(who=who, reason=Reason.REFUSED, text=account.refused, cure=REFUSED_CURE)
+    pauses = Pauses(reader.pauses(), lambda name: account.source)
+    if note := pauses.of_account(account.name):
+        return note.waiting(who)
     if outage := reader.outage_of(account.name):
         text = f"{outage.origin} does not answer: {outage.error}"
         return Waiting(who=who, reason=Reason.OUTAGE, text=text, since=outage.since, until=outage.next_at)
@@ -156,7 +172,7 @@ def _task(reader: FrontierReader, live: Live | None, name: str, now: float) -> W
         waits = [Waiting(who=what, reason=Reason.RETRY, text=text, until=task.retry.due_at)]
     else:
         account = reader.account(task.account)
-        waits = [_account(reader, live, account, now)] if account else []
+        waits = [account_waits(reader, live, account, now)] if account else []
     return Why(subject=f"task {number}", sentences=[f"{what} is queued.", *_sentences(waits, now)], waits=waits)
 
 

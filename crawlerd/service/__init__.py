@@ -9,4 +9,5 @@ listeners: the servers of /metrics, /healthz, /readyz and of commands.
 bounded: few connections, and little time for each.
 hosts: by which names a listener may be asked.
 control: the daemon's socket, as commands use it.
+resources: what is answered there.
 """

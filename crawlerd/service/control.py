@@ -1,58 +1,33 @@
-"""The daemon's socket: how our own commands ask something of it, and how it answers them."""
+"""The daemon's socket: where it is, and how our own commands ask something of it."""
 
 from __future__ import annotations
 
-import json
-import logging
 import os
+import pwd
 import socket
 import stat
 import struct
-import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, get_args
-from urllib.parse import quote, unquote
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
-from crawlerd.core.errors import CrawlerdError, FrontierError
-from crawlerd.core.reasons import Subject
-from crawlerd.frontier import open_reader
+from crawlerd.core.errors import FrontierError
 from crawlerd.frontier.lock import lock_holder
-from crawlerd.operations.why import Unknown, Why, why
+from crawlerd.operations.problem import Problem, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from crawlerd.engine.engine import Engine
-
-log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 SOCKET_NAME = "crawlerd.sock"  # in the state directory
 UNIT_SOCKET = Path("/run/crawlerd/socket")  # of the shipped unit, whose RuntimeDirectory= says where
 ANSWER_SECONDS = 10.0  # that a command waits for the daemon
 NO_ANSWER = "the daemon does not answer: it hangs, or the machine is overloaded; see its log, and restart it"
-BODY_BYTES = 1 << 20
-RETRY = "/dead/retry"
-WHY = "/api/v1/why/"  # {import|account|run|task}/{name}
+ROOT = "/api/v1/"
 OWN, OF_GROUP = 0o600, 0o660  # rights of the socket: whoever may open it may retry dead letters
-
-
-class Answer(NamedTuple):
-    """An HTTP status, and a body in JSON."""
-
-    status: int
-    body: bytes
-
-
-class Problem(msgspec.Struct, frozen=True):
-    """An error, as RFC 9457 has it."""
-
-    status: int
-    title: str
-    detail: str
-    type: str = "about:blank"
 
 
 class Place(NamedTuple):
@@ -85,29 +60,58 @@ def socket_address(path: Path) -> Iterator[str]:
 # the command
 
 
-def ask_daemon(state_dir: Path, numbers: list[int], configured: Path | None = None) -> int:
-    """Asks the daemon that owns the state directory to retry dead letters. Returns how many there were.
+class Asked(NamedTuple):
+    """Who is asked: the daemon that uses the state directory. configured: the path of its socket, if the configuration
+    says."""
 
-    configured: the path of its socket, if the configuration says.
+    state_dir: Path
+    configured: Path | None = None
+
+
+def ask(daemon: Asked, method: str, path: str, answer: type[T], body: object = None) -> T | None:
+    """What the daemon answers; None when it cannot be asked, as an import in the foreground cannot. Unknown for what is
+    not there, FrontierError when it cannot say.
+
+    path: below `ROOT`, quoted, with its query.
+    body: becomes JSON.
     """
-    body = msgspec.json.encode(numbers)
-    request = f"POST {RETRY} HTTP/1.0\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
     try:
-        answer = _ask(state_dir, configured, request)
+        return _answer(daemon, method, path, answer, body)
+    except OSError:
+        return None
+
+
+def must_ask(daemon: Asked, method: str, path: str, answer: type[T], body: object = None) -> T:
+    """The same of a daemon that must be there; FrontierError when it cannot be asked."""
+    try:
+        return _answer(daemon, method, path, answer, body)
     except OSError as error:
         raise FrontierError(
-            f"a crawlerd is using {state_dir} but does not answer ({error}): stop it, then retry"
+            f"a crawlerd is using {daemon.state_dir} but takes no commands ({error}): an import in the foreground does "
+            "not; wait for its end, or stop it, then try again"
         ) from None
-    result = json.loads(answer.partition(b"\r\n\r\n")[2])
-    if "error" in result:
-        raise FrontierError(result["error"])
-    return int(result["retried"])
+
+
+def _answer(daemon: Asked, method: str, path: str, answer: type[T], body: object) -> T:
+    data = b"" if body is None else msgspec.json.encode(body)
+    lines = [f"{method} {ROOT}{path} HTTP/1.0", "Content-Type: application/json", f"Content-Length: {len(data)}"]
+    try:
+        head, _, found = _ask(*daemon, "\r\n".join([*lines, "", ""]).encode() + data).partition(b"\r\n\r\n")
+    except TimeoutError:
+        raise FrontierError(NO_ANSWER) from None
+    try:
+        if b" 200 " in head.split(b"\r\n")[0]:
+            return msgspec.json.decode(found, type=answer)
+        problem = msgspec.json.decode(found, type=Problem)
+    except msgspec.DecodeError:
+        raise FrontierError("the daemon's answer cannot be read: it is of another version; restart it") from None
+    raise Unknown(problem.detail) if problem.status == 404 else FrontierError(problem.detail)
 
 
 def ask_trouble(state_dir: Path, configured: Path | None = None) -> str | None:
     """What holds up the imports of the daemon that uses the state directory; None when nothing does.
 
-    configured: as of `ask_daemon`.
+    configured: as of `Asked`.
     """
     try:
         head, _, body = _ask(state_dir, configured, b"GET /readyz HTTP/1.0\r\n\r\n").partition(b"\r\n\r\n")
@@ -118,26 +122,17 @@ def ask_trouble(state_dir: Path, configured: Path | None = None) -> str | None:
     return body.decode(errors="replace").strip() if b" 503 " in head.split(b"\r\n")[0] else None
 
 
-def ask_why(state_dir: Path, subject: Subject, name: str, configured: Path | None = None) -> Why | None:
-    """What the daemon that uses the state directory says; None when it cannot be asked, as a foreground import cannot.
-    Unknown for what it does not know, FrontierError when it cannot say.
+def peer_name(connection: socket.socket) -> str:
+    """The name of the user at the other end of a Unix socket."""
+    packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return user_name(struct.unpack("3i", packed)[1])
 
-    configured: as of `ask_daemon`.
-    """
-    request = f"GET {WHY}{subject}/{quote(name, safe='')} HTTP/1.0\r\n\r\n".encode()
+
+def user_name(uid: int) -> str:
     try:
-        head, _, body = _ask(state_dir, configured, request).partition(b"\r\n\r\n")
-    except TimeoutError:
-        raise FrontierError(NO_ANSWER) from None
-    except OSError:
-        return None
-    try:
-        if b" 200 " in head.split(b"\r\n")[0]:
-            return msgspec.json.decode(body, type=Why)
-        problem = msgspec.json.decode(body, type=Problem)
-    except msgspec.DecodeError:
-        raise FrontierError("the daemon's answer cannot be read: it is of another version; restart it") from None
-    raise Unknown(problem.detail) if problem.status == 404 else FrontierError(problem.detail)
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
 
 
 def _ask(state_dir: Path, configured: Path | None, request: bytes) -> bytes:
@@ -174,41 +169,3 @@ def bind(listener: socket.socket, path: Path, mode: int) -> None:
             listener.bind(address)
     finally:
         os.umask(mask)
-
-
-def answer(engine: Engine, body: bytes) -> Answer:
-    """Does what `ask_daemon` asks for."""
-    try:
-        count = engine.runs.retry_dead(msgspec.json.decode(body, type=list[int]))
-    except (CrawlerdError, msgspec.DecodeError) as error:
-        return Answer(500, json.dumps({"error": str(error)}).encode())
-    return Answer(200, json.dumps({"retried": count}).encode())
-
-
-def explained(engine: Engine, path: str) -> Answer:
-    """Does what `ask_why` asks for. path: without the query."""
-    subject, _, name = path.removeprefix(WHY).partition("/")
-    if subject not in get_args(Subject) or not name:
-        return _problem(404, "Not Found", f"ask for {WHY}import/NAME, account/NAME, run/ID or task/ID")
-    reader = open_reader(engine.settings.daemon.state_dir)
-    try:
-        if reader is None:
-            return _problem(404, "Not Found", "nothing has been imported yet")
-        told = why(reader, engine, subject, unquote(name), time.time())  # type: ignore[arg-type] # see above
-    except Unknown as error:
-        return _problem(404, "Not Found", str(error))
-    except TimeoutError:
-        return _problem(503, "Service Unavailable", "the dispatcher does not answer")
-    except CrawlerdError as error:
-        return _problem(503, "Service Unavailable", str(error))
-    except Exception as error:
-        log.exception("cannot say why %s %s waits", subject, name)
-        return _problem(500, "Internal Server Error", f"{type(error).__name__}: {error}; the daemon's log says more")
-    finally:
-        if reader:
-            reader.close()
-    return Answer(200, msgspec.json.encode(told))
-
-
-def _problem(status: int, title: str, detail: str) -> Answer:
-    return Answer(status, msgspec.json.encode(Problem(status, title, detail)))

@@ -74,6 +74,8 @@ def _serve(running: Running) -> None:
         if ended := engine.runs.ended():
             _log_ends(engine, ended)
             due_at = now
+        if not engine.pauses.resumed.empty():
+            due_at = now
         if now >= due_at:
             try:
                 due_at = now + engine.runs.start_due()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from crawlerd.core.errors import ConfigurationError, CrawlerdError, FrontierError
 from crawlerd.core.notation import UNIX, is_loopback
-from crawlerd.service import control
+from crawlerd.service import control, resources
 from crawlerd.service.bounded import BoundedHandler, BoundedServer
 from crawlerd.service.health import health, readiness
 from crawlerd.service.hosts import is_known, own_names
@@ -52,21 +52,27 @@ class _Handler(BoundedHandler):
                 self._judge(health(engine))
             case "/readyz":
                 self._judge(readiness(engine))
-            case path if self.server.commands and path.startswith(control.WHY):
-                status, body = control.explained(engine, path)
-                self.answer(status, body, "application/json" if status == 200 else "application/problem+json")
+            case path if self.server.commands and path.startswith(control.ROOT):
+                self._do(b"")
             case _:
                 self._answer(404, b"try /metrics, /healthz or /readyz\n")
 
     def do_POST(self) -> None:  # noqa: N802
-        if not self.server.commands or self.path != control.RETRY:
+        if not self.server.commands or not self.path.startswith(control.ROOT):
             self._answer(404, b"nothing here\n")
             return
         length = self.headers.get("Content-Length", "0")
-        if not length.isdecimal() or int(length[:20]) > control.BODY_BYTES:
+        if not length.isdecimal() or int(length[:20]) > resources.BODY_BYTES:
             self._answer(413, b"too many at once\n")
             return
-        self.answer(*control.answer(self.server.engine, self.rfile.read(int(length))), "application/json")
+        self._do(self.rfile.read(int(length)))
+
+    do_DELETE = do_POST  # noqa: N815 - the library calls it so
+
+    def _do(self, body: bytes) -> None:
+        by = control.peer_name(self.connection)
+        status, answer = resources.answer(self.server.engine, self.command, self.path, body, by)
+        self.answer(status, answer, "application/json" if status == 200 else "application/problem+json")
 
     def _judge(self, problem: str | None) -> None:
         self._answer(503 if problem else 200, f"{problem or 'ok'}\n".encode())

@@ -33,6 +33,7 @@ TABLES = {  # how many tables each prints, and what it needs that need not be th
     "scale.memory": (1, ()),
     "scale.organization": (1, ()),
     "scale.parents": (1, ()),
+    "scale.paused": (1, ()),
     "scale.s3_object": (1, ()),
     "scale.sinks": (1, ()),
     "soak": (1, ()),

@@ -37,6 +37,7 @@ def test_status_of_nothing(install: Callable[..., Installation]) -> None:
         "runs": [],
         "accounts": [],
         "outages": [],
+        "pauses": [],
     }
     assert here.run("dead", "list").stdout == "no dead letters\n"
     assert here.run("dead", "list", "--json").json == []
@@ -105,7 +106,7 @@ def test_status_beside_an_import_and_of_a_paused_account(api: Server, install: C
         status = here.run("status", "--json").json
         assert status["pid"] is None
         assert "Expired API Key" in status["accounts"][0]["paused"]
-        assert "paused: Unauthorized: HTTP 401: Expired API Key" in here.run("status").stdout
+        assert "refused: Unauthorized: HTTP 401: Expired API Key" in here.run("status").stdout
 
 
 def test_a_long_wait_is_told(api: Server, install: Callable[..., Installation]) -> None:
@@ -187,7 +188,7 @@ def test_status_stays_short_however_much_there_is(install: Callable[..., Install
         for number in range(300):
             account = frontier.account(f"a{number:03}", "stripe")
             if number % 100 == 50:
-                frontier.pause(account, "HTTP 401: the key has expired")
+                frontier.refuse(account, "HTTP 401: the key has expired")
             for _ in range(2):
                 frontier.start_run(f"a{number:03}", account, [], full=True, now=time.time())
         waiting = [NewTask("stripe.load", "events", 5, "{}")]
@@ -198,6 +199,6 @@ def test_status_stays_short_however_much_there_is(install: Callable[..., Install
     assert text.count("\n") <= 60
     assert re.search(rf"\n{slow} +slow +interrupted", text)
     assert [line.split()[0] for line in text.splitlines() if "has expired" in line] == ["a050", "a150", "a250"]
-    assert "300 accounts: 3 paused, 0 throttled, at least in part; these come first" in text
+    assert "300 accounts: 3 refused, 0 throttled, at least in part; these come first" in text
     assert re.search(r"and 284 more imports that are not under way", text)
     assert len(here.run("status", "--json").json["accounts"]) == 300

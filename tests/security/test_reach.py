@@ -18,6 +18,7 @@ from support.other_user import as_nobody, needs_root
 
 from crawlerd.core.notation import is_loopback
 from crawlerd.frontier.lock import StateLock
+from crawlerd.operations.dead import Retried, RetryRequest
 from crawlerd.service import control
 from crawlerd.service.bounded import CONNECTIONS
 from crawlerd.service.hosts import is_known, own_names
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 ASK = """
 connection = socket.socket(socket.AF_UNIX)
 connection.connect(sys.argv[1])
-connection.sendall(b"POST /dead/retry HTTP/1.0\\r\\nContent-Length: 2\\r\\n\\r\\n[]")
+connection.sendall(b"POST /api/v1/dead/retry HTTP/1.0\\r\\nContent-Length: 14\\r\\n\\r\\n{\\"numbers\\":[]}")
 print(connection.recv(4096).split()[1].decode())
 """
 
@@ -150,7 +151,8 @@ def test_where_the_socket_is_and_for_whom(install: Callable[..., Installation], 
     assert stat.S_IMODE(path.stat().st_mode) == mode
     if where != "unit":  # commands look for that of the shipped unit
         assert here.run("dead", "retry", "--all").code == 0
-        assert control.ask_daemon(here.state_dir, [1], path if where == "configured" else None) == 0
+        asked = control.Asked(here.state_dir, path if where == "configured" else None)
+        assert control.must_ask(asked, "POST", "dead/retry", Retried, RetryRequest([1])) == Retried(0)
     ended(daemon)
     assert not path.exists()
 
@@ -188,7 +190,7 @@ input()
         assert process.stdout is not None
         process.stdout.readline()
         with pytest.raises(Exception, match="is another program's socket"):
-            control.ask_daemon(tmp_path / "state", [1], path)
+            control.must_ask(control.Asked(tmp_path / "state", path), "GET", "pauses", list[object])
         process.kill()
 
 

@@ -34,6 +34,8 @@ def commands(command: object, name: str) -> Iterator[str]:
     if children is None:
         yield name
         return
+    if getattr(command, "invoke_without_command", False) and name != "crawlerd":
+        yield name
     for key, child in children.items():
         yield from commands(child, f"{name} {key}")
 

@@ -2,6 +2,7 @@
 
 frontier: the transactions, each a call of the others.
 reader: what `status` and `dead` read; whether a run is complete.
+account_reader: what is asked about accounts, pauses and the audit.
 database, migrations: how the file is opened; its tables, and from one version to the next.
 enqueue: how tasks come in; the same task is asked for once.
 waiting: the tasks of a queue, in their order.
@@ -17,6 +18,8 @@ sink_identity: which database a sink is; runs are abandoned where it is another 
 origins: whether an import's records still come from the same account, address and list.
 doubts: what full runs have seen, and what is doubted.
 parents: the parents whose lists were read to their end.
+outage_rows: the outages under way.
+pause_rows: what people have paused; the audit.
 quota_rows: what quotas were charged.
 backup, restore, check, vacuum: the commands of `crawlerd frontier`.
 invariants: what holds of every sound frontier.

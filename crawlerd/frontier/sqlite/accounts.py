@@ -54,6 +54,6 @@ class Accounts:
         noted: str = self._db.execute("SELECT identity FROM account WHERE id = ?", (account,)).get
         return None if noted == identity else noted
 
-    def pause(self, account: int, reason: str | None) -> None:
+    def refuse(self, account: int, reason: str | None) -> None:
         """reason: None to resume it."""
-        self._db.execute("UPDATE account SET paused = ? WHERE id = ?", (reason, account))
+        self._db.execute("UPDATE account SET refused = ? WHERE id = ?", (reason, account))

@@ -10,7 +10,7 @@ import msgspec
 
 from crawlerd.core.errors import FrontierError, FrontierRefused, StorageFailed, SyncFailed
 from crawlerd.frontier.change import Change
-from crawlerd.frontier.contract import MAX_DELAY, NOWHERE, Bounds, Committed, OutageNote, StartedRun
+from crawlerd.frontier.contract import MAX_DELAY, NOWHERE, Bounds, Committed, StartedRun
 from crawlerd.frontier.sqlite import groups
 from crawlerd.frontier.sqlite.accounts import Accounts
 from crawlerd.frontier.sqlite.cancel import Removal
@@ -19,7 +19,9 @@ from crawlerd.frontier.sqlite.doubts import Doubts
 from crawlerd.frontier.sqlite.enqueue import Enqueuer
 from crawlerd.frontier.sqlite.names import Names
 from crawlerd.frontier.sqlite.origins import Origins
+from crawlerd.frontier.sqlite.outage_rows import all_outages, note_outages
 from crawlerd.frontier.sqlite.parents import Parents
+from crawlerd.frontier.sqlite.pause_rows import PauseRows, all_pauses, note_act
 from crawlerd.frontier.sqlite.queue_rows import QueueRows
 from crawlerd.frontier.sqlite.quota_rows import SqliteQuotaRows
 from crawlerd.frontier.sqlite.run_end import end_runs
@@ -35,8 +37,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crawlerd.core.doubt import Expected
+    from crawlerd.core.pauses import Pausable, PauseNote
     from crawlerd.core.task import NewGather, NewTask
-    from crawlerd.frontier.contract import Ahead, Attached, Run, Settled
+    from crawlerd.frontier.contract import Ahead, Attached, OutageNote, Run, Settled
+    from crawlerd.frontier.reports import Act
     from crawlerd.sink import SinkState, Totals
 
 
@@ -58,6 +62,7 @@ class SqliteFrontier(Waiting):
             self._sinks = Sinks(self._db)
             self._origins = Origins(self._db)
             self._queues = QueueRows(self._db, self._execute)
+            self._pauses = PauseRows(self._db, self._queues)
             self._removal = Removal(self._db, self._queues, bounds.slice)
         self._sound = True  # nothing has happened after which it must not be used
         self._inode = self.path.stat().st_ino
@@ -70,7 +75,7 @@ class SqliteFrontier(Waiting):
             )
         ]
         with self._transaction():
-            self._db.execute("UPDATE account SET paused = NULL WHERE paused IS NOT NULL")
+            self._db.execute("UPDATE account SET refused = NULL WHERE refused IS NOT NULL")
             self._db.execute("UPDATE bucket SET blocked_until = 0 WHERE blocked_until > ?", (now + MAX_DELAY,))
             self.quota_rows.bring_back(now)
             self._db.execute("UPDATE OR REPLACE delayed SET due_at = ? WHERE due_at > ?", (now, now + MAX_DELAY))
@@ -122,13 +127,27 @@ class SqliteFrontier(Waiting):
         with self._transaction():
             return self._accounts.confirm(account, identity)
 
-    def pause(self, account: int, reason: str) -> None:
+    def refuse(self, account: int, reason: str) -> None:
         with self._transaction():
-            self._accounts.pause(account, reason)
+            self._accounts.refuse(account, reason)
 
-    def resume(self, account: int) -> None:
+    def accept(self, account: int) -> None:
         with self._transaction():
-            self._accounts.pause(account, None)
+            self._accounts.refuse(account, None)
+
+    # what people do
+
+    def pauses(self) -> list[PauseNote]:
+        with storage_errors(self.path, self._db):
+            return all_pauses(self._db)
+
+    def pause(self, note: PauseNote) -> list[int]:
+        with self._transaction():
+            return self._pauses.pause(note)
+
+    def lift(self, kind: Pausable, name: str, by: str, now: float) -> list[int] | None:
+        with self._transaction():
+            return self._pauses.lift(kind, name, by, now)
 
     # runs
 
@@ -154,6 +173,7 @@ class SqliteFrontier(Waiting):
             run = self._runs.begin(
                 import_name, account, full=full, now=now, sink=sink, why=why, ad_hoc=ad_hoc, added=added
             )
+            self._pauses.again([run])
             if ad_hoc is None:
                 self._doubts.begin(run, streams, whole, setup=setup, shrink=shrink)
             change = Change(now)
@@ -292,7 +312,7 @@ class SqliteFrontier(Waiting):
             if written:
                 self._sinks.note(written)
             if outages:
-                self._note_outages(outages)
+                note_outages(self._db, outages)
             committed = self._apply(change)
             if unfolding:
                 self._stages.took(time.monotonic() - started)
@@ -301,24 +321,21 @@ class SqliteFrontier(Waiting):
             self._sinks.commits += 1
         return committed
 
-    def retry_dead(self, numbers: Sequence[int]) -> tuple[int, list[str]]:
+    def retry_dead(self, numbers: Sequence[int], act: Act | None = None) -> tuple[int, list[str]]:
         change = Change(0.0)
         with self._transaction():
             count = groups.retry(numbers, change, self._execute)
             imports = self._runs.go_on(list(change.runs))
+            self._pauses.again(list(change.runs))
+            if act and count:
+                note_act(self._db, msgspec.structs.replace(act, count=count))
             self._apply(change)
         self._purging = [run for run in self._purging if run not in change.runs]  # it needs its keys again
         return count, imports
 
     def outages(self) -> list[OutageNote]:
         with storage_errors(self.path, self._db):
-            return [OutageNote(*row) for row in self._db.execute("SELECT * FROM outage")]
-
-    def _note_outages(self, outages: Mapping[tuple[str, int], OutageNote | None]) -> None:
-        self._db.executemany("DELETE FROM outage WHERE origin = ? AND account = ?", list(outages))
-        self._db.executemany(
-            "INSERT INTO outage VALUES (?, ?, ?, ?, ?, ?)", [each for each in outages.values() if each]
-        )
+            return all_outages(self._db)
 
     def _execute(self, statement: str, rows: Iterable[Sequence[object]]) -> list[Any]:
         """Runs a statement once for all `rows`, which it reads as json_each(?); not at all when there are none."""

@@ -297,5 +297,28 @@ CREATE TABLE queue(                                    -- a run's ready tasks in
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX queue_run ON queue(run);
 INSERT INTO queue SELECT bucket, run, count(*), 0 FROM ready GROUP BY bucket, run;
+ALTER TABLE account RENAME COLUMN paused TO refused;   -- why its credentials do not work
+ALTER TABLE bucket ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;   -- 1: a person has paused it, its account or source
+DROP INDEX bucket_ready;
+CREATE INDEX bucket_ready ON bucket(blocked_until, id) WHERE ready > 0 AND paused = 0;
+CREATE TABLE pause(                                    -- by people
+    kind TEXT NOT NULL CHECK (kind IN ('import','account','bucket','source')),
+    name TEXT NOT NULL,                                -- of a bucket: ACCOUNT/BUCKET
+    reason TEXT NOT NULL,
+    by TEXT NOT NULL,
+    since REAL NOT NULL,
+    until REAL,                                        -- NULL: until somebody resumes it
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE audit(                                    -- what people did, for a year
+    id INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    by TEXT NOT NULL,
+    act TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    count INTEGER NOT NULL                             -- what it was done to
+) STRICT;
+CREATE INDEX audit_at ON audit(at);
 """,
 ]

@@ -23,8 +23,8 @@ _SUMS = """
 SELECT bucket, sum(ready) FROM queue
 WHERE run IN (SELECT value->>0 FROM json_each(?)) AND paused <> json_extract(?1, '$[0][1]') GROUP BY bucket
 """
-_QUEUES = "UPDATE queue SET paused = value->>1 FROM json_each(?) WHERE run = value->>0"
-_RUNS = "UPDATE run SET paused = value->>1 FROM json_each(?) WHERE id = value->>0"
+_QUEUES = "UPDATE queue SET paused = j.value->>1 FROM json_each(?) AS j WHERE queue.run = j.value->>0"
+_RUNS = "UPDATE run SET paused = j.value->>1 FROM json_each(?) AS j WHERE run.id = j.value->>0"
 
 
 class QueueRows:

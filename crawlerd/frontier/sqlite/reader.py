@@ -19,18 +19,19 @@ from crawlerd.frontier.reports import (
     StreamReport,
     TaskReport,
 )
-from crawlerd.frontier.sqlite.database import FILE_NAME, MARK_NAME, connect_reader, storage_errors
+from crawlerd.frontier.sqlite.account_reader import ACCOUNTS, NEED_A_LOOK, AccountReader
+from crawlerd.frontier.sqlite.database import FILE_NAME, MARK_NAME, connect_reader
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
-    import apsw
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 SHOWN_RUNS = 50  # newest runs in a status
 MOST_IMPORTS = 1_000  # whose latest runs are looked for one by one; of more, those of the newest runs
 NEWEST_RUNS = 5_000
+NEWEST_LETTERS = 100_000  # task numbers among which an account's newest dead letters are looked for
 NEXT_RETRIES = 100_000  # delayed tasks among which one of a run is looked for
 
 
@@ -63,16 +64,6 @@ SELECT dead.seq, run.import, dead.run, account.name, dead.stream, kind.name, dea
        dead.payload, dead.at
 FROM dead JOIN run ON run.id = dead.run JOIN account ON account.id = run.account JOIN kind ON kind.id = dead.kind
 """
-_ACCOUNTS = """
-SELECT min(account.name), source, max(identity), max(paused), coalesce(sum(bucket.ready), 0),
-    coalesce(max(blocked_until), 0)
-FROM account LEFT JOIN bucket ON bucket.account = account.id
-{} GROUP BY substr(account.name, 1, instr(account.name || '/', '/') - 1) ORDER BY {}
-"""
-_NEED_A_LOOK = """
-WHERE account.id IN (
-    SELECT id FROM account WHERE paused IS NOT NULL UNION ALL SELECT account FROM bucket WHERE blocked_until > ?1)
-"""
 _IMPORTS = """
 WITH RECURSIVE each(name) AS (
     SELECT min(import) FROM run
@@ -87,11 +78,8 @@ JOIN account ON account.id = bucket.account JOIN kind ON kind.id = kind WHERE se
 """
 
 
-class SqliteReader:
+class SqliteReader(AccountReader):
     """See `FrontierReader`."""
-
-    def __init__(self, database: apsw.Connection, path: Path) -> None:
-        self._db, self._path = database, path
 
     @classmethod
     def open(cls, state_dir: Path) -> SqliteReader | None:
@@ -102,15 +90,11 @@ class SqliteReader:
     def close(self) -> None:
         self._db.close()
 
-    def _rows(self, statement: str, *bindings: Any) -> list[tuple[Any, ...]]:
-        with storage_errors(self._path, self._db):
-            return list(self._db.execute(statement, bindings))
-
     def status(self) -> Status:
         runs = [_run(row) for row in self._rows(f"{_RUN} ORDER BY run.id DESC LIMIT ?", SHOWN_RUNS)]
         ready, delayed, waiting, dead = self.totals()
-        accounts = [AccountReport(*row) for row in self._rows(_ACCOUNTS.format("", "1"))]
-        return Status(ready, delayed, waiting, dead, runs, accounts, self.outages())
+        accounts = [AccountReport(*row) for row in self._rows(ACCOUNTS.format("", "1"))]
+        return Status(ready, delayed, waiting, dead, runs, accounts, self.outages(), self.pauses())
 
     def overview(self, most: int, now: float) -> Overview:
         running = "SELECT id FROM run WHERE state = 'running' ORDER BY id LIMIT ?"
@@ -123,9 +107,10 @@ class SqliteReader:
             imports,
             self._first_accounts(most, now),
             self._count("SELECT count(*) FROM account WHERE instr(name, '/') = 0"),
-            self._count("SELECT count(*) FROM account WHERE paused IS NOT NULL"),
+            self._count("SELECT count(*) FROM account WHERE refused IS NOT NULL"),
             self._count("SELECT count(DISTINCT account) FROM bucket WHERE blocked_until > ?", now),
             self.outages(),
+            self.pauses(),
         )
 
     def _latest(self, most: int) -> tuple[list[int], int | None]:
@@ -142,7 +127,7 @@ class SqliteReader:
         return list(newest.values())[:most], None
 
     def _first_accounts(self, most: int, now: float) -> list[AccountReport]:
-        first = self._rows(_ACCOUNTS.format(_NEED_A_LOOK, "max(paused) IS NULL, 1 LIMIT ?2"), now, most)
+        first = self._rows(ACCOUNTS.format(f"WHERE {NEED_A_LOOK}", "max(refused) IS NULL, 1 LIMIT ?2"), now, most)
         others = [] if len(first) == most else self._rows("SELECT name FROM account ORDER BY name LIMIT ?", 2 * most)
         names = {row[0] for row in first}
         found = [AccountReport(*row) for row in first]
@@ -194,15 +179,6 @@ class SqliteReader:
         )
         return None if number is None else self.run(number)
 
-    def account(self, name: str) -> AccountReport | None:
-        rows = self._rows(
-            "SELECT account.name, source, identity, paused, coalesce(sum(bucket.ready), 0), "
-            "coalesce(max(blocked_until), 0) FROM account LEFT JOIN bucket ON bucket.account = account.id "
-            "WHERE account.name = ? GROUP BY account.id",
-            name,
-        )
-        return AccountReport(*rows[0]) if rows else None
-
     def next_retry(self, run: int) -> RetryReport | None:
         rows = self._rows(
             "SELECT due_at, attempt, error FROM (SELECT * FROM delayed ORDER BY due_at, seq LIMIT ?) WHERE run = ? "
@@ -230,10 +206,10 @@ class SqliteReader:
     def goes_on(self, run: int, accounts: Collection[str]) -> bool:
         return bool(
             self._rows(
-                "WITH theirs AS (SELECT bucket.id, ready FROM bucket JOIN account ON account.id = bucket.account "
+                "WITH theirs AS (SELECT bucket.id FROM bucket JOIN account ON account.id = bucket.account "
                 "WHERE account.name IN (SELECT value FROM json_each(?2))) "
-                "SELECT EXISTS (SELECT 1 FROM theirs CROSS JOIN ready ON ready.bucket = theirs.id "
-                "WHERE theirs.ready > 0 AND run = ?1) "
+                "SELECT EXISTS "
+                "(SELECT 1 FROM queue WHERE run = ?1 AND ready > 0 AND bucket IN (SELECT id FROM theirs)) "
                 "OR EXISTS (SELECT 1 FROM delayed WHERE run = ?1 AND bucket IN (SELECT id FROM theirs)) "
                 "OR EXISTS (SELECT 1 FROM unfolding WHERE run = ?1)",  # whoever it is for: that is known soon
                 run,
@@ -259,6 +235,16 @@ class SqliteReader:
             after,
             import_name,
             limit,
+        )
+        return [_struct(DeadLetter, row) for row in rows]
+
+    def last_errors(self, account: str, most: int) -> list[DeadLetter]:
+        rows = self._rows(
+            f"{_DEAD} JOIN bucket ON bucket.id = dead.bucket JOIN account AS whose ON whose.id = bucket.account "  # noqa: S608
+            "WHERE dead.seq > (SELECT max(seq) FROM dead) - ?3 AND whose.name = ?1 ORDER BY dead.seq DESC LIMIT ?2",
+            account,
+            most,
+            NEWEST_LETTERS,
         )
         return [_struct(DeadLetter, row) for row in rows]
 

@@ -40,17 +40,24 @@ class Waiting:
     def ready_queues(self, account: int | None) -> list[tuple[Bucket, int]]:
         rows = (
             "SELECT id, account, name, blocked_until, run FROM bucket CROSS JOIN queue ON queue.bucket = bucket.id "
-            "WHERE bucket.ready > 0 AND queue.ready > 0 AND NOT queue.paused"
+            "WHERE bucket.ready > 0 AND bucket.paused = 0 AND queue.ready > 0 AND queue.paused = 0"
         )
         bindings = () if account is None else (account,)
         rows += " AND account = ?" * len(bindings)
         return [(Bucket(*bucket), run) for *bucket, run in self._read(rows, *bindings)]
 
+    def queues_of(self, runs: Sequence[int]) -> list[tuple[Bucket, int]]:
+        rows = (
+            "SELECT id, account, name, blocked_until, run FROM queue JOIN bucket ON bucket.id = queue.bucket "
+            "WHERE run = ? AND queue.ready > 0 AND queue.paused = 0 AND bucket.paused = 0"
+        )
+        return [(Bucket(*bucket), run) for number in runs for *bucket, run in self._read(rows, number)]
+
     def sleeping_buckets(self, after: tuple[float, int], now: float, count: int) -> list[Bucket]:
         return [
             Bucket(*row)
             for row in self._read(
-                "SELECT id, account, name, blocked_until FROM bucket WHERE ready > 0 "
+                "SELECT id, account, name, blocked_until FROM bucket WHERE ready > 0 AND paused = 0 "
                 "AND (blocked_until, id) > (?, ?) AND blocked_until <= ? ORDER BY blocked_until, id LIMIT ?",
                 *after,
                 now,
@@ -60,7 +67,7 @@ class Waiting:
 
     def next_unblocked(self, now: float) -> float | None:
         until: float | None = self._read(
-            "SELECT min(blocked_until) FROM bucket WHERE ready > 0 AND blocked_until > ?", now
+            "SELECT min(blocked_until) FROM bucket WHERE ready > 0 AND paused = 0 AND blocked_until > ?", now
         )[0][0]
         return until
 
@@ -71,7 +78,7 @@ class Waiting:
         return [self.bucket(number) for number in numbers]  # as in `heads_many`
 
     def runs_of(self, buckets: Sequence[int]) -> list[list[int]]:
-        runs = "SELECT run FROM queue WHERE bucket = ? AND ready > 0 AND NOT paused"
+        runs = "SELECT run FROM queue WHERE bucket = ? AND ready > 0 AND paused = 0"
         return [[run for (run,) in self._read(runs, bucket)] for bucket in buckets]
 
     def heads(self, queue: Queue, after: Key, count: int) -> list[Task]:

@@ -38,6 +38,7 @@ from crawlerd.core.outcome import (
     Retry,
     Skipped,
 )
+from crawlerd.core.pauses import PauseNote
 from crawlerd.core.task import IfNew, NewGather, NewTask, Task, parent_hash
 from crawlerd.frontier.change import FEW, Counts
 from crawlerd.frontier.contract import Settled
@@ -175,7 +176,8 @@ class FrontierMachine(RuleBasedStateMachine):
         self.runs: dict[int, KnownRun] = {}
         self.cursors: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self.parents: set[tuple[str, str, str, str]] = set()  # import, account, list, hash
-        self.paused: dict[str, str] = {}
+        self.refused: dict[str, str] = {}
+        self.held: set[str] = set()  # imports that a person has paused
         self.blocked: dict[int, float] = {}
         self.next_seq = 1
         self.gone = 0
@@ -294,6 +296,19 @@ class FrontierMachine(RuleBasedStateMachine):
         assert committed.fresh.keys() <= first.keys()
         assert sorted(committed.ended) == self.end_runs(sorted(touched))
 
+    @rule(name=st.sampled_from(sorted(IMPORTS)), paused=st.booleans())
+    def hold(self, name: str, paused: bool) -> None:
+        running = [number for number, run in self.runs.items() if run.name == name and run.state == "running"]
+        if paused:
+            note = PauseNote(kind="import", name=name, reason="holidays", by="ann", since=self.now)
+            assert self.frontier.pause(note) == running
+            self.held.add(name)
+        else:
+            found = self.frontier.lift("import", name, "ann", self.now)
+            assert found == (running if name in self.held else None)
+            self.held.discard(name)
+        assert {note.name for note in self.frontier.pauses()} == self.held
+
     @precondition(lambda self: self.where("dead"))
     @rule(data=st.data())
     def retry_dead(self, data: st.DataObject) -> None:
@@ -342,13 +357,13 @@ class FrontierMachine(RuleBasedStateMachine):
         assert self.place.dump() == before
 
     @rule(name=st.sampled_from(sorted(set(IMPORTS.values()))), reason=st.sampled_from(["no key", None]))
-    def pause_or_resume(self, name: str, reason: str | None) -> None:
+    def refuse_or_accept(self, name: str, reason: str | None) -> None:
         if reason:
-            self.frontier.pause(self.accounts[name], reason)
-            self.paused[name] = reason
+            self.frontier.refuse(self.accounts[name], reason)
+            self.refused[name] = reason
         else:
-            self.frontier.resume(self.accounts[name])
-            self.paused.pop(name, None)
+            self.frontier.accept(self.accounts[name])
+            self.refused.pop(name, None)
 
     @rule(crash=st.booleans())
     def open_again(self, crash: bool) -> None:
@@ -360,7 +375,7 @@ class FrontierMachine(RuleBasedStateMachine):
         else:
             self.place.shut()
         self.frontier = self.place.open(now=self.now)
-        self.paused.clear()
+        self.refused.clear()
         for name, number in self.accounts.items():
             assert self.frontier.account(name, "s") == number
 
@@ -438,7 +453,7 @@ class FrontierMachine(RuleBasedStateMachine):
         buckets: Counter[int] = Counter()
         for known in self.tasks.values():
             counted[known.task.run][known.where] += 1
-            buckets[known.task.bucket] += known.where == "ready"
+            buckets[known.task.bucket] += known.where == "ready" and self.runs[known.task.run].name not in self.held
         rows = self.rows(f"SELECT id, import, state, ended_at, {', '.join(COUNTERS)} FROM run ORDER BY id")
         assert rows == [
             (number, run.name, run.state, run.ended_at, *(run.counts[name] for name in COUNTERS))
@@ -461,7 +476,13 @@ class FrontierMachine(RuleBasedStateMachine):
     def heads_are_the_most_urgent_first(self) -> None:
         for number in self.bucket_ids().values():
             tasks = sorted(
-                (known.task for known in self.tasks.values() if known.where == "ready" and known.task.bucket == number),
+                (
+                    known.task
+                    for known in self.tasks.values()
+                    if known.where == "ready"
+                    and known.task.bucket == number
+                    and self.runs[known.task.run].name not in self.held
+                ),
                 key=lambda task: (task.priority, task.seq),
             )
             assert bucket_heads(self.frontier, number, (-1, -1), 1000) == tasks
@@ -490,7 +511,7 @@ class FrontierMachine(RuleBasedStateMachine):
                 assert seen[number] <= run.seen
         tally = self.rows("SELECT run, stream, records, skipped, skip_reason FROM tally ORDER BY run, stream")
         assert tally == [(n, of, *row) for n, run in self.runs.items() for of, row in sorted(run.tally.items())]
-        assert dict(self.rows("SELECT name, paused FROM account WHERE paused IS NOT NULL")) == self.paused
+        assert dict(self.rows("SELECT name, refused FROM account WHERE refused IS NOT NULL")) == self.refused
 
     @invariant()
     def parents_are_remembered_by_the_import_that_has_read_them(self) -> None:

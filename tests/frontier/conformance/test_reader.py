@@ -48,7 +48,7 @@ def test_the_status_shows_runs_newest_first_and_accounts_by_name(frontier: Front
     settle(frontier, Complete(), Bury("gone"), Retry(60.0, "reset"), Defer("slow"), bucket=2)
     frontier.commit([], now=NOW, blocked={2: NOW + 30})
     frontier.confirm(2, "acct_1")
-    frontier.pause(2, "its key was refused")
+    frontier.refuse(2, "its key was refused")
     status = reader.status()
     assert (status.ready, status.delayed, status.dead) == (3, 1, 1)
     assert status.runs == [

@@ -69,7 +69,7 @@ def test_what_was_committed_is_there_when_it_is_opened_again(place: Place) -> No
     frontier = place.open()
     run = begin(frontier, plain('{"a":1}'), plain('{"a":2}'), page(1))
     settle(frontier, Retry(60.0, "reset"), heads(frontier)[0])
-    frontier.pause(1, "no key")
+    frontier.refuse(1, "no key")
     before = heads(frontier)
     place.shut()
     frontier = place.open()
@@ -78,14 +78,14 @@ def test_what_was_committed_is_there_when_it_is_opened_again(place: Place) -> No
     assert frontier.running_runs("shop") == [run]
 
 
-def test_a_pause_is_forgotten_at_the_next_start_so_that_a_new_key_is_tried(place: Place) -> None:
+def test_refused_credentials_are_forgotten_at_the_next_start_so_that_a_new_key_is_tried(place: Place) -> None:
     frontier = place.open()
     number = frontier.account("acme", "shop")
-    frontier.pause(number, "no key")
-    assert place.query("SELECT paused FROM account") == [("no key",)]
+    frontier.refuse(number, "no key")
+    assert place.query("SELECT refused FROM account") == [("no key",)]
     place.shut()
     frontier = place.open()
-    assert place.query("SELECT paused FROM account") == [(None,)]
+    assert place.query("SELECT refused FROM account") == [(None,)]
 
 
 def test_a_clock_that_was_set_back_does_not_hold_tasks_for_ever(place: Place) -> None:

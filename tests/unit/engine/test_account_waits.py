@@ -32,7 +32,7 @@ def limiter(*limits: str, **options: Any) -> Limiter:
 
 def account(limits: Limiter, *tasks: Task) -> AccountQueue:
     queue = AccountQueue(1, "acme", LimitSpec(), limits, Origin("https://api.example.com").health(1))
-    bucket = BucketQueue(1, queue, limiter(), NOW)
+    bucket = BucketQueue(1, "b", queue, limiter(), NOW)
     bucket.queue(1).add(tasks)
     queue.buckets[1] = bucket
     return queue
@@ -69,7 +69,7 @@ def test_the_first_reason_in_order_counts() -> None:
         until=NOW + 35,
         cure=CURES[Reason.OUTAGE],
     )
-    queue.pause("HTTP 401")
+    queue.refuse("HTTP 401")
     assert reason(queue) is Reason.REFUSED
     queue.buckets[1].out = 1
     assert reason(queue) is Reason.IMPORTING

@@ -115,6 +115,43 @@ def test_each_task_is_given_once(seed: int, crawl: Crawl, monkeypatch: pytest.Mo
     assert crawl.frontier.ready_queues(None) == []
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_runs_that_are_not_served_are_not_read_and_come_whole_when_they_are(
+    seed: int, crawl: Crawl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dice = random.Random(seed)
+    monkeypatch.setattr(prefetch, "HELD_MOST", dice.choice([2, 5, 4096]))
+    for _ in range(3):
+        crawl.begin([page(number, dice.choice(BUCKETS), dice.randrange(3, 7)) for number in range(20)])
+    runs, receiver = set(crawl.serving), crawl.receiver
+    while receiver.hands or receiver.more or crawl.serving != runs:
+        assert {run for _, run in receiver.more} <= crawl.serving
+        if dice.random() < 0.2 and len(crawl.serving) > 1:
+            run = dice.choice(sorted(crawl.serving))
+            crawl.serving.remove(run)
+            receiver.more = {queue for queue in receiver.more if queue[1] != run}
+            back = [
+                task for task in receiver.hands.values() if task.run == run and dice.random() < 0.7
+            ]  # others are out
+            for task in back:
+                del receiver.hands[task.seq]
+            crawl.prefetch.withdrawn(back)
+        elif dice.random() < 0.3 and crawl.serving != runs:
+            run = dice.choice(sorted(runs - crawl.serving))
+            crawl.serving.add(run)
+            crawl.prefetch.offer_runs([run])
+        elif receiver.more and dice.random() < 0.5:
+            crawl.refill(dice.choice(sorted(receiver.more)), dice.randrange(1, 20))
+        elif receiver.hands:
+            task = dice.choice(list(receiver.hands.values()))
+            many = dice.choice([0, 0, 1, 2, 6]) if crawl.made < 300 else 0
+            crawl.settle(
+                crawl.complete(task, *(page(n, dice.choice(BUCKETS), dice.randrange(3, 7)) for n in range(many)))
+            )
+    assert crawl.done == crawl.made
+    assert crawl.frontier.ready_queues(None) == []
+
+
 def test_a_chains_next_page_is_not_read(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
     crawl.begin([page(0)])
     crawl.refill((1, 1), 4)

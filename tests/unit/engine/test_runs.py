@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from crawlerd.core.configuration import ImportSpec
 from crawlerd.core.errors import CrawlerdError, FrontierRefused, Permanent, SinkError, StorageFailed, SyncFailed
+from crawlerd.core.pauses import Pauses
 from crawlerd.engine.failure import Failure
 from crawlerd.engine.runs import LONGEST_WAIT, START_MOST, START_SECONDS, STORAGE_SECONDS, Runs
 from crawlerd.engine.safe_event import SafeEvent
@@ -61,6 +63,7 @@ class World:
             self,
             self.failure,
             self.changed,  # type: ignore[arg-type]
+            SimpleNamespace(current=Pauses((), lambda account: None), resumed=SimpleQueue()),
         )
 
     # the clock
@@ -91,7 +94,7 @@ class World:
     def latest_run(self, name: str) -> Run | None:
         return self.latest.get(name)
 
-    def retry_dead(self, numbers: Sequence[int]) -> tuple[int, list[str]]:
+    def retry_dead(self, numbers: Sequence[int], act: object) -> tuple[int, list[str]]:
         return len(numbers), list(dict.fromkeys(name for number in numbers for name in self.dead[number]))
 
     # the starter

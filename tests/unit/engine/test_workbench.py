@@ -25,6 +25,7 @@ from crawlerd.ratelimit.window import Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from random import Random
 
     from crawlerd.frontier.waiting_contract import Queue
     from crawlerd.ratelimit.adaptive import Learned
@@ -73,7 +74,7 @@ class Bench(Workbench):
     def pause(self, number: int, reason: str | None, now: float = NOW) -> None:
         account = self.account(number)
         assert account is not None
-        account.resume() if reason is None else account.pause(reason)
+        account.accept() if reason is None else account.refuse(reason)
         self.place(account, now)
 
 
@@ -199,6 +200,99 @@ def test_the_tasks_of_a_run_can_be_taken_back_and_the_others_go_on() -> None:
     assert sorted(task.seq for task in bench.withdrawn({1})) == [1, 2, 3, 4]
     assert [task.seq for pick in bench.start(most=9) for task in pick.tasks] == [5, 6]
     assert bench.withdrawn({1, 2}) == []
+
+
+def test_runs_of_one_bucket_take_turns_and_the_urgent_goes_first() -> None:
+    bench = Bench({1: LimitSpec(limits=("1/second",))})
+    runs = {run: [Task(next(bench.seqs), 1, 5, run, "s.page", 0, "{}") for _ in range(4)] for run in (1, 2, 3)}
+    for run, tasks in runs.items():
+        bench.add_heads(1, 1, "b1", run, tasks, more=False, blocked_until=0.0, now=NOW)
+    urgent = Task(next(bench.seqs), 1, 2, 3, "s.page", 0, "{}")
+    now, order = NOW, list[int]()
+    while len(order) < 13:
+        if len(order) == 4:
+            bench.add_heads(1, 1, "b1", 3, [urgent], more=False, blocked_until=0.0, now=now)
+        order += [task.run for pick in bench.start(now) for task in pick.tasks]
+        now += 1.1
+    assert order == [1, 2, 3, 1, 3, 2, 1, 3, 2, 1, 3, 2, 3]
+
+
+def test_without_limits_a_turn_ends_where_another_run_is_as_urgent() -> None:
+    bench = Bench({1: LimitSpec()})
+    first = [Task(next(bench.seqs), 1, priority, 1, "s.page", 0, "{}") for priority in (1, 1, 5, 5)]
+    second = [Task(next(bench.seqs), 1, 3, 2, "s.page", 0, "{}") for _ in range(2)]
+    for run, tasks in ((1, first), (2, second)):
+        bench.add_heads(1, 1, "b1", run, tasks, more=False, blocked_until=0.0, now=NOW)
+    taken = [[(task.run, task.priority) for task in pick.tasks] for pick in bench.start(most=32)]
+    assert taken == [[(1, 1)] * 2, [(2, 3)] * 2, [(1, 5)] * 2]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.integers(0, 3)), min_size=1, max_size=60),
+    st.lists(st.sampled_from(["pick", "add", "withdraw", "serve", "tidy"]), max_size=80),
+    st.randoms(use_true_random=False),
+)
+def test_the_most_urgent_of_the_runs_that_are_served_goes_first(
+    tasks: list[tuple[int, int]], acts: list[str], draw: Random
+) -> None:
+    bench, waiting = (
+        Bench({1: LimitSpec()}),
+        [Task(n, 1, p, run, "s.page", 0, "{}") for n, (run, p) in enumerate(tasks, 1)],
+    )
+    here: list[Task] = []
+    away: dict[int, list[Task]] = {}
+    served_at: Counter[int] = Counter()
+    for count, act in enumerate(acts, 1):
+        if act == "add" and waiting:
+            task = waiting.pop(draw.randrange(len(waiting)))
+            if task.run in away:
+                away[task.run].append(task)
+                continue
+            here.append(task)
+            bench.add_heads(1, 1, "b1", task.run, [task], more=False, blocked_until=0.0, now=NOW)
+        elif act == "withdraw":
+            run = draw.randint(1, 4)
+            back = bench.withdrawn({run})
+            assert sorted(back) == sorted(task for task in here if task.run == run)
+            here = [task for task in here if task.run != run]
+            away.setdefault(run, []).extend(back)
+            served_at[run] = 0
+        elif act == "serve" and away:
+            run, tasks_of_it = away.popitem()
+            tasks_of_it.sort(key=lambda task: (task.priority, task.seq))
+            here += tasks_of_it
+            bench.add_heads(1, 1, "b1", run, tasks_of_it, more=False, blocked_until=0.0, now=NOW)
+        elif act == "tidy":
+            bench.tidy(NOW)
+            served_at -= Counter({run: served_at[run] for run in served_at if not any(t.run == run for t in here)})
+        elif act == "pick":
+            pick = bench.choose(NOW, 1)
+            assert (pick is None) == (not here)
+            if pick is None:
+                continue
+            bench.charge(pick, NOW)
+            (task,) = pick.tasks
+            assert task == min(here, key=lambda each: (each.priority, served_at[each.run], each.run, each.seq)) or (
+                task.priority == min(each.priority for each in here)
+                and served_at[task.run] == min(served_at[each.run] for each in here if each.priority == task.priority)
+            )
+            served_at[task.run] = count
+            here.remove(task)
+            bench.finish(pick, NOW)
+
+
+def test_a_task_of_a_run_that_was_withdrawn_is_given_back_and_not_started() -> None:
+    bench = Bench({1: LimitSpec()})
+    bench.add(1, 1, 5, 5)
+    (pick,) = bench.start(most=1)[:1]
+    back = list[Task]()
+    bench.withdraw({1}, back.extend, NOW)
+    assert [task.seq for task in back] == []
+    bench.finish(pick, NOW)
+    bench.put_back(pick, pick.tasks[0], NOW)
+    assert back == pick.tasks
+    assert bench.start() == []
 
 
 def test_each_start_is_counted_against_the_account_and_its_bucket() -> None:
@@ -607,7 +701,7 @@ class World:
 
     def start(self, pick: Pick, task: Task) -> None:
         account = pick.account
-        assert account.paused is None
+        assert account.refused is None
         self.running[account.id] += 1
         assert self.running[account.id] <= (account.spec.concurrency or math.inf)
         self.starts["account", account.id].append(self.now)
@@ -638,8 +732,8 @@ class World:
                 self.blocked[bucket.id] = self.now + 3.0
             case "account throttled":
                 account.limiter.throttled(self.now - 0.2, self.now, 2.0, 0.5, certain=True)
-            case "refused" if account.paused is None:
-                account.pause("refused")
+            case "refused" if account.refused is None:
+                account.refuse("refused")
                 self.opened.discard(account.id)
                 self.at(5.0, lambda: self.check_again(account.id))
             case "refused":
@@ -662,7 +756,7 @@ class World:
     def nothing_is_forgotten(self) -> None:
         """What a look at everything would start now."""
         for account in self.bench.accounts():
-            if account.paused is not None:
+            if account.refused is not None:
                 continue
             if account.guard is not None:
                 assert account.guard.leased or account.limiter.free_at(self.now) > self.now

@@ -27,7 +27,7 @@ def test_a_group_in_which_something_is_open_goes_on() -> None:
 def test_what_waits_becomes_ready_in_the_group_around_it(dead: int, if_dead: IfDead) -> None:
     change = Change(0.0)
     assert end_groups(change, [group(parent=4, dead=dead, if_dead=if_dead)]) == [(7, 4)]
-    assert change.grouped == [(3, 5, 7, 1, 2, 0, '"then"', 4)]
+    assert change.grouped == [(3, 1, 5, 7, 2, 0, '"then"', 4)]
     assert change.runs == {1: Counts(waiting=-1)}
     assert change.groups == ({4: Members(dead=dead)} if dead else {})
 
@@ -55,6 +55,6 @@ def test_dead_letters_come_back_ready_and_what_follows_their_group_waits() -> No
     task = Letter(3, 5, 8, 1, 2, '"a"', 7, follows=False)
     then = Letter(3, 5, 7, 1, 2, '"then"', 4, follows=True)
     bring_back(change, [task, then])
-    assert change.grouped == [(3, 5, 8, 1, 2, 0, '"a"', 7)]
+    assert change.grouped == [(3, 1, 5, 8, 2, 0, '"a"', 7)]
     assert change.runs == {1: Counts(open=2, waiting=1, dead=-2)}
     assert change.groups == {7: Members(open=1, dead=-1), 4: Members(open=1, dead=-1)}

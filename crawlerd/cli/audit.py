@@ -1,0 +1,41 @@
+"""`crawlerd audit`: what people did."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from crawlerd.cli.context import reader_of, state_directory
+from crawlerd.cli.exits import ExitCode, exit_codes, fail
+from crawlerd.cli.tables import local_time, print_columns
+from crawlerd.cli.terminal import say, say_json
+from crawlerd.core.durations import parse_duration
+from crawlerd.core.redaction import shown
+
+
+def audit(
+    context: typer.Context,
+    since: Annotated[str, typer.Option(metavar="DURATION", help="Only what was done since so long, such as 7d.")] = "",
+    limit: Annotated[int, typer.Option(help="Maximum number to list.", min=1, max=10_000)] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
+) -> None:
+    """List who paused, resumed and retried what, the newest last. Acts are kept for a year."""
+    import msgspec
+
+    try:
+        start = time.time() - parse_duration(since) if since else 0.0
+    except ValueError as error:
+        fail(f"--since: {error}", ExitCode.USAGE)
+    with exit_codes():
+        with reader_of(state_directory(context)) as reader:
+            acts = reader.audit(since=start, limit=limit) if reader else []
+        if as_json:
+            say_json(msgspec.json.encode(acts))
+            return
+        if not acts:
+            say("nobody has done anything")
+            return
+        rows = [(local_time(each.at), each.by, each.act, shown(each.subject), shown(each.detail)) for each in acts]
+        print_columns([("when", "by", "act", "on", "why"), *rows])

@@ -1,0 +1,22 @@
+"""The outages that are under way, kept for the next process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crawlerd.frontier.contract import OutageNote
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import apsw
+
+
+def all_outages(db: apsw.Connection) -> list[OutageNote]:
+    return [OutageNote(*row) for row in db.execute("SELECT * FROM outage")]
+
+
+def note_outages(db: apsw.Connection, outages: Mapping[tuple[str, int], OutageNote | None]) -> None:
+    """By origin and account; None where one is over."""
+    db.executemany("DELETE FROM outage WHERE origin = ? AND account = ?", list(outages))
+    db.executemany("INSERT INTO outage VALUES (?, ?, ?, ?, ?, ?)", [each for each in outages.values() if each])

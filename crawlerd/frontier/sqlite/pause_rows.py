@@ -1,0 +1,95 @@
+"""What people have paused, and the audit: who did what, written in the transaction that does it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from crawlerd.core.pauses import PauseNote
+from crawlerd.frontier.reports import Act
+
+if TYPE_CHECKING:
+    import apsw
+
+    from crawlerd.core.pauses import Pausable
+    from crawlerd.frontier.sqlite.queue_rows import QueueRows
+
+YEAR = 366 * 86_400.0  # seconds for which the audit is kept
+# The buckets that a pause is about, so that nobody wakes them: ?1 is its name.
+_BUCKETS = {
+    "account": "account IN (SELECT id FROM account WHERE name = ?1 OR (name > ?1 || '/' AND name < ?1 || '0'))",
+    "source": "account IN (SELECT id FROM account WHERE source = ?1)",
+    "bucket": "id IN (SELECT bucket.id FROM bucket JOIN account ON account.id = bucket.account "
+    "WHERE substr(?1, 1, length(account.name) + 1) = account.name || '/' "
+    "AND bucket.name = substr(?1, length(account.name) + 2))",
+}
+
+
+def all_pauses(db: apsw.Connection) -> list[PauseNote]:
+    """The oldest first."""
+    rows = db.execute("SELECT kind, name, reason, by, since, until FROM pause ORDER BY since, kind, name")
+    return [PauseNote(**dict(zip(PauseNote.__struct_fields__, row, strict=True))) for row in rows]
+
+
+class PauseRows:
+    """Used in the frontier's transactions. The engine holds back what is paused; the rows spare it looking."""
+
+    def __init__(self, db: apsw.Connection, queues: QueueRows) -> None:
+        self._db, self._queues = db, queues
+
+    def pause(self, note: PauseNote) -> list[int]:
+        """The runs that are under way of a paused import."""
+        self._db.execute(
+            "INSERT INTO pause VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+            "reason = excluded.reason, by = excluded.by, since = excluded.since, until = excluded.until",
+            (note.kind, note.name, note.reason, note.by, note.since, note.until),
+        )
+        until = f", until {datetime.fromtimestamp(note.until, UTC):%Y-%m-%d %H:%M:%S} UTC" if note.until else ""
+        subject = f"{note.kind} {note.name}"
+        note_act(self._db, Act(note.since, note.by, "pause", subject, note.reason + until, 1))
+        self._mark(note.kind, note.name, paused=True)
+        return self._runs(note.kind, note.name, paused=True)
+
+    def lift(self, kind: Pausable, name: str, by: str, now: float) -> list[int] | None:
+        """The runs that go on; None when there was no such pause."""
+        self._db.execute("DELETE FROM pause WHERE kind = ? AND name = ?", (kind, name))
+        if not self._db.changes():
+            return None
+        note_act(self._db, Act(now, by, "resume", f"{kind} {name}", "", 1))
+        self._mark(kind, name, paused=False)
+        for note in all_pauses(self._db):  # others may be about the same buckets
+            self._mark(note.kind, note.name, paused=True)
+        return self._runs(kind, name, paused=False)
+
+    def again(self, runs: list[int]) -> None:
+        """These runs are under way again; those of paused imports are paused."""
+        paused = [
+            run
+            for run in runs
+            for name in [self._db.execute("SELECT import FROM run WHERE id = ?", (run,)).get]
+            if self._db.execute("SELECT EXISTS (SELECT 1 FROM pause WHERE kind = 'import' AND name = ?)", (name,)).get
+        ]
+        if paused:
+            self._queues.pause(paused, paused=True)
+
+    def _mark(self, kind: Pausable, name: str, *, paused: bool) -> None:
+        if kind in _BUCKETS:
+            self._db.execute(f"UPDATE bucket SET paused = ?2 WHERE {_BUCKETS[kind]}", (name, int(paused)))  # noqa: S608 - our own text
+
+    def _runs(self, kind: Pausable, name: str, *, paused: bool) -> list[int]:
+        if kind != "import":
+            return []
+        which = "SELECT id, state = 'running' FROM run WHERE import = ? AND (state = 'running' OR paused) ORDER BY id"
+        runs = list(self._db.execute(which, (name,)))
+        if runs:
+            self._queues.pause([run for run, _ in runs], paused=paused)
+        return [run for run, running in runs if running]
+
+
+def note_act(db: apsw.Connection, act: Act) -> None:
+    """Adds a line to the audit, and drops those that are older than a year."""
+    db.execute(
+        "INSERT INTO audit(at, by, act, subject, detail, count) VALUES (?, ?, ?, ?, ?, ?)",
+        (act.at, act.by, act.act, act.subject, act.detail, act.count),
+    )
+    db.execute("DELETE FROM audit WHERE at < ?", (act.at - YEAR,))

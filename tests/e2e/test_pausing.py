@@ -1,0 +1,165 @@
+"""People pause imports, accounts, buckets and sources; the others go on, and what was paused does later."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.installation import Installation, until
+from support.rest_api import Answer, Request, RestApi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SHOP = """
+name = "shop"
+[endpoints.orders]
+path = "/orders"
+[endpoints.lines]
+parent = "orders"
+path = "/orders/{parent.id}/lines"
+[endpoints.stores]
+path = "/stores"
+[endpoints.shelves]
+parent = "stores"
+path = "/stores/{parent.id}/shelves"
+"""
+MANY = 200
+
+
+@pytest.fixture
+def api() -> Iterator[RestApi]:
+    def script(request: Request) -> Answer:
+        if request.path in ("/orders", "/stores"):
+            return Answer([{"id": number} for number in range(MANY)])
+        return Answer([{"id": "l"}])
+
+    with RestApi() as api:
+        api.script = script
+        yield api
+
+
+def shops(install: Callable[..., Installation], api: RestApi, **account: Any) -> Installation:
+    """Two imports of one account: orders with their lines, and stores with their shelves."""
+    here = install(accounts=0)
+    (here.folder / "source.toml").write_text(SHOP)
+    spec = {"source": "rest", "description": "source.toml", "base_url": api.url, "limits": ["100/second"], **account}
+    here.config["accounts"]["acme"] = spec
+    for name, streams in (("orders", ["orders", "lines"]), ("stores", ["stores", "shelves"])):
+        here.config["imports"][name] = {"account": "acme", "sink": "sink", "streams": streams, "schedule": "1d"}
+    return here
+
+
+def kinds(api: RestApi, since: float = 0.0) -> Counter[str]:
+    """How many requests there were of each list below another."""
+    return Counter(each.path.rpartition("/")[2] for each in list(api.requests) if each.at >= since)
+
+
+def states(here: Installation) -> dict[str, str]:
+    return {run["import"]: run["state"] for run in here.run("status", "--json").json["runs"]}
+
+
+def test_a_paused_import_leaves_the_account_to_the_other(install: Callable[..., Installation], api: RestApi) -> None:
+    here = shops(install, api)
+    daemon = here.start("run")
+    until(lambda: kinds(api)["lines"] > 5 and kinds(api)["shelves"] > 5)
+    done = here.run("pause", "import", "orders", "--reason", "the shop takes stock")
+    assert (done.code, done.stdout) == (0, "import orders is paused until `crawlerd resume import orders`\n")
+    time.sleep(0.5)  # what was under way
+    paused_at = kinds(api)["lines"]
+    until(lambda: states(here)["stores"] == "completed")
+    assert kinds(api)["lines"] == paused_at < MANY
+    told = here.run("why", "orders").stdout
+    assert "waits (paused): import orders is paused by " in told
+    assert "the shop takes stock" in told
+    assert "is paused by" in here.run("status").stdout
+    daemon.kill()  # it outlives the daemon
+    daemon = here.start("run")
+    daemon.says("pid ")
+    time.sleep(1.0)
+    assert kinds(api)["lines"] == paused_at
+    assert here.run("resume", "import", "orders").code == 0
+    until(lambda: states(here)["orders"] == "completed")
+    assert kinds(api)["lines"] in range(MANY, MANY + 32)
+    acts = here.run("audit", "--json").json
+    assert [(each["act"], each["subject"]) for each in acts] == [(act, "import orders") for act in ("pause", "resume")]
+    daemon.send(signal.SIGTERM)
+    assert daemon.finish().code == 0
+    here.assert_conserved()
+
+
+@pytest.mark.parametrize("what", ["account", "source", "bucket"])
+def test_nothing_starts_of_what_is_paused(install: Callable[..., Installation], api: RestApi, what: str) -> None:
+    here = shops(install, api)
+    daemon = here.start("run")
+    until(lambda: kinds(api)["lines"] > 5 and kinds(api)["shelves"] > 5)
+    name = {"account": "acme", "source": "shop", "bucket": "acme/lines"}[what]
+    assert here.run("pause", what, name, "--reason", "maintenance").code == 0
+    time.sleep(0.5)  # what was under way
+    before = kinds(api)
+    if what == "bucket":
+        until(lambda: states(here)["stores"] == "completed")
+        assert kinds(api)["lines"] == before["lines"]
+    else:
+        time.sleep(1.0)
+        assert kinds(api) == before
+        assert "paused: " in here.run("accounts").stdout
+    assert "is paused by" in here.run("why", "account", "acme").stdout
+    daemon.send(signal.SIGTERM)
+    daemon.finish()
+    daemon = here.start("run")
+    daemon.says("pid ")
+    time.sleep(1.0)
+    assert kinds(api)["lines"] == before["lines"]
+    assert here.run("resume", what, name).code == 0
+    until(lambda: set(states(here).values()) == {"completed"})
+
+
+def test_a_pause_ends_at_its_time_by_itself(install: Callable[..., Installation], api: RestApi) -> None:
+    here = shops(install, api)
+    here.start("run")
+    until(lambda: kinds(api)["lines"] > 5)
+    assert here.run("pause", "import", "orders", "stores", "--reason", "lunch", "--for", "2s").code == 0
+    assert here.run("why", "orders").stdout.count("it goes on at ") == 1
+    until(lambda: set(states(here).values()) == {"completed"})
+    acts = here.run("audit", "--json").json
+    assert Counter(each["act"] for each in acts) == {"pause": 2, "resume": 2}
+    assert {each["act"]: each["by"] for each in acts}["resume"] == "crawlerd"
+
+
+def test_a_paused_import_starts_no_run_and_does_when_it_is_resumed(
+    install: Callable[..., Installation], api: RestApi
+) -> None:
+    here = shops(install, api)
+    assert here.run("pause", "import", "orders", "--reason", "not yet").code == 0  # no daemon runs
+    done = here.run("import", "orders")
+    assert done.code == 1
+    assert "import orders is paused by " in done.stderr
+    here.start("run")
+    until(lambda: states(here).get("stores") == "completed")
+    assert kinds(api)["orders"] == 0
+    assert here.run("resume", "import", "orders").code == 0
+    until(lambda: states(here).get("orders") == "completed")
+
+
+def test_what_cannot_be_paused_is_said(install: Callable[..., Installation], api: RestApi) -> None:
+    here = shops(install, api)
+    for running in (False, True):
+        if running:
+            here.start("run").says("pid ")
+        for words, said in (
+            (("import", "order", "--reason", "x"), "there is no import order; did you mean orders?"),
+            (("account", "acme", "--reason", " "), "give a reason"),
+            (("bucket", "acme/nothing", "--reason", "x"), "there is no bucket acme/nothing"),
+            (("run", "1", "--reason", "x"), "run cannot be paused"),
+            (("import", "orders", "--reason", "x", "--until", "2020-01-01"), "2020-01-01 is over"),
+        ):
+            done = here.run("pause", *words)
+            assert done.code
+            assert said in done.stderr
+        done = here.run("resume", "import", "orders")
+        assert (done.code, "import orders is not paused" in done.stderr) == (1, True)
+    assert here.run("audit", "--json").json == []
