@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -247,6 +248,29 @@ def test_killed_at_any_request_each_sink_is_told_once(
         run(here, server, "--full")
         assert living(here) == after
         assert_told_once(here, gone, crm)
+
+
+def test_what_an_earlier_version_has_written_is_read_once_in_full(
+    install: Callable[..., Installation], server: StrictStripe
+) -> None:
+    add_customer(server, "cus_1")
+    add_customer(server, "cus_2")
+    here = install(url=server.url, account=NO_LIMITS, streams=["customers", "customer_tax_ids"])
+    run(here, server)
+    for stream in ("customers", "customer_tax_ids"):
+        here.change_published(stream, lambda mark: mark.replace(',"parents":true', ""))
+    with closing(apsw.Connection(str(here.sink_path))) as sink:
+        sink.execute("DROP INDEX _crawlerd_below_stripe_customer_tax_ids")
+        sink.execute("ALTER TABLE stripe_customer_tax_ids DROP COLUMN parent")
+    done = here.run("import", "a1", "--json")
+    assert done.code == 0
+    (report,) = done.json["imports"]["a1"]
+    assert "has not noted what its records lie below" in report["full_reason"]
+    assert report["streams"]["customer_tax_ids"]["seen"] == 4
+    assert report["streams"].get("customers", {"seen": 0})["seen"] == 0
+    delete(server, "cus_1")
+    run(here, server)
+    assert rows(here, "customer_tax_ids", "IS NULL").keys() == {"txi_0_of_cus_2", "txi_1_of_cus_2"}
 
 
 def test_a_run_without_deletions_asks_nothing_more(install: Callable[..., Installation], server: StrictStripe) -> None:

@@ -508,6 +508,12 @@ def test_a_run_says_what_it_reads_in_full_and_why() -> None:
     assert full("charges", "shipping_rates", charges=mark, shipping_rates=mark) == [
         ("Stripe tells of no changes", ["shipping_rates"])
     ]
+    methods = {"customers": mark, "payment_methods": mark}
+    assert full("customers", "payment_methods", **methods) == [
+        ("an earlier version of crawlerd has not noted what its records lie below", ["payment_methods"])
+    ]
+    methods["payment_methods"] = Mark(int(NOW) - 500, NOW - 100, parents=True)
+    assert full("customers", "payment_methods", **methods) == []
     ((why, streams),) = full("charges", "refunds", charges=late, refunds=mark)
     assert (why[:38], streams) == ("the last one ended clean 30 days ago, ", ["charges"])
 
@@ -518,7 +524,8 @@ def test_the_newest_event_is_noted_before_anything_is_read(client: HttpClient) -
     streams = ("charges", "shipping_rates")
     outputs = perform(client, Begin(NOW, load=streams))
     assert [output for output in outputs if isinstance(output, Cursor)] == [
-        Cursor(stream, msgspec.json.encode(Mark(77, NOW)).decode()) for stream in ("charges", "shipping_rates")
+        Cursor(stream, msgspec.json.encode(Mark(77, NOW, parents=True)).decode())
+        for stream in ("charges", "shipping_rates")
     ]
     (group,) = [output for output in outputs if isinstance(output, Gather)]
     assert group == Gather([Load(streams)], CatchUp(NOW, streams, 77, "evt_1"))
@@ -597,7 +604,7 @@ def test_what_happened_while_lists_were_read_is_caught_up_with(client: HttpClien
     responses.get(f"{API}/v1/events", json=listed("evt_1", created=77))
     assert perform(client, task) == []
     responses.replace(responses.GET, f"{API}/v1/events", json=listed("evt_2", created=88))
-    mark = msgspec.json.encode(Mark(88, NOW)).decode()
+    mark = msgspec.json.encode(Mark(88, NOW, parents=True)).decode()
     assert perform(client, task) == [
         Cursor("charges", mark),
         Cursor("balance_transactions", mark),
@@ -609,7 +616,7 @@ def test_what_happened_while_lists_were_read_is_caught_up_with(client: HttpClien
 def test_without_events_our_clock_is_the_watermark(client: HttpClient) -> None:
     responses.get(f"{API}/v1/events", json=listed())
     cursor, _ = perform(client, Begin(NOW, load=("charges",)))
-    assert cursor == Cursor("charges", msgspec.json.encode(Mark(int(NOW) - SKEW, NOW)).decode())
+    assert cursor == Cursor("charges", msgspec.json.encode(Mark(int(NOW) - SKEW, NOW, parents=True)).decode())
 
 
 @responses.activate

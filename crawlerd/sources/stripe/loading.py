@@ -40,11 +40,13 @@ class Mark(msgspec.Struct, frozen=True):
     event: `created` of the newest event that it has taken in (Unix seconds).
     noted: when its list was read, by our clock.
     version: of the API, which gave its objects their shape.
+    parents: its records say what they lie below, where that matters; not those of earlier versions of crawlerd.
     """
 
     event: int
     noted: float
     version: str = VERSION
+    parents: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def begin(api: Api, args: Begin) -> Iterator[Output]:
         yield from _groups(args.load + args.follow)
         return
     if args.marks:
-        yield from _marks(args.load + args.follow, Mark(until, args.noted, version_of(api.options)))
+        yield from _marks(args.load + args.follow, Mark(until, args.noted, version_of(api.options), parents=True))
     if args.load:
         yield Gather([Load(args.load)], CatchUp(args.noted, args.load, until, newest, args.marks))
     yield from _growth(args.follow, args.growth)
@@ -122,7 +124,7 @@ def catch_up(api: Api, args: CatchUp) -> Iterator[Output]:
     newest, until = _newest_event(api, args.noted)
     if newest != args.newest and any(map(has_events, args.streams)):
         if args.marks:
-            yield from _marks(args.streams, Mark(until, args.noted, version_of(api.options)))
+            yield from _marks(args.streams, Mark(until, args.noted, version_of(api.options), parents=True))
         yield from _events(args.streams, args.since, until)
 
 
