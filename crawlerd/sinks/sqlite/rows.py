@@ -73,7 +73,7 @@ _CONFIRM = """CREATE TABLE IF NOT EXISTS _crawlerd_account(
 INSERT INTO _crawlerd_account VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET identity = identity RETURNING identity"""
 # Two imports may share a stream. :first is the first key, :behind what sorts after the last one, :since when the run
 # began.
-_SWEPT = "account = :account AND id >= :first AND id < :behind AND deleted_at IS NULL"
+_SWEPT = "account = :account AND {id} >= :first AND {id} < :behind AND deleted_at IS NULL"
 _OTHERS = " AND run <> :run AND imported_at < :since"
 _OWN = " AND (run = :run OR imported_at < :since)"
 _BELOW = " AND parent = :parent"
@@ -83,7 +83,7 @@ INSERT INTO _crawlerd_respelled SELECT coalesce((SELECT max(id) FROM _crawlerd_r
 WHERE NOT EXISTS (SELECT 1 FROM _crawlerd_respelled)"""
 _SWEEP = """UPDATE "{table}" SET imported_at = :at, run = :run, deleted_at = :at,
 change = iif(run = :run AND (change IS NULL OR change = 'new'), NULL, 'tombstoned') WHERE {swept}"""
-_FIND = """SELECT id FROM "{table}" WHERE {swept} ORDER BY id LIMIT :most"""
+_FIND = """SELECT id FROM "{table}" WHERE {swept} ORDER BY {id} LIMIT :most"""
 _KNOWN = """SELECT id, data, deleted_at, run FROM "{table}"
 WHERE account = ? AND id IN (SELECT value FROM json_each(?))"""
 _SEEN = """SELECT count(*) FROM "{table}"
@@ -167,13 +167,13 @@ class SqliteRows:
 
     def sweep(self, table: str, bounds: SweepBounds) -> None:
         if not bounds.parent or self._has_parents(table):
-            self.database.connection.execute(_SWEEP.format(table=table, swept=_which(bounds)), _bindings(bounds))
+            self.database.connection.execute(_sweeping(_SWEEP, table, bounds), _bindings(bounds))
 
     def swept(self, table: str, bounds: SweepBounds, most: int | None = None) -> list[str]:
         if bounds.parent and not self._has_parents(table):
             return []
         bindings = {**_bindings(bounds), "most": -1 if most is None else most}
-        rows = self.database.connection.execute(_FIND.format(table=table, swept=_which(bounds)), bindings)
+        rows = self.database.connection.execute(_sweeping(_FIND, table, bounds), bindings)
         return [str(key) for (key,) in rows]
 
     def known(self, table: str, account: str, keys: Sequence[str]) -> dict[str, tuple[str | None, int]]:
@@ -239,9 +239,11 @@ class SqliteRows:
         return isinstance(old, str) and isinstance(new, str) and self._same(old, new)
 
 
-def _which(bounds: SweepBounds) -> str:
-    """The rows of a sweep, as a condition."""
-    return _SWEPT + (_OWN if bounds.own else _OTHERS) + (_BELOW if bounds.parent else "")
+def _sweeping(statement: str, table: str, bounds: SweepBounds) -> str:
+    """With the plus, the index of keys is not used: the few rows below a parent are found by that of parents."""
+    key = "+id" if bounds.parent else "id"
+    which = _SWEPT.format(id=key) + (_OWN if bounds.own else _OTHERS) + (_BELOW if bounds.parent else "")
+    return statement.format(table=table, swept=which, id=key)
 
 
 def _bindings(bounds: SweepBounds) -> dict[str, str | int | bytes]:
