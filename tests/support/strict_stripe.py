@@ -14,7 +14,7 @@ from support import stripe_sdk as sdk
 from support.threaded_server import Handler, ThreadedServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 Fields = dict[str, Any]
 
@@ -77,6 +77,7 @@ class StrictStripe(ThreadedServer):
         self.objects: defaultdict[str, list[Fields]] = defaultdict(list)
         self.asked: list[Asked] = []
         self.refused: list[tuple[Asked, str]] = []
+        self.before: Callable[[Asked], object] = lambda asked: None  # called before a request is answered
         self.answers_below_deleted = False  # else what lies below a deleted customer gets 404
         self.unexpandable: dict[str, int] = {}  # last parts of fields, and the status of a refusal
         self._gone: dict[str, str] = {}
@@ -91,6 +92,7 @@ class StrictStripe(ThreadedServer):
                 parts = urlsplit(self.path)
                 asked = Asked(parts.path, parse_qsl(parts.query, keep_blank_values=True))
                 status, body = 200, {}
+                server.before(asked)
                 with server._lock:
                     server.asked.append(asked)
                     try:
