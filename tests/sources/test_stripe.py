@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 import responses
+from hypothesis import given
+from hypothesis import strategies as st
 from responses.matchers import header_matcher, query_param_matcher
 from support.sink_batches import one_by_one
 
@@ -33,7 +35,7 @@ from crawlerd.source import (
     TaskArgs,
 )
 from crawlerd.sources.stripe import stripe
-from crawlerd.sources.stripe.again import AGAIN, MISSING, LeftBelow
+from crawlerd.sources.stripe.again import AGAIN, MISSING, Again, LeftBelow
 from crawlerd.sources.stripe.answers import CursorGone
 from crawlerd.sources.stripe.below import PAGES_BELOW
 from crawlerd.sources.stripe.catalogue import BELOW, LISTS, TYPES, deletions, event_types, expansions, mentioned_by, one
@@ -681,6 +683,38 @@ def test_what_lies_below_a_deleted_object_ends_after_all_else(client: HttpClient
 
     responses.replace(responses.GET, f"{API}/v1/events", json={"data": [changed], "has_more": True})
     assert perform(client, alone) == [in_order]  # the other pages may have one
+
+
+KEYS = st.sampled_from("abc")
+KINDS = st.sampled_from(["customer", "card", "payment_method", "invoice", "plan"])
+CHANGES = st.tuples(KINDS, KEYS, KEYS, st.booleans())
+
+
+@given(st.lists(CHANGES, max_size=12))
+def test_each_event_has_one_turn_or_ends_with_a_parent_on_its_page(changes: list[tuple[str, str, str, bool]]) -> None:
+    events = []
+    for number, (kind, key, customer, deleted) in enumerate(changes):
+        item = {"object": kind, "id": f"{kind}_{key}", "customer": f"customer_{customer}"}
+        events.append({**deletion(kind, "", number), "data": {"object": item}, "type": kind + ".deleted" * deleted})
+    streams = (*LISTS, *BELOW)
+    gone = {f"customer_{key}" for kind, key, _, deleted in changes if kind == "customer" and deleted}
+    client = HttpClient(connections=1)
+    asked: dict[bool, set[str]] = {}
+    with responses.RequestsMock() as api:
+        api.get(f"{API}/v1/events", json={"data": events, "has_more": False})
+        for ends in (False, True):
+            outputs = perform(client, Events(streams, 0, 10, ends=ends))
+            asked[ends] = {each.id for each in outputs if isinstance(each, Again)}
+            assert all(each.ends == ends for each in outputs if isinstance(each, Again))
+    client.close()
+    last = {f"{kind}_{key}" for kind, key, _, deleted in changes if deleted and kind in ("customer", "invoice")}
+    aside = {place for place, each in enumerate(changes) if each[0] == "card" and f"customer_{each[2]}" in gone}
+    first = {
+        f"{kind}_{key}"
+        for place, (kind, key, _, deleted) in enumerate(changes)
+        if place not in aside and not (deleted and kind in ("customer", "invoice"))
+    }
+    assert asked == {False: first, True: last}
 
 
 @responses.activate
