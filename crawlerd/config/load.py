@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
-import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import tomli
 
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.files.bounded_reading import read_whole
@@ -132,7 +133,7 @@ def socket_path(path: Path) -> Path | None:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(read_whole(path).decode("utf-8-sig"))
+        return tomli.loads(read_whole(path).decode("utf-8-sig"))
     except OSError as error:
         problem = reading_failure(path, error)
         if isinstance(error, FileNotFoundError):
