@@ -1,8 +1,8 @@
 """The commands: they render, and decide nothing.
 
 main: `crawlerd`, its options, and all commands.
-run, runs, imports, status, why, accounts, pause, audit, dead, frontier, sink, source, show, new, demo: the commands of
-    these names (`import` is in imports, `resume` in pause).
+run, runs, imports, status, why, accounts, pause, audit, dead, frontier, sink, source, sources, config, show, new,
+    demo: the commands of these names (`import` is in imports, `resume` in pause, `streams` in sources).
 context: what commands need first: the configuration, a reader of the frontier.
 report: the report of `import`, and the exit code that follows from it.
 live: how an import in the foreground is shown while it runs.

@@ -11,6 +11,7 @@ import typer
 from crawlerd import __version__
 from crawlerd.cli.accounts import accounts
 from crawlerd.cli.audit import audit
+from crawlerd.cli.config import config as config_commands
 from crawlerd.cli.dead import dead
 from crawlerd.cli.demo import demo
 from crawlerd.cli.frontier import frontier
@@ -22,6 +23,7 @@ from crawlerd.cli.runs import runs
 from crawlerd.cli.show import show
 from crawlerd.cli.sink import sink
 from crawlerd.cli.source import source
+from crawlerd.cli.sources import sources, streams
 from crawlerd.cli.status import status
 from crawlerd.cli.terminal import open_standard_streams
 from crawlerd.cli.why import why
@@ -40,10 +42,13 @@ app.command()(why)
 app.command()(pause)
 app.command()(resume)
 app.command()(audit)
+app.command()(sources)
+app.command()(streams)
 app.command()(demo)
 app.command()(runs)
 app.add_typer(run, name="run")
 app.add_typer(accounts, name="accounts")
+app.add_typer(config_commands, name="config")
 app.add_typer(dead, name="dead")
 app.add_typer(frontier, name="frontier")
 app.add_typer(source, name="source")
@@ -61,7 +66,7 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def options(
     config: Annotated[  # whether it is readable is for `read_settings` to say
-        Path, typer.Option("--config", "-c", readable=False, help="The configuration file.")
+        Path, typer.Option("--config", "-c", envvar="CRAWLERD_CONFIG", readable=False, help="The configuration file.")
     ] = Path("crawlerd.toml"),
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")

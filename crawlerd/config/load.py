@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
-import tomllib
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import tomli
+
+from crawlerd.config import overrides
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.files.bounded_reading import read_whole
 from crawlerd.files.owners import reading_failure
@@ -82,7 +85,8 @@ def load(path: Path, *, registry: Registry, secrets: bool = True, ad_hoc: AdHoc 
                 return _load(document, path, environment)
             return marked(_load(changed(document, ad_hoc, environment), path, environment), ad_hoc)
         except ConfigurationError as error:
-            raise ConfigurationError(places.placed(error.problems)) from None
+            problems = overrides.named(error.problems, str(path), os.environ)
+            raise ConfigurationError(places.placed(problems)) from None
     finally:
         gc.enable()
 
@@ -132,7 +136,7 @@ def socket_path(path: Path) -> Path | None:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(read_whole(path).decode("utf-8-sig"))
+        return overrides.overridden(tomli.loads(read_whole(path).decode("utf-8-sig")), os.environ)
     except OSError as error:
         problem = reading_failure(path, error)
         if isinstance(error, FileNotFoundError):

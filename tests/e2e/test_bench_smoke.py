@@ -29,6 +29,7 @@ TABLES = {  # how many tables each prints, and what it needs that need not be th
     "peers.queues": (1, ("cc", "huey", "litequeue")),
     "peers.s3_batch": (1, ()),
     "peers.transport": (1, ("pycurl",)),
+    "scale.configuration": (1, ()),
     "scale.frontier": (5, ("cc",)),
     "scale.memory": (1, ()),
     "scale.organization": (1, ()),

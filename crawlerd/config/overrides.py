@@ -1,0 +1,64 @@
+"""Environment variables that override settings of `[daemon]`: CRAWLERD_ and the key in upper case."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+PREFIX = "CRAWLERD_"
+# What the text of each is read as. `limiter_password` is missing: a secret is named by a reference in the file.
+KEYS: Mapping[str, Literal["text", "number", "truth", "names"]] = {
+    "state_dir": "text",
+    "listen": "text",
+    "allow_remote": "truth",
+    "hosts": "names",
+    "socket": "text",
+    "worker_processes": "number",
+    "threads_per_process": "number",
+    "drain_seconds": "number",
+    "visibility_timeout": "text",
+    "max_worker_memory_mb": "number",
+    "log_level": "text",
+    "limiter_storage": "text",
+}
+
+
+def overridden(document: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """The document with the settings of `[daemon]` that the environment has. An empty variable counts as not set."""
+    table = document.get("daemon", {})
+    given = {key: _value(key, text) for key in KEYS if (text := environment.get(PREFIX + key.upper(), "").strip())}
+    if not given or not isinstance(table, dict):  # no table, which the checks say
+        return dict(document)
+    return {**document, "daemon": {**table, **given}}
+
+
+def named(problems: Iterable[str], file: str, environment: Mapping[str, str]) -> list[str]:
+    """Problems, each that an environment variable causes with the variable instead of the file."""
+    return [_named(problem, file, environment) for problem in problems]
+
+
+def _named(problem: str, file: str, environment: Mapping[str, str]) -> str:
+    found = re.match(r"daemon\.(\w+)", problem.removeprefix(f"{file}: "))
+    variable = PREFIX + found[1].upper() if found and found[1] in KEYS else ""
+    if not environment.get(variable, "").strip():
+        return problem
+    return f"environment variable {variable}: {problem.removeprefix(f'{file}: ')}"
+
+
+def _value(key: str, text: str) -> Any:
+    """As TOML would have it; text that is none is left to the checks, which say so."""
+    match KEYS[key]:
+        case "truth":
+            return {"true": True, "false": False}.get(text, text)
+        case "names":
+            return [name for name in re.split(r"[\s,]+", text) if name]
+        case "number":
+            with suppress(ValueError):
+                return int(text)
+            with suppress(ValueError):
+                return float(text)
+    return text
