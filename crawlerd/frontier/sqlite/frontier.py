@@ -24,6 +24,7 @@ from crawlerd.frontier.sqlite.parents import Parents
 from crawlerd.frontier.sqlite.pause_rows import PauseRows, all_pauses, note_act
 from crawlerd.frontier.sqlite.queue_rows import QueueRows
 from crawlerd.frontier.sqlite.quota_rows import SqliteQuotaRows
+from crawlerd.frontier.sqlite.renaming import rename_import
 from crawlerd.frontier.sqlite.run_end import end_runs
 from crawlerd.frontier.sqlite.run_rows import Runs
 from crawlerd.frontier.sqlite.sink_identity import Sinks
@@ -148,6 +149,10 @@ class SqliteFrontier(Waiting):
     def lift(self, kind: Pausable, name: str, by: str, now: float) -> list[int] | None:
         with self._transaction():
             return self._pauses.lift(kind, name, by, now)
+
+    def rename_import(self, old: str, new: str, act: Act) -> str | None:
+        with self._transaction():
+            return rename_import(self._db, old, new, act)
 
     # runs
 
@@ -340,9 +345,7 @@ class SqliteFrontier(Waiting):
     def _execute(self, statement: str, rows: Iterable[Sequence[object]]) -> list[Any]:
         """Runs a statement once for all `rows`, which it reads as json_each(?); not at all when there are none."""
         values = list(rows)
-        if not values:
-            return []
-        return list(self._db.execute(statement, (msgspec.json.encode(values).decode(),)))
+        return list(self._db.execute(statement, (msgspec.json.encode(values).decode(),))) if values else []
 
     def _remove(self, change: Change) -> None:
         self._execute(
@@ -382,8 +385,7 @@ class SqliteFrontier(Waiting):
         """Removes a slice of the keys and queues of runs that have ended: of as many runs as it takes, or those of
         small runs would pile up. How many of them have none left; they are to be forgotten when the transaction has
         ended."""
-        left = self._purge_rows
-        done = 0
+        left, done = self._purge_rows, 0
         while left > 0 and done < len(self._purging):
             run = self._purging[done]
             self._db.execute(
