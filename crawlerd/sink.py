@@ -48,7 +48,7 @@ class Receipt(NamedTuple):
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """What one completed task has yielded, on its way to a sink: first its records, then its sweeps.
+    """What one completed task has yielded, on its way to a sink: first its records, then its sweeps and orphans.
 
     run, started: the run's number and when it began, in Unix seconds; only together do they name it, since a frontier
         that was lost counts its runs again from the start.
@@ -56,6 +56,8 @@ class Delivery(msgspec.Struct, frozen=True):
     skipped: records that were set aside; a sweep spares their keys.
     receipt: of a task that the sink itself has asked for.
     carries: tasks may follow from it; not from what is sent before its task has ended.
+    orphans: streams with parents that are gone: all records below them are tombstoned, but for those that another run
+        has written since this one began.
     """
 
     source: str
@@ -68,6 +70,7 @@ class Delivery(msgspec.Struct, frozen=True):
     skipped: list[Skipped] = []
     receipt: Receipt | None = None
     carries: bool = True
+    orphans: list[tuple[str, str]] = []
 
 
 class Totals(NamedTuple):
@@ -77,7 +80,7 @@ class Totals(NamedTuple):
     seen: keys that are there: new, changed and unchanged ones.
     new: were not there, or were tombstoned.
     changed: were there with other data.
-    tombstoned: were there, and are not any more, by a tombstone or a sweep.
+    tombstoned: were there, and are not any more, by a tombstone, a sweep or as orphans.
     So what is there grows by new - tombstoned.
     """
 
@@ -120,10 +123,10 @@ class Sink(Protocol):
         """
         ...
 
-    def missing(self, delivery: Delivery, stream: str, prefix: str, after: str) -> list[str]:
+    def missing(self, delivery: Delivery, stream: str, prefix: str, after: str, parent: str = "") -> list[str]:
         """The first MISSING_KEYS keys, in ascending order of their UTF-8, that a sweep of the stream and prefix in this
-        delivery would tombstone, of those behind `after`. Called when the delivery was written. SinkError as of
-        `write`."""
+        delivery would tombstone, of those behind `after`; with a parent, of those that lie below it. Called when the
+        delivery was written. SinkError as of `write`."""
         ...
 
     def seen(self, delivery: Delivery, stream: str) -> int:

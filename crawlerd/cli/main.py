@@ -19,6 +19,7 @@ from crawlerd.cli.imports_rename import imports
 from crawlerd.cli.new import new
 from crawlerd.cli.pause import pause, resume
 from crawlerd.cli.run import run
+from crawlerd.cli.runs import runs
 from crawlerd.cli.show import show
 from crawlerd.cli.sink import sink
 from crawlerd.cli.source import source
@@ -34,7 +35,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(run)
 app.command(name="import")(import_)
 app.command()(status)
 app.command()(why)
@@ -42,6 +42,8 @@ app.command()(pause)
 app.command()(resume)
 app.command()(audit)
 app.command()(demo)
+app.command()(runs)
+app.add_typer(run, name="run")
 app.add_typer(accounts, name="accounts")
 app.add_typer(imports, name="imports")
 app.add_typer(dead, name="dead")

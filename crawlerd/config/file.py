@@ -218,6 +218,13 @@ class SinkTable(ReceiverTable):
 OF_TYPES = {"jsonl": {"rotate_mb", "rotate_every", "gzip"}, "http": set(ReceiverTable.model_fields)}
 
 
+class KeepTable(Table):
+    """`keep_runs` of an import."""
+
+    count: int = Field(default=100, ge=1, le=1_000_000)
+    days: float = Field(default=90, gt=0, le=36_500)
+
+
 class ImportTable(Table):
     """`[imports.NAME]`."""
 
@@ -227,6 +234,7 @@ class ImportTable(Table):
     schedule: Duration | None = None  # None: on demand
     # None: auto
     priority: Annotated[int | None, BeforeValidator(notation.priority)] = Field(default="auto", validate_default=True)
+    keep_runs: KeepTable = Field(default={"count": 100, "days": 90}, validate_default=True)
     _options: Any = PrivateAttr(default=None)
 
     @property

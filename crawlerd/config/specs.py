@@ -15,7 +15,7 @@ from crawlerd.config.problems import key_path
 from crawlerd.config.receivers import AND, own_sink, own_sinks, receiver
 from crawlerd.config.references import Printed
 from crawlerd.core import notation
-from crawlerd.core.configuration import FRONTIER_FILE, AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
+from crawlerd.core.configuration import FRONTIER_FILE, AccountSpec, Daemon, ImportSpec, KeepRuns, LimitSpec, SinkSpec
 from crawlerd.core.notation import UNIX
 from crawlerd.core.outcome import RetryPolicy
 
@@ -273,5 +273,11 @@ def imports(config: Config, sources: Mapping[str, Source]) -> dict[str, ImportSp
             every=each.schedule,
             priority=each.priority,
             options=each.options,
+            keep_runs=_keep(each.keep_runs.count, each.keep_runs.days),
         )
     return specs
+
+
+@cache
+def _keep(count: int, days: float) -> KeepRuns:
+    return KeepRuns(count, days * 86_400)

@@ -85,6 +85,16 @@ class LimitSpec(msgspec.Struct, frozen=True, kw_only=True):
         return self.by_bucket.get(name, self.bucket_limits)
 
 
+class KeepRuns(msgspec.Struct, frozen=True):
+    """Of the runs of an import that have ended, what is not forgotten: the newest ones, as far as they are not old.
+
+    seconds: since their end.
+    """
+
+    count: int = 100
+    seconds: float = 90 * 86_400.0
+
+
 class ImportSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A configured job.
 
@@ -106,6 +116,7 @@ class ImportSpec(msgspec.Struct, frozen=True, kw_only=True):
     options: Any = None
     ad_hoc: str = ""
     since: float | None = None
+    keep_runs: KeepRuns = KeepRuns()
 
 
 class Receiver(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     fields: the top-level names in them.
     deep: places of those that are more than DEEP levels deep.
     size: bytes of the data.
+    parents: of each what it lies below, "" where that is not known; none where no record has one.
     """
 
     stream: str
@@ -35,6 +36,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     fields: list[str] = []
     deep: list[int] = []
     size: int = 0
+    parents: list[str] = []
 
 
 class Skipped(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -62,10 +64,11 @@ class Marked(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Comparison(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a run has written of a stream, compared with what the sink has: see `crawlerd.source.Sweep`.
+    """What a run has written of a stream, compared with what the sink has: see `crawlerd.source.Sweep`, and `Orphans`.
 
     then: follows when something is missing.
     fills: its arguments have a field `missing`.
+    parent: only what lies below it is compared; all where it is "".
     """
 
     stream: str
@@ -73,6 +76,7 @@ class Comparison(msgspec.Struct, frozen=True, array_like=True, gc=False):
     after: str
     then: NewTask
     fills: bool
+    parent: str = ""
 
     def following(self, missing: list[str]) -> NewTask:
         """What follows when these keys are missing."""
@@ -131,6 +135,7 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
         was held back.
     sent: what went ahead of it.
     errands: said by the store: further tasks of the run, in no group.
+    orphans: streams with parents that are gone, see `crawlerd.source.Orphans`.
     """
 
     batches: list[Batch] = []
@@ -148,6 +153,7 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
     marked: list[Marked] = []
     sent: Sent | None = None
     errands: list[NewTask] = []
+    orphans: list[tuple[str, str]] = []
 
 
 DONE = Complete()  # of the many tasks from which nothing comes, so that it can be known by its identity

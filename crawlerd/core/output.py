@@ -33,11 +33,13 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
     data: its fields, or its JSON as text, in UTF-8: that is imported as it is, but for insignificant whitespace. None
     is a tombstone: the object is gone at the API.
+    parent: what it lies below, "" where that does not matter; see `Orphans`.
     """
 
     stream: str
     key: str
     data: Mapping[str, Any] | msgspec.Raw | bytes | None
+    parent: str = ""
 
 
 class Records(msgspec.Struct, frozen=True):
@@ -45,12 +47,14 @@ class Records(msgspec.Struct, frozen=True):
 
     keys: of each object. One without a key, or that cannot be imported, is set aside.
     place: where such a one is found, such as the path; its number in the list is appended.
+    parent: what all of them lie below, as of a Record.
     """
 
     stream: str
     keys: Sequence[object]
     objects: Objects
     place: str = ""
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +230,29 @@ class Sweep:
             raise ValueError("a Sweep that tombstones takes no `after`")
 
 
+@dataclass(frozen=True, slots=True)
+class Orphans:
+    """The parent is gone at the API: tombstones every record of the stream, of this account, that lies below it, those
+    that this run has written too, but not those that another run has written since this one began. A record lies below
+    the parent that it was last written with. Takes effect after the records of the same task; a record that comes later
+    is there again, so yield it when all that may write records below that parent is done.
+
+    otherwise: for objects that can move to another parent. With it nothing is tombstoned, and this task follows where
+    there are such records that this run has not written, with keys behind `after`; as of a Sweep.
+    """
+
+    stream: str
+    parent: str
+    otherwise: TaskArgs | None = None
+    after: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.parent:
+            raise ValueError("Orphans have a parent")
+        if self.after and self.otherwise is None:
+            raise ValueError("Orphans that are tombstoned take no `after`")
+
+
 Output = (
     Record
     | Records
@@ -241,6 +268,7 @@ Output = (
     | ParentRead
     | Gather
     | Sweep
+    | Orphans
 )
 Subscriber = Callable[[Record], Iterable[Output] | None]
 FirstOutput = TaskArgs | ForAccount | ForPart | ForParent | Gather | Full

@@ -22,6 +22,7 @@ from crawlerd.source import (
     Identity,
     Marks,
     Note,
+    Orphans,
     ParentRead,
     Permanent,
     Record,
@@ -189,6 +190,7 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
     greatest: list[tuple[str, str]] = []
     sweeps: list[tuple[str, str]] = []
     comparisons: list[Comparison] = []
+    orphans: list[tuple[str, str]] = []
     parents: list[tuple[str, str, bool]] = []
     skipped: list[Skipped] = []
     marked: list[Marked] = []
@@ -222,15 +224,18 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
                 identity = _text(output.value)
             case Sweep(otherwise=None):
                 sweeps.append((_stream(output.stream), _text(output.prefix)))
-            case Sweep():
+            case Orphans(otherwise=None):
+                orphans.append((_stream(output.stream), _text(output.parent)))
+            case Sweep() | Orphans():
                 comparison = kinds.new_comparison(source, output)
-                _stream(comparison.stream), _text(comparison.prefix), _text(comparison.after)
+                _stream(comparison.stream), _text(comparison.prefix), _text(comparison.after), _text(comparison.parent)
                 then = _child(comparison.then, kind)
                 comparisons.append(msgspec.structs.replace(comparison, then=then))
             case _:
                 raise TypeError(f"a handler yields {OUTPUTS}, not {type(output).__name__}")
     notes = cursors or greatest or parents or marked
-    if not (records or children or gathers or notes or sweeps or comparisons or skipped or identity):
+    swept = sweeps or comparisons or orphans
+    if not (records or children or gathers or notes or swept or skipped or identity):
         return DONE
     batches: list[Batch] = []
     for stream, rows in records.items():
@@ -249,6 +254,7 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
         comparisons,
         parents,
         marked=marked,
+        orphans=orphans,
     )
 
 

@@ -41,6 +41,7 @@ class StreamRows:
         self._fields: set[str] = set()
         self._checked = True  # whether all texts are known to be usable
         self._skipped: list[tuple[str, str]] = []
+        self._parents: list[str] = []  # of each, or of none
 
     def add(self, record: Record) -> None:
         """Serialized at once, since the handler may change what it has yielded; judged later, all together."""
@@ -60,6 +61,15 @@ class StreamRows:
             return
         self._keys.append(key)
         self._data.append(text)
+        if record.parent or self._parents:
+            self._lie_below(record.parent, 1)
+
+    def _lie_below(self, parent: str, count: int) -> None:
+        """The last `count` that were added do. TypeError and ValueError when no sink could take the parent's name."""
+        if not isinstance(parent, str):
+            raise TypeError(f"a parent is text, not {type(parent).__name__}")
+        parent.encode()
+        self._parents += [""] * (len(self._keys) - len(self._parents) - count) + [parent] * count
 
     def _text(self, data: Mapping[str, Any] | msgspec.Raw | bytes | None) -> bytes | None:
         if data is None:
@@ -86,6 +96,8 @@ class StreamRows:
             self._keys.extend(keys)  # type: ignore[arg-type] # all others were set aside
             self._data.extend(objects.texts)
             self._fields |= objects.fields()
+            if records.parent or self._parents:
+                self._lie_below(records.parent, len(objects))
 
     def _set_aside(self, records: Records) -> tuple[Sequence[object], Objects]:
         """What is left when those are that have no key or cannot be imported."""
@@ -115,7 +127,7 @@ class StreamRows:
             sizes = list(map(len, texts))
         if longest > 2 * DEEP:
             deep = [place for place, text in enumerate(self._data) if text and nesting(text, DEEP) > DEEP]
-        return Batch(stream, len(self._data), self._keys, self._data, self._names(), deep, sum(sizes))
+        return Batch(stream, len(self._data), self._keys, self._data, self._names(), deep, sum(sizes), self._parents)
 
     def _set_large_aside(self, stream: str) -> Iterator[Skipped]:
         """Those that the main process has no memory for."""
@@ -124,6 +136,7 @@ class StreamRows:
             mb = len(self._data[place] or b"") / (1 << 20)
             yield skip(stream, self._keys[place], f"it has {mb:.1f} MB; at most {LARGEST >> 20} MB can be imported")
         self._keys = [key for place, key in enumerate(self._keys) if place not in large]
+        self._parents = [parent for place, parent in enumerate(self._parents) if place not in large]
         self._data = [text for place, text in enumerate(self._data) if place not in large]
 
     def _names(self) -> list[str]:
@@ -149,9 +162,11 @@ class StreamRows:
 
     def _keep_good(self) -> None:
         """Judges each by itself."""
-        records = list(zip(self._keys, self._data, strict=True))
-        self._keys, self._data, self._fields, self._checked = [], [], set(), True
-        for key, text in records:
+        parents = self._parents or [""] * len(self._keys)
+        records = list(zip(self._keys, self._data, parents, strict=True))
+        below = bool(self._parents)
+        self._keys, self._data, self._parents, self._fields, self._checked = [], [], [], set(), True
+        for key, text, parent in records:
             try:
                 key.encode()
                 if text is not None:
@@ -162,6 +177,8 @@ class StreamRows:
             else:
                 self._keys.append(key)
                 self._data.append(text)
+                if below:
+                    self._parents.append(parent)
 
 
 def _check_types(key: object, data: object) -> None:

@@ -72,7 +72,7 @@ class Dispatcher:
         pool.selector.register(inbox.fd, selectors.EVENT_READ)
         self._leases: Leases[WorkerProcess] = Leases(lease_seconds)
         self._portioned = Portioned(self._leases, store)
-        inbox.on_stored = self._stored
+        inbox.on_stored, inbox.on_count = self._stored, self._leases.of_run
         self._suspects = Suspects()
         self._next_watch = 0.0
         self._next_tidy = 0.0

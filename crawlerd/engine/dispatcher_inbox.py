@@ -28,6 +28,7 @@ class DispatcherInbox:
     sleeping: there may be buckets that are not awake and could be leased from; set by the store.
     waking: the store is waking some of them; set by the dispatcher, reset by the store's answer.
     on_stored: does, on the dispatcher's thread, what `stored` tells.
+    on_count: says, on the dispatcher's thread, how many tasks of a run workers have.
     draining: nothing more is to be leased.
     stopping: the thread is to end.
     """
@@ -37,6 +38,7 @@ class DispatcherInbox:
         self._actions: deque[Callable[[Workbench, float], None]] = deque()
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.on_stored: Callable[[int, str], None] = lambda token, refused: None
+        self.on_count: Callable[[int], int] = lambda run: 0
         self.sleeping = False
         self.waking = False
         self.draining = False
@@ -146,6 +148,10 @@ class DispatcherInbox:
                 answer.set_exception(error)
 
         self._post(explain)
+
+    def count(self, run: int, answer: Future[int]) -> None:
+        """How many tasks of a run workers have."""
+        self._post(lambda bench, now: answer.set_result(self.on_count(run)))
 
     # at the end
 

@@ -100,7 +100,7 @@ class Engine:
         self.pauses = Pausing(frontier, clock, settings.accounts, writer, prefetch, to_store, to_dispatcher, changed)
         starter = Starter(settings, frontier, clock, names, self.accounts, sinks, writer, prefetch, added, self.pauses)
         self.runs = Runs(
-            settings, frontier, clock, starter, self.accounts, sinks, to_store, failure, changed, self.pauses
+            settings, frontier, clock, starter, self.accounts, sinks, to_store, failure, changed, self.pauses, writer
         )
         events = _Events(self.runs, self.accounts, sinks, failure, self._lock, added, self.pauses)
         self.store = Store(frontier, clock, to_store, writer, prefetch, to_dispatcher, events)
@@ -170,6 +170,12 @@ class Engine:
         if self._shared and self._shared.trouble:
             return Reason.LIMIT, self._shared.trouble
         return None
+
+    def requests_of(self, run: int) -> int:
+        """How many tasks of a run workers have at the moment. From any thread. TimeoutError as of `explain`."""
+        answer: Future[int] = Future()
+        self._to_dispatcher.count(run, answer)
+        return answer.result(EXPLAIN_SECONDS)
 
     def limits_of(self, account: str) -> dict[str, list[str]] | None:
         """As configured, by bucket, "" for the whole account; None when it is not configured. From any thread."""

@@ -11,7 +11,7 @@ import msgspec
 from crawlerd.core.errors import Permanent
 from crawlerd.core.lenient_json import encoded, number
 from crawlerd.core.outcome import Comparison, Complete
-from crawlerd.core.output import ForAccount, ForParent, ForPart, Full, Gather, TaskArgs
+from crawlerd.core.output import ForAccount, ForParent, ForPart, Full, Gather, Orphans, TaskArgs
 from crawlerd.core.task import PART, IfNew, NewGather, NewTask, parent_hash
 from crawlerd.source import Source
 
@@ -68,12 +68,14 @@ def new_gather(source: Source, gather: Gather, source_of: SourceOf = no_accounts
     return NewGather(tasks, new_task(source, gather.then, source_of), gather.if_dead)
 
 
-def new_comparison(source: Source, sweep: Sweep) -> Comparison:
-    """A sweep with an `otherwise`, as a sink and the frontier take it; raises as `new_task` does."""
+def new_comparison(source: Source, sweep: Sweep | Orphans) -> Comparison:
+    """One with an `otherwise`, as a sink and the frontier take it; raises as `new_task` does."""
     if not isinstance(sweep.otherwise, TaskArgs):
-        raise TypeError(f"a Sweep's otherwise is TaskArgs, not {type(sweep.otherwise).__name__}")
+        whose = "Orphans'" if isinstance(sweep, Orphans) else "a Sweep's"
+        raise TypeError(f"{whose} otherwise is TaskArgs, not {type(sweep.otherwise).__name__}")
     fills = any(each.name == "missing" for each in fields(sweep.otherwise))  # type: ignore[arg-type] # a dataclass
-    return Comparison(sweep.stream, sweep.prefix, sweep.after, new_task(source, sweep.otherwise), fills)
+    prefix, parent = ("", sweep.parent) if isinstance(sweep, Orphans) else (sweep.prefix, "")
+    return Comparison(sweep.stream, prefix, sweep.after, new_task(source, sweep.otherwise), fills, parent)
 
 
 def first(source: Source, plan: RunPlan, source_of: SourceOf = no_accounts) -> Complete:

@@ -77,6 +77,10 @@ class Leases(Generic[Worker]):
         its task has been taken back and may be with another worker."""
         return self._out.pop(token, None)
 
+    def of_run(self, run: int) -> int:
+        """How many tasks of a run are leased."""
+        return sum(lease.task(token).run == run for token, lease in self._out.items())
+
     def held(self, token: int) -> Lease[Worker] | None:
         """The lease of a token that is out."""
         return self._out.get(token)

@@ -34,7 +34,7 @@ def weight(outcome: Outcome) -> int:
         return 0
     size = 0
     for batch in outcome.batches:
-        size += batch.size + RECORD * batch.count + sum(map(len, batch.keys))
+        size += batch.size + RECORD * batch.count + sum(map(len, batch.keys)) + sum(map(len, batch.parents))
     if outcome.skipped:
         size += sum(SKIP + len(each.key) + len(each.reason) for each in outcome.skipped)
     if outcome.children:
@@ -116,7 +116,8 @@ def _cut(batch: Batch, most: int) -> Iterator[Batch]:
         data = batch.data[start:end]
         theirs = [place - start for place in range(start, end) if place in deep] if deep else []
         size = sum(len(each) for each in data if each is not None)
-        yield type(batch)(batch.stream, len(data), list(keys), data, fields, theirs, size)
+        parents = batch.parents[start:end]
+        yield type(batch)(batch.stream, len(data), list(keys), data, fields, theirs, size, parents)
         start, fields = end, []
 
 

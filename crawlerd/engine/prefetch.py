@@ -93,6 +93,7 @@ class Prefetch:
             awake = self._awake.get(queue[0])
             if awake is None:
                 continue
+            known = queue[1] in awake.queues  # of another one, there may be earlier tasks that were not read
             held = awake.queue(queue[1])
             urgent = first <= held.cursor
             if urgent:
@@ -101,7 +102,7 @@ class Prefetch:
                 if held.dry:  # it asks for them when it wants them
                     held.dry = False
                     self._dispatcher.heads(held.bucket, held.run, [], more=True)
-            elif held.dry and not urgent and queue in committed.fresh:
+            elif known and held.dry and not urgent and queue in committed.fresh:
                 self._hand_on(held, committed.fresh[queue])
             elif held.dry or urgent:
                 pushed.append((held, PUSHED_HEADS))

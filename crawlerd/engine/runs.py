@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from crawlerd.engine.open_sinks import OpenSinks
     from crawlerd.engine.pausing import Pausing
     from crawlerd.engine.safe_event import SafeEvent
+    from crawlerd.engine.sink_writer import SinkWriter
     from crawlerd.engine.starting import Starter
     from crawlerd.engine.store_inbox import StoreInbox
     from crawlerd.frontier.contract import Frontier, Run
@@ -39,6 +40,9 @@ START_SLICE = 0.05  # seconds that starting imports may hold up what runs alread
 START_MOST = 256  # imports that are started before signals are looked at again
 START_SECONDS = 60.0  # between tries to start an import whose source raises an error at once
 LONGEST_WAIT = 60.0  # seconds between looks at what is due
+
+SCHEDULE = "schedule"  # what starts a run that is due
+PRUNED = 200  # runs that are forgotten in one transaction
 
 Result = tuple[str, "Started | CrawlerdError"]  # an import's name, and what came of its start
 
@@ -61,11 +65,12 @@ class Runs:
         failure: Failure,
         changed: SafeEvent,
         pauses: Pausing,
+        writer: SinkWriter,
     ) -> None:
         """changed: set when runs have ended."""
         self._settings, self._frontier, self._clock = settings, frontier, clock
         self._starter, self._accounts, self._sinks, self._store = starter, accounts, sinks, store
-        self._failure, self._changed, self._pauses = failure, changed, pauses
+        self._failure, self._changed, self._pauses, self._writer = failure, changed, pauses, writer
         self.free: Counter[int] = Counter()
         self._ended: SimpleQueue[int] = SimpleQueue()
         self._active: dict[str, int] = {}  # how many runs are under way, by import
@@ -84,25 +89,26 @@ class Runs:
         """Why an import could not start when that was last tried. From any thread."""
         return self._refusals.get(name)
 
-    def start_import(self, name: str, *, full: bool = False, allow_shrink: bool = False) -> Started:
+    def start_import(self, name: str, *, full: bool = False, allow_shrink: bool = False, began: str = "") -> Started:
         """Resumes what is unfinished of the import, else begins a new run; its credentials are checked first. Raises
         what kept it from starting."""
-        ((_, result),) = self.start_imports([name], full=full, allow_shrink=allow_shrink)
+        ((_, result),) = self.start_imports([name], full=full, allow_shrink=allow_shrink, began=began)
         if isinstance(result, CrawlerdError):
             raise result
         return result
 
     def start_imports(
-        self, names: Iterable[str], *, full: bool = False, allow_shrink: bool = False
+        self, names: Iterable[str], *, full: bool = False, allow_shrink: bool = False, began: str = ""
     ) -> Iterator[Result]:
         """The same for many, each with what came of it. They start a slice of time after the other, since a question to
         the store waits for the commit of what runs already.
 
         allow_shrink: full runs that see far less than the last ones are not doubted.
+        began: who or what starts them, for people.
         """
         waiting = deque(names)
         while waiting:
-            results = self._store.call(partial(self._start_some, waiting, full, allow_shrink)).result()
+            results = self._store.call(partial(self._start_some, waiting, full, allow_shrink, began)).result()
             for name, result in results:
                 if isinstance(result, Started):
                     self._under_way(name, result)
@@ -129,7 +135,7 @@ class Runs:
             heapify(self._agenda)
             raise
         before = set(self._refusals.values())
-        for name, result in self.start_imports(name for name in names if name not in later):
+        for name, result in self.start_imports((name for name in names if name not in later), began=SCHEDULE):
             self._refusals.pop(name, None)
             if isinstance(result, ImportPaused):
                 later[name] = math.inf  # until it is resumed
@@ -179,7 +185,36 @@ class Runs:
                 if not self._active[name]:
                     del self._active[name]
                     heappush(self._agenda, (self._clock.now(), name))
+                self._prune(name)
         return runs
+
+    def _prune(self, name: str) -> None:
+        """Forgets old runs of an import, a slice after the other, between the commits of what runs."""
+        keep = self._settings.imports[name].keep_runs
+
+        def step() -> None:
+            before = self._clock.now() - keep.seconds
+            if self._frontier.prune_runs(name, keep.count, before, PRUNED) == PRUNED:
+                self._store.call(step)
+
+        self._store.call(step)
+
+    def run_now(self, name: str, *, full: bool, allow_shrink: bool, by: str) -> Started:
+        """Starts a run of a configured import; one that is under way is the answer as it is. From any thread."""
+        if name in self._active:
+            return Started(self._store.call(lambda: self._frontier.running_runs(name)).result(), True, [])
+        return self.start_import(name, full=full, allow_shrink=allow_shrink, began=f"by {by}")
+
+    def cancel(self, run: int, act: Act) -> bool:
+        """Ends a run; what it has leased writes nothing any more. Whether it was under way. From any thread."""
+
+        def cancel() -> bool:
+            done = self._frontier.cancel_run(run, act)
+            if done:
+                self._writer.abandon([run])
+            return done
+
+        return self._store.call(cancel).result()
 
     def facts(self, numbers: Sequence[int]) -> list[Run]:
         """What runs have done so far."""
@@ -211,13 +246,13 @@ class Runs:
 
     # on the store's thread
 
-    def _start_some(self, waiting: deque[str], full: bool, allow_shrink: bool) -> list[Result]:
+    def _start_some(self, waiting: deque[str], full: bool, allow_shrink: bool, began: str) -> list[Result]:
         until = time.monotonic() + START_SLICE
         results: list[Result] = []
         while waiting and (not results or time.monotonic() < until):
             name = waiting.popleft()
             try:
-                started = self._starter.start(name, full=full, allow_shrink=allow_shrink)
+                started = self._starter.start(name, full=full, allow_shrink=allow_shrink, began=began)
                 results.append((name, started))
                 if started.ended:
                     self.note_ended(started.ended)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def is_for_sink(outcome: Outcome) -> bool:
     if not isinstance(outcome, Complete):
         return False
-    return bool(outcome.batches or outcome.sweeps or outcome.skipped or outcome.comparisons)
+    return bool(outcome.batches or outcome.sweeps or outcome.skipped or outcome.comparisons or outcome.orphans)
 
 
 def buried(settled: Settled, error: Refused) -> Settled:
@@ -34,6 +34,7 @@ def streams_of(outcome: Outcome) -> list[str]:
         *(batch.stream for batch in outcome.batches),
         *(stream for stream, _ in outcome.sweeps),
         *(each.stream for each in outcome.comparisons),
+        *(stream for stream, _ in outcome.orphans),
         *(skipped.stream for skipped in outcome.skipped),
     ]
 

@@ -52,9 +52,10 @@ class Target(NamedTuple):
 
     def adapted(self, outcome: Complete) -> Complete | Bury:
         """A task's outcome as the run's import wants it."""
-        if not self.sweeps and (outcome.sweeps or outcome.comparisons or outcome.parents):
-            outcome = msgspec.structs.replace(outcome, sweeps=[], comparisons=[], parents=[])
-        of_records = outcome.batches or outcome.sweeps or outcome.comparisons  # a Skip is for the run's report alone
+        if not self.sweeps and (outcome.sweeps or outcome.comparisons or outcome.orphans or outcome.parents):
+            outcome = msgspec.structs.replace(outcome, sweeps=[], comparisons=[], orphans=[], parents=[])
+        # a Skip is for the run's report alone
+        of_records = outcome.batches or outcome.sweeps or outcome.comparisons or outcome.orphans
         if self.sink is None and of_records:
             streams = streams_of(outcome)
             error = f"it yields records of {', '.join(dict.fromkeys(streams))}, but its import has no sink"
@@ -297,7 +298,7 @@ class SinkWriter:
                 continue
             try:
                 if seq in guards:
-                    delivery = msgspec.structs.replace(self._delivery(settled), batches=[], skipped=[])
+                    delivery = msgspec.structs.replace(self._delivery(settled), batches=[], skipped=[], orphans=[])
                     counted, swept = sweep(sink, delivery, guards[seq], totals, now, mark)
                     totals |= swept
                     outcome = msgspec.structs.replace(outcome, counted=counted)
@@ -316,7 +317,10 @@ class SinkWriter:
     def _compared(self, sink: Sink, settled: Settled, outcome: Complete) -> Complete:
         """With the tasks that follow where records are missing."""
         delivery = self._delivery(settled)
-        missing = [(each, sink.missing(delivery, each.stream, each.prefix, each.after)) for each in outcome.comparisons]
+        missing = [
+            (each, sink.missing(delivery, each.stream, each.prefix, each.after, each.parent))
+            for each in outcome.comparisons
+        ]
         children = [*outcome.children, *(each.following(keys) for each, keys in missing if keys)]
         return msgspec.structs.replace(outcome, children=children, comparisons=[])
 
@@ -345,6 +349,7 @@ class SinkWriter:
             outcome.skipped,
             receipt(task, settled.outcome),
             not isinstance(settled, Ahead),
+            outcome.orphans,
         )
 
     def _is_for_sink(self, settled: Settled) -> bool:

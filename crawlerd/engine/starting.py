@@ -62,7 +62,7 @@ class Starter:
         self._names, self._accounts, self._sinks = names, accounts, sinks
         self._writer, self._prefetch, self._added, self._pauses = writer, prefetch, added, pauses
 
-    def start(self, name: str, *, full: bool, allow_shrink: bool) -> Started:
+    def start(self, name: str, *, full: bool, allow_shrink: bool, began: str) -> Started:
         """See `Runs.start_import`."""
         spec = self._settings.imports[name]
         if (note := self._pauses.current.of_import(name)) is not None:
@@ -75,7 +75,7 @@ class Starter:
         if not resumed:
             if (outbox := outbox_of(sink)) is not None:  # what earlier runs have left
                 outbox.call_back(self._frontier.mark, self._sinks.goes_on)
-            run, ended = self._new_run(spec, target, full, allow_shrink)
+            run, ended = self._new_run(spec, target, full, allow_shrink, began)
             runs = [run]
         elif allow_shrink:
             self._frontier.let_shrink(runs)
@@ -91,7 +91,7 @@ class Starter:
             self._prefetch.offer(number)
         return Started(runs, resumed, ended)
 
-    def _new_run(self, spec: ImportSpec, target: Target, full: bool, allow_shrink: bool) -> StartedRun:
+    def _new_run(self, spec: ImportSpec, target: Target, full: bool, allow_shrink: bool, began: str) -> StartedRun:
         account = self._settings.accounts[spec.account]
         source = self._settings.sources[account.source]
         doubted = self._frontier.doubted(spec.name, target.sink_id)
@@ -126,6 +126,7 @@ class Starter:
             shrink=allow_shrink,
             ad_hoc=spec.ad_hoc or None,
             added=tuple(stream for stream in spec.streams if stream in source.added),
+            began=began,
         )
         if whole.why:
             log.info("import %s: run %d is full: %s", spec.name, started.run, whole.why)

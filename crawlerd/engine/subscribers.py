@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from crawlerd.core.lenient_json import parsed
 from crawlerd.core.outcome import Complete
-from crawlerd.source import Cursor, Marks, Note, Record, Records, Skip, Sweep
+from crawlerd.source import Cursor, Marks, Note, Orphans, Record, Records, Skip, Sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from crawlerd.core.output import Subscription
     from crawlerd.source import Output
 
-OF_STREAMS = (Record, Records, Cursor, Marks, Note, Skip, Sweep)
+OF_STREAMS = (Record, Records, Cursor, Marks, Note, Skip, Sweep, Orphans)
 
 
 def outputs(subscription: Subscription, batches: Iterable[Batch]) -> Iterator[Output]:
@@ -23,8 +23,9 @@ def outputs(subscription: Subscription, batches: Iterable[Batch]) -> Iterator[Ou
     or of those that it has not added."""
     for batch in batches:
         if batch.stream == subscription.stream:
-            for key, data in zip(batch.keys, batch.data, strict=True):
-                record = Record(batch.stream, key, None if data is None else parsed(data))
+            parents = batch.parents or [""] * batch.count
+            for key, data, parent in zip(batch.keys, batch.data, parents, strict=True):
+                record = Record(batch.stream, key, None if data is None else parsed(data), parent)
                 for output in subscription.function(record) or ():
                     if isinstance(output, OF_STREAMS) and output.stream.partition(":")[0] not in subscription.streams:
                         name = type(output).__name__
@@ -51,5 +52,6 @@ def joined(outcomes: Sequence[Complete]) -> Complete:
             whole.comparisons + each.comparisons,
             whole.parents + each.parents,
             marked=whole.marked + each.marked,
+            orphans=whole.orphans + each.orphans,
         )
     return whole

@@ -217,6 +217,7 @@ class Frontier(WaitingTasks, Protocol):
         shrink: bool = False,
         ad_hoc: str | None = None,
         added: Sequence[str] = (),
+        began: str = "",
     ) -> StartedRun:
         """A new run with its first tasks and groups; without any it has ended at once. One transaction.
 
@@ -229,6 +230,7 @@ class Frontier(WaitingTasks, Protocol):
         ad_hoc: how a command has changed the import for this run, for people. Such a run leaves nothing to the next
             one: no sync points, and nothing of `streams`, `whole`, `setup` and `shrink`.
         added: the streams of extensions that it asks for. It does so to its end, whatever its import says then.
+        began: who or what has started it, for people.
         """
         ...
 
@@ -272,6 +274,17 @@ class Frontier(WaitingTasks, Protocol):
 
     def expected(self, run: int, account: int, stream: str) -> Expected | None:
         """How many records a run should see of a stream that it reads in full; None for other streams."""
+        ...
+
+    def cancel_run(self, run: int, act: Act) -> bool:
+        """Ends a run that is under way, as a person wants it: nothing of it is published, its tasks leave in slices.
+        False, and nothing is written, when it was not under way. One transaction, with its line in the audit."""
+        ...
+
+    def prune_runs(self, import_name: str, count: int, before: float, most: int) -> int:
+        """Forgets up to `most` runs of an import that have ended: all but the newest `count`, and those that ended
+        before a time. What has dead letters is kept, and so are the newest run and the last full one. How many there
+        were. One transaction."""
         ...
 
     def let_shrink(self, runs: Sequence[int]) -> None:

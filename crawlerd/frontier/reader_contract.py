@@ -36,6 +36,16 @@ class FrontierReader(Protocol):
         Unix seconds."""
         ...
 
+    def run_page(
+        self, *, import_name: str | None, state: str | None, since: float, after: int | None, most: int
+    ) -> list[RunReport]:
+        """Runs, the newest first: of an import, in a state, started since then (Unix seconds), older than `after`."""
+        ...
+
+    def seen_before(self, run: int) -> dict[str, int]:
+        """By stream, how many records the completed run before had seen."""
+        ...
+
     def pauses(self) -> list[PauseNote]:
         """What people have paused, the oldest first."""
         ...

@@ -69,6 +69,8 @@ class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
     # how a command has changed the import for this run
     ad_hoc: str | None = None
     doubts: list[Doubt] = []
+    # who or what has started it; "" where that is not known
+    began: str = ""
 
 
 class AccountReport(msgspec.Struct, frozen=True):

@@ -13,8 +13,9 @@ from crawlerd.core.errors import CrawlerdError
 from crawlerd.core.pauses import Pausable
 from crawlerd.core.reasons import Subject
 from crawlerd.frontier import open_reader
-from crawlerd.operations import account_facts, pause_requests
+from crawlerd.operations import account_facts, pause_requests, run_history
 from crawlerd.operations.dead import Retried, RetryRequest, retry_act
+from crawlerd.operations.pause_requests import check
 from crawlerd.operations.problem import Problem, Refused, Unknown
 from crawlerd.operations.why import why
 from crawlerd.service.control import ROOT
@@ -105,6 +106,15 @@ class _Resources:
         match method, words:
             case "GET", ["why", subject, name] if subject in get_args(Subject):
                 return why(self._reader, self._engine, subject, name, self._now)  # type: ignore[arg-type] # see above
+            case "POST", ["imports", name, "run"]:
+                return self._run_now(name)
+            case "GET", ["runs"]:
+                request = msgspec.convert(self._asked, run_history.RunsRequest, strict=False)
+                return run_history.runs(self._reader, request)
+            case "GET", ["runs", number] if number.isdecimal():
+                return run_history.detail(self._reader, self._engine, int(number), self._now)
+            case "POST", ["runs", number, "cancel"] if number.isdecimal():
+                return self._cancel(int(number))
             case "GET", ["pauses"]:
                 return self._reader.pauses()
             case "POST", ["pauses"]:
@@ -132,6 +142,20 @@ class _Resources:
             limit=self._limit(),
         )
         return account_facts.accounts(self._reader, self._engine, asked, self._now)
+
+    def _run_now(self, name: str) -> run_history.RunStarted:
+        check("import", [name], _Configured(self._engine), None)
+        request = msgspec.json.decode(self._body or b"{}", type=run_history.RunRequest)
+        started = self._engine.runs.run_now(name, full=request.full, allow_shrink=request.allow_shrink, by=self._by)
+        return run_history.RunStarted(runs=started.runs, resumed=started.resumed)
+
+    def _cancel(self, run: int) -> run_history.Cancelled:
+        request = msgspec.json.decode(self._body, type=run_history.CancelRequest)
+        act = run_history.cancel_act(run, request, self._by, self._now)
+        under_way = self._engine.requests_of(run)
+        if not self._engine.runs.cancel(run, act):
+            raise run_history.not_running(self._reader, run)
+        return run_history.Cancelled(requests=under_way)
 
     def _pause(self) -> list[Any]:
         request = msgspec.json.decode(self._body, type=pause_requests.PauseRequest)

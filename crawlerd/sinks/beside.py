@@ -29,10 +29,10 @@ class Beside:
         kept = self._keeping.write(deliveries, now, own)
         return self._delivering.write(deliveries, now, mark) | kept
 
-    def missing(self, delivery: Delivery, stream: str, prefix: str, after: str) -> list[str]:
+    def missing(self, delivery: Delivery, stream: str, prefix: str, after: str, parent: str = "") -> list[str]:
         """What either has: what keeps may be new or replaced, and must not hide what a receiver still has."""
-        found = {*self._keeping.missing(delivery, stream, prefix, after)}
-        found.update(self._delivering.missing(delivery, stream, prefix, after))
+        found = {*self._keeping.missing(delivery, stream, prefix, after, parent)}
+        found.update(self._delivering.missing(delivery, stream, prefix, after, parent))
         return sorted(found)[:MISSING_KEYS]
 
     def seen(self, delivery: Delivery, stream: str) -> int:

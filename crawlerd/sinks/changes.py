@@ -53,7 +53,7 @@ class Changes:
                 lines.append(_line(delivery, batch.stream, key, stamp.at, text))
             known[key] = digest, stamp.run
             digests.append(None if digest is None else digest.encode())
-        rows = Batch(batch.stream, batch.count, batch.keys, digests)
+        rows = Batch(batch.stream, batch.count, batch.keys, digests, parents=batch.parents)
         self._rows.put(table, stamp, rows, lambda old, new: (old, new) in self._respelled)
         self._respelled.clear()
         self._put(table, lines)

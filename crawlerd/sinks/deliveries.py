@@ -10,7 +10,8 @@ compared with what was there before the run:
 - nothing: it was not there before, and is not now
 
 The totals of a run and a stream count the rows by that. A sweep tombstones rows that the run has not written, nor
-another one since the run began. A record that was skipped spares its row.
+another one since the run began. A record that was skipped spares its row. Orphans are the rows below a parent that is
+gone: the run's own are tombstoned as well.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class RowStamp(NamedTuple):
 
 
 class SweepBounds(NamedTuple):
-    """The rows that a sweep is about. The first three: see `RowStamp`."""
+    """The rows that a sweep is about, or that are orphans. The first three: see `RowStamp`."""
 
     account: str
     at: str
@@ -47,6 +48,8 @@ class SweepBounds(NamedTuple):
     first: str  # keys from this one on
     prefix: str  # that begin so
     since: str  # when the run began; rows that another run has written since are left out
+    parent: str = ""  # below this one; all where it is ""
+    own: bool = False  # also those that the run itself has written
 
 
 class Rows(Protocol):
@@ -95,7 +98,10 @@ class Rows(Protocol):
 
     def put(self, table: str, stamp: RowStamp, batch: Batch, same: Same) -> None:
         """Writes the batch's rows, a tombstone where data is None. Rows that the run has written so before are left
-        alone. same: asked about rows for which `may_be_respelled` holds."""
+        alone. A row keeps its parent where the batch has none for it.
+
+        same: asked about rows for which `may_be_respelled` holds.
+        """
         ...
 
     def spare(self, table: str, stamp: RowStamp, key: str) -> None:
@@ -181,13 +187,13 @@ class RowSink:
             self._reset()
             raise
 
-    def missing(self, delivery: Delivery, stream: str, prefix: str, after: str) -> list[str]:
+    def missing(self, delivery: Delivery, stream: str, prefix: str, after: str, parent: str = "") -> list[str]:
         """See `Sink.missing`."""
         try:
             with self._rows.transaction():
                 table, run = self._table(delivery, stream), self._rows.number(delivery)
                 first = max(prefix, f"{after}\0") if after else prefix
-                bounds = SweepBounds(delivery.account, "", run, first, prefix, _text(delivery.started))
+                bounds = SweepBounds(delivery.account, "", run, first, prefix, _text(delivery.started), parent)
                 return self._rows.swept(table, bounds, MISSING_KEYS)
         except BaseException:
             self._reset()
@@ -242,10 +248,13 @@ class RowSink:
             self._content.put(table, stamp, batch, delivery)
         for skipped in delivery.skipped:
             self._rows.spare(self._table(delivery, skipped.stream), stamp, skipped.key)
-        for stream, prefix in delivery.sweeps:
+        since = _text(delivery.started)
+        swept = [(stream, SweepBounds(*stamp, prefix, prefix, since)) for stream, prefix in delivery.sweeps]
+        swept += [(stream, SweepBounds(*stamp, "", "", since, parent, own=True)) for stream, parent in delivery.orphans]
+        for stream, bounds in swept:
             table = self._table(delivery, stream)
             self._rows.begin(stamp.run, stream)
-            self._content.sweep(table, SweepBounds(*stamp, prefix, prefix, _text(delivery.started)), delivery)
+            self._content.sweep(table, bounds, delivery)
 
     def _table(self, delivery: Delivery, stream: str) -> str:
         """The name of the stream's table, after making it."""

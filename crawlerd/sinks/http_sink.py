@@ -96,7 +96,7 @@ class Delivered:
                 lines.append(self._gone(table, stamp.account, key, batch.stream, stamp.run))
             known[key] = digest, stamp.run
             digests.append(None if digest is None else digest.encode())
-        rows = Batch(batch.stream, batch.count, batch.keys, digests)
+        rows = Batch(batch.stream, batch.count, batch.keys, digests, parents=batch.parents)
         self._rows.put(table, stamp, rows, lambda old, new: False)
         if self._is_told_of(batch.stream):
             self._outbox.put(lines)

@@ -78,9 +78,9 @@ class StdoutSink:
         self._flush()
         return totals
 
-    def missing(self, delivery: Delivery, stream: str, prefix: str, after: str) -> list[str]:
+    def missing(self, delivery: Delivery, stream: str, prefix: str, after: str, parent: str = "") -> list[str]:
         """See `Sink.missing`."""
-        return self._sink.missing(delivery, stream, prefix, after)
+        return self._sink.missing(delivery, stream, prefix, after, parent)
 
     def seen(self, delivery: Delivery, stream: str) -> int:
         """See `Sink.seen`."""

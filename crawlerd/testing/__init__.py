@@ -74,7 +74,7 @@ def check(
             killed.run()
             _compare(crawl, killed, "when each task crashes once, and in another order")
             again = replace(plan, full=False, cursors=crawl.cursors, started_at=time.time())
-            following = Crawl(crawl.worker, again, dict(crawl.rows), crawl.parents)
+            following = Crawl(crawl.worker, again, dict(crawl.rows), crawl.parents, below=crawl.below)
             following.run()
             _compare(crawl, following, "after the next run")
     finally:

@@ -18,7 +18,7 @@ from crawlerd.source import MISSING_KEYS, Permanent
 from crawlerd.testing.inline_worker import said
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from crawlerd.source import RunPlan
     from crawlerd.testing.inline_worker import Worker
@@ -70,6 +70,7 @@ class Crawl:
     killed: each task is performed twice; what the first time has written stays in the sink, and no one else has heard
         of it.
     parents: part of the account, list and hash of those that were read to the list's end.
+    below: what rows lie below, as far as that was said.
     """
 
     def __init__(
@@ -79,10 +80,12 @@ class Crawl:
         rows: Rows,
         parents: Iterable[tuple[str, str, str]] = (),
         *,
+        below: Mapping[Place, str] | None = None,
         killed: bool = False,
     ) -> None:
         self.worker, self.rows, self.cursors = worker, rows, dict(plan.cursors)
         self.parents = set(parents)
+        self.below = dict(below or {})
         self.asked: dict[str, Item] = {}  # the first task of each kind that has got an answer, and is done
         self._plan, self._killed = plan, killed
         self._written: Rows = {}
@@ -154,15 +157,22 @@ class Crawl:
     def _missing(self, item: Item, comparison: Comparison) -> list[str]:
         """What a sink would say is missing."""
         place = item.part, comparison.stream, comparison.prefix
-        keys = (each[2] for each in self.rows.keys() - self._written.keys() if _covers(place, each))
+        keys = (
+            each[2]
+            for each in self.rows.keys() - self._written.keys()
+            if _covers(place, each) and (not comparison.parent or self.below.get(each) == comparison.parent)
+        )
         return sorted(key for key in keys if key > comparison.after)[:MISSING_KEYS]
 
     def _write(self, item: Item, outcome: Complete) -> None:
         for batch in outcome.batches:
             if batch.stream not in self.worker.streams:
                 self.worker.problem(f"{item.task.kind}: records of {batch.stream}, a stream that was not asked for")
-            for key, text in zip(batch.keys, batch.data, strict=True):
+            parents = batch.parents or [""] * batch.count
+            for key, text, parent in zip(batch.keys, batch.data, parents, strict=True):
                 place = item.part, batch.stream, key
+                if parent:
+                    self.below[place] = parent
                 if text is None:
                     self.rows.pop(place, None)
                     continue
@@ -176,6 +186,10 @@ class Crawl:
             self._swept.append(sweep)
             for place in self.rows.keys() - self._written.keys():
                 if _covers(sweep, place):
+                    del self.rows[place]
+        for stream, parent in outcome.orphans:
+            for place in [each for each in self.rows if each[:2] == (item.part, stream)]:
+                if self.below.get(place) == parent:
                     del self.rows[place]
 
     def _take(self, item: Item, outcome: Complete) -> None:

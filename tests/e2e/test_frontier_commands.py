@@ -114,7 +114,7 @@ def test_wrong_counters_are_told_and_are_an_error(api: Server, install: Callable
     assert (checked.code, checked.stderr) == (1, "")
     lines = checked.stdout.splitlines()
     assert lines[0] == "run 1 counts 2 dead tasks, but there are 0"
-    assert lines[1].endswith(" counts 1 ready tasks, but there are 0")
+    assert lines[1].endswith(" counts 1 ready tasks, but its queues count 0")
     assert lines[2] == "run 1 is completed, with 2 dead tasks"
     assert len(lines) == 3
 

@@ -178,7 +178,8 @@ def test_what_a_later_run_misses_is_said_in_the_catalogue(
     run(here, server, "--full")
     whole = living(here)
     missed = {stream for stream in {*after, *whole} if after.get(stream) != whole.get(stream)}
-    assert missed == {*list(below)[:5], "payment_intents"}
+    assert missed == {"payment_intents"}
+    assert not {*list(below)[:5]} & set(after)
     assert all({**LISTS, **BELOW}[stream].missed for stream in missed)
     assert "cus_1" not in after["customers"]
     assert "cus_1/ent_9" not in after["active_entitlements"]
@@ -360,8 +361,7 @@ def test_what_its_parent_has_lost_is_gone(
     run(here, server)
     after = living(here)
     assert set(after["subscription_items"]) == {each["id"] for each in items[:-1]}
-    of_draft = {key for key in after["invoice_lines"] if key.startswith("il_1_")}
-    assert of_draft == {f"il_1_{number:02}" for number in range(more - 9)}  # but those that its event showed
+    assert not {key for key in after["invoice_lines"] if key.startswith("il_1_")}  # those of the draft
     gone = set() if more > 10 else {lines[-1]["id"]}  # of a longer list, the parent does not say so
     left = {key for key in after["invoice_lines"] if key.startswith("il_2_")}
     assert left == {each["id"] for each in lines} - gone

@@ -162,17 +162,20 @@ def delivery(
     task: int = 1,
     sweeps: Iterable[str] = (),
     skipped: Iterable[str] = (),
+    parent: str = "",
+    orphans: Iterable[str] = (),
 ) -> Delivery:
-    """A run begins at the second of its number, unless said."""
+    """A run begins at the second of its number, unless said. parent: of all rows. orphans: of these parents."""
     return Delivery(
         source,
         account,
         run,
         float(run) if started is None else started,
         task,
-        [batch(stream, rows)],
+        [msgspec.structs.replace(batch(stream, rows), parents=[parent] * len(rows) if parent else [])],
         [(stream, prefix) for prefix in sweeps],
         [Skipped(stream, key, "cannot be serialised") for key in skipped],
+        orphans=[(stream, each) for each in orphans],
     )
 
 
@@ -377,13 +380,14 @@ class Model:
     there: Contents = field(default_factory=dict)
     written: dict[tuple[str, str, str], tuple[tuple[int, float], float, str]] = field(default_factory=dict)
     begun: set[tuple[int, float, str]] = field(default_factory=set)
+    parents: dict[tuple[str, str, str], str] = field(default_factory=dict)
 
     def write(self, deliveries: list[Delivery], now: float) -> dict[tuple[int, str], Totals]:
         for each in deliveries:
             for one in each.batches:
                 self.begun.add((each.run, each.started, one.stream))
-                for key, data in decoded(one):
-                    self.put(each, (f"{each.source}_{one.stream}", each.account, key), data, now)
+                for (key, data), parent in zip(decoded(one), one.parents or itertools.repeat(""), strict=False):
+                    self.put(each, (f"{each.source}_{one.stream}", each.account, key), data, now, parent)
             for skipped in each.skipped:
                 key = (f"{each.source}_{skipped.stream}", each.account, skipped.key)
                 run = each.run, each.started
@@ -396,6 +400,13 @@ class Model:
                     here = key[:2] == (f"{each.source}_{stream}", each.account) and key[2].startswith(prefix)
                     if here and data is not None and run != (each.run, each.started) and at < each.started:
                         self.put(each, key, None, now)
+            for stream, parent in each.orphans:
+                self.begun.add((each.run, each.started, stream))
+                for key, data in list(self.there.items()):
+                    run, at, _ = self.written[key]
+                    here = key[:2] == (f"{each.source}_{stream}", each.account) and self.parents.get(key) == parent
+                    if here and data is not None and (run == (each.run, each.started) or at < each.started):
+                        self.put(each, key, None, now)
         return {
             (run, stream): self.totals(run, started, stream)
             for run, started in {(each.run, each.started) for each in deliveries}
@@ -403,8 +414,11 @@ class Model:
             if (begun, its) == (run, started)
         }
 
-    def put(self, each: Delivery, key: tuple[str, str, str], data: Any, now: float) -> None:
+    def put(self, each: Delivery, key: tuple[str, str, str], data: Any, now: float, parent: str = "") -> None:
         run = each.run, each.started
+        moved = parent != "" and self.parents.get(key) != parent
+        if parent:
+            self.parents[key] = parent
         last, _, change = self.written.get(key, (None, 0.0, ""))
         before = self.there.get(key)
         was_there = change in ("changed", "unchanged", "tombstoned", "skipped") if last == run else before is not None
@@ -416,7 +430,7 @@ class Model:
             change = "unchanged"
         else:
             change = "changed"
-        if last != run or before != data:
+        if last != run or before != data or moved:
             self.there[key], self.written[key] = data, (run, now, change)
 
     def totals(self, run: int, started: float, stream: str) -> Totals:
@@ -438,6 +452,8 @@ PARCELS = st.lists(
         source=st.sampled_from(["stripe", "shop"]),
         sweeps=st.lists(st.one_of(st.just(""), KEYS), max_size=1),
         skipped=st.lists(KEYS, max_size=1),
+        parent=st.sampled_from(["", "p", "q"]),
+        orphans=st.lists(st.sampled_from("pq"), max_size=1),
     ),
     max_size=4,
 )
@@ -504,6 +520,57 @@ def test_a_sweep_spares_what_another_run_writes_meanwhile_and_what_was_set_aside
 
 def test_a_sweep_of_what_was_never_written_says_zero(sink: Sink) -> None:
     assert sink.write([delivery([], sweeps=[""])], 1.0) == {(1, "customers"): Totals()}
+
+
+def below(sink: Sink, run: int, parent: str, after: str = "") -> list[str]:
+    return sink.missing(delivery([], run=run), "customers", "", after, parent)
+
+
+def test_what_lies_below_a_parent_that_is_gone_is_tombstoned(sink: Sink, contents: Callable[[], Contents]) -> None:
+    def write(rows: str, parent: str = "", run: int = 2, **more: Any) -> dict[tuple[int, str], Totals]:
+        return sink.write([delivery([(key, {"n": 1}) for key in rows], run=run, parent=parent, **more)], run + 0.5)
+
+    write("xy", run=1)  # as by a version that knew of no parents
+    write("abcd", "p", run=1)
+    write("ef", "q", run=1)
+    write("ag", "p", run=1, account="globex")
+    write("ab", "p", run=1, stream="charges")
+    write("b", "q")  # moved
+    write("c", "p")  # read again by this run
+    write("h", "p")  # new in it
+    write("i", "p", run=4)  # read by another one since it began
+    write("e")  # where a batch has no parents, they stay
+    assert below(sink, 2, "p") == ["a", "d"]  # what can be asked for
+    assert below(sink, 2, "q", "e") == ["f"]
+    assert below(sink, 2, "nobody") == below(sink, 2, "p", "d") == []
+    last = delivery([("d", None)], run=2, orphans=["p", "nobody"])
+    totals = sink.write([last], 2.75)
+    assert totals[2, "customers"] == Totals(seen=2, unchanged=2, tombstoned=3)  # and h has never been there
+    gone = {key for key, data in contents().items() if data is None}
+    assert gone == {("stripe_customers", "acme", key) for key in "acdh"}
+    assert sink.write([last], 3.0) == totals  # as after a crash
+    assert write("", run=5, orphans=["p"]) == {(5, "customers"): Totals(tombstoned=1)}
+    write("a", "q", run=6)
+    assert write("", run=7, orphans=["p"]) == {(7, "customers"): Totals()}
+    assert {key for _, account, key in there(contents()) if account == "acme"} == set("abefxy")
+
+
+def test_of_a_stream_without_parents_nothing_is_below_any(sink: Sink) -> None:
+    sink.write([delivery([("a", {"n": 1})])], 1.5)
+    assert below(sink, 2, "p") == []
+    assert sink.write([delivery([], run=2, orphans=["p"])], 2.5) == {(2, "customers"): Totals()}
+
+
+def test_parents_are_known_after_a_crash_and_a_write_that_was_refused(kind: Kind, tmp_path: Path) -> None:
+    with closing(kind.open(tmp_path)) as sink:
+        with pytest.raises(Refused):
+            sink.write([delivery([("a", {})], parent="p"), delivery([], stream="no stream")], 1.0)
+        sink.write([delivery([("a", {}), ("b", {})], parent="p")], 1.5)
+        assert below(sink, 2, "p") == ["a", "b"]
+    with closing(kind.open(tmp_path)) as sink:
+        assert below(sink, 2, "p") == ["a", "b"]
+        sink.write([delivery([("b", {})], run=2, parent="q")], 2.5)
+        assert below(sink, 3, "p") == ["a"]
 
 
 def missing(sink: Sink, run: int, prefix: str = "", after: str = "", account: str = "acme") -> list[str]:

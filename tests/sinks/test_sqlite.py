@@ -571,3 +571,26 @@ def test_of_many_small_runs_few_are_remembered_and_all_are_counted(
     assert len(kept._runs) <= 5
     assert len(kept._streams) <= 5
     assert query("SELECT count(*), sum(new), sum(changed) FROM _crawlerd_tally") == [(30, 1, 29)]
+
+
+def test_rows_below_a_parent_are_found_by_their_own_index(sink: RowSink) -> None:
+    """By that of keys, each deletion would look at all rows of the account."""
+    rows = batch_of("customers", [(f"k{number}", {"n": 1}) for number in range(10)])
+    sink.write([Delivery("stripe", "acme", 1, 1.0, 1, [msgspec.structs.replace(rows, parents=["p"] * 10)])], 2.0)
+    connection = sink._rows.database.connection  # type: ignore[attr-defined] # of SQLite
+    asked: list[tuple[str, Any]] = []
+
+    def trace(cursor: Any, statement: str, bindings: Any) -> bool:
+        asked.append((statement, bindings))
+        return True
+
+    connection.exec_trace = trace
+    last = Delivery("stripe", "acme", 2, 3.0, 1, [], orphans=[("customers", "p")])
+    assert len(sink.missing(last, "customers", "", "k3", "p")) == 6
+    sink.write([last], 4.0)
+    connection.exec_trace = None
+    of_parents = [(statement, bindings) for statement, bindings in asked if "parent = :parent" in statement]
+    assert len(of_parents) == 2
+    for statement, bindings in of_parents:
+        plan = [row[-1] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", bindings)]
+        assert "USING INDEX _crawlerd_below_stripe_customers (account=? AND parent=?)" in plan[0]

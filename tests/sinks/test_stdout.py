@@ -48,6 +48,17 @@ def test_a_delivery_that_comes_again_writes_nothing_again(tmp_path: Path, out: i
     assert not (tmp_path / "sink").exists()
 
 
+def test_what_lies_below_a_parent_that_is_gone_is_told_once(tmp_path: Path, out: int) -> None:
+    sink = StdoutSink(tmp_path / "sink", out)
+    sink.write([delivery([("a", {}), ("b", {})], parent="p"), delivery([("c", {})], parent="q")], 1.5)
+    assert sink.missing(delivery([], run=2), "customers", "", "a", "p") == ["b"]
+    last = [delivery([("b", {})], run=2, parent="q"), delivery([], run=2, orphans=["p"])]
+    totals = sink.write(last, 2.5)
+    assert sink.write(last, 2.5) == totals == {(2, "customers"): Totals(seen=1, unchanged=1, tombstoned=1)}
+    assert [(each["id"], each["data"]) for each in lines(out)] == [("a", {}), ("b", {}), ("c", {}), ("a", None)]
+    sink.close()
+
+
 def test_each_opening_is_another_sink_that_has_nothing(tmp_path: Path, out: int) -> None:
     found = []
     for _ in range(2):

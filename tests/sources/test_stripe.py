@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 import responses
+from hypothesis import given
+from hypothesis import strategies as st
 from responses.matchers import header_matcher, query_param_matcher
 from support.sink_batches import one_by_one
 
@@ -24,17 +26,19 @@ from crawlerd.source import (
     Cursor,
     Gather,
     Identity,
+    Orphans,
     Output,
     Record,
+    Records,
     RunPlan,
     Sweep,
     TaskArgs,
 )
 from crawlerd.sources.stripe import stripe
-from crawlerd.sources.stripe.again import AGAIN, MISSING
+from crawlerd.sources.stripe.again import AGAIN, MISSING, Again, LeftBelow
 from crawlerd.sources.stripe.answers import CursorGone
 from crawlerd.sources.stripe.below import PAGES_BELOW
-from crawlerd.sources.stripe.catalogue import BELOW, LISTS, TYPES, event_types, expansions, mentioned_by, one
+from crawlerd.sources.stripe.catalogue import BELOW, LISTS, TYPES, deletions, event_types, expansions, mentioned_by, one
 from crawlerd.sources.stripe.entries import SETTLES
 from crawlerd.sources.stripe.events import Events
 from crawlerd.sources.stripe.loading import OVERLAP, SKEW, Begin, CatchUp, Load, Mark
@@ -506,6 +510,12 @@ def test_a_run_says_what_it_reads_in_full_and_why() -> None:
     assert full("charges", "shipping_rates", charges=mark, shipping_rates=mark) == [
         ("Stripe tells of no changes", ["shipping_rates"])
     ]
+    methods = {"customers": mark, "payment_methods": mark}
+    assert full("customers", "payment_methods", **methods) == [
+        ("an earlier version of crawlerd has not noted what its records lie below", ["payment_methods"])
+    ]
+    methods["payment_methods"] = Mark(int(NOW) - 500, NOW - 100, parents=True)
+    assert full("customers", "payment_methods", **methods) == []
     ((why, streams),) = full("charges", "refunds", charges=late, refunds=mark)
     assert (why[:38], streams) == ("the last one ended clean 30 days ago, ", ["charges"])
 
@@ -516,7 +526,8 @@ def test_the_newest_event_is_noted_before_anything_is_read(client: HttpClient) -
     streams = ("charges", "shipping_rates")
     outputs = perform(client, Begin(NOW, load=streams))
     assert [output for output in outputs if isinstance(output, Cursor)] == [
-        Cursor(stream, msgspec.json.encode(Mark(77, NOW)).decode()) for stream in ("charges", "shipping_rates")
+        Cursor(stream, msgspec.json.encode(Mark(77, NOW, parents=True)).decode())
+        for stream in ("charges", "shipping_rates")
     ]
     (group,) = [output for output in outputs if isinstance(output, Gather)]
     assert group == Gather([Load(streams)], CatchUp(NOW, streams, 77, "evt_1"))
@@ -595,7 +606,7 @@ def test_what_happened_while_lists_were_read_is_caught_up_with(client: HttpClien
     responses.get(f"{API}/v1/events", json=listed("evt_1", created=77))
     assert perform(client, task) == []
     responses.replace(responses.GET, f"{API}/v1/events", json=listed("evt_2", created=88))
-    mark = msgspec.json.encode(Mark(88, NOW)).decode()
+    mark = msgspec.json.encode(Mark(88, NOW, parents=True)).decode()
     assert perform(client, task) == [
         Cursor("charges", mark),
         Cursor("balance_transactions", mark),
@@ -607,7 +618,7 @@ def test_what_happened_while_lists_were_read_is_caught_up_with(client: HttpClien
 def test_without_events_our_clock_is_the_watermark(client: HttpClient) -> None:
     responses.get(f"{API}/v1/events", json=listed())
     cursor, _ = perform(client, Begin(NOW, load=("charges",)))
-    assert cursor == Cursor("charges", msgspec.json.encode(Mark(int(NOW) - SKEW, NOW)).decode())
+    assert cursor == Cursor("charges", msgspec.json.encode(Mark(int(NOW) - SKEW, NOW, parents=True)).decode())
 
 
 @responses.activate
@@ -628,19 +639,125 @@ def test_what_has_no_events_is_followed_by_its_newest_part_or_whole(client: Http
     responses.get(f"{API}/v1/events", json=listed("evt_1", created=1_000))
     streams = ("charges", "balance_transactions", "shipping_rates", "checkout_sessions", "payment_methods")
     outputs = perform(client, Begin(NOW, load=(), follow=streams, since=900, growth=10**6))
-    *others, first, second = [output for output in outputs if not isinstance(output, Cursor)]
+    *others, in_order = [output for output in outputs if not isinstance(output, Cursor)]
     assert others == [
         PAGES["checkout_sessions"](("checkout_sessions",), gte=10**6 - SETTLES),
         PAGES["balance_transactions"](("balance_transactions",), gte=10**6 - SETTLES),
         whole("shipping_rates"),
     ]
     followed = ("charges", "checkout_sessions", "payment_methods")
+    assert isinstance(in_order, Gather)
+    first, second = in_order.tasks
     assert isinstance(first, Events)
     assert isinstance(second, Events)
     assert {*first.types, *second.types} > {"charge.succeeded", "checkout.session.completed", "payment_method.updated"}
     for each in first, second:  # a request may name 20 types
         assert each == Events(followed, 900 - OVERLAP, 1_000, types=each.types)
         assert len(each.types) <= 20
+    assert in_order.then == Events(followed, 900 - OVERLAP, 1_000, types=("customer.deleted",), ends=True)
+    (alone,) = perform(client, Begin(NOW, load=(), follow=("customer_tax_ids",), since=900))[1:]
+    types = event_types(("customer_tax_ids",))[0]
+    assert alone == Events(("customer_tax_ids",), 900 - OVERLAP, 1_000, types=types, alone=True)
+
+
+def deletion(kind: str, key: str, number: int) -> dict[str, Any]:
+    item = {"object": kind, "id": key}
+    return {"id": f"evt_{number}", "created": 5, "type": f"{kind}.deleted", "data": {"object": item}}
+
+
+@responses.activate
+def test_what_lies_below_a_deleted_object_ends_after_all_else(client: HttpClient) -> None:
+    streams = ("customers", "payment_methods", "customer_sources")
+    alone = Events(streams, 0, 10, alone=True)
+    changed = {**deletion("customer", "cus_2", 2), "type": "customer.updated"}
+    responses.get(f"{API}/v1/events", json={"data": [changed], "has_more": False})
+    assert perform(client, alone) == [AGAIN["customers"](("customers",), "cus_2")]  # and nothing is asked once more
+
+    events = [deletion("customer", "cus_1", 3), changed, deletion("plan", "plan_1", 1)]
+    responses.replace(responses.GET, f"{API}/v1/events", json={"data": events, "has_more": False})
+    in_order = Gather([Events(streams, 0, 10)], Events(streams, 0, 10, types=("customer.deleted",), ends=True))
+    assert perform(client, alone) == [in_order]
+    assert perform(client, in_order.tasks[0]) == [AGAIN["customers"](("customers",), "cus_2")]
+    (last,) = perform(client, in_order.then)
+    assert last == AGAIN["customers"](streams, "cus_1", ends=True)
+
+    responses.replace(responses.GET, f"{API}/v1/events", json={"data": [changed], "has_more": True})
+    assert perform(client, alone) == [in_order]  # the other pages may have one
+
+
+KEYS = st.sampled_from("abc")
+KINDS = st.sampled_from(["customer", "card", "payment_method", "invoice", "plan"])
+CHANGES = st.tuples(KINDS, KEYS, KEYS, st.booleans())
+
+
+@given(st.lists(CHANGES, max_size=12))
+def test_each_event_has_one_turn_or_ends_with_a_parent_on_its_page(changes: list[tuple[str, str, str, bool]]) -> None:
+    events = []
+    for number, (kind, key, customer, deleted) in enumerate(changes):
+        item = {"object": kind, "id": f"{kind}_{key}", "customer": f"customer_{customer}"}
+        events.append({**deletion(kind, "", number), "data": {"object": item}, "type": kind + ".deleted" * deleted})
+    streams = (*LISTS, *BELOW)
+    gone = {f"customer_{key}" for kind, key, _, deleted in changes if kind == "customer" and deleted}
+    client = HttpClient(connections=1)
+    asked: dict[bool, set[str]] = {}
+    with responses.RequestsMock() as api:
+        api.get(f"{API}/v1/events", json={"data": events, "has_more": False})
+        for ends in (False, True):
+            outputs = perform(client, Events(streams, 0, 10, ends=ends))
+            asked[ends] = {each.id for each in outputs if isinstance(each, Again)}
+            assert all(each.ends == ends for each in outputs if isinstance(each, Again))
+    client.close()
+    last = {f"{kind}_{key}" for kind, key, _, deleted in changes if deleted and kind in ("customer", "invoice")}
+    aside = {place for place, each in enumerate(changes) if each[0] == "card" and f"customer_{each[2]}" in gone}
+    first = {
+        f"{kind}_{key}"
+        for place, (kind, key, _, deleted) in enumerate(changes)
+        if place not in aside and not (deleted and kind in ("customer", "invoice"))
+    }
+    assert asked == {False: first, True: last}
+
+
+@responses.activate
+def test_what_can_move_is_asked_for_before_it_counts_as_gone_with_its_parent(client: HttpClient) -> None:
+    streams = ("customer_balance_transactions", "payment_methods")
+    task = AGAIN["customers"](streams, "cus_1", ends=True)
+    responses.get(f"{API}/v1/customers/cus_1", json={"id": "cus_1", "object": "customer", "deleted": True})
+    methods, transactions = sorted(perform(client, task), key=lambda each: getattr(each, "stream", ""), reverse=True)
+    assert transactions == Orphans("customer_balance_transactions", "cus_1")
+    assert methods == Orphans("payment_methods", "cus_1", otherwise=LeftBelow("payment_methods", "cus_1"))
+    assert perform(client, replace(task, ends=False)) == []  # something below it may still be read
+    keys = tuple(f"pm_{number:04}" for number in range(MISSING_KEYS))
+    *asked, onward = perform(client, LeftBelow("payment_methods", "cus_1", keys))
+    assert asked == [AGAIN["payment_methods"](("payment_methods",), key) for key in keys]
+    assert onward == replace(methods, after=keys[-1])
+    assert perform(client, LeftBelow("payment_methods", "cus_1", keys[1:])) == asked[1:]
+    responses.replace(responses.GET, f"{API}/v1/customers/cus_1", json={"id": "cus_1", "object": "customer"})
+    lists = perform(client, replace(task, streams=("customer_balance_transactions",)))
+    assert lists == [PAGES_BELOW["customer_balance_transactions"]("cus_1", again=True)]  # it is there
+
+
+@responses.activate
+def test_records_say_what_they_lie_below(client: HttpClient) -> None:
+    def parents(task: TaskArgs) -> set[tuple[str, str]]:
+        queued = kinds.new_task(stripe, task)
+        account = AccountSpec(name="acme", source="stripe", base_url="", secret=KEY)
+        outputs = kinds.perform(stripe, client.open(stripe, account), queued.kind, queued.payload)
+        return {(each.stream, each.parent) for each in outputs if isinstance(each, Records)}
+
+    method = {"id": "pm_1", "object": "payment_method", "customer": "cus_2"}
+    responses.get(f"{API}/v1/payment_methods/pm_1", json=method)
+    responses.get(f"{API}/v1/customers/cus_1/payment_methods", json=listed("pm_1"))
+    responses.get(f"{API}/v1/customers/cus_1/tax_ids/txi_1", json={"id": "txi_1", "object": "tax_id"})
+    responses.get(f"{API}/v1/invoices", json={**listed("in_1", lines=listed("il_1")), "url": "/v1/invoices"})
+    streams = ("payment_methods",)
+    assert parents(AGAIN["payment_methods"](streams, "pm_1")) == {("payment_methods", "cus_2")}
+    assert parents(MISSING["payment_methods"](streams, "pm_1")) == {("payment_methods", "cus_2")}
+    assert parents(PAGES_BELOW["payment_methods"]("cus_1")) == {("payment_methods", "cus_1")}
+    assert parents(AGAIN["customer_tax_ids"](("customer_tax_ids",), "txi_1", "cus_1")) == {
+        ("customer_tax_ids", "cus_1")
+    }
+    both = ("invoices", "invoice_lines")
+    assert parents(PAGES["invoices"](both)) == {("invoices", ""), ("invoice_lines", "in_1")}
 
 
 @responses.activate
@@ -813,7 +930,7 @@ def test_every_type_of_event_that_is_heeded_leads_to_a_request(client: HttpClien
     for number, name in enumerate(TYPES[kind]):
         event = {"id": f"evt_{number}", "created": 5, "type": name, "data": {"object": item}}
         responses.upsert(responses.GET, f"{API}/v1/events", json={"data": [event], "has_more": False})
-        outputs = perform(client, Events((*LISTS, *BELOW), 0, 10))
+        outputs = perform(client, Events((*LISTS, *BELOW), 0, 10, ends=name in deletions((*LISTS, *BELOW))))
         assert outputs, name
         for each in outputs:
             for task in each.tasks if isinstance(each, Gather) else [each]:

@@ -18,6 +18,7 @@ from crawlerd.sources.stripe.catalogue import (
     OF_OBJECT,
     STREAMS,
     TYPES,
+    deletions,
     event_types,
     expansions,
     is_silent,
@@ -199,6 +200,7 @@ def test_the_page_says_what_the_catalogue_says() -> None:
 def test_the_types_that_are_asked_for_are_all_that_report_changes(streams: set[str]) -> None:
     groups = event_types(tuple(streams))
     wanted = {each for stream in streams for kind in kinds_of(stream) for each in TYPES[kind]}
+    wanted |= {*deletions(tuple(streams))}
     if groups == [()]:
         assert len(wanted) > 60
     else:

@@ -24,6 +24,7 @@ from crawlerd.source import (
     ForParent,
     Gather,
     Identity,
+    Orphans,
     Output,
     ParentRead,
     Record,
@@ -250,6 +251,37 @@ def test_what_is_wrong_with_a_handler_is_found(name: str) -> None:
     make, wanted = WRONG[name]
     said = problems(shop(make()))
     assert any(each in said for each in wanted.split("|")), said
+
+
+@dataclass(frozen=True)
+class Ended(TaskArgs, kind="shop.ended"):
+    missing: tuple[str, ...] = ()
+
+
+@responses.activate
+def test_what_lies_below_a_parent_that_is_gone_is_not_there() -> None:
+    responses.get(f"{API}/items", json={"data": [{"id": "i1"}, {"id": "i2"}, {"id": "i3"}]})
+    source = Source("shop", base_url=API, streams=["items"])
+    asked: list[str] = []
+
+    @source.starts
+    def first(plan: RunPlan) -> Iterator[Gather]:
+        yield Gather([Page()], Ended())
+
+    @source.handles(Page, sequential=True)
+    def page(api: Api, args: Page) -> Iterator[Output]:
+        for place, each in enumerate(api.get("/items")["data"]):
+            yield Record("items", each["id"], each, parent="pq"[place % 2])
+
+    @source.handles(Ended, cost=0)
+    def ended(api: Api, args: Ended) -> Iterator[Output]:
+        asked.extend(args.missing)
+        yield Orphans("items", "q")
+        if not args.missing:
+            yield Orphans("items", "p", otherwise=Ended())
+
+    assert check(source) == {"items": {"i1": {"id": "i1"}, "i3": {"id": "i3"}}}
+    assert asked == []  # all below p was read
 
 
 def test_a_request_that_no_limit_counts_is_found() -> None:

@@ -14,7 +14,7 @@ from support import stripe_sdk as sdk
 from support.threaded_server import Handler, ThreadedServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 Fields = dict[str, Any]
 
@@ -77,6 +77,8 @@ class StrictStripe(ThreadedServer):
         self.objects: defaultdict[str, list[Fields]] = defaultdict(list)
         self.asked: list[Asked] = []
         self.refused: list[tuple[Asked, str]] = []
+        self.before: Callable[[Asked], object] = lambda asked: None  # called before a request is answered
+        self.answers_below_deleted = False  # else what lies below a deleted customer gets 404
         self.unexpandable: dict[str, int] = {}  # last parts of fields, and the status of a refusal
         self._gone: dict[str, str] = {}
         self._routes = [
@@ -90,6 +92,7 @@ class StrictStripe(ThreadedServer):
                 parts = urlsplit(self.path)
                 asked = Asked(parts.path, parse_qsl(parts.query, keep_blank_values=True))
                 status, body = 200, {}
+                server.before(asked)
                 with server._lock:
                     server.asked.append(asked)
                     try:
@@ -136,6 +139,14 @@ class StrictStripe(ThreadedServer):
                 objects[:] = [each for each in objects if each is not item]
             self._gone[item["id"]] = item["object"]
         self.tell(event, shown)
+
+    def move(self, item: Fields, path: str, event: str = "", **more: Any) -> None:
+        """Puts an object into the list of another parent."""
+        with self._lock:
+            for objects in self.objects.values():
+                objects[:] = [each for each in objects if each is not item]
+            self.objects[path].append(item)
+        self.edit(item, event, **more)
 
     def tell(self, event: str, item: Fields, previous: Fields | None = None) -> None:
         """Adds an event about an object as it is now. previous: its fields that were otherwise, as they were."""
@@ -282,6 +293,8 @@ class StrictStripe(ThreadedServer):
         raise Refusal(404, f"No such {'/'.join(sorted(kinds))}: '{key}'", code="resource_missing", param="id")
 
     def _must_exist(self, key: str, status: int, param: str) -> None:
+        if self.answers_below_deleted and key in self._gone:
+            return
         if not any(each.get("id") == key for objects in self.objects.values() for each in objects):
             raise Refusal(status, f"No such object: '{key}'", code="resource_missing", param=param)
 
@@ -294,7 +307,8 @@ class StrictStripe(ThreadedServer):
     def _shown(self, item: Fields, expanded: tuple[str, ...]) -> Fields:
         """An object as a response has it. expanded: paths from it."""
         own = {name: value for name, value in item.items() if not name.startswith("_")}
-        if item.get("customer") in self._gone:
+        detached = item["object"] == "payment_method" or not self.answers_below_deleted
+        if detached and item.get("customer") in self._gone:
             own["customer"] = None
         for name in sdk.INCLUDABLE.get(item["object"], ()):
             if "." not in name and not any(path.split(".")[0] == name for path in expanded):

@@ -13,6 +13,8 @@ groups: the counters of groups.
 names, accounts: numbers of names; the accounts, and why one is paused.
 run_rows: how a run begins, and what is known of it.
 run_end: how a run ends; its cursors become sync points.
+renaming: an import gets another name.
+prune: runs that ended long ago are forgotten.
 cancel: a run is cancelled; its tasks leave in slices.
 sink_identity: which database a sink is; runs are abandoned where it is another one.
 origins: whether an import's records still come from the same account, address and list.

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from crawlerd.frontier.sqlite.pause_rows import note_act
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import apsw
 
+    from crawlerd.frontier.reports import Act
     from crawlerd.frontier.sqlite.queue_rows import QueueRows
 
 # Rows of a run among the next ones of a table: looked at by key, since these tables have no index of runs.
@@ -21,17 +24,28 @@ _READY = """DELETE FROM ready WHERE bucket = ?1 AND run = ?2 AND (priority, seq)
 _GATHER = "DELETE FROM gather WHERE id > ? AND id <= ? AND run = ? RETURNING open"
 _GATHER_END = "SELECT max(id) FROM (SELECT id FROM gather WHERE id > ? ORDER BY id LIMIT ?)"
 _DEAD = "DELETE FROM dead WHERE seq IN (SELECT seq FROM dead WHERE run = ? LIMIT ?) RETURNING 1"
+AGAIN, NEVER = 1, 2  # values of `run.again`: its tasks are removed, and its import begins again at once, or does not
 _FIRST, _LAST = (-1, -1), (1e300, 1 << 62)
 
 
-def cancel(db: apsw.Connection, runs: Iterable[int], now: float, why: str) -> None:
-    """Ends runs whose imports are to begin again. Their tasks are removed by `Removal`."""
+def cancel(db: apsw.Connection, runs: Iterable[int], now: float, why: str, *, again: int = AGAIN) -> None:
+    """Ends runs. Their tasks are removed by `Removal`. again: whether their imports are to begin again."""
     for run in runs:
         db.execute(
-            "UPDATE run SET state = 'cancelled', ended_at = ?, ended_why = ?, again = 1 WHERE id = ?", (now, why, run)
+            "UPDATE run SET state = 'cancelled', ended_at = ?, ended_why = ?, again = ? WHERE id = ?",
+            (now, why, again, run),
         )
         db.execute("DELETE FROM staged WHERE run = ?", (run,))
         db.execute("DELETE FROM whole WHERE run = ?", (run,))
+
+
+def cancel_run(db: apsw.Connection, run: int, act: Act) -> bool:
+    """Ends a run as a person wants it. False when it was not under way."""
+    if not db.execute("SELECT EXISTS (SELECT 1 FROM run WHERE id = ? AND state = 'running')", (run,)).get:
+        return False
+    cancel(db, [run], act.at, f"by {act.by}: {act.detail}", again=NEVER)
+    note_act(db, act)
+    return True
 
 
 class Removal:

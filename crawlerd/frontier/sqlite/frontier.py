@@ -13,7 +13,7 @@ from crawlerd.frontier.change import Change
 from crawlerd.frontier.contract import MAX_DELAY, NOWHERE, Bounds, Committed, StartedRun
 from crawlerd.frontier.sqlite import groups
 from crawlerd.frontier.sqlite.accounts import Accounts
-from crawlerd.frontier.sqlite.cancel import Removal
+from crawlerd.frontier.sqlite.cancel import Removal, cancel_run
 from crawlerd.frontier.sqlite.database import FILE_NAME, MARK_NAME, connect, shrink_log, storage_errors, transaction
 from crawlerd.frontier.sqlite.doubts import Doubts
 from crawlerd.frontier.sqlite.enqueue import Enqueuer
@@ -22,6 +22,7 @@ from crawlerd.frontier.sqlite.origins import Origins
 from crawlerd.frontier.sqlite.outage_rows import all_outages, note_outages
 from crawlerd.frontier.sqlite.parents import Parents
 from crawlerd.frontier.sqlite.pause_rows import PauseRows, all_pauses, note_act
+from crawlerd.frontier.sqlite.prune import prune
 from crawlerd.frontier.sqlite.queue_rows import QueueRows
 from crawlerd.frontier.sqlite.quota_rows import SqliteQuotaRows
 from crawlerd.frontier.sqlite.renaming import rename_import
@@ -173,10 +174,11 @@ class SqliteFrontier(Waiting):
         shrink: bool = False,
         ad_hoc: str | None = None,
         added: Sequence[str] = (),
+        began: str = "",
     ) -> StartedRun:
         with self._transaction():
             run = self._runs.begin(
-                import_name, account, full=full, now=now, sink=sink, why=why, ad_hoc=ad_hoc, added=added
+                import_name, account, full=full, now=now, sink=sink, why=why, ad_hoc=ad_hoc, added=added, began=began
             )
             self._pauses.again([run])
             if ad_hoc is None:
@@ -217,6 +219,17 @@ class SqliteFrontier(Waiting):
     def expected(self, run: int, account: int, stream: str) -> Expected | None:
         with storage_errors(self.path, self._db):
             return self._doubts.expected(run, account, stream)
+
+    def cancel_run(self, run: int, act: Act) -> bool:
+        with self._transaction():
+            found = cancel_run(self._db, run, act)
+        if found:
+            self._left([run])
+        return found
+
+    def prune_runs(self, import_name: str, count: int, before: float, most: int) -> int:
+        with self._transaction():
+            return prune(self._db, import_name, count, before, most)
 
     def let_shrink(self, runs: Sequence[int]) -> None:
         with self._transaction():
@@ -260,10 +273,14 @@ class SqliteFrontier(Waiting):
     def _abandoning(self, attached: Attached) -> Attached:
         self._parents.find()
         if attached.news or attached.abandoned:
-            self._stages.abandon()
-            self._removal.find()
-            self._purging += attached.abandoned
+            self._left(attached.abandoned)
         return attached
+
+    def _left(self, runs: list[int]) -> None:
+        """What is left of these runs is to be removed."""
+        self._stages.abandon()
+        self._removal.find()
+        self._purging += runs
 
     # changing tasks
 

@@ -320,5 +320,6 @@ CREATE TABLE audit(                                    -- what people did, for a
     count INTEGER NOT NULL                             -- what it was done to
 ) STRICT;
 CREATE INDEX audit_at ON audit(at);
+ALTER TABLE run ADD COLUMN began TEXT NOT NULL DEFAULT ''; -- who or what has started it
 """,
 ]

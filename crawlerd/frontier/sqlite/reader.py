@@ -43,7 +43,8 @@ SELECT run.id, run.import, account.name, run."full", run.state, run.started_at, 
        AND NOT EXISTS (SELECT 1 FROM doubt WHERE doubt.run = run.id),
        run.why, run.ended_why, run.ad_hoc,
        (SELECT json_group_array(json_array(account.name, stream, seen, before) ORDER BY account.name, stream)
-        FROM doubt JOIN account ON account.id = doubt.account WHERE doubt.run = run.id)
+        FROM doubt JOIN account ON account.id = doubt.account WHERE doubt.run = run.id),
+       run.began
 FROM run JOIN account ON account.id = run.account
 """
 _STREAMS = f"""
@@ -168,6 +169,25 @@ class SqliteReader(AccountReader):
         rows = self._rows(f"{_RUN} JOIN json_each(?) ON value = run.id ORDER BY run.id", _json(list(numbers)))
         return [_run(row) for row in rows]
 
+    def run_page(
+        self, *, import_name: str | None, state: str | None, since: float, after: int | None, most: int
+    ) -> list[RunReport]:
+        which: list[tuple[str, object]] = [("run.started_at >= ?", since)]
+        which += [("run.import = ?", import_name)] if import_name is not None else []
+        which += [("run.state = ?", state)] if state is not None else []
+        which += [("run.id < ?", after)] if after is not None else []
+        where = " AND ".join(clause for clause, _ in which)
+        rows = self._rows(f"{_RUN} WHERE {where} ORDER BY run.id DESC LIMIT ?", *(value for _, value in which), most)
+        return [_run(row) for row in rows]
+
+    def seen_before(self, run: int) -> dict[str, int]:
+        rows = self._rows(
+            "SELECT stream, seen FROM tally WHERE run = (SELECT max(id) FROM run WHERE id < ?1 "
+            "AND state LIKE 'completed%' AND import = (SELECT import FROM run WHERE id = ?1))",
+            run,
+        )
+        return dict(rows)
+
     def run(self, number: int) -> RunReport:
         return self.runs([number])[0]
 
@@ -273,8 +293,8 @@ def _note(marked: int, unmarked: int, why: str | None) -> str | None:
 
 
 def _run(row: Sequence[Any]) -> RunReport:
-    *facts, doubts = row
-    return _struct(RunReport, (*facts, [_struct(Doubt, each) for each in msgspec.json.decode(doubts)]))
+    *facts, doubts, began = row
+    return _struct(RunReport, (*facts, [_struct(Doubt, each) for each in msgspec.json.decode(doubts)], began))
 
 
 def _struct(kind: type[Shape], row: Sequence[Any]) -> Shape:

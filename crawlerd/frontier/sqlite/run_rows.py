@@ -17,8 +17,8 @@ LONG, LEAST_LONG = 10, 100  # a long run: times the tasks of the last full one; 
 _LAST_FULL = """(SELECT done FROM run AS r
 WHERE r.import = {} AND r."full" AND r.ad_hoc IS NULL AND r.state LIKE 'completed%'
 ORDER BY r.id DESC LIMIT 1)"""
-_BEGIN = """INSERT INTO run(import, account, "full", state, started_at, sink, why, warn_at, ad_hoc, added)
-VALUES (?1, ?2, ?3, 'running', ?4, ?5, ?6, max(?7, ?8 * {last_full}), ?9, ?10) RETURNING id""".format(
+_BEGIN = """INSERT INTO run(import, account, "full", state, started_at, sink, why, warn_at, ad_hoc, added, began)
+VALUES (?1, ?2, ?3, 'running', ?4, ?5, ?6, max(?7, ?8 * {last_full}), ?9, ?10, ?11) RETURNING id""".format(
     last_full=_LAST_FULL.format("?1")
 )
 _LONG = "UPDATE run SET warn_at = 2 * done FROM json_each(?) AS j WHERE run.id = j.value->>0 AND done >= warn_at "
@@ -42,9 +42,10 @@ class Runs:
         why: str | None,
         ad_hoc: str | None,
         added: Sequence[str],
+        began: str,
     ) -> int:
         """A new run, of which nothing is open yet."""
-        bindings = (import_name, account, full, now, sink, why, LEAST_LONG, LONG, ad_hoc, ",".join(added))
+        bindings = (import_name, account, full, now, sink, why, LEAST_LONG, LONG, ad_hoc, ",".join(added), began)
         run: int = self._db.execute(_BEGIN, bindings).get
         return run
 

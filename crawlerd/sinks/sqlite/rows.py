@@ -40,10 +40,14 @@ _TABLE = """CREATE TABLE IF NOT EXISTS "{table}" (
 _STREAM = """CREATE TABLE IF NOT EXISTS _crawlerd_stream(
   name TEXT PRIMARY KEY, stream TEXT NOT NULL, counted INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO _crawlerd_stream VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET counted = counted AND NOT excluded.counted"""
+# For a table whose rows have parents, with the first of them: the index would cost all others time and space.
+_PARENT = """ALTER TABLE "{table}" ADD COLUMN parent TEXT;
+CREATE INDEX "_crawlerd_below_{table}" ON "{table}"(account, parent) WHERE parent IS NOT NULL"""
 # ?1 account, ?2 now, ?3 run. The last WHERE makes a repeated delivery write nothing at all. Keys and data are values of
 # the statement, the data as bytes: SQLite parses none of it, which took half of the sink's time.
-_UPSERT = """INSERT INTO "{table}" (account, id, data, imported_at, run, deleted_at, change)
+_UPSERT = """INSERT INTO "{table}" (account, id, data, imported_at, run, deleted_at, change{parent})
 SELECT ?1, column1, CAST(column2 AS TEXT), ?2, ?3, iif(column2 IS NULL, ?2, NULL), iif(column2 IS NULL, NULL, 'new')
+  {its_parent}
 FROM (VALUES {rows}) WHERE column1 IS NOT NULL
 ON CONFLICT (account, id) DO UPDATE SET
   data = coalesce(excluded.data, data),
@@ -51,22 +55,35 @@ ON CONFLICT (account, id) DO UPDATE SET
   run = excluded.run,
   deleted_at = iif(excluded.deleted_at IS NULL, NULL, coalesce(deleted_at, excluded.deleted_at)),
   change = {change}
+  {set_parent}
 WHERE run <> excluded.run
   OR data IS NOT coalesce(excluded.data, data)
-  OR (deleted_at IS NULL) <> (excluded.deleted_at IS NULL)"""
+  OR (deleted_at IS NULL) <> (excluded.deleted_at IS NULL)
+  {other_parent}"""
+_NO_PARENT = dict.fromkeys(["parent", "its_parent", "set_parent", "other_parent"], "")
+_WITH_PARENT = {
+    "parent": ", parent",
+    "its_parent": ", nullif(column3, '')",
+    "set_parent": ", parent = coalesce(excluded.parent, parent)",
+    "other_parent": "OR parent IS NOT coalesce(excluded.parent, parent)",
+}
 _SIZES = (1, 4, 16, 50, 100, 250, 500, 1000)  # rows of a statement, the last ones empty: few statements to prepare
 _CONFIRM = """CREATE TABLE IF NOT EXISTS _crawlerd_account(
   source TEXT NOT NULL, account TEXT NOT NULL, identity TEXT NOT NULL, PRIMARY KEY (source, account)) WITHOUT ROWID;
 INSERT INTO _crawlerd_account VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET identity = identity RETURNING identity"""
-# Two imports may share a stream. ?1 account, ?2 now, ?3 run, ?4 the first key and ?5 what sorts after the last one, ?6
-# when the run began.
-_SWEPT = "account = ?1 AND id >= ?4 AND id < ?5 AND run <> ?3 AND imported_at < ?6 AND deleted_at IS NULL"
+# Two imports may share a stream. :first is the first key, :behind what sorts after the last one, :since when the run
+# began.
+_SWEPT = "account = :account AND {id} >= :first AND {id} < :behind AND deleted_at IS NULL"
+_OTHERS = " AND run <> :run AND imported_at < :since"
+_OWN = " AND (run = :run OR imported_at < :since)"
+_BELOW = " AND parent = :parent"
 # Runs up to this one may have been written by a version that did not keep the API's spelling.
 _RESPELLED = """CREATE TABLE IF NOT EXISTS _crawlerd_respelled(run INTEGER NOT NULL);
 INSERT INTO _crawlerd_respelled SELECT coalesce((SELECT max(id) FROM _crawlerd_run), ?1)
 WHERE NOT EXISTS (SELECT 1 FROM _crawlerd_respelled)"""
-_SWEEP = """UPDATE "{table}" SET imported_at = ?2, run = ?3, deleted_at = ?2, change = 'tombstoned' WHERE {swept}"""
-_FIND = """SELECT id FROM "{table}" WHERE {swept} ORDER BY id LIMIT ?7"""
+_SWEEP = """UPDATE "{table}" SET imported_at = :at, run = :run, deleted_at = :at,
+change = iif(run = :run AND (change IS NULL OR change = 'new'), NULL, 'tombstoned') WHERE {swept}"""
+_FIND = """SELECT id FROM "{table}" WHERE {swept} ORDER BY {id} LIMIT :most"""
 _KNOWN = """SELECT id, data, deleted_at, run FROM "{table}"
 WHERE account = ? AND id IN (SELECT value FROM json_each(?))"""
 _SEEN = """SELECT count(*) FROM "{table}"
@@ -88,6 +105,7 @@ class SqliteRows:
         self._prepared: apsw.Connection | None = None
         self._last_respelled = 0
         self._same: Same = are_respelled
+        self._below: set[str] = set()  # tables whose rows have parents
 
     @property
     def name(self) -> str:
@@ -102,6 +120,7 @@ class SqliteRows:
     def prepare(self, first_run: int) -> None:
         connection = self.database.connection
         if connection is not self._prepared:
+            self._below.clear()
             self._tallies.open()
             connection.create_scalar_function("crawlerd_same", lambda *both: self._is_same(*both), 2)
             connection.execute(_RESPELLED, (first_run - 1,))
@@ -110,6 +129,7 @@ class SqliteRows:
 
     def reset(self) -> None:
         self._prepared = None
+        self._below.clear()
         self._tallies.reset()
 
     @contextmanager
@@ -139,19 +159,22 @@ class SqliteRows:
         self._same = same
         with self._tallies.inserting(table, stamp.run, batch.stream):
             for at in range(0, batch.count, _SIZES[-1]):
-                self._upsert(table, stamp, batch.keys[at : at + _SIZES[-1]], batch.data[at : at + _SIZES[-1]])
+                some = slice(at, at + _SIZES[-1])
+                self._upsert(table, stamp, batch.keys[some], batch.data[some], batch.parents[some])
 
     def spare(self, table: str, stamp: RowStamp, key: str) -> None:
         self.database.connection.execute(_SPARE.format(table=table), (*stamp, key))
 
     def sweep(self, table: str, bounds: SweepBounds) -> None:
-        self.database.connection.execute(_SWEEP.format(table=table, swept=_SWEPT), _bindings(bounds))
+        if not bounds.parent or self._has_parents(table):
+            self.database.connection.execute(_sweeping(_SWEEP, table, bounds), _bindings(bounds))
 
     def swept(self, table: str, bounds: SweepBounds, most: int | None = None) -> list[str]:
-        bindings = (*_bindings(bounds), -1 if most is None else most)
-        return [
-            str(key) for (key,) in self.database.connection.execute(_FIND.format(table=table, swept=_SWEPT), bindings)
-        ]
+        if bounds.parent and not self._has_parents(table):
+            return []
+        bindings = {**_bindings(bounds), "most": -1 if most is None else most}
+        rows = self.database.connection.execute(_sweeping(_FIND, table, bounds), bindings)
+        return [str(key) for (key,) in rows]
 
     def known(self, table: str, account: str, keys: Sequence[str]) -> dict[str, tuple[str | None, int]]:
         rows: list[tuple[Any, ...]] = self.database.connection.execute(
@@ -187,21 +210,44 @@ class SqliteRows:
         """SinkError when the WAL cannot be moved into the database; what was written stays durable in the WAL."""
         self.database.close()
 
-    def _upsert(self, table: str, stamp: RowStamp, keys: list[str], data: list[bytes | None]) -> None:
+    def _upsert(
+        self, table: str, stamp: RowStamp, keys: list[str], data: list[bytes | None], parents: list[str]
+    ) -> None:
         size = next(each for each in _SIZES if each >= len(keys))
-        values: list[Any] = [None] * (3 + 2 * size)
+        columns: list[list[Any]] = [keys, data, parents] if parents else [keys, data]
+        values: list[Any] = [None] * (3 + len(columns) * size)
         values[:3] = stamp
-        values[3 : 3 + 2 * len(keys) : 2] = keys
-        values[4 : 4 + 2 * len(keys) : 2] = data
-        self.database.connection.execute(_statement(table, size, self._last_respelled), values)
+        for place, column in enumerate(columns, 3):
+            values[place : 3 + len(columns) * len(keys) : len(columns)] = column
+        if parents and not self._has_parents(table):
+            self.database.connection.execute(_PARENT.format(table=table))
+            self._below.add(table)
+        self.database.connection.execute(_statement(table, size, self._last_respelled, bool(parents)), values)
+
+    def _has_parents(self, table: str) -> bool:
+        if table not in self._below:
+            found = self.database.connection.execute(
+                "SELECT 1 FROM pragma_table_info(?) WHERE name = 'parent'", (table,)
+            ).get
+            if found is None:
+                return False
+            self._below.add(table)
+        return True
 
     def _is_same(self, old: Any, new: Any) -> bool:
         """Called by SQLite. What an earlier version kept as a BLOB is never the same."""
         return isinstance(old, str) and isinstance(new, str) and self._same(old, new)
 
 
-def _bindings(bounds: SweepBounds) -> tuple[str | int | bytes, ...]:
-    return (*bounds[:4], _behind(bounds.prefix), bounds.since)
+def _sweeping(statement: str, table: str, bounds: SweepBounds) -> str:
+    """With the plus, the index of keys is not used: the few rows below a parent are found by that of parents."""
+    key = "+id" if bounds.parent else "id"
+    which = _SWEPT.format(id=key) + (_OWN if bounds.own else _OTHERS) + (_BELOW if bounds.parent else "")
+    return statement.format(table=table, swept=which, id=key)
+
+
+def _bindings(bounds: SweepBounds) -> dict[str, str | int | bytes]:
+    return {**bounds._asdict(), "behind": _behind(bounds.prefix)}
 
 
 def _behind(prefix: str) -> str | bytes:
@@ -214,6 +260,7 @@ def _behind(prefix: str) -> str | bytes:
 
 
 @lru_cache(maxsize=1000)
-def _statement(table: str, size: int, last_respelled: int) -> str:
+def _statement(table: str, size: int, last_respelled: int, parents: bool) -> str:
     change = CHANGE.format(respelled=last_respelled)
-    return _UPSERT.format(table=table, rows=",".join(["(?,?)"] * size), change=change)
+    row, clauses = ("(?,?,?)", _WITH_PARENT) if parents else ("(?,?)", _NO_PARENT)
+    return _UPSERT.format(table=table, rows=",".join([row] * size), change=change, **clauses)

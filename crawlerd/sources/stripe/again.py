@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from crawlerd.core.listing import listing as list_of
-from crawlerd.source import Api, Denied, Output, Record, TaskArgs, Transient
+from crawlerd.source import MISSING_KEYS, Api, Denied, Orphans, Output, Record, TaskArgs, Transient
 from crawlerd.sources.stripe.answers import Gone, NoAccess, NoExpansion, is_id, texts
 from crawlerd.sources.stripe.below import BelowOne, outputs
 from crawlerd.sources.stripe.catalogue import BELOW, LISTS, OF_PLATFORM, STREAMS, below, expansions, fields_asked, one
@@ -26,6 +26,7 @@ class Again(TaskArgs, kind="stripe.again"):
 
     streams, plain, bare, look: as of a page.
     held: streams and ids of what lay below it, as its event says: what of that is not there any more is gone.
+    ends: all else that events have led to was read: if it is gone, so is what lies below it.
     """
 
     streams: tuple[str, ...]
@@ -35,6 +36,24 @@ class Again(TaskArgs, kind="stripe.again"):
     bare: bool = False
     look: int = 0
     held: tuple[tuple[str, str], ...] = ()
+    ends: bool = False
+
+
+@dataclass(frozen=True)
+class LeftBelow(TaskArgs, kind="stripe.left_below"):
+    """What the sink has below a parent that is gone, and may lie below another one by now: each is asked for."""
+
+    stream: str
+    parent: str
+    missing: tuple[str, ...] = ()
+
+
+@stripe.handles(LeftBelow, stream="events", cost=0)
+def left_below(api: Api, args: LeftBelow) -> Iterator[Output]:
+    for key in args.missing:
+        yield AGAIN[args.stream]((args.stream,), key)
+    if len(args.missing) == MISSING_KEYS:
+        yield Orphans(args.stream, args.parent, otherwise=LeftBelow(args.stream, args.parent), after=args.missing[-1])
 
 
 def _register(stream: str) -> type[Again]:
@@ -51,7 +70,8 @@ def _register(stream: str) -> type[Again]:
         if args.plain:
             yield not_expanded(stream, args.plain)
         if item is not None:
-            yield from outputs(stream, item, args.streams, path, again=True, look=args.look)
+            parent = _parent(stream, item, args)
+            yield from outputs(stream, item, args.streams, path, parent=parent, again=True, look=args.look)
             yield from _lost(item, args.held)
             return
         yield from (Record(child, key, None) for child, key in args.held)
@@ -62,8 +82,17 @@ def _register(stream: str) -> type[Again]:
                 yield Record(child, args.id, None)
             elif child in args.streams and BELOW[child].keyed:
                 yield BelowOne(child, args.id)
+            elif child in args.streams and BELOW[child].orphaned and args.ends:
+                yield Orphans(child, args.id, LeftBelow(child, args.id) if child in MISSING else None)
 
     return One
+
+
+def _parent(stream: str, item: Objects, args: Again) -> str:
+    """The id of what it lies below, "" where that is not known."""
+    owner = BELOW[stream].owner if stream in BELOW else ""
+    (said,) = item.column(owner) if owner else [None]
+    return said if isinstance(said, str) else args.parent or ""
 
 
 def _lost(item: Objects, held: tuple[tuple[str, str], ...]) -> Iterator[Output]:
@@ -95,7 +124,8 @@ def _register_missing(stream: str) -> type[Again]:
             yield _with_less(stream, args, error)
             return
         if item is not None:
-            yield from outputs(stream, item, args.streams, path, again=True)
+            parent = _parent(stream, item, args)
+            yield from outputs(stream, item, args.streams, path, parent=parent, again=True)
 
     return One
 

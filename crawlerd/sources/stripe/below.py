@@ -128,9 +128,18 @@ def read_below(stream: str, parent: str) -> Iterator[Output]:
 
 
 def outputs(
-    stream: str, items: Objects, streams: Sequence[str], path: str, *, again: bool = False, look: int = 0
+    stream: str,
+    items: Objects,
+    streams: Sequence[str],
+    path: str,
+    *,
+    parent: str = "",
+    again: bool = False,
+    look: int = 0,
 ) -> Iterator[Output]:
     """What objects of a list give: their records, and what lies below them, as far as it is among `streams`.
+
+    parent: what they lie below themselves.
 
     An object carries the first objects of some of its lists; only the others take requests. What it carries because we
     asked for it is not part of its record, which does not depend on what else is imported.
@@ -138,7 +147,7 @@ def outputs(
     keys = items.column("id")
     if stream in streams:
         asked = asked_for(stream, streams)
-        yield from records(stream, _without(items, asked) if asked else items, path)
+        yield from records(stream, _without(items, asked) if asked else items, path, parent)
     for child in below(stream):
         if child in streams:
             for key, first in zip(keys, _firsts(items, BELOW[child]), strict=True):

@@ -32,6 +32,19 @@ def below(stream: str) -> tuple[str, ...]:
 
 
 @cache
+def orphaned(stream: str) -> tuple[str, ...]:
+    """The streams below the objects of a list that are gone with them, and whose records say what they lie below."""
+    return tuple(name for name in below(stream) if BELOW[name].orphaned)
+
+
+def deletions(streams: Sequence[str]) -> tuple[str, ...]:
+    """The types of the events that report that objects are gone which some of the streams lie below."""
+    parents = {BELOW[stream].parent for stream in streams if stream in BELOW and BELOW[stream].orphaned}
+    types = {f"{kind}.deleted": TYPES[kind] for parent in parents for kind in LISTS[parent].objects}
+    return tuple(sorted(deleted for deleted, all_of_kind in types.items() if deleted in all_of_kind))
+
+
+@cache
 def listed_by(stream: str) -> tuple[tuple[str, str], ...]:
     """Lists that can be asked for what belongs to one object of a stream, and the parameter that names it."""
     return tuple((name, parameter) for name, each in LISTS.items() for parent, parameter in each.of if parent == stream)
@@ -98,7 +111,8 @@ def is_silent(stream: str) -> bool:
 def event_types(streams: tuple[str, ...]) -> list[tuple[str, ...]]:
     """The types of events that report changes of streams, in groups of as many as a request may name; one empty group,
     which stands for all events, where they are too many for a few requests."""
-    types = sorted({each for stream in streams for kind in kinds_of(stream) for each in TYPES[kind]})
+    changes = {each for stream in streams for kind in kinds_of(stream) for each in TYPES[kind]}
+    types = sorted(changes | {*deletions(streams)})
     if len(types) > MOST_TYPES * MOST_REQUESTS:
         return [()]
     return [tuple(types[first : first + MOST_TYPES]) for first in range(0, len(types), MOST_TYPES)]

@@ -5,9 +5,6 @@ from __future__ import annotations
 from crawlerd.sources.stripe.catalogue_v2 import V2_BELOW
 from crawlerd.sources.stripe.entries import Below
 
-_PARENT_DELETED = "that it is gone because its {} was deleted"
-_CUSTOMER_DELETED = _PARENT_DELETED.format("customer")
-
 _OF_CUSTOMERS = {
     "payment_methods": Below(
         "customers",
@@ -15,18 +12,16 @@ _OF_CUSTOMERS = {
         objects=("payment_method",),
         one="/v1/payment_methods/{id}",
         owner="customer",
-        missed=_CUSTOMER_DELETED,
+        orphaned=True,
     ),
-    "customer_balance_transactions": Below(
-        "customers", "/v1/customers/{parent}/balance_transactions", missed=_CUSTOMER_DELETED
-    ),
+    "customer_balance_transactions": Below("customers", "/v1/customers/{parent}/balance_transactions", orphaned=True),
     "customer_cash_balance_transactions": Below(
         "customers",
         "/v1/customers/{parent}/cash_balance_transactions",
         objects=("customer_cash_balance_transaction",),
         one="/v1/customers/{parent}/cash_balance_transactions/{id}",
         owner="customer",
-        missed=_CUSTOMER_DELETED,
+        orphaned=True,
     ),
     "customer_cash_balances": Below(
         "customers",
@@ -45,7 +40,7 @@ _OF_CUSTOMERS = {
         objects=("card", "bank_account", "source"),
         one="/v1/customers/{parent}/sources/{id}",
         owner="customer",
-        missed=_CUSTOMER_DELETED,
+        orphaned=True,
     ),
     "customer_tax_ids": Below(
         "customers",
@@ -55,7 +50,7 @@ _OF_CUSTOMERS = {
         objects=("tax_id",),
         one="/v1/customers/{parent}/tax_ids/{id}",
         owner="customer",
-        missed=_CUSTOMER_DELETED,
+        orphaned=True,
     ),
     "active_entitlements": Below(
         "customers",
@@ -72,8 +67,9 @@ _OF_BILLING = {
         "invoices",
         "/v1/invoices/{parent}/lines",
         embedded="lines",
+        orphaned=True,
         expand=("discounts",),
-        missed="that one is gone which the event of its invoice does not name, or, of more than 10, any",
+        missed="that an invoice has lost a line which its event does not name, or, of more than 10, any",
     ),
     "credit_note_lines": Below("credit_notes", "/v1/credit_notes/{parent}/lines", embedded="lines"),
     "checkout_session_line_items": Below(

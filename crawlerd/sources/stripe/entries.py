@@ -71,6 +71,8 @@ class Below(NamedTuple):
     owner: the object's field with its parent's id; null once it is nobody's.
     keyed: objects do not name their parent, or have their id from it: their key is "<parent>/<id>".
     single: path leads to one object, with the parent's id for its key.
+    orphaned: objects are gone with their parent, without an event, and their keys do not name it: so records say what
+        they lie below.
     expand, paged, optional, missed: as of a Listing.
     """
 
@@ -90,6 +92,7 @@ class Below(NamedTuple):
     owner: str = ""
     keyed: bool = False
     single: bool = False
+    orphaned: bool = False
     expand: tuple[str, ...] = ()
     paged: bool = True
     optional: bool = False

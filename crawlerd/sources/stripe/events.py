@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from crawlerd.source import Api, Output, Permanent, TaskArgs
+from crawlerd.source import Api, Gather, Output, Permanent, TaskArgs
 from crawlerd.sources.stripe.again import AGAIN
 from crawlerd.sources.stripe.answers import CursorGone, NoTypes, created, listed
 from crawlerd.sources.stripe.below import read_below
@@ -14,17 +14,21 @@ from crawlerd.sources.stripe.catalogue import (
     LISTS,
     OF_OBJECT,
     below,
+    deletions,
     is_with_parent,
     listed_by,
     mentioned_by,
     one,
+    orphaned,
 )
 from crawlerd.sources.stripe.pages import PAGES
 from crawlerd.sources.stripe.paging import PAGE, once_more
 from crawlerd.sources.stripe.stripe_api import stripe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from crawlerd.sources.stripe.catalogue import Below
 
 EVENTS = LISTS["events"].path
 
@@ -39,6 +43,9 @@ class Events(TaskArgs, kind="stripe.follow"):
     starting_after: within one second that has more than a page.
     types: of the events; all without any.
     named: Stripe knows these types.
+    alone: no other task reads events of the run, and where some are of objects that are gone with what lies below
+        them, or are not all on one page, they are read as `in_order` says.
+    ends: only those are read.
     """
 
     streams: tuple[str, ...]
@@ -49,6 +56,15 @@ class Events(TaskArgs, kind="stripe.follow"):
     restarts: int = 0
     types: tuple[str, ...] = ()
     named: bool = True
+    alone: bool = False
+    ends: bool = False
+
+
+def in_order(parts: Sequence[Events]) -> Output:
+    """Reads events, each part those of other types, so that what lies below a deleted object ends last: a request for
+    what lies below it may still be answered, and must not bring that back."""
+    types = deletions(parts[0].streams)
+    return Gather(parts, replace(parts[0], types=types, ends=True)) if types else parts[0]
 
 
 @stripe.handles(Events, stream="events", bucket="events", sequential=True)
@@ -74,13 +90,18 @@ def follow(api: Api, args: Events) -> Iterator[Output]:
         return
     if events and (created(events[0].get("created")) or 0) > last:
         raise Permanent(f"{EVENTS} does not heed created[lte]")
+    if args.alone and (more or last < args.until or any(_is_end(each, args.streams) for each in events)):
+        yield in_order([replace(args, alone=False)])
+        return
     if more and last > args.since:
         seconds = [second for each in events if (second := created(each.get("created"))) is not None]
         dense = max(seconds, default=0) - min(seconds, default=0)
         yield replace(args, span=max(1, min((last - args.since + 1) // 2, dense or 1)))
         return
+    ended = {_object(each).get("id") for each in events if _is_end(each, args.streams)}
     for event in reversed(events):
-        yield from _apply(event, args.streams)
+        if _is_end(event, args.streams) == args.ends and not _ends_with(event, ended):
+            yield from _apply(event, args.streams, ends=args.ends)
     if more:
         yield replace(args, starting_after=events[-1]["id"])
     elif last < args.until:
@@ -88,12 +109,29 @@ def follow(api: Api, args: Events) -> Iterator[Output]:
         yield replace(args, since=last + 1, span=grown, starting_after=None, restarts=0)
 
 
-def _apply(event: dict[str, Any], streams: tuple[str, ...]) -> Iterator[Output]:
-    """Reads again what the event is about; it may have changed since. One without an object of ours says nothing."""
+def _object(event: dict[str, Any]) -> dict[str, Any]:
+    """What the event is about."""
     data: Any = event.get("data")
     item: Any = data.get("object") if isinstance(data, dict) else None
-    if not isinstance(item, dict):
-        return
+    return item if isinstance(item, dict) else {}
+
+
+def _is_end(event: dict[str, Any], streams: tuple[str, ...]) -> bool:
+    """Whether it says that an object is gone, and so is what lies below it."""
+    of = OF_OBJECT.get(str(_object(event).get("object")), "")
+    return str(event.get("type")).endswith(".deleted") and not set(streams).isdisjoint(orphaned(of))
+
+
+def _ends_with(event: dict[str, Any], parents: set[object]) -> bool:
+    """Whether it is about what can only be gone with one of these: the API may still give it, as if it were there."""
+    item = _object(event)
+    of = OF_OBJECT.get(str(item.get("object")), "")
+    return of in BELOW and BELOW[of].orphaned and "{parent}" in one(of) and item.get(BELOW[of].owner) in parents
+
+
+def _apply(event: dict[str, Any], streams: tuple[str, ...], *, ends: bool) -> Iterator[Output]:
+    """Reads again what the event is about; it may have changed since. One without an object of ours says nothing."""
+    item = _object(event)
     kind, deleted = str(item.get("object")), str(event.get("type")).endswith(".deleted")
     for stream, field in mentioned_by(kind):
         yield from _mentioned(stream, item.get(field), streams)
@@ -104,8 +142,8 @@ def _apply(event: dict[str, Any], streams: tuple[str, ...]) -> Iterator[Output]:
     parent = item.get(BELOW[of].owner) if of in BELOW else None
     needs_parent = "{parent}" in one(of)
     if wanted and (isinstance(parent, str) or not needs_parent):
-        held = _held(item, data.get("previous_attributes"), wanted, deleted=deleted)
-        yield AGAIN[of](wanted, key, parent if needs_parent else None, held=held)
+        held = _held(item, event["data"].get("previous_attributes"), wanted, deleted=deleted)
+        yield AGAIN[of](wanted, key, parent if needs_parent else None, held=held, ends=ends)
     for name, parameter in listed_by(of):
         if name in streams:
             yield PAGES[name]((name,), line=None, filters=((parameter, key),))
@@ -147,6 +185,9 @@ def _wanted(stream: str, streams: tuple[str, ...], *, deleted: bool = False) -> 
     return tuple(
         each
         for each in (stream, *below(stream))
-        if each in streams
-        and (each == stream or is_with_parent(each) or (deleted and BELOW[each].keyed and not BELOW[each].whole))
+        if each in streams and (each == stream or is_with_parent(each) or (deleted and _goes_with_parent(BELOW[each])))
     )
+
+
+def _goes_with_parent(listing: Below) -> bool:
+    return listing.orphaned or (listing.keyed and not listing.whole)

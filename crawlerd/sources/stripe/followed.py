@@ -68,6 +68,8 @@ def _below(stream: str) -> list[str]:
     found += [f"those of what a changed `{kind}` names" for kind, _ in entry.mentions]
     if is_with_parent(stream):
         found.append(f"those below each changed object of `{entry.parent}`")
+    if entry.orphaned:
+        found.append(f"that all below a deleted object of `{entry.parent}` is gone")
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,12 +14,13 @@ from crawlerd.sources.stripe.catalogue import (
     BELOW,
     LISTS,
     below,
+    deletions,
     event_types,
     has_events,
     is_silent,
     is_with_parent,
 )
-from crawlerd.sources.stripe.events import EVENTS, Events
+from crawlerd.sources.stripe.events import EVENTS, Events, in_order
 from crawlerd.sources.stripe.missing import Compare
 from crawlerd.sources.stripe.pages import PAGES
 from crawlerd.sources.stripe.stripe_api import VERSION, stripe, version_of
@@ -39,11 +40,13 @@ class Mark(msgspec.Struct, frozen=True):
     event: `created` of the newest event that it has taken in (Unix seconds).
     noted: when its list was read, by our clock.
     version: of the API, which gave its objects their shape.
+    parents: its records say what they lie below, where that matters; not those of earlier versions of crawlerd.
     """
 
     event: int
     noted: float
     version: str = VERSION
+    parents: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def begin(api: Api, args: Begin) -> Iterator[Output]:
         yield from _groups(args.load + args.follow)
         return
     if args.marks:
-        yield from _marks(args.load + args.follow, Mark(until, args.noted, version_of(api.options)))
+        yield from _marks(args.load + args.follow, Mark(until, args.noted, version_of(api.options), parents=True))
     if args.load:
         yield Gather([Load(args.load)], CatchUp(args.noted, args.load, until, newest, args.marks))
     yield from _growth(args.follow, args.growth)
@@ -121,15 +124,21 @@ def catch_up(api: Api, args: CatchUp) -> Iterator[Output]:
     newest, until = _newest_event(api, args.noted)
     if newest != args.newest and any(map(has_events, args.streams)):
         if args.marks:
-            yield from _marks(args.streams, Mark(until, args.noted, version_of(api.options)))
+            yield from _marks(args.streams, Mark(until, args.noted, version_of(api.options), parents=True))
         yield from _events(args.streams, args.since, until)
 
 
-def _events(streams: tuple[str, ...], since: int, until: int) -> Iterator[Events]:
+def _events(streams: tuple[str, ...], since: int, until: int) -> Iterator[Output]:
     """The events of streams, in as few requests as can be."""
     followed = tuple(filter(has_events, streams))
-    for types in event_types(followed) if followed else ():
-        yield Events(followed, since - OVERLAP, until, types=types)
+    types = event_types(followed) if followed else []
+    parts = [Events(followed, since - OVERLAP, until, types=each) for each in types]
+    if not deletions(followed):
+        yield from parts
+    elif len(parts) == 1:
+        yield replace(parts[0], alone=True)
+    else:
+        yield in_order(parts)
 
 
 def _lists(streams: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:

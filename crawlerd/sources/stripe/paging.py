@@ -70,10 +70,12 @@ def single_record(stream: str, item: Objects, key: str, path: str) -> Iterator[O
 def records(stream: str, objects: Objects, place: str, parent: str = "") -> Iterator[Output]:
     keys: list[Any] = objects.column("id")
     if objects:
-        keyed = stream in BELOW and BELOW[stream].keyed
-        yield Records(
-            stream, [f"{parent}/{key}" if is_id(key) else key for key in keys] if keyed else keys, objects, place
-        )
+        listing = BELOW.get(stream)
+        if listing and listing.keyed:
+            own = [f"{parent}/{key}" if is_id(key) else key for key in keys]
+            yield Records(stream, own, objects, place)
+        else:
+            yield Records(stream, keys, objects, place, parent if listing and listing.orphaned else "")
     if not all(map(is_id, keys)):
         yield Unread(f"{place} has objects without id: see what is skipped")
 

@@ -10,7 +10,7 @@ import msgspec
 
 from crawlerd.source import Api, Cursor, ForPart, Full, Gather, Output, RunPlan, TaskArgs
 from crawlerd.sources.stripe.answers import CursorGone, created, listed
-from crawlerd.sources.stripe.catalogue import LISTS, OF_PLATFORM, is_silent
+from crawlerd.sources.stripe.catalogue import LISTS, OF_PLATFORM, deletions, is_silent
 from crawlerd.sources.stripe.loading import SKEW, Begin, Mark
 from crawlerd.sources.stripe.paging import PAGE, once_more
 from crawlerd.sources.stripe.stripe_api import VERSION, stripe, version_of
@@ -45,7 +45,10 @@ def first_tasks(plan: RunPlan) -> Iterable[TaskArgs | Full]:
         why = f"it was read with version {marks[other[0]].version} of the API, and this is {version}"
         log.warning("stripe: a full load of %s: %s", ", ".join(other), why)
         yield Full(why, other)
-    fresh = {stream: mark for stream, mark in marks.items() if stream not in {*late, *other}}
+    lone = [stream for stream in marks.keys() - {*late, *other} if deletions([stream]) and not marks[stream].parents]
+    if lone:
+        yield Full("an earlier version of crawlerd has not noted what its records lie below", sorted(lone))
+    fresh = {stream: mark for stream, mark in marks.items() if stream not in {*late, *other, *lone}}
     if marks:
         if new := [stream for stream in plan.streams if stream not in marks]:
             yield Full("there is no sync point of it yet", new)
@@ -69,7 +72,8 @@ def _connected(plan: RunPlan) -> Connected:
     value = None if plan.full else plan.cursors.get(CONNECTED)
     mark = None if value is None else msgspec.json.decode(value, type=ConnectedMark)
     since = None
-    if mark is not None and mark.version == version_of(plan.account_options) and set(streams) <= set(mark.streams):
+    known = mark is not None and (mark.parents or not deletions(streams))
+    if mark and known and mark.version == version_of(plan.account_options) and set(streams) <= set(mark.streams):
         if plan.started_at - mark.noted <= MAX_GAP:
             since = mark.noted
         else:
@@ -83,6 +87,7 @@ class ConnectedMark(msgspec.Struct, frozen=True):
     streams: tuple[str, ...]
     noted: float
     version: str = VERSION
+    parents: bool = False  # as of a Mark
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,7 @@ def connected(api: Api, args: Connected) -> Iterator[Output]:
         yield replace(args, starting_after=None, restarts=once_more(args.restarts, path))
         return
     if args.starting_after is None and not args.restarts:
-        mark = ConnectedMark(args.streams, args.noted, version_of(api.options))
+        mark = ConnectedMark(args.streams, args.noted, version_of(api.options), parents=True)
         yield Cursor(CONNECTED, msgspec.json.encode(mark).decode())
     pairs = tuple((each["id"], created(each.get("created")) or int(args.noted)) for each in accounts)
     lines = min(len(pairs), SIDE_BY_SIDE if args.starting_after is None else 1)

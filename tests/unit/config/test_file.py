@@ -158,6 +158,7 @@ def test_what_is_not_set_has_its_default() -> None:
         "streams": ("customers", "invoices"),
         "schedule": None,
         "priority": None,
+        "keep_runs": {"count": 100, "days": 90},
     }
 
 
@@ -519,7 +520,14 @@ def test_an_import_has_the_options_of_its_source_which_may_take_the_place_of_a_s
     config = read(DELIVERING + 'copies = { a = "acme" }')
     assert config.imports["acme"].options == Delivery("client", {"a": "acme"})
     assert config.imports["acme"].sink is None
-    assert config.imports["acme"].model_dump().keys() == {"account", "sink", "streams", "schedule", "priority"}
+    assert config.imports["acme"].model_dump().keys() == {
+        "account",
+        "sink",
+        "streams",
+        "schedule",
+        "priority",
+        "keep_runs",
+    }
     assert read(VALID).imports["acme"].options is None
 
 

@@ -35,9 +35,12 @@ from crawlerd.source import (
     ForParent,
     Gather,
     Identity,
+    Objects,
+    Orphans,
     ParentRead,
     Permanent,
     Record,
+    Records,
     Response,
     RunPlan,
     Skip,
@@ -303,9 +306,53 @@ def test_a_sweep_tombstones_or_leads_to_a_task_that_is_told_what_is_missing() ->
     assert outcome.comparisons[1].following(["x"]) is outcome.comparisons[1].then
 
 
+def test_orphans_are_tombstoned_or_lead_to_a_task() -> None:
+    source = Source("shop")
+    source.handles(Other)(lambda api, args: iter(()))
+
+    @source.handles(Page)
+    def page(api: Api, args: Page) -> Iterator[Any]:
+        yield Orphans("names", "p1")
+        yield Orphans("prices", "p2", otherwise=Other(), after="bc")
+
+    outcome = attempt(source, ACCOUNT, Shelf(), Task(1, 1, 5, 1, "shop.pages", 0, '{"number":1}'), jitter=0.5)
+    then = NewTask("shop.other", "other", 5, "{}")
+    assert outcome == Complete(
+        orphans=[("names", "p1")], comparisons=[Comparison("prices", "", "bc", then, fills=False, parent="p2")]
+    )
+    message = from_worker.decode(frame(Done([Result(1, outcome)]))[HEADER.size :])
+    assert message == Done([Result(1, outcome)])
+
+
+def test_what_a_record_lies_below_goes_with_it() -> None:
+    """Also past records that are set aside, alone or with their page."""
+    objects = Objects.of([b'{"n":1}', b"[]", b'{"n":2}'])
+    outputs = [
+        Record("names", "a", {"n": 0}),
+        Record("names", "odd", {"n": Unknown()}, parent="p"),
+        Record("names", "b", {"n": "\ud800"}, parent="p"),
+        Record("names", "c", None, parent="p"),
+        Records("names", ["d", "e", "f"], objects, parent="q"),
+        Record("names", "g", b'{"n":3}'),
+    ]
+    outcome = run(lambda api, args: iter(outputs))
+    assert isinstance(outcome, Complete)
+    (batch,) = outcome.batches
+    assert dict(zip(batch.keys, batch.parents, strict=True)) == {"a": "", "c": "p", "d": "q", "f": "q", "g": ""}
+    outcome = run(lambda api, args: iter([outputs[0]]))
+    assert isinstance(outcome, Complete)
+    assert outcome.batches[0].parents == []  # as of most
+
+
 @pytest.mark.parametrize(
     ("output", "problem"),
     [
+        (lambda: Orphans("names", ""), "unexpected ValueError: Orphans have a parent"),
+        (lambda: Orphans("names", 7), "unexpected TypeError: "),
+        (lambda: Orphans("Names", "p"), "unexpected ValueError: 'Names' is not a stream name"),
+        (lambda: Orphans("names", "p", otherwise="x"), "unexpected TypeError: Orphans' otherwise is TaskArgs, not str"),
+        (lambda: Orphans("names", "p", after="x"), "unexpected ValueError: Orphans that are tombstoned take no"),
+        (lambda: Record("names", "a", {}, parent=7), "unexpected TypeError: a parent is text, not int"),
         (lambda: Sweep("names", otherwise=Unhandled()), "unexpected KeyError: 'shop.unhandled'"),
         (lambda: Sweep("names", otherwise="x"), "unexpected TypeError: a Sweep's otherwise is TaskArgs, not str"),
         (lambda: Sweep("Names", otherwise=Page(1)), "unexpected ValueError: 'Names' is not a stream name"),
@@ -634,13 +681,14 @@ def test_a_record_that_is_too_large_is_set_aside_alone() -> None:
     """The main process would need several times its size."""
     text = b'{"id":2,"text":"' + b"x" * LARGEST + b'"}'
     rows = StreamRows()
-    rows.add(Record("items", "1", b'{"id":1}'))
-    rows.add(Record("items", "2", text))
-    rows.add(Record("items", "3", None))
+    rows.add(Record("items", "1", b'{"id":1}', "p1"))
+    rows.add(Record("items", "2", text, "p2"))
+    rows.add(Record("items", "3", None, "p3"))
     skipped: list[Skipped] = []
     batch = rows.batch("items", skipped)
     assert (batch.count, batch.keys, batch.data) == (2, ["1", "3"], [b'{"id":1}', None])
     assert batch.size == 8
+    assert batch.parents == ["p1", "p3"]
     assert skipped == [Skipped("items", "2", "it has 16.0 MB; at most 16 MB can be imported")]
 
 

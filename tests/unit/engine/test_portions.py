@@ -28,6 +28,7 @@ BATCHES = st.builds(
         ["a", "b"],
         sorted({place for place in deep if place < len(sizes)}),
         sum(sizes),
+        [f"parent {n % 3}" for n in range(len(sizes))] if deep else [],
     ),
     st.lists(st.integers(0, 2000), min_size=1, max_size=30),
     st.lists(st.integers(0, 40), max_size=4),
@@ -58,6 +59,8 @@ def test_all_of_it_is_in_one_piece_or_another(outcome: Complete, most: int) -> N
     found = [batch for portion in before for batch in portion.batches]
     assert [key for batch in found for key in batch.keys] == [key for batch in outcome.batches for key in batch.keys]
     assert [each for batch in found for each in batch.data] == [each for b in outcome.batches for each in b.data]
+    assert [each for batch in found for each in batch.parents] == [each for b in outcome.batches for each in b.parents]
+    assert all(len(batch.parents) in (0, batch.count) for batch in found)
     deep = [batch.keys[place] for batch in found for place in batch.deep]
     assert deep == [batch.keys[place] for batch in outcome.batches for place in batch.deep]
     assert all(batch.count == len(batch.keys) == len(batch.data) for batch in found)

@@ -64,6 +64,7 @@ class World:
             self.failure,
             self.changed,  # type: ignore[arg-type]
             SimpleNamespace(current=Pauses((), lambda account: None), resumed=SimpleQueue()),
+            self,
         )
 
     # the clock
@@ -97,9 +98,12 @@ class World:
     def retry_dead(self, numbers: Sequence[int], act: object) -> tuple[int, list[str]]:
         return len(numbers), list(dict.fromkeys(name for number in numbers for name in self.dead[number]))
 
+    def prune_runs(self, import_name: str, count: int, before: float, most: int) -> int:
+        return 0
+
     # the starter
 
-    def start(self, name: str, *, full: bool, allow_shrink: bool) -> Started:
+    def start(self, name: str, *, full: bool, allow_shrink: bool, began: str) -> Started:
         if name in self.problems:
             raise self.problems[name]
         self.starts.append(name)

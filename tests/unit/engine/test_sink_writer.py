@@ -53,7 +53,7 @@ class Notes:
         self.tasks += [each.task for each in deliveries]
         return {(each.run, batch.stream): Totals(len(self.tasks)) for each in deliveries for batch in each.batches}
 
-    def missing(self, delivery: Delivery, stream: str, prefix: str, after: str) -> list[str]:
+    def missing(self, delivery: Delivery, stream: str, prefix: str, after: str, parent: str = "") -> list[str]:
         if self.error:
             raise SinkError(self.error)
         assert delivery.task in self.tasks  # it was written
@@ -360,8 +360,9 @@ def test_a_run_that_tombstones_nothing_compares_nothing_and_notes_no_parents() -
         [Batch("pages", 1, ["a"], [b"{}"])],
         sweeps=[("pages", "")],
         comparisons=[Comparison("pages", "", "", then, fills=True)],
+        orphans=[("pages", "p")],
         parents=[("lines", "hash", True)],
     )
     adapted = Target(Notes(), "shop", "acme", sweeps=False).adapted(outcome)
-    assert adapted == msgspec.structs.replace(outcome, sweeps=[], comparisons=[], parents=[])
+    assert adapted == msgspec.structs.replace(outcome, sweeps=[], comparisons=[], parents=[], orphans=[])
     assert Target(None, "shop", "acme", sweeps=False).adapted(Complete(sweeps=[("pages", "")])) == Complete()

@@ -12,7 +12,7 @@ from crawlerd.core.configuration import AccountSpec
 from crawlerd.core.outcome import Bury, Complete, Outcome
 from crawlerd.core.task import Task
 from crawlerd.engine.attempt import attempt
-from crawlerd.source import Cursor, Objects, Record, Records, Skip, Source, Sweep, TaskArgs, subscribe
+from crawlerd.source import Cursor, Objects, Orphans, Record, Records, Skip, Source, Sweep, TaskArgs, subscribe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -70,7 +70,7 @@ def test_a_subscriber_is_told_of_each_record_of_its_stream_however_it_was_yielde
     source = shop(
         Record("orders", "a", {"n": 1}),
         Record("lines", "l", {"n": 2}),
-        Record("orders", "b", None),
+        Record("orders", "b", None, parent="shelf"),
         Record("orders", "odd", {"n": "\ud800"}),
         Records("orders", ["c", None], objects),
         Skip("orders", "s", "it is odd"),
@@ -78,10 +78,10 @@ def test_a_subscriber_is_told_of_each_record_of_its_stream_however_it_was_yielde
     told: list[Record] = []
     subscribe(source, "orders")(told.append)
     outcome = done(source)
-    assert [(each.stream, each.key, each.data) for each in told] == [
-        ("orders", "a", {"n": 1}),
-        ("orders", "b", None),
-        ("orders", "c", {"id": "c", "price": 955031734.1681486901}),
+    assert [(each.stream, each.key, each.data, each.parent) for each in told] == [
+        ("orders", "a", {"n": 1}, ""),
+        ("orders", "b", None, "shelf"),
+        ("orders", "c", {"id": "c", "price": 955031734.1681486901}, ""),
     ]
     assert rows(outcome) == rows(done(shop(*source.kinds["shop.page"].handler(None, Page()))))
 
@@ -94,6 +94,7 @@ def test_what_it_yields_is_of_the_same_task() -> None:
         yield Record("totals", record.key, {"total": 2})
         yield Look(record.key)
         yield Sweep("totals", record.key)
+        yield Orphans("totals", record.key)
         yield Cursor("totals", "7")
         yield Skip("totals", record.key, "odd")
 
@@ -101,6 +102,7 @@ def test_what_it_yields_is_of_the_same_task() -> None:
     assert rows(outcome) == {"orders": {"a": {"n": 1}}, "totals": {"a": {"total": 2}}}
     assert [each.payload for each in outcome.children] == ['{"key":"own"}', '{"key":"a"}']
     assert (outcome.sweeps, outcome.cursors) == ([("totals", "a")], [("totals", "7")])
+    assert outcome.orphans == [("totals", "a")]
     assert [each.reason for each in outcome.skipped] == ["odd"]
 
 
