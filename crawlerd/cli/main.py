@@ -16,6 +16,7 @@ from crawlerd.cli.dead import dead
 from crawlerd.cli.demo import demo
 from crawlerd.cli.frontier import frontier
 from crawlerd.cli.imports import import_
+from crawlerd.cli.imports_rename import imports
 from crawlerd.cli.new import new
 from crawlerd.cli.pause import pause, resume
 from crawlerd.cli.run import run
@@ -49,6 +50,7 @@ app.command()(runs)
 app.add_typer(run, name="run")
 app.add_typer(accounts, name="accounts")
 app.add_typer(config_commands, name="config")
+app.add_typer(imports, name="imports")
 app.add_typer(dead, name="dead")
 app.add_typer(frontier, name="frontier")
 app.add_typer(source, name="source")

@@ -193,6 +193,11 @@ class Frontier(WaitingTasks, Protocol):
         written, where there was no such pause. One transaction."""
         ...
 
+    def rename_import(self, old: str, new: str, act: Act) -> str | None:
+        """Moves all that is noted of an import to another name, with its line in the audit. Why it cannot be done, and
+        nothing is written; else None. One transaction."""
+        ...
+
     # runs
 
     def start_run(

@@ -11,8 +11,10 @@ write: what a group of outcomes changes.
 stages: what a large outcome has sent ahead; it becomes ready in slices.
 groups: the counters of groups.
 names, accounts: numbers of names; the accounts, and why one is paused.
+known_runs: what is said of runs.
 run_rows: how a run begins, and what is known of it.
 run_end: how a run ends; its cursors become sync points.
+renaming: an import gets another name.
 prune: runs that ended long ago are forgotten.
 cancel: a run is cancelled; its tasks leave in slices.
 sink_identity: which database a sink is; runs are abandoned where it is another one.

@@ -17,6 +17,7 @@ from crawlerd.frontier.sqlite.cancel import Removal, cancel_run
 from crawlerd.frontier.sqlite.database import FILE_NAME, MARK_NAME, connect, shrink_log, storage_errors, transaction
 from crawlerd.frontier.sqlite.doubts import Doubts
 from crawlerd.frontier.sqlite.enqueue import Enqueuer
+from crawlerd.frontier.sqlite.known_runs import KnownRuns
 from crawlerd.frontier.sqlite.names import Names
 from crawlerd.frontier.sqlite.origins import Origins
 from crawlerd.frontier.sqlite.outage_rows import all_outages, note_outages
@@ -25,11 +26,11 @@ from crawlerd.frontier.sqlite.pause_rows import PauseRows, all_pauses, note_act
 from crawlerd.frontier.sqlite.prune import prune
 from crawlerd.frontier.sqlite.queue_rows import QueueRows
 from crawlerd.frontier.sqlite.quota_rows import SqliteQuotaRows
+from crawlerd.frontier.sqlite.renaming import rename_import
 from crawlerd.frontier.sqlite.run_end import end_runs
 from crawlerd.frontier.sqlite.run_rows import Runs
 from crawlerd.frontier.sqlite.sink_identity import Sinks
 from crawlerd.frontier.sqlite.stages import Stages
-from crawlerd.frontier.sqlite.waiting import Waiting
 from crawlerd.frontier.sqlite.write import write
 from crawlerd.sink import Mark
 
@@ -40,12 +41,12 @@ if TYPE_CHECKING:
     from crawlerd.core.doubt import Expected
     from crawlerd.core.pauses import Pausable, PauseNote
     from crawlerd.core.task import NewGather, NewTask
-    from crawlerd.frontier.contract import Ahead, Attached, OutageNote, Run, Settled
+    from crawlerd.frontier.contract import Ahead, Attached, OutageNote, Settled
     from crawlerd.frontier.reports import Act
     from crawlerd.sink import SinkState, Totals
 
 
-class SqliteFrontier(Waiting):
+class SqliteFrontier(KnownRuns):
     """See `Frontier`. Call with the state lock held."""
 
     def __init__(self, state_dir: Path, *, now: float, bounds: Bounds = Bounds()) -> None:  # noqa: B008 - frozen
@@ -150,6 +151,10 @@ class SqliteFrontier(Waiting):
         with self._transaction():
             return self._pauses.lift(kind, name, by, now)
 
+    def rename_import(self, old: str, new: str, act: Act) -> str | None:
+        with self._transaction():
+            return rename_import(self._db, old, new, act)
+
     # runs
 
     def start_run(
@@ -183,27 +188,6 @@ class SqliteFrontier(Waiting):
             members = self._enqueuer.open(change, [(run, account, gather, 0) for gather in gathers])
             self._enqueuer.add(change, [*((run, account, task, 0) for task in tasks), *members])
             return StartedRun(run, self._apply(change).ended)
-
-    def run(self, number: int) -> Run:
-        return self._runs.run(number)
-
-    def accounts(self, run: int) -> list[int]:
-        return self._runs.accounts(run)
-
-    def latest_run(self, import_name: str) -> Run | None:
-        return self._runs.latest(import_name)
-
-    def running_runs(self, import_name: str) -> list[int]:
-        return self._runs.running(import_name)
-
-    def running_imports(self) -> set[str]:
-        return self._runs.running_imports()
-
-    def cursors(self, import_name: str, sink: int = 0) -> dict[str, str]:
-        return self._runs.cursors(import_name, sink)
-
-    def learned(self) -> dict[str, str]:
-        return dict(self._read("SELECT key, value FROM learned"))
 
     # doubts
 
@@ -357,9 +341,7 @@ class SqliteFrontier(Waiting):
     def _execute(self, statement: str, rows: Iterable[Sequence[object]]) -> list[Any]:
         """Runs a statement once for all `rows`, which it reads as json_each(?); not at all when there are none."""
         values = list(rows)
-        if not values:
-            return []
-        return list(self._db.execute(statement, (msgspec.json.encode(values).decode(),)))
+        return list(self._db.execute(statement, (msgspec.json.encode(values).decode(),))) if values else []
 
     def _remove(self, change: Change) -> None:
         self._execute(
@@ -399,8 +381,7 @@ class SqliteFrontier(Waiting):
         """Removes a slice of the keys and queues of runs that have ended: of as many runs as it takes, or those of
         small runs would pile up. How many of them have none left; they are to be forgotten when the transaction has
         ended."""
-        left = self._purge_rows
-        done = 0
+        left, done = self._purge_rows, 0
         while left > 0 and done < len(self._purging):
             run = self._purging[done]
             self._db.execute(

@@ -11,6 +11,7 @@ from support.ready_tasks import all_heads, bucket_heads, ready_buckets
 from crawlerd.core.outcome import Bury, Complete
 from crawlerd.core.task import IfNew, NewTask, parent_hash
 from crawlerd.frontier.contract import Frontier, Settled
+from crawlerd.frontier.reports import Act
 from crawlerd.sink import SinkState
 
 if TYPE_CHECKING:
@@ -123,3 +124,16 @@ def test_an_ad_hoc_run_is_told_of_other_streams_and_nothing_else_is_noted(fronti
     assert frontier.bind("a", 1, NOW, {"orders": "there.others"}, ad_hoc=True).news  # the account is another one
     assert frontier.cursors("a", 1).keys() == {"items"}
     assert frontier.elsewhere("a", {"orders": "there.names"}) == set()
+
+
+def test_what_an_import_has_follows_its_new_name(frontier: Frontier) -> None:
+    frontier.bind("b", 1, NOW, HERE)
+    imported(frontier, "b")
+    assert frontier.rename_import("b", "a", Act(NOW, "me", "rename", "import b", "to a", 1)) is None
+    assert (frontier.cursors("b", 1), frontier.cursors("a", 1)) == ({}, POINTS)
+    assert frontier.elsewhere("a", {"items": "there"}) == {"items"}
+    assert parent_is_known(frontier)  # which leaves a run under way
+    refused = frontier.rename_import("a", "c", Act(NOW, "me", "rename", "import a", "to c", 1))
+    assert refused is not None
+    assert "under way" in refused
+    assert (frontier.cursors("c", 1), frontier.cursors("a", 1)) == ({}, POINTS)

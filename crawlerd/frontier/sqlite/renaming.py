@@ -1,0 +1,42 @@
+"""An import gets another name: all that the frontier has of it moves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crawlerd.frontier.sqlite.pause_rows import note_act
+
+if TYPE_CHECKING:
+    import apsw
+
+    from crawlerd.frontier.reports import Act
+
+_TABLES = ("run", "cursor", "scope", "origin", "setup", "last_full")
+_RECEIVER = "the receiver of import "
+
+
+def rename_import(db: apsw.Connection, old: str, new: str, act: Act) -> str | None:
+    """Used in a transaction. Why it cannot be done, and nothing is written; else None."""
+    for name in (old, new):
+        if db.execute("SELECT EXISTS (SELECT 1 FROM run WHERE import = ? AND state = 'running')", (name,)).get:
+            return f"a run of import {name} is under way: let it end under that name first"
+    if not _known(db, old):
+        return f"import {old} has no history, or there is none of that name"
+    if _known(db, new):
+        return f"import {new} has a history of its own"
+    for table in _TABLES:
+        db.execute(f"UPDATE {table} SET import = ? WHERE import = ?", (new, old))  # noqa: S608 - our own names
+    db.execute("UPDATE pause SET name = ? WHERE kind = 'import' AND name = ?", (new, old))
+    db.execute(
+        "UPDATE sink SET name = ?3 || ?2, identity = ?2 || substr(identity, length(?1) + 1) WHERE name = ?3 || ?1",
+        (old, new, _RECEIVER),
+    )
+    note_act(db, act)
+    return None
+
+
+def _known(db: apsw.Connection, name: str) -> bool:
+    return any(
+        db.execute(f"SELECT EXISTS (SELECT 1 FROM {table} WHERE import = ?)", (name,)).get  # noqa: S608 - our own names
+        for table in _TABLES
+    ) or bool(db.execute("SELECT EXISTS (SELECT 1 FROM pause WHERE kind = 'import' AND name = ?)", (name,)).get)
