@@ -5,6 +5,7 @@ run, runs, imports, status, why, accounts, pause, audit, dead, frontier, sink, s
     demo: the commands of these names (`import` is in imports, `resume` in pause, `streams` in sources).
 imports_rename: `imports rename`.
 context: what commands need first: the configuration, a reader of the frontier.
+follow: `import` beside a daemon.
 report: the report of `import`, and the exit code that follows from it.
 live: how an import in the foreground is shown while it runs.
 exits: all exit codes, and which error has which.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from crawlerd.cli.context import config_path, read_settings, tell_warnings
+from crawlerd.cli.context import config_path, read_settings, socket_path, state_directory, tell_warnings
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.logs import log_to
 from crawlerd.cli.terminal import closed, say, say_json
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from crawlerd.config.ad_hoc import AdHoc
     from crawlerd.config.load import Settings
     from crawlerd.engine.starting import Started
+    from crawlerd.service.control import Asked
     from crawlerd.service.running import Running
 
 LOOK_SECONDS = 0.25  # the longest wait for a run's end, a signal or trouble
@@ -59,9 +60,14 @@ def import_(
         str | None,
         typer.Option("--for", metavar="DURATION", help="Stop after this time; the next start goes on from there."),
     ] = None,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Beside a daemon: ask it for the run, and do not wait for its end.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
     """Run imports to their end in the foreground; an interrupted run is resumed.
+
+    Beside a daemon, ask that for the run and follow it: Ctrl-C ends the following, and not the run.
 
     With a sink of the type stdout, records go there, and the report to stderr.
     A run with --since or --set is an ad hoc one: it publishes no sync points and tombstones nothing.
@@ -92,11 +98,18 @@ def import_(
             piped = [spec.sink for name in chosen if (spec := settings.imports[name]).sink in _to_stdout(settings)]
             if piped and "stdout" in closed:
                 fail(f"sinks.{piped[0]} writes to stdout, which is closed: records would go nowhere", ExitCode.USAGE)
+            daemon = _daemon(context)
+            if daemon is not None and (ad_hoc or piped or at_most is not None):
+                what = "--since, --set, --for and a sink of the type stdout need an import in the foreground"
+                fail(f"{what}, and a daemon is running: stop it first", ExitCode.LOCKED)
             log_to(console, settings.daemon.log_level if settings.daemon.log_level != "info" else "warning")
             tell_warnings(settings)
-            outcome = import_now(
-                settings, chosen, full=full, allow_shrink=allow_shrink, patience=patience, console=console
-            )
+            if daemon is None:
+                outcome = import_now(
+                    settings, chosen, full=full, allow_shrink=allow_shrink, patience=patience, console=console
+                )
+        if daemon is not None:
+            outcome = _beside(daemon, chosen, console, full=full, allow_shrink=allow_shrink, wait=not no_wait)
         if as_json:
             say_json(json.dumps(outcome.report), error=bool(piped))
         else:
@@ -105,6 +118,32 @@ def import_(
                 text = "has another reader each time: what goes there is not resumed, but begins again"
                 say(f"sinks.{piped[0]} {text}", error=True)
         raise typer.Exit(outcome.exit_code)
+
+
+def _daemon(context: typer.Context) -> Asked | None:
+    """The daemon that uses the state directory, if one does and takes commands."""
+    from crawlerd.cli.follow import takes_commands
+    from crawlerd.frontier.lock import lock_holder
+    from crawlerd.service.control import Asked
+
+    folder = state_directory(context)
+    if lock_holder(folder) is None:
+        return None
+    daemon = Asked(folder, socket_path(context))
+    return daemon if takes_commands(daemon) else None
+
+
+def _beside(
+    daemon: Asked, names: Sequence[str], console: Console, *, full: bool, allow_shrink: bool, wait: bool
+) -> Outcome:
+    """Lets a daemon run the imports."""
+    from crawlerd.cli.follow import follow, start
+    from crawlerd.operations.run_history import RunRequest
+
+    runs = start(daemon, names, RunRequest(full=full, allow_shrink=allow_shrink), console)
+    if not wait:
+        raise typer.Exit
+    return follow(daemon, runs, console)
 
 
 def _ad_hoc(names: Sequence[str] | None, since: str | None, settings: Sequence[str], *, full: bool) -> AdHoc | None:

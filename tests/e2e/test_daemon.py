@@ -224,9 +224,12 @@ def test_one_daemon_a_state_directory(api: Server, install: Callable[..., Instal
     here = install(url=api.url, accounts=1)
     daemon = here.start("run")
     daemon.says("/metrics")
-    for arguments in ("run",), ("import", "--all"):
+    for arguments in ("run",), ("import", "--all", "--for", "1m"):
         second = here.run(*arguments)
         assert second.code == 75
+        if "import" in arguments:
+            assert "a daemon is running: stop it first" in second.stderr
+            continue
         assert f"another crawlerd (pid {daemon.pid}) is using" in second.stderr
         assert second.stdout == ""
     assert fetch(daemon, "/healthz")[0] == 200

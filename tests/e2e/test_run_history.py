@@ -115,3 +115,27 @@ def test_old_runs_are_forgotten_and_sync_points_stay(install: Callable[..., Inst
     assert kept[0] == 11
     assert len(here.run("runs", "others", "--json").json["runs"]) == 5
     assert here.run("frontier", "check").code == 0
+
+
+def test_an_import_beside_a_daemon_is_run_by_that(install: Callable[..., Installation], api: RestApi) -> None:
+    here = shop(install, api, "orders", "others", limits=["100/second"])
+    daemon = here.start("run")
+    daemon.says("pid ")
+    done = here.run("import", "orders", "--json")
+    report = done.json
+    assert (done.code, report["state"]) == (0, "completed")
+    assert report["imports"]["orders"][0]["streams"]["orders"]["seen"] == MANY
+    assert "orders: run 1 started in the daemon" in done.stderr
+    assert here.run("run", "show", "1", "--json").json["run"]["began"].startswith("by ")
+    assert here.run("import", "others", "--no-wait").code == 0
+    following = here.start("import", "others")
+    following.says("run 2 is under way already")
+    following.send(signal.SIGINT)
+    stopped = following.finish()
+    assert stopped.code == 130
+    assert "the runs go on in the daemon" in stopped.stderr
+    until(lambda: here.run("run", "show", "2", "--json").json["run"]["state"] == "completed")
+    assert here.run("import", "nothing").code == 2
+    assert here.run("pause", "import", "orders", "--reason", "holidays").code == 0
+    refused = here.run("import", "orders")
+    assert (refused.code, "import orders is paused by " in refused.stderr) == (1, True)

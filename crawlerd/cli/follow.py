@@ -1,0 +1,104 @@
+"""`crawlerd import` beside a daemon: asks it to run the imports now, and follows them to their end."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import msgspec
+
+from crawlerd.cli.context import reader_of
+from crawlerd.cli.exits import ExitCode
+from crawlerd.cli.report import Outcome, conclusion
+from crawlerd.operations.run_history import RunRequest, RunStarted
+from crawlerd.operations.why import Why
+from crawlerd.service.control import Asked, ask, must_ask
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.console import Console
+
+    from crawlerd.frontier.reports import RunReport
+
+LOOK_SECONDS = 0.5
+TELL_SECONDS = 10.0  # between lines
+
+
+def takes_commands(daemon: Asked) -> bool:
+    """Whether a daemon uses the state directory; an import in the foreground takes none."""
+    return ask(daemon, "GET", "pauses", list[object]) is not None
+
+
+def start(daemon: Asked, names: Sequence[str], request: RunRequest, console: Console) -> dict[str, list[int]]:
+    """Asks for a run of each import. The runs that are under way then, by import."""
+    runs: dict[str, list[int]] = {}
+    for name in names:
+        started = must_ask(daemon, "POST", f"imports/{quote(name, safe='')}/run", RunStarted, request)
+        runs[name] = started.runs
+        how = "is under way already" if started.resumed else "started"
+        numbers = ", ".join(map(str, started.runs))
+        console.print(f"{name}: run {numbers} {how} in the daemon", highlight=False)
+    return runs
+
+
+def follow(daemon: Asked, runs: Mapping[str, Sequence[int]], console: Console) -> Outcome:
+    """Waits for the end of the runs. Ctrl-C ends the waiting, and not the runs."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        _wait(daemon, [run for each in runs.values() for run in each], console)
+        cut_off = False
+    except KeyboardInterrupt:
+        console.print("the runs go on in the daemon: see `crawlerd runs`, and `crawlerd why NAME`", highlight=False)
+        cut_off = True
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return _outcome(daemon, runs, cut_off=cut_off)
+
+
+def _wait(daemon: Asked, numbers: Sequence[int], console: Console) -> None:
+    told_at, told = time.monotonic(), ""
+    while True:
+        with reader_of(daemon.state_dir) as reader:
+            left = [run for run in reader.runs(numbers) if run.ended_at is None] if reader else []
+        if not left:
+            return
+        if time.monotonic() - told_at >= TELL_SECONDS:
+            told_at = time.monotonic()
+            for run in left:
+                line = _line(daemon, run)
+                if line != told:
+                    console.print(line, highlight=False, markup=False)
+                told = line
+        time.sleep(LOOK_SECONDS)
+
+
+def _line(daemon: Asked, run: RunReport) -> str:
+    waits = ask(daemon, "GET", f"why/run/{run.id}", Why)
+    why = f"; {waits.waits[0].reason}: {waits.waits[0].text}" if waits and waits.waits else ""
+    left = run.ready + run.delayed + run.waiting
+    return f"{run.import_name}: {run.records:,} records, {run.done:,} tasks done, {left:,} left{why}"
+
+
+def _outcome(daemon: Asked, runs: Mapping[str, Sequence[int]], *, cut_off: bool) -> Outcome:
+    with reader_of(daemon.state_dir) as reader:
+        assert reader is not None  # noqa: S101 - the runs are in it
+        reports = {
+            name: [(run, reader.streams(run.id)) for run in reader.runs(numbers)] for name, numbers in runs.items()
+        }
+    every = [run for each in reports.values() for run, _ in each]
+    state, code = conclusion(
+        {run.state for run in every}, started=True, cut_off=cut_off, complete=all(run.complete for run in every)
+    )
+    if "cancelled" in {run.state for run in every} and code is ExitCode.INCOMPLETE:
+        state = "cancelled"
+    nothing = {"paused_account": None, "paused": None, "held_up": None}
+    imports = {
+        name: [
+            {**msgspec.to_builtins(run), **nothing, "streams": msgspec.to_builtins(streams)} for run, streams in each
+        ]
+        for name, each in reports.items()
+    }
+    return Outcome(code, {"state": state, "imports": imports, "not_started": {}})
