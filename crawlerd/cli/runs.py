@@ -13,6 +13,8 @@ from crawlerd.cli.tables import duration, local_time, print_columns
 from crawlerd.cli.terminal import say, say_json
 from crawlerd.core.durations import parse_duration
 
+GREATEST = 2**63 - 1  # number that a database holds
+
 
 def runs(
     context: typer.Context,
@@ -22,7 +24,7 @@ def runs(
     ] = None,
     since: Annotated[str, typer.Option(metavar="DURATION", help="Only what began since so long, such as 7d.")] = "",
     limit: Annotated[int, typer.Option(help="Maximum number to list.", min=1, max=500)] = 50,
-    after: Annotated[int | None, typer.Option(help="Only runs older than this one.", min=1)] = None,
+    after: Annotated[int | None, typer.Option(help="Only runs older than this one.", min=1, max=GREATEST)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """List runs, the newest first."""
