@@ -240,11 +240,7 @@ def test_mailchimps_refusals_without_json_slow_it_down_and_lose_nothing(install:
     dice = random.Random(1)
 
     def faults(path: str) -> str | None:
-        return (
-            dice.choice(["html429", "html403", "500", "reset", None, None, None, None])
-            if path.endswith("/members")
-            else None
-        )
+        return dice.choice(["html429", "html403", "500", "reset", *[None] * 8]) if path.endswith("/members") else None
 
     with Mailchimp({str(n): 50 for n in range(20)}, faults=faults) as api, Receiver() as receiver:
         here = news(install, api, receiver)

@@ -46,7 +46,7 @@ def installed(install: Callable[..., Installation], api: RestApi, sink: str = "s
     (here.folder / "source.toml").write_text(DESCRIPTION)
     here.config["accounts"]["a"] = {"source": "rest", "description": "source.toml", "base_url": api.url, **QUICK}
     here.config["imports"]["a"] = {"account": "a", "sink": "sink", "streams": ["*"]}
-    here.config["sinks"]["sink"] = SINKS[sink]
+    here.config["sinks"]["sink"] = dict(SINKS[sink])
     return here
 
 
@@ -103,7 +103,7 @@ def test_another_path_is_another_sink_and_a_moved_file_is_not(
     shutil.rmtree(here.folder / f"moved-{before.name}", ignore_errors=True)
     for file in files(here.folder / f"moved-{before.name}"):
         file.unlink(missing_ok=True)
-    here.config["sinks"]["sink"] = SINKS[sink]
+    here.config["sinks"]["sink"] = dict(SINKS[sink])
     assert_full_from_scratch = here.run("import", "--all", "--json")  # it has what it had, and is believed of nothing
     assert assert_full_from_scratch.code == 0
     before.rename(here.folder / f"moved-{before.name}")
