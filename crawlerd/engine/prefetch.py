@@ -133,11 +133,15 @@ class Prefetch:
     def done(self, group: Iterable[Settled]) -> set[Queue]:
         """The group is committed. Returns its queues, for `drop_empty`."""
         touched = set()
+        bucket = run = -1
         for settled in group:
             if type(settled.outcome) is not Pause:  # that is still with the dispatcher
                 task = settled.task
-                touched.add((task.bucket, task.run))
-                self._awake[task.bucket].queues[task.run].tasks.discard(task.seq)
+                if task.run != run or task.bucket != bucket:  # most follow others of their queue
+                    bucket, run = task.bucket, task.run
+                    touched.add((bucket, run))
+                    tasks = self._awake[bucket].queues[run].tasks
+                tasks.discard(task.seq)
         return touched
 
     def drop_empty(self, queues: Iterable[Queue]) -> None:

@@ -120,10 +120,15 @@ class Change:
 
     def take(self, group: Sequence[Settled], kind: Callable[[str], int]) -> None:
         """The outcomes of a group of leased tasks. kind: the number of a kind's name."""
+        key = (-1, -1, -1)
+        gone: list[int] = []
         for settled in group:
             task, outcome = settled.task, settled.outcome
             if outcome is DONE and not task.group:  # the many from which nothing comes, at half the cost
-                self.gone[task.bucket, task.run, task.priority].append(task.seq)
+                if task.priority != key[2] or task.run != key[1] or task.bucket != key[0]:
+                    key = task.bucket, task.run, task.priority
+                    gone = self.gone[key]
+                gone.append(task.seq)
                 self.done.append(task.run)
             elif isinstance(outcome, Complete):
                 self.complete(task, settled.account, outcome)
