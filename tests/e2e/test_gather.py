@@ -215,7 +215,7 @@ def done(here: Installation) -> int:
 
 
 def test_what_follows_groups_follows_them_once_whatever_is_killed(tree: Installation) -> None:
-    for count in (1, 15, 30, 47):
+    for count in (1, 15, 30, 40):
         command = tree.start("import", "tree")
         until(lambda count=count: done(tree) >= count)
         command.kill()
