@@ -44,10 +44,12 @@ def start(daemon: Asked, names: Sequence[str], request: RunRequest, console: Con
     return runs
 
 
-def follow(daemon: Asked, runs: Mapping[str, Sequence[int]], console: Console) -> Outcome:
-    """Waits for the end of the runs. Ctrl-C ends the waiting, and not the runs."""
+def run_and_follow(daemon: Asked, names: Sequence[str], request: RunRequest, console: Console) -> Outcome:
+    """The same, and waits for the end of the runs. Ctrl-C ends the waiting, and not the runs."""
+    runs: dict[str, list[int]] = {}
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        runs |= start(daemon, names, request, console)
         _wait(daemon, [run for each in runs.values() for run in each], console)
         cut_off = False
     except KeyboardInterrupt:
@@ -72,7 +74,7 @@ def _wait(daemon: Asked, numbers: Sequence[int], console: Console) -> None:
                 if line != told:
                     console.print(line, highlight=False, markup=False)
                 told = line
-        time.sleep(LOOK_SECONDS)
+        time.sleep(LOOK_SECONDS)  # the daemon is another process, and tells nobody; Ctrl-C ends it
 
 
 def _line(daemon: Asked, run: RunReport) -> str:

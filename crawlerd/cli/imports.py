@@ -137,13 +137,14 @@ def _beside(
     daemon: Asked, names: Sequence[str], console: Console, *, full: bool, allow_shrink: bool, wait: bool
 ) -> Outcome:
     """Lets a daemon run the imports."""
-    from crawlerd.cli.follow import follow, start
+    from crawlerd.cli.follow import run_and_follow, start
     from crawlerd.operations.run_history import RunRequest
 
-    runs = start(daemon, names, RunRequest(full=full, allow_shrink=allow_shrink), console)
-    if not wait:
-        raise typer.Exit
-    return follow(daemon, runs, console)
+    request = RunRequest(full=full, allow_shrink=allow_shrink)
+    if wait:
+        return run_and_follow(daemon, names, request, console)
+    start(daemon, names, request, console)
+    raise typer.Exit
 
 
 def _ad_hoc(names: Sequence[str] | None, since: str | None, settings: Sequence[str], *, full: bool) -> AdHoc | None:

@@ -17,6 +17,7 @@ from crawlerd.core.durations import parse_duration
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.core.pauses import Pausable, parse_time
 from crawlerd.core.redaction import shown
+from crawlerd.operations.pause_requests import configured_names
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -124,12 +125,4 @@ class _Configured:
             settings = read_settings(config_path(self._context), secrets=False)
         except ConfigurationError:
             return ()
-        match kind:
-            case "import":
-                return settings.imports
-            case "account":
-                return settings.accounts
-            case "source":
-                return settings.sources
-            case "bucket":
-                return ()
+        return configured_names(settings, kind)

@@ -13,6 +13,7 @@ from crawlerd.operations.problem import Refused, Unknown
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from crawlerd.config.load import Settings
     from crawlerd.frontier.reader_contract import FrontierReader
 
 REASON_LENGTH = 500  # characters of a reason, at most
@@ -37,6 +38,19 @@ class Names(Protocol):
     def configured(self, kind: Pausable) -> Collection[str]:
         """Names of imports, accounts or sources."""
         ...
+
+
+def configured_names(settings: Settings, kind: Pausable) -> Collection[str]:
+    """Of a configuration; buckets are not configured by name."""
+    match kind:
+        case "import":
+            return settings.imports
+        case "account":
+            return settings.accounts
+        case "source":
+            return settings.sources
+        case "bucket":
+            return ()
 
 
 def notes(request: PauseRequest, names: Names, reader: FrontierReader | None, by: str, now: float) -> list[PauseNote]:

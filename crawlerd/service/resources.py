@@ -51,16 +51,7 @@ class _Configured:
         self._settings = engine.settings
 
     def configured(self, kind: Pausable) -> Collection[str]:
-        settings = self._settings
-        match kind:
-            case "import":
-                return settings.imports
-            case "account":
-                return settings.accounts
-            case "source":
-                return settings.sources
-            case "bucket":
-                return ()
+        return pause_requests.configured_names(self._settings, kind)
 
 
 def answer(engine: Engine, method: str, target: str, body: bytes, by: str) -> Answer:

@@ -215,12 +215,13 @@ def done(here: Installation) -> int:
 
 
 def test_what_follows_groups_follows_them_once_whatever_is_killed(tree: Installation) -> None:
-    for count in (1, 15, 30, 40):
+    for count in (1, 15, 30, 47):
         command = tree.start("import", "tree")
         until(lambda count=count: done(tree) >= count)
         command.kill()
         tree.assert_conserved()
-    assert tree.run("import", "tree").code == 0
+    if tree.states() == ["running"]:  # the last kill may have come after the end
+        assert tree.run("import", "tree").code == 0
     assert_grown(tree)
 
 

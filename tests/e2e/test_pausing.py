@@ -9,47 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.installation import Installation, until
-from support.rest_api import Answer, Request, RestApi
+from support.rest_api import RestApi
+from support.shops import serve, shop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SHOP = """
-name = "shop"
-[endpoints.orders]
-path = "/orders"
-[endpoints.lines]
-parent = "orders"
-path = "/orders/{parent.id}/lines"
-[endpoints.stores]
-path = "/stores"
-[endpoints.shelves]
-parent = "stores"
-path = "/stores/{parent.id}/shelves"
-"""
 MANY = 200
 
 
 @pytest.fixture
 def api() -> Iterator[RestApi]:
-    def script(request: Request) -> Answer:
-        if request.path in ("/orders", "/stores"):
-            return Answer([{"id": number} for number in range(MANY)])
-        return Answer([{"id": "l"}])
-
     with RestApi() as api:
-        api.script = script
+        serve(api, MANY)
         yield api
 
 
 def shops(install: Callable[..., Installation], api: RestApi, **account: Any) -> Installation:
     """Two imports of one account: orders with their lines, and stores with their shelves."""
-    here = install(accounts=0)
-    (here.folder / "source.toml").write_text(SHOP)
-    spec = {"source": "rest", "description": "source.toml", "base_url": api.url, "limits": ["100/second"], **account}
-    here.config["accounts"]["acme"] = spec
-    for name, streams in (("orders", ["orders", "lines"]), ("stores", ["stores", "shelves"])):
-        here.config["imports"][name] = {"account": "acme", "sink": "sink", "streams": streams, "schedule": "1d"}
+    imports = {"orders": ["orders", "lines"], "stores": ["stores", "shelves"]}
+    here = shop(install, api, imports, **{"limits": ["100/second"], **account})
+    for spec in here.config["imports"].values():
+        spec["schedule"] = "1d"
     return here
 
 

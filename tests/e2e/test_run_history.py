@@ -7,45 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.installation import NO_LIMITS, Installation, until
-from support.rest_api import Answer, Request, RestApi
+from support.rest_api import RestApi
+from support.shops import serve, shop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SHOP = """
-name = "shop"
-[endpoints.orders]
-path = "/orders"
-[endpoints.lines]
-parent = "orders"
-path = "/orders/{parent.id}/lines"
-"""
 MANY = 300
 
 
 @pytest.fixture
 def api() -> Iterator[RestApi]:
-    def script(request: Request) -> Answer:
-        if request.path == "/orders":
-            return Answer([{"id": number} for number in range(MANY)])
-        return Answer([{"id": "l"}])
-
     with RestApi() as api:
-        api.script = script
+        serve(api, MANY)
         yield api
 
 
-def shop(install: Callable[..., Installation], api: RestApi, *names: str, **account: Any) -> Installation:
-    here = install(accounts=0)
-    (here.folder / "source.toml").write_text(SHOP)
-    here.config["accounts"]["acme"] = {"source": "rest", "description": "source.toml", "base_url": api.url, **account}
-    for name in names:
-        here.config["imports"][name] = {"account": "acme", "sink": "sink", "streams": ["orders", "lines"]}
-    return here
+def orders(install: Callable[..., Installation], api: RestApi, *names: str, **account: Any) -> Installation:
+    return shop(install, api, {name: ["orders", "lines"] for name in names}, **account)
 
 
 def test_runs_are_listed_and_shown(install: Callable[..., Installation], api: RestApi) -> None:
-    here = shop(install, api, "orders", "others", **NO_LIMITS)
+    here = orders(install, api, "orders", "others", **NO_LIMITS)
     for name in ("orders", "orders", "others"):
         assert here.run("import", name).code == 0
     assert [run["import"] for run in here.run("runs", "--json").json["runs"]] == ["others", "orders", "orders"]
@@ -66,7 +49,7 @@ def test_runs_are_listed_and_shown(install: Callable[..., Installation], api: Re
 def test_a_cancelled_run_leaves_nothing_and_lets_the_other_go_on(
     install: Callable[..., Installation], api: RestApi
 ) -> None:
-    here = shop(install, api, "orders", "others", limits=["60/second"])
+    here = orders(install, api, "orders", "others", limits=["60/second"])
     for name in ("orders", "others"):
         here.config["imports"][name]["schedule"] = "1d"
     daemon = here.start("run")
@@ -94,7 +77,7 @@ def test_a_cancelled_run_leaves_nothing_and_lets_the_other_go_on(
 
 
 def test_a_run_is_cancelled_without_a_daemon(install: Callable[..., Installation], api: RestApi) -> None:
-    here = shop(install, api, "orders", limits=["60/second"])
+    here = orders(install, api, "orders", limits=["60/second"])
     importing = here.start("import", "orders")
     until(lambda: len(api.requests) > 30)
     importing.kill()
@@ -104,7 +87,7 @@ def test_a_run_is_cancelled_without_a_daemon(install: Callable[..., Installation
 
 
 def test_old_runs_are_forgotten_and_sync_points_stay(install: Callable[..., Installation], api: RestApi) -> None:
-    here = shop(install, api, "orders", "others", **NO_LIMITS)
+    here = orders(install, api, "orders", "others", **NO_LIMITS)
     here.config["imports"]["orders"]["keep_runs"] = {"count": 2}
     for _ in range(5):
         assert here.run("import", "orders").code == 0
@@ -118,7 +101,7 @@ def test_old_runs_are_forgotten_and_sync_points_stay(install: Callable[..., Inst
 
 
 def test_an_import_beside_a_daemon_is_run_by_that(install: Callable[..., Installation], api: RestApi) -> None:
-    here = shop(install, api, "orders", "others", limits=["100/second"])
+    here = orders(install, api, "orders", "others", limits=["100/second"])
     daemon = here.start("run")
     daemon.says("pid ")
     done = here.run("import", "orders", "--json")
