@@ -76,6 +76,29 @@ def test_a_cancelled_run_leaves_nothing_and_lets_the_other_go_on(
     here.assert_conserved()
 
 
+def test_a_daemon_that_is_killed_as_it_cancels_leaves_nothing_of_the_run(
+    install: Callable[..., Installation], api: RestApi
+) -> None:
+    serve(api, 20_000)
+    here = orders(install, api, "orders", "others", limits=["50/second"])
+    for name in ("orders", "others"):
+        here.config["imports"][name]["schedule"] = "1d"
+    daemon = here.start("run")
+    until(lambda: here.states() and here.select("SELECT 1 FROM run WHERE id = 1 AND open > 19000"), 30)
+    assert here.run("run", "cancel", "1", "--reason", "the wrong account").code == 0
+    daemon.kill()
+    here.assert_conserved()
+    daemon = here.start("run")
+    until(lambda: here.select("SELECT 1 FROM run WHERE id = 1 AND open = 0"), 30)
+    assert here.select("SELECT count(*) FROM ready WHERE run = 1") == [(0,)]
+    assert here.select("SELECT count(*) FROM queue WHERE run = 1") == [(0,)]
+    assert here.run("run", "show", "1", "--json").json["run"]["state"] == "cancelled"
+    assert here.run("run", "show", "2", "--json").json["run"]["state"] == "running"
+    daemon.send(signal.SIGTERM)
+    daemon.finish()
+    assert here.run("frontier", "check").code == 0
+
+
 def test_a_run_is_cancelled_without_a_daemon(install: Callable[..., Installation], api: RestApi) -> None:
     here = orders(install, api, "orders", limits=["60/second"])
     importing = here.start("import", "orders")
