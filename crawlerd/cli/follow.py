@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import msgspec
+import typer
 
 from crawlerd.cli.context import reader_of
 from crawlerd.cli.exits import ExitCode
 from crawlerd.cli.report import Outcome, conclusion
+from crawlerd.core.errors import FrontierError
 from crawlerd.operations.run_history import RunRequest, RunStarted
 from crawlerd.operations.why import Why
 from crawlerd.service.control import Asked, ask, must_ask
@@ -32,32 +34,40 @@ def takes_commands(daemon: Asked) -> bool:
     return ask(daemon, "GET", "pauses", list[object]) is not None
 
 
-def start(daemon: Asked, names: Sequence[str], request: RunRequest, console: Console) -> dict[str, list[int]]:
-    """Asks for a run of each import. The runs that are under way then, by import."""
+def start(
+    daemon: Asked, names: Sequence[str], request: RunRequest, console: Console
+) -> tuple[dict[str, list[int]], dict[str, str]]:
+    """Asks for a run of each import. The runs that are under way then, and why others could not start, by import."""
     runs: dict[str, list[int]] = {}
+    not_started: dict[str, str] = {}
     for name in names:
-        started = must_ask(daemon, "POST", f"imports/{quote(name, safe='')}/run", RunStarted, request)
+        try:
+            started = must_ask(daemon, "POST", f"imports/{quote(name, safe='')}/run", RunStarted, request)
+        except FrontierError as error:
+            not_started[name] = str(error)
+            if len(names) == 1:
+                raise
+            console.print(f"{name}: not started: {error}", highlight=False, markup=False)
+            continue
         runs[name] = started.runs
         how = "is under way already" if started.resumed else "started"
         numbers = ", ".join(map(str, started.runs))
         console.print(f"{name}: run {numbers} {how} in the daemon", highlight=False)
-    return runs
+    return runs, not_started
 
 
 def run_and_follow(daemon: Asked, names: Sequence[str], request: RunRequest, console: Console) -> Outcome:
     """The same, and waits for the end of the runs. Ctrl-C ends the waiting, and not the runs."""
-    runs: dict[str, list[int]] = {}
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        runs |= start(daemon, names, request, console)
+        runs, not_started = start(daemon, names, request, console)
         _wait(daemon, [run for each in runs.values() for run in each], console)
-        cut_off = False
     except KeyboardInterrupt:
-        console.print("the runs go on in the daemon: see `crawlerd runs`, and `crawlerd why NAME`", highlight=False)
-        cut_off = True
+        console.print("not followed any more; the daemon goes on: see `crawlerd why NAME`", highlight=False)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     finally:
         signal.signal(signal.SIGINT, before)
-    return _outcome(daemon, runs, cut_off=cut_off)
+    return _outcome(daemon, runs, not_started)
 
 
 def _wait(daemon: Asked, numbers: Sequence[int], console: Console) -> None:
@@ -84,7 +94,7 @@ def _line(daemon: Asked, run: RunReport) -> str:
     return f"{run.import_name}: {run.records:,} records, {run.done:,} tasks done, {left:,} left{why}"
 
 
-def _outcome(daemon: Asked, runs: Mapping[str, Sequence[int]], *, cut_off: bool) -> Outcome:
+def _outcome(daemon: Asked, runs: Mapping[str, Sequence[int]], not_started: Mapping[str, str]) -> Outcome:
     with reader_of(daemon.state_dir) as reader:
         assert reader is not None  # noqa: S101 - the runs are in it
         reports = {
@@ -92,7 +102,10 @@ def _outcome(daemon: Asked, runs: Mapping[str, Sequence[int]], *, cut_off: bool)
         }
     every = [run for each in reports.values() for run, _ in each]
     state, code = conclusion(
-        {run.state for run in every}, started=True, cut_off=cut_off, complete=all(run.complete for run in every)
+        {run.state for run in every},
+        started=not not_started,
+        cut_off=False,
+        complete=all(run.complete for run in every),
     )
     if "cancelled" in {run.state for run in every} and code is ExitCode.INCOMPLETE:
         state = "cancelled"
@@ -103,4 +116,4 @@ def _outcome(daemon: Asked, runs: Mapping[str, Sequence[int]], *, cut_off: bool)
         ]
         for name, each in reports.items()
     }
-    return Outcome(code, {"state": state, "imports": imports, "not_started": {}})
+    return Outcome(code, {"state": state, "imports": imports, "not_started": dict(not_started)})

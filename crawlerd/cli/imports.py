@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from crawlerd.service.control import Asked
     from crawlerd.service.running import Running
 
+WAIT = "5m"  # by default, for an API that does not answer
 LOOK_SECONDS = 0.25  # the longest wait for a run's end, a signal or trouble
 LOOK_SHARE = 20  # reading how far the runs are takes at most one part in this many of the time
 ENDED = ("completed", "not complete", "completed with dead letters")  # states of a report that nothing is left of
@@ -55,7 +56,7 @@ def import_(
     ] = None,
     wait: Annotated[
         str, typer.Option("--wait", metavar="DURATION", help="Stop when an API has not answered for this long.")
-    ] = "5m",
+    ] = WAIT,
     at_most: Annotated[
         str | None,
         typer.Option("--for", metavar="DURATION", help="Stop after this time; the next start goes on from there."),
@@ -77,8 +78,10 @@ def import_(
     """
     from rich.console import Console
 
+    from crawlerd.cli.follow import run_and_follow, start
     from crawlerd.cli.report import print_report
     from crawlerd.config.problems import instead
+    from crawlerd.operations.run_history import RunRequest
 
     console = Console(stderr=True)
     with exit_codes():
@@ -99,8 +102,8 @@ def import_(
             if piped and "stdout" in closed:
                 fail(f"sinks.{piped[0]} writes to stdout, which is closed: records would go nowhere", ExitCode.USAGE)
             daemon = _daemon(context)
-            if daemon is not None and (ad_hoc or piped or at_most is not None):
-                what = "--since, --set, --for and a sink of the type stdout need an import in the foreground"
+            if daemon is not None and (ad_hoc or piped or at_most is not None or wait != WAIT):
+                what = "--since, --set, --for, --wait and a sink of the type stdout need an import in the foreground"
                 fail(f"{what}, and a daemon is running: stop it first", ExitCode.LOCKED)
             log_to(console, settings.daemon.log_level if settings.daemon.log_level != "info" else "warning")
             tell_warnings(settings)
@@ -109,7 +112,13 @@ def import_(
                     settings, chosen, full=full, allow_shrink=allow_shrink, patience=patience, console=console
                 )
         if daemon is not None:
-            outcome = _beside(daemon, chosen, console, full=full, allow_shrink=allow_shrink, wait=not no_wait)
+            request = RunRequest(full=full, allow_shrink=allow_shrink)
+            if no_wait:
+                runs, not_started = start(daemon, chosen, request, console)
+                if as_json:
+                    say_json(json.dumps({"runs": runs, "not_started": not_started}))
+                raise typer.Exit(ExitCode.FAILED if not_started else ExitCode.DONE)
+            outcome = run_and_follow(daemon, chosen, request, console)
         if as_json:
             say_json(json.dumps(outcome.report), error=bool(piped))
         else:
@@ -131,20 +140,6 @@ def _daemon(context: typer.Context) -> Asked | None:
         return None
     daemon = Asked(folder, socket_path(context))
     return daemon if takes_commands(daemon) else None
-
-
-def _beside(
-    daemon: Asked, names: Sequence[str], console: Console, *, full: bool, allow_shrink: bool, wait: bool
-) -> Outcome:
-    """Lets a daemon run the imports."""
-    from crawlerd.cli.follow import run_and_follow, start
-    from crawlerd.operations.run_history import RunRequest
-
-    request = RunRequest(full=full, allow_shrink=allow_shrink)
-    if wait:
-        return run_and_follow(daemon, names, request, console)
-    start(daemon, names, request, console)
-    raise typer.Exit
 
 
 def _ad_hoc(names: Sequence[str] | None, since: str | None, settings: Sequence[str], *, full: bool) -> AdHoc | None:
@@ -204,6 +199,7 @@ def import_now(
     A disk or sink that holds up all of them for TROUBLE_SECONDS is an error; one that holds up some is in the report.
     """
     from crawlerd.cli.report import outcome
+    from crawlerd.engine.pausing import ImportPaused
     from crawlerd.service.running import running_engine, stop
 
     with running_engine(settings) as running:
@@ -212,7 +208,7 @@ def import_now(
             started: dict[str, Started] = {}
             not_started: dict[str, str] = {}
             for name, result in engine.runs.start_imports(names, full=full, allow_shrink=allow_shrink):
-                if isinstance(result, SinkError) and len(names) > 1:
+                if isinstance(result, SinkError | ImportPaused) and len(names) > 1:
                     not_started[name] = str(result)
                 elif isinstance(result, CrawlerdError):
                     raise result

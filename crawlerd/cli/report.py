@@ -79,7 +79,7 @@ def outcome(
                 **msgspec.to_builtins(run),
                 "state": state_of(engine, run, held),
                 "paused_account": held.get(run.id),
-                "paused": engine.accounts.paused.get(held.get(run.id, "")),
+                "paused": _paused(engine, held.get(run.id, "")),
                 "held_up": engine.store.stuck.get(run.id),
                 "streams": msgspec.to_builtins(streams),
             }
@@ -123,18 +123,25 @@ def conclusion(
 def held_runs(
     engine: Engine, reader: FrontierReader, runs: Iterable[RunReport], down: Set[str] = frozenset()
 ) -> dict[int, str]:
-    """The runs that can do nothing until an account is no longer paused, each with that account.
+    """The runs that can do nothing until an account is no longer refused or paused, each with that account.
 
     down: accounts that are as good as paused.
     """
     held = {}
     out = down | engine.accounts.paused.keys()
-    for run in runs if out else ():
+    pauses = engine.pauses.current
+    for run in runs if out or pauses.notes else ():
         accounts = reader.accounts(run.id) if run.state == "running" else []
-        paused = [name for name in accounts if name in out or name.partition(PART)[0] in out]
+        paused = [name for name in accounts if name in out or name.partition(PART)[0] in out or pauses.of_account(name)]
         if paused and not reader.goes_on(run.id, set(accounts).difference(paused)):
             held[run.id] = paused[0].partition(PART)[0]
     return held
+
+
+def _paused(engine: Engine, account: str) -> str | None:
+    """Why nothing of an account starts: its credentials, or a person."""
+    note = engine.pauses.current.of_account(account)
+    return engine.accounts.paused.get(account) or (note.text if note else None)
 
 
 def state_of(engine: Engine, run: RunReport, held: Container[int]) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from crawlerd.ratelimit.limiter import Limiter
     from crawlerd.ratelimit.outage import Health
 
-REFUSED_CURE = "Mend the key; the account is tried again every 5 minutes, and when an import of it starts."
+REFUSED_CURE = "Mend the key at the API, which is asked again every 5 minutes; for another key, restart the daemon."
 CURES = {
     Reason.QUOTA: "Nothing needs to be done, or set a higher limit: {limits}.",
     Reason.OUTAGE: "Nothing needs to be done: one request at a time asks whether it is over.",

@@ -201,6 +201,8 @@ class Runs:
 
     def run_now(self, name: str, *, full: bool, allow_shrink: bool, by: str) -> Started:
         """Starts a run of a configured import; one that is under way is the answer as it is. From any thread."""
+        if (note := self._pauses.current.of_import(name)) is not None:
+            raise ImportPaused(note)
         if name in self._active:
             return Started(self._store.call(lambda: self._frontier.running_runs(name)).result(), True, [])
         return self.start_import(name, full=full, allow_shrink=allow_shrink, began=f"by {by}")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SHOWN, MOST = 5, 50  # accounts of a run that are named, and that are asked about
 NOT_RUNNING = "no crawlerd works on it: start the daemon, or `crawlerd import {name}`"
-REFUSED_CURE = "Mend the key, then `crawlerd import`: it tries the account again, as the daemon does every 5 minutes."
+REFUSED_CURE = "Mend the key, then `crawlerd import`. A daemon tries the key that it read at its start every 5 minutes."
 
 
 class Live(Protocol):
@@ -85,6 +85,7 @@ def _run(reader: FrontierReader, live: Live | None, run: RunReport, subject: str
     name = f"run {run.id} of import {run.import_name}"
     if run.state != "running":
         ended = f"{name} has ended as {run.state}" + (f", {_time(run.ended_at, now)}" if run.ended_at else "")
+        ended += f", {run.ended_reason}" if run.ended_reason else ""
         dead = f": {run.dead:,} dead letters, see `crawlerd dead list --import {run.import_name}`" if run.dead else ""
         ended = f"{ended}{dead}. Nothing of it is under way."
         if note := _import_pause(reader, run.import_name):
@@ -111,13 +112,13 @@ def _run(reader: FrontierReader, live: Live | None, run: RunReport, subject: str
 
 
 def _waits(reader: FrontierReader, live: Live | None, run: RunReport, subject: str, now: float) -> list[Waiting]:
+    if note := _import_pause(reader, run.import_name):
+        return [note.waiting(subject)]
     found = []
     if live is None:
         found.append(Waiting(who=subject, reason=Reason.WORKERS, text=NOT_RUNNING.format(name=run.import_name)))
     elif held := live.holds(run.id, run.import_name):
         found.append(Waiting(who=subject, reason=held[0], text=held[1]))
-    if note := _import_pause(reader, run.import_name):
-        found = [note.waiting(subject)]
     if run.ready:
         accounts = (account for name in reader.accounts(run.id) if (account := reader.account(name)) and account.ready)
         told = [account_waits(reader, live, each, now) for each in islice(accounts, MOST)]

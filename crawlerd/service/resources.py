@@ -12,6 +12,7 @@ import msgspec
 from crawlerd.core.errors import CrawlerdError
 from crawlerd.core.pauses import Pausable
 from crawlerd.core.reasons import Subject
+from crawlerd.engine.pausing import ImportPaused
 from crawlerd.frontier import open_reader
 from crawlerd.operations import account_facts, pause_requests, run_history
 from crawlerd.operations.dead import Retried, RetryRequest, retry_act
@@ -70,6 +71,8 @@ def answer(engine: Engine, method: str, target: str, body: bytes, by: str) -> An
         return problem(404, "Not Found", str(error))
     except (Refused, msgspec.DecodeError, ValueError) as error:
         return problem(400, "Bad Request", str(error))
+    except ImportPaused as error:
+        return problem(409, "Conflict", str(error))
     except TimeoutError:
         return problem(503, "Service Unavailable", "the dispatcher does not answer")
     except CrawlerdError as error:

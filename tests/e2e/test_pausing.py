@@ -51,6 +51,9 @@ def test_a_paused_import_leaves_the_account_to_the_other(install: Callable[..., 
     assert (done.code, done.stdout) == (0, "import orders is paused until `crawlerd resume import orders`\n")
     time.sleep(0.5)  # what was under way
     paused_at = kinds(api)["lines"]
+    told = here.run("why", "orders").stdout  # though requests of the other one are under way
+    assert "waits (paused)" in told
+    assert "importing" not in told
     until(lambda: states(here)["stores"] == "completed")
     assert kinds(api)["lines"] == paused_at < MANY
     told = here.run("why", "orders").stdout
@@ -124,6 +127,24 @@ def test_a_paused_import_starts_no_run_and_does_when_it_is_resumed(
     assert kinds(api)["orders"] == 0
     assert here.run("resume", "import", "orders").code == 0
     until(lambda: states(here).get("orders") == "completed")
+
+
+def test_an_import_in_the_foreground_ends_where_a_pause_holds_it_up(
+    install: Callable[..., Installation], api: RestApi
+) -> None:
+    here = shops(install, api)
+    assert here.run("pause", "import", "orders", "--reason", "stock").code == 0
+    done = here.run("import", "--all", "--json")
+    assert (done.code, done.json["imports"]["stores"][0]["state"]) == (1, "completed")
+    assert "is paused by" in done.json["not_started"]["orders"]
+    assert here.run("pause", "account", "acme", "--reason", "maintenance").code == 0
+    done = here.run("import", "stores", "--json")
+    (run,) = done.json["imports"]["stores"]
+    assert (done.code, run["state"], run["paused_account"]) == (1, "paused", "acme")
+    assert "maintenance" in run["paused"]
+    here.start("run").says("pid ")
+    done = here.run("import", "orders", "stores", "--no-wait", "--json")
+    assert (done.code, list(done.json["runs"]), list(done.json["not_started"])) == (1, ["stores"], ["orders"])
 
 
 def test_what_cannot_be_paused_is_said(install: Callable[..., Installation], api: RestApi) -> None:
