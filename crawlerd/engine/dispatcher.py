@@ -172,6 +172,8 @@ class Dispatcher:
         if self._inbox.draining or self._store.behind:
             return math.inf
         given: dict[WorkerProcess, list[LeaseBatch]] = {}
+        for gone in self._suspects.take_back(self._bench.withdrawn):
+            self._bench.undo(gone, now)
         reserved, suspect = self._suspects.next(self._pool.workers, now)
         if reserved is not None and suspect is not None:
             self._lease(reserved, suspect, given, now)

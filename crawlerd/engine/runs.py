@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections import Counter, deque
 from functools import partial
@@ -73,7 +74,8 @@ class Runs:
         self._failure, self._changed, self._pauses, self._writer = failure, changed, pauses, writer
         self.free: Counter[int] = Counter()
         self._ended: SimpleQueue[int] = SimpleQueue()
-        self._active: dict[str, int] = {}  # how many runs are under way, by import
+        self._active: dict[str, set[int]] = {}  # the runs under way, by import
+        self._registering = threading.Lock()
         self._import_of: dict[int, str] = {}
         self._refusals: dict[str, str] = {}  # why imports could not start when they were last tried
         running = frontier.running_imports()
@@ -109,9 +111,6 @@ class Runs:
         waiting = deque(names)
         while waiting:
             results = self._store.call(partial(self._start_some, waiting, full, allow_shrink, began)).result()
-            for name, result in results:
-                if isinstance(result, Started):
-                    self._under_way(name, result)
             yield from results
 
     def start_due(self) -> float:
@@ -121,11 +120,11 @@ class Runs:
         names: list[str] = []
         while not self._pauses.resumed.empty():
             name = self._pauses.resumed.get()
-            if name in self._settings.imports:
-                heappush(self._agenda, (now, name))
+            if name in self._settings.imports:  # also where another run of it is under way: dead letters were retried
+                names.append(name)
         while self._agenda and self._agenda[0][0] <= now and len(names) < START_MOST:
             _, name = heappop(self._agenda)
-            if name not in self._active:  # it comes back when it has ended
+            if name not in self._active and name not in names:  # it comes back when it has ended
                 names.append(name)
         try:
             times = self._store.call(lambda: {name: self._due(self._settings.imports[name], now) for name in names})
@@ -179,12 +178,14 @@ class Runs:
             runs.append(self._ended.get())
         for run in runs:
             self.free.pop(run, None)
-            name = self._import_of.pop(run, None)
+            with self._registering:
+                name = self._import_of.pop(run, None)
+                if name is not None:
+                    self._active[name].discard(run)
+                    if not self._active[name]:
+                        del self._active[name]
+                        heappush(self._agenda, (self._clock.now(), name))
             if name is not None:
-                self._active[name] -= 1
-                if not self._active[name]:
-                    del self._active[name]
-                    heappush(self._agenda, (self._clock.now(), name))
                 self._prune(name)
         return runs
 
@@ -203,8 +204,9 @@ class Runs:
         """Starts a run of a configured import; one that is under way is the answer as it is. From any thread."""
         if (note := self._pauses.current.of_import(name)) is not None:
             raise ImportPaused(note)
-        if name in self._active:
-            return Started(self._store.call(lambda: self._frontier.running_runs(name)).result(), True, [])
+        under_way = self._store.call(lambda: self._frontier.running_runs(name)).result()
+        if name in self._active and under_way:
+            return Started(under_way, True, [])
         return self.start_import(name, full=full, allow_shrink=allow_shrink, began=f"by {by}")
 
     def cancel(self, run: int, act: Act) -> bool:
@@ -241,8 +243,9 @@ class Runs:
         self._changed.set()
 
     def _under_way(self, name: str, started: Started) -> None:
-        self._active[name] = len(started.runs)
-        self._import_of |= dict.fromkeys(started.runs, name)
+        with self._registering:
+            self._active.setdefault(name, set()).update(started.runs)
+            self._import_of |= dict.fromkeys(started.runs, name)
         for run in started.runs:
             log.info("import %s: run %d %s", name, run, "resumed" if started.resumed else "started")
 
@@ -255,6 +258,7 @@ class Runs:
             name = waiting.popleft()
             try:
                 started = self._starter.start(name, full=full, allow_shrink=allow_shrink, began=began)
+                self._under_way(name, started)  # here, before anybody can hear of the end of one
                 results.append((name, started))
                 if started.ended:
                     self.note_ended(started.ended)

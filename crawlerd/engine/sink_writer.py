@@ -130,7 +130,9 @@ class SinkWriter:
         self._stuck: dict[Sink, Stuck] = {}
 
     def serve(self, run: int, target: Target, started: float) -> None:
-        """started: when the run began, in Unix seconds."""
+        """Once, or again: nothing changes then. started: when the run began, in Unix seconds."""
+        if run in self.targets:
+            return
         self.targets[run], self._started[run] = target, started
         if target.sink:
             self._sinks[target.sink] += 1

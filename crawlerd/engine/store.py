@@ -216,6 +216,10 @@ class Store:
             self._writer.void({each.token for each in void})
         group, ahead = self._portions(group)
         while True:
+            if self._writer.fenced:  # a run may have been cancelled since the last try
+                group, gone = self._fence(group)
+                late = [*late, *gone, *(each for each in ahead if each.task.run in self._writer.fenced)]
+                ahead = [each for each in ahead if each.task.run not in self._writer.fenced]
             try:
                 committed = self._frontier.commit(
                     group,

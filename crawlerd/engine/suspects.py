@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from crawlerd.engine.queues import Pick
     from crawlerd.engine.worker_pool import WorkerProcess
@@ -31,6 +31,13 @@ class Suspects:
         self._waiting += [msgspec.structs.replace(pick, tasks=[task]) for task in suspects]
         return msgspec.structs.replace(pick, tasks=[task for task in pick.tasks if not task.crashes])
 
+    def take_back(self, runs: Container[int]) -> list[Pick]:
+        """Takes out those of runs that are not served any more."""
+        gone = [pick for pick in self._waiting if pick.tasks[0].run in runs] if runs else []
+        for pick in gone:
+            self._waiting.remove(pick)
+        return gone
+
     def next_at(self, now: float) -> float:
         """When the next one may start; infinity when none waits, or what it waits for is a worker."""
         at = self._waiting[0].free_at(now) if self._waiting else math.inf
@@ -43,7 +50,8 @@ class Suspects:
         for _ in range(len(self._waiting)):
             suspect = self._waiting[0]
             free_at = suspect.free_at(now)
-            if not suspect.account.stopped and not now + PATIENCE_SECONDS < free_at < math.inf:
+            held = suspect.bucket is not None and suspect.bucket.held is not None
+            if not held and not suspect.account.stopped and not now + PATIENCE_SECONDS < free_at < math.inf:
                 break
             self._waiting.rotate(-1)  # it must wait, and no worker with it
         else:

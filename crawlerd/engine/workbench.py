@@ -37,6 +37,7 @@ class Workbench:
     quiet_since: see `Limiter`.
     learned: what earlier processes have found out, by the keys of limiters.
     awaited: queues whose heads are on their way.
+    withdrawn: runs that are not served, until tasks of them are added again.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Workbench:
         self._turns = Turns()
         self._pauses = Pauses((), lambda account: None)
         self._crowds = Crowds(outages)
-        self._withdrawn: dict[int, Callable[[list[Task]], None]] = {}
+        self.withdrawn: dict[int, Callable[[list[Task]], None]] = {}
         self._served = self.awaited = 0
 
     # what there is
@@ -94,7 +95,7 @@ class Workbench:
         now: float,
     ) -> None:
         """Ready tasks of a run in a bucket, read from the frontier. more: there are others after them."""
-        self._withdrawn.pop(run, None)  # it is served again
+        self.withdrawn.pop(run, None)  # it is served again
         account = self.account(account_number)
         if account is None:
             return
@@ -116,7 +117,7 @@ class Workbench:
     def withdraw(self, runs: Collection[int], give_back: Callable[[list[Task]], None], now: float) -> None:
         """Drops the runs' queues, until tasks of them are added again. give_back: is told of their tasks, and then of
         each that was out and would have its place there again."""
-        self._withdrawn |= dict.fromkeys(runs, give_back)
+        self.withdrawn |= dict.fromkeys(runs, give_back)
         taken: list[Task] = []
         for account in self._accounts.values():
             for bucket in account.buckets.values():
@@ -155,13 +156,24 @@ class Workbench:
         if pick.bucket is None:
             assert pick.account.guard is not None  # noqa: S101 - it was picked
             pick.account.guard.leased = False
-        elif give_back := self._withdrawn.get(task.run):
+        elif give_back := self.withdrawn.get(task.run):
             give_back([task])
         else:
             queue = pick.bucket.queue(task.run)
             queue.add([task])
             pick.bucket.place(queue)
         self.place(pick.account, now)
+
+    def undo(self, pick: Pick, now: float) -> None:
+        """What was picked is not performed, and was not charged."""
+        if pick.origin is not None:
+            pick.origin.out -= len(pick.tasks)
+        if pick.probe is not None:
+            self._outages.ended(pick.probe, now)
+        if pick.bucket is not None:
+            pick.bucket.out -= len(pick.tasks)
+        for task in pick.tasks:
+            self.put_back(pick, task, now)
 
     # what may start
 
@@ -206,8 +218,7 @@ class Workbench:
 
     def choose(self, now: float, most: int, threads: int = UNBOUNDED) -> Pick | None:
         """Takes tasks of one account that may start now out of their queue: one where limits hold, since each start
-        moves the next; up to `most` where none do; None when nothing may start. Follow with `charge`, now or when a
-        worker is free that may perform them.
+        moves the next; up to `most` where none do; None when nothing may start. Follow with `charge`, or `undo`.
 
         threads: of all workers. An origin that hangs must not have them all.
         """

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from crawlerd.frontier.reader_contract import FrontierReader
 
 REASON_LENGTH = 500  # characters of a reason, at most
+LONGEST = 3_653 * 86_400.0  # seconds of a pause that has an end
 
 
 class PauseRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +41,14 @@ class Names(Protocol):
         ...
 
 
+def reason_of(text: str) -> str:
+    """What a person gives as the reason. Refused for none, or a long one."""
+    reason = text.strip()
+    if not reason or len(reason) > REASON_LENGTH:
+        raise Refused(f"give a reason of 1 to {REASON_LENGTH} characters: others will want to know it")
+    return reason
+
+
 def configured_names(settings: Settings, kind: Pausable) -> Collection[str]:
     """Of a configuration; buckets are not configured by name."""
     match kind:
@@ -55,11 +64,11 @@ def configured_names(settings: Settings, kind: Pausable) -> Collection[str]:
 
 def notes(request: PauseRequest, names: Names, reader: FrontierReader | None, by: str, now: float) -> list[PauseNote]:
     """What is to be noted. Unknown for a name that is none, Refused for what makes no sense."""
-    reason = request.reason.strip()
-    if not reason or len(reason) > REASON_LENGTH:
-        raise Refused(f"give a reason of 1 to {REASON_LENGTH} characters: others will want to know it")
+    reason = reason_of(request.reason)
     if not request.names:
         raise Refused("name what is to be paused")
+    if request.until is not None and not request.until <= now + LONGEST:
+        raise Refused("the time until which it is to be paused is more than ten years away")
     if request.until is not None and request.until <= now:
         raise Refused("the time until which it is to be paused is over already")
     check(request.kind, request.names, names, reader)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from crawlerd.frontier.reports import Act, DeadLetter, RunReport, StreamReport
+from crawlerd.operations.pause_requests import reason_of
 from crawlerd.operations.problem import Refused, Unknown
 from crawlerd.operations.why import Why, why
 
@@ -127,10 +128,7 @@ def detail(reader: FrontierReader, live: Live | None, run: int, now: float) -> R
 
 def cancel_act(run: int, request: CancelRequest, by: str, now: float) -> Act:
     """What the audit says of it. Refused without a reason."""
-    reason = request.reason.strip()
-    if not reason:
-        raise Refused("give a reason: others will want to know it")
-    return Act(now, by, "cancel", f"run {run}", reason, 1)
+    return Act(now, by, "cancel", f"run {run}", reason_of(request.reason), 1)
 
 
 def not_running(reader: FrontierReader, run: int) -> Unknown | Refused:

@@ -62,8 +62,9 @@ class _Handler(BoundedHandler):
             self._answer(404, b"nothing here\n")
             return
         length = self.headers.get("Content-Length", "0")
-        if not length.isdecimal() or int(length[:20]) > resources.BODY_BYTES:
-            self._answer(413, b"too many at once\n")
+        if not length.isdecimal() or len(length) > len(str(resources.BODY_BYTES)) or int(length) > resources.BODY_BYTES:
+            status, answer = resources.problem(413, "Content Too Large", "a body has 1 MiB at most")
+            self.answer(status, answer, "application/problem+json")
             return
         self._do(self.rfile.read(int(length)))
 

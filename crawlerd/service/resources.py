@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import TYPE_CHECKING, NamedTuple, get_args
 from urllib.parse import parse_qs, unquote
@@ -85,6 +86,11 @@ def answer(engine: Engine, method: str, target: str, body: bytes, by: str) -> An
             reader.close()
 
 
+def _is_number(word: str) -> bool:
+    """A number that a database holds."""
+    return word.isascii() and word.isdecimal() and len(word) <= 18
+
+
 def problem(status: int, title: str, detail: str) -> Answer:
     return Answer(status, msgspec.json.encode(Problem(status, title, detail)))
 
@@ -103,11 +109,10 @@ class _Resources:
             case "POST", ["imports", name, "run"]:
                 return self._run_now(name)
             case "GET", ["runs"]:
-                request = msgspec.convert(self._asked, run_history.RunsRequest, strict=False)
-                return run_history.runs(self._reader, request)
-            case "GET", ["runs", number] if number.isdecimal():
+                return run_history.runs(self._reader, self._runs_request())
+            case "GET", ["runs", number] if _is_number(number):
                 return run_history.detail(self._reader, self._engine, int(number), self._now)
-            case "POST", ["runs", number, "cancel"] if number.isdecimal():
+            case "POST", ["runs", number, "cancel"] if _is_number(number):
                 return self._cancel(int(number))
             case "GET", ["pauses"]:
                 return self._reader.pauses()
@@ -120,11 +125,26 @@ class _Resources:
             case "GET", ["accounts", name]:
                 return account_facts.account(self._reader, self._engine, name, self._now)
             case "GET", ["audit"]:
-                return self._reader.audit(since=float(self._asked.get("since", 0)), limit=self._limit())
+                return self._reader.audit(since=self._since(), limit=self._limit())
             case "POST", ["dead", "retry"]:
                 numbers = msgspec.json.decode(self._body, type=RetryRequest).numbers
                 return Retried(self._engine.runs.retry_dead(numbers, retry_act(numbers, self._by, self._now)))
         raise _NoSuchResource(f"there is no {method} {ROOT}{'/'.join(words)[:200]}")
+
+    def _runs_request(self) -> run_history.RunsRequest:
+        asked = {**self._asked, "limit": self._limit()}
+        if not _is_number(self._asked.get("after", "0")):
+            raise Refused("after: the number of a run")
+        request = msgspec.convert(asked, run_history.RunsRequest, strict=False)
+        if not math.isfinite(request.since):
+            raise Refused("since: Unix seconds")
+        return request
+
+    def _since(self) -> float:
+        since = float(self._asked.get("since", 0))
+        if not math.isfinite(since):
+            raise Refused("since: Unix seconds")
+        return since
 
     def _limit(self) -> int:
         return max(1, min(int(self._asked.get("limit", 100)), MOST))

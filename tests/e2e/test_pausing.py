@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.installation import Installation, until
-from support.rest_api import RestApi
+from support.rest_api import Answer, Request, RestApi
 from support.shops import serve, shop
 
 if TYPE_CHECKING:
@@ -147,6 +148,32 @@ def test_an_import_in_the_foreground_ends_where_a_pause_holds_it_up(
     assert (done.code, list(done.json["runs"]), list(done.json["not_started"])) == (1, ["stores"], ["orders"])
 
 
+def test_a_retried_dead_letter_of_a_paused_import_goes_on_when_it_is_resumed(
+    install: Callable[..., Installation], api: RestApi
+) -> None:
+    answer, broken = api.script, threading.Event()
+    assert answer is not None
+    broken.set()
+
+    def script(request: Request) -> Answer:
+        if request.path == "/orders/7/lines" and broken.is_set():
+            return Answer({}, 400)
+        return answer(request) or Answer([])
+
+    api.script = script
+    here = shops(install, api, limits=["60/second"])
+    here.start("run")
+    until(lambda: here.states() and states(here).get("orders") == "completed with dead letters")
+    broken.clear()
+    first = here.run("runs", "orders", "--json").json["runs"][0]["id"]
+    assert here.run("import", "orders", "--no-wait", "--full").code == 0  # another run of it
+    assert here.run("pause", "import", "orders", "--reason", "stock").code == 0
+    assert here.run("dead", "retry", "--all").code == 0
+    assert here.run("resume", "import", "orders").code == 0
+    until(lambda: here.run("run", "show", str(first), "--json").json["run"]["state"] == "completed")
+    assert here.run("runs", "orders", "--state", "running", "--json").json["runs"]  # the other one
+
+
 def test_what_cannot_be_paused_is_said(install: Callable[..., Installation], api: RestApi) -> None:
     here = shops(install, api)
     for running in (False, True):
@@ -158,6 +185,7 @@ def test_what_cannot_be_paused_is_said(install: Callable[..., Installation], api
             (("bucket", "acme/nothing", "--reason", "x"), "there is no bucket acme/nothing"),
             (("run", "1", "--reason", "x"), "run cannot be paused"),
             (("import", "orders", "--reason", "x", "--until", "2020-01-01"), "2020-01-01 is over"),
+            (("import", "orders", "--reason", "x", "--until", "9999-12-31T23:59:59-12:00"), "more than ten years"),
         ):
             done = here.run("pause", *words)
             assert done.code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import re
@@ -257,3 +258,40 @@ def test_only_the_group_may_command(install: Callable[..., Installation], open_p
     assert "PermissionError" in as_nobody(ASK, run / "socket")
     assert as_nobody(ASK, run / "socket", groups=(group,)) == "200"
     ended(daemon)
+
+
+@pytest.mark.parametrize(
+    ("line", "body", "status"),
+    [
+        ("POST /api/v1/runs/99999999999999999999/cancel", b'{"reason":"x"}', 404),
+        ("POST /api/v1/pauses", b'{"kind":"account","names":["a1"],"reason":"x","until":1e300}', 400),
+        ("POST /api/v1/pauses", b'{"kind":"account","names":["a1"],"reason":"x","until":null', 400),
+        ("POST /api/v1/pauses", b"x" * 1_100_000, 413),
+        ("GET /api/v1/runs?limit=-5", b"", 200),
+        ("GET /api/v1/runs?limit=99999999999999999999", b"", 200),
+        ("GET /api/v1/runs?after=99999999999999999999", b"", 400),
+        ("GET /api/v1/runs?since=nan", b"", 400),
+        ("GET /api/v1/audit?since=nan", b"", 400),
+        ("GET /api/v1/accounts/..%2F..%00%0a", b"", 404),
+        ("DELETE /api/v1/pauses/import/nothing", b"", 404),
+        ("GET /api/v1/nothing", b"", 404),
+    ],
+)
+def test_the_socket_answers_whatever_is_asked(
+    install: Callable[..., Installation], line: str, body: bytes, status: int
+) -> None:
+    here = install(url="http://127.0.0.1:9", daemon={"socket": "socket"})
+    daemon = here.start("run")
+    daemon.says("pid ")
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(here.folder / "socket"))
+        head = f"{line} HTTP/1.0\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        with contextlib.suppress(OSError):  # it need not read what is too long
+            connection.sendall(head + body)
+        answer = connection.recv(65536)
+    assert int(answer.split()[1]) == status
+    if status >= 400:
+        assert b"application/problem+json" in answer
+    assert here.run("status").code == 0
+    assert daemon.running
+    assert "Traceback" not in daemon.stderr

@@ -59,7 +59,7 @@ class Bench(Workbench):
             started.append(pick)
         return started
 
-    def withdrawn(self, runs: set[int], now: float = NOW) -> list[Task]:
+    def taken_back(self, runs: set[int], now: float = NOW) -> list[Task]:
         """Their tasks, and what comes back of them later."""
         tasks: list[Task] = []
         self.withdraw(runs, tasks.extend, now)
@@ -197,9 +197,9 @@ def test_the_tasks_of_a_run_can_be_taken_back_and_the_others_go_on() -> None:
     bench.add(2, 2, 5)
     others = [Task(next(bench.seqs), 1, 4, 2, "s.page", 0, "{}"), Task(next(bench.seqs), 1, 5, 2, "s.page", 0, "{}")]
     bench.add_heads(1, 1, "b1", 2, others, more=False, blocked_until=0.0, now=NOW)
-    assert sorted(task.seq for task in bench.withdrawn({1})) == [1, 2, 3, 4]
+    assert sorted(task.seq for task in bench.taken_back({1})) == [1, 2, 3, 4]
     assert [task.seq for pick in bench.start(most=9) for task in pick.tasks] == [5, 6]
-    assert bench.withdrawn({1, 2}) == []
+    assert bench.taken_back({1, 2}) == []
 
 
 def test_runs_of_one_bucket_take_turns_and_the_urgent_goes_first() -> None:
@@ -253,7 +253,7 @@ def test_the_most_urgent_of_the_runs_that_are_served_goes_first(
             bench.add_heads(1, 1, "b1", task.run, [task], more=False, blocked_until=0.0, now=NOW)
         elif act == "withdraw":
             run = draw.randint(1, 4)
-            back = bench.withdrawn({run})
+            back = bench.taken_back({run})
             assert {task.seq for task in back} == {task.seq for task in here if task.run == run}
             here = [task for task in here if task.run != run]
             away.setdefault(run, []).extend(back)
@@ -293,6 +293,18 @@ def test_a_task_of_a_run_that_was_withdrawn_is_given_back_and_not_started() -> N
     bench.put_back(pick, pick.tasks[0], NOW)
     assert back == pick.tasks
     assert bench.start() == []
+
+
+def test_what_was_picked_and_not_performed_is_as_before() -> None:
+    bench = Bench({1: LimitSpec(concurrency=1)})
+    bench.add(1, 1, 5, 5)
+    pick = bench.choose(NOW, 1)
+    assert pick is not None
+    bench.undo(pick, NOW)
+    account = bench.known(1)
+    assert account is not None
+    assert (account.buckets[1].out, account.limiter.inflight, pick.origin and pick.origin.out) == (0, 0, 0)
+    assert [task.seq for each in bench.start() for task in each.tasks] == [1]
 
 
 def test_each_start_is_counted_against_the_account_and_its_bucket() -> None:
