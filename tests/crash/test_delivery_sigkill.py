@@ -31,7 +31,7 @@ def test_each_version_is_applied_once_and_in_order(install: Callable[..., Instal
         for revision in range(2, 12):
             file.write_text(json.dumps(there))
             command = here.start("import", "--all")
-            target = len(crm.asked) + dice.randint(1, 40)
+            target = len(crm.asked) + dice.randint(1, 40 if revision < 4 else 4)  # later ones have less to deliver
             until(lambda: len(crm.asked) >= target or not command.running)  # noqa: B023
             if command.running:
                 command.kill()
@@ -51,7 +51,7 @@ def test_each_version_is_applied_once_and_in_order(install: Callable[..., Instal
         assert here.run("import", "--all").code == 0
         assert here.run("import", "--all").code == 0  # the first one may have gone on with what was read before
         here.assert_conserved()
-        assert kills >= 5
+        assert kills >= 5, kills
         assert crm.held == there
         assert not [
             (key, found, expected[key])
