@@ -16,13 +16,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from bench.rig.installation import Installation
+from bench.rig.local_server import serving
 from bench.rig.meters import Others
 from bench.rig.process import ROOT, environment, install_source
 from bench.rig.report import about, parsed, table
@@ -99,10 +99,7 @@ class Pages:
 
     def __init__(self, pages: int) -> None:
         self._pages, self._made = pages, dict[str, bytes]()
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        server = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._serve, "127.0.0.1", 0), self._loop)
-        self.url = f"http://127.0.0.1:{server.result().sockets[0].getsockname()[1]}"
+        self.url = serving(self._serve)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

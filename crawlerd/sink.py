@@ -13,6 +13,7 @@ from crawlerd.core.output import MISSING_KEYS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from crawlerd.core.erasure import Erased, Erasure
     from crawlerd.core.task import NewTask
 
 __all__ = [
@@ -134,6 +135,25 @@ class Sink(Protocol):
         `Totals.seen`. SinkError as of `write`."""
         ...
 
+    def forget(self, which: Erasure, most: int) -> Erased:
+        """Deletes for good, durably, at most so many rows of what is meant, and lines that nobody has got yet; call it
+        until there is no more, while no run writes to what is meant. Files that were handed over are not its. SinkError
+        as of `write`."""
+        ...
+
+    def expire(self, now: float, most: int) -> bool:
+        """Deletes at most so many rows, and files, of what is kept no longer by its own settings. Whether there may be
+        more. SinkError as of `write`. now: Unix seconds."""
+        ...
+
+    def scrub(self, most_bytes: int | None) -> str | None:
+        """Sees to it that what was deleted is not in free space of its database either. Why it may still be, if so.
+        SinkError as of `write`.
+
+        most_bytes: of a database that is written anew, which holds up whoever writes; None for any size.
+        """
+        ...
+
     def intact(self) -> bool:
         """Whether its file is still the one that was opened, in its place. Quick: asked before each group commit."""
         ...
@@ -168,6 +188,10 @@ class Outbox(Protocol):
     @property
     def waits_for_a_run(self) -> bool:
         """Something is not in any task: any delivery of a run, an empty one too, gives the sink the occasion."""
+        ...
+
+    def look_again(self) -> None:
+        """Something was deleted from its database by others."""
         ...
 
     def take_errands(self) -> dict[int, list[NewTask]]:

@@ -164,6 +164,9 @@ class Source:
     asks: (stream, the account's options) -> what tells which records its requests ask for, as JSON values; another one
         than before makes the next run a full one. By default the options.
     since: streams that can be read by what has changed since any time, see `RunPlan.since`.
+    needs: by stream, "*" for all: fields of its records that an import cannot drop or hash, since a key, a sync point
+        or a task is made of them, each with what for, such as {"*": {"id": "the key of its records"}}. What is not said
+        here is found out when a task comes to it.
     """
 
     def __init__(
@@ -187,6 +190,7 @@ class Source:
         part_header: str = "",
         asks: Callable[[str, Mapping[str, Any]], object] | None = None,
         since: Sequence[str] = (),
+        needs: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self.name = name
         self.client = client
@@ -205,10 +209,12 @@ class Source:
         self.import_options = import_options
         self.part_header = part_header
         self.since = tuple(since)
+        self.needs = dict(needs or {})
         self.asks = asks or (lambda _, options: dict(options))
         self.kinds: dict[str, Kind] = {}
         self.subscriptions: list[Subscription] = []
         self.guard: TaskArgs | None = None
+        self.question: TaskArgs | None = None
         self.begins: Starts = lambda _: ()
 
     def handles(
@@ -260,6 +266,13 @@ class Source:
         """Registers the check of the credentials: it runs alone, before any other task of an account, whenever a run
         starts or is resumed, and yields an Identity."""
         self.guard = args
+        return self.handles(type(args), priority=0)
+
+    def tests(self, args: TaskArgs) -> Callable[[Handler], Handler]:
+        """Registers what `crawlerd accounts test` asks an account: one cheap request that changes nothing. It may yield
+        an Identity, and raises where the account does not work. By default it is the check of `guards`, else the first
+        task of a run that reads the first stream."""
+        self.question = args
         return self.handles(type(args), priority=0)
 
     def starts(self, function: Starts) -> Starts:

@@ -6,18 +6,20 @@ import fcntl
 import ipaddress
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 from hypothesis import settings
 from support.installation import Installation
 from support.small_disks import small_disk_at
 
+from crawlerd.cli.modes import modes
 from crawlerd.demo.server import running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Generator, Iterator
 
     from crawlerd.demo.server import Server
 
@@ -46,27 +48,62 @@ def _refuse_network(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_refuse_network)
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of some thousand commands would compile crawlerd again
 
 settings.register_profile("patient", deadline=None)  # machines are noisy: no test is about its own speed
 settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)  # last, when there is least to wait for
+    items.sort(key=_alone)  # last: the others have ended
+
+
+class _Turns:
+    """Processes of one session share the machine, but for the tests that are marked to have it alone. Those that follow
+    one another in a process have it together: between two of them, each other process would run one."""
+
+    def __init__(self, session: str) -> None:
+        self._places = [Path(tempfile.gettempdir(), f"crawlerd-{name}-{session}") for name in ("gate", "machine")]
+        self._machine: TextIO | None = None
+
+    def begin(self, *, alone: bool) -> None:
+        if self._machine is not None:
+            return
+        gate, self._machine = (place.open("a") for place in self._places)
+        fcntl.flock(gate, fcntl.LOCK_EX)  # who waits for the machine lets nobody else in
+        fcntl.flock(self._machine, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        gate.close()
+
+    def end(self) -> None:
+        if self._machine is not None:
+            self._machine.close()
+            self._machine = None
+
+
+TURNS = _Turns(os.environ["PYTEST_XDIST_TESTRUNUID"]) if "PYTEST_XDIST_TESTRUNUID" in os.environ else None
+
+
+def _alone(item: pytest.Item | None) -> bool:
+    return item is not None and item.get_closest_marker("alone") is not None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    if TURNS is None:
+        return (yield)
+    TURNS.begin(alone=_alone(item))
+    try:
+        return (yield)
+    finally:
+        if not (_alone(item) and _alone(nextitem)):
+            TURNS.end()
 
 
 @pytest.fixture(autouse=True)
-def _turn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Processes of one session share the machine, but for the tests that are marked to have it alone."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        yield
-        return
-    shared = tmp_path_factory.getbasetemp().parent
-    with (shared / "gate").open("a") as gate, (shared / "machine").open("a") as machine:
-        fcntl.flock(gate, fcntl.LOCK_EX)  # who waits for the machine lets nobody else in
-        fcntl.flock(machine, fcntl.LOCK_EX if request.node.get_closest_marker("alone") else fcntl.LOCK_SH)
-        fcntl.flock(gate, fcntl.LOCK_UN)
-        yield
+def _modes() -> Iterator[None]:
+    """A command that a test runs in its own process says how it prints, for this process."""
+    yield
+    modes.__init__()  # type: ignore[misc] # as they were at the start
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from botocore.retries.adaptive import ClientRateLimiter, RateClocker
 from botocore.retries.bucket import TokenBucket
 from botocore.retries.throttling import CubicCalculator
 
-from crawlerd.ratelimit.limiter import EFFICIENCY, Limiter, parse_limits
+from crawlerd.ratelimit.hold import EFFICIENCY
+from crawlerd.ratelimit.limiter import Limiter, parse_limits
 from crawlerd.ratelimit.window import Stamp, StartLog
 
 if TYPE_CHECKING:

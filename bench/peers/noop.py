@@ -52,7 +52,7 @@ def crawlerd_part(tasks: int) -> None:
             engine.runs.start_import(name)
         while not engine.dispatcher.first_lease_at:
             time.sleep(0.0005)
-        meter = CpuMeter(engine.dispatcher.worker_pids)
+        meter = CpuMeter(list(engine.dispatcher.worker_pids.values()))
         left = len(settings.imports)
         while left and engine.failure is None:
             engine.changed.wait()
@@ -60,7 +60,7 @@ def crawlerd_part(tasks: int) -> None:
             left -= len(engine.runs.ended())
         seconds = time.monotonic() - engine.dispatcher.first_lease_at
         spent = meter.read()
-        commits = engine.store.commits
+        commits = engine.store.counts.commits
     assert engine.failure is None
     found = {"rate": tasks / seconds, "commits": commits, **{who: each / tasks * 1e6 for who, each in spent.items()}}
     Path("found.json").write_text(json.dumps(found))

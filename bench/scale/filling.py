@@ -19,7 +19,7 @@ from crawlerd.core.outcome import Complete
 from crawlerd.engine import kinds
 from crawlerd.frontier import open_frontier
 from crawlerd.frontier.contract import Settled
-from crawlerd.frontier.waiting_contract import FIRST
+from crawlerd.frontier.waiting_contract import FIRST, Block
 
 DAY = 86_000.0  # seconds that a throttled account waits
 Found = dict[str, float]
@@ -90,7 +90,7 @@ def throttle(place: Path, accounts: int) -> Found:
     frontier = open_frontier(place, now=time.time())
     numbers = (number for number in range(1, accounts + 1) if (number - 1) % 10)
     buckets = [bucket.id for number in numbers for bucket, _ in frontier.ready_queues(number)]
-    frontier.commit([], now=time.time(), blocked=dict.fromkeys(buckets, time.time() + DAY))
+    frontier.commit([], now=time.time(), blocked=dict.fromkeys(buckets, Block(time.time() + DAY)))
     frontier.close()
     return {"blocked": len(buckets)}
 

@@ -20,6 +20,7 @@ from bench.scale.filling import DAY, Found, shares
 from bench.sources.steady import steady
 from crawlerd.config.load import Settings, load
 from crawlerd.core.configuration import AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
+from crawlerd.core.metric_labels import AttemptOutcome
 from crawlerd.core.task import Task
 from crawlerd.engine.clock import Clock
 from crawlerd.engine.crowds import UNBOUNDED
@@ -111,24 +112,26 @@ def run(
         with ThreadPoolExecutor(STARTERS) as starters:
             list(starters.map(engine.runs.start_import, names[1:]))
         found["s imports"] = time.monotonic() - start
-        outcomes, most = engine.dispatcher.outcomes, 0.0
-        enough = outcomes["complete"] + warm
-        while outcomes["complete"] < enough:
+        outcomes, most = next(iter(engine.attempt_counts.by_source().values())).outcomes, 0.0
+        enough = outcomes[AttemptOutcome.COMPLETE] + warm
+        while outcomes[AttemptOutcome.COMPLETE] < enough:
             assert engine.failure is None
             time.sleep(0.01)
         found["s under way"] = time.monotonic() - start
-        before, begun, cpu = outcomes["complete"], time.monotonic(), time.process_time()
+        before, begun, cpu = outcomes[AttemptOutcome.COMPLETE], time.monotonic(), time.process_time()
         timer.took.clear()
         while time.monotonic() < begun + seconds:
             time.sleep(0.1)
             most = max(most, resident())
-        done = outcomes["complete"] - before
+        done = outcomes[AttemptOutcome.COMPLETE] - before
         found |= {
             "rate": done / (time.monotonic() - begun),
             "cpu": (time.process_time() - cpu) / done * 1e6,
             "rss": most,
         }
-        found["rss worker"] = max(psutil.Process(pid).memory_info().rss / MIB for pid in engine.dispatcher.worker_pids)
+        found["rss worker"] = max(
+            psutil.Process(pid).memory_info().rss / MIB for pid in engine.dispatcher.worker_pids.values()
+        )
         assert engine.failure is None
         found |= timer.percentiles()
     return found

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from crawlerd import __version__
 from crawlerd.core.errors import CrawlerdError
+from crawlerd.core.version import __version__
 from crawlerd.sources.registry import source_names
 
 if TYPE_CHECKING:

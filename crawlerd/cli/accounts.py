@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
 
 import typer
 
-from crawlerd.cli.context import reader_of, socket_path, state_directory
+from crawlerd.cli import completion
+from crawlerd.cli.answers import tell, tell_list
+from crawlerd.cli.context import config_path, daemon_of, existing_reader, read_settings, running_pid, state_directory
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
+from crawlerd.cli.limit import limit, lowered_text
+from crawlerd.cli.modes import modes
 from crawlerd.cli.tables import local_time, print_columns
-from crawlerd.cli.terminal import say, say_json
+from crawlerd.cli.terminal import say
 from crawlerd.core.redaction import shown
+from crawlerd.core.wording import plain_error
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from crawlerd.core.reasons import Waiting
     from crawlerd.operations.account_facts import Account, Accounts, AccountsRequest
 
 accounts = typer.Typer(help="Accounts: what they wait for.", invoke_without_command=True)
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+accounts.command(name="limit")(limit)
+Name = Annotated[str, typer.Argument(autocompletion=completion.accounts)]
+
+
+def _reason(text: str) -> str:
+    from crawlerd.core.reasons import Reason
+
+    if text and text not in tuple(Reason):
+        raise typer.BadParameter(f"{text!r} is none of {', '.join(Reason)}")
+    return text
 
 
 @accounts.callback()
@@ -29,47 +42,71 @@ def accounts_list(
     context: typer.Context,
     needs_a_look: Annotated[
         bool,
-        typer.Option("--needs-a-look", help="Only refused, throttled or paused ones, and those that get no answer."),
+        typer.Option(
+            "--needs-a-look", help="Only refused, throttled or paused ones, and those without quota or answer."
+        ),
     ] = False,
-    after: Annotated[str, typer.Option(metavar="NAME", help="Start after this name.")] = "",
+    waits_for: Annotated[
+        str, typer.Option(metavar="REASON", help="Only those that wait for this, such as quota.", callback=_reason)
+    ] = "",
+    prefix: Annotated[
+        str,
+        typer.Option(metavar="TEXT", help="Only those whose name begins so.", autocompletion=completion.accounts),
+    ] = "",
+    after: Annotated[
+        str, typer.Option(metavar="NAME", help="Start after this name.", autocompletion=completion.accounts)
+    ] = "",
     limit: Annotated[int, typer.Option(help="Maximum number to list.", min=1, max=500)] = 100,
-    as_json: Json = False,
 ) -> None:
     """List the accounts by name, each with what it waits for."""
     if context.invoked_subcommand:
         return
-    import msgspec
-
+    from crawlerd.core.reasons import Reason
     from crawlerd.operations.account_facts import AccountsRequest
 
     with exit_codes():
-        request = AccountsRequest(needs_a_look=needs_a_look, after=after, limit=limit)
-        found = _accounts(state_directory(context), socket_path(context), request)
-        if as_json:
-            say_json(msgspec.json.encode(found))
-            return
-        rows = [(each.name, each.source, f"{each.ready:,}", _waits(each.waits)) for each in found.accounts]
-        print_columns([("account", "source", "ready", "waits for"), *rows])
-        if found.next is not None:
-            say(f"there are more: crawlerd accounts --after {found.next}")
+        reason = Reason(waits_for) if waits_for else None
+        request = AccountsRequest(needs_a_look=needs_a_look, reason=reason, prefix=prefix, after=after, limit=limit)
+        found = _accounts(context, request)
+        more = "" if found.next is None else f"there are more: crawlerd accounts --after {found.next}"
+        tell_list(found, found.accounts, _print_all, more=more)
 
 
 @accounts.command(name="show")
-def show(context: typer.Context, name: str, as_json: Json = False) -> None:
+def show(context: typer.Context, name: Name) -> None:
     """Show an account: its limits, what was learned of them, its buckets, what it waits for, its last errors."""
-    import msgspec
+    with exit_codes():
+        tell(_account(context, name), _print)
+
+
+@accounts.command(name="test")
+def try_(context: typer.Context, name: Name) -> None:
+    """Ask the account's API one request, within its limits: whether the credentials work, and whom they belong to."""
+    from crawlerd.cli.trying import report, tested
+    from crawlerd.config.problems import instead
 
     with exit_codes():
-        found = _account(state_directory(context), socket_path(context), name)
-        if as_json:
-            say_json(msgspec.json.encode(found))
-        else:
-            _print(found)
+        alone = running_pid(state_directory(context)) is None  # else the daemon has the keys, and this user need not
+        settings = read_settings(config_path(context), secrets=alone)
+        if name not in settings.accounts:
+            fail(f"there is no [accounts.{name}]; {instead(name, settings.accounts)}", ExitCode.USAGE)
+        with_keys = partial(read_settings, config_path(context))
+        found = list(tested(settings, [name], as_configured=False, with_keys=with_keys))
+        tell(found[0], lambda _: None)
+        raise typer.Exit(report(found, many=False, silent=modes.machine))
+
+
+def _print_all(found: Accounts) -> None:
+    rows = [(each.name, each.source, f"{each.ready:,}", _waits(each.waits)) for each in found.accounts]
+    print_columns([("account", "source", "ready", "waits for"), *rows])
 
 
 def _print(found: Account) -> None:
     say(f"account {found.name} of {found.source}" + (f", which is {shown(found.identity)}" if found.identity else ""))
     say(f"  ready: {found.ready:,} tasks")
+    if found.rate is not None:
+        of = "" if found.permitted is None else f" of {found.permitted:g} that its limits permit"
+        say(f"  requests/s: {found.rate:.1f}{of}")
     say(shown(f"  waits for: {_waits(found.waits)}"))
     if found.waits.cure:
         say(shown(f"  {found.waits.cure}"))
@@ -78,21 +115,30 @@ def _print(found: Account) -> None:
     for bucket, limits in (found.limits or {}).items():
         if limits:
             say(f"  limits of {bucket or 'the account'}: {', '.join(limits)}")
+    for note in found.lowered:
+        say(shown(f"  {lowered_text(note)}"))
+    for quota in found.quotas:
+        where = f" of bucket {quota.bucket}" if quota.bucket else ""
+        say(f"  quota{where}: {quota.used:,} of {quota.limit} used")
     for bucket, learned in found.learned.items():
         say(f"  learned of {bucket or 'the account'}: {bytes(learned).decode()}")
     if found.buckets:
         now = time.time()
         print_columns(
             [
-                ("bucket", "ready", "throttled until"),
+                ("bucket", "ready", "waits for"),
                 *(
-                    (each.name, f"{each.ready:,}", local_time(each.blocked_until) if each.blocked_until > now else "")
+                    (
+                        each.name,
+                        f"{each.ready:,}",
+                        f"{each.reason} until {local_time(each.blocked_until)}" if each.blocked_until > now else "",
+                    )
                     for each in found.buckets
                 ),
             ]
         )
     for letter in found.errors:
-        say(shown(f"dead letter {letter.id}, {local_time(letter.at)}: {letter.error}"))
+        say(shown(f"dead letter {letter.id}, {local_time(letter.at)}: {plain_error(letter.error)}"))
 
 
 def _waits(waits: Waiting) -> str:
@@ -100,30 +146,32 @@ def _waits(waits: Waiting) -> str:
     return f"{waits.reason}: {waits.text}{until}"
 
 
-def _accounts(folder: Path, configured: Path | None, request: AccountsRequest) -> Accounts:
-    from crawlerd.frontier.lock import lock_holder
+def _accounts(context: typer.Context, request: AccountsRequest) -> Accounts:
+    from crawlerd.config.outline import outline
     from crawlerd.operations.account_facts import Accounts, accounts
-    from crawlerd.service.control import Asked, ask
+    from crawlerd.operations.live_facts import Unheard
+    from crawlerd.service.control import ask
 
+    daemon = daemon_of(context)
     look = str(request.needs_a_look).lower()
     place = f"accounts?needs_a_look={look}&after={quote(request.after, safe='')}&limit={request.limit}"
-    running = lock_holder(folder) is not None
-    found = ask(Asked(folder, configured), "GET", place, Accounts) if running else None
-    with reader_of(folder) as reader:
-        if reader is None:
-            fail("nothing has been imported yet", ExitCode.FAILED)
-        return found or accounts(reader, None, request, time.time())
+    place += f"&reason={request.reason or ''}&prefix={quote(request.prefix, safe='')}"
+    running = running_pid(daemon.state_dir) is not None
+    found = ask(daemon, "GET", place, Accounts) if running else None
+    with existing_reader(daemon.state_dir) as reader:
+        live = Unheard() if running else None
+        return found or accounts(reader, live, request, time.time(), outline(config_path(context)))
 
 
-def _account(folder: Path, configured: Path | None, name: str) -> Account:
-    from crawlerd.frontier.lock import lock_holder
+def _account(context: typer.Context, name: str) -> Account:
+    from crawlerd.config.outline import outline
     from crawlerd.operations.account_facts import Account, account
-    from crawlerd.service.control import Asked, ask
+    from crawlerd.operations.live_facts import Unheard
+    from crawlerd.service.control import ask
 
-    running = lock_holder(folder) is not None
-    asked = Asked(folder, configured)
-    found = ask(asked, "GET", f"accounts/{quote(name, safe='')}", Account) if running else None
-    with reader_of(folder) as reader:
-        if reader is None:
-            fail("nothing has been imported yet", ExitCode.FAILED)
-        return found or account(reader, None, name, time.time())
+    daemon = daemon_of(context)
+    running = running_pid(daemon.state_dir) is not None
+    found = ask(daemon, "GET", f"accounts/{quote(name, safe='')}", Account) if running else None
+    with existing_reader(daemon.state_dir) as reader:
+        live = Unheard() if running else None
+        return found or account(reader, live, name, time.time(), outline(config_path(context)))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from crawlerd.core.errors import ConfigurationError
+from crawlerd.cli.modes import modes
+from crawlerd.core.errors import ConfigurationError, CrawlerdError, FrontierError, FrontierLocked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import typer
 
@@ -19,8 +22,13 @@ if TYPE_CHECKING:
     from crawlerd.config.load import Settings
     from crawlerd.frontier.contract import Frontier
     from crawlerd.frontier.reader_contract import FrontierReader
+    from crawlerd.service.control import Asked
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+current: ContextVar[typer.Context] = ContextVar("current")  # of the command that is being performed
 
 
 def config_path(context: typer.Context) -> Path:
@@ -43,10 +51,42 @@ def read_settings(config: Path, *, secrets: bool = True, ad_hoc: AdHoc | None = 
     return load(config, registry=registry, secrets=secrets, ad_hoc=ad_hoc)
 
 
+def read_for_sinks(config: Path) -> Settings:
+    """The configuration, for commands that open sinks: with secrets only where a sink's address is one."""
+    settings = read_settings(config, secrets=False)
+    if any(sink.type == "postgresql" for sink in settings.sinks.values()):
+        return read_settings(config)
+    return settings
+
+
 def tell_warnings(settings: Settings) -> None:
     """What the configuration allows and should not, as log lines."""
+    if modes.quiet:
+        return
     for warning in settings.warnings:
         log.warning("%s", warning)
+
+
+def tell_renamed(settings: Settings) -> None:
+    """Imports that seem to have another name than before, as log lines. What is wrong with the frontier is not said."""
+    from crawlerd.core.redaction import shown
+    from crawlerd.operations.import_names import renamed
+
+    if modes.quiet:
+        return
+    try:
+        with reader_of(settings.daemon.state_dir) as reader:
+            found = renamed(reader, settings) if reader else []
+    except (CrawlerdError, OSError):
+        return
+    for each in found:
+        old, new = shown(each.old), shown(each.new)
+        first = f"its last run has not ended: call it {old} again until it has; then " if each.under_way else ""
+        log.warning(
+            "import %s is not configured any more, and %s, which reads the same, has never run: renamed? %s"
+            "`crawlerd imports rename %s %s` moves sync points and history; it must be done before %s runs",
+            old, new, first, old, new, new,
+        )  # fmt: skip
 
 
 def state_directory(context: typer.Context) -> Path:
@@ -63,13 +103,57 @@ def socket_path(context: typer.Context) -> Path | None:
     return socket_path(config_path(context))
 
 
+def daemon_of(context: typer.Context) -> Asked:
+    """Whom to ask of the configured state directory, whether one runs or not."""
+    from crawlerd.service.control import Asked
+
+    return Asked(state_directory(context), socket_path(context))
+
+
+def running_pid(folder: Path) -> int | None:
+    """Of the crawlerd that uses a state directory; where that is hidden from this user, of the daemon at the socket.
+    None for none."""
+    from crawlerd.service.control import holder
+
+    return holder(_asked(folder))
+
+
+def by_daemon_or_here(
+    daemon: Asked, method: str, path: str, answer: type[T], body: object, here: Callable[[str, float], T]
+) -> T:
+    """What the daemon answers if one runs, else what `here` does to the files. Asks where a daemon has started between
+    the two.
+
+    here: gets the user's name and the time, in Unix seconds.
+    method, path, answer, body: as of `must_ask`.
+    """
+    from crawlerd.service.control import holder, must_ask, user_name
+
+    def act() -> T:
+        if holder(daemon) is not None:
+            return must_ask(daemon, method, path, answer, body)
+        return here(user_name(os.getuid()), time.time())
+
+    try:
+        return act()
+    except FrontierLocked:
+        return act()
+
+
 @contextmanager
 def writer_of(folder: Path) -> Iterator[Frontier]:
-    """The frontier of a state directory that nobody uses. FrontierLocked while a crawlerd does."""
+    """The frontier of a state directory that nobody uses. FrontierLocked while a crawlerd does; FrontierError where
+    there is none and the environment names the directory: a slip there must not make one."""
+    from crawlerd.config.overrides import PREFIX
     from crawlerd.frontier import open_frontier
     from crawlerd.frontier.lock import StateLock
 
-    with StateLock(folder):
+    if os.environ.get(variable := f"{PREFIX}STATE_DIR", "").strip():
+        with reader_of(folder) as reader:
+            if reader is None:
+                problem = f"{variable} names {folder}, where nothing has been imported: correct it or unset it"
+                raise FrontierError(problem)
+    with StateLock(folder, brief=True):
         frontier = open_frontier(folder, now=time.time())
         try:
             yield frontier
@@ -79,12 +163,43 @@ def writer_of(folder: Path) -> Iterator[Frontier]:
 
 @contextmanager
 def reader_of(folder: Path) -> Iterator[FrontierReader | None]:
-    """Of a state directory; None while there is no frontier in it."""
+    """Of a state directory; None while there is no frontier in it. Where this user may not see its files, but use its
+    daemon's socket, that is read through."""
     from crawlerd.frontier import open_reader
 
-    reader = open_reader(folder)
+    reader = _through_socket(folder) or open_reader(folder)
     try:
         yield reader
     finally:
         if reader:
             reader.close()
+
+
+def _through_socket(folder: Path) -> FrontierReader | None:
+    from crawlerd.service.control import holder, is_hidden
+
+    if not is_hidden(folder):
+        return None
+    from crawlerd.service.remote_reader import remote_reader
+
+    daemon = _asked(folder)
+    return None if holder(daemon) is None else remote_reader(daemon)
+
+
+def _asked(folder: Path) -> Asked:
+    """Who is asked by the command that is being performed."""
+    from crawlerd.service.control import Asked
+
+    context = current.get(None)
+    return Asked(folder, socket_path(context) if context else None)
+
+
+@contextmanager
+def existing_reader(folder: Path) -> Iterator[FrontierReader]:
+    """Of a state directory that something was imported into; else Unknown."""
+    from crawlerd.operations.problem import Unknown
+
+    with reader_of(folder) as reader:
+        if reader is None:
+            raise Unknown("nothing has been imported yet")
+        yield reader

@@ -15,16 +15,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crawlerd.cli.answers import print_json
 from crawlerd.cli.context import read_settings
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.imports import import_now
 from crawlerd.cli.logs import log_to
+from crawlerd.cli.modes import modes
 from crawlerd.core.errors import CrawlerdError
+from crawlerd.operations.run_history import RunRequest
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from crawlerd.cli.report import Outcome
+    from crawlerd.cli.results import DemoReport
     from crawlerd.demo.server import Server, Stats
 
 FOLDER = Path("crawlerd-demo")
@@ -35,6 +39,9 @@ KILL_SECONDS = 60.0  # the import that is to be killed must have come half-way b
 
 def demo(
     kill: Annotated[bool, typer.Option("--kill", help="Kill the import half-way with SIGKILL, and resume it.")] = False,
+    page: Annotated[
+        bool, typer.Option("--page", help="Afterwards, go on as a daemon, and show its page until Ctrl-C.")
+    ] = False,
 ) -> None:
     """Import from a local API into ./crawlerd-demo: no configuration, no network, under a minute."""
     from rich.console import Console
@@ -42,14 +49,15 @@ def demo(
     with exit_codes():
         if find_spec("aiohttp") is None:  # which the local API needs, in a process of its own
             fail("the demo's local API needs aiohttp: pip install 'crawlerd[demo]'", ExitCode.FAILED)
-        console = Console()
+        console = Console(stderr=modes.machine, quiet=modes.quiet)
         log_to(console, "error")
-        raise typer.Exit(demonstrate(console, kill=kill))
+        raise typer.Exit(demonstrate(console, kill=kill, page=page))
 
 
-def demonstrate(console: Console, *, kill: bool) -> ExitCode:
+def demonstrate(console: Console, *, kill: bool, page: bool = False) -> ExitCode:
     """Runs the demo in ./crawlerd-demo, each time from the start."""
-    from crawlerd.cli.report import print_report
+    from crawlerd.cli.demo_page import free_address, serve
+    from crawlerd.cli.report_text import print_report
     from crawlerd.demo.server import running
 
     if FOLDER.exists() and not (FOLDER / "crawlerd.toml").exists():
@@ -65,32 +73,45 @@ def demonstrate(console: Console, *, kill: bool) -> ExitCode:
             highlight=False,
             soft_wrap=True,
         )
-        config = _configure(server)
+        address = free_address() if page else None
+        config = _configure(server, address)
         if kill:
             _import_and_kill(config, server, console)
-        outcome = import_now(read_settings(config), [f"shop-{n}" for n in _numbers()], full=False, console=console)
+        outcome = import_now(read_settings(config), [f"shop-{n}" for n in _numbers()], RunRequest(), console=console)
         stats = server.stats()
-    print_report(outcome.report, console, streams=False)
-    return _summarise(outcome, stats, console)
+        print_report(outcome.report, console, streams=False)
+        found = _summary(outcome, stats)
+        if modes.machine:
+            print_json(found)
+        _print(found, console)
+        if address and (ended := serve(config, address, console)):
+            return ended
+    return outcome.exit_code or (ExitCode.FAILED if found.missing or found.extra else ExitCode.DONE)
 
 
 def _numbers() -> range:
     return range(1, ACCOUNTS + 1)
 
 
-def _configure(server: Server) -> Path:
+def _configure(server: Server, address: str | None) -> Path:
+    """address: where a daemon is to show its page; None for no daemon."""
+    from crawlerd.cli.demo_page import EVERY
     from crawlerd.demo.objects import STREAMS
 
     keys = FOLDER / "keys"
     keys.mkdir(mode=0o700)
-    tables = ['[daemon]\nstate_dir = "state"\n\n[sinks.warehouse]\ntype = "sqlite"\npath = "warehouse.db"\n']
+    daemon = f'listen = "{address}"\nlog_level = "warning"\n' if address else ""
+    schedule = f'schedule = "{EVERY}"\n' if address else ""
+    tables = [f'[daemon]\nstate_dir = "state"\n{daemon}\n[sinks.warehouse]\ntype = "sqlite"\npath = "warehouse.db"\n']
     for number in _numbers():
-        (keys / f"shop-{number}").write_text(server.key(number))
+        key = keys / f"shop-{number}"
+        key.touch(mode=0o600)
+        key.write_text(server.key(number))
         tables.append(
             f'[accounts.shop-{number}]\nsource = "stripe"\nbase_url = "{server.url}"\n'
             f'api_key = {{ file = "keys/shop-{number}" }}\nlimits = ["{RATE}/second"]\n\n'
             f'[imports.shop-{number}]\naccount = "shop-{number}"\nsink = "warehouse"\n'
-            f"streams = {json.dumps(list(STREAMS))}\n"
+            f"streams = {json.dumps(list(STREAMS))}\n{schedule}"
         )
     config = FOLDER / "crawlerd.toml"
     config.write_text("\n".join(tables))
@@ -110,7 +131,8 @@ def _import_and_kill(config: Path, server: Server, console: Console) -> None:
             except subprocess.TimeoutExpired:
                 continue
         process.send_signal(signal.SIGKILL)
-    console.print(f"killed it (SIGKILL) after {served:,} served requests; resuming:", highlight=False)
+    begin = "\n" if console.is_terminal else ""  # the cursor stands where the killed one left it
+    console.print(f"{begin}killed it (SIGKILL) after {served:,} served requests; resuming:", highlight=False)
 
 
 def _served(stats: Stats) -> int:
@@ -124,10 +146,13 @@ def _requests() -> int:
     return CUSTOMERS + sum(-(-stream.count(CUSTOMERS) // 100) for stream in STREAMS.values() if not stream.parent)
 
 
-def _summarise(outcome: Outcome, stats: Stats, console: Console) -> ExitCode:
+def _summary(outcome: Outcome, stats: Stats) -> DemoReport:
     import apsw
+    import msgspec
 
+    from crawlerd.cli.results import DemoReport
     from crawlerd.demo.objects import STREAMS, expected
+    from crawlerd.operations.import_report import ImportReport
 
     database = FOLDER / "warehouse.db"
     missing = extra = total = 0
@@ -142,18 +167,31 @@ def _summarise(outcome: Outcome, stats: Stats, console: Console) -> ExitCode:
     requests = [account.requests for account in stats.accounts.values()]
     share = sum(requests) / sum(RATE * each for each in seconds) if all(seconds) else 0.0
     throttled = sum(sum(account.throttled.values()) for account in stats.accounts.values())
+    return DemoReport(
+        report=msgspec.convert(outcome.report, ImportReport),
+        records=total,
+        missing=missing,
+        extra=extra,
+        share=share,
+        requests=sum(requests),
+        throttled=throttled,
+        database=str(database.absolute()),
+        configuration=str((FOLDER / "crawlerd.toml").absolute()),
+    )
+
+
+def _print(found: DemoReport, console: Console) -> None:
     queries = (
         "SELECT email, name FROM stripe_customers_view LIMIT 5",
         "SELECT account, currency, sum(amount) FROM stripe_charges_view GROUP BY 1, 2",
     )
     console.print(
-        f"\nimported: {total:,} records, {missing} missing, {extra} too many\n"
-        f"rate, as the server saw it: {share:.1%} of what is permitted from each account's first request to its last, "
-        f"{throttled} requests answered 429 of {sum(requests):,}\n"
-        f"database: {database.absolute()}\nconfiguration: {(FOLDER / 'crawlerd.toml').absolute()}\n\ntry:",
-        *(f'\n  sqlite3 {database} "{query}"' for query in queries),
+        f"\nimported: {found.records:,} records, {found.missing} missing, {found.extra} too many\n"
+        f"rate, as the server saw it: {found.share:.1%} of what is permitted from each account's first request to its "
+        f"last, {found.throttled} requests answered 429 of {found.requests:,}\n"
+        f"database: {found.database}\nconfiguration: {found.configuration}\n\ntry:",
+        *(f'\n  sqlite3 {FOLDER / "warehouse.db"} "{query}"' for query in queries),
         highlight=False,
         soft_wrap=True,
         sep="",
     )
-    return outcome.exit_code or (ExitCode.FAILED if missing or extra else ExitCode.DONE)

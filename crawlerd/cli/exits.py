@@ -1,4 +1,4 @@
-"""How commands end: their exit codes, and what is told on stderr."""
+"""How commands end: their exit codes, and what is told of errors."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from crawlerd.cli.terminal import say
+from crawlerd.cli.modes import modes
+from crawlerd.cli.terminal import say, say_json
 from crawlerd.core.errors import (
     ConfigurationError,
     CrawlerdError,
+    DaemonUnavailable,
     FrontierLocked,
     FrontierRefused,
     FrontierTooNew,
@@ -22,7 +24,7 @@ from crawlerd.core.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class ExitCode(IntEnum):
@@ -32,7 +34,7 @@ class ExitCode(IntEnum):
     FAILED = 1
     USAGE = 2  # also typer's own, for what it cannot parse
     INCOMPLETE = 3  # every run has ended, not all are complete
-    UNAVAILABLE = 69  # EX_UNAVAILABLE: an API does not answer; the next start goes on
+    UNAVAILABLE = 69  # EX_UNAVAILABLE: an API or the daemon does not answer, or no daemon runs where one is needed
     DISK = 74  # EX_IOERR of sysexits.h
     LOCKED = 75  # EX_TEMPFAIL
     CONFIGURATION = 78  # EX_CONFIG
@@ -40,27 +42,99 @@ class ExitCode(IntEnum):
     READER_GONE = 141  # as shells report a SIGPIPE
 
 
+# The HTTP status that the API answers with where the same is wrong.
+STATUS = {
+    ExitCode.FAILED: 409,
+    ExitCode.USAGE: 400,
+    ExitCode.UNAVAILABLE: 503,
+    ExitCode.DISK: 507,
+    ExitCode.LOCKED: 409,
+    ExitCode.CONFIGURATION: 422,
+    ExitCode.READER_GONE: 503,
+}
+TITLES = {
+    400: "Bad Request",
+    404: "Not Found",
+    409: "Conflict",
+    422: "Unprocessable Content",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+    507: "Insufficient Storage",
+}
+
+
+def _say_why(line: str) -> None:
+    say(f"crawlerd: {line}", error=True)
+
+
 @contextmanager
-def exit_codes() -> Iterator[None]:
-    """Every error that is ours becomes a message on stderr and its exit code."""
+def exit_codes(tell: Callable[[str], None] = _say_why) -> Iterator[None]:
+    """Every error that is ours becomes a message on stderr and its exit code. tell: gets its lines."""
     try:
         yield
     except (ConfigurationError, FrontierTooNew, FrontierRefused, FrontierUnusable) as error:
-        fail(error, ExitCode.CONFIGURATION)
+        fail(error, ExitCode.CONFIGURATION, tell)
     except FrontierLocked as error:
-        fail(error, ExitCode.LOCKED)
+        fail(error, ExitCode.LOCKED, tell)
     except ReaderGone as error:
-        fail(f"{error}; the import has not ended, and the next one writes all there is again", ExitCode.READER_GONE)
+        text = f"{error}; the import has not ended, and the next one writes all there is again"
+        fail(text, ExitCode.READER_GONE, tell)
     except SyncFailed as error:
-        fail(f"{error}; nothing that was acknowledged is lost: check the disk, then start again", ExitCode.DISK)
+        fail(f"{error}; nothing that was acknowledged is lost: check the disk, then start again", ExitCode.DISK, tell)
     except StorageFailed as error:
-        fail(f"{error}; nothing is lost: put that right, then start again", ExitCode.DISK)
+        fail(f"{error}; nothing is lost: put that right, then start again", ExitCode.DISK, tell)
+    except DaemonUnavailable as error:
+        fail(error, ExitCode.UNAVAILABLE, tell)
     except CrawlerdError as error:
-        fail(error, ExitCode.FAILED)
+        fail(error, ExitCode.FAILED, tell)
 
 
-def fail(message: object, code: ExitCode) -> NoReturn:
-    """Ends the command with a message on stderr."""
+def fail(message: object, code: ExitCode, tell: Callable[[str], None] = _say_why) -> NoReturn:
+    """Ends the command with a message on stderr, and with the same as a problem on stdout where a program reads that.
+
+    message: a text, or the error.
+    """
     for line in str(message).split("\n"):
-        say(f"crawlerd: {line}", error=True)
+        tell(line)
+    tell_problem(message, code)
     raise typer.Exit(code)
+
+
+def tell_problem(message: object, code: int, status: int | None = None) -> None:
+    """The error as the API has it, as one line of JSON on stdout, unless a result stands there.
+
+    status: of HTTP; by default what fits the error and the exit code.
+    """
+    if not modes.machine or modes.printed:
+        return
+    import msgspec
+
+    from crawlerd.operations.problem import CommandProblem
+
+    status, title = (status, TITLES[status]) if status else _status(message, code)
+    lines = str(message).split("\n")
+    found = CommandProblem(
+        status=status,
+        title=title,
+        detail=str(message),
+        exit_code=int(code),
+        problems=lines if len(lines) > 1 or isinstance(message, ConfigurationError) else [],
+    )
+    modes.printed = True
+    say_json(msgspec.json.encode(found), error=modes.records)
+
+
+def _status(message: object, code: int) -> tuple[int, str]:
+    """HTTP's number for what is wrong, and its words."""
+    from crawlerd.operations.problem import DaemonRefused, Refused, Unknown
+
+    match message:
+        case DaemonRefused():
+            return message.problem.status, message.problem.title
+        case Unknown():
+            status = 404
+        case Refused():
+            status = 400
+        case _:
+            status = STATUS.get(ExitCode(code), 500)
+    return status, TITLES[status]

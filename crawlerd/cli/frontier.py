@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from crawlerd.cli import completion
+from crawlerd.cli.answers import confirm, lines, tell
 from crawlerd.cli.context import state_directory
 from crawlerd.cli.exits import ExitCode, exit_codes
-from crawlerd.cli.terminal import say
 
 frontier = typer.Typer(help="The database of runs and tasks.", no_args_is_help=True)
 
@@ -17,47 +18,62 @@ frontier = typer.Typer(help="The database of runs and tasks.", no_args_is_help=T
 @frontier.command(name="check")
 def frontier_check(
     context: typer.Context,
-    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="A backup, instead of what is in use.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="A backup, instead of what is in use.", autocompletion=completion.files),
+    ] = None,
     full: Annotated[bool, typer.Option("--full", help="Compare the indexes with their tables as well.")] = False,
 ) -> None:
     """Check that the file is sound, each task in one place, and every counter right.
 
     Exit codes: 0 all of it holds, 1 what does not is printed.
     """
+    from crawlerd.cli.results import Checked
     from crawlerd.frontier import check, check_file
 
     with exit_codes():
         name, broken = check_file(file, full=full) if file else check(state_directory(context), full=full)
-        for line in broken or [f"{name}: every invariant holds"]:
-            say(line)
+        found = Checked(what=str(name), problems=list(broken))
+        if broken:
+            tell(found, lines(broken))
+        else:
+            confirm(found, f"{name}: every invariant holds")
         raise typer.Exit(ExitCode.FAILED if broken else ExitCode.DONE)
 
 
 @frontier.command(name="vacuum")
 def frontier_vacuum(context: typer.Context) -> None:
     """Give the space of tasks that are done back to the disk; not while a daemon runs."""
+    from crawlerd.cli.results import Shrunk
     from crawlerd.frontier import vacuum
 
     with exit_codes():
         before, after = vacuum(state_directory(context))
-        say(f"{before / 1e6:,.1f} MB before, {after / 1e6:,.1f} MB after")
+        confirm(Shrunk(before=before, after=after), f"{before / 1e6:,.1f} MB before, {after / 1e6:,.1f} MB after")
 
 
 @frontier.command(name="restore")
 def frontier_restore(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup, or another copy of a frontier.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A backup, or another copy of a frontier.", autocompletion=completion.files
+        ),
+    ],
 ) -> None:
     """Put a copy of FILE in the frontier's place; not while a daemon runs.
 
     What was done after FILE was made is done again; records reach the sinks once all the same. What quotas were
     charged since is forgotten.
     """
+    from crawlerd.cli.results import Replaced
     from crawlerd.frontier import restore
 
     with exit_codes():
         aside = restore(state_directory(context), file)
-        say(f"restored from {file}" + (f"; what was there is {aside} now" if aside else ""))
+        what = f"; what was there is {aside} now" if aside else ""
+        confirm(Replaced(aside=str(aside) if aside else None), f"restored from {file}{what}")
 
 
 @frontier.command(name="new")
@@ -69,22 +85,25 @@ def frontier_new(
 
     What was imported stays in the sinks; the next run of each import is a full one.
     """
+    from crawlerd.cli.results import Replaced
     from crawlerd.frontier import begin_new
 
     with exit_codes():
         aside = begin_new(state_directory(context), force=force)
-        say("the next start begins a new frontier" + (f"; what was there is {aside} now" if aside else ""))
+        what = f"; what was there is {aside} now" if aside else ""
+        confirm(Replaced(aside=str(aside) if aside else None), f"the next start begins a new frontier{what}")
 
 
 @frontier.command(name="backup")
 def frontier_backup(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The new file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The new file.", autocompletion=completion.files)],
     force: Annotated[bool, typer.Option("--force", help="Replace the file when there is one.")] = False,
 ) -> None:
     """Copy the frontier as it is at this moment into a file, whether the daemon runs or not."""
+    from crawlerd.cli.results import FileWritten
     from crawlerd.frontier import backup
 
     with exit_codes():
         size = backup(state_directory(context), file, force=force)
-        say(f"{file}: {size / 1e6:,.1f} MB")
+        confirm(FileWritten(file=str(file), bytes=size), f"{file}: {size / 1e6:,.1f} MB")

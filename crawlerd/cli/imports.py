@@ -2,45 +2,49 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
 from contextlib import redirect_stdout
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from crawlerd.cli.context import config_path, read_settings, socket_path, state_directory, tell_warnings
+from crawlerd.cli import completion
+from crawlerd.cli.answers import print_json
+from crawlerd.cli.context import config_path, daemon_of, read_settings, running_pid, tell_renamed, tell_warnings
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.logs import log_to
-from crawlerd.cli.terminal import closed, say, say_json
+from crawlerd.cli.modes import modes
+from crawlerd.cli.terminal import closed, say
 from crawlerd.core.durations import parse_duration
-from crawlerd.core.errors import CrawlerdError, SinkError, StorageFailed, WorkersFailed
+from crawlerd.core.errors import ConfigurationError, DaemonUnavailable
+from crawlerd.core.redaction import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
-    from crawlerd.cli.report import Outcome, Stopped
+    from crawlerd.cli.report import Outcome
     from crawlerd.config.ad_hoc import AdHoc
     from crawlerd.config.load import Settings
+    from crawlerd.core.configuration import ImportSpec
     from crawlerd.engine.starting import Started
+    from crawlerd.operations.run_history import RunRequest
     from crawlerd.service.control import Asked
-    from crawlerd.service.running import Running
+    from crawlerd.service.foreground import Patience
 
 WAIT = "5m"  # by default, for an API that does not answer
-LOOK_SECONDS = 0.25  # the longest wait for a run's end, a signal or trouble
-LOOK_SHARE = 20  # reading how far the runs are takes at most one part in this many of the time
 ENDED = ("completed", "not complete", "completed with dead letters")  # states of a report that nothing is left of
 RESUMED_SHOWN = 10  # imports, each in a line of its own
-TROUBLE_SECONDS = 10.0  # a disk or sink that refuses for so long ends a foreground import
 
 
 def import_(
     context: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Imports to run.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Imports to run.", autocompletion=completion.imports)
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Run every configured import.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Import everything, not only what has changed.")] = False,
     allow_shrink: Annotated[
@@ -50,6 +54,22 @@ def import_(
         str | None,
         typer.Option("--since", metavar="TIME", help="Read what has changed since then, whatever was read before."),
     ] = None,
+    streams: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stream",
+            metavar="STREAM",
+            help="With --full, --since or --sample: of this stream alone.",
+            autocompletion=completion.streams,
+        ),
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(metavar="COUNT", min=1, max=10_000, help="Read the first records of each stream alone."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Tell what it would take, and start nothing: requests, time, quotas.")
+    ] = False,
     settings_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Another value of a setting of the imports, for this run."),
@@ -62,33 +82,41 @@ def import_(
         typer.Option("--for", metavar="DURATION", help="Stop after this time; the next start goes on from there."),
     ] = None,
     no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Beside a daemon: ask it for the run, and do not wait for its end.")
+        bool, typer.Option("--no-wait", help="While a daemon runs: ask it for the run, and do not wait for its end.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
     """Run imports to their end in the foreground; an interrupted run is resumed.
 
-    Beside a daemon, ask that for the run and follow it: Ctrl-C ends the following, and not the run.
+    While a daemon runs, ask that for the run and follow it: Ctrl-C ends the following, and not the run.
 
     With a sink of the type stdout, records go there, and the report to stderr.
-    A run with --since or --set is an ad hoc one: it publishes no sync points and tombstones nothing.
+    A run with --since, --sample or --set is an ad hoc one: it publishes no sync points and tombstones nothing.
 
     Exit codes: 0 complete, 3 ended but not complete (or stopped by --for), 1 failed, 69 an API does not answer,
     130 interrupted, 141 nobody reads stdout any more.
     """
     from rich.console import Console
 
-    from crawlerd.cli.follow import run_and_follow, start
-    from crawlerd.cli.report import print_report
+    from crawlerd.cli.plan import tell_plans
     from crawlerd.config.problems import instead
-    from crawlerd.operations.run_history import RunRequest
+    from crawlerd.service.foreground import Patience
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=modes.quiet)
     with exit_codes():
         patience = Patience(_seconds("--wait", wait), math.inf if at_most is None else _seconds("--for", at_most))
         with redirect_stdout(sys.stderr):  # a source may print, where it is imported and where a run begins
-            ad_hoc = _ad_hoc(None if everything else names or (), since, settings_ or (), full=full)
-            settings = read_settings(config_path(context), ad_hoc=ad_hoc)
+            request = _request(full, allow_shrink, streams or (), since, sample)
+            ad_hoc = _ad_hoc(None if everything else names or (), settings_ or ())
+            daemon = _daemon(context)
+            alone = daemon is None and not plan  # keys are for the user that sends requests, who may be the only one
+            try:
+                settings = read_settings(config_path(context), secrets=alone, ad_hoc=ad_hoc)
+            except ConfigurationError as error:
+                foreground = plan or ad_hoc or at_most is not None or wait != WAIT
+                if daemon is None or foreground or everything or not names:
+                    raise
+                _tell_wrong(error, console)
+                _ask_and_end(daemon, list(dict.fromkeys(names)), request, console, no_wait=no_wait)
             chosen = list(settings.imports) if everything else list(dict.fromkeys(names or ()))
             if everything and names:
                 fail("specify the imports to run, or use --all; not both", ExitCode.USAGE)
@@ -98,79 +126,123 @@ def import_(
             for name in [each for each in chosen if each not in settings.imports]:
                 known = instead(name, settings.imports)
                 fail(f"there is no [imports.{name}] in {config_path(context)}; {known}", ExitCode.USAGE)
+            specs = {name: _spec(settings, name, request) for name in chosen} if request.changes else None
+        if plan:
+            tell_plans(settings, chosen, request)
+            return
+        with redirect_stdout(sys.stderr):
             piped = [spec.sink for name in chosen if (spec := settings.imports[name]).sink in _to_stdout(settings)]
             if piped and "stdout" in closed:
                 fail(f"sinks.{piped[0]} writes to stdout, which is closed: records would go nowhere", ExitCode.USAGE)
-            daemon = _daemon(context)
+            modes.records = bool(piped)
             if daemon is not None and (ad_hoc or piped or at_most is not None or wait != WAIT):
-                what = "--since, --set, --for, --wait and a sink of the type stdout need an import in the foreground"
+                what = "--set, --for, --wait and a sink of the type stdout need an import in the foreground"
                 fail(f"{what}, and a daemon is running: stop it first", ExitCode.LOCKED)
-            log_to(console, settings.daemon.log_level if settings.daemon.log_level != "info" else "warning")
+            if daemon is None and no_wait:
+                used = settings.daemon.state_dir
+                raise DaemonUnavailable(f"--no-wait asks a daemon for the run, and none uses {used}: `crawlerd run`")
+            _log(console, settings)
             tell_warnings(settings)
+            tell_renamed(settings)
             if daemon is None:
-                outcome = import_now(
-                    settings, chosen, full=full, allow_shrink=allow_shrink, patience=patience, console=console
-                )
+                outcome = import_now(settings, chosen, request, specs, patience=patience, console=console)
         if daemon is not None:
-            request = RunRequest(full=full, allow_shrink=allow_shrink)
-            if no_wait:
-                runs, not_started = start(daemon, chosen, request, console)
-                if as_json:
-                    say_json(json.dumps({"runs": runs, "not_started": not_started}))
-                raise typer.Exit(ExitCode.FAILED if not_started else ExitCode.DONE)
-            outcome = run_and_follow(daemon, chosen, request, console)
-        if as_json:
-            say_json(json.dumps(outcome.report), error=bool(piped))
-        else:
-            print_report(outcome.report, Console(stderr=bool(piped)))
-            if piped and outcome.report["state"] not in ENDED:
-                text = "has another reader each time: what goes there is not resumed, but begins again"
-                say(f"sinks.{piped[0]} {text}", error=True)
+            _ask_and_end(daemon, chosen, request, console, no_wait=no_wait)
+        _tell(outcome, bool(piped))
+        if piped and not modes.machine and outcome.report["state"] not in ENDED:
+            text = "has another reader each time: what goes there is not resumed, but begins again"
+            say(f"sinks.{piped[0]} {text}", error=True)
         raise typer.Exit(outcome.exit_code)
+
+
+def _tell_wrong(error: ConfigurationError, console: Console) -> None:
+    """The daemon uses the configuration that it has read, which was right."""
+    more = f" and {len(error.problems) - 1:,} more" if len(error.problems) > 1 else ""
+    text = f"the configuration file is wrong, so that the daemon's own is used: {error.problems[0]}{more}"
+    console.print(shown(text), highlight=False, markup=False, soft_wrap=True)
+
+
+def _ask_and_end(
+    daemon: Asked, names: Sequence[str], request: RunRequest, console: Console, *, no_wait: bool
+) -> NoReturn:
+    """Asks the daemon for the runs and, unless told otherwise, follows them to their end."""
+    from crawlerd.cli.follow import run_and_follow, start
+    from crawlerd.cli.results import AskedFor
+
+    if no_wait:
+        runs, not_started = start(daemon, names, request, console)
+        if modes.machine:
+            print_json(AskedFor(runs=runs, not_started=not_started))
+        raise typer.Exit(ExitCode.FAILED if not_started else ExitCode.DONE)
+    outcome = run_and_follow(daemon, names, request, console)
+    _tell(outcome, piped=False)
+    raise typer.Exit(outcome.exit_code)
+
+
+def _tell(outcome: Outcome, piped: bool) -> None:
+    """piped: records go to stdout."""
+    from rich.console import Console
+
+    from crawlerd.cli.report_text import print_report
+
+    if modes.machine:
+        print_json(outcome.report)
+    else:
+        print_report(outcome.report, Console(stderr=piped))
+
+
+def _log(console: Console, settings: Settings) -> None:
+    """Warnings above the display; of a command that is to be quiet, errors alone."""
+    from rich.console import Console
+
+    level, form = settings.daemon.log_level, settings.daemon.log_format
+    if modes.quiet:
+        log_to(Console(stderr=True), "error", form)
+    else:
+        log_to(console, level if level != "info" else "warning", form)
 
 
 def _daemon(context: typer.Context) -> Asked | None:
     """The daemon that uses the state directory, if one does and takes commands."""
-    from crawlerd.cli.follow import takes_commands
-    from crawlerd.frontier.lock import lock_holder
-    from crawlerd.service.control import Asked
+    from crawlerd.service.following import takes_commands
 
-    folder = state_directory(context)
-    if lock_holder(folder) is None:
+    daemon = daemon_of(context)
+    if running_pid(daemon.state_dir) is None:
         return None
-    daemon = Asked(folder, socket_path(context))
     return daemon if takes_commands(daemon) else None
 
 
-def _ad_hoc(names: Sequence[str] | None, since: str | None, settings: Sequence[str], *, full: bool) -> AdHoc | None:
-    """What the command changes of the imports for this run."""
-    from crawlerd.config.ad_hoc import AdHoc, settings_of, since_of
+def _ad_hoc(names: Sequence[str] | None, settings: Sequence[str]) -> AdHoc | None:
+    """The settings that the command changes of the imports for this run."""
+    from crawlerd.config.ad_hoc import AdHoc, settings_of
 
-    if since is None and not settings:
-        return None
+    try:
+        return AdHoc(names, settings_of(settings)) if settings else None
+    except ValueError as error:
+        fail(f"--set: {error}", ExitCode.USAGE)
+
+
+def _request(
+    full: bool, allow_shrink: bool, streams: Sequence[str], since: str | None, sample: int | None
+) -> RunRequest:
+    from crawlerd.config.ad_hoc import since_of
+    from crawlerd.operations.run_history import RunRequest
+
     if since is not None and full:
         fail("--full reads all there is, --since what has changed since a time; not both", ExitCode.USAGE)
-    option = "--since"
+    if streams and not full and since is None and sample is None:
+        fail("--stream needs --full, --since or --sample", ExitCode.USAGE)
     try:
         start = None if since is None else since_of(since, time.time())
-        option = "--set"
-        return AdHoc(names, start, settings_of(settings))
     except ValueError as error:
-        fail(f"{option}: {error}", ExitCode.USAGE)
+        fail(f"--since: {error}", ExitCode.USAGE)
+    return RunRequest(full=full, allow_shrink=allow_shrink, streams=list(streams), since=start, sample=sample)
 
 
-class Patience(NamedTuple):
-    """How long a foreground import goes on.
+def _spec(settings: Settings, name: str, request: RunRequest) -> ImportSpec:
+    from crawlerd.config.ad_hoc import for_run
 
-    outage: seconds for which an API may not answer.
-    most: seconds in all.
-    """
-
-    outage: float = 300.0
-    most: float = math.inf
-
-
-PATIENCE = Patience()
+    return for_run(settings, name, streams=request.streams, since=request.since, sample=request.sample)
 
 
 def _to_stdout(settings: Settings) -> set[str]:
@@ -188,106 +260,49 @@ def _seconds(option: str, text: str) -> float:
 def import_now(
     settings: Settings,
     names: Sequence[str],
+    request: RunRequest,
+    specs: Mapping[str, ImportSpec] | None = None,
     *,
-    full: bool,
-    allow_shrink: bool = False,
-    patience: Patience = PATIENCE,
+    patience: Patience | None = None,
     console: Console,
 ) -> Outcome:
-    """Runs the imports until they have ended, are paused, or a signal comes. console: for what people read.
+    """Runs the imports until they have ended, are paused, or a signal comes, see `crawlerd.service.foreground`.
 
-    A disk or sink that holds up all of them for TROUBLE_SECONDS is an error; one that holds up some is in the report.
+    console: for what people read.
     """
+    from crawlerd.cli.live import Display
     from crawlerd.cli.report import outcome
-    from crawlerd.engine.pausing import ImportPaused
-    from crawlerd.service.running import running_engine, stop
+    from crawlerd.service.foreground import Patience, run_to_end
+    from crawlerd.service.running import running_engine
+
+    if modes.shows_progress:
+        console.print(f"importing {_of(names)}", highlight=False, markup=False, soft_wrap=True)
+    changed = request.changes or settings.imports[names[0]].ad_hoc
+    options = "these options are" if changed else "--full is" if request.full else ""
+
+    def tell_started(started: Mapping[str, Started]) -> None:
+        _tell_resumed([name for name, each in started.items() if each.resumed], console, options)
 
     with running_engine(settings) as running:
-        engine, signals = running.engine, running.signals
-        try:
-            started: dict[str, Started] = {}
-            not_started: dict[str, str] = {}
-            for name, result in engine.runs.start_imports(names, full=full, allow_shrink=allow_shrink):
-                if isinstance(result, SinkError | ImportPaused) and len(names) > 1:
-                    not_started[name] = str(result)
-                elif isinstance(result, CrawlerdError):
-                    raise result
-                else:
-                    started[name] = result
-                if signals.received:
-                    break
-            options = "--since and --set are" if settings.imports[names[0]].ad_hoc else "--full is" if full else ""
-            _tell_resumed([name for name, each in started.items() if each.resumed], console, options)
-            stopped = _watch(running, started, patience, console)
-        finally:
-            if engine.dispatcher.leased and engine.failure is None:
-                console.print("stopping: waiting for running requests; press Ctrl-C again to cut them off")
-            stop(engine, signals)
-        if engine.failure is not None:
-            raise engine.failure
-        if engine.store.trouble and _runs(started) <= engine.store.stuck.keys():
-            raise StorageFailed(engine.store.trouble, full=True)
-        cut_off = [name for name in names if name not in started and name not in not_started]
-        return outcome(engine, {name: each.runs for name, each in started.items()}, not_started, cut_off, stopped)
+        report = run_to_end(
+            running,
+            names,
+            request,
+            specs,
+            patience=patience or Patience(),
+            tell_started=tell_started,
+            watching=lambda engine: Display(engine, console),
+            say=console.print,
+        )
+        return outcome(report)
 
 
 def _tell_resumed(names: Sequence[str], console: Console, options: str) -> None:
     """options: that were given, with a verb, and change nothing of a run that has begun."""
     then = f"; {options} for new runs: repeat the command when this one has ended" if options else ""
-    for name in names if len(names) <= RESUMED_SHOWN else [f"{len(names):,} imports"]:
+    for name in names if len(names) <= RESUMED_SHOWN else [_of(names)]:
         console.print(f"{name}: resuming what was interrupted{then}")
 
 
-def _watch(running: Running, started: dict[str, Started], patience: Patience, console: Console) -> Stopped | None:
-    """Returns when nothing is left to wait for, or why it does not wait for what is left.
-
-    started: by import; an import whose run was abandoned meanwhile is started again, and replaced there.
-    """
-    from crawlerd.cli.live import Display
-    from crawlerd.cli.report import Stopped, held_runs
-    from crawlerd.frontier import open_reader
-
-    engine, changed, signals = running
-    reader = open_reader(engine.settings.daemon.state_dir)
-    assert reader is not None  # noqa: S101 - the engine has it open
-    left, held, waiting, trouble_since = _runs(started), dict[int, str](), dict[int, str](), None
-    looked_at, look_seconds = -math.inf, 0.0
-    until = time.monotonic() + patience.most
-    try:
-        with Display(engine, console) as display:
-            while True:
-                left -= set(engine.runs.ended())
-                for name in [name for name, each in started.items() if engine.runs.abandoned(each.runs)]:
-                    started[name] = engine.runs.start_import(name)
-                    left |= {*started[name].runs}
-                now = time.monotonic()
-                late = now >= until
-                over = signals.received or engine.failure is not None or not left or late
-                if over or now >= looked_at + max(display.pause, LOOK_SHARE * look_seconds):
-                    reports = reader.runs(_runs(started))
-                    held = held_runs(engine, reader, reports)
-                    display.show(reports, held, now)
-                    down = engine.outages.without_answer(now - patience.outage)
-                    waiting = held_runs(engine, reader, reports, down) if down else held
-                    looked_at, look_seconds = now, time.monotonic() - now
-                if late and left:
-                    return Stopped.TIME
-                if over or not left - held.keys():
-                    return None
-                if not left - waiting.keys():
-                    return Stopped.OUTAGE
-                workless = engine.dispatcher.without_workers()
-                if workless and workless[1] > TROUBLE_SECONDS:
-                    raise WorkersFailed(f"{workless[0]}; nothing is lost: when that is mended, import again")
-                stuck = left - held.keys() <= engine.store.stuck.keys()
-                trouble_since = (trouble_since or now) if stuck else None
-                if trouble_since and now - trouble_since > TROUBLE_SECONDS:
-                    return None
-                changed.wait(LOOK_SECONDS)
-                changed.clear()
-    finally:
-        reader.close()
-
-
-def _runs(started: dict[str, Started]) -> set[int]:
-    return {run for each in started.values() for run in each.runs}
+def _of(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names):,} imports"

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Annotated
 
 import typer
 
+from crawlerd.cli import completion
+from crawlerd.cli.answers import confirm
 from crawlerd.cli.context import config_path, read_settings, writer_of
 from crawlerd.cli.exits import exit_codes
-from crawlerd.cli.terminal import say
+from crawlerd.cli.imports_list import imports
 from crawlerd.core.redaction import shown
-
-imports = typer.Typer(help="Imports and their history.", no_args_is_help=True)
-
-
-@imports.callback()
-def group() -> None:
-    pass
 
 
 @imports.command(name="rename")
-def imports_rename(context: typer.Context, old: str, new: str) -> None:
+def imports_rename(
+    context: typer.Context,
+    old: Annotated[
+        str, typer.Argument(help="The name under which it has run.", autocompletion=completion.left_imports)
+    ],
+    new: Annotated[str, typer.Argument(help="Its name in the configuration.", autocompletion=completion.imports)],
+) -> None:
     """Move sync points and history to the import's new name. Rename it in the configuration first."""
+    from crawlerd.cli.results import ImportRenamed
     from crawlerd.operations.import_names import rename
     from crawlerd.service.control import user_name
 
@@ -30,4 +33,5 @@ def imports_rename(context: typer.Context, old: str, new: str) -> None:
         settings = read_settings(config_path(context), secrets=False)
         with writer_of(settings.daemon.state_dir) as frontier:
             rename(frontier, settings.imports, old, new, user_name(os.getuid()), time.time())
-        say(shown(f"import {old} is {new} now, with its sync points and history"))
+        text = shown(f"import {old} is {new} now, with its sync points and history")
+        confirm(ImportRenamed(old=old, new=new), text)

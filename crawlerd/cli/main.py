@@ -1,62 +1,35 @@
-"""The commands, assembled. Each imports what it needs when it is called: `status` must not wait for `requests`."""
+"""The command line: what is typed becomes a command that runs, and an exit code."""
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+from contextlib import redirect_stderr, suppress
+from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.main import get_command
 
-from crawlerd import __version__
-from crawlerd.cli.accounts import accounts
-from crawlerd.cli.audit import audit
-from crawlerd.cli.config import config as config_commands
-from crawlerd.cli.dead import dead
-from crawlerd.cli.demo import demo
-from crawlerd.cli.frontier import frontier
-from crawlerd.cli.imports import import_
-from crawlerd.cli.imports_rename import imports
-from crawlerd.cli.new import new
-from crawlerd.cli.pause import pause, resume
-from crawlerd.cli.run import run
-from crawlerd.cli.runs import runs
-from crawlerd.cli.show import show
-from crawlerd.cli.sink import sink
-from crawlerd.cli.source import source
-from crawlerd.cli.sources import sources, streams
-from crawlerd.cli.status import status
-from crawlerd.cli.terminal import open_standard_streams
-from crawlerd.cli.why import why
+from crawlerd.cli import completion
+from crawlerd.cli.commands import COMMANDS, Commands, finish
+from crawlerd.cli.context import current
+from crawlerd.cli.exits import ExitCode, tell_problem
+from crawlerd.cli.modes import begin
+from crawlerd.cli.terminal import open_standard_streams, say
+from crawlerd.core.version import __version__
 
 app = typer.Typer(
     name="crawlerd",
     help="Imports data from rate-limited APIs, durably, at the highest speed that each account permits.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command(name="import")(import_)
-app.command()(status)
-app.command()(why)
-app.command()(pause)
-app.command()(resume)
-app.command()(audit)
-app.command()(sources)
-app.command()(streams)
-app.command()(demo)
-app.command()(runs)
-app.add_typer(run, name="run")
-app.add_typer(accounts, name="accounts")
-app.add_typer(config_commands, name="config")
-app.add_typer(imports, name="imports")
-app.add_typer(dead, name="dead")
-app.add_typer(frontier, name="frontier")
-app.add_typer(source, name="source")
-app.add_typer(sink, name="sink")
-app.add_typer(new, name="new")
-app.add_typer(show, name="show")
+COMPLETING = "_CRAWLERD_COMPLETE"  # what shells set that ask for completions
+CLICK_ERROR: Any = typer.BadParameter.__mro__[2]  # the root of what typer raises; it has no name for it
 
 
 def _show_version(wanted: bool) -> None:
@@ -67,18 +40,66 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     config: Annotated[  # whether it is readable is for `read_settings` to say
-        Path, typer.Option("--config", "-c", envvar="CRAWLERD_CONFIG", readable=False, help="The configuration file.")
+        Path,
+        typer.Option(
+            "--config",
+            "-c",
+            envvar="CRAWLERD_CONFIG",
+            readable=False,
+            help="The configuration file.",
+            autocompletion=completion.files,
+        ),
     ] = Path("crawlerd.toml"),
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    pass  # each command reads what it needs of them
+    current.set(context)  # each command reads what it needs of it
 
 
-def main() -> None:
+@cache
+def command() -> Any:
+    """The root, with all commands below it."""
+    root: Any = get_command(app)
+    root.commands = Commands(COMMANDS)
+    if os.environ.get("NO_COLOR"):  # see https://no-color.org; rich sees to the rest
+        root.context_settings["color"] = False
+    finish(root, ())
+    return root
+
+
+def main() -> NoReturn:
     """The `crawlerd` command."""
     open_standard_streams()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # as long as nothing is under way, Ctrl-C just ends it
-    app()
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: list[str]) -> int:
+    """Its exit code."""
+    begin(arguments)
+    if os.environ.get(COMPLETING, "").startswith("complete_"):
+        return _complete()
+    try:
+        return int(command().main(arguments, "crawlerd", standalone_mode=False) or ExitCode.DONE)
+    except CLICK_ERROR as error:  # what was typed cannot be understood
+        error.show()
+        tell_problem(error.format_message(), error.exit_code)
+        return int(error.exit_code)
+    except typer.Abort:
+        say("Aborted!", error=True)
+        tell_problem("aborted", ExitCode.FAILED)
+        return ExitCode.FAILED
+    except Exception as error:
+        tell_problem(f"{type(error).__name__}: {error}", ExitCode.FAILED, status=500)
+        raise
+
+
+def _complete() -> int:
+    """Answers a shell that asks what could be typed. It shows what is printed right where the user types: nothing but
+    words may be."""
+    with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere), suppress(Exception, SystemExit):
+        command().main([], "crawlerd", standalone_mode=False)
+    return ExitCode.DONE

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from crawlerd.cli.answers import lines, tell
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
-from crawlerd.cli.terminal import say
 
 new = typer.Typer(help="Create a new source package.", no_args_is_help=True)
 
@@ -19,10 +19,12 @@ def new_source(
 ) -> None:
     """Create the folder crawlerd-NAME: a package with a working source in Python, and its test."""
     from crawlerd.authoring.scaffold import new_source
+    from crawlerd.cli.results import FolderMade
 
     with exit_codes():
         try:
             folder = new_source(name, Path())
         except ValueError as error:
             fail(error, ExitCode.USAGE)
-        say(f"{folder} is ready; try it: cd {folder} && pip install -e '.[test]' && pytest")
+        text = f"{folder} is ready; try it: cd {folder} && pip install -e '.[test]' && pytest"
+        tell(FolderMade(folder=str(folder)), lines([text]))

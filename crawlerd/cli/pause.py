@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Annotated, get_args
 from urllib.parse import quote
 
 import typer
 
-from crawlerd.cli.context import config_path, read_settings, reader_of, socket_path, state_directory, writer_of
+from crawlerd.cli import completion
+from crawlerd.cli.answers import confirm
+from crawlerd.cli.context import by_daemon_or_here, config_path, daemon_of, read_settings, reader_of, writer_of
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.tables import local_time
-from crawlerd.cli.terminal import say, say_json
 from crawlerd.core.durations import parse_duration
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.core.pauses import Pausable, parse_time
@@ -20,14 +20,23 @@ from crawlerd.core.redaction import shown
 from crawlerd.operations.pause_requests import configured_names
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
+    from crawlerd.core.configuration import LimitSpec
     from crawlerd.core.pauses import PauseNote
     from crawlerd.operations.pause_requests import PauseRequest
 
 KINDS = tuple(get_args(Pausable))
-Kind = Annotated[str, typer.Argument(metavar="KIND", help=f"What it is: {', '.join(KINDS)}.")]
-Named = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names; of a bucket, ACCOUNT/BUCKET.")]
+Kind = Annotated[
+    str,
+    typer.Argument(metavar="KIND", help=f"What it is: {', '.join(KINDS)}.", autocompletion=completion.pausable_kinds),
+]
+Named = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="NAME...", help="Names; of a bucket, ACCOUNT/BUCKET.", autocompletion=completion.pausable_names
+    ),
+]
 
 
 def pause(
@@ -39,62 +48,67 @@ def pause(
         str, typer.Option(metavar="TIME", help="When it ends by itself, such as 2027-01-31T06:00 (UTC without a zone).")
     ] = "",
     lasting: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long it lasts, such as 2h.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
 ) -> None:
     """Let nothing more start of an import, an account, a bucket or all accounts of a source, until it is resumed.
 
     Requests that are under way come to their end. The pause outlives a restart.
     """
-    import msgspec
-
     from crawlerd.operations.pause_requests import PauseRequest
 
     with exit_codes():
-        request = PauseRequest(kind=_kind(kind), names=names, reason=reason, until=_until(until, lasting))
+        request = PauseRequest(kind=_kind(kind), names=names, reason=reason, until=end_of(until, lasting))
         noted = _pause(context, request)
-        if as_json:
-            say_json(msgspec.json.encode(noted))
-            return
-        for note in noted:
-            end = f"until {local_time(note.until)}, or" if note.until else "until"
-            end += f" `crawlerd resume {note.kind} {note.name}`"
-            say(shown(f"{note.kind} {note.name} is paused {end}"))
+        confirm(noted, *map(_sentence, noted))
+
+
+def _sentence(note: PauseNote) -> str:
+    end = f"until {local_time(note.until)}, or" if note.until else "until"
+    return shown(f"{note.kind} {note.name} is paused {end} `crawlerd resume {note.kind} {note.name}`")
 
 
 def resume(context: typer.Context, kind: Kind, names: Named) -> None:
     """Let what was paused go on. It does not help an account whose credentials are refused: that needs its key."""
-    from crawlerd.frontier.lock import lock_holder
-    from crawlerd.operations.pause_requests import not_paused
-    from crawlerd.service.control import Asked, must_ask, user_name
+    from crawlerd.cli.results import Resumed
+    from crawlerd.operations.pause_requests import members
 
     with exit_codes():
-        folder, what = state_directory(context), _kind(kind)
-        for name in dict.fromkeys(names):
-            if lock_holder(folder) is not None:
-                place = f"pauses/{what}/{quote(name, safe='')}"
-                must_ask(Asked(folder, socket_path(context)), "DELETE", place, list[object])
-            else:
-                with writer_of(folder) as frontier:
-                    if frontier.lift(what, name, user_name(os.getuid()), time.time()) is None:
-                        raise not_paused(what, name)
-            say(shown(f"{what} {name} goes on"))
+        what = _kind(kind)
+        wanted = [each for name in names for each in members(what, name, Configured(context))]
+        done: list[Resumed] = []
+        for name in dict.fromkeys(wanted):
+            _lift(context, what, name)
+            done.append(Resumed(kind=what, name=name))
+        confirm(done, *(shown(f"{each.kind} {each.name} goes on") for each in done))
+
+
+def _lift(context: typer.Context, what: Pausable, name: str) -> None:
+    from crawlerd.operations.pause_requests import not_paused
+
+    daemon = daemon_of(context)
+
+    def here(by: str, now: float) -> list[object]:
+        with writer_of(daemon.state_dir) as frontier:
+            if frontier.lift(what, name, by, now) is None:
+                raise not_paused(what, name)
+        return []
+
+    by_daemon_or_here(daemon, "DELETE", f"pauses/{what}/{quote(name, safe='')}", list[object], None, here)
 
 
 def _pause(context: typer.Context, request: PauseRequest) -> list[PauseNote]:
     from crawlerd.core.pauses import PauseNote
-    from crawlerd.frontier.lock import lock_holder
     from crawlerd.operations.pause_requests import notes
-    from crawlerd.service.control import Asked, must_ask, user_name
 
-    folder = state_directory(context)
-    if lock_holder(folder) is not None:
-        return must_ask(Asked(folder, socket_path(context)), "POST", "pauses", list[PauseNote], request)
-    with reader_of(folder) as reader:
-        noted = notes(request, _Configured(context), reader, user_name(os.getuid()), time.time())
-    with writer_of(folder) as frontier:
-        for note in noted:
-            frontier.pause(note)
-    return noted
+    daemon = daemon_of(context)
+
+    def here(by: str, now: float) -> list[PauseNote]:
+        with reader_of(daemon.state_dir) as reader:
+            noted = notes(request, Configured(context), reader, by, now)
+        with writer_of(daemon.state_dir) as frontier:
+            frontier.pause(*noted)
+        return noted
+
+    return by_daemon_or_here(daemon, "POST", "pauses", list[PauseNote], request, here)
 
 
 def _kind(word: str) -> Pausable:
@@ -103,7 +117,8 @@ def _kind(word: str) -> Pausable:
     return word  # type: ignore[return-value] # see above
 
 
-def _until(until: str, lasting: str) -> float | None:
+def end_of(until: str, lasting: str) -> float | None:
+    """What --until and --for say, as Unix seconds; None for neither."""
     if until and lasting:
         fail("--until says when it ends, --for after how long; not both", ExitCode.USAGE)
     try:
@@ -114,7 +129,7 @@ def _until(until: str, lasting: str) -> float | None:
         fail(f"{'--for' if lasting else '--until'}: {error}", ExitCode.USAGE)
 
 
-class _Configured:
+class Configured:
     """Names of what the configuration has; of none that cannot be read."""
 
     def __init__(self, context: typer.Context) -> None:
@@ -126,3 +141,17 @@ class _Configured:
         except ConfigurationError:
             return ()
         return configured_names(settings, kind)
+
+    def limits(self, account: str) -> LimitSpec | None:
+        try:
+            return read_settings(config_path(self._context), secrets=False).limits.get(account)
+        except ConfigurationError:
+            return None
+
+    def described(self) -> Mapping[str, str]:
+        from crawlerd.operations.pause_requests import described_sources
+
+        try:
+            return described_sources(read_settings(config_path(self._context), secrets=False))
+        except ConfigurationError:
+            return {}

@@ -1,39 +1,46 @@
-"""`crawlerd run`: the daemon, in the foreground; and `run show`, `run cancel`: one run of an import."""
+"""`crawlerd run`: the daemon, in the foreground; and `run show`, `cancel`, `retry`, `drop`: one run of an import."""
 
 from __future__ import annotations
 
 import faulthandler
-import os
 import signal
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crawlerd.cli import completion
+from crawlerd.cli.answers import confirm, note, tell
 from crawlerd.cli.context import (
+    by_daemon_or_here,
     config_path,
+    daemon_of,
+    existing_reader,
     read_settings,
-    reader_of,
-    socket_path,
-    state_directory,
+    running_pid,
+    tell_renamed,
     tell_warnings,
     writer_of,
 )
-from crawlerd.cli.exits import ExitCode, exit_codes, fail
-from crawlerd.cli.logs import log_of_service
-from crawlerd.cli.tables import duration, local_time, print_columns
-from crawlerd.cli.terminal import say, say_json
+from crawlerd.cli.exits import exit_codes
+from crawlerd.cli.logs import last_words, log_of_service
+from crawlerd.cli.run_report import print_end, print_figures, print_streams
+from crawlerd.cli.tables import duration, local_time
+from crawlerd.cli.terminal import say
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.core.redaction import shown
+from crawlerd.core.row_numbers import GREATEST
+from crawlerd.core.wording import counted, plain_error
 
 if TYPE_CHECKING:
+    from crawlerd.operations.run_acts import Dropped, DropRequest, RunRetried
     from crawlerd.operations.run_history import Cancelled, CancelRequest, RunDetail
 
-GREATEST = 2**63 - 1  # number that a database holds
 
 run = typer.Typer(help="Run the daemon; or look at one run of an import.", invoke_without_command=True)
-Number = Annotated[int, typer.Argument(metavar="ID", help="The run's number.", min=1, max=GREATEST)]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Number = Annotated[
+    int, typer.Argument(metavar="ID", help="The run's number.", min=1, max=GREATEST, autocompletion=completion.runs)
+]
 
 
 @run.callback()
@@ -45,8 +52,10 @@ def daemon(context: typer.Context) -> None:
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the daemon has its own way: it would kill without a drain
     faulthandler.register(signal.SIGUSR1)
-    with exit_codes():
-        settings = read_settings(config_path(context))
+    log_of_service("info")  # until the configuration is read
+    with exit_codes(last_words):
+        path = config_path(context)
+        settings = read_settings(path)
         for spec in settings.imports.values():
             if spec.sink is not None and settings.sinks[spec.sink].type == "stdout":
                 problem = (
@@ -54,32 +63,25 @@ def daemon(context: typer.Context) -> None:
                     "give the import another sink, or a configuration of its own for `crawlerd import`"
                 )
                 raise ConfigurationError([problem])
-        log_of_service(settings.daemon.log_level)
+        log_of_service(settings.daemon.log_level, settings.daemon.log_format)
         tell_warnings(settings)
-        daemon.run(settings)
+        tell_renamed(settings)
+        daemon.run(settings, path)
 
 
 @run.command()
-def show(context: typer.Context, number: Number, as_json: Json = False) -> None:
+def show(context: typer.Context, number: Number) -> None:
     """Show what a run brought, by stream, what it waits for, and its first dead letters."""
-    import msgspec
-
-    from crawlerd.frontier.lock import lock_holder
     from crawlerd.operations.run_history import RunDetail, detail
-    from crawlerd.service.control import Asked, ask
+    from crawlerd.service.control import ask
 
     with exit_codes():
-        folder = state_directory(context)
-        running = lock_holder(folder) is not None
-        found = ask(Asked(folder, socket_path(context)), "GET", f"runs/{number}", RunDetail) if running else None
-        with reader_of(folder) as reader:
-            if reader is None:
-                fail("nothing has been imported yet", ExitCode.FAILED)
+        daemon = daemon_of(context)
+        running = running_pid(daemon.state_dir) is not None
+        found = ask(daemon, "GET", f"runs/{number}", RunDetail) if running else None
+        with existing_reader(daemon.state_dir) as reader:
             found = found or detail(reader, None, number, time.time())
-        if as_json:
-            say_json(msgspec.json.encode(found))
-        else:
-            _print(found)
+        tell(found, _print)
 
 
 @run.command()
@@ -87,40 +89,98 @@ def cancel(
     context: typer.Context,
     number: Number,
     reason: Annotated[str, typer.Option(help="Why, for whoever looks at it later.")],
-    as_json: Json = False,
 ) -> None:
     """End a run that is under way: what it has queued is dropped, and none of its sync points is published."""
-    import msgspec
-
     from crawlerd.operations.run_history import CancelRequest
 
     with exit_codes():
         done = _cancel(context, number, CancelRequest(reason=reason))
-        if as_json:
-            say_json(msgspec.json.encode(done))
-            return
         late = f"; {done.requests:,} requests were under way, and may still take effect at the API" * bool(
             done.requests
         )
-        say(f"run {number} is cancelled{late}")
+        confirm(done, f"run {number} is cancelled{late}")
 
 
 def _cancel(context: typer.Context, number: int, request: CancelRequest) -> Cancelled:
-    from crawlerd.frontier.lock import lock_holder
     from crawlerd.operations.run_history import Cancelled, cancel_act, not_running
-    from crawlerd.service.control import Asked, must_ask, user_name
 
-    folder = state_directory(context)
-    if lock_holder(folder) is not None:
-        return must_ask(Asked(folder, socket_path(context)), "POST", f"runs/{number}/cancel", Cancelled, request)
-    act = cancel_act(number, request, user_name(os.getuid()), time.time())
-    with reader_of(folder) as reader:
-        if reader is None:
-            fail("nothing has been imported yet", ExitCode.FAILED)
-        with writer_of(folder) as frontier:
-            if not frontier.cancel_run(number, act):
+    daemon = daemon_of(context)
+
+    def here(by: str, now: float) -> Cancelled:
+        with existing_reader(daemon.state_dir) as reader, writer_of(daemon.state_dir) as frontier:
+            if not frontier.cancel_run(number, cancel_act(number, request, by, now)):
                 raise not_running(reader, number)
-    return Cancelled(requests=0)
+        return Cancelled(requests=0)
+
+    return by_daemon_or_here(daemon, "POST", f"runs/{number}/cancel", Cancelled, request, here)
+
+
+@run.command()
+def retry(context: typer.Context, number: Number) -> None:
+    """Make all dead letters of a run ready again, with all their attempts; in the daemon when one runs."""
+    from crawlerd.operations.run_acts import RunRetried
+
+    with exit_codes():
+        count, left = 0, True
+        while left:
+            done = _retry(context, number)
+            count, left = count + done.retried, done.left and done.retried > 0  # some wait for others of their group
+        letters = counted(count, "dead letter")
+        are = "is" if count == 1 else "are"
+        confirm(RunRetried(retried=count, left=False), f"{letters} of run {number} {are} ready again")
+
+
+@run.command()
+def drop(
+    context: typer.Context,
+    number: Number,
+    reason: Annotated[str, typer.Option(help="Why, for whoever looks at the audit later.")],
+) -> None:
+    """Forget a run of an import that is not configured any more, or one that is interrupted, with all that it has
+    queued and its dead letters. What it has written stays in the sink."""
+    from crawlerd.operations.run_acts import DropRequest
+
+    with exit_codes():
+        done = _drop(context, number, DropRequest(reason=reason))
+        confirm(done, f"run {number} is forgotten; the audit says who did it, and why")
+
+
+def _retry(context: typer.Context, number: int) -> RunRetried:
+    from crawlerd.operations.run_acts import RunRetried, are_left, letters_of, retry_act
+
+    daemon = daemon_of(context)
+
+    def here(by: str, now: float) -> RunRetried:
+        with existing_reader(daemon.state_dir) as reader:
+            numbers = letters_of(reader, number)
+        with writer_of(daemon.state_dir) as frontier:
+            count, imports = frontier.retry_dead(numbers, retry_act(number, numbers, by, now))
+        left = are_left(numbers)
+        if imports and not left:
+            note(f"run `crawlerd import {' '.join(imports)}` to perform them")
+        return RunRetried(retried=count, left=left)
+
+    return by_daemon_or_here(daemon, "POST", f"runs/{number}/retry", RunRetried, None, here)
+
+
+def _drop(context: typer.Context, number: int, request: DropRequest) -> Dropped:
+    from crawlerd.operations.run_acts import Dropped, check_drop, drop_act, dropped_already
+
+    daemon = daemon_of(context)
+
+    def here(by: str, now: float) -> Dropped:
+        act = drop_act(number, request, by, now)
+        settings = read_settings(config_path(context), secrets=False)
+        with existing_reader(daemon.state_dir) as reader:
+            check_drop(reader, number, settings.imports, under_way=False)
+        with writer_of(daemon.state_dir) as frontier:
+            if not frontier.cancel_run(number, act, forget=True):
+                raise dropped_already(number)
+            while frontier.chores:  # else the next daemon does it, and shows the run until then
+                frontier.commit([], now=time.time())
+        return Dropped(run=number)
+
+    return by_daemon_or_here(daemon, "POST", f"runs/{number}/drop", Dropped, request, here)
 
 
 def _print(found: RunDetail) -> None:
@@ -131,26 +191,23 @@ def _print(found: RunDetail) -> None:
     say(f"  started {local_time(run.started_at)}, took {took}" + (", so far" if run.ended_at is None else ""))
     if run.full or run.full_reason:
         say(shown(f"  {'full' if run.full else 'full in part'}" + (f": {run.full_reason}" if run.full_reason else "")))
-    for text in (run.ad_hoc and f"ad hoc: {run.ad_hoc}", run.ended_reason and f"cancelled: {run.ended_reason}"):
+    part = run.part and f"of the streams {run.part} alone"
+    for text in (part, run.ad_hoc and f"ad hoc: {run.ad_hoc}", run.ended_reason and f"cancelled: {run.ended_reason}"):
         if text:
             say(shown(f"  {text}"))
     say(
         f"  tasks: {run.done:,} done, {run.ready:,} ready, {run.delayed:,} delayed, {run.waiting:,} waiting, "
         f"{run.dead:,} dead; {run.retried:,} retried, {run.throttled:,} throttled"
     )
-    if run.ended_at is not None:
+    if run.ended_at is None:
+        print_end(found.end)
+    else:
         say(f"  {'complete' if run.complete else 'not complete'}")
     for sentence in found.waits.sentences[1:]:
         say(shown(f"  {sentence}"))
-    if found.streams:
-        columns = ("seen", "new", "changed", "unchanged", "tombstoned", "skipped", "dead")
-        rows: list[tuple[str, ...]] = [("stream", *columns, "seen before", "")]
-        for each in found.streams:
-            counts = [f"{getattr(each.facts, column):,}" for column in columns]
-            note = "denied" if each.facts.denied else each.facts.reason or each.facts.note or ""
-            rows.append((each.stream, *counts, "" if each.before is None else f"{each.before:,}", note))
-        print_columns(rows)
+    print_streams(found.streams)
+    print_figures(found.figures, found.share)
     for doubt in run.doubts:
         say(shown(f"in doubt: {doubt.stream} of {doubt.account}: {doubt.seen:,} seen, before {doubt.before:,}"))
     for letter in found.letters:
-        say(shown(f"dead letter {letter.id}: {letter.error}"))
+        say(shown(f"dead letter {letter.id}: {plain_error(letter.error)}"))

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crawlerd.cli import completion
+from crawlerd.cli.answers import lines, tell
 from crawlerd.cli.context import config_path, read_settings, tell_warnings
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
-from crawlerd.cli.terminal import say
 
 if TYPE_CHECKING:
     from crawlerd.core.configuration import AccountSpec
@@ -21,9 +22,11 @@ source = typer.Typer(help="Sources that TOML files describe.", no_args_is_help=T
 @source.command(name="test")
 def source_test(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The description.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The description.", autocompletion=completion.files)],
     endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="One of its endpoints.")],
-    account: Annotated[str | None, typer.Option(help="Account of the configuration to ask for.")] = None,
+    account: Annotated[
+        str | None, typer.Option(help="Account of the configuration to ask for.", autocompletion=completion.accounts)
+    ] = None,
     base_url: Annotated[str | None, typer.Option(help="Without an account: address of the API.")] = None,
     key_env: Annotated[str | None, typer.Option(help="Without an account: variable that holds the key.")] = None,
     variable: Annotated[list[str] | None, typer.Option(help="Without an account: NAME=VALUE.")] = None,
@@ -33,6 +36,7 @@ def source_test(
     Uses the first configured account with this description, unless you give --account or there is no configuration.
     """
     from crawlerd.authoring.trial import try_page
+    from crawlerd.cli.results import PageTried
     from crawlerd.config.problems import instead
 
     with exit_codes():
@@ -44,8 +48,7 @@ def source_test(
         if endpoint not in made.streams:
             fail(f"there is no [endpoints.{endpoint}] in {file}; {instead(endpoint, made.streams)}", ExitCode.USAGE)
         trial = try_page(made, spec, endpoint)
-        for line in trial.lines:
-            say(line)
+        tell(PageTried(good=trial.good, lines=list(trial.lines)), lines(trial.lines))
         raise typer.Exit(ExitCode.DONE if trial.good else ExitCode.FAILED)
 
 

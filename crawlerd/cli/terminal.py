@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import sys
+from typing import TextIO
 
 import typer
 
+from crawlerd.cli.modes import modes
 from crawlerd.core.redaction import shown
 
 # In JSON that is valid already: DEL, the second set of control characters, and what turns the direction of text.
@@ -23,19 +25,19 @@ def say_json(text: bytes | str, *, error: bool = False) -> None:
     """Prints JSON, which may have several lines, to stderr if it is not what stdout is for. What a terminal would obey
     is escaped."""
     words = text.decode() if isinstance(text, bytes) else text
-    _print(_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", words), error=error)
+    _print(_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", words), error=error, file=modes.stdout)
 
 
-def _print(text: str, *, error: bool = False) -> None:
+def _print(text: str, *, error: bool = False, file: TextIO | None = None) -> None:
     """Ends the command when it cannot be written, unless nobody reads it any more, which typer sees to."""
     try:
-        typer.echo(text, err=error)
+        typer.echo(text, None if error else file, err=error)
     except BrokenPipeError:
         raise
     except OSError as reason:
         from crawlerd.cli.exits import ExitCode  # which prints by what is here
 
-        stream = sys.stderr if error else sys.stdout
+        stream = sys.stderr if error else file or sys.stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # Python writes the rest of it at the end
         if not error:
             say(f"crawlerd: cannot write what was asked for: {reason.strerror}", error=True)

@@ -197,7 +197,8 @@ class AwsSession:
     def _send(self, request: Any, **_: Any) -> AWSResponse:
         """Sends what boto3 has prepared and signed over our own connections, so that a deadline reaches them."""
         self._signed = True
-        if current_deadline().sent_at:
+        deadline = current_deadline()
+        if deadline.sent_at:
             raise Permanent("this call takes more than one request")
         prepared = PreparedRequest()
         prepared.method, prepared.url, prepared.body = request.method, request.url, request.body
@@ -206,6 +207,7 @@ class AwsSession:
         # An object is asked for in ranges: a Content-Encoding is about all of it, and not about what comes.
         decode = not (request.stream_output and raw.status < 300)
         body = read_body(raw, self._account.max_body_bytes, decode=decode)
+        deadline.answered(raw.status, raw.tell() or len(body))
         whole = urllib3.HTTPResponse(BytesIO(body), status=raw.status, preload_content=False)
         return AWSResponse(request.url, raw.status, raw.headers, whole)
 
@@ -227,15 +229,25 @@ class AwsApi:
 
     sent_at, done_at: monotonic seconds at which the request left and its response was complete (or given up); 0.0
     when no request left.
+    status, received: see `Deadline`.
     origin: the service's address.
+    asked: the operation, the service's address, and the status of an error, 0 without one; None when no request left.
     """
 
     def __init__(self, client: AwsClient, account: AccountSpec) -> None:
         self.sent_at = 0.0
         self.done_at = 0.0
+        self.status = self.received = 0
         self.origin = ""
+        self.asked: tuple[str, str, int] | None = None
         self._client, self._account = client, account
         self._used = self._wanted = False
+        self.heard: Callable[[Any, bool], None] | None = None  # is told of answers, and whether they are errors
+
+    @property
+    def elsewhere(self) -> bool:
+        """See `crawlerd.source.AwsApi`."""
+        return bool(self._account.options.get("endpoint_url"))
 
     def secrets(self) -> tuple[str, ...]:
         """See `crawlerd.engine.redacting.Secretive`."""
@@ -261,6 +273,8 @@ class AwsApi:
         if isinstance(answer, Exception):
             raise answer
         answer.pop("ResponseMetadata", None)
+        if self.heard is not None:
+            self.heard(answer, False)
         return answer
 
     def _answer(
@@ -268,13 +282,14 @@ class AwsApi:
     ) -> dict[str, Any] | CrawlerdError:
         deadline = Deadline(self._account.request_seconds)
         self._client.deadlines.start(deadline)
-        origin = f"AWS {service}"
+        origin, status = f"AWS {service}", 0
         try:
             client = session.client(service)
             origin = client.meta.endpoint_url
             answer: dict[str, Any] | CrawlerdError = getattr(client, operation)(**parameters)
         except exceptions.ClientError as error:
             answer = error_for(error.response, time.time())
+            status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
             if error.operation_name == "AssumeRole" and not isinstance(answer, Transient):
                 answer = Unauthorized(f"cannot take on the role: {answer}")
         except CrawlerdError as error:
@@ -297,7 +312,10 @@ class AwsApi:
             self._client.deadlines.stop(deadline)
             self.sent_at = deadline.sent_at
             self.done_at = time.monotonic() if deadline.sent_at else 0.0
+            self.status, self.received = deadline.status, deadline.received
             self.origin = origin
+            if self.sent_at:
+                self.asked = f"{service} {operation}", origin, status
         if deadline.expired:
             text = f"no complete response from {origin} within {self._account.request_seconds:g} s"
             return Transient(text, fault="answer" if deadline.sent_at else "connection")

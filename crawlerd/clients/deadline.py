@@ -30,15 +30,18 @@ class Deadline:
     sent_at: when the request left, 0.0 as long as no connection was made.
     expired: the time was up before the end, and whatever was read is not to be trusted: an end of file may be our own
         doing.
+    status, received: of the answer, and bytes of its body as they came, or decompressed where they came in
+        chunks; 0 until all of it is there.
     target: the path and query that are asked for, as they are to be sent; "" for as urllib3 writes them.
     """
 
-    __slots__ = ("_sock", "at", "expired", "sent_at", "target")
+    __slots__ = ("_sock", "at", "expired", "received", "sent_at", "status", "target")
 
     def __init__(self, seconds: float) -> None:
         self.at = time.monotonic() + seconds
         self.expired = False
         self.sent_at = 0.0
+        self.status = self.received = 0
         self.target = ""
         self._sock: socket.socket | None = None
 
@@ -55,6 +58,10 @@ class Deadline:
         self.sent_at = time.monotonic()
         if self.expired:  # it was cut before it had a socket to shut down
             raise TimeoutError("deadline")
+
+    def answered(self, status: int, received: int) -> None:
+        """All of the answer is there."""
+        self.status, self.received = status, received
 
     def cut(self) -> None:
         """Ends the request from another thread."""

@@ -16,7 +16,6 @@ import requests
 import urllib3.exceptions
 from requests.models import PreparedRequest
 
-from crawlerd import __version__
 from crawlerd.clients.deadline import Deadline, DeadlineAdapter, Deadlines
 from crawlerd.clients.http_error import complete_wait, error_for, failure_error
 from crawlerd.clients.oauth2 import MAX_TOKEN_BYTES, Token, Tokens, token_of, token_request
@@ -26,6 +25,7 @@ from crawlerd.core.lenient_json import parsed
 from crawlerd.core.listing import listing
 from crawlerd.core.redaction import cut
 from crawlerd.core.urls import target
+from crawlerd.core.version import __version__
 from crawlerd.source import ClientCredentials, KeyInQuery, Response, Sending
 
 if TYPE_CHECKING:
@@ -54,11 +54,14 @@ class Exchange(NamedTuple):
     """What came of a request: any complete response, or why there is none.
 
     sent_at, done_at: monotonic seconds, 0.0 when no request left.
+    status, received: see `Deadline`.
     """
 
     answer: Response | CrawlerdError
     sent_at: float = 0.0
     done_at: float = 0.0
+    status: int = 0
+    received: int = 0
 
 
 class HttpClient:
@@ -91,6 +94,7 @@ class HttpClient:
             deadline.target = target(prepared.url or "")
             raw = self._adapter.send(prepared, stream=True, timeout=None).raw  # `deadline` is the only clock
             body = read_body(raw, max_body_bytes)
+            deadline.answered(raw.status, raw.tell() or len(body))
         except CrawlerdError as error:
             answer: Response | CrawlerdError = error.with_traceback(None)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
@@ -103,7 +107,8 @@ class HttpClient:
         if deadline.expired:
             fault: Fault = "answer" if deadline.sent_at else "connection"
             answer = Transient(f"no complete response from {origin} within {seconds:g} s", fault=fault)
-        return Exchange(answer, deadline.sent_at, time.monotonic() if deadline.sent_at else 0.0)
+        done_at = time.monotonic() if deadline.sent_at else 0.0
+        return Exchange(answer, deadline.sent_at, done_at, deadline.status, deadline.received)
 
     def close(self) -> None:
         """Closes all connections. No request may be under way."""
@@ -116,13 +121,17 @@ class HttpApi:
 
     sent_at, done_at: monotonic seconds at which the request left and its response was complete (or given up); 0.0
     when no request left. One for an access token is not meant.
+    status, received: see `Deadline`.
     origin: of an access token that could not be had, else "", which stands for that of the base URL.
+    asked: its method and URL, and the status of the answer, 0 without one; None when no request left.
     """
 
     def __init__(self, client: HttpClient, source: Source, account: AccountSpec) -> None:
         self.sent_at = 0.0
         self.done_at = 0.0
+        self.status = self.received = 0
         self.origin = ""
+        self.asked: tuple[str, str, int] | None = None
         self._client = client
         self._source = source
         self._account = account
@@ -133,6 +142,7 @@ class HttpApi:
         self._base = self._sending.base_url.rstrip("/")
         self._token: Token | None = None
         self._used = False
+        self.heard: Callable[[Any, bool], None] | None = None  # is told of answers, and whether they are errors
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -230,9 +240,14 @@ class HttpApi:
 
         asked: list[str] = []
         answer = self._authorised(prepare)
+        if self.sent_at:
+            self.asked = method, asked[0], answer.status if isinstance(answer, Response) else 0
         if isinstance(answer, Response):
             answer = replace(answer, url=asked[0])
             error = self._judged(answer, classify or self._source.classify)
+            if self.heard is not None:
+                self.heard(answer.body, error is not None)
+                error = error and self._judged(answer, classify or self._source.classify)  # without what was heard
             if error is None:
                 if self._token:
                     self._token.worked = True
@@ -259,6 +274,7 @@ class HttpApi:
             prepare, seconds=seconds, max_body_bytes=self._account.max_body_bytes, origin=self._origin
         )
         self.sent_at, self.done_at = sent.sent_at, sent.done_at
+        self.status, self.received = sent.status, sent.received
         return sent.answer
 
     def _authorise(self, grant: ClientCredentials, seconds: float) -> CrawlerdError | None:

@@ -24,13 +24,13 @@ class Reply(http.client.HTTPResponse):
             version, status, reason = me._read_status()
             if status != http.client.CONTINUE:
                 break
-            http.client._read_headers(me.fp)  # type: ignore[attr-defined]
+            http.client._read_headers(me.fp)  # type: ignore[attr-defined]  # private: there is no other way to the head
         if not version.startswith("HTTP/1.") and version != "HTTP/0.9":
             raise http.client.UnknownProtocol(version)
         me.version = 10 if version in ("HTTP/1.0", "HTTP/0.9") else 11
         me.code = me.status = status
         me.reason = reason.strip()
-        me.headers = me.msg = header_lines(http.client._read_headers(me.fp))  # type: ignore[attr-defined]
+        me.headers = me.msg = header_lines(http.client._read_headers(me.fp))  # type: ignore[attr-defined]  # private: there is no other way to the head
         me.chunked = me.headers.get("transfer-encoding", "").lower() == "chunked"
         if me.chunked:
             me.chunk_left = None

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from crawlerd.config.compact_tables import CompactTables, Packer
 from crawlerd.config.csv_tables import with_cells
+from crawlerd.config.problems import instead
 from crawlerd.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from crawlerd.config.csv_tables import Files
     from crawlerd.config.load import Settings
@@ -21,25 +24,22 @@ if TYPE_CHECKING:
 
 # What the runs before and after it have in common with it: without that, it could not be resumed, or would change what
 # is believed of them.
-FIXED = ("account", "sink", "schedule", "deliver")
+FIXED = ("account", "sink", "schedule", "deliver", "fields")
 
 
 @dataclass(frozen=True, slots=True)
 class AdHoc:
     """
     names: of the imports, None for all.
-    since: Unix seconds, see `RunPlan.since`.
     settings: of the imports, as text, by key.
     """
 
     names: Sequence[str] | None
-    since: float | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def text(self) -> str:
         """For people."""
-        since = [] if self.since is None else [f"since {datetime.fromtimestamp(self.since, UTC):%Y-%m-%dT%H:%M:%SZ}"]
-        return ", ".join([*since, *(f"{key}={value}" for key, value in self.settings.items())])
+        return ", ".join(f"{key}={value}" for key, value in self.settings.items())
 
 
 def since_of(text: str, now: float) -> float:
@@ -78,33 +78,58 @@ def settings_of(texts: Sequence[str]) -> dict[str, str]:
 def changed(document: Mapping[str, Any], ad_hoc: AdHoc, files: Files) -> dict[str, Any]:
     """The document with the imports' settings as they are to be."""
     tables = document.get("imports")
-    if not ad_hoc.settings or not isinstance(tables, dict):
+    if not ad_hoc.settings or not isinstance(tables, Mapping):
         return dict(document)
-    others = {
-        name: with_cells("imports", table, ad_hoc.settings, files, document)
-        for name, table in tables.items()
-        if isinstance(table, dict) and (ad_hoc.names is None or name in ad_hoc.names)
-    }
-    return {**document, "imports": {**tables, **others}}
+    imports = CompactTables(Packer(), tables)
+    for name in imports if ad_hoc.names is None else imports.keys() & set(ad_hoc.names):
+        if isinstance(table := imports[name], dict):
+            imports[name] = with_cells("imports", table, ad_hoc.settings, files, document)
+    return {**document, "imports": imports}
 
 
 def marked(settings: Settings, ad_hoc: AdHoc) -> Settings:
-    """The settings in which the imports know that they are run ad hoc. ConfigurationError for one that cannot be."""
-    names = [name for name in settings.imports if ad_hoc.names is None or name in ad_hoc.names]
-    problems = []
-    if ad_hoc.since is not None:
-        for name in names:
-            spec = settings.imports[name]
-            source = settings.sources[settings.accounts[spec.account].source]
-            if problem := _cannot(spec, source):
-                problems.append(f"import {name}: --since: {problem}")
-    if problems:
-        raise ConfigurationError(problems)
+    """The settings in which the imports know that they are run ad hoc."""
     told = {
-        name: msgspec.structs.replace(settings.imports[name], ad_hoc=ad_hoc.text(), since=ad_hoc.since)
-        for name in names
+        name: msgspec.structs.replace(spec, ad_hoc=ad_hoc.text())
+        for name, spec in settings.imports.items()
+        if ad_hoc.names is None or name in ad_hoc.names
     }
     return replace(settings, imports={**settings.imports, **told})
+
+
+def for_run(
+    settings: Settings, name: str, *, streams: Sequence[str] = (), since: float | None = None, sample: int | None = None
+) -> ImportSpec:
+    """An import as it is for one run. ConfigurationError for what it cannot be.
+
+    streams: those that are read, of the import's own; none for all. What such a run leaves counts, unless it is an ad
+        hoc one.
+    since, sample: see `ImportSpec`; they make it an ad hoc one.
+    """
+    spec = settings.imports[name]
+    source = settings.sources[settings.accounts[spec.account].source]
+    problems = [
+        f"import {name} does not read the stream {stream[:80]}; {instead(stream, spec.streams)}"
+        for stream in streams
+        if stream not in spec.streams
+    ]
+    for stream in streams:
+        needed = [each.stream for each in source.subscriptions if stream in each.streams]
+        if needed and set(needed).isdisjoint(streams):
+            problems.append(f"{stream} is made of the records of {', '.join(needed)}: name one of these as well")
+    if streams:
+        spec = msgspec.structs.replace(spec, streams=tuple(dict.fromkeys(streams)))
+    if since is not None and not problems and (problem := _cannot(spec, source)):
+        problems.append(f"import {name}: --since: {problem}")
+    if problems:
+        raise ConfigurationError(problems)
+    named = ", ".join(spec.streams) if streams else ""
+    if since is None and sample is None:
+        return msgspec.structs.replace(spec, part=named)
+    start = "" if since is None else f"since {datetime.fromtimestamp(since, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    told = [start, spec.ad_hoc, named and f"streams {named}"]
+    told += [f"the first {sample:,} records of each stream"] if sample else []
+    return msgspec.structs.replace(spec, ad_hoc=", ".join(filter(None, told)), since=since, sample=sample)
 
 
 def _cannot(spec: ImportSpec, source: Source) -> str | None:
@@ -115,6 +140,6 @@ def _cannot(spec: ImportSpec, source: Source) -> str | None:
         can = [stream for stream in spec.streams if stream in source.since] or source.since
         return (
             f"{source.name} cannot ask for what has changed since a time in {', '.join(missing)}; "
-            f"name others: --set streams={','.join(can)}"
+            f"name others: {' '.join(f'--stream {each}' for each in can)}"
         )
     return None

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import csv
 import re
+from array import array
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
+from io import StringIO
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import msgspec
 
+from crawlerd.config.compact_tables import CompactTables
+from crawlerd.config.csv_packing import RowPacker
+from crawlerd.config.facts import option_names
 from crawlerd.config.file import TABLES
 from crawlerd.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
+
+    from crawlerd.config.compact_tables import Packer
 
 Kind = Literal["accounts", "imports"]
 SHOWN = 20  # problems of one file
@@ -28,8 +36,9 @@ class Files(Protocol):
         """A file's text; ValueError in plain words."""
         ...
 
-    def options(self, kind: Kind, table: Mapping[str, Any], document: Mapping[str, Any]) -> type | None:
-        """The class of the keys that a table may have in addition to the usual ones; None when there are none."""
+    def options(self, kind: Kind, source: object) -> type | None:
+        """The class of the keys that a table of an account of a source, or of its imports, may have in addition to the
+        usual ones; None when there are none."""
         ...
 
 
@@ -38,20 +47,25 @@ class Places:
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._lines: dict[tuple[str, str], tuple[str, int]] = {}
+        self._files: dict[str, list[tuple[str, int, array[int]]]] = {}  # by kind: a file, its first table, its lines
+        self._names: dict[str, list[str]] = {}  # of all tables, by kind
+        self._rows: dict[tuple[str, str], tuple[str, int, int]] | None = None
 
-    def add(self, kind: str, name: str, file: str, line: int) -> None:
-        self._lines[kind, name] = file, line
+    def add(self, kind: str, file: str, names: list[str], lines: array[int]) -> None:
+        """names: of all tables of the kind so far; those of the file are the last ones, and have these lines."""
+        self._names[kind] = names  # and not the tables, which are given up when they are checked
+        self._files.setdefault(kind, []).append((file, len(names) - len(lines), lines))
 
     def placed(self, problems: Iterable[str]) -> list[str]:
         """Problems of the document, each with the file and line in which it stands; of one file, not all of many."""
         found: list[str] = []
         left_out: Counter[str] = Counter()
         shown: Counter[str] = Counter()
+        places = self._places()
         for problem in problems:
             text = problem.removeprefix(f"{self._file}: ")
             table = re.match(r'(\w+)\.(?:"([^"]*)"|([\w-]+))', text)
-            file, line = self._lines.get((table[1], table[2] or table[3]), ("", 0)) if table else ("", 0)
+            file, line = places.get((table[1], table[2] or table[3]), ("", 0)) if table else ("", 0)
             shown[file] += 1
             if not file:
                 found.append(problem)
@@ -61,8 +75,28 @@ class Places:
                 left_out[file] += 1
         return found + [f"{file}: and {count} more problems" for file, count in left_out.items()]
 
+    def row(self, kind: str, name: str) -> tuple[str, int, int] | None:
+        """File, line, and the number of the table that names the file, of a table that stands in a CSV file."""
+        if self._rows is None:
+            self._rows = {
+                (kind, each): (file, line, number)
+                for kind, files in self._files.items()
+                for number, (file, first, lines) in enumerate(files)
+                for each, line in zip(list(self._names[kind])[first:], lines, strict=False)
+            }
+        return self._rows.get((kind, name))
 
-def with_rows(document: Mapping[str, Any], file: str, files: Files) -> tuple[dict[str, Any], Places]:
+    def _places(self) -> dict[tuple[str, str], tuple[str, int]]:
+        """By kind and name."""
+        found = {}
+        for kind, files in self._files.items():
+            names = self._names[kind]
+            for file, first, lines in files:
+                found.update({(kind, name): (file, line) for name, line in zip(names[first:], lines, strict=False)})
+        return found
+
+
+def with_rows(document: Mapping[str, Any], file: str, files: Files, packer: Packer) -> tuple[dict[str, Any], Places]:
     """The document with the tables of its `[[accounts_csv]]` and `[[imports_csv]]`: `file` names a CSV file, all other
     keys are what its rows have in common. Raises ConfigurationError with what is wrong about the files themselves."""
     whole = {key: value for key, value in document.items() if key not in [f"{kind}_csv" for kind in get_args(Kind)]}
@@ -72,17 +106,26 @@ def with_rows(document: Mapping[str, Any], file: str, files: Files) -> tuple[dic
         for number, given in enumerate(listed if isinstance(listed, list) else [listed]):
             where = f"{file}: {kind}_csv[{number}]"
             match given:
-                case {"file": str(path), **usual} if isinstance(whole.get(kind, {}), dict):
-                    known = whole[kind] = dict(whole.get(kind, {}))
+                case {"file": str(path), **usual} if isinstance(whole.get(kind, {}), Mapping):
+                    known = whole[kind] = CompactTables(packer, whole.get(kind, {}))
+                    lines = array("L")
+                    rows = RowPacker({str(key): value for key, value in usual.items()}, packer, partial(_value, kind))
                     try:
                         for line, cells in _rows(files.text(path)):
                             name = cells.pop("name")
                             if name in known:
                                 problems.append(f"{path}:{line}: there is a second [{kind}.{name}]")
-                            known[name] = with_cells(kind, usual, cells, files, whole)
-                            places.add(kind, name, path, line)
+                                continue
+                            if kind == "accounts":
+                                name = packer.text(name)  # imports name it too
+                            if (row := rows.row(cells)) is None or _has_options(kind, row, files, whole):
+                                known[name] = with_cells(kind, usual, cells, files, whole)
+                            else:
+                                known.packed[name] = row
+                            lines.append(line)
                     except ValueError as error:
                         problems.append(f"{where}: {path}: {error}")
+                    places.add(kind, path, list(known), lines)
                 case {"file": str()}:
                     pass  # `accounts` or `imports` is no table, which the checks say
                 case _:
@@ -97,13 +140,40 @@ def with_cells(
 ) -> dict[str, Any]:
     """A table with settings that are text, by key; "deliver.path" is the key `path` of the table `deliver`."""
     table = _table(kind, usual, cells)
-    _type_options(table, files.options(kind, table, document))
+    _type_options(table, files.options(kind, _source(kind, table, document)))
     return table
+
+
+def _source(kind: Kind, table: Mapping[str, Any], document: Mapping[str, Any]) -> object:
+    if kind == "accounts":
+        return table.get("source")
+    return _source_of(table.get("account"), document)
+
+
+def _source_of(account: object, document: Mapping[str, Any]) -> object:
+    """None when it has none, which the checks say."""
+    accounts = document.get("accounts")
+    if not isinstance(account, str) or not isinstance(accounts, Mapping):
+        return None
+    if isinstance(accounts, CompactTables):
+        return accounts.cell(account, "source")
+    table = accounts.get(account)
+    return table.get("source") if isinstance(table, dict) else None
+
+
+def _has_options(kind: Kind, row: tuple[Any, ...], files: Files, document: Mapping[str, Any]) -> bool:
+    """Whether a packed row has settings that its source declares."""
+    keys, wanted = row[1], "source" if kind == "accounts" else "account"
+    if wanted not in keys:
+        return False
+    found = row[2 + keys.index(wanted)]
+    declared = option_names(files.options(kind, found if kind == "accounts" else _source_of(found, document)))
+    return not all(key not in keys for key in declared)
 
 
 def _rows(text: str) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows after the header: the line of each, and its cells by column, without the empty ones."""
-    reader = csv.reader(text.splitlines(keepends=True), strict=True)
+    reader = csv.reader(StringIO(text, newline=""), strict=True)
     try:
         header = [column.strip() for column in next(reader, [])]
         if "name" not in header or not all(header) or len(set(header)) < len(header):
@@ -111,7 +181,7 @@ def _rows(text: str) -> Iterator[tuple[int, dict[str, str]]]:
         for cells in reader:
             if not any(cells):
                 continue
-            row = {column: cell.strip() for column, cell in zip(header, cells, strict=False) if cell.strip()}
+            row = {column: text for column, cell in zip(header, cells, strict=False) if (text := cell.strip())}
             if len(cells) != len(header) or "name" not in row:
                 raise ValueError(f"line {reader.line_num} must have {len(header)} cells, and a name")
             yield reader.line_num, row
@@ -155,7 +225,7 @@ def _types(kind: Kind, column: str) -> tuple[Any, ...]:
 
 def _type_options(table: dict[str, Any], options: type | None) -> None:
     """Numbers among the keys that a source declares."""
-    if options is not None:
+    if options is not None and not table.keys().isdisjoint(option_names(options)):
         with suppress(msgspec.ValidationError):
             typed = msgspec.to_builtins(msgspec.convert(table, options, strict=False))
             table |= {key: value for key, value in typed.items() if key in table}

@@ -15,11 +15,10 @@ from crawlerd.files.bounded_reading import read_whole
 from crawlerd.source import Source, SourceFamily
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
+    from crawlerd.config.checked_rows import Account
     from crawlerd.config.csv_tables import Kind
-    from crawlerd.config.file import AccountTable
     from crawlerd.config.load import Registry
 
 
@@ -35,7 +34,8 @@ class LocalEnvironment:
         self.sources: dict[str, Source] = {}  # those asked for so far, by name
         self.descriptions: dict[str, tuple[str, dict[str, Any]]] = {}  # see `Settings`
         self.warnings: dict[str, None] = {}  # in order, none twice
-        self._printed: dict[tuple[str, ...], str] = {}
+        self.variables: set[str] = set()  # of the environment, that the configuration names
+        self._printed: dict[tuple[str, ...], str | ValueError] = {}
         self._entries: dict[str, Source | SourceFamily] = {}
         self._facts: dict[str, SourceFacts] = {}
         self._registry = registry
@@ -78,12 +78,13 @@ class LocalEnvironment:
             self.sources[known] = family.make(description)
         return self.sources[known]
 
-    def source_of(self, account: AccountTable) -> Source:
+    def source_of(self, account: Account) -> Source:
         """The source of a checked account."""
-        entry = self._entries[account.source]
+        name = account.usual.source
+        entry = self._entries[name]
         if isinstance(entry, Source):
             return entry
-        return self._made(account.source, msgspec.convert(account.options, entry.options))
+        return self._made(name, msgspec.convert(account.options, entry.options))
 
     def text(self, file: str) -> str:
         try:
@@ -93,19 +94,24 @@ class LocalEnvironment:
         except UnicodeDecodeError as error:
             raise ValueError(f"is not UTF-8 text (byte {error.start})") from None
 
-    def options(self, kind: Kind, table: Mapping[str, Any], document: Mapping[str, Any]) -> type | None:
-        account = table if kind == "accounts" else document.get("accounts", {}).get(table.get("account"), {})
+    def options(self, kind: Kind, source: object) -> type | None:
         try:
-            facts = self.source(account["source"])
-        except (KeyError, TypeError, ValueError):
+            facts = self.source(source) if isinstance(source, str) else None
+        except ValueError:
+            facts = None
+        if facts is None:
             return None
         return facts.options if kind == "accounts" else facts.import_options
 
     def secret(self, place: secrets.Place, name: str) -> str:
+        if place == "env":
+            self.variables.add(name)
         if not self._with_secrets:
             return ""
-        found = secrets.resolve(place, name, self._folder)
-        if place == "file" and (warning := secrets.open_to_all(name, self._folder)):
+        if place != "file":
+            return secrets.resolve(place, name, self._folder)
+        found, warning = secrets.of_file(name, self._folder)
+        if warning:
             self.warnings[warning] = None
         return found
 
@@ -113,8 +119,14 @@ class LocalEnvironment:
         if not self._with_secrets:
             return ""
         if command not in self._printed:  # thousands of accounts may have the same
-            self._printed[command] = secrets.printed(command, self._folder)
-        return self._printed[command]
+            try:
+                self._printed[command] = secrets.printed(command, self._folder)
+            except ValueError as error:
+                self._printed[command] = error
+        found = self._printed[command]
+        if isinstance(found, ValueError):
+            raise ValueError(*found.args)
+        return found
 
 
 def _facts_of(source: Source) -> SourceFacts:
@@ -137,5 +149,6 @@ def _facts_of(source: Source) -> SourceFacts:
         buckets=fixed | source.limits.by_bucket.keys() if all(isinstance(bucket, str) for bucket in buckets) else None,
         options=source.options,
         import_options=source.import_options,
+        needs=source.needs,
         comes_of=comes_of,
     )

@@ -20,34 +20,22 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
-from crawlerd.config.facts import Context, Environment, decoded_options, split_options
-from crawlerd.config.problems import Table, instead, key_path, one_line, problem
-from crawlerd.config.receivers import AND, ReceiverTable, contradictions, joined, wrong_deliveries, wrong_pairs
-from crawlerd.config.references import REFERENCE, secret
+from crawlerd.config.daemon_table import DaemonTable, Duration, PathText
+from crawlerd.config.facts import decoded_options, split_options
+from crawlerd.config.field_problems import FieldsTable, field_problems
+from crawlerd.config.notify_table import NotifyTable
+from crawlerd.config.problems import Table, instead
+from crawlerd.config.receivers import AND, ReceiverTable, joined
+from crawlerd.config.references import REFERENCE, Reference, secret
+from crawlerd.config.warehouses import WarehouseTable
 from crawlerd.core import notation
 from crawlerd.core.configuration import SinkType
 from crawlerd.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Mapping
 
-
-def parse(document: Mapping[str, Any], file: str, environment: Environment) -> Config:
-    """The configuration in a parsed TOML document, with every secret looked up.
-
-    Raises ConfigurationError with all problems at once, each `file: key: what is wrong and what to write`. No
-    problem quotes a value that could be a secret.
-    """
-    context = Context(document, environment)
-    try:
-        config = Config.model_validate(document, context=context)
-        problems = list(_contradictions(config))
-    except ValidationError as error:
-        problems = [problem(each, Config, context.own_keys) for each in error.errors(include_url=False)]
-    problems = [*(one_line(f"{file}: {each}") for each in problems), *context.elsewhere]
-    if problems:
-        raise ConfigurationError(problems)
-    return config
+    from crawlerd.config.facts import Context
 
 
 def _bucket_limits(value: object) -> dict[str, Any]:
@@ -70,42 +58,11 @@ def _stream(name: str, info: ValidationInfo[Any]) -> str:
 
 
 Bucket = Annotated[str, AfterValidator(_bucket)]
-Duration = Annotated[float, BeforeValidator(notation.duration)]
-PathText = Annotated[str, AfterValidator(notation.path_text)]
-Limits = Annotated[tuple[str, ...], BeforeValidator(notation.limits)]
+Limits = Annotated[tuple[str, ...], BeforeValidator(notation.limits, json_schema_input_type=str | list[str])]
+FileMode = Annotated[int, BeforeValidator(notation.file_mode, json_schema_input_type=str)]
+Sinks = Annotated[str | None, BeforeValidator(joined, json_schema_input_type=str | list[str])]
+OrAuto = int | Literal["auto"]
 Name = Annotated[str, AfterValidator(notation.name)]
-
-
-class DaemonTable(Table):
-    """`[daemon]`. Durations in seconds."""
-
-    state_dir: PathText = Field(examples=["/var/lib/crawlerd"])
-    listen: Annotated[tuple[str, int], BeforeValidator(notation.listen)] = Field(
-        default="127.0.0.1:9464", validate_default=True
-    )
-    allow_remote: bool = False
-    hosts: tuple[Annotated[str, AfterValidator(notation.host_name)], ...] = Field(default=[], validate_default=True)
-    socket: Annotated[str, AfterValidator(notation.socket_path)] = ""
-    worker_processes: int = Field(default=0, ge=0, le=256)
-    threads_per_process: int = Field(default=16, ge=1, le=1000)
-    drain_seconds: float = Field(default=30.0, ge=0, le=86_400)
-    visibility_timeout: Duration = Field(default="5m", validate_default=True)
-    max_worker_memory_mb: int = Field(default=1024, ge=64, le=1_048_576)
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    limiter_storage: Annotated[str, AfterValidator(notation.redis_address)] = ""
-    limiter_password: SecretStr = Field(default=None, validate_default=True)
-
-    @field_validator("hosts", mode="before")
-    @classmethod
-    def _names(cls, value: object) -> object:
-        if not isinstance(value, list):
-            raise ValueError('must be a list of names, such as ["crawler.example.com"]')
-        return tuple(value)
-
-    @field_validator("limiter_password", mode="plain")
-    @classmethod
-    def _password(cls, value: object, info: ValidationInfo[Any]) -> SecretStr:
-        return SecretStr("") if value is None else secret(value, info.context.environment, key="limiter_password")
 
 
 class AccountTable(Table):
@@ -115,8 +72,14 @@ class AccountTable(Table):
     base_url: str = Field(default=None, validate_default=True)
     api_key: SecretStr = Field(default=None, validate_default=True, validation_alias=AliasChoices("api_key", "token"))
     limits: Limits | None = None
-    bucket_limits: Annotated[dict[Bucket, Limits], BeforeValidator(_bucket_limits)] | None = None
-    concurrency: Annotated[int | Literal["auto"] | None, BeforeValidator(notation.concurrency)] = None
+    bucket_limits: (
+        Annotated[
+            dict[Bucket, Limits],
+            BeforeValidator(_bucket_limits, json_schema_input_type=str | list[str] | dict[str, str | list[str]]),
+        ]
+        | None
+    ) = None
+    concurrency: Annotated[OrAuto | None, BeforeValidator(notation.concurrency, json_schema_input_type=OrAuto)] = None
     smooth: bool = True
     weight: float = Field(default=1.0, ge=0.001, le=1000)
     request_timeout: Duration = Field(default="60s", validate_default=True)
@@ -180,7 +143,7 @@ class AccountTable(Table):
             raise ValueError(f'is missing, and {info.data["source"]} has no default; write base_url = "https://…"')
         return facts.base_url
 
-    @field_validator("api_key", mode="plain")
+    @field_validator("api_key", mode="plain", json_schema_input_type=Reference)
     @classmethod
     def _secret(cls, value: object, info: ValidationInfo[Any]) -> SecretStr:
         facts = info.context.current
@@ -191,31 +154,33 @@ class AccountTable(Table):
         return secret(value, info.context.environment)
 
 
-class SinkTable(ReceiverTable):
-    """`[sinks.NAME]`. The keys below `mode` are for `jsonl`, the inherited ones for `http`; `stdout` has none.
+class SinkTable(ReceiverTable, WarehouseTable):
+    """`[sinks.NAME]`. The keys below `mode` are for `jsonl`, the inherited ones for `http` and `postgresql`.
 
     path: of a file or directory; for `http`, below the receiver's base URL.
     """
 
     type: SinkType = Field(examples=["sqlite"])
     path: PathText = Field(examples=["/var/lib/crawlerd/warehouse.db"])
-    mode: Annotated[int, BeforeValidator(notation.file_mode)] = Field(default="0640", validate_default=True)
+    mode: FileMode = Field(default="0640", validate_default=True)
     rotate_mb: int = Field(default=64, ge=1, le=10_240)
     rotate_every: Duration = Field(default="10m", validate_default=True)
     gzip: bool = False
+    retain_tombstones: Annotated[Duration, Field(gt=0)] | None = None
+    retain_files: Annotated[Duration, Field(gt=0)] | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _without_path(cls, table: Any) -> Any:
         if isinstance(table, dict) and table.get("type") == "stdout":
-            if extra := [key for key in ("path", "mode") if key in table]:
+            if extra := [key for key in ("path", "mode", "retain_tombstones") if key in table]:
                 raise ValueError(f'{extra[0]} is not for sinks of the type "stdout", which write no file')
             return {**table, "path": "stdout"}
+        if isinstance(table, dict) and table.get("type") == "postgresql":
+            if extra := [key for key in ("path", "mode") if key in table]:
+                raise ValueError(f'{extra[0]} is not for sinks of the type "postgresql", which write no file')
+            return {**table, "path": "postgresql"}
         return table
-
-
-# The keys that only sinks of one type have.
-OF_TYPES = {"jsonl": {"rotate_mb", "rotate_every", "gzip"}, "http": set(ReceiverTable.model_fields)}
 
 
 class KeepTable(Table):
@@ -229,12 +194,20 @@ class ImportTable(Table):
     """`[imports.NAME]`."""
 
     account: str = Field(examples=["acme"])
-    sink: Annotated[str | None, BeforeValidator(joined)] = Field(examples=["warehouse"])
+    sink: Sinks = Field(examples=["warehouse"])
     streams: tuple[Annotated[str, AfterValidator(_stream)], ...] = Field(examples=[["*"]])
-    schedule: Duration | None = None  # None: on demand
+    schedule: Annotated[str | None, BeforeValidator(notation.schedule)] = None  # None: on demand
+    time_zone: Annotated[str | None, AfterValidator(notation.time_zone)] = None  # None: as the daemon has it
+    jitter: Duration | None = None
+    catch_up: Literal["once", "skip"] = "once"
+    full_every: Duration | None = None
+    deadline: Duration | None = None
     # None: auto
-    priority: Annotated[int | None, BeforeValidator(notation.priority)] = Field(default="auto", validate_default=True)
+    priority: Annotated[int | None, BeforeValidator(notation.priority, json_schema_input_type=OrAuto)] = Field(
+        default="auto", validate_default=True
+    )
     keep_runs: KeepTable = Field(default={"count": 100, "days": 90}, validate_default=True)
+    fields: dict[str, FieldsTable] = Field(default={}, validate_default=True)
     _options: Any = PrivateAttr(default=None)
 
     @property
@@ -268,7 +241,7 @@ class ImportTable(Table):
         unknown = [name for name in options.accounts() if name not in accounts] if hasattr(options, "accounts") else []
         if unknown:
             raise ValidationError.from_exception_data(
-                "ImportTable", [_no_account(name, given, accounts) for name in dict.fromkeys(unknown)]
+                "ImportTable", [_no_account(name, given, info.context) for name in dict.fromkeys(unknown)]
             )
         checked._options = options
         return checked
@@ -279,7 +252,7 @@ class ImportTable(Table):
         tables = info.context.table(f"{info.field_name}s")
         for each in name.split(AND) if name is not None else ():
             if each not in tables:
-                raise ValueError(f"there is no [{info.field_name}s.{each}]; {instead(each, tables)}")
+                raise ValueError(f"there is no [{info.field_name}s.{each}]; {info.context.instead(each, tables)}")
         return name
 
     @field_validator("streams", mode="before")
@@ -288,6 +261,16 @@ class ImportTable(Table):
         if not isinstance(value, list) or not value:
             raise ValueError('must be a list of stream names, such as ["customers"], or ["*"] for all')
         return tuple(value)
+
+    @field_validator("fields")
+    @classmethod
+    def _can_be_private(cls, tables: dict[str, FieldsTable], info: ValidationInfo[Any]) -> dict[str, FieldsTable]:
+        """What keys, sync points and tasks are made of is needed as it is."""
+        facts = info.context.facts(info.context.table("accounts").get(info.data.get("account")))
+        problems = list(field_problems({name: each.rules for name, each in tables.items()}, facts))
+        if problems:
+            raise ValidationError.from_exception_data("ImportTable", problems)
+        return tables
 
     @field_validator("streams")
     @classmethod
@@ -302,6 +285,36 @@ class ImportTable(Table):
         return streams
 
 
+class DeadLettersTable(Table):
+    """`[dead_letters]`."""
+
+    spool: PathText | None = None
+    mode: FileMode = Field(default="0600", validate_default=True)
+
+
+class InboxTable(Table):
+    """`[inbox]`. None: there is none."""
+
+    path: PathText | None = None
+    import_name: str | None = Field(default=None, alias="import")
+    mode: FileMode = Field(default="0600", validate_default=True)
+
+    @field_validator("import_name")
+    @classmethod
+    def _configured(cls, name: str | None, info: ValidationInfo[Any]) -> str | None:
+        tables = info.context.table("imports")
+        if name is not None and name not in tables:
+            raise ValueError(f"there is no [imports.{name}]; {info.context.instead(name, tables)}")
+        return name
+
+    @model_validator(mode="after")
+    def _whole(self) -> InboxTable:
+        for key, given, other in (("path", self.path, self.import_name), ("import", self.import_name, self.path)):
+            if given is None and other is not None:
+                raise ValueError(f"{key} is missing: an inbox has a path, and the import that its tasks belong to")
+        return self
+
+
 class Config(Table):
     """The whole file."""
 
@@ -309,6 +322,9 @@ class Config(Table):
     accounts: dict[Name, AccountTable] = Field(default_factory=dict)
     sinks: dict[Name, SinkTable] = Field(default_factory=dict)
     imports: dict[Name, ImportTable] = Field(default_factory=dict)
+    notify: NotifyTable | None = None
+    dead_letters: DeadLettersTable = Field(default_factory=dict, validate_default=True)
+    inbox: InboxTable = Field(default_factory=dict, validate_default=True)
 
 
 TABLES: Mapping[str, type[Table]] = {
@@ -316,39 +332,14 @@ TABLES: Mapping[str, type[Table]] = {
     "accounts": AccountTable,
     "sinks": SinkTable,
     "imports": ImportTable,
+    "dead_letters": DeadLettersTable,
+    "inbox": InboxTable,
 }
+SINGLE = ("daemon", "dead_letters", "inbox")  # of these, there is one of each
 
 
-def _no_account(name: str, given: Mapping[str, Any], accounts: Collection[str]) -> InitErrorDetails:
+def _no_account(name: str, given: Mapping[str, Any], context: Context) -> InitErrorDetails:
     """A problem of the option that names an account which is not configured."""
     key = [key for key, value in given.items() if json.dumps(name) in json.dumps(value, default=str)]
-    problem = ValueError(f"there is no [accounts.{name}]; {instead(name, accounts)}")
+    problem = ValueError(f"there is no [accounts.{name}]; {context.instead(name, context.table('accounts'))}")
     return InitErrorDetails(type="value_error", loc=tuple(key[:1]), input=name, ctx={"error": problem})
-
-
-def _contradictions(config: Config) -> Iterator[str]:
-    """What no single value shows."""
-    daemon = config.daemon
-    if daemon.listen[1] != notation.UNIX and not notation.is_loopback(daemon.listen[0]) and not daemon.allow_remote:
-        host = daemon.listen[0]
-        yield f'daemon.listen: "{host}" is reached from other machines, too; set allow_remote = true if that is meant'
-    if daemon.hosts and not daemon.allow_remote:
-        yield "daemon.hosts: is for a daemon that others reach, with allow_remote = true"
-    for name, sink in config.sinks.items():
-        for kind, keys in OF_TYPES.items():
-            for key in sorted(sink.model_fields_set & keys if sink.type != kind else ()):
-                yield f'{key_path(("sinks", name, key))}: is for sinks of the type "{kind}"; this one is "{sink.type}"'
-        for key, what in contradictions(sink.path, sink) if sink.type == "http" else ():
-            yield f"{key_path(('sinks', name, key))}: {what}"
-    kinds = {name: sink.type for name, sink in config.sinks.items()}
-    for name, what in wrong_pairs(kinds, {name: each.sink for name, each in config.imports.items()}):
-        yield f"{key_path(('imports', name, 'sink'))}: {what}"
-    for name, what in wrong_deliveries(config):
-        yield f"{key_path(('imports', name, 'deliver'))}: {what}"
-    for name, account in config.accounts.items():
-        if account.request_timeout >= config.daemon.visibility_timeout:
-            key = key_path(("accounts", name, "request_timeout"))
-            why = "or a slow request is given to a second worker"
-            yield f"{key}: must be shorter than daemon.visibility_timeout, {why}"
-        if account.retry_base > account.retry_cap:
-            yield f"{key_path(('accounts', name, 'retry_base'))}: must not be longer than retry_cap"

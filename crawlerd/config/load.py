@@ -5,42 +5,45 @@ from __future__ import annotations
 import gc
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import tomli
 
 from crawlerd.config import overrides
+from crawlerd.config.parts import with_parts
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.files.bounded_reading import read_whole
 from crawlerd.files.owners import reading_failure
 
 if TYPE_CHECKING:  # at run time only `load` imports the rest, since `status` has no use for it
-    from collections.abc import Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from crawlerd.config.ad_hoc import AdHoc
+    from crawlerd.config.compact_tables import Packer
+    from crawlerd.config.csv_tables import Places
     from crawlerd.config.environment import LocalEnvironment
-    from crawlerd.core.configuration import AccountSpec, Daemon, ImportSpec, LimitSpec, SinkSpec
+    from crawlerd.config.validation import Checked
+    from crawlerd.core.configuration import (
+        AccountSpec,
+        Daemon,
+        ImportSpec,
+        InboxSpec,
+        LimitSpec,
+        Renewal,
+        SinkSpec,
+        SpoolSpec,
+    )
+    from crawlerd.core.notify_spec import NotifySpec
     from crawlerd.source import Source, SourceFamily
 
-
-class Renewal(NamedTuple):
-    """How a key that a command prints is asked for again.
-
-    command: the program and its arguments, started in `folder`.
-    seconds: how long a key is good.
-    base_url: of the account, before its key says more about it.
-    """
-
-    command: tuple[str, ...]
-    seconds: float
-    folder: Path
-    base_url: str
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settings:
-    """A valid configuration. All but the daemon by name."""
+    """A valid configuration. All but the daemon and `notify` by name. A reload changes it in place, on the store's
+    thread."""
 
     daemon: Daemon
     accounts: dict[str, AccountSpec]
@@ -50,7 +53,11 @@ class Settings:
     sinks: dict[str, SinkSpec]
     imports: dict[str, ImportSpec]
     renewals: dict[str, Renewal] = field(default_factory=dict)  # by account
+    spool: SpoolSpec | None = None
+    inbox: InboxSpec | None = None
     warnings: tuple[str, ...] = ()  # what is allowed and should not be so
+    notify: NotifySpec | None = None
+    file: Path | None = None  # absolute; None where it was made without one
 
 
 class Registry(Protocol):
@@ -73,54 +80,88 @@ def load(path: Path, *, registry: Registry, secrets: bool = True, ad_hoc: AdHoc 
     Raises ConfigurationError with all problems at once.
     """
     from crawlerd.config.ad_hoc import changed, marked
+    from crawlerd.config.compact_tables import Packer
     from crawlerd.config.csv_tables import with_rows
     from crawlerd.config.environment import LocalEnvironment
+    from crawlerd.config.key_places import KeyPlaces
+    from crawlerd.config.validation import parse
 
     environment = LocalEnvironment(path.absolute().parent, registry, with_secrets=secrets)
     gc.disable()  # it finds nothing here, and takes a quarter of the time with many accounts
     try:
-        document, places = with_rows(_document(path), str(path), environment)
+        packer = Packer()
+        document = _document(path, packer)
         try:
-            if ad_hoc is None:
-                return _load(document, path, environment)
-            return marked(_load(changed(document, ad_hoc, environment), path, environment), ad_hoc)
+            document, places = with_rows(document, str(path), environment, packer)
+        except ConfigurationError as error:
+            raise ConfigurationError(KeyPlaces(path).placed(error.problems)) from None
+        packer.forget()
+        try:
+            if ad_hoc is not None:
+                document = changed(document, ad_hoc, environment)
+            config = parse(document, str(path), environment)
+            del document  # of 100,000 accounts it has 30 MiB
+            settings = _settings(config, path, environment)
+            return settings if ad_hoc is None else marked(settings, ad_hoc)
         except ConfigurationError as error:
             problems = overrides.named(error.problems, str(path), os.environ)
-            raise ConfigurationError(places.placed(problems)) from None
+            raise ConfigurationError(KeyPlaces(path).placed(places.placed(problems))) from None
     finally:
         gc.enable()
 
 
-def _load(document: Mapping[str, Any], path: Path, environment: LocalEnvironment) -> Settings:
+def document_of(path: Path, registry: Registry) -> tuple[dict[str, Any], Places]:
+    """The whole document with the rows of its CSV files, unchecked, and the tables that name those files."""
+    from crawlerd.config.compact_tables import Packer
+    from crawlerd.config.csv_tables import with_rows
+    from crawlerd.config.environment import LocalEnvironment
+
+    packer = Packer()
+    written = _document(path, packer)
+    environment = LocalEnvironment(path.absolute().parent, registry, with_secrets=False)
+    document, places = with_rows(written, str(path), environment, packer)
+    return {**written, **document}, places
+
+
+def _settings(config: Checked, path: Path, environment: LocalEnvironment) -> Settings:
     from crawlerd.config import specs
-    from crawlerd.config.file import parse
+    from crawlerd.config.notify_table import notify_spec, notify_warnings
+    from crawlerd.config.queue_paths import queues
     from crawlerd.config.receivers import giving_up_in_time
+    from crawlerd.config.shared_tables import exposed
 
     folder = path.absolute().parent
-    config = parse(document, str(path), environment)
-    sources = {name: environment.source_of(account) for name, account in config.accounts.items()}
-    problems: list[str] = []
-    accounts = specs.accounts(config, sources, problems)
-    sinks = specs.sinks(config, folder, accounts, problems)
-    settings = Settings(
+    renewals = specs.renewals(config, folder)
+    accounts = specs.AccountSpecs(config, environment.source_of)
+    problems = accounts.problems
+    sinks = specs.sinks(config, folder, accounts.specs, problems)
+    problems += accounts.costly
+    imports = specs.imports(config, accounts.specs, environment.sources, problems)
+    spool, inbox = queues(config, folder, sinks, problems)
+    if problems:
+        raise ConfigurationError([f"{path}: {each}" for each in problems])
+    notify = notify_spec(config.notify, folder)
+    warnings = (*environment.warnings, *notify_warnings(notify), *exposed(imports, accounts.specs, sinks))
+    return Settings(
         daemon=specs.daemon(config, folder),
-        limits=specs.limits(config, sources, problems),
-        accounts=giving_up_in_time(accounts, sinks.values()),
+        limits=accounts.limits,
+        accounts=giving_up_in_time(accounts.specs, sinks.values()),
         sources=environment.sources,
         descriptions=environment.descriptions,
         sinks=sinks,
-        imports=specs.imports(config, sources),
-        renewals=specs.renewals(config, folder),
-        warnings=tuple(environment.warnings),
+        imports=imports,
+        renewals=renewals,
+        spool=spool,
+        inbox=inbox,
+        warnings=(*warnings, *overrides.misspelled(os.environ, environment.variables)),
+        notify=notify,
+        file=path.absolute(),
     )
-    if problems:
-        raise ConfigurationError([f"{path}: {each}" for each in problems])
-    return settings
 
 
 def state_dir(path: Path) -> Path:
     """The state directory alone, absolute: 30 times faster than `load`. Checks nothing else in the file."""
-    daemon = _document(path).get("daemon")
+    daemon = _daemon_table(path)
     value = daemon.get("state_dir") if isinstance(daemon, dict) else None
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise ConfigurationError([f'{path}: daemon.state_dir: must be a path; write state_dir = "/var/lib/crawlerd"'])
@@ -129,20 +170,50 @@ def state_dir(path: Path) -> Path:
 
 def socket_path(path: Path) -> Path | None:
     """The path of the daemon's socket alone, absolute; None when the file does not say."""
-    daemon = _document(path).get("daemon")
+    daemon = _daemon_table(path)
     value = daemon.get("socket") if isinstance(daemon, dict) else None
     return path.absolute().parent / value if isinstance(value, str) and value.strip() else None
 
 
-def _document(path: Path) -> dict[str, Any]:
+def _document(path: Path, packer: Packer) -> dict[str, Any]:
+    """Of the main file and those next to it, as the environment overrides it."""
+    from crawlerd.config.toml_batches import loads
+
+    def parsed(path: Path) -> dict[str, Any]:
+        return _parsed(path, lambda text: loads(text, packer))
+
+    return overrides.overridden(with_parts(parsed(path), path, parsed), os.environ)
+
+
+def _daemon_table(path: Path) -> object:
+    from crawlerd.config.toml_batches import daemon_table
+
+    def parsed(path: Path) -> dict[str, object]:
+        table = _parsed(path, daemon_table)
+        return {} if table is None else {"daemon": table}
+
+    return overrides.overridden(with_parts(parsed(path), path, parsed), os.environ).get("daemon")
+
+
+def _parsed(path: Path, parser: Callable[[str], T]) -> T:
     try:
-        return overrides.overridden(tomli.loads(read_whole(path).decode("utf-8-sig")), os.environ)
+        return parser(read_whole(path).decode("utf-8-sig"))
     except OSError as error:
         problem = reading_failure(path, error)
         if isinstance(error, FileNotFoundError):
             problem += f" (in {path.absolute().parent}); name the configuration file with `crawlerd -c FILE`"
     except UnicodeDecodeError as error:
         problem = f"is not UTF-8 text (byte {error.start})"
+    except tomli.TOMLDecodeError as error:
+        said = error.msg.replace("Invalid value", "invalid value; text must stand in quotes")
+        raise ConfigurationError([f"{path}:{error.lineno}: is not valid TOML: {said} (column {error.colno})"]) from None
     except (ValueError, RecursionError) as error:  # also integers of 5,000 digits and 1,000 nested lists
-        problem = f"is not valid TOML: {error}".replace("Invalid value", "invalid value; text must stand in quotes")
+        problem = f"is not valid TOML: {error}"
     raise ConfigurationError([f"{path}: {problem}"])
+
+
+def unchecked(path: Path) -> dict[str, Any]:
+    """The tables of the file as they stand there. ConfigurationError when it cannot be read."""
+    from crawlerd.config.compact_tables import Packer
+
+    return _document(path, Packer())

@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 PREFIX = "CRAWLERD_"
-# What the text of each is read as. `limiter_password` is missing: a secret is named by a reference in the file.
+OTHERS = ("CRAWLERD_CONFIG",)
+# What the text of each is read as. Secrets are missing: each is named by a reference.
 KEYS: Mapping[str, Literal["text", "number", "truth", "names"]] = {
     "state_dir": "text",
     "listen": "text",
     "allow_remote": "truth",
-    "hosts": "names",
+    "allowed_hosts": "names",
+    "page": "truth",
+    "read_only": "truth",
+    "root_path": "text",
+    "trusted_proxies": "names",
     "socket": "text",
     "worker_processes": "number",
     "threads_per_process": "number",
     "drain_seconds": "number",
     "visibility_timeout": "text",
     "max_worker_memory_mb": "number",
+    "metrics_imports": "number",
     "log_level": "text",
+    "log_format": "text",
+    "time_zone": "text",
+    "catch_up_spread": "text",
     "limiter_storage": "text",
 }
+
+
+def variable_of(key: str, environment: Mapping[str, str]) -> str | None:
+    """The environment variable that a setting of `[daemon]` comes from."""
+    variable = PREFIX + key.upper()
+    return variable if key in KEYS and environment.get(variable, "").strip() else None
 
 
 def overridden(document: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
@@ -39,6 +55,21 @@ def overridden(document: Mapping[str, Any], environment: Mapping[str, str]) -> d
 def named(problems: Iterable[str], file: str, environment: Mapping[str, str]) -> list[str]:
     """Problems, each that an environment variable causes with the variable instead of the file."""
     return [_named(problem, file, environment) for problem in problems]
+
+
+def misspelled(environment: Mapping[str, str], used: Collection[str]) -> list[str]:
+    """What to tell of variables that look like settings but are not.
+
+    used: those that the configuration itself names.
+    """
+    settings = [PREFIX + key.upper() for key in KEYS]
+    found = []
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in (*settings, *OTHERS, *used):
+            near = difflib.get_close_matches(name, settings + list(OTHERS), n=1, cutoff=0.8)
+            hint = f"; did you mean {near[0]}?" if near else " (of [daemon] only); see docs/reference.md"
+            found.append(f"the environment variable {name} sets nothing: no setting is called so{hint}")
+    return found
 
 
 def _named(problem: str, file: str, environment: Mapping[str, str]) -> str:

@@ -33,7 +33,7 @@ def problem(
     location = error["loc"]
     parts, table = _walk(file, location)
     if error["type"] == "extra_forbidden" and table is not None:
-        known = [*table.model_fields, *(own_keys(location) if own_keys else ())]
+        known = [*keys_of(table), *(own_keys(location) if own_keys else ())]
         words = f"unknown key; {instead(str(location[-1]), known)}"
     else:
         words = _in_plain_words(error, table)
@@ -65,6 +65,11 @@ def one_line(text: str) -> str:
     return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
 
 
+def keys_of(table: type[Table]) -> dict[str, Any]:
+    """Its fields, by the keys that they have in the file."""
+    return {field.alias or name: field for name, field in table.model_fields.items()}
+
+
 def _walk(file: type[Table], location: Location) -> tuple[Location, type[Table] | None]:
     """The keys of a location, and the table that has the last one. pydantic also names which table of a union it is."""
     parts: list[int | str] = []
@@ -84,7 +89,7 @@ def _walk(file: type[Table], location: Location) -> tuple[Location, type[Table] 
 def _inside(alternatives: list[Any], part: int | str) -> Iterator[tuple[type[Table] | None, Any]]:
     for each in alternatives:
         if _is_table(each):
-            field = each.model_fields.get(part) if isinstance(part, str) else None
+            field = keys_of(each).get(part) if isinstance(part, str) else None
             yield each, field and field.annotation
         elif get_origin(each) in (dict, tuple, list):
             yield None, get_args(each)[1 if get_origin(each) is dict else 0]
@@ -131,7 +136,7 @@ _GIVEN = {str: "text", bool: "true or false", dict: "a table", list: "a list", i
 def _in_plain_words(error: Mapping[str, Any], table: type[Table] | None) -> str:
     kind, context = error["type"], error.get("ctx", {})
     key = str(error["loc"][-1])
-    field = table.model_fields.get(key) if table else None
+    field = keys_of(table).get(key) if table else None
     if kind == "value_error":
         return str(context["error"])
     if kind == "missing":

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from crawlerd.config.file import Config
+    from crawlerd.config.validation import Checked
     from crawlerd.core.configuration import AccountSpec
 
 MOST_IN_BATCH = 1000
+KEEPING = ("sqlite", "postgresql")  # types of sinks with which another one may deliver
+_KEEPING = " or ".join(f'"{each}"' for each in KEEPING)
 AND = " + "  # between two names of sinks
 OF_A_TOMBSTONE = ("key", "stream", "account")
-Duration = Annotated[float, BeforeValidator(notation.duration)]
+Duration = Annotated[float, BeforeValidator(notation.duration, json_schema_input_type=str)]
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -61,8 +63,8 @@ class ReceiverTable(Table):
     @classmethod
     def _receives(cls, name: str | None, info: ValidationInfo[Any]) -> str | None:
         accounts = info.context.table("accounts")
-        receivers = [key for key, each in accounts.items() if isinstance(each, dict) and each.get("source") == "http"]
-        if name is not None and name not in receivers:
+        if name is not None and not _receives(accounts.get(name)):
+            receivers = [key for key, each in accounts.items() if _receives(each)]
             what = "is not of the source http" if name in accounts else "does not exist"
             raise ValueError(f"[accounts.{name}] {what}; {instead(name, receivers)}")
         return name
@@ -79,6 +81,10 @@ class ReceiverTable(Table):
     def _template(cls, fields: dict[str, Any]) -> dict[str, Any]:
         template.check(fields)
         return fields
+
+
+def _receives(account: object) -> bool:
+    return isinstance(account, dict) and account.get("source") == "http"
 
 
 def contradictions(path: str, sink: ReceiverTable) -> Iterator[tuple[str, str]]:
@@ -132,14 +138,14 @@ def giving_up_in_time(accounts: Mapping[str, AccountSpec], sinks: Iterable[SinkS
     return found
 
 
-def own_sinks(config: Config) -> dict[str, str]:
+def own_sinks(config: Checked) -> dict[str, str]:
     """Of imports whose options have `deliver`, of `crawlerd.sources.http.Delivery`: what the sink is called that it is
     short for. Those that deliver the same to one path, beside one sink or without, have one in common."""
     names: dict[str, str] = {}
     usual: dict[str, object] = {}
     for name, each in config.imports.items():
         if (deliver := getattr(each.options, "deliver", None)) is not None:
-            own = f"{deliver.account}{deliver.path}" + (f" beside {each.sink}" if each.sink else "")
+            own = f"{deliver.account}{deliver.path}" + (f" beside {each.usual.sink}" if each.usual.sink else "")
             names[name] = own if usual.setdefault(own, deliver) == deliver else f"{own} from {name}"
     return names
 
@@ -167,17 +173,18 @@ def own_sink(name: str, deliver: Any, account: AccountSpec, state_dir: Path) -> 
     )
 
 
-def wrong_deliveries(config: Config) -> Iterator[tuple[str, str]]:
+def wrong_deliveries(config: Checked) -> Iterator[tuple[str, str]]:
     """Imports whose `deliver` cannot be what it is, and why."""
     for name, each in config.imports.items():
         if (deliver := getattr(each.options, "deliver", None)) is None:
             continue
-        if config.accounts[deliver.account].source != "http":
+        sink = each.usual.sink
+        if config.accounts[deliver.account].usual.source != "http":
             yield name, f"[accounts.{deliver.account}] is not of the source http"
-        elif each.sink is None and (others := sorted({*each.streams} - {"members", "lists", "*"})):
+        elif sink is None and (others := sorted({*each.usual.streams} - {"members", "lists", "*"})):
             yield name, f"delivers members alone; {', '.join(others)} need a sink: name one in the import"
-        elif each.sink is not None and (AND in each.sink or config.sinks[each.sink].type != "sqlite"):
-            yield name, 'goes beside one sink of the type "sqlite"; or list two sinks in `sink`, and leave this out'
+        elif sink is not None and (AND in sink or config.sinks[sink].type not in KEEPING):
+            yield name, f"goes with one sink of the type {_KEEPING}; or list two sinks in `sink`, and leave this out"
 
 
 def joined(value: object) -> object:
@@ -189,15 +196,15 @@ def joined(value: object) -> object:
     return AND.join(value)
 
 
-def wrong_pairs(types: Mapping[str, str], sinks: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
+def wrong_pairs(types: Mapping[str, str], sinks: Iterable[tuple[str, str | None]]) -> Iterator[tuple[str, str]]:
     """Imports whose two sinks cannot be used together, and why. types: of the sinks. sinks: of the imports."""
     used: dict[str, str] = {}
-    for name, sink in sinks.items():
+    for name, sink in sinks:
         if sink is None:
             continue
         *keeping, last = sink.split(AND)
-        if keeping and [types[each] for each in (*keeping, last)] != ["sqlite", "http"]:
-            yield name, 'two sinks are one of the type "sqlite" and one of the type "http", in this order'
+        if keeping and not (len(keeping) == 1 and types[keeping[0]] in KEEPING and types[last] == "http"):
+            yield name, f'two sinks are one of the type {_KEEPING} and one of the type "http", in this order'
         elif types[last] == "http" and (other := used.setdefault(last, sink)) != sink:
             how = f"with {other.split(AND)[0]}" if AND in other else "alone"
             yield name, f"another import has {last} {how}, and its outbox can have one neighbor; configure another sink"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+from crawlerd.config.problems import Table
 from crawlerd.core import notation
 
 if TYPE_CHECKING:
@@ -17,6 +18,34 @@ PLACES = " or ".join(
 )
 REFERENCE = f"api_key = {PLACES}"
 SHORTEST_TTL = 1.0  # seconds
+
+
+class InVariable(Table):
+    """In an environment variable."""
+
+    env: str
+
+
+class InFile(Table):
+    """In a file, alone."""
+
+    file: str
+
+
+class InCredential(Table):
+    """In a credential of systemd."""
+
+    credential: str
+
+
+class OfCommand(Table):
+    """What a program prints; ttl: how long it is good."""
+
+    command: list[str]
+    ttl: str | None = None
+
+
+Reference = InVariable | InFile | InCredential | OfCommand  # for the schema: `secret` is what checks it
 
 
 class Printed(SecretStr):

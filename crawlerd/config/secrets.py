@@ -6,17 +6,17 @@ import errno
 import os
 import re
 import select
-import stat
 import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from crawlerd.files.bounded_reading import read_whole
+from crawlerd.files.bounded_reading import read_with_mode
 
 COMMAND_SECONDS = 30.0  # that a command has for its answer
 KEY_BYTES = 64 * 1024  # of a file with a key, and of what a command prints
+KEY = re.compile("[!-~]+")
 
 Place = Literal["env", "file", "credential"]
 
@@ -31,7 +31,7 @@ def resolve(place: Place, name: str, folder: Path) -> str:
         if secret is None:
             raise ValueError(f"{what} is not set")
     else:
-        what, secret = f"the {place}", _read(place, name, folder)
+        what, secret = f"the {place}", _read(place, name, folder)[0]
     return _alone(what, secret)
 
 
@@ -95,15 +95,14 @@ def _said(process: subprocess.Popen[bytes]) -> bytes:
         os.close(end)
 
 
-def open_to_all(name: str, folder: Path) -> str | None:
-    """What to tell of a file with a secret that every user of the machine can read or change; None when none can."""
-    path = folder / name
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except OSError:
-        return None
-    if not mode & 0o006:
-        return None
+def of_file(name: str, folder: Path) -> tuple[str, str | None]:
+    """As `resolve`; with what to tell of a file that every user of the machine can read or change, None when none
+    can."""
+    found, mode = _read("file", name, folder)
+    return _alone("the file", found), _open_to_all(folder / name, mode) if mode & 0o006 else None
+
+
+def _open_to_all(path: Path, mode: int) -> str:
     return f"every user of this machine can {'read' if mode & 0o004 else 'change'} the key in {path}: chmod o= {path}"
 
 
@@ -111,12 +110,13 @@ def _alone(what: str, secret: str) -> str:
     secret = secret.removesuffix("\n").removesuffix("\r")
     if not secret:
         raise ValueError(f"{what} is empty")
-    if not re.fullmatch("[!-~]+", secret):
+    if not KEY.fullmatch(secret):
         raise ValueError(f"{what} must hold the key alone, on one line, without spaces and in ASCII")
     return secret
 
 
-def _read(place: Literal["file", "credential"], name: str, folder: Path) -> str:
+def _read(place: Literal["file", "credential"], name: str, folder: Path) -> tuple[str, int]:
+    """With the permissions."""
     if place == "credential":
         folder = Path(os.environ.get("CREDENTIALS_DIRECTORY", ""))
         if not folder.is_absolute():
@@ -124,7 +124,8 @@ def _read(place: Literal["file", "credential"], name: str, folder: Path) -> str:
                 "only systemd gives credentials ($CREDENTIALS_DIRECTORY is not set); use { env = … } or { file = … }"
             )
     try:
-        return read_whole(folder / name, KEY_BYTES).decode("latin-1")  # any bytes: the caller refuses what is no key
+        found, mode = read_with_mode(os.path.join(folder, name), KEY_BYTES)
+        return found.decode("latin-1"), mode  # any bytes: the caller refuses what is no key
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
             raise ValueError(f"{folder / name} cannot be read by user id {os.getuid()}: {error.strerror}") from None

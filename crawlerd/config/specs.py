@@ -5,40 +5,59 @@ from __future__ import annotations
 import os
 from functools import cache
 from sys import intern
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from crawlerd.config.load import Renewal
 from crawlerd.config.problems import key_path
 from crawlerd.config.receivers import AND, own_sink, own_sinks, receiver
 from crawlerd.config.references import Printed
 from crawlerd.core import notation
-from crawlerd.core.configuration import FRONTIER_FILE, AccountSpec, Daemon, ImportSpec, KeepRuns, LimitSpec, SinkSpec
+from crawlerd.core.configuration import (
+    FRONTIER_FILE,
+    AccountSpec,
+    Daemon,
+    ImportSpec,
+    KeepRuns,
+    LimitSpec,
+    Renewal,
+    SinkSpec,
+)
 from crawlerd.core.notation import UNIX
 from crawlerd.core.outcome import RetryPolicy
+from crawlerd.core.private_fields import FieldRules
+from crawlerd.core.schedule_rules import Schedule, jitter_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from crawlerd.config.file import AccountTable, Config, ImportTable, SinkTable
+    from crawlerd.config.checked_rows import Account
+    from crawlerd.config.file import AccountTable, ImportTable, SinkTable
+    from crawlerd.config.validation import Checked
     from crawlerd.source import Source
 
 MIB = 1024 * 1024
 A_DAY = 86_400.0  # seconds
-OWN_FILES = ("lock", "crawlerd.sock")  # of the state directory, beside those of the frontier
+OWN_FILES = ("lock", "crawlerd.sock", "notify.json")  # of the state directory, beside those of the frontier
 
 
-def daemon(config: Config, folder: Path) -> Daemon:
+def daemon(config: Checked, folder: Path) -> Daemon:
     """folder: where relative paths start."""
     table = config.daemon
     return Daemon(
         state_dir=folder / table.state_dir,
         listen=(str(folder / table.listen[0]), UNIX) if table.listen[1] == UNIX else table.listen,
         allow_remote=table.allow_remote,
-        hosts=table.hosts,
+        allowed_hosts=table.allowed_hosts,
+        admin_token=table.admin_token.get_secret_value(),
+        read_token=table.read_token.get_secret_value(),
+        metrics_token=table.metrics_token.get_secret_value(),
+        page=table.page,
+        read_only=table.read_only,
+        root_path=table.root_path,
+        trusted_proxies=table.trusted_proxies,
         socket=folder / table.socket if table.socket else None,
         worker_processes=table.worker_processes or len(os.sched_getaffinity(0)),
         threads_per_process=table.threads_per_process,
@@ -46,6 +65,10 @@ def daemon(config: Config, folder: Path) -> Daemon:
         visibility_seconds=table.visibility_timeout,
         max_worker_memory_bytes=table.max_worker_memory_mb * MIB,
         log_level=table.log_level,
+        log_format=table.log_format,
+        catch_up_seconds=table.catch_up_spread,
+        hash_key=table.hash_key.get_secret_value(),
+        metrics_imports=table.metrics_imports,
         limiter_storage=_with_password(table.limiter_storage, table.limiter_password.get_secret_value()),
     )
 
@@ -58,7 +81,7 @@ def _with_password(address: str, password: str) -> str:
     return f"{scheme}://{user if at else ''}:{quote(password, safe='')}@{hosts}"
 
 
-def renewals(config: Config, folder: Path) -> dict[str, Renewal]:
+def renewals(config: Checked, folder: Path) -> dict[str, Renewal]:
     """By account: how keys that expire are asked for again. folder: where their commands are started."""
     return {
         name: Renewal(key.command, key.ttl, folder, account.base_url)
@@ -67,46 +90,73 @@ def renewals(config: Config, folder: Path) -> dict[str, Renewal]:
     }
 
 
-def accounts(config: Config, sources: Mapping[str, Source], problems: list[str]) -> dict[str, AccountSpec]:
-    """sources: by account. problems: gets accounts for which the source knows no address."""
-    specs = {}
-    for name, account in config.accounts.items():
-        try:
-            specs[name] = _account(name, account, sources[name])
-        except ValueError as error:
-            own = account.base_url != sources[name].base_url and "{" in account.base_url
-            where = "variables" if sources[name].sending and not own else "base_url"
-            problems.append(f"accounts.{name}.{where}: {error}")
-    return specs
+class Usual(NamedTuple):
+    """What accounts of a source have in common that have the same settings.
+
+    costly: limits that would never let a task start: where they are set, and why.
+    """
+
+    retry: RetryPolicy
+    limits: LimitSpec
+    costly: list[tuple[str, str]]
 
 
-def _account(name: str, account: AccountTable, source: Source) -> AccountSpec:
+class AccountSpecs:
+    """The accounts of a checked configuration, which are taken out of it: 100,000 of both are 40 MiB.
+
+    specs, limits: by account.
+    problems: accounts for which their source knows no address.
+    costly: limits that would never let a task start.
+    """
+
+    def __init__(self, config: Checked, source_of: Callable[[Account], Source]) -> None:
+        self.specs: dict[str, AccountSpec] = {}
+        self.limits: dict[str, LimitSpec] = {}
+        self.problems: list[str] = []
+        self.costly: list[str] = []
+        usual: dict[tuple[str, int], Usual] = {}  # by source and model, which many accounts have in common
+        models: list[AccountTable] = []  # they are kept, so that no other one gets their id
+        for name in list(config.accounts):
+            account = config.accounts.pop(name)
+            source = source_of(account)
+            key = source.name, id(account.usual)
+            if (common := usual.get(key)) is None:
+                models.append(account.usual)
+                common = usual[key] = _usual(account.usual, source)
+            self.limits[name] = common.limits
+            self.costly += [f"accounts.{name}.{where}: {problem}" for where, problem in common.costly]
+            try:
+                self.specs[name] = _account(name, account, source, common.retry)
+            except ValueError as error:
+                own = account.base_url != source.base_url and "{" in account.base_url
+                where = "variables" if source.sending and not own else "base_url"
+                self.problems.append(f"accounts.{name}.{where}: {error}")
+
+
+def _usual(account: AccountTable, source: Source) -> Usual:
+    wait = _longest_wait(account, source)
+    retry = RetryPolicy(account.attempts, account.retry_base, account.retry_cap, account.give_up_after, wait)
+    limits = _limits(account, source)
+    return Usual(retry, limits, list(_too_costly(limits, source)))
+
+
+def _account(name: str, account: Account, source: Source, retry: RetryPolicy) -> AccountSpec:
     """ValueError when the source knows no base URL for it, or its options do not fit."""
-    secret = intern(account.api_key.get_secret_value())
-    url = source.address(account.base_url, secret) if source.address and secret else intern(account.base_url)
+    usual, url, secret = account.usual, account.base_url, account.api_key.get_secret_value()
+    if source.address and secret:
+        url = source.address(url, secret)
     if source.sending:
         url = source.sending(url, account.options).base_url
     return AccountSpec(
         name=name,
         source=source.name,
-        base_url=url,
+        base_url=intern(url),
         secret=secret,
-        request_seconds=account.request_timeout,
-        max_body_bytes=account.max_body_mb * MIB,
-        retry=_retry(
-            account.attempts,
-            account.retry_base,
-            account.retry_cap,
-            account.give_up_after,
-            _longest_wait(account, source),
-        ),
+        request_seconds=usual.request_timeout,
+        max_body_bytes=usual.max_body_mb * MIB,
+        retry=retry,
         options=account.options,
     )
-
-
-@cache
-def _retry(attempts: int, base: float, cap: float, give_up_after: float, max_wait: float) -> RetryPolicy:
-    return RetryPolicy(attempts, base, cap, give_up_after, max_wait)
 
 
 def _longest_wait(account: AccountTable, source: Source) -> float:
@@ -122,21 +172,6 @@ def _longest_wait(account: AccountTable, source: Source) -> float:
 def _longest_window(limits: tuple[str, ...]) -> float:
     """In seconds."""
     return max((notation.limit(text).get_expiry() for text in limits if text != "auto"), default=0.0)
-
-
-def limits(config: Config, sources: Mapping[str, Source], problems: list[str]) -> dict[str, LimitSpec]:
-    """By account. sources: by account. problems: gets limits that would never let a task start."""
-    specs = {}
-    shared: dict[tuple[object, ...], tuple[LimitSpec, list[tuple[str, str]]]] = {}  # 100,000 accounts may have the same
-    for name, account in config.accounts.items():
-        source, buckets = sources[name], (account.bucket_limits or {}).items()
-        key = (source.name, account.limits, account.concurrency, account.smooth, account.weight, *buckets)
-        if key not in shared:
-            spec = _limits(account, source)
-            shared[key] = spec, list(_too_costly(spec, source))
-        specs[name], costly = shared[key]
-        problems += [f"accounts.{name}.{where}: {problem}" for where, problem in costly]
-    return specs
 
 
 def _limits(account: AccountTable, source: Source) -> LimitSpec:
@@ -172,7 +207,7 @@ def _too_costly(limits: LimitSpec, source: Source) -> Iterator[tuple[str, str]]:
 
 
 def sinks(
-    config: Config, folder: Path, accounts: Mapping[str, AccountSpec], problems: list[str]
+    config: Checked, folder: Path, accounts: Mapping[str, AccountSpec], problems: list[str]
 ) -> dict[str, SinkSpec]:
     """folder: where relative paths start. problems: gets sinks that would write into files of others."""
     found = {
@@ -184,7 +219,12 @@ def sinks(
             rotate_bytes=sink.rotate_mb * MIB,
             rotate_seconds=sink.rotate_every,
             compress=sink.gzip,
+            retain_tombstones=sink.retain_tombstones,
+            retain_files=sink.retain_files,
             receiver=receiver(sink.path, sink, accounts) if sink.type == "http" else None,
+            url=sink.url.get_secret_value() if sink.url else "",
+            schema=sink.schema_name if sink.type == "postgresql" else "",
+            columns=sink.columns,
         )
         for name, sink in config.sinks.items()
     }
@@ -198,7 +238,7 @@ def sinks(
         deliver = config.imports[name].options.deliver
         if sink not in found and deliver.account in accounts:
             found[sink] = own_sink(sink, deliver, accounts[deliver.account], folder / config.daemon.state_dir)
-    for pair in dict.fromkeys(_sink(each, own.get(name)) for name, each in config.imports.items()):
+    for pair in dict.fromkeys(_sink(each.usual, own.get(name)) for name, each in config.imports.items()):
         keeping, *delivering = (pair or "").split(AND)
         if pair and delivering and delivering[0] in found:
             found[pair] = replace(found[keeping], name=pair, beside=found[delivering[0]])
@@ -216,7 +256,7 @@ def _path(name: str, sink: SinkTable, state_dir: str) -> str:
     """Where a sink's files are; some have them in the state directory by default."""
     if sink.type == "http":
         return sink.database or f"{state_dir}/outbox-{name}.db"
-    return f"{state_dir}/stdout-{name}" if sink.type == "stdout" else sink.path
+    return f"{state_dir}/{sink.type}-{name}" if sink.type in ("stdout", "postgresql") else sink.path
 
 
 def _in_each_others_way(sinks: Mapping[str, SinkSpec], state: str) -> Iterator[tuple[str, str]]:
@@ -230,7 +270,7 @@ def _in_each_others_way(sinks: Mapping[str, SinkSpec], state: str) -> Iterator[t
         if database == os.path.join(state, FRONTIER_FILE):
             yield name, "is the frontier's own database; take another file"
         elif folder == state and (
-            sink.type not in ("sqlite", "http") or file.startswith("frontier.") or file in OWN_FILES
+            sink.type not in ("sqlite", "http", "postgresql") or file.startswith("frontier.") or file in OWN_FILES
         ):
             yield name, "would write among the frontier's own files; take another path"
         elif (other := paths.get(path)) and {other.type, sink.type} != {"sqlite"}:
@@ -254,28 +294,57 @@ def _streams(table: ImportTable, source: Source) -> tuple[str, ...]:
     return tuple(dict.fromkeys(streams))
 
 
-def imports(config: Config, sources: Mapping[str, Source]) -> dict[str, ImportSpec]:
-    """sources: by account."""
+Common = tuple[tuple[str, ...], KeepRuns, Schedule | None, dict[str, FieldRules], "ImportTable"]  # of imports
+
+
+def imports(
+    config: Checked, accounts: Mapping[str, AccountSpec], sources: Mapping[str, Source], problems: list[str]
+) -> dict[str, ImportSpec]:
+    """The imports of a checked configuration, which are taken out of it.
+
+    problems: gets schedules that cannot be kept.
+    """
     specs = {}
-    own = own_sinks(config)
-    shared: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
-    for name, each in config.imports.items():
-        source = sources[each.account]
-        streams = shared.get((source.name, each.streams))
-        if streams is None:
-            streams = _streams(each, source)
-            shared[source.name, each.streams] = streams
+    own, zone = own_sinks(config), config.daemon.time_zone
+    # by source and model
+    shared: dict[tuple[str, int], Common] = {}
+    for name in list(config.imports):
+        each = config.imports.pop(name)
+        if each.account not in accounts:
+            continue  # something is wrong with that, which is told
+        usual, source = each.usual, sources[accounts[each.account].source]
+        key = source.name, id(usual)
+        if (common := shared.get(key)) is None:
+            keep_runs, schedule = _keep(usual.keep_runs.count, usual.keep_runs.days), _schedule(usual, zone)
+            fields = {stream: each.rules for stream, each in usual.fields.items()}
+            # the model is kept, or another one gets its id
+            common = shared[key] = _streams(usual, source), keep_runs, schedule, fields, usual
+        streams, keep_runs, schedule, fields, _ = common
+        if schedule is not None and schedule.jitter and (why := jitter_problem(schedule)):
+            problems.append(f"{key_path(('imports', name, 'jitter'))}: {why}")
         specs[name] = ImportSpec(
             name=name,
             account=intern(each.account),
-            sink=(sink := _sink(each, own.get(name))) and intern(sink),
+            sink=(sink := _sink(usual, own.get(name))) and intern(sink),
             streams=streams,
-            every=each.schedule,
-            priority=each.priority,
+            schedule=schedule,
+            full_every=usual.full_every,
+            deadline=usual.deadline,
+            priority=usual.priority,
             options=each.options,
-            keep_runs=_keep(each.keep_runs.count, each.keep_runs.days),
+            keep_runs=keep_runs,
+            fields=fields,
         )
     return specs
+
+
+def _schedule(table: ImportTable, zone: str) -> Schedule | None:
+    """zone: where the import names none."""
+    if table.schedule is None:
+        return None
+    return Schedule(
+        text=table.schedule, zone=table.time_zone or zone, jitter=table.jitter or 0.0, catch_up=table.catch_up
+    )
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Durations as people write them, and when an import is due."""
+"""Durations as people write them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,3 @@ def parse_duration(text: str) -> float:
     if seconds > LONGEST:
         raise ValueError(f'"{text[:20]}" is too long; the longest duration is "365d"')
     return seconds
-
-
-def next_fire(now: float, last_started: float | None, every: float) -> float:
-    """When a scheduled import starts next: at once if it never ran or is overdue, else `every` after its last
-    start. A `last_started` in the future (the clock was set back) counts as now."""
-    if last_started is None:
-        return now
-    return max(now, min(last_started, now) + every)

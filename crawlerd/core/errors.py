@@ -9,7 +9,7 @@ CrawlerdError
 ├── Unauthorized         the credentials do not work at all: the account is paused
 ├── ConfigurationError   exit 78
 ├── WorkersFailed        no worker process can start
-├── FrontierError        StorageFailed (exit 74) · FrontierLocked (exit 75)
+├── FrontierError        DaemonUnavailable (exit 69) · StorageFailed (exit 74) · FrontierLocked (exit 75)
 │   └── …                FrontierTooNew, FrontierRefused, FrontierUnusable (exit 78)
 └── SinkError            StorageFailed as well when the disk is the reason
     ├── Refused          … or what one delivery holds: its task becomes a dead letter
@@ -136,6 +136,10 @@ class WorkersFailed(CrawlerdError):
 
 class FrontierError(CrawlerdError):
     """The frontier database cannot be used."""
+
+
+class DaemonUnavailable(FrontierError):
+    """No daemon runs where one is needed, or it does not answer."""
 
 
 class FrontierLocked(FrontierError):

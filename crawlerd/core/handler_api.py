@@ -95,7 +95,13 @@ class Api(Protocol):
 
 
 class AwsApi(Protocol):
-    """The account's AWS services, for a source with `client="aws"`; permits one request a task."""
+    """The account's AWS services, for a source with `client="aws"`; permits one request a task.
+
+    elsewhere: they are those of another server than AWS, as the account's `endpoint_url` says.
+    """
+
+    @property
+    def elsewhere(self) -> bool: ...
 
     def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """The answer of one boto3 call, such as `call("organizations", "list_roots", MaxResults=20)`, times as text;

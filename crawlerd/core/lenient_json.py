@@ -83,7 +83,7 @@ def parsed(body: bytes) -> Any:
     `encoded` writes as they came.
 
     What no JSON can hold (NaN, half a surrogate pair, bytes that are no UTF-8, more than 1,000 levels) is left in it,
-    and fails with the record that has it, when that is serialised. ValueError when the body is not JSON at all.
+    and fails with the record that has it, when that is serialized. ValueError when the body is not JSON at all.
     """
     try:
         return _exact(body)

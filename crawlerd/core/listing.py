@@ -139,7 +139,7 @@ class Objects(Sequence[bytes]):
                 if not self._learn():
                     return None
             else:
-                return found.list if at else found  # type: ignore[no-any-return]
+                return found.list if at else found  # type: ignore[no-any-return]  # of such a type
         return None
 
     def _learn(self) -> bool:
@@ -245,9 +245,9 @@ def listing(
 @lru_cache(maxsize=500)
 def _list_reader(at: str, also: tuple[str, ...], element: type = msgspec.Raw) -> Callable[[bytes], Any]:
     if not at:
-        return msgspec.json.Decoder(list[element]).decode  # type: ignore[valid-type]
+        return msgspec.json.Decoder(list[element]).decode  # type: ignore[valid-type]  # made at run time
     names = {"list": at, **dict(zip(_attributes("a", also), also, strict=True))}
-    types: list[Any] = [("list", list[element]), *((each, Any, None) for each in _attributes("a", also))]  # type: ignore[valid-type]
+    types: list[Any] = [("list", list[element]), *((each, Any, None) for each in _attributes("a", also))]  # type: ignore[valid-type]  # made at run time
     return msgspec.json.Decoder(msgspec.defstruct("Body", types, rename=names)).decode
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from difflib import get_close_matches
 from functools import lru_cache
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from limits import RateLimitItem, RateLimitItemPerSecond, parse
 
 from crawlerd.core.durations import parse_duration
+from crawlerd.core.schedule_rules import parse_schedule
 
 
 def duration(value: object) -> float:
@@ -17,6 +20,26 @@ def duration(value: object) -> float:
     if not isinstance(value, str):
         raise ValueError('must be a duration in quotes, such as "30s", "15m", "1h30m" or "1d"')
     return parse_duration(value)
+
+
+def schedule(value: object) -> str:
+    """The text of a schedule, see `parse_schedule`. ValueError when it is invalid."""
+    if not isinstance(value, str):
+        raise ValueError('must be text in quotes, such as "1h", "every day at 03:00" or "*/15 * * * *"')
+    parse_schedule(value)
+    return value
+
+
+@lru_cache
+def time_zone(name: str) -> str:
+    """ValueError for a name that the IANA database does not have."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        near = get_close_matches(name, available_timezones(), 1, 0.5)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f'"{name[:60]}" is not a time zone such as "Europe/Berlin" or "UTC"{hint}') from None
+    return name
 
 
 MOST_RATE = 100_000  # starts a second: more than any limit that would hold us back
@@ -181,6 +204,21 @@ def host_name(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}", value):
         raise ValueError('must be the name of a host without its port, such as "crawler.example.com"')
     return value.lower()
+
+
+def ip_address(value: str) -> str:
+    """As it is usually written. ValueError when it is none."""
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError('must be an address, such as "127.0.0.1"') from None
+
+
+def root_path(value: str) -> str:
+    """Of a URL, without the last slash; "" for none. ValueError when it is none."""
+    if value and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", value):
+        raise ValueError('must be a path, such as "/crawlerd"')
+    return value.rstrip("/")
 
 
 def base_url(value: str) -> str:

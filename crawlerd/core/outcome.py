@@ -14,11 +14,12 @@ from crawlerd.core.task import NewGather, NewTask
 
 ATTEMPTS = 8  # of a task, by default
 ERROR_LIMIT = 500  # characters of an error text that are kept
+UNEXPECTED = "unexpected "  # begins the error of an exception that is a bug in a handler
 DEEP = 500  # levels of nesting, half of what the usual readers of JSON can take
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Records of one stream, serialised once, by the worker.
+    """Records of one stream, serialized once, by the worker.
 
     count: how many.
     keys: of each.
@@ -40,7 +41,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Skipped(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A record that is set aside, or could not be serialised; its page goes on.
+    """A record that is set aside, or could not be serialized; its page goes on.
 
     note: nothing was, the reason alone is for the report.
     """
@@ -111,6 +112,7 @@ class Sent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     skipped: how many, by stream, with what is reported of the last one.
     notes: by stream, for the run's report.
     priority: of all entries, where the run's import wants one; said by the store.
+    kinds: of all entries, the kind, the length of the chain before it (see `Task`), and how many.
     """
 
     token: int
@@ -120,6 +122,7 @@ class Sent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     skipped: list[tuple[str, int, str]] = []
     notes: list[tuple[str, str]] = []
     priority: int | None = None
+    kinds: list[tuple[str, int, int]] = []
 
 
 class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=False):
@@ -159,6 +162,21 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
 DONE = Complete()  # of the many tasks from which nothing comes, so that it can be known by its identity
 
 
+class Tried(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The request of an attempt that has failed.
+
+    method: of HTTP, or the operation of a service.
+    url: where it went, without credentials.
+    status: of HTTP, 0 when there was no answer.
+    seconds: from the moment it left until its answer was complete, or it was given up.
+    """
+
+    method: str
+    url: str
+    status: int
+    seconds: float
+
+
 class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry", gc=False):
     """Try again after `delay` seconds.
 
@@ -167,6 +185,7 @@ class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry", gc=False)
     stream: what a dead letter is reported under.
     charged: attempts that this one uses up; said by the main process.
     about: of the dead letter, see `crawlerd.core.errors.Permanent`.
+    tried: its request, if there was one.
     """
 
     delay: float
@@ -176,6 +195,7 @@ class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry", gc=False)
     stream: str = ""
     charged: int = 1
     about: About = ""
+    tried: Tried | None = None
 
 
 class Defer(msgspec.Struct, frozen=True, array_like=True, tag="defer", gc=False):
@@ -190,6 +210,7 @@ class Defer(msgspec.Struct, frozen=True, array_like=True, tag="defer", gc=False)
     stream: what a dead letter is reported under.
     delay: seconds until the task is ready again; said by the main process.
     charged: attempts that this one uses up; said by the main process.
+    tried: its request, if there was one.
     """
 
     error: str
@@ -201,6 +222,7 @@ class Defer(msgspec.Struct, frozen=True, array_like=True, tag="defer", gc=False)
     stream: str = ""
     delay: float = 0.0
     charged: int = 0
+    tried: Tried | None = None
 
 
 class Bury(msgspec.Struct, frozen=True, array_like=True, tag="bury", gc=False):
@@ -212,6 +234,7 @@ class Bury(msgspec.Struct, frozen=True, array_like=True, tag="bury", gc=False):
     about, fault: see `crawlerd.core.errors.Permanent`.
     kept: said by the store: nothing that was read is lost with it, so sync points hold all the same.
     errands: said by the store: further tasks of the run, in no group.
+    tried: its request, if there was one.
     """
 
     error: str
@@ -222,6 +245,7 @@ class Bury(msgspec.Struct, frozen=True, array_like=True, tag="bury", gc=False):
     kept: bool = False
     errands: list[NewTask] = []
     fault: Fault = "task"
+    tried: Tried | None = None
 
 
 class Pause(msgspec.Struct, frozen=True, array_like=True, tag="pause", gc=False):
@@ -238,6 +262,7 @@ class Crash(msgspec.Struct, frozen=True, array_like=True, tag="crash", gc=False)
 
 Outcome = Complete | Retry | Defer | Bury | Pause | Crash
 
+POISON = "its worker process died"  # begins the error of a task that was set aside for it
 CRASHES = 3  # worker processes that a task may take down before it is set aside
 
 
@@ -247,14 +272,31 @@ def charge(retry: Retry, attempt: int, count: int = 1) -> Retry | Bury:
         return msgspec.structs.replace(retry, charged=count)
     then = ", the next run goes on" if retry.about == "later" else ""
     error = f"gave up after {attempt + count} attempts{then}: {retry.error}"[:ERROR_LIMIT]
-    return Bury(error, stream=retry.stream, charged=count, about=retry.about)
+    return Bury(error, stream=retry.stream, charged=count, about=retry.about, tried=retry.tried)
 
 
 def after_crash(crashes: int, crash: Crash) -> Crash | Bury:
     """What becomes of a task that has now taken down `crashes` worker processes."""
     if crashes < CRASHES:
         return crash
-    return Bury(f"its worker process died {crashes} times while it ran; the last time: {crash.error}"[:ERROR_LIMIT])
+    return Bury(f"{POISON} {crashes} times while it ran; the last time: {crash.error}"[:ERROR_LIMIT])
+
+
+class Made(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What an attempt cost.
+
+    seconds: from the request's start to its answer's end; without a request, of the handler's work.
+    status: of the answer; 0 when no complete one came, NO_REQUEST when none was asked for.
+    received: bytes of the answer's body, as it was after decompression.
+    """
+
+    seconds: float
+    status: int = 0
+    received: int = 0
+
+
+NO_REQUEST = -1
+LONG_WORK = 0.05  # seconds from which the work of a handler without a request is worth telling
 
 
 class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -264,6 +306,8 @@ class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
     response was complete; both 0 when no request was made.
     origin: where the request went, or should have gone; "" for the account's usual one.
     unsent: it was too late to start; the task was not performed.
+    made: what it cost; None for next to nothing, without a request.
+    begun: monotonic seconds at which a thread began with it; 0 when it was unsent.
     """
 
     token: int
@@ -272,6 +316,8 @@ class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
     done_at: float = 0.0
     origin: str = ""
     unsent: bool = False
+    made: Made | None = None
+    begun: float = 0.0
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
@@ -318,7 +364,7 @@ def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float
         case Permanent():
             return Bury(text, denied=isinstance(error, Denied), about=error.about, fault=error.fault)
         case _:
-            return Bury(f"unexpected {text}"[:ERROR_LIMIT])
+            return Bury(f"{UNEXPECTED}{text}"[:ERROR_LIMIT])
 
 
 def _message(error: Exception) -> str:

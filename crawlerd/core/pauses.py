@@ -38,7 +38,12 @@ class PauseNote(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        return f"{self.kind} {self.name} is paused by {self.by}: {self.reason}"
+        return f"{self.kind} {self.name} is {self.words}"
+
+    @property
+    def words(self) -> str:
+        """By whom, and why."""
+        return f"paused by {self.by}: {self.reason}"
 
 
 class Pauses:
@@ -83,8 +88,11 @@ def parse_time(text: str, now: float) -> float:
 
     now: nothing earlier is meant.
     """
-    at = datetime.fromisoformat(text)
-    seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    try:
+        at = datetime.fromisoformat(text)
+        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError(f'"{text}" is no date or time, such as 2026-01-31 or 2026-01-31T09:30:00Z') from None
     if seconds <= now:
         raise ValueError(f"{text} is over")
     return seconds

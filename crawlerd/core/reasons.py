@@ -27,6 +27,7 @@ class Reason(StrEnum):
     IDLE = "idle"  # there is nothing to do
 
 
+ASKED = "the API has asked to wait"
 Subject = Literal["import", "account", "run", "task"]  # what may be asked about
 ORDER = {reason: place for place, reason in enumerate(Reason)}
 

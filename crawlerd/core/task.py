@@ -18,6 +18,7 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     crashes: worker processes that died while they held it.
     group: the innermost one that it belongs to, 0 for none.
     refused: attempts that were refused while others of its bucket passed.
+    chain: tasks of its kind that led to it: each asked for the next one, the last one for this.
     """
 
     seq: int
@@ -30,6 +31,7 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     crashes: int = 0
     group: int = 0
     refused: int = 0
+    chain: int = 0
 
 
 class IfNew(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -58,6 +60,7 @@ class NewTask(msgspec.Struct, frozen=True, array_like=True, gc=False):
         that itself.
     mark: if not empty, what makes it the same task as another, in the place of kind and payload.
     if_new: see `IfNew`; whichever it becomes, it counts as both.
+    chain: see `Task`.
     """
 
     kind: str
@@ -69,6 +72,7 @@ class NewTask(msgspec.Struct, frozen=True, array_like=True, gc=False):
     account: str = ""
     mark: str = ""
     if_new: IfNew | None = None
+    chain: int = 0
 
     def forms(self) -> tuple[NewTask, ...]:
         """Itself, and what may take its place."""
@@ -81,6 +85,10 @@ class NewTask(msgspec.Struct, frozen=True, array_like=True, gc=False):
     def unsequential(self) -> NewTask:
         """No cursor that repeats where it is asked for twice, whichever it becomes."""
         return self._changed(sequential=False)
+
+    def following(self, task: Task) -> NewTask:
+        """As one that `task` asks for."""
+        return self._changed(chain=task.chain + 1) if self.kind == task.kind else self
 
     def _changed(self, **changes: Any) -> NewTask:
         if self.if_new is not None:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from crawlerd.core.lenient_json import encoded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _PARTS = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _PLACE = re.compile("[0-9]{1,9}")
@@ -60,6 +60,21 @@ def check_dotted(path: str) -> None:
 def has_fields(text: str) -> bool:
     """Whether something of a record is in it."""
     return bool(_fields(text))
+
+
+def paths(template: Any) -> Iterator[str]:
+    """The dotted paths that a checked template asks for."""
+    match template:
+        case dict():
+            for each in template.values():
+                yield from paths(each)
+        case list():
+            for each in template:
+                yield from paths(each)
+        case str() if _is_constant(template):
+            pass
+        case str():
+            yield from _fields(template) or ([] if _PARTS.search(template) else [template])
 
 
 def fill(template: Any, data: Any, own: Mapping[str, str]) -> Any:

@@ -37,7 +37,7 @@ class Stream:
     filters: tuple[str, ...] = ()
 
     def created(self, index: int, customers: int) -> int:
-        """Unix seconds; never falls as the index rises, and three neighbours share a second, as they may at Stripe.
+        """Unix seconds; never falls as the index rises, and three neighbors share a second, as they may at Stripe.
 
         A child has its parent's.
         """

@@ -9,8 +9,10 @@ from crawlerd.core.task import PART
 from crawlerd.core.urls import origin
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from crawlerd.config.load import Settings
-    from crawlerd.core.configuration import LimitSpec
+    from crawlerd.core.configuration import AccountSpec, LimitSpec
     from crawlerd.frontier.contract import Frontier
     from crawlerd.source import Source
 
@@ -18,21 +20,37 @@ if TYPE_CHECKING:
 class AccountNames:
     """May be read from any thread.
 
-    numbers: the frontier's, by name.
-    names: of configured accounts, by number.
+    numbers: the frontier's, by name; also those of accounts that are not configured any more.
+    names: of these accounts, by number.
     parts: names of the parts of accounts, by number; noted as they are met.
     """
 
     def __init__(self, settings: Settings, frontier: Frontier) -> None:
-        self._settings = settings
+        self._settings, self._frontier = settings, frontier
         self.numbers = frontier.account_numbers({name: spec.source for name, spec in settings.accounts.items()})
         self.names = {number: name for name, number in self.numbers.items()}
         self.parts: dict[int, str] = {}
 
+    def add(self, accounts: Mapping[str, AccountSpec]) -> None:
+        """On the store's thread: these may be new."""
+        new = {name: spec.source for name, spec in accounts.items() if name not in self.numbers}
+        if new:
+            for name, number in self._frontier.account_numbers(new).items():
+                self.numbers[name], self.names[number] = number, name
+
+    def configured(self, number: int) -> bool:
+        """So is the account that a part belongs to."""
+        return self.name(number).partition(PART)[0] in self._settings.accounts
+
     def source(self, account: str) -> Source | None:
         """Of a configured account."""
         spec = self._settings.accounts.get(account)
-        return None if spec is None else self._settings.sources[spec.source]
+        return None if spec is None else self._settings.sources.get(spec.source)
+
+    def source_name(self, account: int) -> str:
+        """Of an account's or a part's number; "" when it is not configured."""
+        spec = self._settings.accounts.get(self.name(account).partition(PART)[0])
+        return "" if spec is None else spec.source
 
     def name(self, account: int) -> str:
         """An account's or a part's."""
@@ -53,4 +71,5 @@ class AccountNames:
     def limits(self, number: int) -> tuple[str, LimitSpec] | None:
         """An account's or a part's name and limits, None when it is not configured."""
         name = self.names.get(number) or self.parts.get(number)
-        return None if name is None else (name, self._settings.limits[name.partition(PART)[0]])
+        spec = None if name is None else self._settings.limits.get(name.partition(PART)[0])
+        return None if name is None or spec is None else (name, spec)

@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from crawlerd.core.reasons import ORDER, Reason, Waiting
-from crawlerd.ratelimit.limiter import Hold
+from crawlerd.core.refused_accounts import refusal_cure
+from crawlerd.ratelimit.hold import Hold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from crawlerd.ratelimit.limiter import Limiter
     from crawlerd.ratelimit.outage import Health
 
-REFUSED_CURE = "Mend the key at the API, which is asked again every 5 minutes; for another key, restart the daemon."
 CURES = {
     Reason.QUOTA: "Nothing needs to be done, or set a higher limit: {limits}.",
     Reason.OUTAGE: "Nothing needs to be done: one request at a time asks whether it is over.",
@@ -28,10 +28,13 @@ def of_account(
 ) -> Waiting | None:
     """None when it has nothing in memory to start. cost: of a bucket's next task. unix: from monotonic seconds."""
     who = f"account {account.name}"
-    if any(bucket.out for bucket in account.buckets.values()) or (account.guard and account.guard.leased):
+    checks = [check for check in (account.guard, account.question) if check is not None]
+    if any(bucket.out for bucket in account.buckets.values()) or any(check.leased for check in checks):
         return Waiting(who=who, reason=Reason.IMPORTING, text="requests are under way")
     if account.refused is not None:
-        return Waiting(who=who, reason=Reason.REFUSED, text=account.refused, cure=REFUSED_CURE)
+        besides = f"; besides, {account.held.text}" if account.held else ""
+        cure = refusal_cure(account.refused, in_memory=True)
+        return Waiting(who=who, reason=Reason.REFUSED, text=account.refused + besides, cure=cure)
     if account.held is not None:
         return account.held.waiting(who)
     if account.guard is not None:
@@ -46,10 +49,26 @@ def of_account(
     free = [bucket for bucket in queues if not bucket.held]
     if not free:
         notes = [bucket.held for bucket in queues if bucket.held]
-        return min(notes, key=lambda note: note.until or math.inf).waiting(who)
+        first = min(notes, key=lambda note: note.until or math.inf)
+        return first.waiting(f"{first.kind} {first.name}")
     held = [(list(_holds(each.health, [each.limiter, account.limiter], cost(each), now)), each) for each in free]
     holds, bucket = min(held, key=lambda each: max((hold.until for hold in each[0]), default=-math.inf))
     return _told(who, account, bucket.health, holds, now, unix)
+
+
+def of_bucket(bucket: BucketQueue, cost: int, now: float) -> tuple[Reason, str]:
+    """Why nothing of a bucket that sleeps starts, and what it waits for. cost: as above."""
+    holds = [
+        each for each in _holds(bucket.health, [bucket.limiter, bucket.account.limiter], cost, now) if each.until > now
+    ]
+    if not holds:  # an outage that may end before its next probe
+        return Reason.OUTAGE, f"{bucket.health.origin.name} was away"
+    first = _first(holds)
+    return first.reason, first.text
+
+
+def _first(holds: Iterable[Hold]) -> Hold:
+    return min(holds, key=lambda each: (ORDER[each.reason], -each.until))
 
 
 def _holds(health: Health, limiters: Iterable[Limiter], cost: int, now: float) -> Iterator[Hold]:
@@ -75,7 +94,7 @@ def _told(
     there = [each for each in holds if each.until > now]
     if not there:
         return Waiting(who=who, reason=Reason.WORKERS, text=f"{prefix}a worker that is free")
-    first = min(there, key=lambda each: (ORDER[each.reason], -each.until))
+    first = _first(there)
     outage = health.origin.outage or health.outage
     return Waiting(
         who=who,

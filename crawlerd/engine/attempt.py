@@ -1,8 +1,9 @@
-"""One attempt at one task: perform, gather what it yields, serialise it, and turn any error into an outcome."""
+"""One attempt at one task: perform, gather what it yields, serialize it, and turn any error into an outcome."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -34,15 +35,17 @@ from crawlerd.source import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from crawlerd.core.configuration import AccountSpec
     from crawlerd.core.outcome import Batch, Comparison, Outcome
     from crawlerd.core.redaction import Redaction
     from crawlerd.core.task import NewGather, NewTask, Task
     from crawlerd.engine.kinds import SourceOf
+    from crawlerd.engine.private_records import Private
     from crawlerd.source import Output, RunPlan
 
+Heard = Callable[[Any, bool], None]  # an answer, and whether it is an error
 MOST_ROUNDS = 10  # of subscribers that are told of what others have yielded
 OUTPUTS = (
     "Record, Records, TaskArgs, ForAccount, ForPart, ForParent, ParentRead, Gather, Cursor, Skip, Note, Marks, "
@@ -51,8 +54,9 @@ OUTPUTS = (
 
 
 class AttemptApi(Protocol):
-    """What a handler gets. It knows when its one request left and the response was complete (monotonic, 0: none), and
-    where it went ("": to the account's usual origin)."""
+    """What a handler gets. It knows when its one request left and the response was complete (monotonic, 0: none), where
+    it went ("": to the account's usual origin), the status and the bytes of the response (0: none), and what was asked
+    for: method, URL, and the status again."""
 
     @property
     def sent_at(self) -> float: ...
@@ -60,6 +64,14 @@ class AttemptApi(Protocol):
     def done_at(self) -> float: ...
     @property
     def origin(self) -> str: ...
+    @property
+    def asked(self) -> tuple[str, str, int] | None: ...
+    @property
+    def status(self) -> int: ...
+    @property
+    def received(self) -> int: ...
+
+    heard: Heard | None  # is told of what was answered, if set
 
     def secrets(self) -> Sequence[str]:
         """See `crawlerd.engine.redacting.Secretive`."""
@@ -72,12 +84,15 @@ class NoRequest:
     """What a task whose kind has cost 0 gets for an API: no limit has counted it."""
 
     sent_at = done_at = 0.0
+    status = received = 0
     origin = ""
+    asked = None
 
     def __init__(self, opened: Callable[[], AttemptApi] | None = None) -> None:
         """opened: asked when the task's arguments need the credentials that requests have."""
         self._opened = opened
         self._secrets: Sequence[str] = ()
+        self.heard: Heard | None = None
 
     def secrets(self) -> Sequence[str]:
         return self._secrets
@@ -100,6 +115,7 @@ class OpenedWhenUsed:
         """opened: called once at most."""
         self._opened = opened
         self._api: AttemptApi | None = None
+        self.heard: Heard | None = None
 
     @property
     def sent_at(self) -> float:
@@ -113,6 +129,18 @@ class OpenedWhenUsed:
     def origin(self) -> str:
         return self._api.origin if self._api else ""
 
+    @property
+    def asked(self) -> tuple[str, str, int] | None:
+        return self._api.asked if self._api else None
+
+    @property
+    def status(self) -> int:
+        return self._api.status if self._api else 0
+
+    @property
+    def received(self) -> int:
+        return self._api.received if self._api else 0
+
     def secrets(self) -> Sequence[str]:
         return self._api.secrets() if self._api else ()
 
@@ -125,6 +153,7 @@ class OpenedWhenUsed:
     def _now(self) -> AttemptApi:
         if self._api is None:
             self._api = self._opened()
+            self._api.heard = self.heard
         return self._api
 
 
@@ -143,16 +172,21 @@ def attempt(
     jitter: float,
     source_of: SourceOf = kinds.no_accounts,
     added: Collection[str] = (),
+    private: Private | None = None,
 ) -> Outcome:
     """Runs the task's handler to its end, and subscribers with its records. A raise discards all that was yielded.
     Never raises itself.
 
     source_of: an account's source by the account's name, None when it is not configured.
     added: the streams of extensions that the task's run asks for.
+    private: of the fields that the run drops or hashes, if it does; subscribers are not told of those either.
     """
 
     def secrets() -> Redaction:
-        return redacting.of(account, api)
+        return redacting.of(account, api, private)
+
+    def secrets_of_records() -> Redaction:
+        return redacting.of(account, api, private, answers=False)
 
     with cutting_without(secrets):
         outcome: Outcome
@@ -160,9 +194,9 @@ def attempt(
             payload = outgoing.filled(task.kind, redacting.restored(task.payload, account, api))
             if payload is None:
                 return DONE
-            outcome = _collect(source, kinds.perform(source, api, task.kind, payload), source_of, task.kind)
+            outcome = _collect(source, kinds.perform(source, api, task.kind, payload), source_of, task, private)
             if source.subscriptions and outcome.batches:
-                outcome = _with_subscribers(source, outcome, source_of, task.kind, added)
+                outcome = _with_subscribers(source, outcome, source_of, task, added, private)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises becomes an outcome, here only
@@ -171,7 +205,10 @@ def attempt(
             elif not isinstance(error, Exception):
                 error = Permanent(f"the handler raised {type(error).__name__}")
             outcome = decide(error, attempt=task.attempt, policy=account.retry, jitter=jitter)
-    return outcome if outcome is DONE else redacting.redacted(outcome, secrets)
+    if outcome is DONE:
+        return outcome
+    quotes = not isinstance(outcome, Complete) or outcome.skipped or outcome.marked
+    return redacting.redacted(outcome, secrets if quotes else secrets_of_records)
 
 
 def begin(source: Source, plan: RunPlan, source_of: SourceOf = kinds.no_accounts) -> Complete:
@@ -182,8 +219,28 @@ def begin(source: Source, plan: RunPlan, source_of: SourceOf = kinds.no_accounts
         raise Permanent(f"the source {source.name} cannot begin: {type(error).__name__}: {error}") from error
 
 
-def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kind: str) -> Complete:
+def _collect(
+    source: Source, outputs: Iterable[Output], source_of: SourceOf, task: Task, private: Private | None
+) -> Complete:
     records: defaultdict[str, StreamRows] = defaultdict(StreamRows)
+    try:
+        outcome = _collected(source, outputs, source_of, task, records)
+    except BaseException:
+        if private is not None:
+            for stream, rows in records.items():
+                private.see(stream, rows.texts)
+        raise
+    return outcome if private is None or outcome is DONE else private.applied(outcome)
+
+
+def _collected(
+    source: Source,
+    outputs: Iterable[Output],
+    source_of: SourceOf,
+    task: Task,
+    records: defaultdict[str, StreamRows],
+) -> Complete:
+    """records: gets those that are yielded."""
     children: list[NewTask] = []
     gathers: list[NewGather] = []
     cursors: list[tuple[str, str]] = []
@@ -203,14 +260,15 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
             case Records():
                 records[output.stream].add_all(output)
             case TaskArgs() | ForAccount() | ForPart() | ForParent():
-                children.append(_child(kinds.new_task(source, output, source_of), kind))
+                children.append(_child(kinds.new_task(source, output, source_of), task))
             case ParentRead():
                 parents.append((_text(output.list), parent_hash(output.parent), bool(output.whole)))
             case Gather():
                 gather = kinds.new_gather(source, output, source_of)
                 for child in (*gather.tasks, gather.then):
                     _texts(child)
-                gathers.append(gather)
+                tasks = [child.following(task) for child in gather.tasks]
+                gathers.append(msgspec.structs.replace(gather, tasks=tasks))
             case Cursor():
                 (greatest if output.greatest else cursors).append((_text(output.stream), _text(output.value)))
             case Skip():
@@ -229,7 +287,7 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
             case Sweep() | Orphans():
                 comparison = kinds.new_comparison(source, output)
                 _stream(comparison.stream), _text(comparison.prefix), _text(comparison.after), _text(comparison.parent)
-                then = _child(comparison.then, kind)
+                then = _child(comparison.then, task)
                 comparisons.append(msgspec.structs.replace(comparison, then=then))
             case _:
                 raise TypeError(f"a handler yields {OUTPUTS}, not {type(output).__name__}")
@@ -259,13 +317,18 @@ def _collect(source: Source, outputs: Iterable[Output], source_of: SourceOf, kin
 
 
 def _with_subscribers(
-    source: Source, whole: Complete, source_of: SourceOf, kind: str, added: Collection[str]
+    source: Source,
+    whole: Complete,
+    source_of: SourceOf,
+    task: Task,
+    added: Collection[str],
+    private: Private | None,
 ) -> Complete:
     """All that a task has led to: subscribers may be told of what others have yielded."""
     news = whole
     for _ in range(MOST_ROUNDS):
         told = [
-            _collect(source, subscribers.outputs(each, news.batches), source_of, kind)
+            _collect(source, subscribers.outputs(each, news.batches), source_of, task, private)
             for each in source.subscriptions
             if not each.streams or not set(each.streams).isdisjoint(added)
         ]
@@ -276,10 +339,11 @@ def _with_subscribers(
     raise ValueError(f"subscribers of the source {source.name} tell each other of their records, and come to no end")
 
 
-def _child(task: NewTask, kind: str) -> NewTask:
-    """A task that one of `kind` has led to."""
+def _child(task: NewTask, of: Task) -> NewTask:
+    """A task that another has led to."""
     _texts(task)
-    if any(form.sequential and form.kind != kind for form in task.forms()):  # asked for twice, it is no cursor that
+    task = task.following(of)
+    if any(form.sequential and form.kind != of.kind for form in task.forms()):  # asked for twice, it is no cursor that
         return task.unsequential()  # repeats
     return task
 

@@ -1,4 +1,4 @@
-"""What a task yields of one stream, serialised: unusable records are set aside, each alone."""
+"""What a task yields of one stream, serialized: unusable records are set aside, each alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from crawlerd.core.listing import Objects
     from crawlerd.source import Record, Records
 
-UNSERIALISABLE = "cannot be serialised"  # how the reason of such a record begins
+UNSERIALISABLE = "cannot be serialized"  # how the reason of such a record begins
 LARGEST = 16 << 20  # bytes of a record: the main process needs three times as much for it
 MOST_FIELDS, LONGEST_FIELD = 2_000, 200  # names of fields that a sink is told of at once: a view has fewer columns
 LONGEST_REASON = 300  # characters
@@ -42,6 +42,11 @@ class StreamRows:
         self._checked = True  # whether all texts are known to be usable
         self._skipped: list[tuple[str, str]] = []
         self._parents: list[str] = []  # of each, or of none
+
+    @property
+    def texts(self) -> Sequence[bytes | None]:
+        """Of those that were added so far, unjudged."""
+        return self._data
 
     def add(self, record: Record) -> None:
         """Serialized at once, since the handler may change what it has yielded; judged later, all together."""

@@ -7,29 +7,38 @@ import math
 import selectors
 import threading
 import time
-from collections import Counter
 from typing import TYPE_CHECKING, get_args
 
-from crawlerd.core.outcome import DONE, Bury, Complete, Crash, Defer, Outcome, Retry
+from crawlerd.core.metric_labels import AttemptOutcome, WorkerLoss
+from crawlerd.core.outcome import DONE, Bury, Complete, Crash, Defer, Outcome, Pause, Retry
 from crawlerd.core.task import LeaseBatch
+from crawlerd.engine.account_waits import of_bucket
+from crawlerd.engine.attempt_counts import AttemptCounts
 from crawlerd.engine.feedback import Feedback
 from crawlerd.engine.leases import Leases
+from crawlerd.engine.permitting import Permitting
 from crawlerd.engine.portioned import Portioned
 from crawlerd.engine.suspects import Suspects
 from crawlerd.frontier.contract import Settled
+from crawlerd.frontier.waiting_contract import Block
 
 if TYPE_CHECKING:
-    from crawlerd.core.outcome import Result
+    from collections import Counter
+
+    from crawlerd.core.outcome import Made, Result
     from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.dispatcher_inbox import DispatcherInbox
     from crawlerd.engine.failure import Failure
+    from crawlerd.engine.leases import Lease
     from crawlerd.engine.outages import Outages
     from crawlerd.engine.protocols import Credentials
     from crawlerd.engine.queues import BucketQueue, Pick
+    from crawlerd.engine.rates import Rates
     from crawlerd.engine.store_inbox import StoreInbox
     from crawlerd.engine.workbench import Workbench
-    from crawlerd.engine.worker_pool import Pool, WorkerProcess
+    from crawlerd.engine.worker_pool import Pool
+    from crawlerd.engine.worker_process import WorkerProcess
     from crawlerd.ratelimit.window import Stamp
 
 log = logging.getLogger(__name__)
@@ -39,14 +48,13 @@ TIDY_SECONDS, TIDY_SOON = 10.0, 2.0  # soon: while buckets sleep that could be l
 WAKE_BUCKETS = 256  # at once
 TURN_LEASES = 32  # leases that an account without limits gets before it is another's turn
 
-NAMES = {outcome: outcome.__name__.lower() for outcome in get_args(Outcome)}
+NAMES = {outcome: AttemptOutcome(outcome.__name__.lower()) for outcome in get_args(Outcome)}
 
 
 class Dispatcher:
     """Runs on a thread of its own; it touches neither disk nor network. Others talk to it through its inbox.
 
     progress_at: when its thread was last seen to run; monotonic.
-    outcomes: how many there were, by name; "late" ones wrote nothing.
     first_lease_at: monotonic, 0 before the first.
     drained: set when it was told to drain, and no lease is out any more.
     """
@@ -63,24 +71,28 @@ class Dispatcher:
         failure: Failure,
         *,
         free: Counter[int],
+        rates: Rates,
         lease_seconds: float,
+        counts: AttemptCounts | None = None,
     ) -> None:
         """free: counts tasks without a request that are completed, by run."""
+        self._counts = counts or AttemptCounts()
+        self._rates = rates
         self._bench, self._inbox, self._store, self._pool, self._clock = bench, inbox, store, pool, clock
         self._failure, self._outages = failure, outages
         self._feedback = Feedback(bench, outages, store, clock, credentials, self._settle)
         pool.selector.register(inbox.fd, selectors.EVENT_READ)
         self._leases: Leases[WorkerProcess] = Leases(lease_seconds)
         self._portioned = Portioned(self._leases, store)
+        inbox.pool = pool
         inbox.on_stored, inbox.on_count = self._stored, self._leases.of_run
-        self._suspects = Suspects()
+        self._suspects, self._permitting = Suspects(), Permitting()
         self._next_watch = 0.0
         self._next_tidy = 0.0
         self._settled: list[Settled] = []
         self._thread = threading.Thread(target=self._run, name="dispatcher")
         self.drained = threading.Event()
         self.progress_at = time.monotonic()
-        self.outcomes: Counter[str] = Counter()
         self._free = free
         self.first_lease_at = 0.0
 
@@ -105,12 +117,18 @@ class Dispatcher:
         return len(self._leases)
 
     @property
-    def worker_pids(self) -> list[int]:
-        return [worker.process.pid for worker in list(self._pool.workers)]
+    def draining(self) -> bool:
+        """Whether nothing more is leased, since the engine is to stop."""
+        return self._inbox.draining
 
     @property
-    def worker_restarts(self) -> int:
-        return self._pool.losses
+    def worker_pids(self) -> dict[int, int]:
+        """By number: of the lowest ones, a worker has the first that is free."""
+        return {worker.number: worker.process.pid for worker in list(self._pool.workers)}
+
+    @property
+    def worker_losses(self) -> dict[WorkerLoss, int]:
+        return dict(self._pool.losses)
 
     def without_workers(self) -> tuple[str, float] | None:
         """Why no worker is up, and for how many seconds; None while one is, or starts as it should."""
@@ -156,7 +174,7 @@ class Dispatcher:
         if events & selectors.EVENT_READ:
             results = self._pool.read(worker, now)
             if results is None:
-                self._lose(worker, "died", now)
+                self._lose(worker, "died", now, WorkerLoss.DIED)
                 return
             self._receive(worker, results, now)
             self._portioned.take(worker, now)
@@ -205,66 +223,110 @@ class Dispatcher:
         self, worker: WorkerProcess, pick: Pick, given: dict[WorkerProcess, list[LeaseBatch]], now: float
     ) -> None:
         lease = self._leases.issue(pick, self._bench.charge(pick, now), worker, now)
+        if pick.cost and pick.bucket is not None:
+            self._rates.started[pick.tasks[0].run] += len(pick.tasks)  # all are of one
+            self._rates.lately[pick.account.name] += len(pick.tasks)
         latest = now + worker.grace if pick.limited and pick.cost else 0.0
         given.setdefault(worker, []).append(LeaseBatch(lease.token, pick.account.name, pick.tasks, latest))
         if not self.first_lease_at:
             self.first_lease_at = now
 
     def _let_sleep(self, bucket: BucketQueue, until: float | None) -> None:
-        unix = None if until is None else until - time.monotonic() + self._clock.now()
-        self._store.sleep(bucket.id, bucket.heads, unix)
+        if until is None:
+            self._store.sleep(bucket.id, bucket.heads, None)
+            return
+        now = time.monotonic()
+        reason, text = of_bucket(bucket, self._bench.cost(bucket), now)
+        self._store.sleep(bucket.id, bucket.heads, Block(until - now + self._clock.now(), reason, text))
 
     # results
 
     def _receive(self, worker: WorkerProcess, results: list[Result], now: float) -> None:
-        completed = 0
+        issued = begun = requested = 0.0  # sums over all attempts that have ended
+        ended, completed = len(results), 0
+        last: Lease[WorkerProcess] | None = None  # whose tasks were completed: they come together, and count as one
         settle, unanswered = self._leases.settle, self._portioned.unanswered
         for result in results:
             lease = settle(result.token)
             if lease is None:
-                self.outcomes["late"] += 1
+                self._counts.late += 1
+                ended -= 1
                 continue
             worker.leases -= 1
             if unanswered:
                 unanswered.pop(result.token, None)
             pick, task, outcome = lease.pick, lease.task(result.token), result.outcome or DONE
             if result.unsent:
-                self.outcomes["unsent"] += 1
+                pick.account.counts.outcomes[AttemptOutcome.UNSENT] += 1
                 worker.started(now, late=True)
+                ended -= 1
                 self._feedback.unknown(pick, task, lease.stamp, now)
                 continue
+            made = result.made
+            begun += result.begun or now
+            if outcome is not DONE or made is not None:
+                seconds = pick.account.counts.heard(outcome, made)
+                if seconds is not None:
+                    pick.account.permit.sent()
+                    requested += seconds
             if result.sent_at:
                 worker.started(now, late=False)
             if result.sent_at or type(outcome) is Retry:
                 outcome = self._feedback.heard(pick, task, result, outcome, lease.issued_at, now)
+            if type(outcome) is Pause and pick.bucket is not None and lease.issued_at < pick.account.rekeyed_at:
+                self._feedback.unknown(pick, task, lease.stamp, now)  # the key that was refused is used no more
+                issued += lease.issued_at
+                continue
             if not pick.limited and pick.bucket is not None and type(outcome) is Complete and not pick.bucket.doubts:
-                completed += 1  # the fast path: there is no limit that must hear of it
+                # the fast path: there is no limit that must hear of it
+                if lease is last:
+                    completed += 1
+                else:
+                    issued += self._completed(last, completed)
+                    last, completed = lease, 1
                 pick.bucket.out -= 1
                 if pick.origin is not None:
                     pick.origin.out -= 1
                 if not pick.cost:
                     self._free[task.run] += 1
-                self._settled.append(Settled(task, pick.account.id, outcome))
+                self._settled.append(Settled(task, pick.account.id, outcome, made))
             else:
+                issued += lease.issued_at
                 if result.sent_at:
                     arrived = pick.account.arrival(pick.bucket, result.sent_at, result.done_at)
                     lease.stamp.at = max(lease.stamp.at, arrived)
-                self._conclude(pick, task, lease.stamp, outcome, now, sent_at=result.sent_at)
-        self.outcomes["complete"] += completed
+                self._conclude(pick, task, lease.stamp, outcome, now, sent_at=result.sent_at, made=made)
+        issued += self._completed(last, completed)
+        self._counts.spent(begun - issued, requested, ended * now - begun - requested)
         worker.alone = worker.alone and worker.leases > 0
 
+    def _completed(self, lease: Lease[WorkerProcess] | None, count: int) -> float:
+        """Tasks of a lease. The sum of when they were issued."""
+        if lease is None:
+            return 0.0
+        lease.pick.account.counts.outcomes[AttemptOutcome.COMPLETE] += count
+        return count * lease.issued_at
+
     def _conclude(
-        self, pick: Pick, task: Task, stamp: Stamp, outcome: Outcome, now: float, *, sent_at: float = 0.0
+        self,
+        pick: Pick,
+        task: Task,
+        stamp: Stamp,
+        outcome: Outcome,
+        now: float,
+        *,
+        sent_at: float = 0.0,
+        made: Made | None = None,
     ) -> None:
-        self.outcomes[NAMES[type(outcome)]] += 1
-        self._feedback.ended(pick, task, stamp, outcome, now, sent_at)
+        pick.account.counts.outcomes[NAMES[type(outcome)]] += 1
+        self._feedback.ended(pick, task, stamp, outcome, now, sent_at, made)
         if pick.bucket is not None and not isinstance(outcome, Defer):
-            self._settled.append(Settled(task, pick.account.id, outcome))
+            self._settled.append(Settled(task, pick.account.id, outcome, made))
 
     def _settle(self, settled: Settled) -> None:
         """What has become of a task that was refused."""
-        if isinstance(settled.outcome, Bury):
-            self.outcomes["bury"] += 1
+        if isinstance(settled.outcome, Bury) and (account := self._bench.known(settled.account)):
+            account.counts.outcomes[AttemptOutcome.BURY] += 1
         self._settled.append(settled)
 
     def _stored(self, token: int, refused: str) -> None:
@@ -277,16 +339,20 @@ class Dispatcher:
 
     def _watch(self, now: float) -> None:
         self._outages.listen(now)
-        for worker, how in self._pool.failing(now):
-            self._lose(worker, how, now)
+        self._rates.look(now)
+        self._permitting.look(self._bench, now)
+        for worker, how, loss in self._pool.failing(now):
+            self._lose(worker, how, now, loss)
         while expired := self._leases.expired(now):
             token, lease = expired
             if self._portioned.waits(token):
                 self._leases.renew(token, now)
                 continue
-            self._lose(lease.worker, f"held a task for more than {self._leases.seconds:g} s", now, guilty=token)
+            self._counts.expired += 1
+            how = f"held a task for more than {self._leases.seconds:g} s"
+            self._lose(lease.worker, how, now, WorkerLoss.EXPIRED, guilty=token)
         for worker, how in self._pool.grown():  # one page may take gigabytes within a second or two
-            self._lose(worker, how, now)
+            self._lose(worker, how, now, WorkerLoss.GREW)
         if now >= self._next_tidy:
             sleeping = self._inbox.sleeping
             self._next_tidy = now + (TIDY_SOON if sleeping else TIDY_SECONDS)
@@ -295,13 +361,17 @@ class Dispatcher:
         if not self._inbox.draining:
             self._pool.fill(now)
 
-    def _lose(self, worker: WorkerProcess, how: str, now: float, *, guilty: int | None = None) -> None:
+    def _lose(
+        self, worker: WorkerProcess, how: str, now: float, loss: WorkerLoss, *, guilty: int | None = None
+    ) -> None:
         """Kills a worker and takes its leases back: their tasks are given out again, or buried after three deaths."""
-        self._pool.lose(worker, how, now)
+        self._pool.lose(worker, how, now, loss)
         for lease, task, crashed, token in self._leases.take_back(worker, guilty):
             self._portioned.lost(token, task)
             lease.stamp.at = now  # its request may have been sent at any time until now
             if crashed:
-                self._conclude(lease.pick, task, lease.stamp, Crash(f"worker {how}"), now)
+                crash = Crash(f"worker {how}")
+                lease.pick.account.counts.failed(crash)
+                self._conclude(lease.pick, task, lease.stamp, crash, now)
             else:
                 self._feedback.unknown(lease.pick, task, lease.stamp, now)

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from typing import TYPE_CHECKING
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, TypeVar
 
+from crawlerd.core.reasons import Reason
 from crawlerd.core.task import Task
 from crawlerd.engine.account_waits import of_account
+from crawlerd.frontier.reports import Told
+
+CENSUS_SLICE = 64  # accounts that are asked about between two leases
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-    from concurrent.futures import Future
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from crawlerd.core.lowered import Lowered
+    from crawlerd.core.outcome import Outcome
     from crawlerd.core.pauses import Pauses
     from crawlerd.core.reasons import Waiting
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.workbench import Workbench
+    from crawlerd.engine.worker_pool import Pool
     from crawlerd.frontier.waiting_contract import Bucket
     from crawlerd.ratelimit.quota import Grant
+
+T = TypeVar("T")
 
 
 class DispatcherInbox:
@@ -28,6 +37,7 @@ class DispatcherInbox:
     sleeping: there may be buckets that are not awake and could be leased from; set by the store.
     waking: the store is waking some of them; set by the dispatcher, reset by the store's answer.
     on_stored: does, on the dispatcher's thread, what `stored` tells.
+    pool: the dispatcher's own.
     on_count: says, on the dispatcher's thread, how many tasks of a run workers have.
     draining: nothing more is to be leased.
     stopping: the thread is to end.
@@ -39,6 +49,7 @@ class DispatcherInbox:
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.on_stored: Callable[[int, str], None] = lambda token, refused: None
         self.on_count: Callable[[int], int] = lambda run: 0
+        self.pool: Pool | None = None
         self.sleeping = False
         self.waking = False
         self.draining = False
@@ -46,11 +57,12 @@ class DispatcherInbox:
 
     def close(self) -> None:
         """Call last, when nobody has anything to tell any more."""
-        os.close(self.fd)
+        fd, self.fd = self.fd, -1  # who tells something all the same gets an error, and does not write elsewhere
+        os.close(fd)
 
     def act(self, bench: Workbench, now: float) -> None:
         """Does what was asked for, in its order."""
-        while self._actions:
+        for _ in range(len(self._actions)):  # what these ask for in turn comes after the next leases
             self._actions.popleft()(bench, now)
 
     def clear(self) -> None:
@@ -62,11 +74,18 @@ class DispatcherInbox:
     def heads(self, bucket: Bucket, run: int, tasks: Sequence[Task], *, more: bool) -> None:
         """Ready tasks of a run in a bucket."""
         blocked_until = self._clock.monotonic(bucket.blocked_until)
-        self._post(
-            lambda bench, now: bench.add_heads(
-                bucket.id, bucket.account, bucket.name, run, tasks, more=more, blocked_until=blocked_until, now=now
+        why = Reason(bucket.reason), bucket.waits_for
+
+        def add(bench: Workbench, now: float) -> None:
+            bench.add_heads(
+                *(bucket.id, bucket.account, bucket.name, run, tasks),
+                more=more,
+                blocked_until=blocked_until,
+                blocked_for=why,
+                now=now,
             )
-        )
+
+        self._post(add)
 
     def granted(self, grants: Sequence[Grant]) -> None:
         """Starts of quotas, or of shared limits."""
@@ -132,9 +151,64 @@ class DispatcherInbox:
 
     # for people
 
+    def ask(
+        self, account: int, bucket: int | None, kind: str, payload: str, answer: Future[Outcome], *, confirms: bool
+    ) -> None:
+        """Has the account make this request as soon as its limits permit, see `Question`. bucket: one that `heads` has
+        told of, None for none."""
+        task = Task(seq=0, bucket=0, priority=0, run=0, kind=kind, attempt=0, payload=payload)
+
+        def ask(bench: Workbench, now: float) -> None:
+            queue = bench.account(account)
+            if queue is None:
+                answer.set_exception(LookupError("the account is not configured"))
+                return
+            queue.ask(task, None if bucket is None else queue.buckets.get(bucket), confirms, answer)
+            bench.place(queue, now)
+
+        self._post(ask)
+
+    def forget(self, account: int, answer: Future[Outcome]) -> None:
+        """Whoever has asked waits no longer. A request that is out comes to its end."""
+
+        def forget(bench: Workbench, now: float) -> None:
+            queue = bench.known(account)
+            if queue is not None and queue.forget(answer):
+                bench.place(queue, now)
+
+        self._post(forget)
+
     def hold(self, pauses: Pauses) -> None:
         """Lets nothing start of what is paused, and the rest again."""
         self._post(lambda bench, now: bench.hold(pauses, now))
+
+    def change(self, accounts: Mapping[int, bool]) -> Future[None]:
+        """These accounts are configured otherwise; by number, whether they have another key or address. Few at once:
+        nothing is leased meanwhile."""
+        done: Future[None] = Future()
+
+        def change(bench: Workbench, now: float) -> None:
+            for number, rekeyed in accounts.items():
+                bench.change(number, rekeyed=rekeyed, now=now)
+            done.set_result(None)
+
+        self._post(change)
+        return done
+
+    def with_pool(self, function: Callable[[Pool, float], T]) -> Future[T]:
+        """Calls it on the dispatcher's thread, which must not wait for anything."""
+        answer: Future[T] = Future()
+
+        def call(bench: Workbench, now: float) -> None:
+            assert self.pool is not None  # noqa: S101 - the dispatcher has set it
+            answer.set_result(function(self.pool, now))
+
+        self._post(call)
+        return answer
+
+    def lower(self, lowered: Lowered) -> None:
+        """Lets these lower limits hold as well, and those alone."""
+        self._post(lambda bench, now: bench.lower(lowered, now))
 
     def explain(self, account: int, answer: Future[Waiting | None]) -> None:
         """Why nothing of the account starts, None when nothing of it is in memory. A question stops no dispatcher: what
@@ -148,6 +222,30 @@ class DispatcherInbox:
                 answer.set_exception(error)
 
         self._post(explain)
+
+    def census(self, answer: Future[list[Told]]) -> None:
+        """What each account in memory waits for that has something to start: a slice of them between two leases."""
+        left: list[int] | None = None
+        found: list[Told] = []
+
+        def step(bench: Workbench, now: float) -> None:
+            nonlocal left
+            try:
+                left = [account.id for account in bench.accounts()] if left is None else left
+                unix = self._clock.now() - now
+                for queue in filter(None, map(bench.known, left[-CENSUS_SLICE:])):
+                    if told := of_account(queue, bench.cost, now, lambda at: at + unix):
+                        found.append(Told(queue.id, told.reason, told.until or 0.0))
+                del left[-CENSUS_SLICE:]
+            except Exception as error:  # noqa: BLE001 - as above
+                answer.set_exception(error)
+                return
+            if left:
+                self._post(step)
+            else:
+                answer.set_result(found)
+
+        self._post(step)
 
     def count(self, run: int, answer: Future[int]) -> None:
         """How many tasks of a run workers have."""

@@ -5,54 +5,68 @@ from __future__ import annotations
 import gc
 import logging
 import math
-import resource
 import time
-from concurrent.futures import Future
-from contextlib import ExitStack
-from typing import TYPE_CHECKING
-
-import msgspec
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import TYPE_CHECKING, Any
 
 from crawlerd.core.errors import FrontierRefused, SyncFailed
-from crawlerd.core.reasons import Reason
-from crawlerd.core.task import PART
 from crawlerd.engine.account_names import AccountNames
+from crawlerd.engine.agenda import Agenda
 from crawlerd.engine.allocator import free_large_buffers
+from crawlerd.engine.attempt_counts import AttemptCounts
+from crawlerd.engine.bulk import Bulk
 from crawlerd.engine.clock import Clock
+from crawlerd.engine.commit_counts import RunEnds
+from crawlerd.engine.deadlines import Deadlines
 from crawlerd.engine.dispatcher import Dispatcher
 from crawlerd.engine.dispatcher_inbox import DispatcherInbox
 from crawlerd.engine.failure import Failure
+from crawlerd.engine.forgetting import Forgetting, StoreCaller
 from crawlerd.engine.guards import Guards
+from crawlerd.engine.insight import Insight
+from crawlerd.engine.joining import Joining
+from crawlerd.engine.limiters import learned_of
+from crawlerd.engine.live_changes import Kinds, LiveChanges
+from crawlerd.engine.lowering import Lowering
+from crawlerd.engine.open_files import raise_open_files
 from crawlerd.engine.open_sinks import OpenSinks
 from crawlerd.engine.outages import Outages
 from crawlerd.engine.pausing import Pausing
 from crawlerd.engine.prefetch import Prefetch
+from crawlerd.engine.questions import Questions
+from crawlerd.engine.rates import Rates
+from crawlerd.engine.reloads import Reloads
+from crawlerd.engine.renewals import Renewals
+from crawlerd.engine.retention import Retention
 from crawlerd.engine.runs import Runs
 from crawlerd.engine.safe_event import SafeEvent
+from crawlerd.engine.scheduling import Scheduling
+from crawlerd.engine.shared_queues import SharedQueues
 from crawlerd.engine.sink_writer import SinkWriter
+from crawlerd.engine.solo_work import SoloWork
 from crawlerd.engine.starting import Starter
 from crawlerd.engine.store import Store
+from crawlerd.engine.store_events import Events
 from crawlerd.engine.store_inbox import StoreInbox
-from crawlerd.engine.wire import Setup
 from crawlerd.engine.workbench import Workbench
 from crawlerd.engine.worker_pool import Pool
+from crawlerd.engine.worker_setup import worker_setup
 from crawlerd.frontier import open_frontier
 from crawlerd.frontier.lock import StateLock
-from crawlerd.ratelimit.adaptive import Learned
 from crawlerd.ratelimit.shared import SharedLimits
-from crawlerd.sources.registry import place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable
     from typing import Self
 
+    from crawlerd.config.differences import Changes, Known
     from crawlerd.config.load import Settings
-    from crawlerd.core.reasons import Waiting
+    from crawlerd.engine.wire import RunTerms
+    from crawlerd.frontier.acts_contract import Promise
 
 log = logging.getLogger(__name__)
 
 MIB = 1 << 20
-EXPLAIN_SECONDS = 5.0  # within which the dispatcher answers
 GARBAGE_OBJECTS = 50_000  # new ones that start a collection; at the default of 700, it took a third of the time
 
 
@@ -60,12 +74,20 @@ class Engine:
     """Everything below the commands. Construct, `start`, ask `runs`, `stop`; used from the main thread.
 
     stopped: it was told to stop.
+    attempt_counts: for metrics.
     """
 
-    def __init__(self, settings: Settings, changed: SafeEvent | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        changed: SafeEvent | None = None,
+        reading: Callable[[Known], Changes] | None = None,
+        around_reload: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         """Takes the state directory's lock and opens the frontier. FrontierLocked, FrontierTooNew, FrontierError.
 
         changed: set whenever a run has ended, an account was paused, or the engine has failed.
+        reading, around_reload: see `Reloads`.
         """
         self.settings = settings
         self.clock = clock = Clock()
@@ -74,14 +96,20 @@ class Engine:
         self._failure = failure = Failure(changed)
         daemon = settings.daemon
         self._lock = StateLock(daemon.state_dir)
-        _raise_open_files()
-        added: dict[int, tuple[str, ...]] = {}
+        raise_open_files()
+        terms: dict[int, RunTerms] = {}
+        self._rates, self.attempt_counts = Rates(), AttemptCounts()
         pool = Pool(
-            _setup(settings),
+            worker_setup(
+                {name: spec.source for name, spec in settings.accounts.items()},
+                settings.sources,
+                settings.descriptions,
+                daemon.threads_per_process,
+            ),
             settings.accounts,
             processes=daemon.worker_processes,
             max_worker_mb=daemon.max_worker_memory_bytes / MIB,
-            added=added,
+            terms=terms,
         )
         try:
             pool.fill(time.monotonic())  # they come up while the frontier is opened
@@ -93,31 +121,69 @@ class Engine:
         self._to_dispatcher = to_dispatcher = DispatcherInbox(clock)
         self._to_store = to_store = StoreInbox()
         self._names = names = AccountNames(settings, frontier)
-        writer = SinkWriter(names.parts, frontier.expected)
+        writer = SinkWriter(names.parts, frontier.expected, frontier.submitted_groups)
         prefetch = Prefetch(frontier, clock, writer.serving, to_dispatcher)
         self._sinks = sinks = OpenSinks(settings, frontier, clock, writer)
         self.accounts = Guards(settings, names, frontier, clock, sinks.by_name, to_store, to_dispatcher, changed)
-        self.pauses = Pausing(frontier, clock, settings.accounts, writer, prefetch, to_store, to_dispatcher, changed)
-        starter = Starter(settings, frontier, clock, names, self.accounts, sinks, writer, prefetch, added, self.pauses)
-        self.runs = Runs(
-            settings, frontier, clock, starter, self.accounts, sinks, to_store, failure, changed, self.pauses, writer
+        self.questions = Questions(settings, names, frontier, clock, to_store, to_dispatcher)
+        self.pauses = Pausing(frontier, settings, writer, prefetch, to_store, to_dispatcher, changed)
+        self.lowering = Lowering(frontier, to_store, to_dispatcher)
+        scheduling = Scheduling(settings, frontier, time.time)
+        deadlines = Deadlines(settings, frontier, clock, writer, to_store)
+        starter = Starter(
+            settings, frontier, clock, names, self.accounts, sinks, writer, prefetch, terms, self.pauses, scheduling
         )
-        events = _Events(self.runs, self.accounts, sinks, failure, self._lock, added, self.pauses)
+        self.runs = Runs(
+            settings,
+            frontier,
+            clock,
+            starter,
+            sinks,
+            to_store,
+            failure,
+            changed,
+            self.pauses,
+            writer,
+            deadlines,
+            RunEnds(frontier, names.source_name, writer.counts),
+        )
+        self.agenda = agenda = Agenda(
+            settings,
+            frontier.running_imports(),
+            self.runs,
+            self.accounts,
+            sinks,
+            to_store,
+            self.pauses,
+            scheduling,
+        )
+        looks = self.pauses.look, self.lowering.look, deadlines.look, Retention(sinks.by_name, clock).look
+        events = Events(self.runs, self.accounts, sinks, failure, self._lock, terms, self._rates, *looks)
+        self.bulk = Bulk(daemon.state_dir, frontier, clock, to_store, failure, self.runs.resume)
+        self.backups: SoloWork[Any] = SoloWork("backup")
+        self.forgetting = Forgetting(frontier, StoreCaller(to_store), sinks.by_name)
         self.store = Store(frontier, clock, to_store, writer, prefetch, to_dispatcher, events)
         storage = daemon.limiter_storage
+        self.joining = joining = Joining(
+            *(settings, frontier, clock, to_store, self.runs, agenda, self.pauses, writer, self.store.arrived)
+        )
+        takes = reading is not None
+        self._queues = SharedQueues(settings, frontier, to_store, joining, takes=takes)
         self._shared = SharedLimits(storage, now=clock.now, reply=to_dispatcher.granted) if storage else None
         last_alive = self._lock.last_alive
-        kinds = [each for source in settings.sources.values() for each in source.kinds.items()]
+        kinds = Kinds({}, set())
+        kinds.add(settings.sources.values())
         self.outages = Outages(names, to_store, clock, frontier.outages())
         bench = Workbench(
             names,
             to_store,
             self.outages,
             shared=self._shared,
-            costs={name: kind.cost for name, kind in kinds if kind.cost != 1},
-            wide=[name for name, kind in kinds if kind.wide],
-            learned=_learned(frontier.learned()),
+            costs=kinds.costs,
+            wide=kinds.wide,
+            learned=learned_of(frontier.learned()),
             quiet_since=-math.inf if last_alive is None else clock.monotonic(last_alive),
+            counts=lambda account: self.attempt_counts.of(names.source_name(account)),
         )
         self.dispatcher = Dispatcher(
             bench,
@@ -129,7 +195,38 @@ class Engine:
             self.accounts,
             failure,
             free=self.runs.free,
+            rates=self._rates,
             lease_seconds=daemon.visibility_seconds,
+            counts=self.attempt_counts,
+        )
+        self._renewals = Renewals(settings, names, self.accounts, to_store, to_dispatcher)
+        parts = (
+            settings,
+            frontier,
+            names,
+            self.accounts,
+            sinks,
+            writer,
+            self.pauses,
+            agenda,
+            self._renewals,
+            self._queues,
+        )
+        live = LiveChanges(*parts, kinds, prefetch, to_store, to_dispatcher, changed)
+        self.reloads = Reloads(settings, live, reading, failure, around_reload)
+        self.insight = Insight(
+            settings,
+            names,
+            to_dispatcher,
+            self.dispatcher,
+            self.store,
+            sinks,
+            agenda,
+            self.lowering,
+            self.reloads,
+            self._shared,
+            self._rates,
+            self._queues,
         )
 
     @property
@@ -142,62 +239,9 @@ class Engine:
         """What has stopped it."""
         return self._failure.error
 
-    @property
-    def trouble(self) -> str | None:
-        """What holds up imports at the moment: no workers, a full disk, a sink, a shared limiter."""
-        down = self.dispatcher.without_workers()
-        return (
-            (down[0] if down else None)
-            or self.store.trouble
-            or self._sinks.trouble
-            or self.runs.trouble
-            or (self._shared.trouble if self._shared else None)
-        )
-
-    @property
-    def otherwise(self) -> str:
-        """What an account with ready tasks waits for that has nothing in memory to start."""
-        return "its turn among the accounts"
-
-    def holds(self, run: int, import_name: str) -> tuple[Reason, str] | None:
-        """What holds up a run, or keeps a new one of the import from starting, beside its accounts. From any thread."""
-        if down := self.dispatcher.without_workers():
-            return Reason.WORKERS, down[0]
-        if stuck := self.store.stuck.get(run):
-            return (Reason.STORE if self.store.disk_trouble else Reason.SINK), stuck
-        if refusal := self.runs.refusal(import_name):
-            return Reason.SINK, f"it could not start: {refusal}"
-        if self._shared and self._shared.trouble:
-            return Reason.LIMIT, self._shared.trouble
-        return None
-
-    def requests_of(self, run: int) -> int:
-        """How many tasks of a run workers have at the moment. From any thread. TimeoutError as of `explain`."""
-        answer: Future[int] = Future()
-        self._to_dispatcher.count(run, answer)
-        return answer.result(EXPLAIN_SECONDS)
-
-    def limits_of(self, account: str) -> dict[str, list[str]] | None:
-        """As configured, by bucket, "" for the whole account; None when it is not configured. From any thread."""
-        spec = self.settings.limits.get(account.partition(PART)[0])
-        if spec is None:
-            return None
-        return {"": list(spec.limits), "each bucket": list(spec.bucket_limits)} | {
-            bucket: list(limits) for bucket, limits in spec.by_bucket.items()
-        }
-
-    def explain(self, accounts: Sequence[str]) -> dict[str, Waiting]:
-        """Why nothing of these accounts or parts starts, by name; of those that have something in memory to start. From
-        any thread. TimeoutError when the dispatcher does not answer."""
-        answers: dict[str, Future[Waiting | None]] = {}
-        for name in accounts:
-            number = self._names.number(name)
-            if number is not None:
-                answers[name] = Future()
-                self._to_dispatcher.explain(number, answers[name])
-        deadline = time.monotonic() + EXPLAIN_SECONDS
-        found = {name: each.result(deadline - time.monotonic()) for name, each in answers.items()}
-        return {name: waiting for name, waiting in found.items() if waiting}
+    def keep(self, promise: Promise) -> None:
+        """Keeps the answer to what was done without the frontier. From any thread."""
+        self._to_store.call(lambda: self._frontier.keep(promise, None)).result()
 
     def start(self) -> None:
         gc.freeze()  # start-up objects are permanent
@@ -207,6 +251,9 @@ class Engine:
             self._shared.start()
         self.dispatcher.start()
         self.store.start()
+        self.bulk.start()
+        self._queues.start()
+        self._renewals.look()
 
     def stop(self, drain_seconds: float) -> bool:
         """Stops leasing, waits for what is running, commits it. False when something was still running at the end:
@@ -214,6 +261,10 @@ class Engine:
         if self.stopped:
             return False
         self.stopped = True
+        self.bulk.stop()
+        self._queues.stop()
+        self.reloads.stop()
+        self._renewals.stop()
         drained = False
         with ExitStack() as at_last:  # whatever fails, no thread is left, and the lock is free
             at_last.callback(self._lock.close)
@@ -247,67 +298,3 @@ class Engine:
             self._to_store.call(self._sinks.open_all).result()
         except (SyncFailed, FrontierRefused) as error:
             self._failure.set(error)
-
-
-class _Events:
-    """Passes on what the store tells; see `StoreEvents`."""
-
-    def __init__(
-        self,
-        runs: Runs,
-        accounts: Guards,
-        sinks: OpenSinks,
-        failure: Failure,
-        lock: StateLock,
-        added: dict[int, tuple[str, ...]],
-        pauses: Pausing,
-    ) -> None:
-        self._runs, self._added, self._pauses, self._lock = runs, added, pauses, lock
-        self.borrowed = accounts.borrowed
-        self.replaced = sinks.replaced
-        self.failed = failure.set
-        self.idle = sinks.idle
-
-    def beat(self) -> None:
-        self._lock.beat()
-        self._pauses.look()
-
-    def ended(self, runs: Sequence[int]) -> None:
-        for run in runs:
-            self._added.pop(run, None)
-        self._runs.note_ended(runs)
-
-
-def _raise_open_files() -> None:
-    """Raises the limit of open files, which the worker processes inherit, to what the system permits."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        log.info("the limit of open files was %d and is now %d, the most that the system permits", soft, hard)
-
-
-def _setup(settings: Settings) -> Setup:
-    accounts, described = _by_source(settings), settings.descriptions
-    entries = {described[name][0] if name in described else name for name in accounts}
-    places: dict[str, tuple[str, list[str]]] = {
-        entry: place for entry in entries if (place := place_of(entry)) is not None
-    }
-    return Setup(accounts, settings.daemon.threads_per_process, places, described)
-
-
-def _by_source(settings: Settings) -> dict[str, str]:
-    """The names of the accounts, one a line, by their source's."""
-    names: dict[str, list[str]] = {source: [] for source in settings.sources}
-    for name, spec in settings.accounts.items():
-        names[spec.source].append(name)
-    return {source: "\n".join(each) for source, each in names.items()}
-
-
-def _learned(rows: Mapping[str, str]) -> dict[str, Learned]:
-    learned = {}
-    for key, value in rows.items():
-        try:
-            learned[key] = msgspec.json.decode(value, type=Learned)
-        except msgspec.MsgspecError as error:
-            log.warning("what was learned of the limit %s is not usable, and will be learned again: %s", key, error)
-    return learned

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from crawlerd.core.errors import FrontierError
+from crawlerd.core.log_events import Event, tell
 
 if TYPE_CHECKING:
     from crawlerd.engine.safe_event import SafeEvent
-
-log = logging.getLogger(__name__)
 
 
 class Failure:
@@ -27,5 +25,5 @@ class Failure:
         if self.error is None:
             self.error = error
             if not isinstance(error, FrontierError):  # which is the command's last word
-                log.critical("%s: %s", type(error).__name__, error, exc_info=error)
+                tell(Event.FAILED, "%s: %s", type(error).__name__, error, cause=error, error=str(error))
         self._changed.set()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from typing import TYPE_CHECKING
 
+from crawlerd.core.log_events import Event, tell
 from crawlerd.core.outcome import CRASHES, Bury, Complete, Crash, Defer, Pause, Retry
+from crawlerd.core.wording import plain_error
+from crawlerd.engine.checks import Question
 from crawlerd.engine.refused import LONG_WAIT, RefusedTasks
+from crawlerd.frontier.waiting_contract import Block
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from crawlerd.core.outcome import Outcome, Result
+    from crawlerd.core.outcome import Made, Outcome, Result
     from crawlerd.core.task import Task
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.outages import Outages
@@ -24,8 +27,6 @@ if TYPE_CHECKING:
     from crawlerd.frontier.contract import Settled
     from crawlerd.ratelimit.limiter import Limiter
     from crawlerd.ratelimit.window import Stamp
-
-log = logging.getLogger(__name__)
 
 
 class Feedback:
@@ -53,8 +54,21 @@ class Feedback:
         """See `Outages.heard`. Call before `ended`."""
         return self._outages.heard(pick, task, result, outcome, started_at, now)
 
-    def ended(self, pick: Pick, task: Task, stamp: Stamp, outcome: Outcome, now: float, sent_at: float) -> None:
-        """An attempt has ended. sent_at: when its request was sent, 0 when it sent none or nobody knows."""
+    def ended(
+        self,
+        pick: Pick,
+        task: Task,
+        stamp: Stamp,
+        outcome: Outcome,
+        now: float,
+        sent_at: float,
+        made: Made | None = None,
+    ) -> None:
+        """An attempt has ended.
+
+        sent_at: when its request was sent, 0 when it sent none or nobody knows.
+        made: what it cost, if that is known.
+        """
         account, bucket = pick.account, pick.bucket
         blocked_until: float | None = None
         if isinstance(outcome, Defer):
@@ -63,6 +77,8 @@ class Feedback:
             self._passed(pick, stamp, sent_at)
         else:
             self._failed(pick, stamp)
+            if isinstance(outcome, Retry | Bury) and outcome.fault == "connection" and not sent_at:
+                stamp.unsent(now)
         if isinstance(outcome, Pause) and bucket is not None:
             self._refused(account, outcome.error, now)
         # A task that made no request shows nothing of what the API permits.
@@ -70,9 +86,9 @@ class Feedback:
         self._answered(pick, stamp, known, now, blocked_until)
         self._bench.finish(pick, now)
         if bucket is None:
-            self._guard_ended(account, outcome, now)
+            self._check_ended(account, task, outcome, now)
         elif isinstance(outcome, Defer):
-            self.refused.refused(bucket, task, outcome, sent_at or now, now, blocked_until)
+            self.refused.refused(bucket, task, outcome, sent_at or now, now, blocked_until, made)
         elif isinstance(outcome, Pause):
             self._bench.put_back(pick, task, now)
         elif isinstance(outcome, Complete) and sent_at:
@@ -96,14 +112,12 @@ class Feedback:
                     self._bench.place(account, now)
 
     def _passed(self, pick: Pick, stamp: Stamp, sent_at: float) -> None:
-        pick.account.limiter.succeeded(stamp, sent_at)
-        if pick.bucket is not None:
-            pick.bucket.limiter.succeeded(stamp, sent_at)
+        for limiter in pick.limiters:
+            limiter.succeeded(stamp, sent_at)
 
     def _failed(self, pick: Pick, stamp: Stamp) -> None:
-        pick.account.limiter.failed(stamp)
-        if pick.bucket is not None:
-            pick.bucket.limiter.failed(stamp)
+        for limiter in pick.limiters:
+            limiter.failed(stamp)
 
     def _answered(
         self, pick: Pick, stamp: Stamp, outcome: Outcome | None, now: float, blocked_until: float | None
@@ -113,6 +127,8 @@ class Feedback:
         outcome: None when nobody knows.
         blocked_until: as `_throttle` says.
         """
+        for limiter in pick.limiters:
+            limiter.ended(stamp)
         about_all = isinstance(outcome, Defer) and blocked_until is not None
         throttled = self._throttled_by(pick, outcome).law if about_all and isinstance(outcome, Defer) else None
         for law, sent in stamp.marks:
@@ -159,30 +175,46 @@ class Feedback:
                 continue
             until = max(until, each.blocked_until)
             if (wait := each.blocked_until - before) >= LONG_WAIT:
-                log.warning("account %s: %s: waiting for %.0f s", account.name, outcome.error, wait)
+                tell(
+                    Event.THROTTLED,
+                    "account %s: %s: waiting for %.0f s",
+                    *(account.name, outcome.error, wait),
+                    account=account.name,
+                    bucket=bucket.name if bucket else None,
+                    run=task.run or None,
+                    kind=task.kind,
+                    seconds=round(wait, 3),
+                    error=outcome.error,
+                )
+                if task.run:
+                    self._store.note_event(task.run, f"{account.name} is throttled for {wait:.0f} s: {outcome.error}")
             if each.blocked_until > now:
-                of_bucket = bucket is not None and each is bucket.limiter
-                for number in [bucket.id] if bucket is not None and of_bucket else account.buckets:
+                counted = pick.counted
+                of_bucket = counted is not None and each is counted.limiter
+                for number in [counted.id] if counted is not None and of_bucket else account.buckets:
                     self._block(number, each.blocked_until)
         return until
 
     def _block(self, bucket: int, until: float) -> None:
-        self._store.block(bucket, until - time.monotonic() + self._clock.now())
+        self._store.block(bucket, Block(until - time.monotonic() + self._clock.now()))
 
     def _throttled_by(self, pick: Pick, outcome: Defer) -> Limiter:
         """The limiter that a 429 concerns: the bucket's or the account's as it says, unless only the other one has a
         pace to slow."""
         account, bucket = pick.account, pick.bucket
         if bucket is None:
-            return account.limiter
+            return pick.limiters[0 if outcome.scope == "account" else -1]
         first, second = bucket.limiter, account.limiter
         if outcome.scope == "account":
             first, second = second, first
         return second if first.law is None and second.law is not None else first
 
-    def _guard_ended(self, account: AccountQueue, outcome: Outcome, now: float) -> None:
-        guard = account.guard
-        if guard is None:
+    def _check_ended(self, account: AccountQueue, task: Task, outcome: Outcome, now: float) -> None:
+        guard = account.check_of(task)
+        if guard is None:  # such as that of a key which was replaced meanwhile
+            return
+        if isinstance(guard, Question):
+            self._answer(account, guard, outcome, now)
             return
         match outcome:
             case Complete():
@@ -191,7 +223,14 @@ class Feedback:
                 guard.at = now + outcome.delay
                 attempts = guard.failed(outcome.charged)
                 if outcome.charged:
-                    log.warning("account %s: %s (attempt %d)", account.name, outcome.error, attempts)
+                    tell(
+                        Event.CHECK_FAILED,
+                        "account %s: %s (attempt %d)",
+                        *(account.name, plain_error(outcome.error), attempts),
+                        account=account.name,
+                        attempt=attempts,
+                        error=outcome.error,
+                    )
             case Defer():
                 guard.leased = False
             case Crash():
@@ -201,9 +240,20 @@ class Feedback:
                 self._refused(account, outcome.error, now)
         self._bench.place(account, now)
 
+    def _answer(self, account: AccountQueue, question: Question, outcome: Outcome, now: float) -> None:
+        """Tells those who have asked. Credentials that work let tasks start again, and others do not."""
+        account.question = None
+        if isinstance(outcome, Pause):
+            self._refused(account, outcome.error, now)
+        elif isinstance(outcome, Complete) and (
+            question.confirms or account.refused is not None or outcome.identity is not None
+        ):
+            self._credentials.passed(account.id, outcome.identity)
+        self._bench.place(account, now)
+        question.answer(outcome)
+
     def _refused(self, account: AccountQueue, reason: str, now: float) -> None:
         if account.refused is None:
-            log.error("account %s is paused: %s", account.name, reason)
             account.refuse(reason)
             self._bench.place(account, now)
             self._credentials.refused(account.id, reason)

@@ -27,6 +27,10 @@ class Fullness(NamedTuple):
     streams: Sequence[str]
 
 
+NOT_YET_CLEAN = "no run of it has ended clean yet"
+NO_SYNC_POINTS = "its streams keep no sync points, so each run reads all of them"
+
+
 def believed(cursors: Mapping[str, str], doubted: Collection[str], streams: Collection[str]) -> dict[str, str]:
     """The sync points that a new run of these streams may begin from. Those of what is doubted do not count, nor those
     that belong to no stream by their name, which is "<stream>" or "<stream>:…".
@@ -40,9 +44,15 @@ def believed(cursors: Mapping[str, str], doubted: Collection[str], streams: Coll
 
 
 def fullness(
-    plan: RunPlan, said: Sequence[tuple[str, Sequence[str]]], doubted: Collection[str], news: str | None
+    plan: RunPlan,
+    said: Sequence[tuple[str, Sequence[str]]],
+    doubted: Collection[str],
+    news: str | None,
+    *,
+    clean: bool = False,
 ) -> Fullness:
     """
+    clean: the last run has ended clean, and so has published what sync points there are.
     said: reasons of the source, with the streams, none for all.
     news: why nothing is believed of the sink.
     """
@@ -57,7 +67,7 @@ def fullness(
     named = dict.fromkeys(stream for _, of in said for stream in of or plan.streams)
     full = not plan.cursors or everything <= named.keys()
     if full and not reasons:
-        reasons = ["there is no sync point yet"]
+        reasons = [NO_SYNC_POINTS if clean else NOT_YET_CLEAN]
     streams = plan.streams if full else list(named)
     return Fullness(full, "; ".join(reasons) or None, streams)
 

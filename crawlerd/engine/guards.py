@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from crawlerd.core.errors import SinkError
+from crawlerd.core.log_events import Event, tell
+from crawlerd.core.refused_accounts import GONE, OF_OWNER, REPLACED
 from crawlerd.core.task import PART
 from crawlerd.engine import kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from crawlerd.config.load import Settings
     from crawlerd.engine.account_names import AccountNames
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from crawlerd.engine.store_inbox import StoreInbox
     from crawlerd.frontier.contract import Frontier
     from crawlerd.sink import Sink
-
-log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 60.0  # many imports of one account that start together check its credentials once
 PROBE_SECONDS = 300.0  # a paused account's credentials are tried again so often
@@ -56,8 +55,67 @@ class Guards:
         self._confirmed: set[str] = set()
         self._checked_at: dict[int, float] = {}
         self._paused_at: dict[str, float] = {}
+        self._noted: set[int] = set()  # those whose refusal is on disk
+        self._told: set[str] = set()  # those whose refusal is in the log
         self._waiting: dict[str, list[int]] = {}  # parts, by the account whose check they wait for
         self.paused: dict[str, str] = {}
+
+    def hold(self, names: Collection[str]) -> None:
+        """These accounts get other keys or addresses: nothing of those in use starts until `changed` has let it."""
+        for name in names:
+            number = self._names.numbers[name]
+            if self._in_use(name, number):
+                self._confirmed.discard(name)
+                self._dispatcher.refuse(number, REPLACED)
+        self._hold_parts(names, REPLACED)
+
+    def _hold_parts(self, names: Collection[str], reason: str) -> None:
+        """They wait for the check of their account."""
+        for part, known in list(self._names.parts.items()):
+            if (owner := known.partition(PART)[0]) in names and part not in self._waiting.get(owner, ()):
+                self._waiting.setdefault(owner, []).append(part)
+                self._dispatcher.refuse(part, reason)
+
+    def _in_use(self, name: str, number: int) -> bool:
+        return number in self._checked_at or name in self.paused
+
+    def changed(self, name: str) -> None:
+        """An account is new, or has another key or address. One that is in use, refused or not, is checked at once."""
+        number = self._names.numbers[name]
+        if self._in_use(name, number):
+            self._checked_at.pop(number, None)
+            self.check(number)
+
+    def found(self, name: str) -> str | None:
+        """What came of the last check of an account's credentials: "" where they work, why they do not, or None where
+        it is under way or there was none. From any thread."""
+        return "" if name in self._confirmed else self.paused.get(name)
+
+    def is_checked(self, name: str) -> bool:
+        """Whether its source has a check of credentials that has been asked for. From any thread."""
+        source = self._names.source(name)
+        return source is not None and source.guard is not None and self._names.numbers.get(name) in self._checked_at
+
+    def removed(self, name: str) -> None:
+        """An account is not configured any more: nothing of it starts, nor of its parts."""
+        number = self._names.numbers[name]
+        self._confirmed.discard(name)
+        self._paused_at.pop(name, None)
+        if self._in_use(name, number):
+            self._gone(number, name)
+        self._hold_parts([name], GONE)
+
+    def _gone(self, number: int, name: str) -> None:
+        self._tell(number, name, GONE)
+        self.paused[name] = GONE
+        self._noted.add(number)
+        self._frontier.refuse(number, GONE, self._clock.now())
+        self._dispatcher.refuse(number, GONE)
+        self._changed.set()
+
+    def forget_sinks(self) -> None:
+        """Imports have changed."""
+        self.__dict__.pop("_sinks_of", None)
 
     @cached_property
     def _sinks_of(self) -> dict[str, set[str]]:
@@ -84,17 +142,19 @@ class Guards:
 
     def _confirm(self, account: int, identity: str) -> None:
         name = self._names.names[account]
+        if not self._names.configured(account):
+            return
         others = self._others(account, name, identity)
         if others is None:
             self._frontier.confirm(account, identity)
-            self._frontier.accept(account)
+            self._frontier.accept(account, self._clock.now())
+            self._noted.discard(account)
             self._resume(account)
             return
         reason = (
             f"its key belongs to {identity}, but {others}: "
             "put the right key back, or give the new one an account and an import of its own"
         )
-        log.error("account %s is paused: %s", name, reason)
         self._dispatcher.refuse(account, reason)
         self.refused(account, reason)
 
@@ -116,20 +176,36 @@ class Guards:
         """Lets tasks of an account start, and those of its parts, which its credentials are good for."""
         name = self._names.names[account]
         self._confirmed.add(name)
+        if account in self._noted:
+            self._noted.discard(account)
+            self._store.call(lambda: self._frontier.accept(account, self._clock.now()))
         for number in (account, *self._waiting.pop(name, ())):
             self._dispatcher.accept(number)
+        if name in self._told:
+            self._told.discard(name)
+            text = "account %s works again: its credentials are accepted"
+            tell(Event.ACCOUNT_ACCEPTED, text, name, account=name)
+
+    def _tell(self, account: int, owner: str, reason: str) -> None:
+        """owner: the account that a part belongs to, or itself."""
+        self._told.add(owner)
+        name = self._names.name(account)
+        tell(Event.ACCOUNT_REFUSED, "account %s is paused: %s", name, reason, account=name, reason=reason)
 
     def refused(self, account: int, reason: str) -> None:
         """The account's credentials do not work. From any thread."""
+        whose = account
         if account in self._names.parts:  # its credentials are those of the whole account
             part, account = account, self._names.numbers[self._names.parts[account].partition(PART)[0]]
             self._waiting.setdefault(self._names.names[account], []).append(part)
             self._dispatcher.refuse(account, reason)
         name = self._names.names[account]
+        self._tell(whose, name, reason)
         self._confirmed.discard(name)
         self.paused[name] = reason
         self._paused_at[name] = self._clock.now()
-        self._store.call(lambda: self._frontier.refuse(account, reason))
+        self._noted.add(account)
+        self._store.call(lambda: self._frontier.refuse(account, reason, self._clock.now()))
         self._changed.set()
 
     def borrowed(self, pairs: Iterable[tuple[int, int]]) -> None:
@@ -143,22 +219,17 @@ class Guards:
         account = self._names.names.get(number)
         if account is None and PART in (part := self._frontier.account_name(number)):
             owner = part.partition(PART)[0]
-            if owner in self._names.numbers:
+            if self._names.source(owner):
                 self._names.parts[number] = part
                 if owner in self._confirmed:
                     self._dispatcher.accept(number)
                 else:
                     self._waiting.setdefault(owner, []).append(number)
-                    self._dispatcher.refuse(number, f"waits for the check of the credentials of {owner}")
+                    self._dispatcher.refuse(number, OF_OWNER + owner)
                 return
         source = self._names.source(account) if account else None
         if account is None or source is None:
-            account = self._frontier.account_name(number)
-            reason = "not configured any more, but an import has tasks for it"
-            log.error("account %s is paused: %s", account, reason)
-            self.paused[account] = reason
-            self._frontier.refuse(number, reason)
-            self._changed.set()
+            self._gone(number, self._frontier.account_name(number))
             return
         now = self._clock.now()
         if account not in self.paused and now - self._checked_at.get(number, -math.inf) < CHECK_SECONDS:

@@ -99,13 +99,13 @@ def perform(source: Source, api: object, kind: str, payload: str) -> Iterator[Ou
     if known is None:
         raise Permanent(f"source {source.name} has no handler for {kind}")
     try:
-        args = _decoder(known.args)(payload)
+        args = decoder(known.args)(payload)
     except msgspec.ValidationError as error:
         raise Permanent(f"arguments of {kind} do not fit: {error}") from None
     return known.handler(api, args)
 
 
-def _decoder(args: type[TaskArgs]) -> Callable[[str], TaskArgs]:
+def decoder(args: type[TaskArgs]) -> Callable[[str], TaskArgs]:
     """From a payload to the arguments."""
     decode = _decoders.get(args)
     if decode is None:

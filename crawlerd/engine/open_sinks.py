@@ -7,12 +7,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from crawlerd.core.errors import SinkError, SyncFailed
+from crawlerd.core.log_events import Event, tell
+from crawlerd.core.private_fields import ANY, hashed
 from crawlerd.engine.full_run import setup
 from crawlerd.engine.outgoing import outbox_of
+from crawlerd.engine.private_records import run_fields
 from crawlerd.sinks import open_sink
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from crawlerd.config.load import Settings
     from crawlerd.core.configuration import ImportSpec
@@ -52,7 +55,9 @@ class OpenSinks:
         if spec.sink is not None:
             sink = self.by_name.get(spec.sink) or self._open(spec.sink)
             number = self._ids[spec.sink]
-        bound = self._frontier.bind(spec.name, number, self._clock.now(), self._origins(spec), ad_hoc=bool(spec.ad_hoc))
+        bound = self._frontier.bind(
+            spec.name, number, self._clock.now(), self._origins(spec), ad_hoc=bool(spec.ad_hoc or spec.part)
+        )
         if bound.news:
             log.warning("import %s: %s: it is read in full", spec.name, bound.news)
         self._abandon(bound.abandoned)
@@ -65,7 +70,11 @@ class OpenSinks:
     def open_all(self) -> None:
         """Opens those that imports use, so that what is wrong with one is said at the start and not when it is needed.
         What cannot be opened is left for then."""
-        for name in dict.fromkeys(spec.sink for spec in self._settings.imports.values() if spec.sink):
+        self.open_some(dict.fromkeys(spec.sink for spec in self._settings.imports.values() if spec.sink))
+
+    def open_some(self, names: Iterable[str]) -> None:
+        """The same for these."""
+        for name in names:
             try:
                 self.by_name.get(name) or self._open(name)
             except SyncFailed:
@@ -90,6 +99,18 @@ class OpenSinks:
         self._writer.swap(old, new)
         with suppress(SinkError):
             old.close()
+
+    def drop(self, name: str) -> bool:
+        """A sink is not configured any more; False while runs write to it."""
+        sink = self.by_name.get(name)
+        if sink is not None:
+            if self._writer.uses(sink):
+                return False
+            del self.by_name[name], self._ids[name]
+            with suppress(SinkError):
+                sink.close()
+        self.refused.pop(name, None)
+        return True
 
     def idle(self) -> None:
         """Nothing was written for some seconds."""
@@ -126,11 +147,12 @@ class OpenSinks:
             raise
         except SinkError as error:
             if name not in self.refused:
-                log.error("%s; tried again while crawlerd runs", error)
+                text = "%s; tried again while crawlerd runs"
+                tell(Event.SINK_HELD, text, error, sink=name, error=str(error))
             self.refused[name], self._tried_at[name] = error, now
             raise
-        if self.refused.pop(name, None):
-            log.warning("sinks.%s can be used again", name)
+        if refused := self.refused.pop(name, None):
+            tell(Event.SINK_RELEASED, "sinks.%s can be used again", name, sink=name, error=str(refused))
         return sink
 
     def _opened(self, name: str) -> Sink:
@@ -150,7 +172,8 @@ class OpenSinks:
             raise
         if attached.news and (attached.abandoned or not state.forgets):
             runs = f"; begun again: runs {', '.join(map(str, attached.abandoned))}" if attached.abandoned else ""
-            log.warning("%s: the next import reads all there is%s", attached.news, runs)
+            text = "%s: the next import reads all there is%s"
+            tell(Event.SINK_REPLACED, text, attached.news, runs, sink=name, reason=attached.news)
         self.by_name[name], self._ids[name] = sink, attached.id
         self._abandon(attached.abandoned)
         return sink
@@ -169,10 +192,13 @@ class OpenSinks:
         source = self._settings.sources[account.source]
         where = (account.source, account.name, (account.base_url or source.base_url or "").rstrip("/"))
         origins = {}
+        fields = run_fields(spec, self._settings.daemon.hash_key)
         for stream in spec.streams:
             own = () if stream in source.added else (source.asks(stream, account.options),)
             told = sorted({added for each in source.subscriptions if each.stream == stream for added in each.streams})
             chosen = [added for added in told if added in spec.streams]
+            if fields and (rules := [fields.streams[each] for each in (ANY, stream) if each in fields.streams]):
+                own = (*own, rules, hashed(b"0", fields.key.encode()).decode())
             origin = setup(where, *own)
             origins[stream] = f"{origin}.{setup(*chosen)}" if chosen else origin  # who is new here must be told of all
         return origins

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from typing import TYPE_CHECKING
 
+from crawlerd.core.log_events import Event, tell
 from crawlerd.core.outcome import Bury, Complete, Retry, charge
+from crawlerd.core.wording import plain_error
 from crawlerd.frontier.contract import OutageNote
 from crawlerd.ratelimit.outage import Origin, Outage
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from crawlerd.engine.protocols import OutageNotes, UsualOrigins
     from crawlerd.engine.queues import Pick
     from crawlerd.ratelimit.outage import Health
-
-log = logging.getLogger(__name__)
 
 UNUSED_SECONDS = 900.0  # more than between two probes
 SILENT_SECONDS = 1.0  # without a result, while requests are out
@@ -69,6 +68,10 @@ class Outages:
         """Its last good answer, at any origin."""
         of = [origin.accounts.get(account) for origin in list(self._origins_of.get(account, ()))]
         return max((each.answered_at for each in of if each is not None), default=-math.inf)
+
+    def origins_down(self) -> set[str]:
+        """Origins that do not answer, to some account or to all. From any thread."""
+        return {origin for origin, _ in list(self._open)}
 
     def listen(self, now: float) -> None:
         """Finds the origins that give no results, and drops outages whose end nobody waits for. Call a few times
@@ -131,6 +134,10 @@ class Outages:
             fault, sent = outcome.fault, bool(result.sent_at)
             if fault == "answer" and pick.bucket is None:
                 fault = "connection"  # a guard: no other task of its account can show whose fault it is
+            if pick.probe is not None and fault != "task":
+                if fault == "answer" and pick.probe.blames(task.seq):
+                    self._recover(pick.probe, now)
+                pick.probe.bad[task.seq] = task.attempt > 0
             count = health.failed(
                 task.seq, task.attempt, fault, sent=sent, started_at=result.sent_at or started_at, now=now
             )
@@ -179,10 +186,9 @@ class Outages:
 
     def _probed(self, probe: Outage, now: float, error: str | None, *, good: bool = False) -> None:
         """A probe has ended. error: why it got no answer; None when it says nothing of the origin."""
-        key = next((key for key, outage in self._open.items() if outage is probe), None)
-        if key is None:  # the outage has ended otherwise
+        if (where := self._place_of(probe)) is None:  # the outage has ended otherwise
             return
-        origin, account = self._origins[key[0]], key[1]
+        origin, account = where
         if good:
             probe.answered(now)
         elif error is None:
@@ -191,9 +197,23 @@ class Outages:
             probe.failed(now, error)
             self._tell(origin, account, probe, now)
         self.moved.update(origin.accounts if account == WHOLE else [account])
-        if not probe.over:
+        if probe.over:
+            self._recover(probe, now)
+        else:
             self._note(origin, account, probe)
-        elif account == WHOLE:
+
+    def _place_of(self, outage: Outage) -> tuple[Origin, int] | None:
+        """The origin, and the account or WHOLE; None when it is over."""
+        key = next((key for key, each in self._open.items() if each is outage), None)
+        return None if key is None else (self._origins[key[0]], key[1])
+
+    def _recover(self, outage: Outage, now: float) -> None:
+        """It is over, if it was not already."""
+        if (where := self._place_of(outage)) is None:
+            return
+        origin, account = where
+        self.moved.update(origin.accounts if account == WHOLE else [account])
+        if account == WHOLE:
             for name, each in list(self._open):
                 if name == origin.name:
                     self._over(origin, each, now, quietly=each != WHOLE)
@@ -206,7 +226,14 @@ class Outages:
         """quietly: it was part of the whole origin's, whose end is told."""
         outage = self._close(origin, account)
         if outage is not None and outage.told and not quietly:
-            log.warning("%s answers again, after %.0f s", self._where(origin, account), now - outage.since)
+            tell(
+                Event.OUTAGE_ENDED,
+                "%s answers again, after %.0f s",
+                *(self._where(origin, account), now - outage.since),
+                origin=origin.name,
+                account=self._account(account),
+                seconds=round(now - outage.since, 3),
+            )
 
     def _close(self, origin: Origin, account: int) -> Outage | None:
         key = (origin.name, account)
@@ -228,12 +255,18 @@ class Outages:
         if outage.told or (account != WHOLE and origin.outage is not None):
             return
         outage.told = True
-        log.warning(
+        tell(
+            Event.OUTAGE_BEGAN,
             "%s does not answer: %s. Its tasks wait and lose no attempts; next try in %.0f s",
-            self._where(origin, account),
-            _reason(outage),
-            outage.next_at - now,
+            *(self._where(origin, account), _reason(outage), outage.next_at - now),
+            origin=origin.name,
+            account=self._account(account),
+            error=_reason(outage),
+            seconds=round(outage.next_at - now, 3),
         )
+
+    def _account(self, account: int) -> str | None:
+        return None if account == WHOLE else self._names.name(account)
 
     def _where(self, origin: Origin, account: int) -> str:
         return origin.name if account == WHOLE else f"{origin.name}, for account {self._names.name(account)},"
@@ -241,4 +274,4 @@ class Outages:
 
 def _reason(outage: Outage) -> str:
     """The last failure, without the name of its kind."""
-    return outage.error.removeprefix("Transient: ")
+    return plain_error(outage.error)

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import logging
+import time
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crawlerd.core.errors import CrawlerdError
+from crawlerd.core.log_events import IMPORT, Event, tell
 from crawlerd.core.pauses import Pauses
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
-    from crawlerd.core.configuration import AccountSpec
+    from crawlerd.config.load import Settings
     from crawlerd.core.pauses import Pausable, PauseNote
-    from crawlerd.engine.clock import Clock
     from crawlerd.engine.dispatcher_inbox import DispatcherInbox
     from crawlerd.engine.prefetch import Prefetch
     from crawlerd.engine.safe_event import SafeEvent
     from crawlerd.engine.sink_writer import SinkWriter
     from crawlerd.engine.store_inbox import StoreInbox
+    from crawlerd.frontier.acts_contract import Promise
     from crawlerd.frontier.contract import Frontier
-
-log = logging.getLogger(__name__)
 
 ITSELF = "crawlerd"  # who resumes what was paused until a time
 
@@ -44,62 +43,62 @@ class Pausing:
     def __init__(
         self,
         frontier: Frontier,
-        clock: Clock,
-        accounts: Mapping[str, AccountSpec],
+        settings: Settings,
         writer: SinkWriter,
         prefetch: Prefetch,
         store: StoreInbox,
         dispatcher: DispatcherInbox,
         changed: SafeEvent,
     ) -> None:
-        """
-        accounts: the configured ones.
-        changed: set when an import was resumed.
-        """
-        self._frontier, self._clock, self._accounts = frontier, clock, accounts
+        """changed: set when an import was resumed."""
+        self._frontier, self._settings = frontier, settings
         self._writer, self._prefetch, self._store, self._dispatcher = writer, prefetch, store, dispatcher
         self._changed = changed
         self.resumed: SimpleQueue[str] = SimpleQueue()
         self._ending = False
         self._take()
 
-    def pause(self, note: PauseNote) -> None:
+    def pause(self, *notes: PauseNote, promise: Promise | None = None) -> None:
         """From any thread. Returns when it is on disk; requests that are out come to their end."""
-        self._store.call(lambda: self._pause(note)).result()
+        self._store.call(lambda: self._pause(notes, promise)).result()
 
-    def resume(self, kind: Pausable, name: str, by: str) -> bool:
+    def resume(self, kind: Pausable, name: str, by: str, promise: Promise | None = None) -> bool:
         """From any thread. Whether there was such a pause."""
-        return self._store.call(lambda: self._lift(kind, name, by)).result()
+        return self._store.call(lambda: self._lift(kind, name, by, promise)).result()
 
     def look(self) -> None:
-        """Ends the pauses whose time is over. Call every now and then."""
+        """Ends the pauses whose time is over, by the wall clock, which people mean. Call every now and then."""
         end = self.current.next_end
-        if end is not None and end <= self._clock.now() and not self._ending:
+        if end is not None and end <= time.time() and not self._ending:
             self._ending = True
             self._store.call(self._end)
 
-    def _pause(self, note: PauseNote) -> None:
-        self._writer.pause(self._frontier.pause(note))
+    def _pause(self, notes: Sequence[PauseNote], promise: Promise | None) -> None:
+        with self._frontier.answering(promise):
+            self._writer.pause(self._frontier.pause(*notes))
         self._take()
-        log.warning("%s", note.text)
+        for note in notes:
+            tell(Event.PAUSED, "%s", note.text, by=note.by, reason=note.reason, **_whose(note.kind, note.name))
 
-    def _lift(self, kind: Pausable, name: str, by: str) -> bool:
-        runs = self._frontier.lift(kind, name, by, self._clock.now())
+    def _lift(self, kind: Pausable, name: str, by: str, promise: Promise | None = None) -> bool:
+        with self._frontier.answering(promise):
+            runs = self._frontier.lift(kind, name, by, time.time())
         if runs is None:
             return False
         self._take()
-        self._writer.resume(runs)
+        if kind != "import" or name in self._settings.imports:
+            self._writer.resume(runs)
         if kind == "import":
             self.resumed.put(name)
             self._changed.set()
         else:
             self._prefetch.look_again()
-        log.warning("%s %s is resumed by %s", kind, name, by)
+        tell(Event.RESUMED, "%s %s is resumed by %s", kind, name, by, by=by, **_whose(kind, name))
         return True
 
     def _end(self) -> None:
         try:
-            for note in self.current.ended(self._clock.now()):
+            for note in self.current.ended(time.time()):
                 self._lift(note.kind, note.name, ITSELF)
         finally:
             self._ending = False
@@ -109,5 +108,13 @@ class Pausing:
         self._dispatcher.hold(self.current)
 
     def _source(self, account: str) -> str | None:
-        spec = self._accounts.get(account)
+        spec = self._settings.accounts.get(account)
         return spec.source if spec else None
+
+
+def _whose(kind: Pausable, name: str) -> dict[str, Any]:
+    """As fields of an event."""
+    if kind == "bucket":
+        account, _, bucket = name.partition("/")
+        return {"account": account, "bucket": bucket}
+    return {IMPORT if kind == "import" else kind: name}

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from crawlerd.core.task import Task
     from crawlerd.engine.leases import Leases
     from crawlerd.engine.store_inbox import StoreInbox
-    from crawlerd.engine.worker_pool import WorkerProcess
+    from crawlerd.engine.worker_process import WorkerProcess
 
 
 class Portioned:
@@ -37,7 +37,7 @@ class Portioned:
             self.unanswered[token] = True
             outcome = Complete(portion.batches, skipped=portion.skipped)
             task, account = lease.task(token), lease.pick.account.id
-            self._store.ahead(Ahead(task, account, outcome, token, portion.entries, portion.first))
+            self._store.ahead(Ahead(task, account, outcome, token=token, entries=portion.entries, first=portion.first))
 
     def answered(self, token: int, refused: str) -> WorkerProcess | None:
         """The store has done with a portion. The worker that is told of it, if it still has the lease."""

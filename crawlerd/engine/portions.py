@@ -53,6 +53,7 @@ def portions(outcome: Complete, token: int, *, most: int = PORTION) -> Iterator[
     """The outcome of a lease in portions of about `most` bytes, then what is left of it. Permanent, at any of them,
     when there is something that no portion can hold: it names the bound."""
     records: Counter[str] = Counter()
+    kinds: Counter[tuple[str, int]] = Counter()
     skipped: dict[str, tuple[int, str]] = {}
     notes: dict[str, str] = {}
     for batch in outcome.batches:
@@ -71,6 +72,7 @@ def portions(outcome: Complete, token: int, *, most: int = PORTION) -> Iterator[
         texts = [some[at : at + MOST_ENTRIES] for at in range(0, len(some), MOST_ENTRIES)]
         entries = [(len(each), msgspec.json.encode(each).decode()) for each in texts]
         yield Portion(token, entries=entries, first=place)
+        kinds.update((each.task.kind, each.task.chain) for each in some)
         place += len(some)
     rest = _rest(outcome)
     if (noted := _noted(rest)) > WHOLE:
@@ -82,6 +84,7 @@ def portions(outcome: Complete, token: int, *, most: int = PORTION) -> Iterator[
         list(records.items()),
         [(stream, count, text) for stream, (count, text) in skipped.items()],
         list(notes.items()),
+        kinds=[(kind, chain, count) for (kind, chain), count in kinds.items()],
     )
     yield msgspec.structs.replace(rest, batches=[], children=[], skipped=[], gathers=[], sent=sent)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from crawlerd.engine.protocols import HeadsReceiver
     from crawlerd.engine.store_inbox import Sleep
     from crawlerd.frontier.contract import Committed, Frontier, Settled
-    from crawlerd.frontier.waiting_contract import Bucket, Queue
+    from crawlerd.frontier.waiting_contract import Block, Bucket, Queue
 
 AWAKE_BUCKETS = 4_096  # in memory; beyond these, others stay on disk until those that are awake do not fill the workers
 PUSHED_HEADS = 4  # sent along, unasked, when tasks arrive in a queue that had none or that are more urgent
@@ -199,10 +199,16 @@ class Prefetch:
             self.unblocked_at = math.inf
             self.look_again()
 
-    def let_sleep(self) -> dict[int, float]:
+    def awake_of(self, accounts: Collection[int]) -> list[tuple[int, int]]:
+        """The buckets of these accounts that are awake, each with its account."""
+        return [
+            (number, each.bucket.account) for number, each in self._awake.items() if each.bucket.account in accounts
+        ]
+
+    def let_sleep(self) -> dict[int, Block]:
         """Call after a commit, so that whatever was settled before is gone. A bucket of which more is in memory than
-        the dispatcher said stays awake. Returns until when, in Unix seconds, those that fell asleep are blocked."""
-        blocked: dict[int, float] = {}
+        the dispatcher said stays awake. Returns how long those that fell asleep are blocked."""
+        blocked: dict[int, Block] = {}
         drowsy, self.drowsy = self.drowsy, []
         buckets = self._frontier.buckets([each.bucket for each in drowsy]) if drowsy else []
         for bucket, sleep in zip(buckets, drowsy, strict=True):
@@ -210,11 +216,11 @@ class Prefetch:
             agreed = awake is not None and set(sleep.heads).issuperset(awake.tasks())
             if awake is not None and agreed:
                 self._drop(bucket.id, awake)
-                if sleep.until is None:
+                if sleep.block is None:
                     self._dispatcher.sleeping = True
                 else:
-                    blocked[bucket.id] = sleep.until
-                    self.unblocked_at = min(self.unblocked_at, self._clock.monotonic(sleep.until))
+                    blocked[bucket.id] = sleep.block
+                    self.unblocked_at = min(self.unblocked_at, self._clock.monotonic(sleep.block.until))
             self._dispatcher.asleep(bucket, agreed=agreed)
         return blocked
 

@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from crawlerd.core.task import Task
+from crawlerd.engine.attempt_counts import SourceCounts
+from crawlerd.engine.checks import Guard, Question
+from crawlerd.engine.permitting import Permit
+from crawlerd.engine.run_queue import RunQueue
 from crawlerd.ratelimit.limiter import Limiter, parse_limits
 from crawlerd.ratelimit.outage import Origin, Outage
 from crawlerd.ratelimit.refusals import Others
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from concurrent.futures import Future
 
     from crawlerd.core.configuration import LimitSpec
+    from crawlerd.core.outcome import Outcome
     from crawlerd.core.pauses import PauseNote, Pauses
     from crawlerd.engine.refused import Doubt, Suspect
     from crawlerd.ratelimit.outage import Health
@@ -24,58 +29,6 @@ if TYPE_CHECKING:
 
 LATE_ARRIVAL, LATEST_ARRIVAL = 0.025, 0.250  # seconds of a slow answer that may have passed before the server's count
 UNEVEN = 0.3  # share of answers later than that, from which on lateness is the server's own
-FIRST_WANT = 4  # task heads of a bucket that are asked for at first
-
-
-class Guard:
-    """The check of an account's credentials: while there is one, nothing else of the account starts."""
-
-    __slots__ = ("at", "leased", "task")
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-        self.at = 0.0
-        self.leased = False
-
-    def failed(self, charged: int = 1) -> int:
-        """Counts attempts; returns how many there were."""
-        self.task = msgspec.structs.replace(self.task, attempt=self.task.attempt + charged)
-        self.leased = False
-        return self.task.attempt
-
-
-class RunQueue:
-    """A run's next tasks in a bucket.
-
-    heads: the most urgent one last.
-    more: the frontier has others.
-    asked: they are on their way.
-    want: how many are asked for at once.
-    served: when it was last picked from, as a count of picks.
-    """
-
-    __slots__ = ("asked", "asked_at", "heads", "more", "run", "served", "want")
-
-    def __init__(self, run: int) -> None:
-        self.run = run
-        self.heads: list[Task] = []
-        self.more = self.asked = False
-        self.asked_at = -math.inf
-        self.want = FIRST_WANT
-        self.served = 0
-
-    def add(self, tasks: Sequence[Task]) -> None:
-        """Takes in tasks that come the most urgent first."""
-        heads = self.heads
-        if not tasks:
-            return
-        if not heads or _order(tasks[0]) > _order(heads[0]):  # from the frontier: after all that are here
-            heads[:0] = reversed(tasks)
-        elif _order(tasks[-1]) < _order(heads[-1]):  # given back
-            heads += reversed(tasks)
-        else:
-            heads += tasks
-            heads.sort(key=_order, reverse=True)
 
 
 class BucketQueue:
@@ -133,7 +86,8 @@ class BucketQueue:
         self.queues: dict[int, RunQueue] = {}
         self.hungry: list[RunQueue] = []
         self._order: list[tuple[int, int, int]] = []  # (priority, served, run) of queues, once there are several
-        self.keys: Keys = [(item, [account.name, name]) for item in parse_limits(account.spec.of_bucket(name))]
+        self.keys: Keys = []
+        self.name_keys()
         self.out = 0
         self.served = 0
         self.others = Others()
@@ -141,6 +95,11 @@ class BucketQueue:
         self.suspects: dict[int, Suspect] = {}
         self.passed_at = -math.inf
         self.latency = 0.0
+
+    def name_keys(self) -> None:
+        """Call when its account has other limits."""
+        limits = parse_limits(self.account.spec.of_bucket(self.name))
+        self.keys = [(item, [self.account.name, self.name]) for item in limits]
 
     def queue(self, run: int) -> RunQueue:
         """The run's, made at the first call."""
@@ -183,7 +142,12 @@ class BucketQueue:
 
     def take(self, most: int) -> tuple[RunQueue, list[Task]]:
         """Up to `most` tasks of the next queue, the most urgent first, of which there is one; beside other queues, of
-        one priority."""
+        one priority. In an outage one that has not failed as a probe, if there is any."""
+        if bad := self.health.bad:
+            for each in self.queues.values():
+                for place in range(len(each.heads) - 1, -1, -1):
+                    if each.heads[place].seq not in bad:
+                        return each, [each.heads.pop(place)]
         queue = self.next
         assert queue is not None  # noqa: S101 - the caller has seen it
         heads = queue.heads
@@ -195,6 +159,12 @@ class BucketQueue:
         tasks.reverse()
         del heads[-count:]
         return queue, tasks
+
+    @property
+    def tried(self) -> bool:
+        """In an outage: all that is here has failed as a probe."""
+        bad = self.health.bad
+        return bool(bad) and all(task.seq in bad for task in self.heads)
 
     def take_hungry(self) -> list[RunQueue]:
         """Those that still are; nothing is left of them here."""
@@ -213,18 +183,18 @@ class BucketQueue:
             self._order.clear()
 
 
-def _order(task: Task) -> tuple[int, int]:
-    return task.priority, task.seq
-
-
 class AccountQueue:
     """An account with ready tasks.
 
     guard: the check of its credentials, while it must pass before anything starts.
+    question: what somebody wants it to be asked.
     refused: why its credentials do not work, so that nothing starts.
+    rekeyed_at: when it got the key that it has now; monotonic.
     held: a person's pause of it.
     turn: virtual time of its next lease, for fair shares by weight.
     latency: as of a bucket.
+    counts: of its source.
+    permit: what its limits have permitted.
     origin: where it usually sends requests.
     health: of it at the origin of its last check, or at `origin`.
     crowded: it waits until others leave it some of the workers.
@@ -234,6 +204,7 @@ class AccountQueue:
 
     __slots__ = (
         "buckets",
+        "counts",
         "crowded",
         "guard",
         "health",
@@ -244,7 +215,10 @@ class AccountQueue:
         "limiter",
         "name",
         "origin",
+        "permit",
+        "question",
         "refused",
+        "rekeyed_at",
         "shared",
         "spec",
         "turn",
@@ -252,17 +226,29 @@ class AccountQueue:
         "version",
     )
 
-    def __init__(self, number: int, name: str, spec: LimitSpec, limiter: Limiter, health: Health) -> None:
+    def __init__(
+        self,
+        number: int,
+        name: str,
+        spec: LimitSpec,
+        limiter: Limiter,
+        health: Health,
+        counts: SourceCounts | None = None,
+    ) -> None:
         self.id = number
         self.name = name
+        self.counts = counts or SourceCounts()
+        self.permit = Permit(self.counts)
         self.spec = spec
         self.limiter = limiter
         self.health = health
+        self.rekeyed_at = -math.inf
         self.origin = health.origin.name
         self.buckets: dict[int, BucketQueue] = {}
         self.keys = [(item, [name]) for item in parse_limits(spec.limits)]
         self.shared: SharedWindow | None = None
         self.guard: Guard | None = None
+        self.question: Question | None = None
         self.refused: str | None = None
         self.held: PauseNote | None = None
         self.crowded = False
@@ -282,15 +268,59 @@ class AccountQueue:
     def accept(self) -> None:
         self.guard = self.refused = None
 
+    def ask(self, task: Task, bucket: BucketQueue | None, confirms: bool, answer: Future[Outcome]) -> None:
+        """Has `task` performed as soon as limits permit. Those who ask while it is under way share the answer."""
+        if self.question is None:
+            self.question = Question(task, bucket, confirms, answer)
+        else:
+            self.question.answers.append(answer)
+
+    def forget(self, answer: Future[Outcome]) -> bool:
+        """Whoever waits for this answer waits no longer. Whether nothing is asked any more."""
+        question = self.question
+        if question is None or answer not in question.answers:
+            return False
+        question.answers.remove(answer)
+        if question.answers or question.leased:
+            return False
+        self.question = None
+        return True
+
+    @property
+    def next_check(self) -> Guard | None:
+        """What goes before all tasks: a question that is not out yet, else the guard."""
+        return self.guard if self.question is None or self.question.leased else self.question
+
+    def check_of(self, task: Task) -> Guard | None:
+        """The question or guard whose task it is; None where another one has taken its place."""
+        found = self.question if self.question is not None and self.question.task is task else self.guard
+        return found if found is not None and found.task is task else None
+
     def hold(self, pauses: Pauses) -> None:
         """Takes over what people have paused of it."""
         self.held = pauses.of_account(self.name)
         for bucket in self.buckets.values():
             bucket.held = pauses.of_bucket(self.name, bucket.name)
 
+    def give_back_quotas(self) -> None:
+        """See `Workbench.give_back_quotas`."""
+        for limiter in (self.limiter, *(bucket.limiter for bucket in self.buckets.values())):
+            limiter.give_back()
+
     @property
     def stopped(self) -> bool:
+        """Nothing of it starts but a question."""
         return self.refused is not None or self.held is not None
+
+    def granted(self, bucket: BucketQueue | None, cost: int, now: float) -> bool:
+        """Whether others' use of shared limits permits this start; asks, if that is not known yet."""
+        if self.shared is None:
+            return True
+        number, keys = (0, self.keys) if bucket is None else (bucket.id, [*self.keys, *bucket.keys])
+        if not keys or self.shared.granted_to(now) == number:
+            return True
+        self.shared.ask(number, keys, cost)
+        return False
 
     def arrival(self, bucket: BucketQueue | None, sent_at: float, done_at: float) -> float:
         """When the server got a request, at the latest: not before it was sent, and later by what its answer was slower
@@ -310,7 +340,7 @@ class AccountQueue:
 class Pick(msgspec.Struct, frozen=True):
     """Tasks that may start now: one where there are limits, else several.
 
-    bucket: None for the account's guard.
+    bucket: None for the account's guard, or a question.
     cost: what one task counts as against limits.
     limited: there are limits.
     origin: where their requests go, None when they make none.
@@ -324,6 +354,19 @@ class Pick(msgspec.Struct, frozen=True):
     limited: bool = True
     origin: Origin | None = None
     probe: Outage | None = None
+
+    @property
+    def counted(self) -> BucketQueue | None:
+        """The bucket whose limits its start counts against."""
+        if self.bucket is None and type(check := self.account.check_of(self.tasks[0])) is Question:
+            return check.bucket
+        return self.bucket
+
+    @property
+    def limiters(self) -> list[Limiter]:
+        """Those that its start counts against, the account's first."""
+        bucket = self.bucket or self.counted
+        return [self.account.limiter] if bucket is None else [self.account.limiter, bucket.limiter]
 
     def free_at(self, now: float) -> float:
         """When its limits permit it to start."""

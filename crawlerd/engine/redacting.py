@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec.structs import replace
 
 from crawlerd.core.hiding import CredentialsChanged, is_hidden
-from crawlerd.core.outcome import ERROR_LIMIT, Complete, Skipped
+from crawlerd.core.outcome import ERROR_LIMIT, Complete, Skipped, Tried
 from crawlerd.core.redaction import Redaction, printable, redaction
 from crawlerd.core.task import PART
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from crawlerd.core.configuration import AccountSpec
     from crawlerd.core.outcome import Outcome
     from crawlerd.core.task import NewGather, NewTask
+    from crawlerd.engine.private_records import Private
 
+LONGEST_METHOD = 100  # characters
 NO_CURSOR = "its sync point would repeat the credentials, and is not kept: each run reads all of it"
 
 
@@ -37,10 +39,22 @@ class Secretive(Protocol):
         ...
 
 
-def of(account: AccountSpec, api: object) -> Redaction:
-    """What an attempt knows of the account's credentials by now: access tokens come late."""
+def of(account: AccountSpec, api: object, private: Private | None = None, *, answers: bool = True) -> Redaction:
+    """What an attempt knows of the account's credentials by now: access tokens come late.
+
+    private: what its run drops or hashes must be in no text either. answers: as of `Private.redacting`.
+    """
     known: Sequence[str] = getattr(api, "secrets", tuple)()
-    return redaction((account.secret, *(each for each in known if each != account.secret)))
+    found = redaction((account.secret, *(each for each in known if each != account.secret)))
+    return found if private is None else private.redacting(found, answers=answers)
+
+
+def tried(asked: tuple[str, str, int] | None, seconds: float, known: Redaction) -> Tried | None:
+    """The request of an attempt, for whoever looks at its dead letter."""
+    if asked is None:
+        return None
+    method, url, status = asked
+    return Tried(printable(method)[:LONGEST_METHOD], printable(known.text(url))[:ERROR_LIMIT], status, seconds)
 
 
 def restored(payload: str, account: AccountSpec, api: object) -> str:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from crawlerd.core.backoff import backoff
+from crawlerd.core.log_events import Event, tell
 from crawlerd.core.outcome import ERROR_LIMIT, Bury
 from crawlerd.frontier.contract import Settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from crawlerd.core.outcome import Defer
+    from crawlerd.core.outcome import Defer, Made
     from crawlerd.core.task import Task
     from crawlerd.engine.queues import BucketQueue
-
-log = logging.getLogger(__name__)
 
 FIRST_WAIT, MOST_WAIT = 0.5, 30.0  # seconds of a task's own backoff, where the API does not say
 SUSPECTS = 1_000  # of a bucket, in memory
@@ -32,6 +30,7 @@ class Doubt(NamedTuple):
     sent_at: when its request was sent.
     own_at: when the task is ready again, as far as it is concerned.
     due_at: the same, as far as its bucket is concerned.
+    made: what the attempt cost.
     """
 
     task: Task
@@ -39,6 +38,7 @@ class Doubt(NamedTuple):
     sent_at: float
     own_at: float
     due_at: float
+    made: Made | None = None
 
 
 class Suspect(NamedTuple):
@@ -82,18 +82,20 @@ class RefusedTasks:
         sent_at: float,
         now: float,
         blocked_until: float | None,
+        made: Made | None = None,
     ) -> None:
         """An attempt was refused.
 
         blocked_until: so long nothing of the bucket starts, 0 when the refusal did not lead to that, None when it is
             known to be about the task alone.
+        made: what the attempt cost.
         """
         if not task.refused and task.seq not in bucket.suspects:
             bucket.others.refused()
         own_at = now + self._wait(task, outcome)
-        doubt = Doubt(task, outcome, sent_at, own_at, max(own_at, blocked_until or 0.0))
+        doubt = Doubt(task, outcome, sent_at, own_at, max(own_at, blocked_until or 0.0), made)
         if own_at - now >= LONG_WAIT and not blocked_until:
-            self._tell(bucket, outcome, own_at - now, now)
+            self._tell(bucket, task, outcome, own_at - now, now)
         if outcome.concurrency:
             self._delay(bucket, doubt, own_at - now)
         elif (blocked_until is None and self.suspected(bucket, task)) or bucket.passed_at > sent_at:
@@ -182,16 +184,27 @@ class RefusedTasks:
             text = f"refused {times} times while others passed: {outcome.error}"
             if task.attempt > task.refused:
                 text = f"gave up after {task.attempt + 1} attempts, {text}"
-            bury = Bury(text[:ERROR_LIMIT], stream=outcome.stream)
-            self._settle(Settled(task, bucket.account.id, bury))
+            bury = Bury(text[:ERROR_LIMIT], stream=outcome.stream, tried=outcome.tried)
+            self._settle(Settled(task, bucket.account.id, bury, doubt.made))
 
     def _delay(self, bucket: BucketQueue, doubt: Doubt, seconds: float, *, charged: int = 0) -> None:
         outcome = msgspec.structs.replace(doubt.outcome, delay=max(0.0, seconds), charged=charged)
-        self._settle(Settled(doubt.task, bucket.account.id, outcome))
+        self._settle(Settled(doubt.task, bucket.account.id, outcome, doubt.made))
 
-    def _tell(self, bucket: BucketQueue, outcome: Defer, seconds: float, now: float) -> None:
+    def _tell(self, bucket: BucketQueue, task: Task, outcome: Defer, seconds: float, now: float) -> None:
         """At most once a minute and account."""
         account = bucket.account
         if now >= self._told_at.get(account.id, 0.0):
             self._told_at[account.id] = now + LONG_WAIT
-            log.warning("account %s: %s: one task is waiting for %.0f s", account.name, outcome.error, seconds)
+            text = "account %s: %s: one task is waiting for %.0f s"
+            tell(
+                Event.TASK_THROTTLED,
+                text,
+                *(account.name, outcome.error, seconds),
+                account=account.name,
+                run=task.run or None,
+                kind=task.kind,
+                task=task.seq,
+                seconds=round(seconds, 3),
+                error=outcome.error,
+            )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from crawlerd.core.log_events import Event, tell
+
 log = logging.getLogger(__name__)
 
 RESTART_SECONDS = 1.0  # between starts of worker processes; doubles while they cannot start …
@@ -37,10 +39,12 @@ class Restarts:
         self.why = why
         if not working and not self._told_of_all:
             self._told = self._told_of_all = True
-            log.error("no worker process can start (%s): nothing is done until one can; trying again", why)
+            text = "no worker process can start (%s): nothing is done until one can; trying again"
+            tell(Event.WORKERS_FAIL, text, why, working=0, reason=why)
         elif not self._told:
             self._told = True
-            log.warning("a worker process cannot start (%s): %d others go on; trying again", why, working)
+            text = "a worker process cannot start (%s): %d others go on; trying again"
+            tell(Event.WORKERS_FAIL, text, why, working, level=logging.WARNING, working=working, reason=why)
         else:
             log.debug("a worker process cannot start: %s", why)
 
@@ -49,7 +53,7 @@ class Restarts:
         self._rounds, self.why = 0, None
         if self._told:
             self._told = self._told_of_all = False
-            log.warning("worker processes start again")
+            tell(Event.WORKERS_START, "worker processes start again")
 
     def look(self, now: float, working: int) -> None:
         """Call a few times a second. working: how many workers are up."""

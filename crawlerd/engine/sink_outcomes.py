@@ -20,6 +20,15 @@ def is_for_sink(outcome: Outcome) -> bool:
     return bool(outcome.batches or outcome.sweeps or outcome.skipped or outcome.comparisons or outcome.orphans)
 
 
+def without_word(outcome: Complete, *, cursors: bool) -> Complete:
+    """Without all that says something of a whole list, and tombstones what is not in it. cursors: they stay."""
+    if outcome.sweeps or outcome.comparisons or outcome.orphans or outcome.parents:
+        outcome = msgspec.structs.replace(outcome, sweeps=[], comparisons=[], orphans=[], parents=[])
+    if not cursors and (outcome.cursors or outcome.greatest):
+        outcome = msgspec.structs.replace(outcome, cursors=[], greatest=[])
+    return outcome
+
+
 def buried(settled: Settled, error: Refused) -> Settled:
     """What no sink can take."""
     bury = Bury(str(error)[:ERROR_LIMIT], stream=streams_of(settled.outcome)[0])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import logging
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from crawlerd.core.errors import Refused, SinkError, SinkReplaced, SyncFailed
+from crawlerd.core.log_events import Event, tell
 from crawlerd.core.outcome import DONE, ERROR_LIMIT, Bury, Complete
+from crawlerd.engine.commit_counts import CommitCounts
 from crawlerd.engine.outgoing import KIND, follow, outbox_of, receipt
-from crawlerd.engine.sink_outcomes import buried, is_for_sink, record_count, streams_of
+from crawlerd.engine.sink_outcomes import buried, is_for_sink, record_count, streams_of, without_word
+from crawlerd.engine.stuck_sinks import Stuck
 from crawlerd.engine.sweep_doubts import sweep
 from crawlerd.frontier.contract import Ahead
 from crawlerd.sink import Delivery
@@ -21,10 +24,9 @@ if TYPE_CHECKING:
 
     from crawlerd.core.doubt import Expected
     from crawlerd.core.task import NewTask
+    from crawlerd.engine.sampling import Sample
     from crawlerd.frontier.contract import Settled
     from crawlerd.sink import Mark, Sink, Totals
-
-log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0  # between tries of a sink that refuses
 
@@ -40,6 +42,7 @@ class Target(NamedTuple):
     sink_id: the frontier's number of it.
     sweeps: False for an ad hoc run, which tombstones nothing by what it has not found, and leaves no word to later runs
         of which lists were read to their end.
+    sample: for a run that takes the first records alone.
     """
 
     sink: Sink | None
@@ -49,11 +52,15 @@ class Target(NamedTuple):
     sink_name: str | None = None
     sink_id: int = 0
     sweeps: bool = True
+    sample: Sample | None = None
 
-    def adapted(self, outcome: Complete) -> Complete | Bury:
-        """A task's outcome as the run's import wants it."""
-        if not self.sweeps and (outcome.sweeps or outcome.comparisons or outcome.orphans or outcome.parents):
-            outcome = msgspec.structs.replace(outcome, sweeps=[], comparisons=[], orphans=[], parents=[])
+    def adapted(self, outcome: Complete, kind: str = "", *, submitted: bool = False) -> Complete | Bury:
+        """A task's outcome as the run's import wants it. kind: of the task. submitted: it, or what has led to it, is
+        not what the run itself reads."""
+        if self.sample is not None:
+            outcome = self.sample.cut(outcome, kind)
+        if submitted or not self.sweeps:
+            outcome = without_word(outcome, cursors=not submitted)
         # a Skip is for the run's report alone
         of_records = outcome.batches or outcome.sweeps or outcome.comparisons or outcome.orphans
         if self.sink is None and of_records:
@@ -80,23 +87,12 @@ class Target(NamedTuple):
         return tasks if self.priority is None else [task.prioritised(self.priority) for task in tasks]
 
 
-class Stuck:
-    """A sink that refuses.
-
-    held: outcomes that wait for it, at most as many as were leased when it began to refuse.
-    """
-
-    __slots__ = ("error", "held", "name", "retry_at")
-
-    def __init__(self, name: str | None, error: str, held: list[Settled], retry_at: float) -> None:
-        self.name, self.error, self.held, self.retry_at = name, error, held, retry_at
-
-
 class SinkWriter:
     """Used by the store's thread alone.
 
     parts: names of the parts of accounts, by their numbers, under which they have records of their own.
     expected: see `Frontier.expected`; without it, no sweep is held back.
+    submitted: see `Frontier.submitted_groups`.
     serving: runs whose sinks take records and that nobody has paused, so that their tasks may be leased.
     fell_out: runs that have left `serving` since this was last emptied.
     came_back: runs that have joined `serving` again since this was last emptied.
@@ -105,14 +101,16 @@ class SinkWriter:
     abandoned: runs that were given up since this was last emptied.
     dropped: portions that waited for a sink and are not written any more, since this was last emptied.
     fenced: all runs that were given up; outcomes of theirs must not come here any more.
+    counts: for metrics; the store counts there too.
     """
 
     def __init__(
         self,
         parts: Mapping[int, str] | None = None,
         expected: Callable[[int, int, str], Expected | None] | None = None,
+        submitted: Container[int] = (),
     ) -> None:
-        self._expected = expected
+        self._expected, self._submitted = expected, submitted
         self._parts = {} if parts is None else parts
         self._sinks: Counter[Sink] = Counter()  # runs that go into each
         self._outboxes = 0  # runs that go into a sink that has one
@@ -125,7 +123,7 @@ class SinkWriter:
         self.dropped: list[Ahead] = []
         self.fenced: set[int] = set()
         self._paused: set[int] = set()
-        self.records = 0
+        self.records, self.counts = 0, CommitCounts()
         self._started: dict[int, float] = {}
         self._stuck: dict[Sink, Stuck] = {}
 
@@ -139,6 +137,10 @@ class SinkWriter:
             self._outboxes += outbox_of(target.sink) is not None
         if target.sink is None or target.sink not in self._stuck:
             self.serving.add(run)
+
+    def uses(self, sink: Sink) -> bool:
+        """Runs under way write to it."""
+        return any(target.sink is sink for target in self.targets.values())
 
     def pause(self, runs: Collection[int]) -> None:
         """A person has paused these runs; what they have leased is still written."""
@@ -242,8 +244,11 @@ class SinkWriter:
             target = self.targets[settled.task.run]
             if target.sink in self.replaced:
                 continue
-            if isinstance(outcome, Complete) and (adapted := target.adapted(outcome)) is not outcome:
-                group[index] = settled = msgspec.structs.replace(settled, outcome=adapted)
+            if isinstance(outcome, Complete):
+                submitted = settled.task.group in self._submitted
+                adapted = target.adapted(outcome, settled.task.kind, submitted=submitted)
+                if adapted is not outcome:
+                    group[index] = settled = msgspec.structs.replace(settled, outcome=adapted)
             if target.sink and self._is_for_sink(settled):
                 parcels.setdefault(target.sink, []).append(settled)
         for sink, stuck in self._stuck.items():
@@ -254,7 +259,7 @@ class SinkWriter:
         written: set[int] = set()
         instead: dict[int, Settled | None] = {}  # of tasks that cannot be committed as they are
         for sink, parcel in parcels.items():
-            before = self._stuck.get(sink)
+            before, began = self._stuck.get(sink), time.monotonic()
             if before is not None and before.retry_at > clock:
                 before.held += parcel
                 instead |= dict.fromkeys(settled.task.seq for settled in parcel)
@@ -264,7 +269,9 @@ class SinkWriter:
                 writable = [each for each in parcel if self._is_for_sink(each)] if mixed else parcel
                 totals |= self._write(sink, writable, now, instead, mark)
                 if parcel:
-                    written.add(self.targets[parcel[0].task.run].sink_id)
+                    target = self.targets[parcel[0].task.run]
+                    written.add(target.sink_id)
+                    self.counts.wrote(target.sink_name or "", time.monotonic() - began)
             except SyncFailed:
                 raise
             except SinkError as error:
@@ -277,6 +284,7 @@ class SinkWriter:
                     self._release(sink)
         if instead:
             group = [each for settled in group if (each := instead.get(settled.task.seq, settled)) is not None]
+        self.counts.hold(sum(len(stuck.held) for stuck in self._stuck.values()), clock)
         return group, totals, written
 
     def _write(
@@ -368,13 +376,15 @@ class SinkWriter:
         before = self._stuck.get(sink)
         self._stuck[sink] = stuck
         if before is None or before.error != stuck.error:
-            log.error("sinks.%s: %s; nothing is lost, trying again every second", stuck.name, stuck.error)
+            text = "sinks.%s: %s; nothing is lost, trying again every second"
+            tell(Event.SINK_HELD, text, stuck.name, stuck.error, sink=stuck.name, error=str(stuck.error))
         if before is None:
             self._leave(self._runs(sink))
 
     def _release(self, sink: Sink) -> None:
         stuck = self._stuck.pop(sink)
-        log.warning("recovered: sinks.%s: %s", stuck.name, stuck.error)
+        text = "recovered: sinks.%s: %s"
+        tell(Event.SINK_RELEASED, text, stuck.name, stuck.error, sink=stuck.name, error=str(stuck.error))
         self._join(self._runs(sink) - self._paused)
 
     def _runs(self, sink: Sink) -> set[int]:

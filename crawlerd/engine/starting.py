@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, NamedTuple
 
+from crawlerd.core.errors import CrawlerdError
+from crawlerd.core.log_events import Event, tell
 from crawlerd.engine.attempt import begin
 from crawlerd.engine.full_run import believed, fullness, setup
 from crawlerd.engine.outgoing import outbox_of
 from crawlerd.engine.pausing import ImportPaused
+from crawlerd.engine.private_records import run_fields
+from crawlerd.engine.sampling import Sample
 from crawlerd.engine.sink_writer import Target
+from crawlerd.engine.wire import RunTerms
 from crawlerd.source import RunPlan
 
 if TYPE_CHECKING:
@@ -17,16 +21,30 @@ if TYPE_CHECKING:
 
     from crawlerd.config.load import Settings
     from crawlerd.core.configuration import ImportSpec
+    from crawlerd.core.schedule_rules import ScheduleNote
+    from crawlerd.core.task import NewTask
     from crawlerd.engine.account_names import AccountNames
     from crawlerd.engine.clock import Clock
     from crawlerd.engine.guards import Guards
     from crawlerd.engine.open_sinks import OpenSinks
     from crawlerd.engine.pausing import Pausing
     from crawlerd.engine.prefetch import Prefetch
+    from crawlerd.engine.scheduling import Scheduling
     from crawlerd.engine.sink_writer import SinkWriter
     from crawlerd.frontier.contract import Frontier, StartedRun
+    from crawlerd.frontier.submission_contract import Chunk
 
-log = logging.getLogger(__name__)
+SUBMITTED = "it has only what was submitted"  # how such a run differs from others, for people
+
+
+class Submission(NamedTuple):
+    """What a new run is to have instead of what its import reads.
+
+    chunk: where they come from.
+    """
+
+    tasks: Sequence[NewTask]
+    chunk: Chunk
 
 
 class Started(NamedTuple):
@@ -39,6 +57,13 @@ class Started(NamedTuple):
     runs: list[int]
     resumed: bool
     ended: Sequence[int] = ()
+
+
+class ImportGone(CrawlerdError):
+    """The import is not configured any more, so that it does not start."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"import {name} is not configured any more")
 
 
 class Starter:
@@ -54,19 +79,40 @@ class Starter:
         sinks: OpenSinks,
         writer: SinkWriter,
         prefetch: Prefetch,
-        added: dict[int, tuple[str, ...]],
+        terms: dict[int, RunTerms],
         pauses: Pausing,
+        scheduling: Scheduling,
     ) -> None:
-        """added: takes the streams of extensions that a run asks for, if any; drop those of runs that have ended."""
+        """terms: takes what a run asks of workers, if anything; drop those of runs that have ended."""
         self._settings, self._frontier, self._clock = settings, frontier, clock
         self._names, self._accounts, self._sinks = names, accounts, sinks
-        self._writer, self._prefetch, self._added, self._pauses = writer, prefetch, added, pauses
+        self._writer, self._prefetch, self._terms, self._pauses = writer, prefetch, terms, pauses
+        self._scheduling = scheduling
 
-    def start(self, name: str, *, full: bool, allow_shrink: bool, began: str) -> Started:
-        """See `Runs.start_import`."""
-        spec = self._settings.imports[name]
-        if (note := self._pauses.current.of_import(name)) is not None:
-            raise ImportPaused(note)
+    def start(
+        self,
+        name: str,
+        *,
+        full: bool,
+        allow_shrink: bool,
+        began: str,
+        spec: ImportSpec | None = None,
+        note: ScheduleNote | None = None,
+        submission: Submission | None = None,
+    ) -> Started:
+        """See `Runs.start_import`.
+
+        spec: the import as it is for a new run; None: as configured.
+        note: what is noted of its schedule with a new run that the schedule starts.
+        submission: for a new run that reads nothing on its own.
+        """
+        configured = self._settings.imports.get(name)
+        if configured is None:
+            raise ImportGone(name)
+        spec = spec or configured
+        if (pause := self._pauses.current.of_import(name)) is not None:
+            raise ImportPaused(pause)
+        fields = run_fields(configured, self._settings.daemon.hash_key)
         source = self._settings.accounts[spec.account].source
         sink, number = self._sinks.of(spec, self._names.numbers)
         target = Target(sink, source, spec.account, spec.priority, spec.sink, number)
@@ -75,31 +121,67 @@ class Starter:
         if not resumed:
             if (outbox := outbox_of(sink)) is not None:  # what earlier runs have left
                 outbox.call_back(self._frontier.mark, self._sinks.goes_on)
-            run, ended = self._new_run(spec, target, full, allow_shrink, began)
+            if submission is None:
+                run, ended, enqueued = self._new_run(spec, target, full, allow_shrink, began, note)
+            else:
+                run, ended, enqueued = self._run_of(submission, spec, target, began)
+            self._writer.counts.enqueued[source] += enqueued
             runs = [run]
         elif allow_shrink:
             self._frontier.let_shrink(runs)
+        if resumed:
+            self._frontier.resumed(runs, self._clock.now())
         accounts = dict.fromkeys(number for run in runs for number in self._frontier.accounts(run))
         for number in accounts:
             self._accounts.check(number)
         for run in runs:
             facts = self._frontier.run(run)
-            if facts.added:
-                self._added[run] = facts.added
-            self._writer.serve(run, target._replace(sweeps=facts.ad_hoc is None), facts.started_at)
+            if facts.added or fields is not None:
+                self._terms[run] = RunTerms(facts.added, fields)
+            sample = None
+            if facts.sample is not None:
+                seen = {stream: totals.seen for stream, totals in self._frontier.tallied(run).items()}
+                sample = Sample(facts.sample, self._settings.sources[source].kinds, seen)
+            its = target._replace(sweeps=facts.ad_hoc is None, sample=sample)
+            self._writer.serve(run, its, facts.started_at)
         for number in accounts:
             self._prefetch.offer(number)
         return Started(runs, resumed, ended)
 
-    def _new_run(self, spec: ImportSpec, target: Target, full: bool, allow_shrink: bool, began: str) -> StartedRun:
+    def _run_of(self, submission: Submission, spec: ImportSpec, target: Target, began: str) -> StartedRun:
+        source = self._settings.sources[target.source]
+        return self._frontier.start_run(
+            spec.name,
+            self._names.numbers[spec.account],
+            target.each(list(submission.tasks)),
+            full=False,
+            now=self._clock.now(),
+            sink=target.sink_id,
+            ad_hoc=SUBMITTED,
+            added=tuple(stream for stream in spec.streams if stream in source.added),
+            began=began,
+            submitted=True,
+            chunk=submission.chunk,
+        )
+
+    def _new_run(
+        self,
+        spec: ImportSpec,
+        target: Target,
+        full: bool,
+        allow_shrink: bool,
+        began: str,
+        note: ScheduleNote | None,
+    ) -> StartedRun:
         account = self._settings.accounts[spec.account]
         source = self._settings.sources[account.source]
         doubted = self._frontier.doubted(spec.name, target.sink_id)
         cursors = self._frontier.cursors(spec.name, target.sink_id) if spec.since is None else {}
+        turn = None if full or spec.ad_hoc else self._scheduling.full_now(spec.name)
         streams = tuple(stream for stream in spec.streams if stream not in source.added)
         plan = RunPlan(
             streams,
-            full,
+            full or turn is not None,
             self._clock.now(),
             believed(cursors, {*doubted, *self._sinks.elsewhere(spec)}, streams),
             spec.options,
@@ -110,7 +192,11 @@ class Starter:
             ad_hoc=bool(spec.ad_hoc),
         )
         first = target.prioritised(begin(source, plan, self._names.source))
-        whole = fullness(plan, first.full, doubted, self._frontier.news(spec.name, target.sink_id))
+        configured = self._settings.imports[spec.name]
+        last = self._frontier.latest_run(spec.name)
+        clean = last is not None and last.state == "completed"
+        whole = fullness(plan, first.full, doubted, self._frontier.news(spec.name, target.sink_id), clean=clean)
+        whole = whole._replace(why=whole.why or turn)
         started = self._frontier.start_run(
             spec.name,
             self._names.numbers[account.name],
@@ -120,14 +206,24 @@ class Starter:
             now=plan.started_at,
             sink=target.sink_id,
             why=whole.why,
-            streams=spec.streams,
+            streams=configured.streams,
             whole=whole.streams if target.sink is not None else (),
             setup=setup(spec.options, account.options, self._settings.descriptions.get(source.name)),
             shrink=allow_shrink,
             ad_hoc=spec.ad_hoc or None,
             added=tuple(stream for stream in spec.streams if stream in source.added),
             began=began,
+            schedule=None if spec.ad_hoc or spec.part else self._scheduling.of_start(spec.name, note),
+            sample=spec.sample,
+            part=spec.part or None,
         )
         if whole.why:
-            log.info("import %s: run %d is full: %s", spec.name, started.run, whole.why)
+            tell(
+                Event.RUN_FULL,
+                "import %s: run %d is full: %s",
+                *(spec.name, started.run, whole.why),
+                run=started.run,
+                import_name=spec.name,
+                reason=whole.why,
+            )
         return started

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import Counter
@@ -10,10 +9,14 @@ from queue import Empty
 from typing import TYPE_CHECKING, assert_never
 
 from crawlerd.core.errors import CrawlerdError, FrontierError, FrontierRefused, StorageFailed, SyncFailed
+from crawlerd.core.log_events import Event, tell
 from crawlerd.core.outcome import Bury, Complete
+from crawlerd.core.reasons import Reason
+from crawlerd.engine.letter_news import LetterNews
 from crawlerd.engine.store_inbox import AskQuota, Outcomes, Refill, Signal, Sleep, Void, Wake
 from crawlerd.frontier.contract import Ahead
-from crawlerd.ratelimit.quota import DurableWindows, grant
+from crawlerd.frontier.waiting_contract import Block
+from crawlerd.ratelimit.quota import DurableWindows, Quota, grant, used_text
 
 if TYPE_CHECKING:
     from crawlerd.core.task import Task
@@ -26,12 +29,11 @@ if TYPE_CHECKING:
     from crawlerd.frontier.waiting_contract import Queue
     from crawlerd.ratelimit.quota import Ask, Grant
 
-log = logging.getLogger(__name__)
-
 GROUP_TASKS = 2000
 GROUP_SECONDS = 0.010
 TROUBLE_SECONDS = 1.0  # between tries while a disk is full or a sink refuses
 BEAT_SECONDS = 1.0
+NOTED_SECONDS = 5.0  # a shorter wait for a quota is not noted
 IDLE_SECONDS = 5.0  # without a commit after which the files give back what speed has cost
 
 
@@ -39,7 +41,7 @@ class Store:
     """Runs on a thread of its own between `start` and `stop`. Others talk to it through its inbox.
 
     progress_at: when its thread was last seen to run; monotonic.
-    commits: of groups, so far.
+    counts: for metrics.
     """
 
     def __init__(
@@ -55,17 +57,20 @@ class Store:
         self._frontier, self._clock, self._inbox = frontier, clock, inbox
         self._writer, self._prefetch, self._dispatcher, self._events = writer, prefetch, dispatcher, events
         self._windows = DurableWindows(frontier.quota_rows)
+        self._letters = LetterNews(lambda run: frontier.run(run).import_name)
         self._asks: list[Ask] = []
         self._void: list[Void] = []
         self._unanswered = 0  # portions
         self._wanted: Counter[Queue] = Counter()  # heads
+        self._held: set[int] = set()  # runs whose sinks refuse, as they were told
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store")
         self._committed_at = 0.0
         self._rested = False  # since the last commit, the files were made as small as they can be
         self._trouble: str | None = None
         self.progress_at = time.monotonic()
-        self.commits = 0
+        self.counts = writer.counts
+        self._attempts, self._stamps = 0, 0.0  # whose outcomes are to be committed; the sum of when those came
 
     def start(self) -> None:
         self._thread.start()
@@ -78,11 +83,6 @@ class Store:
             self._thread.join()
 
     # read by others
-
-    @property
-    def records(self) -> int:
-        """Written to sinks, repeats included."""
-        return self._writer.records
 
     @property
     def trouble(self) -> str | None:
@@ -98,6 +98,16 @@ class Store:
     def stuck(self) -> dict[int, str]:
         """Runs that are held up, with the reason."""
         return dict.fromkeys(self._writer.targets, self._trouble) if self._trouble else self._writer.stuck()
+
+    @property
+    def stuck_sinks(self) -> set[str]:
+        """Names of the sinks that refuse."""
+        targets = self._writer.targets
+        return {
+            target.sink_name
+            for run in self._writer.stuck()
+            if (target := targets.get(run)) is not None and target.sink_name is not None
+        }
 
     # the thread
 
@@ -118,8 +128,8 @@ class Store:
         elif not self._rested and time.monotonic() - self._committed_at > IDLE_SECONDS:
             self._rested = self._frontier.idle()
             self._events.idle()
-        for bucket, until in self._prefetch.let_sleep().items():
-            self._inbox.block(bucket, until)
+        for bucket, block in self._prefetch.let_sleep().items():
+            self._inbox.block(bucket, block)
         self._prefetch.wake_unblocked()
         self.progress_at = time.monotonic()
         self._events.beat()
@@ -148,6 +158,9 @@ class Store:
                     group += message.group
                     size += message.size
                     self._unanswered += message.portions
+                    attempts = len(message.group) - message.portions
+                    self._attempts += attempts
+                    self._stamps += attempts * message.at
                 case Void():
                     self._void.append(message)
                 case Refill():
@@ -203,6 +216,8 @@ class Store:
         received = len(group)
         void, self._void = self._void, []
         notes = self._inbox.take_notes()
+        for event in notes.events:
+            self._frontier.happened(*event, self._clock.now())
         asks, self._asks = self._asks, []
         grants: list[Grant] = []
 
@@ -210,8 +225,10 @@ class Store:
             grants[:] = [each for ask in asks if (each := grant(self._windows, ask, self._clock.now()))]
 
         group, late = self._fence(group) if self._writer.fenced else (group, [])
-        mark = self._frontier.mark
-        group, totals, written = self._writer.deliver(group, self._clock.now(), time.monotonic(), mark)
+        mark, began = self._frontier.mark, time.monotonic()
+        group, totals, written = self._writer.deliver(group, self._clock.now(), began, mark)
+        sink_seconds = time.monotonic() - began if written else 0.0
+        self.counts.changed(totals, self._writer.targets, self._frontier.tallied)
         if void:
             self._writer.void({each.token for each in void})
         group, ahead = self._portions(group)
@@ -220,6 +237,7 @@ class Store:
                 group, gone = self._fence(group)
                 late = [*late, *gone, *(each for each in ahead if each.task.run in self._writer.fenced)]
                 ahead = [each for each in ahead if each.task.run not in self._writer.fenced]
+            began = time.monotonic()
             try:
                 committed = self._frontier.commit(
                     group,
@@ -238,7 +256,8 @@ class Store:
                 if not error.full:
                     raise
                 if self._trouble != str(error):
-                    log.error("%s; nothing is lost, trying again every second", error)
+                    text = "%s; nothing is lost, trying again every second"
+                    tell(Event.FRONTIER_HELD, text, error, error=str(error))
                 self._trouble = str(error)
                 self.progress_at = time.monotonic()
                 self._events.beat()  # requests go out until the backlog is full
@@ -247,11 +266,13 @@ class Store:
                 if self._stopping.wait(TROUBLE_SECONDS):
                     return
         if self._trouble:
-            log.warning("recovered: %s", self._trouble)
+            tell(Event.FRONTIER_RELEASED, "recovered: %s", self._trouble, error=self._trouble)
             self._trouble = None
         self._committed_at = time.monotonic()
         self._rested = False
-        self.commits += 1
+        self.counts.committed(len(group), self._committed_at - began)
+        self.counts.waited(self._attempts, self._attempts * self._committed_at - self._stamps, sink_seconds)
+        self._attempts, self._stamps = 0, 0.0
         self._inbox.committed(
             received, size
         )  # what waits for a sink is bounded otherwise: its runs are not leased from
@@ -260,10 +281,27 @@ class Store:
         touched = self._prefetch.done([*group, *late] if late else group)
         if grants:
             self._dispatcher.granted(grants)
-        self._arrived(committed)
+            self._note_used_up([each for each in grants if not each.starts])
+        self.arrived(committed)
         self._follow_writer()
         self._prefetch.drop_empty(touched)
         self._dispatcher.has_room()
+
+    def _note_used_up(self, refused: list[Grant]) -> None:
+        """The next commit says which buckets wait for a quota: people ask for that also after a crash."""
+        accounts: dict[int, Block] = {}
+        now = self._clock.now()
+        for each in refused:
+            assert isinstance(each.quota, Quota)  # noqa: S101 - shared windows are asked for elsewhere
+            if each.until - now < NOTED_SECONDS:
+                continue
+            block = Block(each.until, Reason.QUOTA, used_text(each.quota.item, each.used))
+            if each.quota.bucket:
+                self._inbox.block(each.quota.bucket, block)
+            else:
+                accounts[each.quota.account] = block
+        for bucket, account in self._prefetch.awake_of(accounts) if accounts else ():
+            self._inbox.block(bucket, accounts[account])
 
     def _portions(self, group: list[Settled]) -> tuple[list[Settled], list[Ahead]]:
         """The outcomes of a group, and its portions."""
@@ -281,18 +319,29 @@ class Store:
             self._dispatcher.stored(portion.token, "its run was abandoned")
         self._unanswered -= len(ahead) + len(fenced) + len(dropped)
 
-    def _arrived(self, committed: Committed) -> None:
-        """Tells of tasks that have become ready, and of runs that ended."""
+    def arrived(self, committed: Committed) -> None:
+        """Tells of tasks that have become ready, and of runs that ended. On its thread."""
+        for run, count in committed.enqueued.items():
+            if run in self._writer.targets:
+                self.counts.enqueued[self._writer.targets[run].source] += count
         if committed.borrowed:
             self._events.borrowed(committed.borrowed)
         for long in committed.long:
             name = self._frontier.run(long.run).import_name
-            log.warning(
+            tell(
+                Event.RUN_GROWS,
                 "import %s: run %d has done %s tasks, the last full run %s: a list may have no end",
                 *(name, long.run, f"{long.done:,}", f"{long.usual:,}"),
+                run=long.run,
+                import_name=name,
+                tasks=long.done,
+                usual=long.usual,
             )
+        self._letters.tell(committed.first_letters)
         self._prefetch.arrived(committed)
         if committed.ended:
+            self._letters.forget(committed.ended)
+            self._held.difference_update(committed.ended)
             for run in committed.ended:
                 self._writer.end(run)
             self._events.ended(committed.ended)
@@ -313,6 +362,10 @@ class Store:
         writer = self._writer
         if writer.fell_out:
             self._dispatcher.withdraw(writer.fell_out, self._withdrawn)
+            stuck = writer.stuck()
+            for run in writer.fell_out.intersection(stuck):
+                self._held.add(run)
+                self._inbox.note_event(run, f"the sink holds it up: {stuck[run]}")
             writer.fell_out = set()
         for sink in writer.replaced:
             self._events.replaced(sink)
@@ -320,6 +373,9 @@ class Store:
         self._give_up_abandoned()
         if writer.came_back:
             self._prefetch.offer_runs(list(writer.came_back))
+            for run in self._held.intersection(writer.came_back):
+                self._inbox.note_event(run, "the sink takes records again")
+            self._held -= writer.came_back
             writer.came_back = set()
 
     def _give_up_abandoned(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from concurrent.futures import Future
 from enum import Enum, auto
@@ -14,7 +15,7 @@ from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import DONE
 from crawlerd.engine.portions import weight
 from crawlerd.frontier.contract import Ahead, Settled
-from crawlerd.frontier.waiting_contract import Queue
+from crawlerd.frontier.waiting_contract import Block, Queue
 from crawlerd.ratelimit.quota import Ask
 
 if TYPE_CHECKING:
@@ -33,11 +34,13 @@ class Outcomes(msgspec.Struct, frozen=True):
     """Outcomes of leased tasks are to be committed.
 
     size: bytes that they weigh.
+    at: when they were received; monotonic.
     portions: how many of them are `Ahead`.
     """
 
     group: list[Settled]
     size: int
+    at: float
     portions: int = 0
 
 
@@ -65,12 +68,12 @@ class Sleep(msgspec.Struct, frozen=True):
     """A bucket need not be in memory.
 
     heads: all tasks of it that the dispatcher has, by their numbers.
-    until: nothing of it will start before; Unix seconds, None when it has only had its turn.
+    block: how long nothing of it will start; None when it has only had its turn.
     """
 
     bucket: int
     heads: list[int]
-    until: float | None
+    block: Block | None
 
 
 class AskQuota(msgspec.Struct, frozen=True):
@@ -89,9 +92,10 @@ class Signal(Enum):
 class Notes(NamedTuple):
     """What goes with the next commit; see `Frontier.commit`."""
 
-    blocked: dict[int, float]
+    blocked: dict[int, Block]
     learned: dict[str, Learned]
     outages: dict[tuple[str, int], OutageNote | None]
+    events: list[tuple[int, str]]
 
 
 Message = Outcomes | Void | Refill | Wake | Sleep | AskQuota | Signal
@@ -107,9 +111,10 @@ class StoreInbox:
     def __init__(self) -> None:
         self.messages: SimpleQueue[Message] = SimpleQueue()
         self._calls: deque[Call] = deque()
-        self._blocked: dict[int, float] = {}
+        self._blocked: dict[int, Block] = {}
         self._learned: dict[str, Learned] = {}
         self._outages: dict[tuple[str, int], OutageNote | None] = {}
+        self._events: list[tuple[int, str]] = []
         self._received = self._committed = 0
         self._received_bytes = self._committed_bytes = 0
         self._failed = False
@@ -119,14 +124,14 @@ class StoreInbox:
         size = _size(group)
         self._received += len(group)
         self._received_bytes += size
-        self.messages.put(Outcomes(group, size))
+        self.messages.put(Outcomes(group, size, time.monotonic()))
 
     def ahead(self, portion: Ahead) -> None:
         """A portion of the outcome of a leased task, to be kept. The answer is `DispatcherInbox.stored`."""
         size = weight(portion.outcome) + 2 * sum(len(text) for _, text in portion.entries)  # bound to a statement, too
         self._received += 1
         self._received_bytes += size
-        self.messages.put(Outcomes([portion], size, 1))
+        self.messages.put(Outcomes([portion], size, 0.0, 1))
 
     def void(self, task: int, token: int) -> None:
         """What the lease has sent ahead of an outcome that does not come is to be dropped."""
@@ -140,10 +145,10 @@ class StoreInbox:
         """Wants up to `count` sleeping buckets; they are sent to the dispatcher, which is told when that is done."""
         self.messages.put(Wake(count))
 
-    def sleep(self, bucket: int, heads: Sequence[Task], until: float | None) -> None:
-        """A bucket of which nothing is leased, and nothing will be before `until` (Unix seconds), need not be in
-        memory. heads: all tasks of it that the dispatcher has. The answer is `DispatcherInbox.asleep`."""
-        self.messages.put(Sleep(bucket, [task.seq for task in heads], until))
+    def sleep(self, bucket: int, heads: Sequence[Task], block: Block | None) -> None:
+        """A bucket without leased tasks, which gets none as long as `block` says, need not be in memory.
+        heads: all tasks of it that the dispatcher has. The answer is `DispatcherInbox.asleep`."""
+        self.messages.put(Sleep(bucket, [task.seq for task in heads], block))
 
     def ask_quota(self, ask: Ask) -> None:
         """Wants starts of a quota; they are charged with the next commit, and then sent to the dispatcher."""
@@ -153,13 +158,17 @@ class StoreInbox:
         """Notes, with the next commit, what a limiter has found out."""
         self._learned[key] = learned
 
-    def block(self, bucket: int, until: float) -> None:
-        """Notes, with the next commit, that a bucket may not be leased from before `until` (Unix seconds)."""
-        self._blocked[bucket] = until
+    def block(self, bucket: int, block: Block) -> None:
+        """Notes, with the next commit, that a bucket may not be leased from for a while."""
+        self._blocked[bucket] = block
 
     def note_outage(self, key: tuple[str, int], note: OutageNote | None) -> None:
         """Notes, with the next commit, an outage, or its end. key: origin and account, 0 for the whole origin."""
         self._outages[key] = note
+
+    def note_event(self, run: int, text: str) -> None:
+        """Notes, with the next commit, what has happened to a run."""
+        self._events.append((run, text))
 
     def call(self, function: Callable[[], T]) -> Future[T]:
         """Runs `function` on the store's thread, where the frontier may be used."""
@@ -192,12 +201,12 @@ class StoreInbox:
     @property
     def notes(self) -> bool:
         """Something was noted for the next commit."""
-        return bool(self._blocked or self._learned or self._outages)
+        return bool(self._blocked or self._learned or self._outages or self._events)
 
     def take_notes(self) -> Notes:
         """What was noted for the next commit."""
-        notes = Notes(self._blocked, self._learned, self._outages)
-        self._blocked, self._learned, self._outages = {}, {}, {}
+        notes = Notes(self._blocked, self._learned, self._outages, self._events)
+        self._blocked, self._learned, self._outages, self._events = {}, {}, {}, []
         return notes
 
     def committed(self, tasks: int, size: int) -> None:

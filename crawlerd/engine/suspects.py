@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
     from crawlerd.engine.queues import Pick
-    from crawlerd.engine.worker_pool import WorkerProcess
+    from crawlerd.engine.worker_process import WorkerProcess
 
 PATIENCE_SECONDS = 0.25  # a suspect that its limits hold up for longer lets others go first
 

@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 
 from crawlerd.core.configuration import AccountSpec
+from crawlerd.core.log_lines import LogStyle
 from crawlerd.core.outcome import Portion, Result
+from crawlerd.core.private_fields import RunFields
 from crawlerd.core.task import LeaseBatch
 
 HEADER = struct.Struct("!I")
@@ -27,12 +29,25 @@ class Setup(msgspec.Struct, tag="setup", frozen=True, array_like=True):
         searches for those that are missing, which takes as long as all else that it does to start.
     descriptions: by name, the entry point and the description of each source that is made from one: a worker that
         starts later makes it from the same, whatever has become of the file.
+    log: how it writes its log.
     """
 
     accounts: dict[str, str]
     threads: int
     places: dict[str, tuple[str, list[str]]]
     descriptions: dict[str, tuple[str, dict[str, Any]]] = {}
+    log: LogStyle = LogStyle()
+
+
+class RunTerms(msgspec.Struct, frozen=True, array_like=True):
+    """What a run asks of those who perform its tasks.
+
+    added: the streams of extensions that it reads.
+    fields: what it drops and hashes of records, with the key of the hash: a worker gets it over its socket alone.
+    """
+
+    added: tuple[str, ...] = ()
+    fields: RunFields | None = None
 
 
 class Work(msgspec.Struct, tag="work", frozen=True, array_like=True):
@@ -40,12 +55,21 @@ class Work(msgspec.Struct, tag="work", frozen=True, array_like=True):
 
     accounts: those among them of which the worker has had none before. They carry secrets: a worker gets them over its
     socket, never by argument.
-    added: the streams of extensions that the leases' runs ask for, where there are any, by the number of the run.
+    terms: what the leases' runs ask for, where they ask for anything, by the number of the run.
     """
 
     leases: list[LeaseBatch]
     accounts: list[AccountSpec] = []
-    added: dict[int, tuple[str, ...]] = {}
+    terms: dict[int, RunTerms] = {}
+
+
+class Renamed(msgspec.Struct, tag="renamed", frozen=True, array_like=True):
+    """Which accounts there are has changed since Setup.
+
+    sources: of accounts that are new, by name; None for one that is not configured any more.
+    """
+
+    sources: dict[str, str | None]
 
 
 class Ping(msgspec.Struct, tag="ping", frozen=True, array_like=True):
@@ -73,7 +97,7 @@ class Done(msgspec.Struct, tag="done", frozen=True, array_like=True):
     results: list[Result]
 
 
-ToWorker = Setup | Work | Ping | Stored
+ToWorker = Setup | Work | Renamed | Ping | Stored
 FromWorker = Pong | Done | Portion
 
 _encoder = msgspec.msgpack.Encoder()

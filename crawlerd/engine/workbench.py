@@ -6,12 +6,15 @@ import math
 from typing import TYPE_CHECKING
 
 from crawlerd.core.pauses import Pauses
-from crawlerd.core.priority import DEFAULT_PRIORITY
+from crawlerd.core.reasons import ASKED, Reason
+from crawlerd.engine.attempt_counts import SourceCounts
+from crawlerd.engine.checks import Guard, Question
 from crawlerd.engine.crowds import UNBOUNDED, Crowds
 from crawlerd.engine.limiters import Limiters
-from crawlerd.engine.queues import FIRST_WANT, AccountQueue, BucketQueue, Guard, Pick, RunQueue
+from crawlerd.engine.queues import AccountQueue, BucketQueue, Pick
 from crawlerd.engine.sleeping import let_sleep
 from crawlerd.engine.turns import Turns
+from crawlerd.engine.urgency import urgency
 from crawlerd.ratelimit.outage import Origin
 from crawlerd.ratelimit.shared import SharedWindow
 from crawlerd.ratelimit.window import Stamp
@@ -19,23 +22,23 @@ from crawlerd.ratelimit.window import Stamp
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from crawlerd.core.lowered import Lowered
     from crawlerd.core.task import Task
     from crawlerd.engine.protocols import AccountLimits, Healths, Sharing, Supplier
+    from crawlerd.engine.run_queue import RunQueue
     from crawlerd.ratelimit.adaptive import Learned
     from crawlerd.ratelimit.quota import Grant
-
-MOST_WANT = 2048  # task heads of a queue that are asked for at once
-REFILL_SECONDS = 0.05  # a queue that asks again within this time gets twice as many
 
 
 class Workbench:
     """Times are monotonic seconds. O(log accounts) a lease, whatever the number of tasks.
 
     shared: replaces the quotas and our own windows, where limits are shared with other programs.
-    costs: by kind of task, where it is not 1.
-    wide: kinds that yield many tasks.
+    costs: by kind of task, 1 where it is not there. With more kinds, its owner adds them.
+    wide: kinds that yield many tasks; the same.
     quiet_since: see `Limiter`.
     learned: what earlier processes have found out, by the keys of limiters.
+    counts: of the source of an account, by its number.
     awaited: queues whose heads are on their way.
     withdrawn: runs that are not served, until tasks of them are added again.
     """
@@ -51,12 +54,14 @@ class Workbench:
         wide: Collection[str] = (),
         quiet_since: float = -math.inf,
         learned: Mapping[str, Learned] | None = None,
+        counts: Callable[[int], SourceCounts] = lambda account: SourceCounts(),
     ) -> None:
+        self._counts = counts
         self._limits_of, self._store, self._shared = accounts, store, shared
         self._limiters = Limiters(store, learned, quiet_since)
         self._outages = outages
-        self._costs = costs or {}
-        self._wide = frozenset(wide)
+        self._costs = {} if costs is None else costs
+        self._wide = wide
         self._unlimited = Stamp(0.0)  # of every start that no limit asks about
         self._accounts: dict[int, AccountQueue] = {}
         self._turns = Turns()
@@ -72,8 +77,10 @@ class Workbench:
         account = self._accounts.get(number)
         if account is None and (found := self._limits_of.limits(number)):
             name, spec = found
-            limiter = self._limiters.of_account(number, spec)
-            account = self._accounts[number] = AccountQueue(number, name, spec, limiter, self._outages.usual(number))
+            limiter = self._limiters.of_account(number, name, spec)
+            account = self._accounts[number] = AccountQueue(
+                number, name, spec, limiter, self._outages.usual(number), self._counts(number)
+            )
             account.hold(self._pauses)
             if self._shared is not None:
                 account.shared = SharedWindow(number, self._shared.ask)
@@ -92,6 +99,7 @@ class Workbench:
         *,
         more: bool,
         blocked_until: float,
+        blocked_for: tuple[Reason, str] = (Reason.THROTTLED, ASKED),
         now: float,
     ) -> None:
         """Ready tasks of a run in a bucket, read from the frontier. more: there are others after them."""
@@ -102,7 +110,7 @@ class Workbench:
         bucket = account.buckets.get(number)
         if bucket is None:
             limiter = self._limiters.of_bucket(account, number, name)
-            limiter.blocked_until = max(limiter.blocked_until, blocked_until)
+            limiter.block(blocked_until, *blocked_for)
             bucket = account.buckets[number] = BucketQueue(number, name, account, limiter, now)
             bucket.held = self._pauses.of_bucket(account.name, name)
         queue = bucket.queue(run)
@@ -138,6 +146,25 @@ class Workbench:
             account.hold(pauses)
             self.place(account, now)
 
+    def change(self, number: int, *, rekeyed: bool, now: float) -> None:
+        """The account is configured otherwise from now on. rekeyed: it has another key, or another address."""
+        account, found = self._accounts.get(number), self._limits_of.limits(number)
+        if account is None or found is None:
+            return
+        if found[1] != account.spec:
+            self._limiters.change(account, found[1], now)
+        if rekeyed:
+            account.rekeyed_at, health = now, self._outages.usual(number)
+            if account.origin != health.origin.name:
+                account.origin, account.health = health.origin.name, health
+        self.place(account, now)
+
+    def lower(self, lowered: Lowered, now: float) -> None:
+        """Lower limits that people have set hold as well, and those alone."""
+        self._limiters.lower(lowered, self._accounts.values(), now)
+        for account in self._accounts.values():
+            self.place(account, now)
+
     def grant(self, grant: Grant, until: float, now: float) -> None:
         """A quota's answer to `ask_quota`; `until` is the grant's, in monotonic seconds."""
         grant.quota.receive(grant, until)
@@ -147,15 +174,13 @@ class Workbench:
     def give_back_quotas(self) -> None:
         """Returns what was granted and will not be used, before an orderly end."""
         for account in self._accounts.values():
-            account.limiter.give_back()
-            for bucket in account.buckets.values():
-                bucket.limiter.give_back()
+            account.give_back_quotas()
 
     def put_back(self, pick: Pick, task: Task, now: float) -> None:
         """One of the picked tasks was not performed: it is ready again, as it was."""
         if pick.bucket is None:
-            assert pick.account.guard is not None  # noqa: S101 - it was picked
-            pick.account.guard.leased = False
+            if (check := pick.account.check_of(task)) is not None:
+                check.leased = False
         elif give_back := self.withdrawn.get(task.run):
             give_back([task])
         else:
@@ -185,10 +210,10 @@ class Workbench:
         self._turns.place(account, at, now)
 
     def _ready_at(self, account: AccountQueue, now: float) -> float:
+        if (check := account.next_check) is not None and (not account.stopped or check is account.question):
+            return math.inf if check.leased else self._check_at(account, check, now)
         if account.stopped:
             return math.inf
-        if account.guard is not None:
-            return math.inf if account.guard.leased else self._guard_at(account, account.guard, now)
         at = math.inf
         for bucket in account.buckets.values():
             if bucket.resting or bucket.held:
@@ -200,8 +225,9 @@ class Workbench:
                     self._refill(bucket, queue, now)
         return at
 
-    def _guard_at(self, account: AccountQueue, guard: Guard, now: float) -> float:
-        return max(guard.at, account.limiter.free_at(now), account.health.free_at(now))
+    def _check_at(self, account: AccountQueue, check: Guard, now: float) -> float:
+        also = check.free_at(now) if isinstance(check, Question) else account.health.free_at(now)
+        return max(check.at, account.limiter.free_at(now), also)
 
     def _free_at(self, bucket: BucketQueue, now: float) -> float:
         """When limits and outages permit the bucket's first task to start; a task that makes no request, at once."""
@@ -243,35 +269,35 @@ class Workbench:
     def _pick_of(self, account: AccountQueue, now: float, most: int, threads: int) -> Pick | Origin | None:
         """The account's most urgent tasks that may start; among equals, of the bucket that was served longest ago. An
         origin when all that could start is for crowded ones."""
-        if account.guard is not None:
-            if self._guard_at(account, account.guard, now) > now or not self._granted(account, None, 1, now):
+        if (check := account.next_check) is not None:
+            if self._check_at(account, check, now) > now or not account.granted(None, 1, now):
                 return None
             origin = account.health.origin
             if not self._crowds.spare(origin, threads):
                 return origin
-            account.guard.leased = True
+            check.leased = True
             origin.out += 1
-            probe = None if account.health.calm else account.health.start(now)
-            return Pick(account, None, [account.guard.task], origin=origin, probe=probe)
+            probe = None if account.health.calm or check is account.question else account.health.start(now)
+            return Pick(account, None, [check.task], origin=origin, probe=probe)
         best: BucketQueue | None = None
         crowded: Origin | None = None
-        most_urgent = (0.0, 0)
+        most_urgent = (False, 0.0, 0)
         for bucket in account.buckets.values():
             first = bucket.next
             if first is None or bucket.resting or bucket.held:
                 continue
-            urgency = (self._priority(bucket, first), bucket.served)
-            if best is not None and urgency > most_urgent:
+            rank = (bucket.tried, urgency(bucket, first, self._wide), bucket.served)
+            if best is not None and rank > most_urgent:
                 continue
             if self._free_at(bucket, now) <= now:
                 if self.cost(bucket) and not self._crowds.spare(bucket.health.origin, threads):
                     crowded = bucket.health.origin
                 else:
-                    best, most_urgent = bucket, urgency
+                    best, most_urgent = bucket, rank
         if best is None:
             return crowded
         cost = self.cost(best)
-        if cost and not self._granted(account, best, cost, now):
+        if cost and not account.granted(best, cost, now):
             return None
         calm = best.health.calm
         limited = cost > 0 and not (calm and best.limiter.unlimited and account.limiter.unlimited)
@@ -290,45 +316,17 @@ class Workbench:
         origin.out += count
         return Pick(account, best, tasks, cost, limited, origin, None if calm else best.health.start(now))
 
-    def _granted(self, account: AccountQueue, bucket: BucketQueue | None, cost: int, now: float) -> bool:
-        """Whether others' use of shared limits permits this start; asks, if that is not known yet."""
-        if account.shared is None:
-            return True
-        number, keys = (0, account.keys) if bucket is None else (bucket.id, [*account.keys, *bucket.keys])
-        if not keys or account.shared.granted_to(now) == number:
-            return True
-        account.shared.ask(number, keys, cost)
-        return False
-
-    def _priority(self, bucket: BucketQueue, queue: RunQueue) -> float:
-        """Of the bucket's first task, which is the queue's. A wide one feeds a shallow frontier before others are
-        drained, and waits while that is deep: going always first would finish no sooner, with many times as many
-        tasks waiting."""
-        task = queue.heads[-1]
-        priority = task.priority
-        if priority != DEFAULT_PRIORITY or task.kind not in self._wide:
-            return priority
-        deep = any(other.more for other in bucket.account.buckets.values() if other is not bucket)
-        return priority + (0.5 if deep else -0.5)
-
     def _refill(self, bucket: BucketQueue, queue: RunQueue, now: float) -> None:
-        """Asks for as many heads as the queue needs in a while, judged by how soon it asks again."""
-        if now - queue.asked_at < REFILL_SECONDS:
-            queue.want = min(queue.want * 2, MOST_WANT)
-        elif now - queue.asked_at > 20 * REFILL_SECONDS:
-            queue.want = max(queue.want // 2, FIRST_WANT)
         self.awaited += 1
-        queue.asked, queue.asked_at = True, now
-        self._store.refill((bucket.id, queue.run), queue.want)
+        self._store.refill((bucket.id, queue.run), queue.ask(now))
 
     def charge(self, pick: Pick, now: float) -> Stamp:
         """Charges the start of what was picked to all its limits at once."""
         if not pick.limited:
             return self._unlimited
-        account, bucket, stamp = pick.account, pick.bucket, Stamp(now)
-        account.limiter.start(stamp, pick.cost)
-        if bucket is not None:
-            bucket.limiter.start(stamp, pick.cost)
+        account, stamp = pick.account, Stamp(now)
+        for limiter in pick.limiters:
+            limiter.start(stamp, pick.cost)
         if account.shared is not None:
             account.shared.start()
         self.place(account, now)
@@ -345,9 +343,8 @@ class Workbench:
             bucket.out -= 1
         if not pick.limited:
             return
-        account.limiter.finish(now, pick.cost)
-        if bucket is not None:
-            bucket.limiter.finish(now, pick.cost)
+        for limiter in pick.limiters:
+            limiter.finish(now, pick.cost)
         self.place(account, now)
 
     def next_at(self) -> float:
@@ -362,9 +359,9 @@ class Workbench:
         `asleep`.
         """
         for account in list(self._accounts.values()):
-            self._limiters.learn(account.limiter)
+            self._limiters.learn(account.limiter, account.name)
             for bucket in list(account.buckets.values()):
-                self._limiters.learn(bucket.limiter)
+                self._limiters.learn(bucket.limiter, account.name, bucket.name)
                 bucket.tidy()
                 busy = bucket.queues or bucket.out or bucket.doubts
                 if not busy and bucket.limiter.quiet(now):
@@ -375,7 +372,7 @@ class Workbench:
                 elif bucket.resting and not bucket.leaving:
                     bucket.resting = False
                     self.place(account, now)
-            if not account.buckets and not account.stopped and not account.guard and account.limiter.quiet(now):
+            if not (account.buckets or account.stopped or account.next_check) and account.limiter.quiet(now):
                 account.limiter.forget()
                 self._outages.forget(account.id)
                 del self._accounts[account.id]
@@ -387,7 +384,7 @@ class Workbench:
         if queue is None or bucket is None:
             return
         if agreed:
-            self._limiters.learn(bucket.limiter)
+            self._limiters.learn(bucket.limiter, queue.name, bucket.name)
             bucket.limiter.forget()
             del queue.buckets[number]
         else:

@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import faulthandler
 import gc
-import logging
 import os
 import random
 import signal
@@ -22,12 +21,25 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from crawlerd.core.errors import Permanent
-from crawlerd.core.log_lines import OneLine
-from crawlerd.core.outcome import DONE, ERROR_LIMIT, Bury, Complete, Defer, Result, Retry
+from crawlerd.core.log_lines import LogStyle
+from crawlerd.core.outcome import (
+    DONE,
+    ERROR_LIMIT,
+    LONG_WORK,
+    NO_REQUEST,
+    Bury,
+    Complete,
+    Defer,
+    Made,
+    Result,
+    Retry,
+)
 from crawlerd.core.task import PART
+from crawlerd.engine import log_output, redacting
 from crawlerd.engine.allocator import free_large_buffers
 from crawlerd.engine.attempt import NoRequest, OpenedWhenUsed, attempt
 from crawlerd.engine.portions import is_large, portions
+from crawlerd.engine.private_records import Private
 from crawlerd.engine.wire import (
     OF_THE_GROUP,
     READ_BYTES,
@@ -35,6 +47,8 @@ from crawlerd.engine.wire import (
     Frames,
     Ping,
     Pong,
+    Renamed,
+    RunTerms,
     Setup,
     Stored,
     Work,
@@ -44,16 +58,15 @@ from crawlerd.engine.wire import (
 from crawlerd.sources.importing import imported, made
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from crawlerd.core.configuration import AccountSpec
-    from crawlerd.core.outcome import Portion
+    from crawlerd.core.outcome import Outcome, Portion
     from crawlerd.core.task import Task
     from crawlerd.engine.attempt import AttemptApi, Client
     from crawlerd.source import Source
 
 COALESCE_SECONDS = 0.001  # results wait this long for company: a message for each no-op would cost more than the no-op
 COALESCE_RESULTS = 256
+NO_TERMS = RunTerms()
 MUCH = 50  # new tasks that are worth a message
 GARBAGE_OBJECTS = 10_000  # new ones that start a collection: a page is thousands
 NICE = 2  # below the main process: what it is late with, all workers wait for
@@ -124,6 +137,7 @@ class Worker:
         self._accounts: dict[str, AccountSpec] = {}
         self._sources = {name: _source(name, setup) for name in setup.accounts}
         self._names = setup.accounts
+        self._renamed: dict[str, str | None] = {}
         self._outbox = outbox
         self._clients: dict[str, Client] = {}
         self._client_lock = threading.Lock()
@@ -132,7 +146,7 @@ class Worker:
         os.register_at_fork(after_in_child=self._mark_forked)
         if any(source.client == "aws" for source in self._sources.values()):  # a second to import: before it is wanted
             threading.Thread(target=self._client, args=("aws",), name="warm-up", daemon=True).start()
-        self._leases: deque[tuple[int, str, Task, float, tuple[str, ...]]] = deque()
+        self._leases: deque[tuple[int, str, AccountSpec | None, Task, float, RunTerms]] = deque()
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._rung = False
         self._answers: dict[int, SimpleQueue[str]] = {}  # to portions, by token
@@ -141,12 +155,17 @@ class Worker:
 
     def add(self, work: Work) -> None:
         """To be performed by the next threads that are free."""
-        for account in work.accounts:
-            self._accounts[account.name] = account
+        self._accounts |= {each.name: each for each in work.accounts}
         for batch in work.leases:
+            account = self._accounts.get(batch.account.partition(PART)[0])  # a later one may have another key
             for token, task in enumerate(batch.tasks, batch.token):
-                self._leases.append((token, batch.account, task, batch.latest, work.added.get(task.run, ())))
+                terms = work.terms.get(task.run, NO_TERMS)
+                self._leases.append((token, batch.account, account, task, batch.latest, terms))
         self._ring()
+
+    def rename(self, news: Renamed) -> None:
+        """Which accounts there are has changed."""
+        self._renamed |= news.sources
 
     def stored(self, answer: Stored) -> None:
         """A portion is durable, or nothing more of its outcome is wanted."""
@@ -165,14 +184,14 @@ class Worker:
             self._rung = False  # before a look at the leases: whoever adds one later rings again
             while True:
                 try:
-                    token, name, task, latest, added = self._leases.popleft()
+                    token, name, account, task, latest, terms = self._leases.popleft()
                 except IndexError:
                     break
                 self._ring()
                 if latest and time.monotonic() > latest:
                     self._outbox.add(Result(token, None, unsent=True))
                     continue
-                result = self._perform(token, name, task, draw(), added)
+                result = self._perform(token, name, account, task, draw(), terms)
                 if self._forked:  # the handler has: two processes must not write to one connection
                     os._exit(0)
                 if type(result.outcome) is Complete and is_large(result.outcome):
@@ -204,24 +223,41 @@ class Worker:
     def _mark_forked(self) -> None:
         self._forked = True
 
-    def _perform(self, token: int, name: str, task: Task, jitter: float, added: Sequence[str]) -> Result:
-        owner, _, part = name.partition(PART)
-        account = self._accounts.get(owner)
+    def _perform(
+        self, token: int, name: str, account: AccountSpec | None, task: Task, jitter: float, terms: RunTerms
+    ) -> Result:
         if account is None:
             return Result(token, Bury(f"account {name} is not configured"))
-        if part:
+        if part := name.partition(PART)[2]:
             account = msgspec.structs.replace(account, part=part)
         source = self._sources[account.source]
         kind = source.kinds.get(task.kind)
         free = kind is not None and not kind.cost
         api: Any = NoRequest(lambda: self._api(source, account)) if free else self._api(source, account)
+        private = None if terms.fields is None else Private(terms.fields)
+        if private is not None:
+            api.heard = private.hear
+        begun = time.monotonic()
         try:
-            outcome = attempt(source, account, api, task, jitter=jitter, source_of=self._source_of, added=added)
+            outcome = attempt(
+                source,
+                account,
+                api,
+                task,
+                jitter=jitter,
+                source_of=self._source_of,
+                added=terms.added,
+                private=private,
+            )
         except KeyboardInterrupt:  # no Ctrl-C, which is ignored here: the handler's own
             outcome = Bury("Permanent: the handler raised KeyboardInterrupt")
         if isinstance(outcome, Bury | Defer | Retry) and kind:
-            outcome = msgspec.structs.replace(outcome, stream=kind.stream)
-        return Result(token, None if outcome is DONE else outcome, api.sent_at, api.done_at, api.origin)
+            known = redacting.of(account, api, private, answers=False)  # a URL is made of tasks, and quotes no answer
+            tried = redacting.tried(api.asked, api.done_at - api.sent_at, known)
+            outcome = msgspec.structs.replace(outcome, stream=kind.stream, tried=tried)
+        made = _made(api, outcome, begun)
+        said = None if outcome is DONE else outcome
+        return Result(token, said, api.sent_at, api.done_at, api.origin, False, made, begun)
 
     @cached_property
     def _source_names(self) -> dict[str, str]:
@@ -229,7 +265,7 @@ class Worker:
         return {account: name for name, accounts in self._names.items() for account in accounts.splitlines()}
 
     def _source_of(self, account: str) -> Source | None:
-        name = self._source_names.get(account)
+        name = self._renamed[account] if account in self._renamed else self._source_names.get(account)
         return None if name is None else self._sources[name]
 
     def _api(self, source: Source, account: AccountSpec) -> AttemptApi:
@@ -257,6 +293,16 @@ class Worker:
         return HttpClient(connections=self._threads)
 
 
+def _made(api: AttemptApi, outcome: Outcome, begun: float) -> Made | None:
+    """What an attempt cost that has begun then and just ended."""
+    if api.sent_at:
+        return Made(api.done_at - api.sent_at, api.status, api.received)
+    seconds = time.monotonic() - begun
+    if isinstance(outcome, Retry) and outcome.fault == "connection":
+        return Made(seconds)
+    return Made(seconds, NO_REQUEST) if seconds >= LONG_WORK else None
+
+
 def _source(name: str, setup: Setup) -> Source:
     entry, description = setup.descriptions.get(name, (name, None))
     place = setup.places.get(entry)
@@ -277,6 +323,9 @@ def serve(connection: socket.socket) -> None:
                 case Work() as work:
                     assert worker is not None  # noqa: S101 - Setup comes first
                     worker.add(work)
+                case Renamed() as news:
+                    assert worker is not None  # noqa: S101 - Setup comes first
+                    worker.rename(news)
                 case Ping():
                     outbox.pong()
                 case Stored() as answer:
@@ -286,8 +335,9 @@ def serve(connection: socket.socket) -> None:
                     worker = Worker(setup, outbox)
                     gc.freeze()
                     gc.set_threshold(GARBAGE_OBJECTS)
-                    if len(sys.argv) > STDERR:
-                        find_stderr(int(sys.argv[STDERR]))
+                    said = find_stderr(int(sys.argv[STDERR])) if len(sys.argv) > STDERR else b""
+                    log_output.use(setup.log, "warning", folds=False, alone=True)
+                    log_output.repeat(said)
                     outbox.pong()
 
 
@@ -300,17 +350,25 @@ def give_way() -> None:
             score.write(b"%d" % OOM_SCORE)
 
 
-def find_stderr(fd: int) -> None:
-    """From now on, what is written goes to the main process' stderr, beginning with all that was said so far. It went
-    to a file that the main process reads when the worker cannot start."""
+def find_stderr(fd: int) -> bytes:
+    """From now on, what is written goes to the main process' stderr. What was said so far went to a file that the main
+    process reads when the worker cannot start; returns it."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    with contextlib.suppress(OSError), open(os.dup(2), "rb") as said, open(fd, "wb", closefd=False) as stderr:
-        said.seek(0)
-        stderr.write(said.read())
+    said = b""
+    with contextlib.suppress(OSError), open(os.dup(2), "rb") as file:
+        file.seek(0)
+        said = file.read()
     os.dup2(fd, 1)
     os.dup2(fd, 2)
     os.close(fd)
+    for name in ("stdout", "stderr"):  # those before take a pipe, or the journal's socket, for a file that has places
+        before = getattr(sys, name)
+        again = open(  # noqa: SIM115 - as long as the process
+            before.fileno(), "w", buffering=1, encoding=before.encoding, errors=before.errors, closefd=False
+        )
+        setattr(sys, name, again)
+    return said
 
 
 def main() -> None:
@@ -322,9 +380,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, OF_THE_GROUP)  # blocked so far, by the main process
     faulthandler.register(signal.SIGUSR1)
     give_way()
-    log_lines = logging.StreamHandler(sys.stderr)  # those of libraries and handlers: a request's URL may be in them
-    log_lines.setFormatter(OneLine("%(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[log_lines])
+    log_output.use(LogStyle(), "warning", folds=False)  # for libraries and handlers, until the first message
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() == parent:
         with contextlib.suppress(ConnectionError):

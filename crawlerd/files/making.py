@@ -65,10 +65,15 @@ def make_directory(path: Path, mode: int) -> None:
     path.chmod(mode)
 
 
+def without_links(path: Path) -> Path:
+    """The same file, to be opened with SQLITE_OPEN_NOFOLLOW: directories may be links, the file may not."""
+    return Path(os.path.realpath(path.parent)) / path.name
+
+
 def prepare_database(path: Path, mode: int) -> str:
-    """Makes an empty file for SQLite, or sees to the rights of those that are there. Where to open it, to be used with
-    SQLITE_OPEN_NOFOLLOW: directories may be links, the file may not. OSError as of `open_plain`."""
-    real = Path(os.path.realpath(path.parent)) / path.name
+    """Makes an empty file for SQLite, or sees to the rights of those that are there. Where to open it, as of
+    `without_links`. OSError as of `open_plain`."""
+    real = without_links(path)
     os.close(open_plain(real, mode))
     for suffix in _DATABASE_FILES[1:]:
         with suppress(FileNotFoundError):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from crawlerd.core.outcome import DONE, Bury, Complete, Crash, Defer, Pause, Retry, after_crash
+from crawlerd.frontier.figures import Figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from crawlerd.core.outcome import Sent
     from crawlerd.core.task import NewGather, NewTask, Task
     from crawlerd.frontier.contract import Settled
-    from crawlerd.frontier.waiting_contract import Queue
+    from crawlerd.frontier.letter_contract import FirstLetter
+    from crawlerd.frontier.waiting_contract import Block, Queue
     from crawlerd.sink import Totals
 
 FEW = 4  # new tasks of a queue that are handed on without being read
@@ -23,6 +25,7 @@ ReadyRow = (
     tuple[int, int, int, int, int, int, str]
     | tuple[int, int, int, int, int, int, str, int]
     | tuple[int, int, int, int, int, int, str, int, int]
+    | tuple[int, int, int, int, int, int, str, int, int, int]
 )
 
 
@@ -81,19 +84,25 @@ class Change:
 
     now: float  # Unix seconds
     # see `Frontier.commit`
-    blocked: Mapping[int, float] = field(default_factory=dict)
+    blocked: Mapping[int, Block] = field(default_factory=dict)
     learned: Mapping[str, object] = field(default_factory=dict)
     totals: Mapping[tuple[int, str], Totals] = field(default_factory=dict)
     # numbers of tasks that leave `ready`, by bucket, run and priority
     gone: defaultdict[tuple[int, int, int], list[int]] = field(default_factory=lambda: defaultdict(list))
-    # the run of each task that is done
-    done: list[int] = field(default_factory=list)
-    # what becomes ready: in no group, in a group, and what was refused before
+    # the tasks that are done, by run, kind, chain and bucket
+    done: Counter[tuple[int, str, int, int]] = field(default_factory=Counter)
+    # what becomes ready: in no group, in a group, and what was refused before or follows one of its kind
     ready: list[ReadyRow] = field(default_factory=list)
     grouped: list[ReadyRow] = field(default_factory=list)
-    refused: list[ReadyRow] = field(default_factory=list)
+    rare: list[ReadyRow] = field(default_factory=list)
     delayed: list[tuple[object, ...]] = field(default_factory=list)
-    dead: list[tuple[object, ...]] = field(default_factory=list)
+    # columns of `dead`, and at the end the name of the kind
+    dead: list[tuple[Any, ...]] = field(default_factory=list)
+    # those of `dead` that were written, as far as they are the first of their kind in their run
+    first_letters: list[FirstLetter] = field(default_factory=list)
+    # rows of `attempt` without their numbers, and tasks that are done and may have some
+    attempts: list[tuple[object, ...]] = field(default_factory=list)
+    succeeded: list[int] = field(default_factory=list)
     # (bucket, run, priority, seq) of tasks that have crashed once more
     crashed: list[tuple[int, int, int, int]] = field(default_factory=list)
     # (run, stream, value) of cursors: the last one of a stream counts, and the greatest one
@@ -112,16 +121,19 @@ class Change:
     queues: Counter[Queue] = field(default_factory=Counter)
     runs: defaultdict[int, Counts] = field(default_factory=lambda: defaultdict(Counts))
     tallies: defaultdict[tuple[int, str], Tally] = field(default_factory=lambda: defaultdict(Tally))
+    figures: Figures = field(default_factory=Figures)
     groups: defaultdict[int, Members] = field(default_factory=lambda: defaultdict(Members))
     # see `Committed`; rows of `fresh` are None where they are many, or one of the queue was ready before
     arrived: dict[Queue, tuple[int, int]] = field(default_factory=dict)
     fresh: dict[Queue, list[ReadyRow] | None] = field(default_factory=dict)
     borrowed: list[tuple[int, int]] = field(default_factory=list)
+    enqueued: Counter[int] = field(default_factory=Counter)
 
     def take(self, group: Sequence[Settled], kind: Callable[[str], int]) -> None:
         """The outcomes of a group of leased tasks. kind: the number of a kind's name."""
-        key = (-1, -1, -1)
+        key, stage, count = (-1, -1, -1), (-1, "", 0, 0), 0
         gone: list[int] = []
+        last = gone  # of the tasks that `count` counts
         for settled in group:
             task, outcome = settled.task, settled.outcome
             if outcome is DONE and not task.group:  # the many from which nothing comes, at half the cost
@@ -129,15 +141,30 @@ class Change:
                     key = task.bucket, task.run, task.priority
                     gone = self.gone[key]
                 gone.append(task.seq)
-                self.done.append(task.run)
+                if task.kind != stage[1] or gone is not last or task.chain != stage[2]:
+                    self.done[stage] += count
+                    stage, count, last = (task.run, task.kind, task.chain, task.bucket), 0, gone
+                count += 1
+                if task.attempt or task.crashes:
+                    self.succeeded.append(task.seq)
             elif isinstance(outcome, Complete):
                 self.complete(task, settled.account, outcome)
             else:
                 self.settle(task, settled.account, kind(task.kind), outcome)
+            if settled.made is not None:
+                self.figures.attempt(task, settled.made, done=isinstance(outcome, Complete))
+        self.done[stage] += count
+        del self.done[-1, "", 0, 0]
+        for (run, name, chain, bucket), count in self.done.items():
+            self.figures.did(run, name, chain, bucket, count)
+            self.runs[run].open -= count
+            self.runs[run].done += count
 
     def settle(self, task: Task, account: int, kind: int, outcome: Retry | Bury | Defer | Pause | Crash) -> None:
         """What the outcome of a leased task changes that is not complete."""
         counts = self.runs[task.run]
+        if isinstance(outcome, Bury | Crash) or (isinstance(outcome, Retry | Defer) and outcome.charged):
+            self._note_attempt(task, outcome)
         match outcome:
             case Retry():
                 self._delay(task, kind, outcome, refused=task.refused)
@@ -145,6 +172,7 @@ class Change:
             case Bury():
                 self.gone[task.bucket, task.run, task.priority].append(task.seq)
                 counts.open -= 1
+                self.figures.stage(task.run, task.kind, task.chain).open -= 1
                 self.children += [(task.run, account, errand, 0) for errand in outcome.errands]
                 if task.group:
                     self.groups[task.group].open -= 1
@@ -157,6 +185,7 @@ class Change:
             case Crash():
                 result = after_crash(task.crashes + 1, outcome)
                 if isinstance(result, Bury):
+                    self.attempts.pop()  # it is noted as what it became
                     self.settle(task, account, kind, result)
                 else:
                     queue = task.bucket, task.run
@@ -165,6 +194,11 @@ class Change:
                     self.fresh[queue] = None
             case _:
                 assert_never(outcome)
+
+    def _note_attempt(self, task: Task, outcome: Retry | Bury | Defer | Crash) -> None:
+        tried = None if isinstance(outcome, Crash) else outcome.tried
+        request = (tried.seconds, tried.status or None, tried.method, tried.url) if tried else (None, None, "", "")
+        self.attempts.append((task.seq, task.run, self.now, *request, outcome.error))
 
     def _delay(self, task: Task, kind: int, outcome: Retry | Defer, *, refused: int) -> None:
         """The task keeps its number and priority, and so its place among those that are ready."""
@@ -182,6 +216,7 @@ class Change:
                 task.payload,
                 task.group,
                 refused,
+                task.chain,
             )
         )
         self.runs[task.run].delayed += 1
@@ -190,7 +225,9 @@ class Change:
         """`settle` for the outcome that nearly all tasks have: `gone` and `done` say what counts them."""
         run = task.run
         self.gone[task.bucket, task.run, task.priority].append(task.seq)
-        self.done.append(run)
+        self.done[run, task.kind, task.chain, task.bucket] += 1
+        if task.attempt or task.crashes:
+            self.succeeded.append(task.seq)
         if task.group:
             self.groups[task.group].open -= 1
         if outcome is DONE:
@@ -217,6 +254,8 @@ class Change:
             self.staged += [(run, of, value) for of, value in outcome.cursors]
         if outcome.greatest:
             self.greatest += [(run, of, value) for of, value in outcome.greatest]
+        if outcome.children or outcome.gathers or outcome.errands or outcome.sent:
+            self.figures.asks(task, outcome)
         if outcome.children:
             self.children += [(run, account, child, task.group) for child in outcome.children]
         if outcome.errands:
@@ -235,6 +274,8 @@ class Change:
         run = task.run
         self.sent.append((task, account, sent))
         self.runs[run].open += sent.count
+        for kind, chain, count in sent.kinds:
+            self.figures.stage(run, kind, chain).open += count
         if task.group:
             self.groups[task.group].open += sent.own
         for stream, count in sent.records:
@@ -259,10 +300,11 @@ class Change:
         payload: str,
         group: int,
         refused: int = 0,
+        chain: int = 0,
     ) -> None:
         row: ReadyRow
-        if refused:
-            self.refused.append(row := (bucket, run, priority, seq, kind, attempt, payload, group, refused))
+        if refused or chain:
+            self.rare.append(row := (bucket, run, priority, seq, kind, attempt, payload, group, refused, chain))
         elif group:
             self.grouped.append(row := (bucket, run, priority, seq, kind, attempt, payload, group))
         else:  # a column less is a tenth of the time of a row
@@ -276,6 +318,13 @@ class Change:
                 fresh.append(row)
             else:
                 self.fresh[queue] = None
+
+    def opened(self, run: int, kind: str, chain: int, count: int) -> None:
+        """New tasks of a run."""
+        if count:
+            self.runs[run].open += count
+            self.enqueued[run] += count
+            self.figures.opened(run, kind, chain, count)
 
     def bury(self, task: Task, kind: int, outcome: Bury) -> None:
         """A dead letter, of a task that is not (or no longer) counted as open."""
@@ -294,9 +343,12 @@ class Change:
                 self.now,
                 task.group,
                 outcome.kept,
+                task.chain,
+                task.kind,
             )
         )
         self.runs[task.run].dead += 1
+        self.figures.stage(task.run, task.kind, task.chain).dead += 1
         if task.group:
             self.groups[task.group].dead += 1
 
@@ -310,8 +362,5 @@ class Change:
 
     def count(self) -> None:
         """Adds up what was gathered one by one. Call once, when all is."""
-        for run, count in Counter(self.done).items():
-            self.runs[run].open -= count
-            self.runs[run].done += count
         for (bucket, run, _), tasks in self.gone.items():
             self.queues[bucket, run] -= len(tasks)

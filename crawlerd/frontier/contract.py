@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import msgspec
 
-from crawlerd.core.outcome import Outcome
+from crawlerd.core.outcome import Made, Outcome
 from crawlerd.core.task import Task
-from crawlerd.frontier.waiting_contract import Key, Queue, WaitingTasks
+from crawlerd.frontier.acts_contract import Acts
+from crawlerd.frontier.letter_contract import FirstLetter, LetterFrontier
+from crawlerd.frontier.schedule_contract import Schedules
+from crawlerd.frontier.submission_contract import NO_CHUNK, Chunk, Submissions
+from crawlerd.frontier.sync_point_contract import SyncPointStore
+from crawlerd.frontier.waiting_contract import Block, Key, Queue, WaitingTasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from crawlerd.core.doubt import Expected
-    from crawlerd.core.pauses import Pausable, PauseNote
+    from crawlerd.core.schedule_rules import ScheduleNote
     from crawlerd.core.task import NewGather, NewTask
     from crawlerd.frontier.quota_contract import QuotaRows
     from crawlerd.frontier.reports import Act
@@ -28,14 +33,18 @@ FARTHEST_GRANT = 900.0  # seconds: more than a hundredth of a day, the farthest 
 
 
 class Settled(msgspec.Struct, frozen=True, gc=False):
-    """A leased task, its account, and what its attempt led to."""
+    """A leased task, its account, and what its attempt led to.
+
+    made: what the attempt cost, see `Result`.
+    """
 
     task: Task
     account: int
     outcome: Outcome
+    made: Made | None = None
 
 
-class Ahead(Settled, frozen=True, gc=False):
+class Ahead(Settled, frozen=True, gc=False, kw_only=True):
     """A portion of what an attempt leads to, while its task is still leased: `outcome` has its records.
 
     token: of the lease.
@@ -48,8 +57,7 @@ class Ahead(Settled, frozen=True, gc=False):
 
 
 class LongRun(NamedTuple):
-    """A run that has done at least ten times as many tasks as the last full run of its import: a list may have no
-    end."""
+    """A run that has done ten times as many tasks as the last full run of its import: a list may have no end."""
 
     run: int
     done: int
@@ -69,6 +77,8 @@ class Committed(NamedTuple):
     fresh: Mapping[Queue, Sequence[Task]] = {}
     # runs that do far more than the last full one; each again when it has done twice as much
     long: Sequence[LongRun] = ()
+    enqueued: Mapping[int, int] = MappingProxyType({})  # tasks that are ready for the first time, by run
+    first_letters: Sequence[FirstLetter] = ()  # dead letters that are the first of their kind in their run
 
 
 class StartedRun(NamedTuple):
@@ -76,6 +86,7 @@ class StartedRun(NamedTuple):
 
     run: int
     ended: list[int]
+    enqueued: int = 0  # tasks
 
 
 class Run(NamedTuple):
@@ -90,10 +101,13 @@ class Run(NamedTuple):
     ended_at: float | None  # Unix seconds
     again: bool = False  # it was abandoned, and its import is to begin again
     records: int = 0
-    done: int = 0  # tasks
-    dead: int = 0  # tasks
+    done: int = 0  # tasks, as are `dead` and `open`
+    dead: int = 0
     ad_hoc: str | None = None  # see `Frontier.start_run`
     added: tuple[str, ...] = ()  # see `Frontier.start_run`
+    sample: int | None = None  # see `Frontier.start_run`
+    submitted: bool = False  # see `Frontier.start_run`
+    open: int = 0
 
 
 class Attached(NamedTuple):
@@ -124,7 +138,7 @@ class OutageNote(NamedTuple):
     error: str
 
 
-class Frontier(WaitingTasks, Protocol):
+class Frontier(LetterFrontier, WaitingTasks, Acts, Schedules, SyncPointStore, Submissions, Protocol):
     """The one writer of a frontier, used by one thread. It is open from `open_frontier` to `close`.
 
     Every method that changes something is one durable transaction: it is written whole, or it raises and nothing is.
@@ -159,6 +173,10 @@ class Frontier(WaitingTasks, Protocol):
 
     def account_name(self, number: int) -> str: ...
 
+    def bucket_number(self, account: int, name: str) -> int:
+        """The number of an account's bucket, given out at the first call. One transaction."""
+        ...
+
     def identities(self, accounts: Sequence[int]) -> list[str | None]:
         """Who the credentials of each of these accounts belong to, as `confirm` noted; None where it has not."""
         ...
@@ -168,34 +186,12 @@ class Frontier(WaitingTasks, Protocol):
         transaction."""
         ...
 
-    def refuse(self, account: int, reason: str) -> None:
-        """Notes why the account's credentials do not work; forgotten when the frontier is opened again. One
-        transaction."""
+    def refuse(self, account: int, reason: str, now: float) -> None:
+        """Notes why the account's credentials do not work, until the frontier is opened again. One transaction."""
         ...
 
-    def accept(self, account: int) -> None:
+    def accept(self, account: int, now: float) -> None:
         """Undoes `refuse`. One transaction."""
-        ...
-
-    # what people do
-
-    def pauses(self) -> list[PauseNote]:
-        """Those that last, the oldest first."""
-        ...
-
-    def pause(self, note: PauseNote) -> list[int]:
-        """Adds a pause, or replaces that of the same, with its line in the audit. Returns the runs of the import that
-        are under way. One transaction."""
-        ...
-
-    def lift(self, kind: Pausable, name: str, by: str, now: float) -> list[int] | None:
-        """Ends a pause, with its line in the audit. Returns the runs of the import that go on; None, and nothing is
-        written, where there was no such pause. One transaction."""
-        ...
-
-    def rename_import(self, old: str, new: str, act: Act) -> str | None:
-        """Moves all that is noted of an import to another name, with its line in the audit. Why it cannot be done, and
-        nothing is written; else None. One transaction."""
         ...
 
     # runs
@@ -218,6 +214,11 @@ class Frontier(WaitingTasks, Protocol):
         ad_hoc: str | None = None,
         added: Sequence[str] = (),
         began: str = "",
+        schedule: ScheduleNote | None = None,
+        sample: int | None = None,
+        part: str | None = None,
+        submitted: bool = False,
+        chunk: Chunk = NO_CHUNK,
     ) -> StartedRun:
         """A new run with its first tasks and groups; without any it has ended at once. One transaction.
 
@@ -231,6 +232,12 @@ class Frontier(WaitingTasks, Protocol):
             one: no sync points, and nothing of `streams`, `whole`, `setup` and `shrink`.
         added: the streams of extensions that it asks for. It does so to its end, whatever its import says then.
         began: who or what has started it, for people.
+        schedule: what is noted of the import's schedule from now on, if that changes.
+        sample: records of each stream that it takes; None for all.
+        part: which of the import's streams it reads, for people; None for all. What it leaves counts, but it is not the
+            import's latest run.
+        submitted: it has nothing but tasks of others, each once. Without a sink, it takes that of its import later.
+        chunk: where its tasks come from.
         """
         ...
 
@@ -243,7 +250,18 @@ class Frontier(WaitingTasks, Protocol):
         ...
 
     def latest_run(self, import_name: str) -> Run | None:
-        """The import's newest run, running or ended, ad hoc ones aside."""
+        """The import's newest run, running or ended, ad hoc ones and those of some streams alone aside."""
+        ...
+
+    def tallied(self, run: int) -> dict[str, Totals]:
+        """The totals of a run as of the last commit, by stream."""
+
+    def resumed(self, runs: Sequence[int], now: float) -> None:
+        """Notes with the next commit, of those that the end of a process has interrupted, that they go on."""
+        ...
+
+    def happened(self, run: int, text: str, now: float) -> None:
+        """Notes with the next commit what has happened to a run, for people."""
         ...
 
     def running_runs(self, import_name: str) -> list[int]:
@@ -276,15 +294,16 @@ class Frontier(WaitingTasks, Protocol):
         """How many records a run should see of a stream that it reads in full; None for other streams."""
         ...
 
-    def cancel_run(self, run: int, act: Act) -> bool:
+    def cancel_run(self, run: int, act: Act, *, forget: bool = False) -> bool:
         """Ends a run that is under way, as a person wants it: nothing of it is published, its tasks leave in slices.
-        False, and nothing is written, when it was not under way. One transaction, with its line in the audit."""
+        False, and nothing is written, when it was not under way. One transaction, with its line in the audit. To forget
+        it, under way or not, is to let the run itself go as well; False when that was asked for before."""
         ...
 
     def prune_runs(self, import_name: str, count: int, before: float, most: int) -> int:
         """Forgets up to `most` runs of an import that have ended: all but the newest `count`, and those that ended
-        before a time. What has dead letters is kept, and so are the newest run and the last full one. How many there
-        were. One transaction."""
+        before a time. What has dead letters is kept, and so are the newest run and the last full one. How many it has
+        dealt with; 0 when none is left. One transaction, in which it ends early when that takes long."""
         ...
 
     def let_shrink(self, runs: Sequence[int]) -> None:
@@ -349,7 +368,7 @@ class Frontier(WaitingTasks, Protocol):
         group: Sequence[Settled],
         *,
         now: float,
-        blocked: Mapping[int, float] | None = None,
+        blocked: Mapping[int, Block] | None = None,
         learned: Mapping[str, object] | None = None,
         charge: Callable[[], None] | None = None,
         totals: Mapping[tuple[int, str], Totals] | None = None,
@@ -368,7 +387,7 @@ class Frontier(WaitingTasks, Protocol):
         other, and becomes ready in slices, one with each of the commits that follow: see `chores`. A task that turns
         out to be a repeat leaves the counters again.
 
-        blocked: buckets that may not be leased from before a time.
+        blocked: buckets that may not be leased from before a time, with the reason, which people are told.
         learned: by limiters, see `learned`.
         charge: writes to `quota_rows`; part of the transaction.
         totals: of (run, stream), as their sinks have returned them.
@@ -378,9 +397,4 @@ class Frontier(WaitingTasks, Protocol):
         void: (task, token) of leases that ended without an outcome; what they have sent ahead is dropped.
         outages: by origin and account; None where one is over.
         """
-        ...
-
-    def retry_dead(self, numbers: Sequence[int], act: Act | None = None) -> tuple[int, list[str]]:
-        """Makes dead letters ready again, with all their attempts; ended runs run again. Returns how many there were,
-        and the names of their imports. Groups that have failed for them wait again. One transaction."""
         ...

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from crawlerd.core.hiding import with_field
 from crawlerd.core.outcome import Bury
 from crawlerd.core.task import Task
+from crawlerd.core.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,11 +38,18 @@ class Counted(NamedTuple):
     kind: int
     payload: str
     kind_name: str
+    endless: int = 0  # 1: nothing follows it, and its run may get more of its tasks
 
     @property
     def tells(self) -> bool:
         """Whether what follows now is told of the dead letters, see `crawlerd.source.Gather`."""
-        return bool(self.dead) and not self.open and self.if_dead == "run" and f'"{LETTERS}":' in self.payload
+        return (
+            bool(self.dead)
+            and not self.open
+            and not self.endless
+            and self.if_dead == "run"
+            and f'"{LETTERS}":' in self.payload
+        )
 
     def telling(self, letters: list[str]) -> Counted:
         """letters: kinds and errors of the first dead letters."""
@@ -59,6 +67,8 @@ class Letter(NamedTuple):
     payload: str
     group: int
     follows: bool  # it follows a group, and waits for it
+    chain: int
+    kind_name: str
 
 
 def end_groups(change: Change, groups: Iterable[Counted]) -> list[tuple[int, int]]:
@@ -66,13 +76,14 @@ def end_groups(change: Change, groups: Iterable[Counted]) -> list[tuple[int, int
     around it) of those that are over; one that has failed is not, since its dead letters may be retried."""
     over: list[tuple[int, int]] = []
     for group in groups:
-        if group.open:
+        if group.open or group.endless:
             continue
         counts = change.runs[group.run]
         counts.waiting -= 1
         ready = not group.dead or group.if_dead == "run"
         if not ready:
             counts.open -= 1
+            change.figures.stage(group.run, group.kind_name, 0).open -= 1
             if group.parent:
                 change.groups[group.parent].open -= 1
         if not ready and group.if_dead == "fail":
@@ -80,10 +91,11 @@ def end_groups(change: Change, groups: Iterable[Counted]) -> list[tuple[int, int
                 *(group.id, group.bucket, group.priority, group.run, group.kind_name, 0, group.payload),
                 group=group.parent,
             )
-            error = f"{NOT_RUN} {group.dead} dead letters in its group; it waits for those retried"
+            error = f"{NOT_RUN} {counted(group.dead, 'dead letter')} in its group; it waits for those retried"
             change.bury(then, group.kind, Bury(error))
             continue
         if ready:
+            change.enqueued[group.run] += 1
             change.make_ready(
                 group.bucket, group.priority, group.id, group.run, group.kind, 0, group.payload, group.parent
             )
@@ -101,8 +113,12 @@ def bring_back(change: Change, letters: Iterable[Letter]) -> None:
             counts.waiting += 1
         else:
             change.make_ready(
-                *(letter.bucket, letter.priority, letter.seq, letter.run, letter.kind, 0, letter.payload, letter.group)
+                *(letter.bucket, letter.priority, letter.seq, letter.run, letter.kind, 0, letter.payload, letter.group),
+                chain=letter.chain,
             )
+        stage = change.figures.stage(letter.run, letter.kind_name, letter.chain)
+        stage.open += 1
+        stage.dead -= 1
         counts.open += 1
         counts.dead -= 1
         if letter.group:

@@ -21,6 +21,10 @@ from crawlerd.frontier.access import refused, require, require_own
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 1.0
+PATIENCE = 10.0  # seconds to wait for a command that has the directory for a moment
+SIGNED_WITHIN = 0.25  # seconds that it takes until such a command has said so
+AGAIN_SECONDS = 0.02  # between tries
+BRIEF = b"for a moment"  # what it says
 BUSY = (errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN)
 SHARED = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - directories that must stay open to all
 
@@ -33,9 +37,24 @@ class StateLock:
     last_alive: Unix time after which no earlier holder did anything; None when there was none.
     """
 
-    def __init__(self, state_dir: Path) -> None:
-        """FrontierLocked, FrontierUnusable, StorageFailed."""
+    def __init__(self, state_dir: Path, *, brief: bool = False) -> None:
+        """FrontierLocked, FrontierUnusable, StorageFailed.
+
+        brief: it is held for a moment: others that start meanwhile wait for that.
+        """
         self._path = state_dir / "lock"
+        began = time.monotonic()
+        while True:
+            try:
+                self._take(state_dir, brief=brief)
+                break
+            except FrontierLocked:
+                if time.monotonic() - began > (PATIENCE if _held_briefly(self._path) else SIGNED_WITHIN):
+                    raise
+            time.sleep(AGAIN_SECONDS)  # flock waits without a limit or not at all, and the file may be replaced
+        self._beat_at = time.monotonic()
+
+    def _take(self, state_dir: Path, *, brief: bool) -> None:
         with ExitStack() as undo:
             try:
                 state_dir.mkdir(PRIVATE_DIRECTORY, parents=True, exist_ok=True)
@@ -57,9 +76,8 @@ class StateLock:
                 raise self._locked(_holder(self._fd))
             before = os.fstat(self._fd)
             self.last_alive = min(before.st_mtime + 2 * BEAT_SECONDS, time.time()) if before.st_size else None
-            _sign(self._fd, self._path)
+            _sign(self._fd, self._path, brief=brief)
             undo.pop_all()
-        self._beat_at = time.monotonic()
 
     def _locked(self, holder: int | None) -> FrontierLocked:
         who = f"another crawlerd (pid {holder})" if holder else "another crawlerd"
@@ -137,9 +155,10 @@ def _keep_others_out(folder: int, state_dir: Path) -> None:
             )
         if facts.st_mode & 0o077:
             set_mode(folder, facts, stat.S_IMODE(facts.st_mode) & PRIVATE_DIRECTORY)
-        for entry in os.scandir(folder):
-            ours = entry.name == "lock" or entry.name.startswith("frontier.")
-            if ours and entry.is_file(follow_symlinks=False):
+        with os.scandir(folder) as entries:
+            ours = [each for each in entries if each.name == "lock" or each.name.startswith("frontier.")]
+        for entry in ours:
+            if entry.is_file(follow_symlinks=False):
                 with suppress(FileNotFoundError):  # its holder is ending
                     set_mode(str(state_dir / entry.name), entry.stat(follow_symlinks=False), PRIVATE_FILE)
     except OSError as error:
@@ -149,10 +168,11 @@ def _keep_others_out(folder: int, state_dir: Path) -> None:
 def _others_use(folder: int, state_dir: Path) -> bool:
     """Asked of a directory that is open to all. A file system of one's own may be so, too, when it is new."""
     me = os.geteuid()
-    for entry in os.scandir(folder):
-        with suppress(FileNotFoundError):
-            if entry.stat(follow_symlinks=False).st_uid != me:
-                return True
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                if entry.stat(follow_symlinks=False).st_uid != me:
+                    return True
     return os.path.realpath(state_dir) in SHARED
 
 
@@ -201,10 +221,18 @@ def _lock_directory(fd: int) -> bool:
     return True
 
 
-def _sign(fd: int, path: Path) -> None:
-    """Written before it is cut, and so never empty again: that would say that there was no earlier holder."""
+def _held_briefly(path: Path) -> bool:
     try:
-        os.ftruncate(fd, os.pwrite(fd, f"{os.getpid()}\n".encode(), 0))
+        return BRIEF in path.read_bytes()
+    except OSError:
+        return False
+
+
+def _sign(fd: int, path: Path, *, brief: bool = False) -> None:
+    """Written before it is cut, and so never empty again: that would say that there was no earlier holder."""
+    text = b"%d %s\n" % (os.getpid(), BRIEF) if brief else b"%d\n" % os.getpid()
+    try:
+        os.ftruncate(fd, os.pwrite(fd, text, 0))
     except OSError as error:
         raise StorageFailed(f"cannot write {path}: {error.strerror}", full=error.errno == errno.ENOSPC) from None
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class QuotaRows(Protocol):
@@ -19,4 +22,13 @@ class QuotaRows(Protocol):
 
     def forget(self, key: str, before: float) -> None:
         """Drops the charges up to `before`."""
+        ...
+
+    def keys(self, beginning: str) -> list[str]:
+        """Those that have charges and begin so. beginning: ends with "/"."""
+        ...
+
+    def ask_again_of(self, accounts: Sequence[int]) -> None:
+        """The limits of these accounts have changed: that their buckets wait for a quota no longer counts. Call
+        it outside of `charge`."""
         ...

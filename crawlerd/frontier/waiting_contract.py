@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from crawlerd.core.reasons import ASKED, Reason
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -21,6 +23,16 @@ class Bucket(NamedTuple):
     account: int
     name: str
     blocked_until: float  # Unix seconds
+    reason: str = Reason.THROTTLED  # why it is blocked, or was; and in words
+    waits_for: str = ASKED
+
+
+class Block(NamedTuple):
+    """Nothing of a bucket may be leased for a while."""
+
+    until: float  # Unix seconds
+    reason: Reason = Reason.THROTTLED
+    text: str = ASKED  # what it waits for, as a part of a sentence
 
 
 class Wanted(NamedTuple):

@@ -1,4 +1,4 @@
-"""Retrying dead letters: what is asked for, and what was done."""
+"""What is done to dead letters that match a filter: what is asked for, whether it can be done, as which operation."""
 
 from __future__ import annotations
 
@@ -6,27 +6,98 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from crawlerd.frontier.reports import Act
+from crawlerd.core.row_numbers import GREATEST
+from crawlerd.core.wording import agreeing
+from crawlerd.frontier.letter_filter import ALL, LetterFilter
+from crawlerd.frontier.reports import Act, LetterAct, OperationReport
+from crawlerd.operations.pause_requests import reason_of
+from crawlerd.operations.problem import Changed, Refused, Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from crawlerd.frontier.reader_contract import FrontierReader
+    from crawlerd.frontier.reports import LetterCount, LetterPage
 
-NAMED = 20  # numbers that the audit names
-
-
-class RetryRequest(msgspec.Struct, frozen=True):
-    """Numbers of dead letters."""
-
-    numbers: list[int]
+MORE = 0.10  # share by which letters may have become more since they were counted
+MOST_READ = 20_000  # letters that are looked at for a page of them, or to count those that match
+WORDS_LENGTH = 500  # characters of a name or text that is looked for
 
 
-class Retried(msgspec.Struct, frozen=True):
-    """How many of them are ready again."""
+class LettersRequest(msgspec.Struct, frozen=True, kw_only=True, rename={"which": "filter"}, forbid_unknown_fields=True):
+    """A misspelled field must not mean all letters.
 
-    retried: int
+    which: the letters; all when it says nothing.
+    reason: for whoever looks at it later; a drop needs one.
+    expect: how many they were when that was last looked at.
+    through: the burial that was the last one then, see `LetterCount`; what died later is not meant.
+    """
+
+    which: LetterFilter = ALL
+    reason: str = ""
+    expect: int | None = None
+    through: int | None = None
 
 
-def retry_act(numbers: Sequence[int], by: str, now: float) -> Act:
-    """What the audit says of it. now: Unix seconds."""
-    more = f" and {len(numbers) - NAMED:,} more" if len(numbers) > NAMED else ""
-    return Act(now, by, "retry", "dead letters", ", ".join(map(str, numbers[:NAMED])) + more, len(numbers))
+def begun(
+    reader: FrontierReader, act: LetterAct, request: LettersRequest, by: str, now: float
+) -> tuple[OperationReport, Act]:
+    """What is to be carried out, and what the audit says of it. Refused, or Changed when there are far more than
+    expected. now: Unix seconds."""
+    check(request.which)
+    reason = reason_of(request.reason) if act == "drop" or request.reason else ""
+    found = reader.count_letters(request.which, request.through)
+    if request.expect is not None and found.count > request.expect * (1 + MORE):
+        now_text = agreeing(found.count, "dead letter", "match")
+        raise Changed(f"{now_text} now, {agreeing(request.expect, 'letter', 'were')} expected: look again")
+    text = f"{request.which.text}: {reason}" if reason else request.which.text
+    operation = OperationReport(
+        id=0,
+        act=act,
+        which=request.which,
+        through=found.through,
+        by=by,
+        reason=reason,
+        began_at=now,
+        total=found.count,
+    )
+    return operation, Act(now, by, act, "dead letters", text, found.count)
+
+
+def newest(reader: FrontierReader, which: LetterFilter, before: int | None, limit: int) -> LetterPage:
+    """Letters that match, the newest first; those of the same task as one. before: only older ones than this. Refused
+    as of `check`."""
+    check(which)
+    return reader.newest_letters(which, before=before, limit=limit, most_read=MOST_READ)
+
+
+def counted(reader: FrontierReader, which: LetterFilter) -> LetterCount:
+    """How many match, as far as that can be told quickly. Refused as of `check`."""
+    check(which)
+    return reader.quick_count(which, MOST_READ)
+
+
+def check(which: LetterFilter) -> None:
+    """Refused for what no database can be asked."""
+    numbers = [*which.ids, *([] if which.run is None else [which.run])]
+    if any(not 0 <= number <= GREATEST for number in numbers):
+        raise Refused(f"the number of a dead letter or run must be from 0 to {GREATEST}")
+    words = (which.import_name, which.account, which.kind, which.stream, which.group, which.error)
+    if any(word is not None and not 1 <= len(word) <= WORDS_LENGTH for word in words):
+        raise Refused(f"a name or text to look for must have 1 to {WORDS_LENGTH} characters")
+
+
+def operation(reader: FrontierReader, number: int) -> OperationReport:
+    """Unknown for one that there is not, or not any more."""
+    found = reader.operation(number)
+    if found is None:
+        raise Unknown(f"there is no operation {number}, or it was forgotten: they are kept for a year")
+    return found
+
+
+def cancel_act(number: int, by: str, now: float) -> Act:
+    """What the audit says of it."""
+    return Act(now, by, "cancel", f"operation {number}", "", 1)
+
+
+def not_under_way(reader: FrontierReader, number: int) -> Refused:
+    """Why an operation cannot be cancelled. Unknown as of `operation`."""
+    return Refused(f"operation {number} has ended already: {operation(reader, number).state}")

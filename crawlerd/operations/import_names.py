@@ -1,16 +1,69 @@
-"""Renaming an import in the frontier: what is asked for, and whether it can be done."""
+"""Names of imports: whether there is one, and renaming an import in the frontier."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, NamedTuple
 
+from crawlerd.engine.full_run import setup
 from crawlerd.frontier.reports import Act
 from crawlerd.operations.problem import Refused, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from crawlerd.config.load import Settings
     from crawlerd.frontier.contract import Frontier
+    from crawlerd.frontier.reader_contract import FrontierReader
+
+
+COMPARED = 1_000  # names among which a similar one is looked for
+
+
+class Renamed(NamedTuple):
+    """An import that seems to have another name in the configuration than before.
+
+    under_way: a run of it has not ended yet, so that it cannot be renamed.
+    """
+
+    old: str
+    new: str
+    under_way: bool
+
+
+def renamed(reader: FrontierReader, settings: Settings) -> list[Renamed]:
+    """Imports that are not configured any more, each with the one that has most likely got its place: it has never run,
+    and is told to read the same of the same account."""
+    left = reader.left_imports(settings.imports)
+    if not left:
+        return []
+    new = [spec for spec in settings.imports.values() if any(each.account == spec.account for each in left)]
+    new = [spec for spec in new if reader.latest(spec.name) is None]
+    likely = []
+    for spec in new:
+        account = settings.accounts[spec.account]
+        told = setup(spec.options, account.options, settings.descriptions.get(account.source))
+        for each in left:
+            both = len(each.streams.intersection(spec.streams))
+            if (each.account, each.setup) == (spec.account, told) and (both or not each.streams):
+                alike = both / (len(each.streams.union(spec.streams)) or 1)
+                likely.append((-alike, each.name, spec.name))
+    pairs: dict[str, str] = {}
+    for _, old, name in sorted(likely):
+        if old not in pairs and name not in pairs.values():
+            pairs[old] = name
+    latest = {old: reader.latest(old) for old in pairs}
+    return [
+        Renamed(old, new, (last := latest[old]) is not None and last.state == "running") for old, new in pairs.items()
+    ]
+
+
+def check_import(name: str, configured: Collection[str]) -> None:
+    """Unknown when it is not configured."""
+    if name not in configured:
+        near = get_close_matches(name, configured, 1) if len(configured) <= COMPARED else []
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise Unknown(f"there is no import {name[:80]} in the configuration{hint}")
 
 
 def rename(frontier: Frontier, configured: Collection[str], old: str, new: str, by: str, now: float) -> None:

@@ -11,7 +11,7 @@ from crawlerd.core.pauses import Pausable, PauseNote
 from crawlerd.operations.problem import Refused, Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from crawlerd.config.load import Settings
     from crawlerd.frontier.reader_contract import FrontierReader
@@ -38,6 +38,10 @@ class Names(Protocol):
 
     def configured(self, kind: Pausable) -> Collection[str]:
         """Names of imports, accounts or sources."""
+        ...
+
+    def described(self) -> Mapping[str, str]:
+        """The configured sources that are made of descriptions, each with the installed source that makes them."""
         ...
 
 
@@ -71,11 +75,24 @@ def notes(request: PauseRequest, names: Names, reader: FrontierReader | None, by
         raise Refused("the time until which it is to be paused is more than ten years away")
     if request.until is not None and request.until <= now:
         raise Refused("the time until which it is to be paused is over already")
-    check(request.kind, request.names, names, reader)
+    wanted = [each for name in request.names for each in members(request.kind, name, names)]
+    check(request.kind, wanted, names, reader)
     return [
         PauseNote(kind=request.kind, name=name, reason=reason, by=by, since=now, until=request.until)
-        for name in dict.fromkeys(request.names)
+        for name in dict.fromkeys(wanted)
     ]
+
+
+def members(kind: Pausable, name: str, names: Names) -> list[str]:
+    """What a name stands for: an installed source that makes others of descriptions, for these; else for itself."""
+    if kind != "source" or name in names.configured(kind):
+        return [name]
+    return [source for source, maker in names.described().items() if maker == name] or [name]
+
+
+def described_sources(settings: Settings) -> Mapping[str, str]:
+    """See `Names.described`."""
+    return {name: entry for name, (entry, *_) in settings.descriptions.items()}
 
 
 def not_paused(kind: Pausable, name: str) -> Unknown:
@@ -90,5 +107,8 @@ def check(kind: Pausable, wanted: Sequence[str], names: Names, reader: FrontierR
             continue
         near = get_close_matches(name, configured, 1) if len(configured) <= 1_000 else []
         hint = f"; did you mean {near[0]}?" if near else ""
+        if kind == "source" and not near:
+            used = ", ".join(sorted(configured)[:10])
+            hint = f" that an account uses; those that are used: {used or 'none'}"
         form = "; a bucket is named ACCOUNT/BUCKET, once it has been used" if kind == "bucket" else ""
         raise Unknown(f"there is no {kind} {name[:80]}{hint}{form}")

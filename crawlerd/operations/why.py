@@ -4,46 +4,29 @@ from __future__ import annotations
 
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from crawlerd.core.pauses import Pauses
+from crawlerd.core.lowered import Lowered
 from crawlerd.core.reasons import ORDER, Reason, Waiting
+from crawlerd.core.wording import counted, plain_error
+from crawlerd.operations.account_reasons import account_waits
+from crawlerd.operations.killing_kinds import killing
 from crawlerd.operations.problem import Unknown
+from crawlerd.operations.schedules import skipped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from crawlerd.core.pauses import PauseNote
     from crawlerd.core.reasons import Subject
     from crawlerd.frontier.reader_contract import FrontierReader
-    from crawlerd.frontier.reports import AccountReport, RunReport
+    from crawlerd.frontier.reports import RunReport
+    from crawlerd.operations.live_facts import Live
 
 SHOWN, MOST = 5, 50  # accounts of a run that are named, and that are asked about
 NOT_RUNNING = "no crawlerd works on it: start the daemon, or `crawlerd import {name}`"
-REFUSED_CURE = "Mend the key, then `crawlerd import`. A daemon tries the key that it read at its start every 5 minutes."
-
-
-class Live(Protocol):
-    """What only a crawlerd that runs can tell."""
-
-    def explain(self, accounts: Sequence[str]) -> Mapping[str, Waiting]:
-        """Why nothing of the accounts starts, of those that have something in memory to start."""
-        ...
-
-    @property
-    def otherwise(self) -> str:
-        """What an account waits for of which neither it nor the disk can tell more."""
-        ...
-
-    def limits_of(self, account: str) -> dict[str, list[str]] | None:
-        """As configured, by bucket, "" for the whole account; None when it is not configured."""
-        ...
-
-    def holds(self, run: int, import_name: str) -> tuple[Reason, str] | None:
-        """What holds up a run, or keeps a new one of the import from starting, beside its accounts."""
-        ...
 
 
 class Why(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +59,8 @@ def why(reader: FrontierReader, live: Live | None, subject: Subject, name: str, 
                 raise Unknown(f"account {name} has not been used yet, or there is none of that name")
             waits = [account_waits(reader, live, account, now)]
             count = f"{account.ready:,} task{'s' * (account.ready != 1)} of account {name} {_are(account.ready)} ready"
-            return Why(subject=f"account {name}", sentences=[count + ".", *_sentences(waits, now)], waits=waits)
+            sentences = [count + ".", *_sentences(waits, now), *_lowered(reader, [name], now)]
+            return Why(subject=f"account {name}", sentences=sentences, waits=waits)
         case "task":
             return _task(reader, live, name, now)
 
@@ -86,7 +70,8 @@ def _run(reader: FrontierReader, live: Live | None, run: RunReport, subject: str
     if run.state != "running":
         ended = f"{name} has ended as {run.state}" + (f", {_time(run.ended_at, now)}" if run.ended_at else "")
         ended += f", {run.ended_reason}" if run.ended_reason else ""
-        dead = f": {run.dead:,} dead letters, see `crawlerd dead list --import {run.import_name}`" if run.dead else ""
+        letters = counted(run.dead, "dead letter") + (killing(reader, run.id) if run.dead else "")
+        dead = f": {letters}, see `crawlerd dead list --import {run.import_name}`" if run.dead else ""
         ended = f"{ended}{dead}. Nothing of it is under way."
         if note := _import_pause(reader, run.import_name):
             waits = [note.waiting(subject)]
@@ -95,7 +80,9 @@ def _run(reader: FrontierReader, live: Live | None, run: RunReport, subject: str
             waits = [Waiting(who=subject, reason=held[0], text=held[1])]
             return Why(subject=subject, sentences=[ended, *_sentences(waits, now)], waits=waits)
         idle = Waiting(who=subject, reason=Reason.IDLE, text="nothing is under way")
-        return Why(subject=subject, sentences=[ended], waits=[idle])
+        noted = reader.schedule_notes([run.import_name]).get(run.import_name)
+        missed = skipped(run.import_name, noted, run.started_at)
+        return Why(subject=subject, sentences=[ended, *([f"{_capital(missed)}."] if missed else [])], waits=[idle])
     counts = [
         f"{count:,} {text}"
         for count, text in (
@@ -107,8 +94,11 @@ def _run(reader: FrontierReader, live: Live | None, run: RunReport, subject: str
         if count
     ]
     sentences = [f"{name} is under way: tasks {', '.join(counts) or 'none'}."]
+    if run.dead and (killers := killing(reader, run.id)):
+        sentences.append(f"It has {counted(run.dead, 'dead letter')}{killers}.")
     waits = _waits(reader, live, run, subject, now)
-    return Why(subject=subject, sentences=[*sentences, *_sentences(waits, now)], waits=waits)
+    sentences += [*_sentences(waits, now), *_lowered(reader, reader.accounts(run.id), now)]
+    return Why(subject=subject, sentences=sentences, waits=waits)
 
 
 def _waits(reader: FrontierReader, live: Live | None, run: RunReport, subject: str, now: float) -> list[Waiting]:
@@ -124,44 +114,34 @@ def _waits(reader: FrontierReader, live: Live | None, run: RunReport, subject: s
         told = [account_waits(reader, live, each, now) for each in islice(accounts, MOST)]
         found += [each for each in told if live or each.reason is not Reason.WORKERS]
     if run.delayed and (retry := reader.next_retry(run.id)):
-        text = f"the next try of a task: {retry.error}"
+        text = f"the next try of a task: {plain_error(retry.error)}"
         found.append(Waiting(who=subject, reason=Reason.RETRY, text=text, until=retry.due_at))
     if run.waiting and not (run.ready or run.delayed):
         found.append(Waiting(who=subject, reason=Reason.GROUP, text="tasks of a group that have not ended"))
     return sorted(found, key=lambda each: (live is None and each.reason is not Reason.WORKERS, ORDER[each.reason]))
 
 
+def _lowered(reader: FrontierReader, accounts: Sequence[str], now: float) -> Iterator[str]:
+    """That limits are lowered, whatever the accounts wait for at the moment."""
+    lowered = Lowered(reader.lowered())
+    notes = dict.fromkeys((note.account, note.bucket) for name in accounts for note in lowered.all_of(name))
+    for key in islice(notes, SHOWN):
+        note = lowered.notes[key]
+        over = f"crawlerd accounts limit {note.account} --off" + (f" --bucket {note.bucket}" if note.bucket else "")
+        until = f"until {_time(note.until, now)}{_in(note.until - now)}, or " if note.until else ""
+        yield f"{note.subject}: {note.text}. It holds {until}until `{over}`."
+
+
 def _import_pause(reader: FrontierReader, name: str) -> PauseNote | None:
     return next((note for note in reader.pauses() if note.kind == "import" and note.name == name), None)
-
-
-def account_waits(
-    reader: FrontierReader, live: Live | None, account: AccountReport, now: float, *, asked: bool = False
-) -> Waiting:
-    """As it is in memory, or else as it is on disk. asked: it is known that nothing of it is in memory."""
-    who = f"account {account.name}"
-    if live is not None and not asked and (told := live.explain([account.name]).get(account.name)):
-        return told
-    if account.refused:
-        return Waiting(who=who, reason=Reason.REFUSED, text=account.refused, cure=REFUSED_CURE)
-    pauses = Pauses(reader.pauses(), lambda name: account.source)
-    if note := pauses.of_account(account.name):
-        return note.waiting(who)
-    if outage := reader.outage_of(account.name):
-        text = f"{outage.origin} does not answer: {outage.error}"
-        return Waiting(who=who, reason=Reason.OUTAGE, text=text, since=outage.since, until=outage.next_at)
-    if account.blocked_until > now:
-        return Waiting(who=who, reason=Reason.THROTTLED, text="the API has asked to wait", until=account.blocked_until)
-    if not account.ready:
-        return Waiting(who=who, reason=Reason.IDLE, text="nothing of it is ready")
-    return Waiting(who=who, reason=Reason.WORKERS, text=live.otherwise if live else "no crawlerd works on it")
 
 
 def _task(reader: FrontierReader, live: Live | None, name: str, now: float) -> Why:
     number = int(name[:18]) if name.isdecimal() else -1
     letter = reader.dead_letter(number)
     if letter:
-        told = f"task {number} of run {letter.run} is a dead letter after {letter.attempts:,} attempts: {letter.error}."
+        after = f"after {counted(letter.attempts, 'attempt')}: {plain_error(letter.error)}"
+        told = f"task {number} of run {letter.run} is a dead letter {after}."
         cure = f"See `crawlerd dead show {number}`, then `crawlerd dead retry {number}`."
         return Why(subject=f"task {number}", sentences=[told, cure])
     task = reader.task(number)
@@ -169,7 +149,7 @@ def _task(reader: FrontierReader, live: Live | None, name: str, now: float) -> W
         raise Unknown(f"there is no task {name[:40]}: it is done, or has never been")
     what = f"task {number} ({task.kind}, run {task.run})"
     if task.retry:
-        text = f"its next try, after {task.attempts:,} that failed: {task.retry.error}"
+        text = f"its next try, after {task.attempts:,} that failed: {plain_error(task.retry.error)}"
         waits = [Waiting(who=what, reason=Reason.RETRY, text=text, until=task.retry.due_at)]
     else:
         account = reader.account(task.account)
@@ -196,6 +176,10 @@ def _sentences(waits: Sequence[Waiting], now: float) -> Iterator[str]:
             yield cure
     if len(groups) > SHOWN:
         yield f"There are {len(groups) - SHOWN:,} more reasons."
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _are(count: int) -> str:

@@ -139,6 +139,11 @@ class AdaptiveLaw:
         known = not self._strikes and rate < self._ceiling * (1 - 1e-9)
         return Learned(rate if known else None, self.concurrency)
 
+    @property
+    def slowed(self) -> bool:
+        """The rate is below the ceiling."""
+        return self.rate < self._ceiling * (1 - 1e-9)
+
     def free_at(self, *, even: bool = True) -> float:
         """When the next request may start; infinity while as many as permitted are on their way. even: at an even pace;
         False where that is not needed as long as no 429 has made it slower than the known limit."""

@@ -33,8 +33,12 @@ class TokenBucket:
     def start(self, cost: int = 1) -> None:
         self._out += cost
 
+    def expect(self, out: int) -> None:
+        """Made while requests are under way, that will `finish` here."""
+        self._out = out
+
     def finish(self, now: float, cost: int = 1) -> None:
-        self._out -= cost
+        self._out = max(0, self._out - cost)
         self._full_at = max(self._full_at, now) + cost * self._interval
 
     def refused(self, now: float) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from limits.strategies import MovingWindowRateLimiter
 
 from crawlerd.core import notation
 from crawlerd.core.backoff import backoff
-from crawlerd.core.reasons import Reason
+from crawlerd.core.reasons import ASKED, Reason
 from crawlerd.ratelimit.adaptive import LATENESS, AdaptiveLaw, Learned
 from crawlerd.ratelimit.bucket import TokenBucket
+from crawlerd.ratelimit.hold import EFFICIENCY, PACED_WINDOW, Hold, Permitted
 from crawlerd.ratelimit.quota import QUOTA_WINDOW, Quota
 from crawlerd.ratelimit.refusals import Refusals
 from crawlerd.ratelimit.window import MARGIN
@@ -22,13 +23,12 @@ if TYPE_CHECKING:
 
     from limits import RateLimitItem
 
+    from crawlerd.ratelimit.lowered_limits import LoweredLimits
     from crawlerd.ratelimit.quota import Ask
     from crawlerd.ratelimit.window import Stamp, StartLog
 
 AUTO = "auto"  # in the place of a limit: find it
 FIRST_CONCURRENCY = 4  # requests at once, where it is to be found how many are permitted
-EFFICIENCY = 0.985  # of a limit, at most: what is left absorbs network jitter between our clock and the server's
-PACED_WINDOW = 60  # seconds; a longer window is a quota: it caps, and may be used up as fast as the shorter ones permit
 THROTTLED_FIRST, THROTTLED_MOST = 0.5, 30.0  # seconds to wait after a 429 that does not say how long
 LEAST_MOST = 3600.0  # seconds that the least wait grows to while nothing passes
 
@@ -40,13 +40,11 @@ def parse_limits(texts: Iterable[str]) -> list[RateLimitItem]:
     return list(dict.fromkeys(notation.limit(part) for part in parts if part != AUTO))
 
 
-class Hold(NamedTuple):
-    """What keeps a request from starting, in words, and until when (monotonic seconds; infinity when that is not
-    known)."""
-
-    reason: Reason
-    text: str
-    until: float
+def permitted(limits: Iterable[str]) -> float | None:
+    """Requests per second that all of these limits permit, as long as no quota is used up; None when none sets a pace.
+    In the notation of the configuration."""
+    paced = [item for item in parse_limits(limits) if item.get_expiry() <= PACED_WINDOW]
+    return min((item.amount / item.get_expiry() for item in paced), default=None)
 
 
 class Limiter:
@@ -58,6 +56,7 @@ class Limiter:
     learned: of an earlier process.
     cost: how many ordinary requests one counts as.
     concurrency: most requests at once; "auto": to be found as well, from a few on.
+    lowered: what people have lowered it to for a time; both hold.
     """
 
     __slots__ = (
@@ -65,17 +64,21 @@ class Limiter:
         "_buckets",
         "_even",
         "_free",
+        "_leaving",
         "_log",
         "_quotas",
         "_reacted_at",
         "_strategy",
         "_throttles",
+        "_told",
         "_windows",
+        "blocked_for",
         "blocked_until",
         "concurrency",
         "inflight",
         "key",
         "law",
+        "lowered",
         "refusals",
     )
 
@@ -96,21 +99,26 @@ class Limiter:
         bursts = [item for item in every if isinstance(item, notation.BurstLimit)]
         items = [item for item in every if not isinstance(item, notation.BurstLimit)]
         self.key = key
-        self._buckets = [
-            TokenBucket(item.amount / item.get_expiry(), item.burst, empty_at=quiet_since) for item in bursts
-        ]
+        self._buckets = {
+            item: TokenBucket(item.amount / item.get_expiry(), item.burst, empty_at=quiet_since) for item in bursts
+        }
         self._windows = [(item, key, item.key_for(key)) for item in items if item.get_expiry() < QUOTA_WINDOW]
         self._quotas = [Quota(item, key) for item in items if item.get_expiry() >= QUOTA_WINDOW]
+        self._leaving: list[Quota] = []  # replaced ones, which may still get what they have asked for
         self._free = not every and not auto and concurrency is None
         self._log, self._ask = log, ask
         self._strategy = MovingWindowRateLimiter(log)
         self.law: AdaptiveLaw | None = None
+        self.lowered: LoweredLimits | None = None
         self._throttles = 0
         self._reacted_at = 0.0
         self.concurrency: int | None = None if concurrency == "auto" else concurrency
         self.inflight = 0
-        self.blocked_until = 0.0
-        self.refusals = Refusals()
+        self.blocked_until, self.blocked_for = 0.0, (Reason.THROTTLED, ASKED)
+        told = [item.amount / item.get_expiry() for item in every if item.get_expiry() <= PACED_WINDOW]
+        stored = [float(item.burst) for item in bursts]
+        stored += [] if smooth else [float(item.amount) for item in items if item.get_expiry() < QUOTA_WINDOW]
+        self._told = Permitted(min(told, default=math.inf), max(stored, default=0.0))
         rates = [EFFICIENCY * item.amount / item.get_expiry() for item in items if item.get_expiry() <= PACED_WINDOW]
         self._even = auto or bool(smooth and rates)  # else a bucket sets the pace, as long as nothing slows it
         rates += [item.amount / item.get_expiry() / MARGIN for item in bursts]
@@ -122,13 +130,15 @@ class Limiter:
             # Both the process before and this one may have made up for lateness just then.
             first = quiet_since + 1 / rate + 2 * LATENESS if rate else 0.0
             self.law = AdaptiveLaw(ceiling=rate, learned=learned, first=first)
+        self.refusals = Refusals(one_first=self.law is None)
         if self._windows and not self._even:
-            self.blocked_until = quiet_since + max(item.get_expiry() for item, _, _ in self._windows)
+            until = quiet_since + max(item.get_expiry() for item, _, _ in self._windows)
+            self.block(until, Reason.LIMIT, "what was sent before the restart to be out of its windows")
 
     @property
     def unlimited(self) -> bool:
         """Nothing limits its starts, so that they need not be charged."""
-        return self._free and self.blocked_until == 0.0 and not self.refusals.met
+        return self._free and self.blocked_until == 0.0 and not self.refusals.met and self.lowered is None
 
     def free_at(self, now: float, cost: int = 1) -> float:
         """When the next request may start; infinity while as many as permitted are on their way, or while a grant is
@@ -138,10 +148,12 @@ class Limiter:
         at = max(self.blocked_until, self.refusals.free_at())
         if self.law is not None:
             at = max(at, self.law.free_at(even=self._even))
-        for bucket in self._buckets:
+        for bucket in self._buckets.values():
             at = max(at, bucket.free_at(cost))
         for item, _, key in self._windows:
             at = max(at, self._log.free_at(key, item.amount, item.get_expiry(), cost))
+        if at <= now and self.lowered is not None:
+            at = max(at, self.lowered.free_at(now, cost))
         if at <= now:
             for quota in self._quotas:
                 at = max(at, quota.free_at(now, cost, self._ask))
@@ -150,16 +162,14 @@ class Limiter:
     def holds(self, now: float, cost: int = 1) -> list[Hold]:
         """All that keeps the next request from starting now. Asks for no grant."""
         found = [
-            Hold(Reason.THROTTLED, "the API has asked to wait", max(self.blocked_until, self.refusals.free_at())),
-            *(
-                Hold(Reason.QUOTA, f"all of its quota of {quota.item} is used", quota.used_up(now))
-                for quota in self._quotas
-            ),
+            Hold(*self.blocked_for, self.blocked_until),
+            Hold(Reason.THROTTLED, ASKED, self.refusals.free_at()),
+            *(Hold(Reason.QUOTA, quota.used_text(), quota.used_up(now)) for quota in self._quotas),
             *(
                 Hold(Reason.LIMIT, f"its limit of {item}", self._log.free_at(key, item.amount, item.get_expiry(), cost))
                 for item, _, key in self._windows
             ),
-            *(Hold(Reason.LIMIT, "its rate with bursts", bucket.free_at(cost)) for bucket in self._buckets),
+            *(Hold(Reason.LIMIT, "its rate with bursts", bucket.free_at(cost)) for bucket in self._buckets.values()),
         ]
         if self.law is not None:
             rate = self.law.rate
@@ -167,7 +177,24 @@ class Limiter:
             found.append(Hold(Reason.LIMIT, f"its pace of {pace}", self.law.free_at(even=self._even)))
         if self.concurrency is not None and self.inflight >= self.concurrency:
             found.append(Hold(Reason.LIMIT, f"{self.inflight} requests are under way, as many as permitted", math.inf))
+        if self.lowered is not None:
+            found += self.lowered.holds(now, cost)
         return [each for each in found if each.until > now]
+
+    def permits(self, now: float) -> Permitted:
+        """What it lets start for as long as there is work: as it was told, or less where it has found less. A quota
+        that is not used up limits nothing."""
+        closed = max(self.blocked_until, self.refusals.free_at(), *(quota.used_up(now) for quota in self._quotas))
+        if closed > now or (self.concurrency is not None and self.inflight >= self.concurrency):
+            return Permitted(0.0)
+        found = self.law.rate if self.law is not None and self.law.slowed else math.inf
+        lowered = self.lowered.permits(now) if self.lowered is not None else math.inf
+        return self._told._replace(rate=min(self._told.rate, found, lowered))
+
+    def block(self, until: float, reason: Reason, text: str) -> None:
+        """Nothing starts before `until`, and why, in words."""
+        if until > self.blocked_until:
+            self.blocked_until, self.blocked_for = until, (reason, text)
 
     def start(self, stamp: Stamp, cost: int = 1) -> None:
         """Charges a start that `free_at` permitted, to all limits at once."""
@@ -175,18 +202,25 @@ class Limiter:
         for item, key, _ in self._windows:
             if not self._strategy.hit(item, key, cost=cost):
                 raise AssertionError(f"{item} of {key} was free and is not")
-        for bucket in self._buckets:
+        for bucket in self._buckets.values():
             bucket.start(cost)
         for quota in self._quotas:
+            stamp.quotas.append(quota.giving_back(cost, self._ask))
             quota.start(cost)
+        if self.lowered is not None:
+            self.lowered.start(stamp, cost)
         if self.law is not None:
             stamp.marks.append((self.law, self.law.start(stamp.at, cost)))
         stamp.numbers[self] = self.refusals.started(stamp.at)
         self.inflight += 1
 
+    def ended(self, stamp: Stamp) -> None:
+        """What was charged as `stamp` has ended, however. Call before `finish`, and after what came of it was told."""
+        self.refusals.ended(stamp.numbers.get(self, 0))
+
     def finish(self, now: float, cost: int = 1) -> None:
         self.inflight -= 1
-        for bucket in self._buckets:
+        for bucket in self._buckets.values():
             bucket.finish(now, cost)
 
     def succeeded(self, stamp: Stamp, sent_at: float) -> None:
@@ -218,7 +252,7 @@ class Limiter:
         least: seconds to wait at least, twice as many after each further one; it concerns all, then.
         certain: it concerns all.
         """
-        for bucket in self._buckets:
+        for bucket in self._buckets.values():
             bucket.refused(now)
         wait = retry_after
         if least or retry_after is None:
@@ -239,13 +273,43 @@ class Limiter:
         number = stamp.numbers.get(self, 0) if stamp else 0
         if not self.refusals.refused(number, sent_at, now, until, certain=certain):
             return False
-        self.blocked_until = max(self.blocked_until, until)
+        self.block(until, Reason.THROTTLED, ASKED)
         return True
+
+    def follow(self, old: Limiter) -> None:
+        """Takes the place of one of the same key that had other limits: what that let start counts here. To be made
+        with `quiet_since` = now, since nothing is known of what the old one did not count."""
+        self.inflight, self.refusals = old.inflight, old.refusals
+        self.refusals.go_on(one_first=self.law is None)
+        self._throttles, self._reacted_at, self.lowered = old._throttles, old._reacted_at, old.lowered
+        for burst, bucket in self._buckets.items():
+            bucket.expect(self.inflight)
+            self._buckets[burst] = old._buckets.get(burst, bucket)
+        kept = {quota.item: quota for quota in old._quotas}
+        self._quotas = [kept.pop(quota.item, quota) for quota in self._quotas]
+        self._leaving = [*old._leaving, *kept.values()]
+        self.give_back_unused()
+        longest = max(old._windows, key=lambda each: each[0].get_expiry(), default=None)
+        if longest and all(item.get_expiry() <= longest[0].get_expiry() for item, _, _ in self._windows):
+            self.blocked_until = 0.0
+            for item, _, key in self._windows:
+                self._log.copy(longest[2], key, item.amount)
+        for key in {key for _, _, key in old._windows} - {key for _, _, key in self._windows}:
+            self._log.clear(key)
+        self.blocked_until = max(self.blocked_until, old.blocked_until)
+
+    def give_back_unused(self) -> None:
+        """Returns granted starts of limits that hold no more."""
+        for quota in self._leaving:
+            quota.give_back(self._ask)
 
     def give_back(self) -> None:
         """Returns granted starts that will not happen."""
+        self.give_back_unused()
         for quota in self._quotas:
             quota.give_back(self._ask)
+        if self.lowered is not None:
+            self.lowered.give_back()
 
     def quiet(self, now: float) -> bool:
         """Nothing that this limiter remembers matters any more: it may be dropped and made anew."""
@@ -257,12 +321,21 @@ class Limiter:
         if self.inflight:
             return math.inf
         at = max(self.blocked_until, self.law.free_at() if self.law else 0.0)
+        if self.lowered is not None:
+            at = max(at, self.lowered.quiet_at())
         for item, _, key in self._windows:
             at = max(at, self._log.free_at(key, item.amount, item.get_expiry(), item.amount))
-        return max([at, *(bucket.quiet_at for bucket in self._buckets)])
+        return max([at, *(bucket.quiet_at for bucket in self._buckets.values())])
 
     def forget(self) -> None:
         """To be called when it is dropped."""
         self.give_back()
         for _, _, key in self._windows:
             self._log.clear(key)
+        self.lower(None)
+
+    def lower(self, lowered: LoweredLimits | None) -> None:
+        """Takes these lower limits in the place of those before; None: the configured ones alone hold."""
+        if self.lowered is not None:
+            self.lowered.forget()
+        self.lowered = lowered

@@ -28,11 +28,12 @@ class Outage:
     next_at: when the next probe may start.
     delay: seconds between the last two.
     probing: one is on its way.
+    bad: tasks whose probes have failed, with whether they had failed by themselves before. Others are asked first.
     told: the log has it.
     tried: a request of this process has met it, and not only one of an earlier process.
     """
 
-    __slots__ = ("_good", "delay", "error", "next_at", "probing", "since", "told", "tried")
+    __slots__ = ("_good", "bad", "delay", "error", "next_at", "probing", "since", "told", "tried")
 
     def __init__(self, since: float, error: str, next_at: float, delay: float) -> None:
         self.since = since
@@ -40,6 +41,7 @@ class Outage:
         self.next_at = next_at
         self.delay = delay
         self.probing = False
+        self.bad: dict[int, bool] = {}
         self.told = False
         self.tried = True
         self._good = 0
@@ -47,6 +49,11 @@ class Outage:
     @property
     def over(self) -> bool:
         return self._good >= GOOD_PROBES
+
+    def blames(self, task: int) -> bool:
+        """Whether an answer that is a failure says nothing of the origin: the task was asked for again, since there is
+        no other, and too few others fail that had never failed by themselves."""
+        return task in self.bad and sum(not proven for proven in self.bad.values()) < TASKS
 
     def free_at(self) -> float:
         """When the next probe may start; infinity while one is on its way."""
@@ -174,6 +181,12 @@ class Health:
 
     # starts
 
+    @property
+    def bad(self) -> dict[int, bool]:
+        """See `Outage`; none while there is no outage."""
+        outage = self.origin.outage or self.outage
+        return {} if outage is None else outage.bad
+
     def free_at(self, now: float) -> float:
         """When the next request may start; infinity while a probe is on its way."""
         outage = self.origin.outage or self.outage
@@ -274,6 +287,7 @@ class Health:
         self._recovered_at = now
         self._free_at = now
         self._recent.clear()
+        self.origin.failing.clear()
         self._forget()
 
     def ended(self, task: int) -> None:

@@ -37,6 +37,10 @@ class Charges(Protocol):
 
     def forget(self, key: str, before: float) -> None: ...
 
+    def keys(self, beginning: str) -> Sequence[str]:
+        """Those that have charges and begin so."""
+        ...
+
 
 class DurableWindows(Storage, MovingWindowSupport):
     """A `limits` storage whose charges lie in `rows`. Set `now` (Unix seconds) before each use."""
@@ -62,6 +66,23 @@ class DurableWindows(Storage, MovingWindowSupport):
     def give_back(self, key: str, at: float, count: int) -> None:
         """Takes back a part of what was charged at this very time."""
         self._rows.charge(key, at, -count)
+
+    def inherit(self, key: str, expiry: float) -> None:
+        """What was charged to another limit of the same owner and window, since it was configured so, counts here too:
+        that of which most is charged. It may be this one."""
+        owner, _, multiples, unit = key.rsplit("/", 3)
+        since = self.now - expiry * KEPT
+        most, found = sum(count for _, count in self._rows.charged(key, since)), None
+        for other in self._rows.keys(f"{owner}/"):
+            parts = other.rsplit("/", 3)
+            if other != key and (parts[0], parts[2:]) == (owner, [multiples, unit]):
+                charges = self._rows.charged(other, since)
+                if (count := sum(count for _, count in charges)) > most:
+                    most, found = count, charges
+        if found is not None:
+            self.clear(key)
+            for at, count in found:
+                self._rows.charge(key, at, count)
 
     def free_at(self, key: str, limit: int, expiry: int, amount: int) -> float:
         """Unix time from which `amount` more starts fit into the window."""
@@ -101,20 +122,53 @@ class Ask(NamedTuple):
     """The dispatcher wants at least `cost` starts of a quota; 0: none.
 
     unused: of the last grant, to be given back.
+    first: of this quota since it is what it is.
     """
 
     quota: Allowance
     cost: int
     unused: int
     charged_at: float
+    first: bool = False
+
+
+class Window(NamedTuple):
+    """A quota, as its key says.
+
+    account, bucket: their numbers; bucket: 0 when it is the whole account's.
+    """
+
+    account: int
+    bucket: int
+    amount: int
+    multiples: int
+    unit: str
+
+    @property
+    def text(self) -> str:
+        """As the configuration writes it."""
+        return f"{self.amount}/{self.unit}" if self.multiples == 1 else f"{self.amount}/{self.multiples} {self.unit}s"
+
+
+def window_of(key: str) -> Window | None:
+    """The quota that a key of `Charges` is of; None for one that people have set for a time."""
+    _, _, rest = key.partition("/")
+    owner, *window = rest.rsplit("/", 3)
+    account, _, bucket = owner.partition("/")
+    if not account.isdecimal() or (bucket and not bucket.isdecimal()) or len(window) != 3:
+        return None
+    amount, multiples, unit = window
+    return Window(int(account), int(bucket or 0), int(amount), int(multiples), unit)
 
 
 class Grant(NamedTuple):
-    """starts, to be used before `until`; when there are none, none is free before `until`. Unix seconds."""
+    """starts, to be used before `until`; when there are none, none is free before `until`. Unix seconds. used: of the
+    quota, by then."""
 
     quota: Allowance
     starts: int
     until: float
+    used: int = 0
 
 
 class Allowance(Protocol):
@@ -133,7 +187,7 @@ class Allowance(Protocol):
 class Quota:
     """The dispatcher's side of a quota: what it has been granted. Monotonic seconds, but for charged_at."""
 
-    __slots__ = ("_asked", "_charged_at", "_left", "_until", "item", "key")
+    __slots__ = ("_asked", "_charged_at", "_first", "_left", "_until", "_used", "item", "key")
 
     def __init__(self, item: RateLimitItem, key: str) -> None:
         self.item, self.key = item, key
@@ -141,10 +195,18 @@ class Quota:
         self._until = 0.0
         self._charged_at = 0.0
         self._asked = False
+        self._first = True
+        self._used = 0
 
     @property
     def account(self) -> int:
         return int(self.key.partition("/")[0])
+
+    @property
+    def bucket(self) -> int:
+        """Number of the bucket that it belongs to; 0 when it is the whole account's."""
+        part = self.key.split("/")[1:2]
+        return int(part[0]) if part and part[0].isdecimal() else 0
 
     @property
     def validity(self) -> float:
@@ -166,15 +228,32 @@ class Quota:
         """Until when nothing is left of it; 0 when something is, or that is not known."""
         return self._until if self._left == 0 and now < self._until else 0.0
 
+    def used_text(self) -> str:
+        """What there is to say while nothing is left of it."""
+        return used_text(self.item, self._used)
+
     def start(self, cost: int) -> None:
         self._left -= cost
         if not self._left:
             self._until = 0.0
 
+    def giving_back(self, cost: int, ask: Callable[[Ask], None]) -> Callable[[float], None]:
+        """What takes a start back that is charged now; call before `start`. It is given a monotonic time."""
+        charged_at = self._charged_at
+
+        def give_back(now: float) -> None:
+            if charged_at == self._charged_at and now < self._until:
+                self._left += cost  # of the grant that is still in use
+            else:
+                ask(Ask(self, 0, cost, charged_at))
+
+        return give_back
+
     def receive(self, grant: Grant, until: float) -> None:
         """The store's answer; `until` is the grant's, in monotonic seconds."""
         self._asked = False
         self._left, self._until, self._charged_at = grant.starts, until, grant.until
+        self._used = grant.used
 
     def give_back(self, ask: Callable[[Ask], None]) -> None:
         """Returns what will not be used."""
@@ -183,7 +262,17 @@ class Quota:
 
     def _settled(self, cost: int) -> Ask:
         unused, self._left = self._left, 0
-        return Ask(self, cost, unused, self._charged_at)
+        first, self._first = self._first, False
+        return Ask(self, cost, unused, self._charged_at, first)
+
+
+def used_text(item: RateLimitItem, used: int) -> str:
+    """Such as "400 of 400 requests of the day are used"."""
+    name, many = item.GRANULARITY.name, item.multiples
+    window = f"the {name}" if many == 1 else f"{many} {name}s"
+    return (
+        f"{used:,} of {item.amount:,} request{'s' * (item.amount != 1)} of {window} {'is' if used == 1 else 'are'} used"
+    )
 
 
 def grant(windows: DurableWindows, ask: Ask, now: float) -> Grant | None:
@@ -200,10 +289,13 @@ def grant(windows: DurableWindows, ask: Ask, now: float) -> Grant | None:
     if not ask.cost:
         return None
     windows.now = now + quota.validity
+    if ask.first:
+        windows.inherit(key, item.get_expiry())
     _, used = windows.get_moving_window(key, item.amount, item.get_expiry())
     count = min(max(ask.cost, -(-item.amount // GRANULARITY)), item.amount - used)
     if count < ask.cost:
-        return Grant(quota, 0, windows.free_at(key, item.amount, item.get_expiry(), ask.cost) - quota.validity)
+        free_at = windows.free_at(key, item.amount, item.get_expiry(), ask.cost)
+        return Grant(quota, 0, free_at - quota.validity, used)
     if not MovingWindowRateLimiter(windows).hit(item, quota.key, cost=count):
         raise AssertionError(f"{item} of {quota.key} had room and has not")
     return Grant(quota, count, windows.now)

@@ -10,6 +10,7 @@ IN_A_ROW = 3  # requests that are refused one after the other before all wait, a
 SILENCE, MARGIN = 1.5, 0.005  # times as long as the refusal took, and seconds: not refused by then, it will not be
 MEMORY = 200  # answers
 MINORITY = 0.5  # of the others may be refused where a refusal is a task's own all the same
+PROBE_SECONDS = 30.0  # for which one request alone is waited for
 CHANCE = 1e-4  # with which a task that is given up was refused by accident each time
 
 
@@ -23,6 +24,10 @@ class Refusals:
     A server that enforces a limit gets one request more for each test. So tests are earned by good answers; and each
     time that they were refused, twice as many refusals must come to the next one, half as many when one was not.
 
+    Where no pace spreads the starts, the first one after a block goes alone: else as many as there are threads would be
+    refused each time. What comes of it decides about the others.
+
+    one_first: no pace spreads the starts.
     passing: a request that was sent after those that led to the last block got a good answer; or there was no block.
     met: there was a refusal.
     """
@@ -38,6 +43,8 @@ class Refusals:
         "_number",
         "_passed",
         "_presumed",
+        "_probe",
+        "_probe_until",
         "_refused",
         "_skip",
         "_spacing",
@@ -45,10 +52,13 @@ class Refusals:
         "_took",
         "_until",
         "met",
+        "one_first",
         "passing",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, one_first: bool = False) -> None:
+        self.one_first = one_first
+        self._probe, self._probe_until = 0, 0.0  # the start that goes alone, 0 for none
         self._number, self._started_at = 0, 0.0  # of the latest start; they are numbered from 1
         self._passed = 0  # the latest that got a good answer
         self._blocked, self._blocked_at = 0, -math.inf  # the latest when the present block began, and when that was
@@ -69,6 +79,8 @@ class Refusals:
 
     def free_at(self) -> float:
         """When the next request may start."""
+        if self._probe and not self.passing:
+            return self._probe_until
         if self._refused is None or self._number <= self._refused:
             return 0.0
         return min(self._known_at, self._until)
@@ -81,7 +93,18 @@ class Refusals:
             self._known_at = now + SILENCE * self._took + MARGIN
         self._number += 1
         self._started_at = now
+        if self.one_first and not self.passing:
+            self._probe, self._probe_until = self._number, now + PROBE_SECONDS
         return self._number
+
+    def go_on(self, *, one_first: bool) -> None:
+        """Under limits that are others: those who know the number of the start that goes alone are gone."""
+        self.one_first, self._probe = one_first, 0
+
+    def ended(self, number: int) -> None:
+        """It has ended, however."""
+        if number == self._probe:
+            self._probe = 0
 
     def failed(self, number: int) -> None:
         """It has ended in a way that says nothing about limits."""
@@ -114,7 +137,7 @@ class Refusals:
             if certain or not number:
                 return self._block(sent_at, now)
             return self._fail_test(number, sent_at, now)
-        if certain or self._skip or self._credit < 1:
+        if certain or self._skip or self._credit < 1 or (self.one_first and not self.passing):
             self._skip = max(0, self._skip - 1)
             return self._block(sent_at, now)
         if number >= self._passed:

@@ -6,7 +6,6 @@ counts into the window of the account `acme`; that of its bucket `charges` is `"
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 import time
@@ -20,14 +19,13 @@ from limits.storage import MovingWindowSupport, Storage, storage_from_string
 from limits.strategies import MovingWindowRateLimiter
 
 from crawlerd.core.errors import ConfigurationError
+from crawlerd.core.log_events import Event, tell
 from crawlerd.core.redaction import Redaction, printable
 from crawlerd.ratelimit.quota import Ask, Grant
 from crawlerd.ratelimit.window import MARGIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-log = logging.getLogger(__name__)
 
 GRANT_SECONDS = 1.0  # a granted start that was not used by then is lost: nobody can take it back
 JITTER_SECONDS = 0.010  # that a window is kept longer for, since programs start at different distances from the server
@@ -119,12 +117,13 @@ class SharedLimits:
             try:
                 grant = self._grant(ask)
                 if self.trouble:
-                    log.warning("recovered: %s", self.trouble)
+                    tell(Event.SHARED_LIMITS_RELEASED, "recovered: %s", self.trouble, error=self.trouble)
                     self.trouble = None
             except Exception as error:  # noqa: BLE001 - top of a thread: whatever it is, nothing may start without an answer
                 if self.trouble is None:
                     self.trouble = f"the shared limiter does not answer: {self._without_password(error)}"
-                    log.error("%s; nothing that it limits starts until it does", self.trouble)
+                    text = "%s; nothing that it limits starts until it does"
+                    tell(Event.SHARED_LIMITS_HELD, text, self.trouble, error=self.trouble)
                 grant = Grant(ask.quota, 0, self._now() + TROUBLE_SECONDS)
             self._reply([grant])
 

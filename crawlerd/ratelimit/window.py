@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from limits.storage import MovingWindowSupport, Storage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from crawlerd.ratelimit.adaptive import AdaptiveLaw, Sent
     from crawlerd.ratelimit.limiter import Limiter
 
@@ -24,14 +26,22 @@ class Stamp:
     numbers: of the start, as each of its limiters counts them.
     A stamp lies in the windows of every limit that its start was charged to, so that a correction reaches all.
     marks: what the adaptive laws of its limits want to have back with its answer.
+    quotas: what gives back its charge of each quota, at a monotonic time.
     """
 
-    __slots__ = ("at", "marks", "numbers")
+    __slots__ = ("at", "marks", "numbers", "quotas")
 
     def __init__(self, at: float) -> None:
         self.at = at
         self.marks: list[tuple[AdaptiveLaw, Sent]] = []
         self.numbers: dict[Limiter, int] = {}
+        self.quotas: list[Callable[[float], None]] = []
+
+    def unsent(self, now: float) -> None:
+        """Its request never left: no quota counts it. Windows of less than a minute do, since they are soon over."""
+        for give_back in self.quotas:
+            give_back(now)
+        self.quotas = []
 
 
 class StartLog(Storage, MovingWindowSupport):
@@ -71,6 +81,11 @@ class StartLog(Storage, MovingWindowSupport):
         opened = self.stamp.at - expiry * MARGIN
         within = [stamp.at for stamp in self._starts.get(key, ()) if stamp.at > opened]
         return (within[0] if within else self.stamp.at), len(within)
+
+    def copy(self, key: str, to: str, limit: int) -> None:
+        """The newest starts of a key count in the window of another one, of `limit` starts, as well."""
+        if (starts := self._starts.get(key)) is not None and to not in self._starts:
+            self._starts[to] = deque(starts, maxlen=limit)
 
     def clear(self, key: str) -> None:
         self._starts.pop(key, None)

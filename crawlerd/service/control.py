@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import socket
 import stat
 import struct
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from uuid import uuid4
 
 import msgspec
 
-from crawlerd.core.errors import FrontierError
+from crawlerd.core.errors import DaemonUnavailable, FrontierError
 from crawlerd.frontier.lock import lock_holder
-from crawlerd.operations.problem import Problem, Unknown
+from crawlerd.operations.problem import DaemonRefused, Problem, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,9 +26,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SOCKET_NAME = "crawlerd.sock"  # in the state directory
-UNIT_SOCKET = Path("/run/crawlerd/socket")  # of the shipped unit, whose RuntimeDirectory= says where
+UNIT_SOCKET = "socket"  # in the RuntimeDirectory= of the shipped units, which has the name of the StateDirectory=
+STATE_ROOTS, RUNTIME_ROOT = (Path("/var/lib/private"), Path("/var/lib")), Path("/run")  # of systemd
+USER_HEADER = "Crawlerd-User"
+USER_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}"
+OVERFLOW_UID = 65534  # the kernel's word for a user that a namespace does not have
+STARTING_SECONDS = 2.0  # in which a daemon that has the lock listens
 ANSWER_SECONDS = 10.0  # that a command waits for the daemon
+RETRY_SECONDS = 5.0  # for which a command waits for a daemon that has ended under its request
+BROKEN = "the daemon ended before it answered, and is not back; `crawlerd audit` and `runs` show whether it was done"
 NO_ANSWER = "the daemon does not answer: it hangs, or the machine is overloaded; see its log, and restart it"
+NOT_IN_TIME = 504  # the status where the daemon's own threads do not answer
 ROOT = "/api/v1/"
 OWN, OF_GROUP = 0o600, 0o660  # rights of the socket: whoever may open it may retry dead letters
 
@@ -41,7 +52,7 @@ def place(state_dir: Path, configured: Path | None) -> Place:
     """In the state directory for this user alone, unless the configuration or the unit says otherwise: then for the
     group of the daemon as well, within what the directory permits."""
     runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-    path = configured or (Path(runtime) / UNIT_SOCKET.name if runtime else None)
+    path = configured or (Path(runtime) / UNIT_SOCKET if runtime else None)
     if path is None or path.parent.absolute() == state_dir.absolute():
         return Place(path or state_dir / SOCKET_NAME, OWN)
     return Place(path, OF_GROUP)
@@ -58,6 +69,10 @@ def socket_address(path: Path) -> Iterator[str]:
 
 
 # the command
+
+
+class _Broken(OSError):
+    """The connection ended before the whole answer was here."""
 
 
 class Asked(NamedTuple):
@@ -81,31 +96,44 @@ def ask(daemon: Asked, method: str, path: str, answer: type[T], body: object = N
         return None
 
 
-def must_ask(daemon: Asked, method: str, path: str, answer: type[T], body: object = None) -> T:
-    """The same of a daemon that must be there; FrontierError when it cannot be asked."""
-    try:
-        return _answer(daemon, method, path, answer, body)
-    except OSError as error:
-        raise FrontierError(
-            f"a crawlerd is using {daemon.state_dir} but takes no commands ({error}): an import in the foreground does "
-            "not; wait for its end, or stop it, then try again"
+def must_ask(
+    daemon: Asked, method: str, path: str, answer: type[T], body: object = None, *, seconds: float = ANSWER_SECONDS
+) -> T:
+    """The same of a daemon that must be there; DaemonUnavailable when it cannot be asked. seconds: that it has."""
+    until = time.monotonic() + STARTING_SECONDS
+    while True:
+        try:
+            return _answer(daemon, method, path, answer, body, seconds)
+        except OSError as error:
+            problem = error
+        if time.monotonic() < until:
+            time.sleep(0.05)  # nothing tells that a daemon that is starting listens
+            continue
+        raise DaemonUnavailable(
+            f"a crawlerd is using {daemon.state_dir} but takes no commands ({problem}): an import in the foreground "
+            "does not; wait for its end, or stop it, then try again"
         ) from None
 
 
-def _answer(daemon: Asked, method: str, path: str, answer: type[T], body: object) -> T:
+def _answer(daemon: Asked, method: str, path: str, answer: type[T], body: object, seconds: float = ANSWER_SECONDS) -> T:
     data = b"" if body is None else msgspec.json.encode(body)
     lines = [f"{method} {ROOT}{path} HTTP/1.0", "Content-Type: application/json", f"Content-Length: {len(data)}"]
+    lines.append(f"{USER_HEADER}: {user_name(os.getuid())}")
+    if method != "GET":
+        lines.append(f"Idempotency-Key: {uuid4()}")
     try:
-        head, _, found = _ask(*daemon, "\r\n".join([*lines, "", ""]).encode() + data).partition(b"\r\n\r\n")
+        head, found = _ask_again(daemon, "\r\n".join([*lines, "", ""]).encode() + data, seconds)
     except TimeoutError:
-        raise FrontierError(NO_ANSWER) from None
+        raise DaemonUnavailable(NO_ANSWER) from None
     try:
-        if b" 200 " in head.split(b"\r\n")[0]:
+        if head.split(b"\r\n")[0].split()[1:2] in ([b"200"], [b"202"]):
             return msgspec.json.decode(found, type=answer)
         problem = msgspec.json.decode(found, type=Problem)
     except msgspec.DecodeError:
         raise FrontierError("the daemon's answer cannot be read: it is of another version; restart it") from None
-    raise Unknown(problem.detail) if problem.status == 404 else FrontierError(problem.detail)
+    if problem.status == 404:
+        raise Unknown(problem.detail)
+    raise DaemonUnavailable(problem.detail) if problem.status == NOT_IN_TIME else DaemonRefused(problem)
 
 
 def ask_trouble(state_dir: Path, configured: Path | None = None) -> str | None:
@@ -122,10 +150,36 @@ def ask_trouble(state_dir: Path, configured: Path | None = None) -> str | None:
     return body.decode(errors="replace").strip() if b" 503 " in head.split(b"\r\n")[0] else None
 
 
-def peer_name(connection: socket.socket) -> str:
-    """The name of the user at the other end of a Unix socket."""
+def peer_name(connection: socket.socket, said: str | None = None) -> str:
+    """The name of the user at the other end of a Unix socket.
+
+    said: by which the command calls that user. In the unit's namespace of users (PrivateUsers=), the kernel does not
+        tell who it is, beyond that the group lets this user in.
+    """
+    _, uid = _peer(connection)
+    if uid == OVERFLOW_UID and said and re.fullmatch(USER_NAME, said) and _users_are_hidden():
+        return said
+    return user_name(uid)
+
+
+def peer_user(connection: socket.socket) -> int:
+    """The user at the other end of a Unix socket."""
+    return _peer(connection)[1]
+
+
+def _peer(connection: socket.socket) -> tuple[int, int]:
+    """Pid and user."""
     packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return user_name(struct.unpack("3i", packed)[1])
+    pid, uid, _ = struct.unpack("3i", packed)
+    return pid, uid
+
+
+def _users_are_hidden() -> bool:
+    """Whether this process is in a namespace that does not have all users."""
+    with suppress(OSError, ValueError):
+        ranges = [line.split() for line in Path("/proc/self/uid_map").read_text().splitlines()]
+        return not any(int(first) <= OVERFLOW_UID < int(first) + int(count) for first, _, count in ranges)
+    return False
 
 
 def user_name(uid: int) -> str:
@@ -135,23 +189,99 @@ def user_name(uid: int) -> str:
         return f"uid {uid}"
 
 
-def _ask(state_dir: Path, configured: Path | None, request: bytes) -> bytes:
+def _ask_again(daemon: Asked, request: bytes, seconds: float) -> tuple[bytes, bytes]:
+    """Head and body of the answer. A request whose connection breaks is sent once more: its key sees to it that it is
+    done once. DaemonUnavailable when that does not help."""
+    try:
+        return _whole(_ask(*daemon, request, seconds))
+    except _Broken:
+        until = time.monotonic() + RETRY_SECONDS
+    while True:
+        try:
+            return _whole(_ask(*daemon, request, seconds))
+        except TimeoutError:
+            raise
+        except _Broken:
+            raise DaemonUnavailable(BROKEN) from None
+        except OSError:  # it is not there again yet
+            if time.monotonic() > until:
+                raise DaemonUnavailable(BROKEN) from None
+            time.sleep(0.05)  # nothing tells that another process listens
+
+
+def _whole(answer: bytes) -> tuple[bytes, bytes]:
+    """Its head and body."""
+    head, end, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
+    if not end or (length and len(body) < int(length[1])):
+        raise _Broken("the answer is cut off")
+    return head, body
+
+
+def _ask(state_dir: Path, configured: Path | None, request: bytes, seconds: float = ANSWER_SECONDS) -> bytes:
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(ANSWER_SECONDS)
+        connection.settimeout(seconds)
         _connect(connection, state_dir, configured)
-        connection.sendall(request)
-        return b"".join(iter(lambda: connection.recv(65536), b""))
+        try:
+            connection.sendall(request)
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+        except ConnectionError as error:
+            raise _Broken(str(error)) from None
 
 
-def _connect(connection: socket.socket, state_dir: Path, configured: Path | None) -> None:
-    """To the socket of the daemon that owns the state directory, and no other."""
-    paths = [configured] if configured else [state_dir / SOCKET_NAME, UNIT_SOCKET]
-    there = [path for path in paths if path.exists()] or paths[:1]
+def _connect(connection: socket.socket, state_dir: Path, configured: Path | None) -> int:
+    """To the socket of the daemon that owns the state directory, and no other. Its pid."""
+    paths = [configured] if configured else [state_dir / SOCKET_NAME, *_of_the_unit(state_dir)]
+    there = [path for path in paths if _is_there(path)] or paths[:1]
     with socket_address(there[0]) as address:
         connection.connect(address)
-    packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    if struct.unpack("3i", packed)[0] not in (lock_holder(state_dir), 0):
+    pid, uid = _peer(connection)
+    known = _is_own(there[0].parent, uid) if is_hidden(state_dir) else pid in (lock_holder(state_dir), 0)
+    if not known:
         raise OSError(f"{there[0]} is another program's socket")
+    return pid
+
+
+def _of_the_unit(state_dir: Path) -> list[Path]:
+    """Where the unit of a state directory has its socket; none for one that systemd does not make."""
+    for root in STATE_ROOTS:
+        if state_dir.is_relative_to(root) and state_dir != root:
+            return [RUNTIME_ROOT / state_dir.relative_to(root) / UNIT_SOCKET]
+    return []
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # in a directory of another user
+        return False
+
+
+def _is_own(folder: Path, uid: int) -> bool:
+    """Whether nobody but a user, or root, can have put a socket into a directory."""
+    facts = folder.stat()
+    return facts.st_uid in (uid, 0) and not facts.st_mode & 0o022
+
+
+def is_hidden(state_dir: Path) -> bool:
+    """Whether this user may not see who uses a state directory: members of the daemon's group ask the daemon."""
+    try:
+        os.close(os.open(state_dir / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
+    except PermissionError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def holder(daemon: Asked) -> int | None:
+    """The pid of the crawlerd that uses the state directory; of a daemon alone where that is hidden. None for none."""
+    if not is_hidden(daemon.state_dir):
+        return lock_holder(daemon.state_dir)
+    with socket.socket(socket.AF_UNIX) as connection, suppress(OSError):
+        connection.settimeout(ANSWER_SECONDS)
+        return _connect(connection, *daemon)
+    return None
 
 
 # the daemon

@@ -3,48 +3,73 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from typing import TYPE_CHECKING
 
 from crawlerd.core.errors import CrawlerdError, FrontierError, SinkError
-from crawlerd.service.health import health
+from crawlerd.core.log_events import Event, tell
+from crawlerd.core.version import __version__
 from crawlerd.service.listeners import Listeners
+from crawlerd.service.notifying import Notifier
+from crawlerd.service.rereading import reading
 from crawlerd.service.running import running_engine, stop
-from crawlerd.service.systemd import notify, watchdog_seconds
+from crawlerd.service.signs_of_life import SignsOfLife
+from crawlerd.service.systemd import notify, reloading, stopping
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from crawlerd.config.load import Settings
     from crawlerd.engine.engine import Engine
     from crawlerd.service.running import Running
 
 log = logging.getLogger(__name__)
 
+BEAT_SECONDS = 10.0  # in which the loop here goes round, for those who watch it
+CLOSE_SECONDS = 30.0  # that closing may take, when all is drained
 TROUBLE_SECONDS = 5.0  # between tries to start runs while the disk or a sink refuses
 
 
-def run(settings: Settings) -> None:
-    """Serves until SIGTERM or SIGINT, then drains. Raises what the engine, or the loop here, raised when it failed."""
-    with running_engine(settings, hangup=True) as running:
+def run(settings: Settings, path: Path) -> None:
+    """Serves until SIGTERM or SIGINT, then drains; reads the configuration again at SIGHUP. Raises what the engine, or
+    the loop here, raised when it failed.
+
+    path: of the configuration file.
+    """
+    with running_engine(settings, reading=reading(path), around_reload=reloading) as running:
         engine = running.engine
-        listeners = Listeners(engine)
+        notifier = Notifier(engine)
+        listeners = Listeners(engine, notifier)
         try:
-            log.info("pid %d; %s; %d imports", os.getpid(), listeners.described, len(settings.imports))
+            tell(
+                Event.STARTED,
+                "crawlerd %s, pid %d; %s; imports: %d",
+                *(__version__, os.getpid(), listeners.described, len(settings.imports)),
+                version=__version__,
+                pid=os.getpid(),
+                imports=len(settings.imports),
+            )
             engine.open_sinks()
             notify("READY=1")
-            _serve(running)
+            notifier.start()
+            with SignsOfLife(engine):
+                _serve(running)
             _end(running)
         except BaseException as error:  # a half of a daemon that goes on would never be started again
             if engine.failure is None:
-                log.critical(
+                tell(
+                    Event.FAILED,
                     "ending, because of %s: %s",
-                    type(error).__name__,
-                    error,
-                    exc_info=not isinstance(error, CrawlerdError),
+                    *(type(error).__name__, error),
+                    cause=None if isinstance(error, CrawlerdError) else error,
+                    error=str(error),
                 )
                 _end(running)
             raise
         finally:
+            notifier.close()
             listeners.close()
     if engine.failure is not None:
         raise engine.failure
@@ -52,44 +77,37 @@ def run(settings: Settings) -> None:
 
 def _end(running: Running) -> None:
     engine = running.engine
-    notify("STOPPING=1")
-    log.info(
-        "draining: waiting up to %g s for %d running tasks",
-        engine.settings.daemon.drain_seconds,
-        engine.dispatcher.leased,
-    )
+    engine.agenda.progress_at = math.inf  # nothing of it is to come
+    seconds, tasks = engine.settings.daemon.drain_seconds, engine.dispatcher.leased
+    stopping(seconds + CLOSE_SECONDS)
+    text = "draining: waiting up to %g s for %d running tasks"
+    tell(Event.DRAINING, text, seconds, tasks, tasks=tasks, seconds=seconds)
     drained = stop(engine, running.signals)
-    log.info("stopped%s", "" if drained else "; what was still running will be done again")
+    tell(Event.STOPPED, "stopped%s", "" if drained else "; what was still running will be done again")
 
 
 def _serve(running: Running) -> None:
     engine, changed, signals = running
-    watchdog = watchdog_seconds()
     due_at = 0.0
     while not signals.received and engine.failure is None:
-        now = time.monotonic()
+        now = engine.agenda.progress_at = time.monotonic()
         if signals.hangups:
             signals.hangups = 0
-            log.warning("SIGHUP is ignored: the configuration is read at a start only; restart to use a new one")
+            engine.reloads.ask()
         if ended := engine.runs.ended():
             _log_ends(engine, ended)
             due_at = now
-        if not engine.pauses.resumed.empty():
+        if not (engine.pauses.resumed.empty() and engine.agenda.reloaded.empty()):
             due_at = now
         if now >= due_at:
             try:
-                due_at = now + engine.runs.start_due()
+                due_at = now + engine.agenda.start_due()
             except (FrontierError, SinkError) as error:
                 if engine.failure is not None:
                     break
                 log.error("cannot start what is due: %s; trying again", error)
                 due_at = now + TROUBLE_SECONDS
-        timeout = due_at - now
-        if watchdog:
-            if health(engine) is None:
-                notify("WATCHDOG=1")
-            timeout = min(timeout, watchdog / 3)
-        changed.wait(max(0.0, timeout))
+        changed.wait(max(0.0, min(due_at - now, BEAT_SECONDS)))
         changed.clear()
 
 
@@ -100,12 +118,17 @@ def _log_ends(engine: Engine, numbers: list[int]) -> None:
         log.info("runs %s have ended (what they did cannot be read: %s)", ", ".join(map(str, numbers)), error)
         return
     for run in runs:
-        log.info(
+        tell(
+            Event.RUN_ENDED,
             "import %s: run %d %s: %d records, %d tasks, %d dead",
-            run.import_name,
-            run.id,
-            run.state,
-            run.records,
-            run.done,
-            run.dead,
+            *(run.import_name, run.id, run.state, run.records, run.done, run.dead),
+            level=logging.INFO if run.state == "completed" else logging.WARNING,
+            run=run.id,
+            import_name=run.import_name,
+            account=spec.account if (spec := engine.settings.imports.get(run.import_name)) else None,
+            state=run.state,
+            records=run.records,
+            tasks=run.done,
+            dead=run.dead,
+            seconds=None if run.ended_at is None else round(run.ended_at - run.started_at, 3),
         )

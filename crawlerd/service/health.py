@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from crawlerd.engine.engine import Engine
 
 STALE_SECONDS = 30.0  # a core loop without progress for so long is stuck
+WAITING_SECONDS = 30.0  # that the main loop may wait for the store beyond that
 WORKERLESS_SECONDS = 60.0  # without any worker after which a new start may help
 
 
@@ -17,9 +18,14 @@ def health(engine: Engine) -> str | None:
     if engine.failure is not None:
         return f"stopped by {type(engine.failure).__name__}: {engine.failure}"
     now = time.monotonic()
-    for name, part in (("dispatcher", engine.dispatcher), ("store", engine.store)):
-        if now - part.progress_at > STALE_SECONDS:
-            return f"the {name} has made no progress for {now - part.progress_at:.0f} s"
+    loops = (
+        ("dispatcher", engine.dispatcher.progress_at, STALE_SECONDS),
+        ("store", engine.store.progress_at, STALE_SECONDS),
+        ("main loop", engine.agenda.progress_at, STALE_SECONDS + WAITING_SECONDS),
+    )
+    for name, progress_at, most in loops:
+        if now - progress_at > most:
+            return f"the {name} has made no progress for {now - progress_at:.0f} s"
     down = engine.dispatcher.without_workers()
     if down and down[1] > WORKERLESS_SECONDS:
         return f"for {down[1]:.0f} s, {down[0]}"
@@ -28,4 +34,4 @@ def health(engine: Engine) -> str | None:
 
 def readiness(engine: Engine) -> str | None:
     """Why the daemon cannot import at the moment; None when it can."""
-    return health(engine) or engine.trouble
+    return health(engine) or engine.insight.trouble

@@ -2,80 +2,122 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-import math
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple, get_args
-from urllib.parse import parse_qs, unquote
+from urllib.parse import unquote
 
 import msgspec
 
 from crawlerd.core.errors import CrawlerdError
 from crawlerd.core.pauses import Pausable
-from crawlerd.core.reasons import Subject
 from crawlerd.engine.pausing import ImportPaused
 from crawlerd.frontier import open_reader
-from crawlerd.operations import account_facts, pause_requests, run_history
-from crawlerd.operations.dead import Retried, RetryRequest, retry_act
+from crawlerd.frontier.acts_contract import Promise
+from crawlerd.frontier.reports import DeadLetter
+from crawlerd.frontier.sync_point_contract import RunUnderWay
+from crawlerd.operations import (
+    account_trial,
+    backup_requests,
+    dead,
+    forget_requests,
+    limit_requests,
+    pause_requests,
+    run_acts,
+    run_history,
+    run_requests,
+    submitting,
+    sync_points,
+)
+from crawlerd.operations.notify_trial import NotifyTrials
 from crawlerd.operations.pause_requests import check
-from crawlerd.operations.problem import Problem, Refused, Unknown
-from crawlerd.operations.why import why
-from crawlerd.service.control import ROOT
+from crawlerd.operations.problem import Changed, Problem, Refused, Unknown
+from crawlerd.operations.reloading import reload
+from crawlerd.service import remote_reader
+from crawlerd.service.control import NOT_IN_TIME, ROOT
+from crawlerd.service.parameters import Parameters, is_number
+from crawlerd.service.readable import ConfiguredNames, NoSuchResource, Readable
+from crawlerd.service.remote_reader import READER
+from crawlerd.service.repeated import Mismatch, UnderWay, repeatable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable
     from typing import Any
 
+    from crawlerd.core.lowered import LimitNote
     from crawlerd.engine.engine import Engine
+    from crawlerd.frontier.contract import Frontier
     from crawlerd.frontier.reader_contract import FrontierReader
+    from crawlerd.frontier.reports import LetterAct, OperationReport
+    from crawlerd.service.notifying import Notifier
+    from crawlerd.service.repeated import Keys, Repeatable
 
 log = logging.getLogger(__name__)
 
 BODY_BYTES = 1 << 20
-MOST = 500  # of a list, at once
+
+
+LONG = ("backup", "dead", "forget")  # resources whose POST answers before all is done
+HIDDEN = "(only the admin may see it)"
 
 
 class Answer(NamedTuple):
-    """An HTTP status, and a body in JSON."""
+    """An HTTP status, and a body in JSON. tag: of this state of the resource, as ETag has it; "" for none."""
 
     status: int
     body: bytes
+    tag: str = ""
 
 
-class _NoSuchResource(CrawlerdError):
-    """Nothing is there, or not with this method."""
+def answer(
+    engine: Engine,
+    notifier: Notifier,
+    keys: Keys,
+    method: str,
+    target: str,
+    body: bytes,
+    by: str,
+    key: str | None = None,
+    *,
+    match: str | None = None,
+    whole: bool = True,
+) -> Answer:
+    """target: path and query. by: the person who asks. key: that the request has, since it may come again.
 
-
-class _Configured:
-    """Names of what the configuration has."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._settings = engine.settings
-
-    def configured(self, kind: Pausable) -> Collection[str]:
-        return pause_requests.configured_names(self._settings, kind)
-
-
-def answer(engine: Engine, method: str, target: str, body: bytes, by: str) -> Answer:
-    """target: path and query. by: the person who asks."""
+    match: the tag of the state that is to be changed, as If-Match has it; another one is not.
+    whole: with the payloads of dead letters.
+    """
     path, _, query = target.partition("?")
     reader = None
     try:
+        reads = method == "GET" or path.startswith(f"{ROOT}{READER}/")
+        again = None if reads else repeatable(key, method, target, body, by)
         reader = open_reader(engine.settings.daemon.state_dir)
         if reader is None:
             raise Unknown("nothing has been imported yet")
         words = [unquote(word) for word in path.removeprefix(ROOT).split("/")]
-        asked = {key: values[-1] for key, values in parse_qs(query).items()}
-        found = _Resources(engine, reader, by, asked, body).found(method, words)
-        return Answer(200, msgspec.json.encode(found))
-    except (Unknown, _NoSuchResource) as error:
+        resources = _Resources(engine, notifier, reader, by, Parameters(query), body, again, match, whole=whole)
+        status = 202 if method == "POST" and words[0] in LONG else 200
+        with nullcontext() if again is None else keys.one_at_a_time(again.key):
+            return Answer(status, resources.kept() or resources.done(method, words), resources.tag)
+    except OtherState as error:
+        return problem(412, "Precondition Failed", str(error))
+    except Mismatch as error:
+        return problem(422, "Unprocessable Content", str(error))
+    except UnderWay as error:
+        return problem(409, "Conflict", str(error))
+    except (Unknown, NoSuchResource) as error:
         return problem(404, "Not Found", str(error))
     except (Refused, msgspec.DecodeError, ValueError) as error:
         return problem(400, "Bad Request", str(error))
-    except ImportPaused as error:
+    except (ImportPaused, Changed, RunUnderWay, run_requests.OtherRun) as error:
         return problem(409, "Conflict", str(error))
     except TimeoutError:
-        return problem(503, "Service Unavailable", "the dispatcher does not answer")
+        return problem(
+            NOT_IN_TIME, "Gateway Timeout", "the daemon's dispatcher does not answer; see its log, and restart it"
+        )
     except CrawlerdError as error:
         return problem(503, "Service Unavailable", str(error))
     except Exception as error:
@@ -86,99 +128,220 @@ def answer(engine: Engine, method: str, target: str, body: bytes, by: str) -> An
             reader.close()
 
 
-def _is_number(word: str) -> bool:
-    """A number that a database holds."""
-    return word.isascii() and word.isdecimal() and len(word) <= 18
-
-
 def problem(status: int, title: str, detail: str) -> Answer:
     return Answer(status, msgspec.json.encode(Problem(status, title, detail)))
+
+
+class OtherState(CrawlerdError):
+    """It is not in the state any more that was to be changed."""
+
+
+def tag_of(points: sync_points.SyncPoints) -> str:
+    """The same for the same sync points."""
+    return f'"{hashlib.blake2b(msgspec.json.encode(points), digest_size=12).hexdigest()}"'
+
+
+def without_payloads(found: Any) -> Any:
+    """The same, for those who may not see what dead letters carry."""
+    match found:
+        case DeadLetter():
+            return msgspec.structs.replace(found, payload=HIDDEN)
+        case list():
+            return [without_payloads(each) for each in found]
+        case dict():
+            return {key: without_payloads(each) for key, each in found.items()}
+        case msgspec.Struct():
+            fields = {name: getattr(found, name) for name in found.__struct_fields__}
+            return msgspec.structs.replace(found, **{name: without_payloads(each) for name, each in fields.items()})
+    return found
 
 
 class _Resources:
     """One request."""
 
-    def __init__(self, engine: Engine, reader: FrontierReader, by: str, asked: dict[str, str], body: bytes) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        notifier: Notifier,
+        reader: FrontierReader,
+        by: str,
+        asked: Parameters,
+        body: bytes,
+        again: Repeatable | None,
+        match: str | None,
+        *,
+        whole: bool,
+    ) -> None:
+        """again: it may come again. match, whole: as of `answer`."""
+        self._match, self._whole, self.tag = match, whole, ""
+        self._notifier = notifier
         self._engine, self._reader, self._by, self._asked, self._body = engine, reader, by, asked, body
+        self._again, self._is_kept = again, False
         self._now = time.time()
 
-    def found(self, method: str, words: list[str]) -> Any:
+    def kept(self) -> bytes | None:
+        """The answer that was given before; Mismatch when that was to something else."""
+        if self._again is None or (kept := self._reader.kept_answer(self._again.key, self._now)) is None:
+            return None
+        if kept.digest != self._again.digest:
+            raise Mismatch("this Idempotency-Key was used for another request: take another key for each request")
+        return kept.body
+
+    def done(self, method: str, words: list[str]) -> bytes:
+        """Does what is asked for. What is done without the frontier keeps its answer afterwards."""
+        body = msgspec.json.encode(self._found(method, words))
+        if not self._is_kept and (promise := self._promise(lambda result: body)):
+            self._engine.keep(promise)
+        return body
+
+    def _promise(self, answer: Callable[[Any], bytes]) -> Promise | None:
+        """That the answer will be kept by the transaction that does what is asked for. answer: as of `Promise`."""
+        if self._again is None:
+            return None
+
+        def kept(result: Any) -> bytes:
+            self._is_kept = True
+            return answer(result)
+
+        return Promise(self._again.key, self._again.digest, self._now, kept)
+
+    def _found(self, method: str, words: list[str]) -> Any:
+        if method == "GET":
+            return self._read(words)
         match method, words:
-            case "GET", ["why", subject, name] if subject in get_args(Subject):
-                return why(self._reader, self._engine, subject, name, self._now)  # type: ignore[arg-type] # see above
             case "POST", ["imports", name, "run"]:
                 return self._run_now(name)
-            case "GET", ["runs"]:
-                return run_history.runs(self._reader, self._runs_request())
-            case "GET", ["runs", number] if _is_number(number):
-                return run_history.detail(self._reader, self._engine, int(number), self._now)
-            case "POST", ["runs", number, "cancel"] if _is_number(number):
+            case "POST", ["imports", name, "tasks"]:
+                return submitting.by_engine(self._engine, name, self._body, self._by, self._promise)
+            case "PUT", ["imports", name, "syncpoints"]:
+                return self._change_sync_points(name)
+            case "POST", ["runs", number, "cancel"] if is_number(number):
                 return self._cancel(int(number))
-            case "GET", ["pauses"]:
-                return self._reader.pauses()
+            case "POST", ["runs", number, "retry"] if is_number(number):
+                return self._retry_run(int(number))
+            case "POST", ["runs", number, "drop"] if is_number(number):
+                return self._drop_run(int(number))
             case "POST", ["pauses"]:
                 return self._pause()
             case "DELETE", ["pauses", kind, name] if kind in get_args(Pausable):
                 return self._resume(kind, name)  # type: ignore[arg-type] # see above
-            case "GET", ["accounts"]:
-                return self._accounts()
-            case "GET", ["accounts", name]:
-                return account_facts.account(self._reader, self._engine, name, self._now)
-            case "GET", ["audit"]:
-                return self._reader.audit(since=self._since(), limit=self._limit())
-            case "POST", ["dead", "retry"]:
-                numbers = msgspec.json.decode(self._body, type=RetryRequest).numbers
-                return Retried(self._engine.runs.retry_dead(numbers, retry_act(numbers, self._by, self._now)))
-        raise _NoSuchResource(f"there is no {method} {ROOT}{'/'.join(words)[:200]}")
+            case "POST", ["accounts", name, "test"]:
+                request = msgspec.json.decode(self._body or b"{}", type=account_trial.TrialRequest)
+                return account_trial.try_account(self._engine, name, request)
+            case "POST", ["notify", "test"]:
+                self._is_kept = True  # a second message does no harm, and a full disk is what may have to be told
+                return NotifyTrials(hooks=self._notifier.test())
+            case "POST", ["reload"] | ["config", "reload"]:
+                return reload(self._engine)
+            case "PUT", ["accounts", name, "limit"]:
+                return self._lower(name)
+            case "DELETE", ["accounts", name, "limit"]:
+                return self._end_lowered(name)
+            case "POST", ["backup"]:
+                wanted = msgspec.json.decode(self._body, type=backup_requests.BackupRequest)
+                return backup_requests.begun(self._engine, wanted, self._by, self._now)
+            case "POST", ["forget"]:
+                return forget_requests.begun(self._engine, self._body, self._by, self._now)
+            case "POST", ["dead", ("retry" | "drop") as act]:
+                return self._begin(act)
+            case "POST", ["operations", number, "cancel"] if is_number(number):
+                return self._cancel_operation(int(number))
+            case "POST", [word, name] if word == READER:
+                return remote_reader.read(self._reader, name, self._body)
+        raise NoSuchResource(f"there is no {method} {ROOT}{'/'.join(words)[:200]}")
 
-    def _runs_request(self) -> run_history.RunsRequest:
-        asked = {**self._asked, "limit": self._limit()}
-        if not _is_number(self._asked.get("after", "0")):
-            raise Refused("after: the number of a run")
-        request = msgspec.convert(asked, run_history.RunsRequest, strict=False)
-        if not math.isfinite(request.since):
-            raise Refused("since: Unix seconds")
-        return request
+    def _read(self, words: list[str]) -> Any:
+        found = Readable(self._engine, self._notifier, self._reader, self._asked, self._now).found(words)
+        if isinstance(found, sync_points.SyncPoints) and not self._asked.get("streams"):
+            self.tag = tag_of(found)
+        return found if self._whole else without_payloads(found)
 
-    def _since(self) -> float:
-        since = float(self._asked.get("since", 0))
-        if not math.isfinite(since):
-            raise Refused("since: Unix seconds")
-        return since
+    def _begin(self, act: LetterAct) -> OperationReport:
+        request = msgspec.json.decode(self._body, type=dead.LettersRequest)
+        operation, audited = dead.begun(self._reader, act, request, self._by, self._now)
+        return self._engine.bulk.begin(operation, audited, self._promise(msgspec.json.encode))
 
-    def _limit(self) -> int:
-        return max(1, min(int(self._asked.get("limit", 100)), MOST))
-
-    def _accounts(self) -> account_facts.Accounts:
-        asked = account_facts.AccountsRequest(
-            needs_a_look=self._asked.get("needs_a_look") == "true",
-            after=self._asked.get("after", ""),
-            limit=self._limit(),
-        )
-        return account_facts.accounts(self._reader, self._engine, asked, self._now)
+    def _cancel_operation(self, number: int) -> OperationReport:
+        if not self._engine.bulk.cancel(number, dead.cancel_act(number, self._by, self._now)):
+            raise dead.not_under_way(self._reader, number)
+        return dead.operation(self._reader, number)
 
     def _run_now(self, name: str) -> run_history.RunStarted:
-        check("import", [name], _Configured(self._engine), None)
+        check("import", [name], ConfiguredNames(self._engine.settings), None)
         request = msgspec.json.decode(self._body or b"{}", type=run_history.RunRequest)
-        started = self._engine.runs.run_now(name, full=request.full, allow_shrink=request.allow_shrink, by=self._by)
+        promise = self._promise(lambda new: msgspec.json.encode(run_history.RunStarted(runs=[new.run], resumed=False)))
+        started = self._engine.runs.run_now(
+            name,
+            full=request.whole,
+            allow_shrink=request.allow_shrink,
+            by=self._by,
+            spec=run_requests.changed(self._engine.settings, name, request, self._now),
+            promise=promise,
+        )
+        if started.resumed:
+            run_requests.agree(request, self._reader.runs(started.runs))
         return run_history.RunStarted(runs=started.runs, resumed=started.resumed)
+
+    def _change_sync_points(self, name: str) -> sync_points.SyncPointsChanged:
+        request = msgspec.json.decode(self._body, type=sync_points.SyncPointsRequest)
+        settings, by, now = self._engine.settings, self._by, self._now
+
+        def work(frontier: Frontier) -> sync_points.SyncPointsChanged:
+            if self._match is not None:
+                now_tag = tag_of(sync_points.show(settings, self._reader, name))
+                if self._match.strip() not in ("*", now_tag):
+                    raise OtherState(f"the sync points of {name} have changed since you looked: look again")
+            planned = sync_points.plan(settings, frontier, name, request, by, now)
+            with frontier.answering(self._promise(lambda _: msgspec.json.encode(planned.changed))):
+                return planned.write(frontier)
+
+        return self._engine.runs.with_frontier(work)
 
     def _cancel(self, run: int) -> run_history.Cancelled:
         request = msgspec.json.decode(self._body, type=run_history.CancelRequest)
         act = run_history.cancel_act(run, request, self._by, self._now)
-        under_way = self._engine.requests_of(run)
-        if not self._engine.runs.cancel(run, act):
+        under_way = self._engine.insight.requests_of(run)
+        cancelled = run_history.Cancelled(requests=under_way)
+        if not self._engine.runs.cancel(run, act, self._promise(lambda result: msgspec.json.encode(cancelled))):
             raise run_history.not_running(self._reader, run)
-        return run_history.Cancelled(requests=under_way)
+        return cancelled
+
+    def _retry_run(self, run: int) -> run_acts.RunRetried:
+        numbers = run_acts.letters_of(self._reader, run)
+        act = run_acts.retry_act(run, numbers, self._by, self._now)
+        left = run_acts.are_left(numbers)
+        promise = self._promise(lambda result: msgspec.json.encode(run_acts.RunRetried(retried=result[0], left=left)))
+        return run_acts.RunRetried(retried=self._engine.runs.retry_dead(numbers, act, promise), left=left)
+
+    def _drop_run(self, run: int) -> run_acts.Dropped:
+        request = msgspec.json.decode(self._body, type=run_acts.DropRequest)
+        run_acts.check_drop(self._reader, run, self._engine.settings.imports, under_way=True)
+        act = run_acts.drop_act(run, request, self._by, self._now)
+        dropped = run_acts.Dropped(run=run)
+        promise = self._promise(lambda result: msgspec.json.encode(dropped))
+        if not self._engine.runs.cancel(run, act, promise, forget=True):
+            raise run_acts.dropped_already(run)
+        return dropped
 
     def _pause(self) -> list[Any]:
         request = msgspec.json.decode(self._body, type=pause_requests.PauseRequest)
-        noted = pause_requests.notes(request, _Configured(self._engine), self._reader, self._by, self._now)
-        for note in noted:
-            self._engine.pauses.pause(note)
+        noted = pause_requests.notes(request, ConfiguredNames(self._engine.settings), self._reader, self._by, self._now)
+        self._engine.pauses.pause(*noted, promise=self._promise(lambda runs: msgspec.json.encode(noted)))
         return noted
 
     def _resume(self, kind: Pausable, name: str) -> list[Any]:
-        if not self._engine.pauses.resume(kind, name, self._by):
+        if not self._engine.pauses.resume(kind, name, self._by, self._promise(lambda runs: b"[]")):
             raise pause_requests.not_paused(kind, name)
         return []
+
+    def _lower(self, account: str) -> LimitNote:
+        request = msgspec.json.decode(self._body, type=limit_requests.LimitRequest)
+        configured = ConfiguredNames(self._engine.settings)
+        noted = limit_requests.note(account, request, configured, self._reader, self._by, self._now)
+        self._engine.lowering.lower(noted, self._promise(lambda result: msgspec.json.encode(noted)))
+        return noted
+
+    def _end_lowered(self, account: str) -> None:
+        bucket = self._asked.get("bucket", "")
+        if not self._engine.lowering.end(account, bucket, self._by, self._promise(lambda result: b"null")):
+            raise limit_requests.not_lowered(account, bucket)

@@ -8,12 +8,12 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from crawlerd.engine.engine import Engine
-from crawlerd.engine.renewals import renewing
 from crawlerd.engine.safe_event import SafeEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from crawlerd.config.differences import Changes, Known
     from crawlerd.config.load import Settings
 
 LOOK_SECONDS = 0.05  # how often a drain checks whether a signal has come
@@ -63,35 +63,54 @@ class Running(NamedTuple):
 
 
 @contextlib.contextmanager
-def running_engine(settings: Settings, *, hangup: bool = False) -> Iterator[Running]:
+def running_engine(
+    settings: Settings,
+    *,
+    reading: Callable[[Known], Changes] | None = None,
+    around_reload: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
+    catching: bool = True,
+) -> Iterator[Running]:
     """Starts the engine. Signals are counted until the end of the block, in which the caller must `stop` the engine;
-    what escapes the block stops it, too. hangup: SIGHUP is counted as well, instead of killing."""
+    what escapes the block stops it, too.
+
+    catching: False leaves signals to the caller, who then need not be on the main thread.
+
+    reading, around_reload: see `Reloads`. With `reading`, SIGHUP is counted as well, instead of killing.
+    """
     changed = SafeEvent()
     signals = Signals(changed)
-    with signals.caught(hangup=hangup):
-        engine = Engine(settings, changed=changed)
+    with signals.caught(hangup=reading is not None) if catching else contextlib.nullcontext():
+        engine = Engine(settings, changed, reading, around_reload)
         try:
             engine.start()
-            with renewing(settings):
-                yield Running(engine, changed, signals)
+            yield Running(engine, changed, signals)
         except BaseException:
             stop(engine, signals)
             raise
 
 
-def stop(engine: Engine, signals: Signals) -> bool:
+def stop(engine: Engine, signals: Signals, say: Callable[[str], None] | None = None) -> bool:
     """Stops the engine; another signal cuts the drain short. False when something was still running at the end, or the
-    engine was stopped before."""
+    engine was stopped before.
+
+    say: gets what a person at the terminal should know.
+    """
     if engine.stopped:
         return False
-    asked = signals.received
+    asked = signals.received  # before anything is said: whoever reads it may send the next signal at once
+    if say is not None and engine.dispatcher.leased and engine.failure is None:
+        say("stopping: waiting for running requests; press Ctrl-C again to cut them off")
     deadline = time.monotonic() + engine.settings.daemon.drain_seconds
     engine.dispatcher.drain()
-    while (
-        engine.failure is None
-        and signals.received == asked
-        and time.monotonic() < deadline
-        and not engine.dispatcher.drained.wait(LOOK_SECONDS)
-    ):
-        pass
+    try:
+        while (
+            engine.failure is None
+            and signals.received == asked
+            and time.monotonic() < deadline
+            and not engine.dispatcher.drained.wait(LOOK_SECONDS)
+        ):
+            pass
+    except BaseException:  # KeyboardInterrupt, where signals are not counted
+        engine.stop(0)
+        raise
     return engine.stop(0)

@@ -5,6 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def is_listening() -> bool:
+    """Whether systemd has started us, and wants to know."""
+    return bool(os.environ.get("NOTIFY_SOCKET"))
+
+
+def stopping(seconds: float) -> None:
+    """Tells systemd that the daemon ends, and takes at most so long for it, whatever the unit says."""
+    notify(f"STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
 
 
 def notify(message: str) -> None:
@@ -14,6 +29,16 @@ def notify(message: str) -> None:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
             channel.connect("\0" + address[1:] if address[0] == "@" else address)
             channel.sendall(message.encode())
+
+
+@contextlib.contextmanager
+def reloading() -> Iterator[None]:
+    """Within this block, systemd knows that the configuration is read again."""
+    notify(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+    try:
+        yield
+    finally:
+        notify("READY=1")
 
 
 def watchdog_seconds() -> float | None:

@@ -5,21 +5,29 @@ changes: what sinks that hand records on remember.
 respelling: rows of versions that spelled JSON in their own way.
 file_errors: what to do about a full disk or a path that cannot be used.
 cutting: how deliveries are cut into batches.
-sqlite, jsonl, persist_queue, stdout, http_sink: the sinks, by type.
+jsonl_files: what becomes of the files of a JSONL sink later.
+sqlite, postgresql, jsonl, persist_queue, stdout, http_sink: the sinks, by type.
+ack_queue: the file of such a queue, read and written in chunks: the inbox, and the spool of dead letters.
+letter_queue: dead letters for other programs; no sink, but in the same kind of file as persist_queue.
+saving: whole sinks, into a backup and out of it.
 beside: one that keeps, and one that delivers the same.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, assert_never
 
 from msgspec.structs import replace
+
+from crawlerd.sink import SinkError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from crawlerd.core.configuration import SinkSpec
+    from crawlerd.core.erasure import Erasure
     from crawlerd.sink import Sink
     from crawlerd.sinks.sqlite.outbox import Sending
 
@@ -37,7 +45,12 @@ def open_sink(spec: SinkSpec) -> Sink:
         case "sqlite":
             from crawlerd.sinks.sqlite.sink import sqlite_sink
 
-            return sqlite_sink(spec.path, spec.mode)
+            return sqlite_sink(spec.path, spec.mode, spec.retain_tombstones)
+        case "postgresql":
+            with _driver():
+                from crawlerd.sinks.postgresql.sink import postgresql_sink
+
+            return postgresql_sink(spec.url, spec.schema, spec.name, spec.columns, spec.retain_tombstones)
         case "jsonl":
             from crawlerd.sinks.jsonl import JsonlSink
 
@@ -47,11 +60,13 @@ def open_sink(spec: SinkSpec) -> Sink:
                 rotate_seconds=spec.rotate_seconds,
                 compress=spec.compress,
                 mode=spec.mode,
+                retain_tombstones=spec.retain_tombstones,
+                retain_files=spec.retain_files,
             )
         case "persist-queue":
             from crawlerd.sinks.persist_queue import queue_sink
 
-            return queue_sink(spec.path, spec.mode)
+            return queue_sink(spec.path, spec.mode, spec.retain_tombstones)
         case "stdout":
             from crawlerd.sinks.stdout import StdoutSink
 
@@ -60,9 +75,25 @@ def open_sink(spec: SinkSpec) -> Sink:
             from crawlerd.sinks.http_sink import HttpSink
 
             assert spec.receiver is not None  # noqa: S101 - the configuration has it
-            return HttpSink(spec.path, spec.receiver, spec.mode)
+            return HttpSink(spec.path, spec.receiver, spec.mode, spec.retain_tombstones)
         case _:
             assert_never(spec.type)
+
+
+@contextmanager
+def _driver() -> Iterator[None]:
+    """Within, what needs it may be imported."""
+    try:
+        yield
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in ("psycopg", "psycopg_binary", "psycopg_c"):
+            raise
+        raise SinkError("sinks of the type postgresql need its driver: pip install 'crawlerd[postgres]'") from None
+
+
+def holds_rows(spec: SinkSpec) -> bool:
+    """Whether a sink may hold something: it was opened before, as far as that can be known without a server."""
+    return spec.type == "postgresql" or spec.database.exists()
 
 
 def batch_to_send(database: Path, batch: int, token: int) -> Sending | None:
@@ -74,9 +105,41 @@ def batch_to_send(database: Path, batch: int, token: int) -> Sending | None:
 
 def check_sink(spec: SinkSpec) -> list[str]:
     """What is wrong with the database of a sink, a line each. SinkError when it cannot be read."""
+    if spec.type == "postgresql":
+        with _driver():
+            from crawlerd.sinks.postgresql.check import check as check_server
+
+        return check_server(spec.url, spec.schema)
     from crawlerd.sinks.sqlite.check import check
 
     return check(spec.database)
+
+
+def count_meant(spec: SinkSpec, which: Erasure) -> dict[str, int]:
+    """How many records of each table of a sink are meant; none where there is no sink yet. SinkError when that cannot
+    be read."""
+    if spec.type == "postgresql":
+        with _driver():
+            from crawlerd.sinks.postgresql.check import count_rows as count_on_server
+
+        return count_on_server(spec.url, spec.schema, which)
+    from crawlerd.sinks.sqlite.erasing import count_rows
+
+    return count_rows(spec.database, which) if spec.type != "stdout" and spec.database.exists() else {}
+
+
+def erase_in_files(spec: SinkSpec, which: Erasure, *, dry_run: bool = False) -> Iterator[int]:
+    """Takes lines out of the files of a sink of the type `jsonl`, one file after the other: how many of each. Call it
+    before `Sink.forget`, which forgets what lies below a key. dry_run: only counts. SinkError."""
+    if spec.type != "jsonl" or not spec.database.exists():
+        return
+    from crawlerd.core.erasure import LineMatcher
+    from crawlerd.sinks.jsonl_files import count_lines, erase_lines, published_files
+    from crawlerd.sinks.sqlite.erasing import read_keys_below
+
+    matcher = LineMatcher(which, read_keys_below(spec.database, which))
+    for path in published_files(spec.path):
+        yield count_lines(path, matcher) if dry_run else erase_lines(path, matcher, spec.mode)
 
 
 def copy_sink(spec: SinkSpec, target: Path, *, force: bool = False) -> int:
@@ -88,7 +151,13 @@ def copy_sink(spec: SinkSpec, target: Path, *, force: bool = False) -> int:
 
 
 def objects_in(spec: SinkSpec, source: str, stream: str, account: str) -> Iterator[dict[str, Any]]:
-    """An account's objects of one stream in a sink of the type `sqlite`, see `crawlerd.sinks.sqlite.reader.objects`."""
+    """An account's objects of one stream in a sink of the type `sqlite` or `postgresql`, by id, see
+    `crawlerd.sinks.sqlite.reader.objects`."""
+    if spec.type == "postgresql":
+        with _driver():
+            from crawlerd.sinks.postgresql.check import objects as objects_on_server
+
+        return objects_on_server(spec.url, spec.schema, source, stream, account)
     from crawlerd.sinks.sqlite.reader import objects
 
     return objects(spec.path, source, stream, account)

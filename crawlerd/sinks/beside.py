@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from crawlerd.core.erasure import Erased
 from crawlerd.sink import MISSING_KEYS, Mark, SinkState
 
 if TYPE_CHECKING:
+    from crawlerd.core.erasure import Erasure
     from crawlerd.sink import Delivery, Outbox, Sink, Totals
     from crawlerd.sinks.http_sink import HttpSink
 
@@ -37,6 +39,18 @@ class Beside:
 
     def seen(self, delivery: Delivery, stream: str) -> int:
         return self._keeping.seen(delivery, stream)
+
+    def forget(self, which: Erasure, most: int) -> Erased:
+        kept, delivered = self._keeping.forget(which, most), self._delivering.forget(which, most)
+        return Erased(kept.deleted + delivered.deleted, kept.more or delivered.more)
+
+    def expire(self, now: float, most: int) -> bool:
+        kept, delivered = self._keeping.expire(now, most), self._delivering.expire(now, most)
+        return kept or delivered
+
+    def scrub(self, most_bytes: int | None) -> str | None:
+        kept, delivered = self._keeping.scrub(most_bytes), self._delivering.scrub(most_bytes)
+        return kept or delivered
 
     def intact(self) -> bool:
         return self._keeping.intact() and self._delivering.intact()

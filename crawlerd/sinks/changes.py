@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from crawlerd.core.erasure import Erased
 from crawlerd.sink import Batch
 from crawlerd.sinks.respelling import respellings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from crawlerd.core.erasure import Erasure
     from crawlerd.sink import Delivery, Mark
     from crawlerd.sinks.deliveries import Rows, RowStamp, SweepBounds
 
@@ -30,9 +32,15 @@ class Changes:
     The rows hold the digests, as JSON text, where the SQLite sink's hold the objects.
     """
 
-    def __init__(self, rows: Rows, put: Callable[[str, Sequence[bytes]], None]) -> None:
-        """put: writes lines of a table's stream, within the transaction."""
-        self._rows, self._put = rows, put
+    def __init__(
+        self,
+        rows: Rows,
+        put: Callable[[str, Sequence[bytes]], None],
+        erase: Callable[[Erasure], Erased] = lambda which: Erased(0, False),
+    ) -> None:
+        """put: writes lines of a table's stream, within the transaction.
+        erase: deletes lines that are still in the database, within the transaction."""
+        self._rows, self._put, self._erase = rows, put, erase
         self._respelled: set[tuple[str, str]] = set()  # digests of the same object
 
     def reset(self) -> None:
@@ -64,6 +72,10 @@ class Changes:
         keys = self._rows.swept(table, bounds)
         self._rows.sweep(table, bounds)
         self._put(table, [_line(delivery, stream, key, bounds.at, b"null") for key in keys])
+
+    def forget(self, which: Erasure) -> Erased:
+        """See `Content.forget`."""
+        return self._erase(which)
 
     def end(self, deliveries: Sequence[Delivery], mark: Mark | None) -> None:
         """See `Content.end`; nothing is left to do."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from crawlerd.core.erasure import Erased
 from crawlerd.sink import MISSING_KEYS, Refused
 from crawlerd.source import STREAM_NAME
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from contextlib import AbstractContextManager
 
+    from crawlerd.core.erasure import Erasure
     from crawlerd.sink import Batch, Delivery, Mark, SinkState, Totals
 
     Same = Callable[[str, str], bool]  # whether two JSON texts that differ are the same data
@@ -55,8 +57,8 @@ class SweepBounds(NamedTuple):
 class Rows(Protocol):
     """A database of a sink: a table for each stream, with rows by account and key.
 
-    All but the last four is called within `transaction`, or the one that `marked` begins. SinkError for what the
-    database refuses.
+    All but `expire` and what follows it is called within `transaction`, or the one that `marked` begins. SinkError for
+    what the database refuses.
     """
 
     @property
@@ -132,6 +134,18 @@ class Rows(Protocol):
         """Whether data of that run may have been written by a version that did not keep the API's spelling."""
         ...
 
+    def forget(self, which: Erasure, most: int) -> Erased:
+        """Deletes at most so many rows that are meant."""
+        ...
+
+    def expire(self, before: str, most: int) -> Erased:
+        """In a transaction of its own: deletes at most so many rows that were tombstoned before then."""
+        ...
+
+    def scrub(self, most_bytes: int | None) -> str | None:
+        """See `Sink.scrub`."""
+        ...
+
     def intact(self) -> bool: ...
     def idle(self) -> None: ...
     def state(self, frontier: str) -> SinkState: ...
@@ -150,6 +164,10 @@ class Content(Protocol):
         """Tombstones rows."""
         ...
 
+    def forget(self, which: Erasure) -> Erased:
+        """Deletes a slice of what is meant of what is written besides the rows, which are still there."""
+        ...
+
     def end(self, deliveries: Sequence[Delivery], mark: Mark | None) -> None:
         """Called when all deliveries of a transaction are written."""
         ...
@@ -165,8 +183,10 @@ class RowSink:
     A tombstone wins or loses by its place in the order, like any record.
     """
 
-    def __init__(self, rows: Rows, content: Content) -> None:
-        self._rows, self._content = rows, content
+    def __init__(self, rows: Rows, content: Content, retain_tombstones: float | None = None) -> None:
+        """retain_tombstones: seconds; None for ever."""
+        self._rows, self._content, self._retain = rows, content, retain_tombstones
+        self._bare = False  # what is besides the rows that are to be forgotten is deleted
         self._tables: dict[str, tuple[str, str]] = {}
 
     def write(self, deliveries: list[Delivery], now: float, mark: Mark | None = None) -> dict[tuple[int, str], Totals]:
@@ -208,6 +228,37 @@ class RowSink:
         except BaseException:
             self._reset()
             raise
+
+    def forget(self, which: Erasure, most: int) -> Erased:
+        """See `Sink.forget`."""
+        try:
+            with self._rows.transaction():
+                if not self._bare:
+                    erased = self._content.forget(which)
+                    bare = not erased.more
+                    erased = Erased(erased.deleted, True)
+                else:
+                    erased = self._rows.forget(which, most)
+                    bare = erased.more
+        except BaseException:
+            self._reset()
+            raise
+        self._bare = bare
+        return erased
+
+    def expire(self, now: float, most: int) -> bool:
+        """See `Sink.expire`."""
+        if self._retain is None:
+            return False
+        try:
+            return self._rows.expire(_text(now - self._retain), most).more
+        except BaseException:
+            self._reset()
+            raise
+
+    def scrub(self, most_bytes: int | None) -> str | None:
+        """See `Sink.scrub`."""
+        return self._rows.scrub(most_bytes)
 
     def intact(self) -> bool:
         """See `Sink.intact`."""

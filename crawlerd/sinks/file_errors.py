@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from crawlerd.files.owners import nearest, owned, user
@@ -29,20 +30,28 @@ def file_failure(path: Path, error: OSError, *, directory: bool) -> SinkError:
         return StorageFailed(f"the disk of {path} fails ({error.strerror})", full=False)
     if error.errno == errno.ELOOP:
         return SinkError(f"{path} is a symbolic link, which is not followed: configure the path that it leads to")
-    if path.is_block_device() or path.is_char_device():
+    if _is_device(path):
         return SinkError(f"cannot use {path}: it is a device; choose another path")
     if error.errno in (errno.EMLINK, errno.EINVAL):
         return SinkError(f"cannot use {path}: {error.strerror}; remove it, or choose another path")
     return SinkError(f"cannot write {path} ({error.strerror}): {way_to(path, directory=directory)}")
 
 
+def _is_device(path: Path) -> bool:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return stat.S_ISBLK(mode) or stat.S_ISCHR(mode)
+
+
 def way_to(path: Path, *, directory: bool) -> str:
     """What to do about a path that cannot be used. directory: it is to be one."""
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):  # unlike the methods of a path, these raise nothing in others' directories
         return f"there is no directory {path.parent}; make it"
-    if path.is_dir() and not directory:
+    if os.path.isdir(path) and not directory:
         return "it is a directory; name a file"
-    if directory and path.exists() and not path.is_dir():
+    if directory and os.path.exists(path) and not os.path.isdir(path):
         return "it is not a directory; name one"
     what = "directory" if directory else "file and its directory"
     return (

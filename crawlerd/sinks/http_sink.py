@@ -7,6 +7,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 from crawlerd.core import template
+from crawlerd.core.erasure import Erased
 from crawlerd.core.lenient_json import encoded, spelled_out
 from crawlerd.sink import Batch
 from crawlerd.sinks.deliveries import RowSink
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crawlerd.core.configuration import Receiver
+    from crawlerd.core.erasure import Erasure
     from crawlerd.sink import Delivery, Mark, Totals
     from crawlerd.sinks.deliveries import RowStamp, SweepBounds
 
@@ -37,9 +39,11 @@ class HttpSink(RowSink):
     are written in one transaction, so a record that comes again leads to nothing.
     """
 
-    def __init__(self, path: Path, receiver: Receiver, mode: int = FILE_MODE) -> None:
+    def __init__(
+        self, path: Path, receiver: Receiver, mode: int = FILE_MODE, retain_tombstones: float | None = None
+    ) -> None:
         """Opens or creates the database; its directory must exist. SinkError when it cannot be used. What it knows of
-        another receiver is forgotten. mode: rights of its files."""
+        another receiver is forgotten. mode: rights of its files. retain_tombstones: see `RowSink`."""
         self.rows = SqliteRows(path, mode)
         try:
             address = f"{receiver.method} {receiver.base_url}{receiver.path}"
@@ -51,7 +55,7 @@ class HttpSink(RowSink):
         except BaseException:
             self.rows.close()
             raise
-        super().__init__(self.rows, Delivered(self.rows, self.outbox, receiver))
+        super().__init__(self.rows, Delivered(self.rows, self.outbox, receiver), retain_tombstones)
 
     def write(self, deliveries: list[Delivery], now: float, mark: Mark | None = None) -> dict[tuple[int, str], Totals]:
         """See `Sink.write`."""
@@ -113,6 +117,10 @@ class Delivered:
     def end(self, deliveries: Sequence[Delivery], mark: Mark | None) -> None:
         """See `Content.end`."""
         self._outbox.end(deliveries, mark)
+
+    def forget(self, which: Erasure) -> Erased:
+        """See `Content.forget`."""
+        return Erased(self._outbox.forget(which), False)
 
     def _is_told_of(self, stream: str) -> bool:
         return not self._receiver.streams or stream in self._receiver.streams

@@ -5,25 +5,33 @@ from __future__ import annotations
 import gzip
 import logging
 import os
-from contextlib import suppress
+import re
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, BinaryIO
+
+import apsw
 
 from crawlerd.files.making import make_directory, new_part
 from crawlerd.sink import SinkError, SyncFailed
 from crawlerd.sinks.changes import Changes
 from crawlerd.sinks.deliveries import RowSink
 from crawlerd.sinks.file_errors import FILE_MODE, directory_mode, file_failure
+from crawlerd.sinks.jsonl_files import expire_files, sync, sync_directory
+from crawlerd.sinks.sqlite.erasing import KeptLines
 from crawlerd.sinks.sqlite.rows import SqliteRows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from crawlerd.core.erasure import Erased, Erasure
     from crawlerd.sink import Delivery, Mark, SinkState, Totals
 
 log = logging.getLogger(__name__)
 
 INDEX = ".crawlerd.db"
+_FILE = re.compile(r"(.+-([0-9]{12,}))\.jsonl(?:\.gz)?")
+_WAITING = "SELECT name, min(id) FROM _crawlerd_line GROUP BY name"
 
 _LINES = """
 CREATE TABLE IF NOT EXISTS _crawlerd_line(
@@ -39,15 +47,29 @@ class JsonlSink:
 
     Lines wait in the directory's INDEX until there are `rotate_bytes` of a stream, until `rotate_seconds` have passed
     since its first one (noticed at the next write), or until a run ends or the sink is closed or opened. Then they
-    become a file, which appears under its name when it is whole and durable, and is never changed again. Numbers
+    become a file, which appears under its name when it is whole and durable, and is never changed again but by
+    `sink forget`, which takes lines out. Numbers
     increase, not by one. A file that a program has taken away may appear once more, the same, after a crash just then.
     """
 
     def __init__(
-        self, path: Path, *, rotate_bytes: int, rotate_seconds: float, compress: bool, mode: int = FILE_MODE
+        self,
+        path: Path,
+        *,
+        rotate_bytes: int,
+        rotate_seconds: float,
+        compress: bool,
+        mode: int = FILE_MODE,
+        retain_tombstones: float | None = None,
+        retain_files: float | None = None,
     ) -> None:
-        """Makes the directory; its parent must exist. SinkError when it cannot be used. mode: rights of the files."""
-        self._mode = mode
+        """Makes the directory; its parent must exist. SinkError when it cannot be used.
+
+        mode: rights of the files.
+        retain_tombstones: see `RowSink`; of what the index has of a record.
+        retain_files: seconds after which a file is deleted; None for never.
+        """
+        self._mode, self._retain_files = mode, retain_files
         try:
             make_directory(path, directory_mode(mode))
             for part in path.glob(".*.part"):
@@ -56,7 +78,8 @@ class JsonlSink:
         except OSError as error:
             raise file_failure(path, error, directory=True) from None
         self._index = SqliteRows(path / INDEX, mode)
-        self._sink = RowSink(self._index, Changes(self._index, self._put))
+        self._lines = KeptLines("_crawlerd_line", "line")
+        self._sink = RowSink(self._index, Changes(self._index, self._put, self._erase), retain_tombstones)
         self._path, self._compress = path, compress
         self._rotate_bytes, self._rotate_seconds = rotate_bytes, rotate_seconds
         self._waiting: dict[str, int] = {}  # bytes of lines
@@ -87,6 +110,21 @@ class JsonlSink:
     def seen(self, delivery: Delivery, stream: str) -> int:
         """See `Sink.seen`."""
         return self._sink.seen(delivery, stream)
+
+    def forget(self, which: Erasure, most: int) -> Erased:
+        """See `Sink.forget`; of what waits and of the index. Files: see `crawlerd.sinks.jsonl_files`."""
+        return self._sink.forget(which, most)
+
+    def expire(self, now: float, most: int) -> bool:
+        """See `Sink.expire`."""
+        more = self._sink.expire(now, most)
+        if self._retain_files is None:
+            return more
+        return expire_files(self._path, now - self._retain_files, most) or more
+
+    def scrub(self, most_bytes: int | None) -> str | None:
+        """See `Sink.scrub`."""
+        return self._sink.scrub(most_bytes)
 
     def intact(self) -> bool:
         """See `Sink.intact`."""
@@ -122,6 +160,9 @@ class JsonlSink:
         finally:
             self._sink.close()
 
+    def _erase(self, which: Erasure) -> Erased:
+        return self._lines.erase(self._index.database.connection.execute, which)
+
     def _put(self, table: str, lines: Sequence[bytes]) -> None:
         self._index.database.connection.executemany(
             "INSERT INTO _crawlerd_line(name, line) VALUES (?, ?)", [(table, line) for line in lines]
@@ -142,9 +183,9 @@ class JsonlSink:
                     with os.fdopen(fd, "wb") as file:
                         self._fill(file, name)
                         file.flush()
-                        _sync(file.fileno(), part)
+                        sync(file.fileno(), part)
                     part.replace(final)
-                    _sync_directory(self._path)
+                    sync_directory(self._path)
                 except OSError as error:
                     raise file_failure(final, error, directory=False) from None
                 execute("DELETE FROM _crawlerd_line WHERE name = ?", (name,))
@@ -162,16 +203,14 @@ class JsonlSink:
             file.writelines(bytes(line) + b"\n" for (line,) in lines)
 
 
-def _sync(fd: int, path: Path) -> None:
+def published(path: Path, copy: Path) -> list[Path]:
+    """Of the files in the directory of a sink, those that had been published when the copy of its index was made; the
+    lines of all later ones are in the copy, or came after it. SinkError when it cannot be read."""
     try:
-        os.fsync(fd)
-    except OSError as error:
-        raise SyncFailed(f"the disk of {path} fails to sync ({error.strerror})") from None
-
-
-def _sync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        _sync(fd, path)
-    finally:
-        os.close(fd)
+        with closing(apsw.Connection(str(copy), flags=apsw.SQLITE_OPEN_READONLY)) as database:
+            last: int = database.execute("SELECT max(seq) FROM sqlite_sequence WHERE name = '_crawlerd_line'").get or 0
+            waiting = {f"{name}-{first:012}" for name, first in database.execute(_WAITING)}
+    except apsw.Error as error:
+        raise SinkError(f"cannot read {copy}: {error}") from None
+    found = [(file, _FILE.fullmatch(file.name)) for file in path.iterdir()]
+    return sorted(file for file, match in found if match and int(match[2]) <= last and match[1] not in waiting)

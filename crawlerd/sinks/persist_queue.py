@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
-from contextlib import closing
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from persistqueue import SQLiteAckQueue
-from persistqueue.serializers import json
-
 from crawlerd.files.making import make_directory
-from crawlerd.sink import SinkError
+from crawlerd.sinks.ack_queue import DATABASE, PUT, TABLE, queue_schema
 from crawlerd.sinks.changes import Changes
 from crawlerd.sinks.deliveries import RowSink
 from crawlerd.sinks.file_errors import FILE_MODE, directory_mode, file_failure
+from crawlerd.sinks.sqlite.erasing import KeptLines
 from crawlerd.sinks.sqlite.rows import SqliteRows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-DATABASE, TABLE = "data.db", "ack_queue_default"  # the library's names
-_PUT = f"INSERT INTO {TABLE} (data, timestamp, status) VALUES (?, ?, 0)"  # noqa: S608 - as `SQLiteAckQueue.put` does
+    from crawlerd.core.erasure import Erased, Erasure
 
 
-def queue_sink(path: Path, mode: int = FILE_MODE) -> RowSink:
+def queue_sink(path: Path, mode: int = FILE_MODE, retain_tombstones: float | None = None) -> RowSink:
     """A directory that `persistqueue.SQLiteAckQueue(path, serializer=persistqueue.serializers.json)` opens; see
     `Changes` for its items, in the order in which they were written.
 
@@ -47,7 +41,7 @@ def queue_sink(path: Path, mode: int = FILE_MODE) -> RowSink:
         with rows.database.transaction():
             execute = rows.database.connection.execute
             if execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (TABLE,)).get is None:
-                for statement in _schema():
+                for statement in queue_schema():
                     execute(statement)
     except BaseException:
         rows.database.close()
@@ -55,20 +49,11 @@ def queue_sink(path: Path, mode: int = FILE_MODE) -> RowSink:
 
     def put(table: str, lines: Sequence[bytes]) -> None:
         now = time.time()
-        rows.database.connection.executemany(_PUT, [(line, now) for line in lines])
+        rows.database.connection.executemany(PUT, [(line, now) for line in lines])
 
-    return RowSink(rows, Changes(rows, put))
+    items = KeptLines(TABLE, "data")
 
+    def erase(which: Erasure) -> Erased:
+        return items.erase(rows.database.connection.execute, which)
 
-def _schema() -> list[str]:
-    """What the library's own database consists of, as it makes it itself, elsewhere: its SQLite would follow a link
-    that somebody has put into the queue's directory, and gives the file whatever rights the umask leaves."""
-    try:
-        with TemporaryDirectory(prefix="crawlerd-") as folder:
-            queue = SQLiteAckQueue(folder, auto_resume=False, serializer=json)
-            queue.close()
-            with closing(sqlite3.connect(f"{folder}/{DATABASE}")) as made:
-                rows = made.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'")
-                return [sql for (sql,) in rows]
-    except (OSError, sqlite3.Error) as error:
-        raise SinkError(f"a new queue cannot be tried out in a temporary directory: {error}") from None
+    return RowSink(rows, Changes(rows, put, erase), retain_tombstones)

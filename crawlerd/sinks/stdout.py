@@ -10,6 +10,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from crawlerd.core.erasure import Erased
 from crawlerd.core.errors import ReaderGone
 from crawlerd.files.making import make_directory
 from crawlerd.sink import SinkError, StorageFailed
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from crawlerd.core.erasure import Erasure
     from crawlerd.sink import Delivery, Mark, SinkState, Totals
 
 STDOUT = 1
@@ -85,6 +87,18 @@ class StdoutSink:
     def seen(self, delivery: Delivery, stream: str) -> int:
         """See `Sink.seen`."""
         return self._sink.seen(delivery, stream)
+
+    def forget(self, which: Erasure, most: int) -> Erased:
+        """See `Sink.forget`; nothing is kept from process to process."""
+        return Erased(0, False)
+
+    def expire(self, now: float, most: int) -> bool:
+        """See `Sink.expire`; likewise."""
+        return False
+
+    def scrub(self, most_bytes: int | None) -> str | None:
+        """See `Sink.scrub`; likewise."""
+        return None
 
     def intact(self) -> bool:
         """See `Sink.intact`."""

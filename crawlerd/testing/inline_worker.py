@@ -96,7 +96,7 @@ class Worker:
 
 
 def _finite(data: object) -> bool:
-    """Whether all numbers are: the serialiser makes null of others, without a word."""
+    """Whether all numbers are: the serializer makes null of others, without a word."""
     match data:
         case float():
             return math.isfinite(data)

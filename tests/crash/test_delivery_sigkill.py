@@ -32,7 +32,7 @@ def test_each_version_is_applied_once_and_in_order(install: Callable[..., Instal
             file.write_text(json.dumps(there))
             command = here.start("import", "--all")
             target = len(crm.asked) + dice.randint(1, 40 if revision < 4 else 4)  # later ones have less to deliver
-            until(lambda: len(crm.asked) >= target or not command.running)  # noqa: B023
+            until(lambda: len(crm.asked) >= target or not command.running)  # noqa: B023 - it ends within the turn
             if command.running:
                 command.kill()
                 kills += 1

@@ -164,7 +164,7 @@ def test_killed_at_any_instant_all_of_it_is_there_and_what_goes_is_tombstoned(
     for step in (1, 4, 8, 14):
         seen = len(proxy.seen)
         running = here.start("import", "org")
-        until(lambda enough=seen + step: len(proxy.seen) >= enough or not running.running)  # noqa: B023
+        until(lambda enough=seen + step: len(proxy.seen) >= enough or not running.running)  # noqa: B023 - it ends within the turn
         if not running.running:
             break
         running.kill()

@@ -128,7 +128,7 @@ def test_killed_at_any_instant_it_ends_exact(
     for step in (1, 2, 5, 9, 14, 20):
         seen = len(proxy.seen)
         running = here.start("import", "org")
-        until(lambda enough=seen + step: len(proxy.seen) >= enough or not running.running)  # noqa: B023
+        until(lambda enough=seen + step: len(proxy.seen) >= enough or not running.running)  # noqa: B023 - it ends within the turn
         if not running.running:
             break
         running.kill()

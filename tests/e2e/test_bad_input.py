@@ -37,8 +37,7 @@ def test_wrong_toml(arguments: list[str], install: Callable[..., Installation]) 
     here.config["daemon"]["= ="] = 1
     done = here.run(*arguments)
     assert done.code == 78
-    assert done.stderr.startswith("crawlerd: crawlerd.toml: is not valid TOML: ")
-    assert "line" in done.stderr
+    assert re.match(r"crawlerd: crawlerd\.toml:\d+: is not valid TOML: .* \(column \d+\)\n", done.stderr)
     assert done.stdout == ""
     assert not here.state_dir.exists()
 
@@ -58,7 +57,9 @@ def test_everything_that_is_wrong_is_told_at_once(arguments: list[str], install:
         'accounts.a2.limits: "fast" is not a limit',
         'imports.a1.streams: "customer" is not a stream of stripe; did you mean "customers"?',
     ):
-        assert f"crawlerd: crawlerd.toml: {problem}" in done.stderr
+        (place,) = re.findall(rf"crawlerd: crawlerd\.toml:(\d+): {re.escape(problem)}", done.stderr)
+        key = problem.split(":")[0].rpartition(".")[2]
+        assert key in (here.folder / "crawlerd.toml").read_text().splitlines()[int(place) - 1]
     assert done.stderr.count("\n") == 5
     assert not here.state_dir.exists()
 
@@ -229,8 +230,7 @@ def test_a_full_disk_ends_an_import_that_goes_on_later(
         filler = fill(small_disk)
         done = importing.finish()
         assert done.code == 74
-        assert done.stdout == ""
-        assert "is full" in done.stderr
+        assert "is full" in done.json["detail"]
         assert re.search("is full; nothing is lost: put that right, then start again$", done.stderr)
         again = here.run("import", "a1")  # still full: says so, and changes nothing
         assert again.code == 74
@@ -280,7 +280,8 @@ def test_an_import_that_is_due_while_the_disk_is_full_starts_later(
     filler.unlink()
     until(lambda: here.states()[1:].count("completed") > before, 30)
     daemon.send(signal.SIGTERM)
-    assert daemon.finish().code == 0
+    done = daemon.finish()
+    assert done.code == 0, done.stderr
 
 
 def put_on(here: Installation, what: str, disk: Path) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import threading
 import time
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 from support.constants import Constant
-from support.installation import NO_LIMITS, Installation, Running, fetch, metrics_of, tasks_of, until
+from support.installation import NO_LIMITS, Installation, Running, fetch, metrics_of, tasks_of, total_of, until
 from support.relay import Answer, Relay
 
 from crawlerd.demo.objects import STREAMS, count
@@ -57,7 +58,7 @@ def stop(daemon: Running) -> None:
 def test_it_serves_what_prometheus_and_operators_ask(api: Server, install: Callable[..., Installation]) -> None:
     here = install(url=api.url, accounts=2, daemon={"worker_processes": 2}, schedule="1h")
     daemon = here.start("run")
-    port = int(daemon.says(rf"pid {daemon.pid}; http://127\.0\.0\.1:(\d+)/metrics; 2 imports")[1])
+    port = int(daemon.says(rf"pid {daemon.pid}; http://127\.0\.0\.1:(\d+)/metrics; imports: 2")[1])
     assert port > 0
     completed(here, 2)
     niceness = psutil.Process(daemon.pid).nice()
@@ -66,17 +67,18 @@ def test_it_serves_what_prometheus_and_operators_ask(api: Server, install: Calla
     found = metrics_of(daemon)
     assert found['crawlerd_tasks{state="ready"}'] == found['crawlerd_tasks{state="delayed"}'] == 0
     assert found['crawlerd_tasks{state="dead"}'] == 0
-    assert found['crawlerd_attempts_total{outcome="complete"}'] == 2 * (tasks_of(40) + 1)
-    assert found["crawlerd_records_total"] == 2 * sum(count(stream, 40) for stream in STREAMS)
+    assert found['crawlerd_attempts_total{outcome="complete",source="stripe"}'] == 2 * (tasks_of(40) + 1)
+    records = 2 * sum(count(stream, 40) for stream in STREAMS)
+    assert found['crawlerd_records_total{change="new",source="stripe"}'] == records
     assert found["crawlerd_commits_total"] > 0
     assert found["crawlerd_accounts_paused"] == found["crawlerd_trouble"] == 0
     assert found["crawlerd_workers"] == 2
-    assert found["crawlerd_worker_restarts_total"] == 0
+    assert total_of(found, "crawlerd_worker_restarts_total") == 0
     assert found["process_resident_memory_bytes"] > 1e7
     assert fetch(daemon, "/healthz") == (200, "ok\n")
     assert fetch(daemon, "/readyz?verbose") == (200, "ok\n")
-    assert fetch(daemon, "/")[0] == 404
-    assert fetch(daemon, "/dead/retry")[0] == 404
+    assert "<title>" in fetch(daemon, "/")[1]
+    assert fetch(daemon, "/nothing")[0] == 404
     stop(daemon)
     here.assert_complete(2, 40)
     assert not (here.state_dir / "crawlerd.sock").exists()
@@ -163,45 +165,136 @@ def test_the_drain_has_an_end(gate: tuple[Gate, Relay], install: Callable[..., I
     here.assert_conserved()
 
 
+HANGING = """
+import os, threading, time
+from crawlerd.engine.dispatcher import Dispatcher
+from crawlerd.engine.safe_event import SafeEvent
+from crawlerd.engine.store import Store
+
+source = Source("hanging", base_url="http://127.0.0.1:9")
+
+def may_hang(part, name, here=lambda: True):
+    step = getattr(part, name)
+    def hanging(*arguments):
+        while here() and os.path.exists("hang"):
+            time.sleep(0.05)
+        return step(*arguments)
+    setattr(part, name, hanging)
+
+match os.environ["HANG"]:
+    case "dispatcher":
+        may_hang(Dispatcher, "_step")
+    case "store":
+        may_hang(Store, "_step")
+    case "main loop":
+        may_hang(SafeEvent, "wait", lambda: threading.current_thread() is threading.main_thread())
+"""
+
+
+class Notified:
+    """What systemd hears of a daemon. statuses: all sentences so far."""
+
+    def __init__(self, here: Installation, *, abstract: bool = False, watchdog: float) -> None:
+        path = str(here.folder / "notify")
+        self.channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.channel.bind(f"\0{path}" if abstract else path)
+        self.channel.settimeout(20)
+        self.statuses: list[str] = []
+        here.environment |= {
+            "NOTIFY_SOCKET": f"@{path}" if abstract else path,
+            "WATCHDOG_USEC": str(round(watchdog * 1e6)),
+        }
+
+    def hear(self, *but: str) -> dict[str, str]:
+        """The next message that has none of these variables, as variables."""
+        while True:
+            lines = self.channel.recv(4096).decode().split("\n")
+            found = dict(line.split("=", 1) for line in lines)
+            if list(found) == ["STATUS"]:
+                self.statuses.append(found["STATUS"])
+            if found.keys().isdisjoint(but):
+                return found
+
+
+@pytest.fixture
+def notified() -> Iterator[Callable[..., Notified]]:
+    made: list[Notified] = []
+
+    def make(here: Installation, **options: Any) -> Notified:
+        made.append(Notified(here, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.channel.close()
+
+
 @pytest.mark.parametrize("abstract", [False, True])
-def test_it_reports_to_systemd(abstract: bool, api: Server, install: Callable[..., Installation]) -> None:
+def test_it_reports_to_systemd(
+    abstract: bool, api: Server, install: Callable[..., Installation], notified: Callable[..., Notified]
+) -> None:
     here = install(url=api.url, accounts=0)
-    path = str(here.folder / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(f"\0{path}" if abstract else path)
-        systemd.settimeout(20)
-        here.environment |= {"NOTIFY_SOCKET": f"@{path}" if abstract else path, "WATCHDOG_USEC": "600000"}
-        daemon = here.start("run")
-        assert systemd.recv(4096) == b"READY=1"
-        assert fetch(daemon, "/healthz")[0] == 200
-        pings = [(systemd.recv(4096), time.monotonic()) for _ in range(4)]
-        assert {ping for ping, _ in pings} == {b"WATCHDOG=1"}
-        assert pings[-1][1] - pings[0][1] < 3 * 0.6
-        daemon.send(signal.SIGTERM)
-        last = systemd.recv(4096)
-        while last == b"WATCHDOG=1":
-            last = systemd.recv(4096)
-        assert last == b"STOPPING=1"
-        assert daemon.finish().code == 0
+    systemd = notified(here, abstract=abstract, watchdog=0.6)
+    daemon = here.start("run")
+    assert systemd.hear() == {"READY": "1"}
+    assert fetch(daemon, "/healthz")[0] == 200
+    pings = [(systemd.hear("STATUS"), time.monotonic()) for _ in range(4)]
+    assert [ping for ping, _ in pings] == [{"WATCHDOG": "1"}] * 4
+    assert pings[-1][1] - pings[0][1] < 3 * 0.6
+    before = time.monotonic_ns() // 1000
+    daemon.send(signal.SIGHUP)
+    begun, done = systemd.hear("WATCHDOG", "STATUS"), systemd.hear("WATCHDOG", "STATUS")
+    assert begun.keys() == {"RELOADING", "MONOTONIC_USEC"}
+    assert before <= int(begun["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
+    assert done == {"READY": "1"}
+    daemon.send(signal.SIGTERM)
+    last = systemd.hear("WATCHDOG", "STATUS") if not systemd.statuses else systemd.hear("WATCHDOG")
+    while "STOPPING" not in last:
+        last = systemd.hear("WATCHDOG")
+    assert last == {"STOPPING": "1", "STATUS": "draining", "EXTEND_TIMEOUT_USEC": "60000000"}
+    assert daemon.finish().code == 0
+    assert systemd.statuses[:1] == ["idle: no run is under way"]
 
 
-def test_a_part_that_stands_still_is_told_to_nobody_as_well(install: Callable[..., Installation]) -> None:
-    """No sign of life for systemd, which then restarts the daemon."""
-    here = install(accounts=0, constants={Constant.HEALTH_STALE_SECONDS: -1.0})
-    path = str(here.folder / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(path)
-        systemd.settimeout(20)
-        here.environment |= {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "30000"}
-        daemon = here.start("run")
-        assert systemd.recv(4096) == b"READY=1"
-        status, why = fetch(daemon, "/healthz")
-        assert status == 503
-        assert "the dispatcher has made no progress" in why
-        assert fetch(daemon, "/readyz")[0] == 503
-        daemon.send(signal.SIGTERM)
-        assert systemd.recv(4096) == b"STOPPING=1"
-        assert daemon.finish().code == 0
+def test_systemd_hears_how_it_is_doing(
+    gate: tuple[Gate, Relay], install: Callable[..., Installation], notified: Callable[..., Notified]
+) -> None:
+    """The sentence of `crawlerd status`, when it is another one."""
+    waiting, relay = gate
+    here = install(url=relay.url, schedule="1h", constants={Constant.SIGNS_STATUS_SECONDS: 0.05})
+    systemd = notified(here, watchdog=60)
+    daemon = here.start("run")
+    until(lambda: systemd.hear() and any(each.startswith("importing") for each in systemd.statuses))
+    assert here.run("status").stdout.splitlines()[1].startswith("importing")
+    waiting.opened.set()
+    until(lambda: systemd.hear() and "idle: no run is under way; a1 starts next, at " in systemd.statuses[-1])
+    assert all(first != second for first, second in pairwise(systemd.statuses))
+    stop(daemon)
+
+
+@pytest.mark.parametrize("loop", ["dispatcher", "store", "main loop"])
+def test_a_core_loop_that_hangs_ends_the_signs_of_life(
+    loop: str, install: Callable[..., Installation], notified: Callable[..., Notified]
+) -> None:
+    """Each of them, and no other part."""
+    here = install(accounts=0, constants={Constant.HEALTH_STALE_SECONDS: 3.0, Constant.HEALTH_WAITING_SECONDS: 0.0})
+    here.constants |= {Constant.DAEMON_BEAT_SECONDS: 0.1}
+    here.add_source("hanging", HANGING)
+    here.environment["HANG"] = loop
+    systemd = notified(here, watchdog=0.3)
+    daemon = here.start("run")
+    assert systemd.hear() == {"READY": "1"}
+    assert systemd.hear("STATUS") == {"WATCHDOG": "1"}
+    (here.folder / "hang").touch()
+    until(lambda: f"the {loop} has made no progress" in fetch(daemon, "/healthz")[1])
+    systemd.channel.settimeout(0.01)
+    with contextlib.suppress(TimeoutError):
+        while True:
+            systemd.hear()
+    systemd.channel.settimeout(1.0)  # three times as long as systemd would wait
+    with pytest.raises(TimeoutError):
+        systemd.hear("STATUS")
+    daemon.kill()
 
 
 def test_dead_letters_are_retried_through_its_socket(api: Server, install: Callable[..., Installation]) -> None:
@@ -211,11 +304,11 @@ def test_dead_letters_are_retried_through_its_socket(api: Server, install: Calla
     until(lambda: here.states() == ["completed with dead letters"])
     (letter,) = here.run("dead", "list", "--json").json
     again = here.run("dead", "retry", str(letter["id"]))
-    assert (again.code, again.stdout) == (0, "1 dead letters are ready again\n")
+    assert (again.code, again.stdout) == (0, "1 dead letter is ready again\n")
     until(lambda: here.select("SELECT state, dead FROM run") == [("completed with dead letters", 1)])
-    assert here.run("dead", "retry", "--all").stdout == "1 dead letters are ready again\n"
+    assert here.run("dead", "retry", "--all", "--yes").stdout == "1 dead letter is ready again\n"
     completed(here, 1)
-    assert here.run("dead", "retry", "--all").stdout == "0 dead letters are ready again\n"
+    assert here.run("dead", "retry", "--all", "--yes").stdout == "0 dead letters are ready again\n"
     stop(daemon)
     here.assert_complete(1, 40)
 
@@ -260,7 +353,7 @@ def test_a_long_state_directory(api: Server, install: Callable[..., Installation
     here.config["daemon"]["state_dir"] = str(here.state_dir)
     daemon = here.start("run")
     daemon.says("/metrics")
-    assert here.run("dead", "retry", "1").stdout == "0 dead letters are ready again\n"
+    assert "there is no operation 1" in here.run("operations", "cancel", "1").stderr
     stop(daemon)
 
 

@@ -139,7 +139,7 @@ def test_an_extension_that_fails_loses_nothing(orders: RestApi, install: Callabl
     (letter,) = here.run("dead", "list", "--json").json
     assert "ValueError: seven is odd" in letter["error"]
     here.add_extension("shop", "names", "WRONG = False\n" + NAMES)
-    assert here.run("dead", "retry", "--all").code == 0
+    assert here.run("dead", "retry", "--all", "--yes").code == 0
     assert here.run("import", "shop").code == 0
     assert len(here.imported("shop", "orders", "shop")) == len(here.imported("shop", "names", "shop")) == ORDERS
 

@@ -102,7 +102,7 @@ def test_an_account_that_is_not_configured_is_told_before_anything_starts(instal
     here.config["imports"]["shop"]["store"] = "e"
     done = here.run("import", "shop")
     assert done.code == 78
-    assert "crawlerd.toml: imports.shop.store: there is no [accounts.e]; known: d, shop" in done.stderr
+    assert "crawlerd.toml:22: imports.shop.store: there is no [accounts.e]; known: d, shop" in done.stderr
 
 
 def test_a_borrowed_account_that_is_refused_holds_only_its_own_tasks_and_goes_on_later(
@@ -241,10 +241,10 @@ def test_what_follows_a_failed_group_waits_again_when_its_dead_letters_are_retri
     assert tree.run("import", "tree").code == 3
     letters = {each["payload"]: each for each in tree.run("dead", "list", "--json").json}
     assert letters.keys() == {'{"name":"3.1"}', '{"name":"3"}', '{"name":""}'}
-    assert letters['{"name":""}']["error"] == "not run: 1 dead letters in its group; it waits for those retried"
+    assert letters['{"name":""}']["error"] == "not run: 1 dead letter in its group; it waits for those retried"
     assert followed(tree) == {name: "(5, 0)" for name in NAMES if name not in ("", "3")}
     (tree.folder / "broken").unlink()
-    assert "3 dead letters are ready again" in tree.run("dead", "retry", "--all").stdout
+    assert "3 dead letters are ready again" in tree.run("dead", "retry", "--all", "--yes").stdout
     status = tree.run("status", "--json").json
     assert (status["ready"], status["waiting"], status["dead"]) == (1, 2, 0)
     assert "tasks: 1 ready, 0 delayed, 2 waiting, 0 dead" in tree.run("status").stdout

@@ -132,7 +132,7 @@ def test_what_the_key_may_not_read_is_denied_and_listed(api: Server, install: Ca
     assert "gave up after 3 attempts" in run["streams"]["invoices"]["reason"]
     here.assert_conserved()
     # The dead letters are all that is missing: with them retried, the run ends complete.
-    assert here.run("dead", "retry", "--all").code == 0
+    assert here.run("dead", "retry", "--all", "--yes").code == 0
     assert here.run("import", "a1").code == 0
     here.assert_complete(2, 40)
 
@@ -259,7 +259,7 @@ def test_a_terminal_shows_how_far_it_is(api: Server, install: Callable[..., Inst
     importing = here.start_on_terminal("import", "--all")
     done = importing.finish()
     assert done.code == 0
-    assert re.search(r"import +state +done +open +records +requests/s +limit +throttled +dead +ETA", done.stderr)
+    assert re.search(r"import +state +done +open +records +per s +limit +throttled +dead +ETA", done.stderr)
     rows = re.findall(r"a1 +running +(\d+) +(\d+) +(\d+) +([\d.]+) +40 +0 +0 +(\d+:\d\d)?", done.stderr)
     assert len({finished for finished, *_ in rows}) > 3
     assert max(int(left) for _, left, *_ in rows) > 20

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from support.constants import Constant
-from support.installation import QUICK, Installation, _toml, fetch, metrics_of, until
+from support.installation import QUICK, Installation, _toml, fetch, metrics_of, total_of, until
 from support.numbers_source import COUNT, HARMLESS, NUMBERS
 from support.relay import Answer, Relay
 
@@ -43,7 +43,7 @@ def test_python_files_beside_the_configuration_are_not_imported(install: Callabl
     for name in OWN_NAMES:
         (here.folder / f"{name}.py").write_text("raise SystemExit('a file of the user was imported')\n")
     done = here.run("import", "numbers")
-    assert (done.code, done.stderr) == (0, "")
+    assert (done.code, done.stderr) == (0, "importing numbers\n")
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_workers_that_cannot_start_are_told_of_once_and_waited_for(broken: Insta
     assert re.search(r"held up: (for \d+ s, )?no worker process can start", broken.run("status").stdout)
     why = until(lambda: (found := fetch(daemon, "/healthz"))[0] == 503 and found[1])
     assert re.match(r"for \d+ s, no worker process can start: ", why)
-    until(lambda: metrics_of(daemon)["crawlerd_worker_restarts_total"] > 10)
+    until(lambda: total_of(metrics_of(daemon), "crawlerd_worker_restarts_total") > 10)
     assert daemon.stderr.count("no memory") == 1
     (broken.folder / "broken").unlink()
     daemon.says("worker processes start again")
@@ -217,9 +217,9 @@ def test_a_hangup_is_ignored_and_stacks_are_printed(install: Callable[..., Insta
     until(lambda: int(Path(f"/proc/{worker.pid}/oom_score_adj").read_text()) >= 500)
     for process in (psutil.Process(daemon.pid), worker):
         process.send_signal(signal.SIGHUP)
-    daemon.says("WARNING SIGHUP is ignored")
+    daemon.says("the configuration was read again: nothing has changed")
     theirs = (
-        (psutil.Process(daemon.pid), ("_serve", "_step", "_collect", "serve_forever")),
+        (psutil.Process(daemon.pid), ("_serve", "_step", "_collect", "run_forever")),
         (worker, ("_flush_forever",)),
     )
     for process, functions in theirs:

@@ -26,5 +26,12 @@ def starts(plan):
     assert done.code == 0
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert "crawlerd.engine.engine" in loaded
-    unwanted = {"http.server", "prometheus_client", "crawlerd.service.listeners", "crawlerd.service.metrics"}
+    unwanted = {
+        "http.server",
+        "starlette",
+        "uvicorn",
+        "prometheus_client",
+        "crawlerd.service.listeners",
+        "crawlerd.service.metrics",
+    }
     assert not loaded & unwanted

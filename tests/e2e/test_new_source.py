@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.installation import QUICK
+from support.packages import pip_install
 from support.rest_api import Answer, Request, RestApi
 
 from crawlerd.authoring.scaffold import files
@@ -21,12 +22,6 @@ if TYPE_CHECKING:
     from support.installation import Installation
 
 PAGE = Path(__file__).parents[2] / "docs/write-a-source.md"
-
-
-def pip_install(package: Path, site: Path) -> None:
-    """As `pip install` does, but from what is on this machine."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
-    subprocess.run([*command, "--no-build-isolation", "--no-deps", "--target", str(site), str(package)], check=True)
 
 
 def pytest_passes(package: Path, environment: dict[str, str]) -> None:

@@ -13,6 +13,9 @@ import pytest
 from support.constants import Constant
 from support.installation import QUICK, Installation, until
 from support.relay import Answer, Relay
+from support.rest_api import Answer as JsonAnswer
+from support.rest_api import Request, RestApi
+from support.shops import shop
 
 from crawlerd.demo.server import running
 
@@ -77,8 +80,8 @@ def test_an_outage_costs_no_dead_letter_and_few_requests(how: str, install: Call
     assert sum(run["dead"] for runs in done.json["imports"].values() for run in runs) == 0
     here.assert_complete(4, 60)
     importing.says(BACK)
-    assert len(done.stderr.splitlines()) == 2, done.stderr
-    assert "down:" not in here.run("status").stdout
+    assert len(done.stderr.splitlines()) == 3, done.stderr
+    assert "does not answer" not in here.run("status").stdout
 
 
 def test_a_stopped_server_is_waited_for_over_a_kill_of_the_daemon(install: Callable[..., Installation]) -> None:
@@ -90,8 +93,7 @@ def test_a_stopped_server_is_waited_for_over_a_kill_of_the_daemon(install: Calla
         daemon.says(DOWN)
         until(lambda: here.select("SELECT 1 FROM outage WHERE account = 0"))
         daemon.kill()
-        status = here.run("status").stdout
-        assert f"down: {server.url} since" in status
+        assert f"{server.url}: does not answer: " in " ".join(here.run("status").stdout.split())
         again = here.start("run")
         until(lambda: here.select("SELECT 1 FROM outage WHERE account = 0 AND delay > 0.5"))
     with running(accounts=2, customers=60, rate=0, port=urlsplit(server.url).port):
@@ -272,3 +274,37 @@ def test_a_name_service_that_swallows_questions_is_an_outage(
         done = importing.finish()
     assert done.code == 0, done.stdout
     here.assert_complete(2, 100)
+
+
+@pytest.mark.parametrize("poison", [range(4), range(36, 40), range(1)], ids=["first", "last", "one"])
+def test_tasks_that_always_fail_do_not_prolong_an_outage(poison: range, install: Callable[..., Installation]) -> None:
+    """They are the most urgent, and the first that are asked when the API is there again."""
+    away = False
+
+    def script(request: Request) -> JsonAnswer | None:
+        if request.path == "/orders":
+            return JsonAnswer([{"id": number} for number in range(40)])
+        if away:
+            return JsonAnswer({}, 503)
+        number = int(request.path.split("/")[2])
+        return JsonAnswer({}, 500) if number in poison else JsonAnswer([{"id": f"l{number}"}])
+
+    with RestApi(script) as api:
+        here = shop(
+            install, api, {"nightly": ["orders", "lines"]},
+            limits=["20/second"], retry_base="50ms", retry_cap="1s", attempts=6,
+        )  # fmt: skip
+        here.constants.update(SOON)
+        importing = here.start("import", "nightly", "--json")
+        until(lambda: len(api.requests) > 8)
+        away = True
+        importing.says(DOWN)
+        until(lambda: here.select("SELECT 1 FROM outage WHERE delay > 0.5"))
+        away = False
+        done = importing.finish()
+        assert done.code == 3
+        (run,) = done.json["imports"]["nightly"]
+        assert run["dead"] == len(poison)
+        paths = [request.path for request in api.requests]
+    assert {f"/orders/{number}/lines" for number in range(40)} <= set(paths)
+    assert here.select("SELECT count(*) FROM shop_lines", path=here.sink_path) == [(40 - len(poison),)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.installation import Installation, until
+from support.movable_clock import movable
 from support.rest_api import Answer, Request, RestApi
 from support.shops import serve, shop
 
@@ -60,7 +61,7 @@ def test_a_paused_import_leaves_the_account_to_the_other(install: Callable[..., 
     told = here.run("why", "orders").stdout
     assert "waits (paused): import orders is paused by " in told
     assert "the shop takes stock" in told
-    assert "is paused by" in here.run("status").stdout
+    assert "import orders: paused by" in here.run("status").stdout
     daemon.kill()  # it outlives the daemon
     daemon = here.start("run")
     daemon.says("pid ")
@@ -107,12 +108,30 @@ def test_a_pause_ends_at_its_time_by_itself(install: Callable[..., Installation]
     here = shops(install, api)
     here.start("run")
     until(lambda: kinds(api)["lines"] > 5)
-    assert here.run("pause", "import", "orders", "stores", "--reason", "lunch", "--for", "2s").code == 0
+    assert here.run("pause", "import", "orders", "stores", "--reason", "lunch", "--for", "6s").code == 0
     assert here.run("why", "orders").stdout.count("it goes on at ") == 1
     until(lambda: set(states(here).values()) == {"completed"})
     acts = here.run("audit", "--json").json
     assert Counter(each["act"] for each in acts) == {"pause": 2, "resume": 2}
     assert {each["act"]: each["by"] for each in acts}["resume"] == "crawlerd"
+
+
+def test_a_pause_and_a_lowered_limit_end_by_the_clock_of_the_machine(
+    install: Callable[..., Installation], api: RestApi
+) -> None:
+    here = shops(install, api)
+    move = movable(here)
+    here.start("run")
+    until(lambda: kinds(api)["lines"] > 5)
+    assert here.run("pause", "import", "orders", "--reason", "lunch", "--for", "1h").code == 0
+    assert here.run("accounts", "limit", "acme", "1/minute", "--reason", "theirs", "--for", "1h").code == 0
+    assert "it goes on at " in here.run("why", "orders").stdout
+    move(-600.0)
+    assert "it goes on at " in here.run("why", "orders").stdout
+    move(3_601.0)  # as after a suspend, or when the machine's clock is set right
+    until(lambda: set(states(here).values()) == {"completed"})
+    ended = {each["act"] for each in here.run("audit", "--json").json if each["by"] == "crawlerd"}
+    assert ended == {"end lowered limit", "resume"}
 
 
 def test_a_paused_import_starts_no_run_and_does_when_it_is_resumed(
@@ -151,13 +170,15 @@ def test_an_import_in_the_foreground_ends_where_a_pause_holds_it_up(
 def test_a_retried_dead_letter_of_a_paused_import_goes_on_when_it_is_resumed(
     install: Callable[..., Installation], api: RestApi
 ) -> None:
-    answer, broken = api.script, threading.Event()
+    answer, broken, ended = api.script, threading.Event(), threading.Event()
     assert answer is not None
     broken.set()
 
     def script(request: Request) -> Answer:
         if request.path == "/orders/7/lines" and broken.is_set():
             return Answer({}, 400)
+        if request.path == "/orders" and not broken.is_set():
+            ended.wait(60)  # the other run gets nowhere
         return answer(request) or Answer([])
 
     api.script = script
@@ -168,10 +189,11 @@ def test_a_retried_dead_letter_of_a_paused_import_goes_on_when_it_is_resumed(
     first = here.run("runs", "orders", "--json").json["runs"][0]["id"]
     assert here.run("import", "orders", "--no-wait", "--full").code == 0  # another run of it
     assert here.run("pause", "import", "orders", "--reason", "stock").code == 0
-    assert here.run("dead", "retry", "--all").code == 0
+    assert here.run("dead", "retry", "--all", "--yes").code == 0
     assert here.run("resume", "import", "orders").code == 0
     until(lambda: here.run("run", "show", str(first), "--json").json["run"]["state"] == "completed")
     assert here.run("runs", "orders", "--state", "running", "--json").json["runs"]  # the other one
+    ended.set()
 
 
 def test_what_cannot_be_paused_is_said(install: Callable[..., Installation], api: RestApi) -> None:
@@ -193,3 +215,44 @@ def test_what_cannot_be_paused_is_said(install: Callable[..., Installation], api
         done = here.run("resume", "import", "orders")
         assert (done.code, "import orders is not paused" in done.stderr) == (1, True)
     assert here.run("audit", "--json").json == []
+
+
+def test_a_state_directory_of_the_environment_that_holds_nothing_is_left_alone(
+    install: Callable[..., Installation], api: RestApi
+) -> None:
+    here = shops(install, api)
+    here.environment["CRAWLERD_STATE_DIR"] = "other"
+    for words in (("pause", "import", "orders", "--reason", "x"), ("resume", "import", "orders")):
+        done = here.run(*words)
+        assert done.code
+        assert "CRAWLERD_STATE_DIR" in done.stderr
+    assert not (here.folder / "other").exists()
+
+
+def test_a_source_is_known_by_the_names_that_sources_prints(install: Callable[..., Installation], api: RestApi) -> None:
+    here = shops(install, api)
+    for running in (False, True):
+        if running:
+            here.start("run").says("pid ")
+        done = here.run("pause", "source", "rest", "--reason", "stock")
+        assert done.stdout == "source shop is paused until `crawlerd resume source shop`\n"
+        assert here.run("resume", "source", "rest").stdout == "source shop goes on\n"
+        refused = here.run("pause", "source", "stripe", "--reason", "stock")
+        assert refused.code
+        assert "there is no source stripe that an account uses; those that are used: shop" in refused.stderr
+        assert "did you mean shop?" in here.run("pause", "source", "shopp", "--reason", "stock").stderr
+
+
+def test_a_paused_bucket_is_told_as_that_bucket(install: Callable[..., Installation], api: RestApi) -> None:
+    here = shops(install, api)
+    daemon = here.start("run")
+    until(lambda: kinds(api)["lines"] > 2 and kinds(api)["shelves"] > 2)
+    for bucket in ("lines", "shelves"):
+        assert here.run("pause", "bucket", f"acme/{bucket}", "--reason", "theirs").code == 0
+    until(lambda: "bucket acme/" in here.run("why", "account", "acme").stdout)
+    told = here.run("why", "account", "acme").stdout
+    assert "account acme waits" not in told
+    daemon.kill()
+    told = here.run("why", "account", "acme").stdout
+    assert "bucket acme/" in told
+    assert "account acme waits" not in told

@@ -884,7 +884,7 @@ def test_nothing_is_taken_for_deleted_where_something_was_not_read(
     rest_api.script = lambda _: None
     library(rest_api, shelves="ab", books={"a": "1", "b": "1"})
     if trouble in ("dead page below", "skipped page"):
-        assert here.run("dead", "retry", "--all").code == 0
+        assert here.run("dead", "retry", "--all", "--yes").code == 0
     assert here.run("import", "--all").code == 0
     assert alive(here, "books") == {"a1", "b1"}
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.installation import NO_LIMITS, Installation, until
-from support.rest_api import RestApi
+from support.rest_api import Request, RestApi
 from support.shops import serve, shop
 
 if TYPE_CHECKING:
@@ -133,13 +134,26 @@ def test_an_import_beside_a_daemon_is_run_by_that(install: Callable[..., Install
     assert report["imports"]["orders"][0]["streams"]["orders"]["seen"] == MANY
     assert "orders: run 1 started in the daemon" in done.stderr
     assert here.run("run", "show", "1", "--json").json["run"]["began"].startswith("by ")
+    go_on, script = threading.Event(), api.script
+    assert script is not None
+
+    def held(request: Request) -> Any:
+        if request.path.endswith("/lines"):
+            go_on.wait(60)
+        return script(request)
+
+    api.script = held
     assert here.run("import", "others", "--no-wait").code == 0
     following = here.start("import", "others")
     following.says("run 2 is under way already")
+    for words in (["--sample", "5"], ["--full", "--stream", "orders"]):
+        refused = here.run("import", "others", *words, "--no-wait")
+        assert (refused.code, "run 2 of import others is under way, and the options are" in refused.stderr) == (1, True)
     following.send(signal.SIGINT)
     stopped = following.finish()
     assert stopped.code == 130
     assert "the daemon goes on" in stopped.stderr
+    go_on.set()
     until(lambda: here.run("run", "show", "2", "--json").json["run"]["state"] == "completed")
     assert here.run("import", "nothing").code == 2
     assert here.run("pause", "import", "orders", "--reason", "holidays").code == 0

@@ -298,7 +298,7 @@ def kill_and_finish(here: Installation, store: Store) -> None:
     for _ in range(8):
         before = progress()
         running = here.start("import", "prices")
-        until(lambda before=before: progress() != before or not running.running)  # noqa: B023
+        until(lambda before=before: progress() != before or not running.running)  # noqa: B023 - it ends within the turn
         if not running.running:
             break
         running.kill()

@@ -382,7 +382,10 @@ def test_an_import_that_reads_from_elsewhere_is_a_full_one(
         assert done.code == 0, done.stderr
         (run,) = done.json["imports"]["a"]
         assert run["full"]
-        assert "items: the account, its address, or what is asked for is another than before" in run["full_reason"]
+        assert (
+            "items: the account, its address, or what is asked for, dropped or hashed is another than before"
+            in run["full_reason"]
+        )
         assert {str(each["id"]) for each in others} <= known(here)
         (again,) = here.run("import", "--all", "--json").json["imports"]["a"]
         assert not again["full"]

@@ -144,7 +144,7 @@ def test_a_reader_that_leaves_ends_the_import_and_the_next_one_gets_all(shelf: I
     done = command.finish(20)
     assert done.code == 141
     assert "crawlerd: stdout was closed by whoever read it; the import has not ended" in done.stderr
-    assert len(done.stderr.splitlines()) == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 3, done.stderr
     done = shelf.run("import", "shelf")
     assert (done.code, numbers(done.stdout)) == (0, list(range(300)))
 

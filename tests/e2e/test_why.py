@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.constants import Constant
-from support.installation import NO_LIMITS, QUICK, Installation, until
+from support.installation import NO_LIMITS, QUICK, Installation, metrics_of, until
 from support.rest_api import Answer, Request, RestApi
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ def reason(here: Installation, who: str, wanted: str) -> str:
 @pytest.mark.parametrize(
     ("account", "answer", "wanted", "words"),
     [
-        ({"limits": ["5/hour"]}, None, "quota", "all of its quota of 5 per 1 hour is used; it goes on at"),
-        (NO_LIMITS, Answer({}, 429, {"Retry-After": "600"}), "throttled", "the API has asked to wait; it goes on at"),
+        ({"limits": ["5/hour"]}, None, "quota", "5 of 5 requests of the hour are used"),
+        (NO_LIMITS, Answer({}, 429, {"Retry-After": "600"}), "throttled", "the API has asked to wait"),
         ({"limits": ["1/20 seconds"]}, None, "limit", "waits (limit): its "),
         ({**NO_LIMITS, "concurrency": 1}, "hang", "importing", "requests are under way"),
         ({**NO_LIMITS, "outage_probe": "1s"}, "away", "outage", "does not answer"),
@@ -102,7 +102,23 @@ def test_a_daemon_says_what_an_account_waits_for(
         assert words in said, said
         assert "run 1 of import nightly is under way: tasks" in said
         assert asked(here, "account", "initech")["account initech"] == wanted
-        assert re.search(rf"\n1 +nightly +running .* {wanted}( until 20[0-9: -]+)?\n", here.run("status").stdout)
+        shown = re.compile(rf"\n1 +nightly +{wanted}( until [0-9:]+)? +[0-9:]+ ")
+        until(lambda: shown.search(here.run("status").stdout))  # a probe may be under way
+        until(lambda: metrics_of(daemon)[f'crawlerd_accounts{{state="{wanted}"}}'] == 1)
+        found = metrics_of(daemon)
+        assert found['crawlerd_imports{state="running"}'] == 1
+        assert found['crawlerd_import_open_tasks{import="nightly"}'] > 0
+        of_quota = {'crawlerd_quota_used_ratio{account="initech",window="5/hour"}': 1.0}
+        quotas = {name: value for name, value in found.items() if "quota_used" in name}
+        assert quotas == (of_quota if wanted == "quota" else {})
+        assert found["crawlerd_breakers_open"] == (wanted == "outage")
+        assert (found['crawlerd_attempt_errors_total{error="connection",source="shop"}'] > 0) == (wanted == "outage")
+        for family in (
+            'throttles_total{reason="bucket",source="shop"}',
+            'attempt_errors_total{error="throttled",source="shop"}',
+            'requests_total{source="shop",status="429"}',
+        ):
+            assert (found[f"crawlerd_{family}"] > 0) == (wanted == "throttled")
         daemon.send(signal.SIGKILL)
         daemon.finish()
         assert (
@@ -136,26 +152,34 @@ def test_of_an_import_in_the_foreground_it_says_what_is_on_disk(
     assert asked(here, "account", "initech")["account initech"] == "outage"
 
 
-def test_of_an_import_in_the_foreground_it_does_not_guess(api: RestApi, install: Callable[..., Installation]) -> None:
+@pytest.mark.parametrize(
+    ("limit", "wanted", "words"),
+    [
+        ("5/hour", "quota", "5 of 5 requests of the hour are used"),  # it notes that, with all that it commits
+        ("1/20 seconds", "workers", "an import in the foreground works on it, and only the daemon can say more"),
+    ],
+)
+def test_of_an_import_in_the_foreground_it_does_not_guess(
+    api: RestApi, install: Callable[..., Installation], limit: str, wanted: str, words: str
+) -> None:
     api.script = lines(lambda request: None)
-    here = shop(install, api.url, limits=["5/hour"])
+    here = shop(install, api.url, limits=[limit])
     importing = here.start("import", "nightly")
     until(lambda: api.requests)
-    said = reason(here, "account initech", "workers")
-    assert "an import in the foreground works on it, and only the daemon can say more" in said
+    assert words in reason(here, "account initech", wanted)
     importing.send(signal.SIGINT)
     importing.finish()
 
 
 def test_a_failed_task_waits_for_its_next_try(api: RestApi, install: Callable[..., Installation]) -> None:
     api.script = lines(lambda request: Answer({}, 500) if request.path == "/orders/3/lines" else None)
-    here = shop(install, api.url, **NO_LIMITS, retry_base="60s", retry_cap="60s")
+    here = shop(install, api.url, **NO_LIMITS, retry_base="1h", retry_cap="1h")  # the wait is a random share of it
     here.start("run")
     told: dict[str, Any] = until(lambda: (found := asked(here, "run", "1")).get("run 1") == "retry" and found)
     assert "waiting for another try" in told["said"]
-    assert "the next try of a task: Transient: HTTP 500" in told["said"]
+    assert "the next try of a task: HTTP 500" in told["said"]
     (number,) = here.select("SELECT seq FROM delayed")[0]
-    assert "its next try, after 1 that failed: Transient: HTTP 500" in asked(here, "task", str(number))["said"]
+    assert "its next try, after 1 that failed: HTTP 500" in asked(here, "task", str(number))["said"]
 
 
 def test_what_has_ended_is_said_to_have_ended(api: RestApi, install: Callable[..., Installation]) -> None:
@@ -164,7 +188,7 @@ def test_what_has_ended_is_said_to_have_ended(api: RestApi, install: Callable[..
     assert here.run("import", "nightly").code == 3
     assert "run 1 of import nightly has ended as completed with dead letters" in asked(here, "nightly")["said"]
     (letter,) = here.run("dead", "list", "--json").json
-    assert "is a dead letter after 1 attempts" in asked(here, "task", str(letter["id"]))["said"]
+    assert "is a dead letter after 1 attempt:" in asked(here, "task", str(letter["id"]))["said"]
     for words in (["nowhere"], ["run", "99"], ["task", "99999"], ["account", "nobody"]):
         missing = here.run("why", *words)
         assert missing.code == 1
@@ -205,9 +229,44 @@ def test_a_daemon_that_hangs_is_named(api: RestApi, install: Callable[..., Insta
     here.constants[Constant.CONTROL_ANSWER_SECONDS] = 0.5
     daemon.send(signal.SIGSTOP)
     hung = here.run("why", "nightly")
-    assert hung.code == 1
+    assert hung.code == 69
     assert "the daemon does not answer: it hangs" in hung.stderr
     status = here.run("status")
     assert "held up: the daemon does not answer: it hangs" in status.stdout
     assert "nightly" in status.stdout
     daemon.send(signal.SIGCONT)
+
+
+def test_a_used_up_quota_is_named_after_the_daemon_has_died(api: RestApi, install: Callable[..., Installation]) -> None:
+    """And whoever raises it and starts the daemon again need not wait for its end."""
+    api.script = lines(lambda request: None)
+    here = shop(install, api.url, limits=["5/hour"])
+    daemon = here.start("run")
+    reason(here, "account initech", "quota")
+    until(lambda: here.select("SELECT count(*) FROM bucket WHERE reason = 'quota'") != [(0,)])
+    daemon.send(signal.SIGKILL)
+    daemon.finish()
+    for words in (["account", "initech"], ["nightly"]):
+        told = asked(here, *words)
+        assert told["account initech"] == "quota", told
+        assert "5 of 5 requests of the hour are used, since" in told["said"]
+    (line,) = here.run("accounts", "--waits-for", "quota", "--prefix", "ini", "--json").json["accounts"]
+    assert (line["name"], line["waits"]["reason"]) == ("initech", "quota")
+    here.config["accounts"]["initech"]["limits"] = ["50/hour"]
+    here.start("run")
+    until(lambda: here.states() == ["completed"], seconds=30)
+
+
+def test_a_refused_key_and_a_pause_are_both_named(api: RestApi, install: Callable[..., Installation]) -> None:
+    api.script = lines(lambda request: Answer({"error": "key revoked"}, 401))
+    here = shop(install, api.url, **NO_LIMITS)
+    daemon = here.start("run")
+    reason(here, "account initech", "refused")
+    assert here.run("pause", "account", "initech", "--reason", "they move").code == 0
+    both = r"HTTP 401.*; besides, account initech is paused by \w+: they move"
+    until(lambda: re.search(both, asked(here, "account", "initech")["said"]))
+    daemon.send(signal.SIGKILL)
+    daemon.finish()
+    told = asked(here, "account", "initech")
+    assert told["account initech"] == "refused"
+    assert re.search(both, told["said"])

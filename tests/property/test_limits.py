@@ -15,7 +15,8 @@ from limits.strategies import MovingWindowRateLimiter
 from crawlerd.frontier.sqlite.migrations import MIGRATIONS
 from crawlerd.frontier.sqlite.quota_rows import SqliteQuotaRows
 from crawlerd.ratelimit.adaptive import LATENESS
-from crawlerd.ratelimit.limiter import EFFICIENCY, Limiter, parse_limits
+from crawlerd.ratelimit.hold import EFFICIENCY
+from crawlerd.ratelimit.limiter import Limiter, parse_limits
 from crawlerd.ratelimit.quota import Ask, DurableWindows, grant
 from crawlerd.ratelimit.window import MARGIN, Stamp, StartLog
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.installation import Installation, until
 from support.rest_api import Answer, Request, RestApi
-from typer.main import get_command
 
 from crawlerd.cli import main as cli
 from crawlerd.config import secrets
@@ -55,7 +54,7 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 
 NUMBERS = [
     (path, parameter)
-    for path, command in commands(get_command(cli.app))
+    for path, command in commands(cli.command())
     for parameter in command.params
     if type(parameter.type).__name__ in ("IntParamType", "IntRange")
 ]
@@ -260,5 +259,5 @@ def test_every_dependency_has_bounds_on_both_sides() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     known = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
     known += [each for group in project["project"]["optional-dependencies"].values() for each in group]
-    loose = [each for each in known if not re.fullmatch(r"[\w.-]+(\[[\w,]+\])?>=[\w.]+,<[\w.]+", each)]
+    loose = [each for each in known if not re.fullmatch(r"[\w.-]+(\[[\w,]+\])?(>=[\w.]+,<[\w.]+|==[\w!.]+)", each)]
     assert [each for each in loose if not each.startswith("crawlerd[")] == []

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.other_user import as_nobody, needs_root
+from support.other_user import as_nobody, commands_as_nobody, needs_root
 
 from crawlerd.core.notation import is_loopback
+from crawlerd.frontier.letter_filter import LetterFilter
 from crawlerd.frontier.lock import StateLock
-from crawlerd.operations.dead import Retried, RetryRequest
+from crawlerd.frontier.reports import OperationReport
+from crawlerd.operations.dead import LettersRequest
 from crawlerd.service import control
-from crawlerd.service.bounded import CONNECTIONS
 from crawlerd.service.hosts import is_known, own_names
+from crawlerd.service.web.connection import CONNECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,10 +32,12 @@ if TYPE_CHECKING:
 
     from support.installation import Installation, Running
 
+    from crawlerd.demo.server import Server
+
 ASK = """
 connection = socket.socket(socket.AF_UNIX)
 connection.connect(sys.argv[1])
-connection.sendall(b"POST /api/v1/dead/retry HTTP/1.0\\r\\nContent-Length: 14\\r\\n\\r\\n{\\"numbers\\":[]}")
+connection.sendall(b"POST /api/v1/dead/retry HTTP/1.0\\r\\nContent-Length: 14\\r\\n\\r\\n{\\"filter\\":{ }}")
 print(connection.recv(4096).split()[1].decode())
 """
 
@@ -66,7 +70,9 @@ def test_what_others_reach_must_be_allowed(install: Callable[..., Installation],
 
 
 def test_what_is_allowed_is_told_and_has_nothing_but_three_pages(install: Callable[..., Installation]) -> None:
-    here = install(accounts=0, daemon={"listen": "0.0.0.0:0", "allow_remote": True, "hosts": ["Crawler.example.com"]})
+    here = install(
+        accounts=0, daemon={"listen": "0.0.0.0:0", "allow_remote": True, "allowed_hosts": ["Crawler.example.com"]}
+    )
     daemon = here.start("run")
     port = port_of(daemon)
     known = ["crawler.example.com", f"crawler.example.com:{port}", "192.0.2.7:80", "localhost", socket.gethostname()]
@@ -87,7 +93,7 @@ def test_a_foreign_host_gets_421(install: Callable[..., Installation]) -> None:
     for path in ("/healthz", "/metrics", "/readyz", "/nothing"):
         for host in ("evil.com", f"evil.com:{port}", "192.0.2.7", "localhost.evil.com", "", "a@localhost"):
             assert asked(port, f"Host: {host}", path=path) == 421
-    assert asked(port, "Host: localhost", "Host: evil.example.com") == 421
+    assert asked(port, "Host: localhost", "Host: evil.example.com") == 400
     for host in ("localhost", f"127.0.0.1:{port}", "LOCALHOST.", "[::1]:1"):
         assert asked(port, f"Host: {host}") == 200
     assert "allow_remote" not in ended(daemon)
@@ -121,7 +127,7 @@ def test_metrics_over_a_socket(install: Callable[..., Installation]) -> None:
         assert b" 200 " in connection.recv(4096)
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(path))
-        connection.sendall(b"POST /dead/retry HTTP/1.0\r\nContent-Length: 2\r\n\r\n[]")
+        connection.sendall(b"POST /metrics HTTP/1.0\r\nContent-Length: 2\r\n\r\n[]")
         assert b" 404 " in connection.recv(4096)
     ended(daemon)
     assert not path.exists()
@@ -151,9 +157,10 @@ def test_where_the_socket_is_and_for_whom(install: Callable[..., Installation], 
     daemon.says("pid ")
     assert stat.S_IMODE(path.stat().st_mode) == mode
     if where != "unit":  # commands look for that of the shipped unit
-        assert here.run("dead", "retry", "--all").code == 0
+        assert here.run("dead", "retry", "--all", "--yes").code == 0
         asked = control.Asked(here.state_dir, path if where == "configured" else None)
-        assert control.must_ask(asked, "POST", "dead/retry", Retried, RetryRequest([1])) == Retried(0)
+        which = LettersRequest(which=LetterFilter(ids=[1]))
+        assert control.must_ask(asked, "POST", "dead/retry", OperationReport, which).total == 0
     ended(daemon)
     assert not path.exists()
 
@@ -256,8 +263,37 @@ def test_only_the_group_may_command(install: Callable[..., Installation], open_p
     daemon = here.start("run")
     daemon.says("pid ")
     assert "PermissionError" in as_nobody(ASK, run / "socket")
-    assert as_nobody(ASK, run / "socket", groups=(group,)) == "200"
+    assert as_nobody(ASK, run / "socket", groups=(group,)) == "202"
     ended(daemon)
+
+
+@needs_root
+def test_the_group_uses_commands_through_the_socket(
+    api: Server, install: Callable[..., Installation], open_place: Path
+) -> None:
+    """All of them, also those that otherwise read the files; who is not of the group, none."""
+    group, run = pwd.getpwnam("daemon").pw_gid, open_place / "run"
+    run.mkdir()
+    os.chown(run, 0, group)
+    run.chmod(0o2750)
+    here = install(url=api.url, daemon={"state_dir": str(open_place / "state"), "socket": str(run / "socket")})
+    here.start("run").says("pid ")
+    assert here.run("import", "a1").code == 0
+    config = open_place / "crawlerd.toml"
+    config.write_text((here.folder / "crawlerd.toml").read_text())
+    config.chmod(0o644)
+    reading = ["status --json", "runs --json", "run show 1 --json", "why a1 --json", "dead list --json", "audit --json"]
+    acting = ["import a1 --no-wait", "accounts test a1"]  # the daemon has the key, and this user has not
+    acting += ["reload", "pause account a1 --reason tea", "resume account a1"]
+    commands = [each.split() for each in [*reading, *acting]]
+    found = commands_as_nobody(config, *commands, groups=(group,))
+    assert {" ".join(words): done for words, done in zip(commands, found, strict=True) if done.code} == {}
+    assert found[1].json["runs"][0]["import"] == "a1"
+    acts = here.run("audit", "--json").json
+    assert [each["by"] for each in acts][-2:] == ["nobody"] * 2
+    strangers = commands_as_nobody(config, ["status"], ["dead", "list"], ["reload"])
+    assert [done.code for done in strangers] == [1, 1, 69]
+    assert all("Traceback" not in done.stderr and str(open_place) in done.stderr for done in strangers)
 
 
 @pytest.mark.parametrize(

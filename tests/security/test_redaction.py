@@ -23,6 +23,7 @@ from crawlerd.core.redaction import Redaction, cut, printable, redacting
 from crawlerd.core.task import Task
 from crawlerd.engine.attempt import attempt
 from crawlerd.engine.kinds import new_task
+from crawlerd.engine.redacting import tried
 from crawlerd.source import (
     ClientCredentials,
     Cursor,
@@ -286,6 +287,18 @@ def test_nothing_that_an_api_says_puts_a_key_into_a_request(client: HttpClient) 
     assert new_task(source, source.kinds["api.page"].args("x")).payload == '{"at":"x"}'
 
 
+@given(keys, st.sampled_from(sorted(WAYS)))
+def test_the_request_that_a_dead_letter_shows_has_no_key(key: str, way: str) -> None:
+    url = f"https://shop.example/pages?key={WAYS[way](key)}&n=2"
+    shown = tried(("GET", url, 500), 0.5, Redaction([key]))
+    assert shown is not None
+    assert key not in shown.url
+    assert WAYS[way](key) not in shown.url
+    assert (shown.method, shown.status, shown.seconds) == ("GET", 500, 0.5)
+    assert shown.url.startswith("https://shop.example/pages?key=")
+    assert tried(None, 0.0, Redaction([key])) is None
+
+
 def test_a_log_line_of_an_attempt_has_no_key() -> None:
     record = logging.LogRecord("urllib3", logging.WARNING, "", 0, "%s\nforged", (f"GET /?k={quote_plus(KEY)}",), None)
     with redacting(lambda: Redaction([KEY])):
@@ -345,7 +358,7 @@ def test_a_next_link_that_repeats_the_key_leaves_it_nowhere(install: Callable[..
         assert "next page: GET" in shown[-1]
         assert "***" in shown[-1]
         broken = False
-        assert here.run("dead", "retry", "--all").code == 0
+        assert here.run("dead", "retry", "--all", "--yes").code == 0
         assert here.run("import", "a").code == 0
     query = parse_qs(urlsplit(links[-1]).query)
     assert query["access_token"] == [key]

@@ -11,14 +11,17 @@ import subprocess
 import sys
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import apsw
 import msgspec
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.postgres_server import shared
 from support.sink_batches import batch_of
 
 from crawlerd.core.configuration import AccountSpec, Receiver, SinkSpec, SinkType
@@ -39,6 +42,7 @@ from crawlerd.sink import (
     Totals,
 )
 from crawlerd.sinks import open_sink
+from crawlerd.sinks.postgresql.rows import plain
 from crawlerd.source import Record, Source, TaskArgs
 
 if TYPE_CHECKING:
@@ -57,7 +61,10 @@ class Kind:
     options: dict[str, Any] = field(default_factory=dict)
 
     def spec(self, directory: Path) -> SinkSpec:
-        return SinkSpec(name="sink", type=self.type, path=directory / "sink", **self.options)
+        options = dict(self.options)
+        if self.type == "postgresql":
+            options |= {"url": server_url(), "schema": schema_of(directory)}
+        return SinkSpec(name="sink", type=self.type, path=directory / "sink", **options)
 
     def open(self, directory: Path) -> Sink:
         return open_sink(self.spec(directory))
@@ -71,6 +78,34 @@ def read_rows(directory: Path) -> Contents:
         ).fetchall():
             for account, key, data, deleted_at in db.execute(f"SELECT account, id, data, deleted_at FROM {table}"):
                 contents[str(table), str(account), str(key)] = None if deleted_at else msgspec.json.decode(str(data))
+    return contents
+
+
+def server_url() -> str:
+    """Of the server of this session of tests, also in a process that a test starts."""
+    return os.environ.get("CRAWLERD_TEST_POSTGRESQL") or shared().url()
+
+
+def schema_of(directory: Path) -> str:
+    return f"s_{blake2b(str(directory).encode(), digest_size=12).hexdigest()}"
+
+
+def read_tables(directory: Path) -> Contents:
+    contents: Contents = {}
+    with closing(psycopg.connect(server_url(), autocommit=True)) as db:
+        db.execute(f"SET search_path = {schema_of(directory)}")
+        tables = db.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()").fetchall()
+        for (table,) in tables:
+            if table.startswith("_"):
+                continue
+            if db.execute("SELECT to_regclass(%s)", (f"{table}_view",)).fetchone() == (None,):
+                assert db.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+                continue
+            rows = db.execute(f"SELECT account, id, data, deleted_at FROM {table}").fetchall()
+            seen = db.execute(f"SELECT account, id, data, deleted_at FROM {table}_view").fetchall()
+            assert len(rows) == len(seen), "the view has other rows"
+            for account, key, data, deleted_at in rows:
+                contents[table, plain(account), plain(key)] = None if deleted_at else msgspec.json.decode(data)
     return contents
 
 
@@ -116,13 +151,15 @@ def read_outbox(directory: Path) -> Contents:
 
 
 RECEIVER = Receiver(account="crm", base_url="https://crm.example.com", path="/x", gone_path="/x/{key}")
-SINKS = {
+FILES = {
     "sqlite": Kind("sqlite", read_rows),
     "jsonl": Kind("jsonl", read_files),
     "jsonl, small and compressed": Kind("jsonl", read_files, {"rotate_bytes": 3_000, "compress": True}),
     "persist-queue": Kind("persist-queue", read_queue),
     "http": Kind("http", read_outbox, {"receiver": RECEIVER}),
 }
+SINKS = FILES | {"postgresql": Kind("postgresql", read_tables)}
+MODELED = ["sqlite", "jsonl", "persist-queue", "postgresql"]
 
 
 VALUES: list[Any] = [
@@ -174,7 +211,7 @@ def delivery(
         task,
         [msgspec.structs.replace(batch(stream, rows), parents=[parent] * len(rows) if parent else [])],
         [(stream, prefix) for prefix in sweeps],
-        [Skipped(stream, key, "cannot be serialised") for key in skipped],
+        [Skipped(stream, key, "cannot be serialized") for key in skipped],
         orphans=[(stream, each) for each in orphans],
     )
 
@@ -182,6 +219,11 @@ def delivery(
 @pytest.fixture(params=SINKS)
 def kind(request: pytest.FixtureRequest) -> Kind:
     return SINKS[request.param]
+
+
+@pytest.fixture(params=FILES)
+def file_kind(request: pytest.FixtureRequest) -> Kind:
+    return FILES[request.param]
 
 
 @pytest.fixture
@@ -349,10 +391,14 @@ def test_killed_at_any_instant_it_holds_whole_writes_and_redelivery_completes_th
             [sys.executable, __file__, name, str(tmp_path), str(done)],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(Path(__file__).parents[1]),
+                "CRAWLERD_TEST_POSTGRESQL": server_url() if name == "postgresql" else "",
+            },
         ) as writer:
             assert writer.stdout is not None
-            for _ in range(moments.randrange(1, 150)):
+            for _ in range(moments.randrange(1, 150 if name in FILES else 40)):
                 done = int(writer.stdout.readline())
             for _ in range(moments.randrange(20_000)):
                 pass  # lets it come to some point of its next write
@@ -459,7 +505,7 @@ PARCELS = st.lists(
 )
 
 
-@pytest.mark.parametrize("name", ["sqlite", "jsonl", "persist-queue"])
+@pytest.mark.parametrize("name", MODELED)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(runs=st.lists(st.lists(PARCELS, max_size=3), max_size=4), reopened=st.booleans())
 def test_totals_are_those_of_the_model_whatever_comes_again(
@@ -624,7 +670,7 @@ def test_what_is_missing_is_the_same_after_a_crash(kind: Kind, tmp_path: Path) -
         assert missing(sink, 2) == ["b"]
 
 
-@pytest.mark.parametrize("name", ["sqlite", "jsonl", "persist-queue"])
+@pytest.mark.parametrize("name", MODELED)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(parcels=st.lists(PARCELS, max_size=3), prefix=KEYS | st.just(""), after=KEYS | st.just(""))
 def test_a_sweep_tombstones_what_was_said_to_be_missing(
@@ -735,11 +781,11 @@ def test_rows_that_are_no_pairs_are_refused_alone(sink: Sink, contents: Callable
     assert contents() == {("stripe_customers", "acme", "good"): {"n": 1}}
 
 
-def test_a_place_that_cannot_be_used_is_named(kind: Kind, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_used_is_named(file_kind: Kind, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("text")
     for directory in (tmp_path / "none", tmp_path / "file"):
         with pytest.raises(Exception, match=f"{directory}/sink") as failure:
-            kind.open(directory)
+            file_kind.open(directory)
         assert type(failure.value).__name__ == "SinkError"
 
 
@@ -787,12 +833,12 @@ def test_the_mark_is_there_with_the_records_or_not_at_all(kind: Kind, tmp_path: 
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
 @pytest.mark.parametrize("way", ["deleted", "another", "moved"])
 def test_a_sink_whose_file_goes_while_it_is_open_says_so_for_good(
-    kind: Kind, tmp_path: Path, suffix: str, way: str
+    file_kind: Kind, tmp_path: Path, suffix: str, way: str
 ) -> None:
     good = Delivery("s", "acme", 1, 0.0, 1, [Batch("items", 1, ["a"], [b'{"n":1}'], ["n"])])
-    path = kind.spec(tmp_path).database
+    path = file_kind.spec(tmp_path).database
     file = path.with_name(path.name + suffix)
-    with suppress(SinkReplaced), closing(kind.open(tmp_path)) as sink:  # lines that wait are gone with the file
+    with suppress(SinkReplaced), closing(file_kind.open(tmp_path)) as sink:  # lines that wait are gone with the file
         sink.write([good], 0.0, Mark("f1", 1))
         assert sink.intact()
         if way == "moved":
@@ -828,6 +874,12 @@ NO_LOSSES = {
 
 def sql(kind: Kind, tmp_path: Path, statement: str) -> None:
     """Of another program."""
+    if kind.type == "postgresql":
+        with closing(psycopg.connect(server_url(), autocommit=True)) as server:
+            server.execute(f"SET search_path = {schema_of(tmp_path)}")
+            for each in statement.split(";"):
+                server.execute(f"{each} CASCADE" if each.startswith("DROP") else each)
+        return
     with closing(apsw.Connection(str(kind.spec(tmp_path).database))) as db:
         db.execute(statement)
 
@@ -867,7 +919,7 @@ def test_a_sink_that_loses_rows_while_it_is_open_says_so_for_good(kind: Kind, tm
         sink.write(PAGES, 0.0, Mark("f1", 1))
         sql(kind, tmp_path, LOSSES[loss])
         if "table" in loss:
-            with pytest.raises(SinkError, match="no such table"):
+            with pytest.raises(SinkError, match=r"no such table|does not exist"):
                 sink.write(PAGES, 0.0, Mark("f1", 2))
         for _ in range(2):
             with pytest.raises(SinkReplaced, match="deleted from it"):
@@ -875,23 +927,23 @@ def test_a_sink_that_loses_rows_while_it_is_open_says_so_for_good(kind: Kind, tm
 
 
 @pytest.mark.parametrize("left", [0, 32, 5000, -1])
-def test_a_sink_whose_log_is_cut_while_it_is_open_says_so_for_good(kind: Kind, tmp_path: Path, left: int) -> None:
-    path = kind.spec(tmp_path).database
+def test_a_sink_whose_log_is_cut_while_it_is_open_says_so_for_good(file_kind: Kind, tmp_path: Path, left: int) -> None:
+    path = file_kind.spec(tmp_path).database
     log = path.with_name(f"{path.name}-wal")
-    with suppress(SinkReplaced), closing(kind.open(tmp_path)) as sink:
+    with suppress(SinkReplaced), closing(file_kind.open(tmp_path)) as sink:
         sink.write(PAGES, 0.0, Mark("f1", 1))
         assert sink.intact()
         os.truncate(log, left if left >= 0 else log.stat().st_size - 1)
         assert not sink.intact()
         with pytest.raises(SinkReplaced):
             sink.write(PAGES, 0.0, Mark("f1", 2))
-    with closing(kind.open(tmp_path)) as sink:  # an older one, and not a damaged one
+    with closing(file_kind.open(tmp_path)) as sink:  # an older one, and not a damaged one
         assert (sink.state("f1").number or 0) < 2
         sink.write(PAGES, 0.0, Mark("f1", 3))
-    assert kind.read(tmp_path)["s_items", "acme", "a"] == {"n": 1}
+    assert file_kind.read(tmp_path)["s_items", "acme", "a"] == {"n": 1}
 
 
-def test_a_clean_opening_leaves_no_log_unmoved(kind: Kind, tmp_path: Path) -> None:
+def test_a_clean_opening_leaves_no_log_unmoved(file_kind: Kind, tmp_path: Path) -> None:
     """What an earlier process left in the log may be in the page cache alone."""
     script = (
         "import json, os, sys, msgspec\n"
@@ -903,13 +955,13 @@ def test_a_clean_opening_leaves_no_log_unmoved(kind: Kind, tmp_path: Path) -> No
         "sink.write([Delivery('s', 'acme', 1, 0.0, 1, [Batch('items', 1, ['a'], [b'{}'])])], 0.0, Mark('f', 1))\n"
         "os._exit(0)\n"
     )
-    facts = {"name": "sink", "type": kind.type, "path": str(kind.spec(tmp_path).path), **kind.options}
+    facts = {"name": "sink", "type": file_kind.type, "path": str(file_kind.spec(tmp_path).path), **file_kind.options}
     spec = msgspec.json.encode(facts).decode()
     subprocess.run([sys.executable, "-c", script, spec], check=True)
-    path = kind.spec(tmp_path).database
+    path = file_kind.spec(tmp_path).database
     log = path.with_name(f"{path.name}-wal")
     assert log.stat().st_size
-    with closing(kind.open(tmp_path)) as sink:
+    with closing(file_kind.open(tmp_path)) as sink:
         copy = tmp_path / "copy"
         copy.write_bytes(path.read_bytes())  # without its log
         assert sink.state("f").number == 1

@@ -594,3 +594,14 @@ def test_rows_below_a_parent_are_found_by_their_own_index(sink: RowSink) -> None
     for statement, bindings in of_parents:
         plan = [row[-1] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", bindings)]
         assert "USING INDEX _crawlerd_below_stripe_customers (account=? AND parent=?)" in plan[0]
+
+
+def test_two_sinks_of_one_file_know_when_its_log_begins_again(path: Path) -> None:
+    one, other = sqlite_sink(path), sqlite_sink(path)
+    one.write([customers(("a", {"n": 1}))], 1.0)
+    other.write([customers(("b", {"n": 1}), run=2)], 1.0)
+    one.idle()  # it moves the log, which is the other's as well, and makes its file empty
+    assert other.intact()
+    other.write([customers(("c", {"n": 1}), run=2)], 1.0)
+    one.close()
+    other.close()

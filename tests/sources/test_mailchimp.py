@@ -91,7 +91,7 @@ def test_the_data_centre_comes_from_the_key(base_url: str | None, key: str, expe
 def test_a_key_without_a_data_centre_is_refused_unquoted(key: str) -> None:
     assert mailchimp.address is not None
     assert mailchimp.base_url is not None
-    with pytest.raises(ValueError, match="the key does not end in a data centre") as caught:
+    with pytest.raises(ValueError, match="the key does not end in a data center") as caught:
         mailchimp.address(mailchimp.base_url, key)
     assert key not in str(caught.value).replace('such as "-us21"', "")
 

@@ -232,9 +232,24 @@ def test_children_get_their_parents_fields_over_two_floors(client: HttpClient) -
     assert len(outputs) == 2  # the users themselves are not wanted
     responses.get(f"{API}/users/1/posts", json=[{"id": "a/b"}])
     post, comments = perform(client, source, outputs[0])
-    assert post == Record("posts", "1/a%2Fb", {"id": "a/b", "author": 1, "city": "Rom"})
+    assert post == Record("posts", "1/a%2Fb", {"id": "a/b", "author": 1, "city": "Rom"}, "1")
     responses.get(f"{API}/comments", json=[{"id": 9}], match=[query_param_matcher({"post": "a/b", "author": "1"})])
     assert perform(client, source, comments) == [Record("comments", "9", {"id": 9})]
+
+
+def test_only_sync_points_that_mean_something_are_looked_at() -> None:
+    """What nobody looks at cannot be set, see `crawlerd.operations.sync_points`."""
+
+    class Looked(dict[str, str]):
+        def get(self, name: str, default: Any = None) -> Any:
+            names.add(name)
+            return super().get(name, default)
+
+    names: set[str] = set()
+    toml = TREE.replace('path = "/users"', 'path = "/users"\nincremental = { field = "at", parameter = "since" }')
+    source = declared(toml)
+    kinds.first(source, RunPlan(source.streams, False, NOW, Looked(posts="x")))
+    assert names == {"users:users,posts,comments"}
 
 
 @responses.activate

@@ -262,7 +262,7 @@ def config_problems(folder: Path, old: str = "", new: str = "") -> list[str]:
     (folder / "crawlerd.toml").write_text(CONFIG.replace(old, new, 1) if old else CONFIG)
     with pytest.raises(ConfigurationError) as caught:
         load(folder / "crawlerd.toml")
-    return [each.replace(f"{folder}/", "") for each in caught.value.problems]
+    return [re.sub(r"^(crawlerd\.toml):\d+", r"\1", each.replace(f"{folder}/", "")) for each in caught.value.problems]
 
 
 def test_accounts_of_one_description_share_its_source(folder: Path) -> None:

@@ -235,7 +235,7 @@ WRONG: dict[str, tuple[Callable[[], Handler], str]] = {
     "circle": (lambda: turns_in_a_circle, 'paging comes back to where it was: {"cursor":0}'),
     "endless": (lambda: never_ends, f"paging does not end: nothing new for {MOST_IDLE:,} tasks"),
     "endless news": (lambda: never_ends_with_new_records, f"paging does not end: more than {MOST_TASKS:,} tasks"),
-    "unserialisable": (lambda: yields_what_json_cannot_hold, "the record 'i0' of items cannot be serialised"),
+    "unserializable": (lambda: yields_what_json_cannot_hold, "the record 'i0' of items cannot be serialized"),
     "nan": (lambda: yields_nan, "the record 'i0' of items has NaN or an infinity"),
     "other stream": (lambda: yields_to_another_stream, "records of others, a stream that was not asked for"),
     "one key": (lambda: one_key_for_all, "two records of items have the key 'item'"),

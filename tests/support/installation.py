@@ -22,10 +22,12 @@ import apsw
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
+from crawlerd.config.file import SINGLE
 from crawlerd.demo.objects import STREAMS, count, expected
 from crawlerd.demo.shapes import EMBEDDED_LINES, line_count
 from crawlerd.sources.stripe.catalogue import KEPT
 from crawlerd.sources.stripe.paging import PAGE
+from support.json_outputs import check_json
 
 if TYPE_CHECKING:
     import signal
@@ -74,12 +76,15 @@ class Finished(NamedTuple):
     code: int
     stdout: str
     stderr: str
+    arguments: tuple[str, ...] = ()
 
     @property
     def json(self) -> Any:
-        """stdout as one JSON value, with nothing before or after it."""
+        """stdout as one JSON value, with nothing before or after it, as the schema of the command says."""
         assert self.stdout, f"exit code {self.code}: {self.stderr}"
-        return json.loads(self.stdout)
+        found = json.loads(self.stdout)
+        check_json(self.arguments, self.code, found)
+        return found
 
 
 class Running:
@@ -99,6 +104,7 @@ class Running:
                 stderr=stderr or file,
             )
         self.pid = self.process.pid
+        self.arguments: tuple[str, ...] = ()
 
     @property
     def stderr(self) -> str:
@@ -137,7 +143,7 @@ class Running:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still running after {seconds:g} s; said: {self.stderr}") from None
-        result = Finished(self.process.returncode, self._stdout.read_text(), self.stderr)
+        result = Finished(self.process.returncode, self._stdout.read_text(), self.stderr, self.arguments)
         assert "Traceback" not in result.stderr, result.stderr
         assert "Exception ignored" not in result.stderr, result.stderr
         return result
@@ -266,9 +272,20 @@ class Installation:
     def start_on_terminal(self, *arguments: str) -> OnTerminal:
         return self._start(OnTerminal, arguments)
 
-    def _start(self, kind: type[Kind], arguments: Iterable[str]) -> Kind:
+    def write(self) -> None:
+        """The configuration file, as `config` has it."""
         (self.folder / "crawlerd.toml").write_text(_toml(self.config))
-        command = kind([*self._command(), *arguments], self.folder, self.environment, len(self._started))
+
+    def start_as_it_is(self, *arguments: str) -> Running:
+        """With the configuration file that is there."""
+        return self._start(Running, arguments, write=False)
+
+    def _start(self, kind: type[Kind], arguments: Iterable[str], *, write: bool = True) -> Kind:
+        if write:
+            self.write()
+        words = tuple(arguments)
+        command = kind([*self._command(), *words], self.folder, self.environment, len(self._started))
+        command.arguments = words
         self._started.append(command)
         return command
 
@@ -368,14 +385,23 @@ def fetch(daemon: Running, path: str) -> tuple[int, str]:
 
 
 def metrics_of(daemon: Running) -> dict[str, float]:
-    """A daemon's metrics, those with labels as name{label="value"}."""
+    """A daemon's metrics, those with labels as name{label="value",other="value"}."""
     status, text = fetch(daemon, "/metrics")
     assert status == 200
     return {
-        sample.name + "".join(f'{{{name}="{value}"}}' for name, value in sample.labels.items()): sample.value
+        sample.name + _labels(sample.labels): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    return "{" + ",".join(f'{name}="{value}"' for name, value in labels.items()) + "}" if labels else ""
+
+
+def total_of(metrics: Mapping[str, float], name: str) -> float:
+    """Of all children of a family."""
+    return sum(value for sample, value in metrics.items() if sample.partition("{")[0] == name)
 
 
 def pages_of(customers: int) -> int:
@@ -398,8 +424,9 @@ def _toml(config: Mapping[str, Mapping[str, Any]]) -> str:
         if kind.endswith("_csv"):
             lines += [f"[[{kind}]]", *(f"{key} = {_inline(value)}" for key, value in tables.items())]
             continue
-        for name, table in {"daemon": tables}.items() if kind == "daemon" else tables.items():
-            lines.append(f"[{kind}]" if kind == "daemon" else f"[{kind}.{json.dumps(name)}]")
+        single = kind in (*SINGLE, "notify")
+        for name, table in {kind: tables}.items() if single else tables.items():
+            lines.append(f"[{kind}]" if single else f"[{kind}.{json.dumps(name)}]")
             lines += [f"{key} = {_inline(value)}" for key, value in table.items()]
     return "\n".join(lines) + "\n"
 

@@ -5,24 +5,39 @@ from __future__ import annotations
 import re
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 from msgspec.structs import fields
-from typer.main import get_command
 
 from crawlerd.cli import main as cli
 from crawlerd.cli.exits import ExitCode
 from crawlerd.config.load import load as load_with
-from crawlerd.service.metrics import EngineCollector
+from crawlerd.core.metric_labels import (
+    AttemptError,
+    AttemptOutcome,
+    AttemptStage,
+    ImportState,
+    LogLevel,
+    Loop,
+    RecordChange,
+    RequestStatus,
+    RunResult,
+    TaskState,
+    ThrottleReason,
+    WorkerLoss,
+)
+from crawlerd.core.pauses import Pausable
+from crawlerd.core.reasons import Reason
+from crawlerd.service.metric_families import DEPRECATED, FAMILIES
+from crawlerd.source import Source
 from crawlerd.sources import registry
 from crawlerd.sources.http import Delivery
 from crawlerd.sources.mailchimp.members import MailchimpImport
 from crawlerd.sources.s3_batch import BatchImport, Process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 load = partial(load_with, registry=registry)
 
@@ -42,22 +57,7 @@ def commands(command: object, name: str) -> Iterator[str]:
 
 def test_every_command_is_documented() -> None:
     rows = set(re.findall(r"^\| `(crawlerd [a-z ]+)` \|", REFERENCE, re.MULTILINE))
-    assert rows == set(commands(get_command(cli.app), "crawlerd"))
-
-
-def test_every_command_that_a_page_names_exists() -> None:
-    root, wrong = get_command(cli.app), []
-    for page in [Path(__file__).parents[2] / "README.md", *(Path(__file__).parents[2] / "docs").glob("*.md")]:
-        for text in re.findall(r"`crawlerd ((?:-c \S+ )?[a-z][^`]*)`", page.read_text()):
-            command = root
-            for word in text.split("-c ")[-1].split()[text.startswith("-c ") :]:
-                if not (children := getattr(command, "commands", None)):
-                    break
-                if word not in children:
-                    wrong.append(f"{page.name}: crawlerd {text}")
-                    break
-                command = children[word]
-    assert wrong == []
+    assert rows == set(commands(cli.command(), "crawlerd"))
 
 
 def test_every_exit_code_is_documented() -> None:
@@ -65,18 +65,52 @@ def test_every_exit_code_is_documented() -> None:
     assert rows == list(ExitCode)
 
 
-def test_every_metric_is_documented(tmp_path: Path) -> None:
-    engine = SimpleNamespace(
-        settings=SimpleNamespace(daemon=SimpleNamespace(state_dir=tmp_path)),
-        dispatcher=SimpleNamespace(leased=0, outcomes={}, worker_pids=[], worker_restarts=0),
-        store=SimpleNamespace(records=0, commits=0),
-        trouble=None,
-        accounts=SimpleNamespace(paused={}),
-    )
-    names = {
-        metric.name + ("_total" if metric.type == "counter" else "") for metric in EngineCollector(engine).collect()
-    }
-    assert set(re.findall(r"^\| `(crawlerd_\w+)` \|", REFERENCE, re.MULTILINE)) == names
+def test_every_reason_is_documented_in_its_order() -> None:
+    section = REFERENCE[REFERENCE.index("## Reasons") : REFERENCE.index("## From Python")]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [str(reason) for reason in Reason]
+
+
+@pytest.mark.parametrize("name", ["aws_org", "aws_contacts", "mailchimp"])
+def test_every_stream_is_documented(name: str) -> None:
+    """Stripe's have a page that is made of them."""
+    source = registry.load(name)
+    assert isinstance(source, Source)
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", REFERENCE, re.MULTILINE)
+    assert set(source.streams) <= {stream for row in rows for stream in re.findall(r"\w+", row)}
+
+
+def test_every_metric_is_documented() -> None:
+    rows = re.findall(r"^\| `(crawlerd_\w+)` \| (\w+)(?:, by ([^|]*))? \|", REFERENCE, re.MULTILINE)
+    documented = [(name, kind, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows]
+    assert documented == [
+        (each.name + ("_total" if each.type == "counter" else ""), each.type, each.labels)
+        for each in FAMILIES + DEPRECATED
+    ]
+
+
+@pytest.mark.parametrize(
+    ("label", "of", "values"),
+    [
+        ("loop", "loop_last_progress_timestamp_seconds", Loop),
+        ("level", "log_messages_total", LogLevel),
+        ("state", "tasks", TaskState),
+        ("outcome", "attempts_total", AttemptOutcome),
+        ("error", "attempt_errors_total", AttemptError),
+        ("stage", "task_stage_seconds_total", AttemptStage),
+        ("status", "requests_total", RequestStatus),
+        ("reason", "throttles_total", ThrottleReason),
+        ("state", "accounts", Reason),
+        ("change", "records_total", RecordChange),
+        ("result", "runs_total", RunResult),
+        ("state", "imports", ImportState),
+        ("what", "paused", get_args(Pausable)),
+        ("reason", "worker_restarts_total", WorkerLoss),
+    ],
+)
+def test_every_value_of_a_label_is_documented(label: str, of: str, values: Iterable[str]) -> None:
+    (row,) = re.findall(rf"^\| `{label}` \| `{of}` \| (.*) \|$", REFERENCE, re.MULTILINE)
+    said = re.sub(r"\([^)]*\)", "", row)
+    assert re.findall(r"`(\w+)`", said) == [str(value) for value in values]
 
 
 @pytest.mark.parametrize("options", [MailchimpImport, Delivery, BatchImport, Process])

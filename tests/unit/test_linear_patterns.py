@@ -17,6 +17,8 @@ from crawlerd.sources.rest.paginators import Answer, link
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(crawlerd.__file__).parent
 LENGTHS = (4 << 10, 16 << 10, 64 << 10)  # characters
 MOST = 6  # times the CPU for 4 times the text

@@ -54,6 +54,8 @@ class Accounts:
         noted: str = self._db.execute("SELECT identity FROM account WHERE id = ?", (account,)).get
         return None if noted == identity else noted
 
-    def refuse(self, account: int, reason: str | None) -> None:
-        """reason: None to resume it."""
+    def refuse(self, account: int, reason: str | None) -> bool:
+        """Whether that is news. reason: None to resume it."""
+        before = self._db.execute("SELECT refused FROM account WHERE id = ?", (account,)).get
         self._db.execute("UPDATE account SET refused = ? WHERE id = ?", (reason, account))
+        return (before is None) != (reason is None)

@@ -12,6 +12,7 @@ import apsw
 
 from crawlerd.core.errors import FrontierError, StorageFailed
 from crawlerd.files.making import PRIVATE_FILE
+from crawlerd.frontier.reports import BackedUp
 from crawlerd.frontier.sqlite.database import (
     FILE_NAME,
     file_size,
@@ -51,6 +52,14 @@ def backup(state_dir: Path, target: Path, *, force: bool = False) -> int:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StorageFailed(f"the disk that holds {part} is full", full=True) from None
             raise FrontierError(f"cannot write {part}: {error.strerror}") from None
+
+
+def backed_up(file: Path) -> BackedUp:
+    """What a backup holds. FrontierError when it cannot be read, or is of another version."""
+    with closing(open_readable(file)) as database, storage_errors(file, database):
+        identity, commits = database.execute("SELECT id, commits FROM frontier").get
+        sinks = dict(database.execute("SELECT identity, number FROM sink WHERE identity IS NOT NULL"))
+    return BackedUp(identity, commits, sinks)
 
 
 def copy_database(source: apsw.Connection, part: Path, fd: int) -> None:

@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from crawlerd.frontier.sqlite.pause_rows import note_act
+from crawlerd.frontier.sqlite.prune import forget as forget_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,10 +22,14 @@ RETURNING bucket"""
 _DELAYED_END = "SELECT due_at, seq FROM delayed WHERE (due_at, seq) > (?, ?) ORDER BY due_at, seq LIMIT 1 OFFSET ?"
 _READY = """DELETE FROM ready WHERE bucket = ?1 AND run = ?2 AND (priority, seq) IN
 (SELECT priority, seq FROM ready WHERE bucket = ?1 AND run = ?2 LIMIT ?3)"""
-_GATHER = "DELETE FROM gather WHERE id > ? AND id <= ? AND run = ? RETURNING open"
+_GATHER = "DELETE FROM gather WHERE id > ? AND id <= ? AND run = ? RETURNING iif(submitted = 2, 0, open)"
 _GATHER_END = "SELECT max(id) FROM (SELECT id FROM gather WHERE id > ? ORDER BY id LIMIT ?)"
+_SEEN = "DELETE FROM seen WHERE run = ?1 AND key IN (SELECT key FROM seen WHERE run = ?1 LIMIT ?2) RETURNING 1"
 _DEAD = "DELETE FROM dead WHERE seq IN (SELECT seq FROM dead WHERE run = ? LIMIT ?) RETURNING 1"
-AGAIN, NEVER = 1, 2  # values of `run.again`: its tasks are removed, and its import begins again at once, or does not
+_ATTEMPTS = """DELETE FROM attempt WHERE (seq, number) IN (SELECT seq, number FROM attempt WHERE run = ? LIMIT ?)
+RETURNING 1"""
+# values of `run.again`: its tasks are removed, and its import begins again at once, or does not; or it is forgotten
+AGAIN, NEVER, FORGET = 1, 2, 3
 _FIRST, _LAST = (-1, -1), (1e300, 1 << 62)
 
 
@@ -39,11 +44,20 @@ def cancel(db: apsw.Connection, runs: Iterable[int], now: float, why: str, *, ag
         db.execute("DELETE FROM whole WHERE run = ?", (run,))
 
 
-def cancel_run(db: apsw.Connection, run: int, act: Act) -> bool:
-    """Ends a run as a person wants it. False when it was not under way."""
+def end_run(db: apsw.Connection, run: int, now: float, why: str, *, again: int) -> bool:
+    """The same for one run. False when it was not under way."""
     if not db.execute("SELECT EXISTS (SELECT 1 FROM run WHERE id = ? AND state = 'running')", (run,)).get:
         return False
-    cancel(db, [run], act.at, f"by {act.by}: {act.detail}", again=NEVER)
+    cancel(db, [run], now, why, again=again)
+    return True
+
+
+def cancel_run(db: apsw.Connection, run: int, act: Act, *, forget: bool) -> bool:
+    """Ends a run as a person wants it. False when it was not under way, or is to be forgotten already."""
+    found = "again <> ?2" if forget else "state = 'running' AND again <> ?2"
+    if not db.execute(f"SELECT EXISTS (SELECT 1 FROM run WHERE id = ?1 AND {found})", (run, FORGET)).get:  # noqa: S608 - our own text
+        return False
+    cancel(db, [run], act.at, f"by {act.by}: {act.detail}", again=FORGET if forget else NEVER)
     note_act(db, act)
     return True
 
@@ -67,7 +81,9 @@ class Removal:
         self._runs.clear()
         self._runs.extend(
             run
-            for (run,) in self._rows("SELECT id FROM run WHERE state = 'cancelled' AND again > 0 AND open + dead > 0")
+            for (run,) in self._rows(
+                "SELECT id FROM run WHERE state = 'cancelled' AND again > 0 AND (open + dead > 0 OR again = ?)", FORGET
+            )
         )
         self._slices = None
 
@@ -90,6 +106,8 @@ class Removal:
 
     def _of(self, run: int) -> Iterator[None]:
         """A step for each slice of a run. What is delayed goes first: nothing of it may become ready after that."""
+        while self._rows(_ATTEMPTS, run, self._slice_rows):
+            yield
         place: tuple[Any, ...] = _FIRST
         while place != _LAST:
             found = self._rows(_DELAYED_END, *place, self._slice_rows - 1)
@@ -122,6 +140,14 @@ class Removal:
                     yield
         while rows := self._rows(_DEAD, run, self._slice_rows):
             self._count(run, "dead = dead - ?1", len(rows))
+            yield
+        if self._rows("SELECT again FROM run WHERE id = ?", run) == [(FORGET,)]:
+            while self._rows(_SEEN, run, self._slice_rows):
+                yield
+            while self._queues.purge(run, self._slice_rows) == self._slice_rows:
+                yield
+            while not forget_run(self._db, run):
+                yield
             yield
 
     def _rows(self, statement: str, *bindings: object) -> list[tuple[Any, ...]]:

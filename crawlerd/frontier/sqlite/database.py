@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = FRONTIER_FILE
 MARK_NAME = "frontier.id"  # says that there was a frontier, and which one
+RESTORING_NAME = "frontier.restoring"  # names the backup that `crawlerd restore` is putting in place
 WAYS_ON = (
     "put a backup in its place with `crawlerd frontier restore FILE`, or begin without it with `crawlerd frontier new`"
 )
@@ -49,11 +51,13 @@ def connect(path: Path, *, mark: Path | None = None) -> apsw.Connection:
     """The frontier's only writing connection, created or migrated as needed. Call with the state lock held.
 
     mark: the file that names the frontier that belongs there; made when there is none. FrontierTooNew for a database of
-    a newer crawlerd, untouched; FrontierRefused when it is not the one that the mark names, or is gone; FrontierError
-    for a file that is none.
+    a newer crawlerd, untouched; FrontierRefused when it is not the one that the mark names, is gone, or a restore was
+    cut off; FrontierError for a file that is none.
     """
     for each in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
         require(each)
+    if mark:
+        _refuse_half(mark)
     marked = _marked(mark) if mark else None
     if marked and (not path.exists() or not path.stat().st_size):
         raise _gone(path, "is empty" if path.exists() else "is missing")
@@ -107,6 +111,23 @@ def _gone(path: Path, what: str) -> FrontierRefused:
     )
 
 
+def being_restored(state_dir: Path) -> str | None:
+    """The directory of the backup that was being put in place when that was cut off."""
+    try:
+        return (state_dir / RESTORING_NAME).read_text().strip()
+    except OSError:  # where it cannot be read, nor can the frontier
+        return None
+
+
+def _refuse_half(mark: Path) -> None:
+    backup = being_restored(mark.parent)
+    if backup is not None:
+        raise FrontierRefused(
+            f"{mark.parent} holds a part of the backup {backup}, whose restore is under way or was cut off: "
+            f"run `crawlerd restore {shlex.quote(backup)}` again, or begin without it with `crawlerd frontier new`"
+        )
+
+
 def _way_on(path: Path) -> str:
     """From a file that cannot be used: the frontier in use, or a copy of one."""
     return WAYS_ON if path.name == FILE_NAME else "use another file"
@@ -121,14 +142,14 @@ def _marked(mark: Path, *, reading: bool = False) -> str | None:
         raise refused(mark, error, reading=reading) from None
 
 
-def write_mark(mark: Path, identity: str) -> None:
-    """Durable, whole or not at all. Call when the frontier is durable: a first start that is killed before begins
-    again."""
+def write_mark(mark: Path, text: str) -> None:
+    """A line in a file, durable, whole or not at all. Of the frontier's identity: call when the frontier is durable; a
+    first start that is killed before begins again."""
     part = mark.with_name(f"{mark.name}.part")
     try:
         part.unlink(missing_ok=True)
         with os.fdopen(new_file(part, PRIVATE_FILE), "w") as file:
-            file.write(f"{identity}\n")
+            file.write(f"{text}\n")
             file.flush()
             os.fsync(file.fileno())
         part.replace(mark)
@@ -171,6 +192,8 @@ def connect_reader(path: Path, *, older: bool = False, mark: Path | None = None)
     older: that of an older crawlerd will do; FrontierError for it otherwise, FrontierTooNew for one of a newer.
     mark: see `connect`; FrontierRefused when there is nothing where it says that there was.
     """
+    if mark:
+        _refuse_half(mark)
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: a pipe would wait for a writer
             raise FrontierError(f"{path} is not a file")
@@ -237,6 +260,11 @@ def storage_errors(path: Path, database: apsw.Connection | None = None) -> Itera
         raise FrontierUnusable(f"{path} is not a usable database ({error}): {_way_on(path)}") from None
     except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.BusyError) as error:
         raise FrontierError(f"cannot use {path}: {error}") from None
+
+
+def library_version() -> str:
+    """Of SQLite."""
+    return apsw.sqlite_lib_version()
 
 
 def file_size(path: Path | str) -> int:

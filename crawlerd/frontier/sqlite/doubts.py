@@ -36,7 +36,7 @@ FROM json_each(?) AS j JOIN run ON run.id = j.value->>0 JOIN whole ON whole.run 
 LEFT JOIN tally ON tally.run = run.id AND tally.stream = whole.stream
 LEFT JOIN last_full ON last_full.import = run.import AND last_full.sink = run.sink
     AND last_full.account = whole.account AND last_full.stream = whole.stream
-WHERE NOT EXISTS (
+WHERE run.dropped = 0 AND NOT EXISTS (
     SELECT 1 FROM dead WHERE dead.run = run.id AND NOT kept AND (NOT denied OR dead.stream = whole.stream)
 )
 """  # noqa: S608 - our own text

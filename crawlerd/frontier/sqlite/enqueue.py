@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from crawlerd.core.outcome import Bury
@@ -18,18 +19,25 @@ if TYPE_CHECKING:
     from crawlerd.frontier.sqlite.names import Names
     from crawlerd.frontier.sqlite.parents import Parents
 
+MOST_SUBMITTED = 10_000  # groups in memory before those that are over are looked for
 OPEN = (
-    "INSERT INTO gather(id, run, parent, if_dead, bucket, priority, kind, payload) SELECT value->>0, "
-    "value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7 FROM json_each(?)"
+    "INSERT INTO gather(id, run, parent, if_dead, bucket, priority, kind, payload, submitted) SELECT value->>0, "
+    "value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8 FROM json_each(?)"
 )
 
 
 class Enqueuer:
-    """Used in the frontier's transactions. A number that was given out in one that is rolled back is not used again."""
+    """Used in the frontier's transactions. A number that was given out in one that is rolled back is not used again.
+
+    submitted: groups of what others have submitted; some of them may be over.
+    """
 
     def __init__(self, db: apsw.Connection, names: Names, parents: Parents, execute: Execute) -> None:
         self._db, self._names, self._parents, self._execute = db, names, parents, execute
         self._next_seq: int = db.execute("SELECT value FROM next_seq").get
+        self.submitted: set[int] = set()
+        self._most_submitted = 0
+        self._find_submitted()
 
     def open(
         self, change: Change, gathers: Sequence[tuple[int, int, NewGather, int]]
@@ -40,9 +48,11 @@ class Enqueuer:
             then = gather.then
             bucket = self._names.bucket(self._account_for(change, run, account, then), then.bucket)
             kind = self._names.kind(then.kind)
-            rows.append((self._next_seq, run, parent, gather.if_dead, bucket, then.priority, kind, then.payload))
+            row = (self._next_seq, run, parent, gather.if_dead, bucket, then.priority, kind, then.payload)
+            rows.append((*row, self._inherits(self._next_seq, parent)))
             members += [(run, account, task, self._next_seq) for task in gather.tasks]
             change.runs[run].open += 1
+            change.figures.opened(run, then.kind, 0, 1)
             change.runs[run].waiting += 1
             change.groups[self._next_seq].open += 0  # it may have ended already
             if parent:
@@ -51,6 +61,21 @@ class Enqueuer:
         self._execute(OPEN, rows)
         self._db.execute("UPDATE next_seq SET value = ?", (self._next_seq,))
         return members
+
+    def _inherits(self, group: int, parent: int) -> int:
+        """1 where a new group is inside of one of what others have submitted."""
+        if parent not in self.submitted:
+            return 0
+        if len(self.submitted) >= self._most_submitted:
+            self._find_submitted()
+        self.submitted.update((parent, group))
+        return 1
+
+    def _find_submitted(self) -> None:
+        rows = list(self._db.execute("SELECT id FROM gather INDEXED BY gather_submitted WHERE submitted > 0"))
+        self.submitted.clear()
+        self.submitted.update(group for (group,) in rows)
+        self._most_submitted = 2 * len(self.submitted) + MOST_SUBMITTED
 
     def reserve(self, count: int) -> int:
         """Gives out `count` numbers that follow each other. The first of them."""
@@ -62,18 +87,23 @@ class Enqueuer:
     def unfold(self, change: Change, run: int, account: int, entries: Sequence[tuple[int, int, Entry]]) -> None:
         """Entries of an outcome, as (number, group, …), which were counted with it. A group comes before its tasks."""
         rows, tasks, numbers = [], [], []
+        # `add` counts those that are made
+        undone = Counter((each.task.kind, each.task.chain) for _, _, each in entries if each.members < 0)
+        for (name, chain), count in undone.items():
+            change.runs[run].open -= count
+            change.figures.stage(run, name, chain).open -= count
         for number, group, entry in entries:
             task = entry.task
             if entry.members < 0:
                 tasks.append((run, account, task, group))
                 numbers.append(number)
-                change.runs[run].open -= 1  # `add` counts those that are made
                 if group:
                     change.groups[group].open -= 1
                 continue
             bucket = self._names.bucket(self._account_for(change, run, account, task), task.bucket)
             kind = self._names.kind(task.kind)
-            rows.append((number, run, group, entry.if_dead, bucket, task.priority, kind, task.payload))
+            row = (number, run, group, entry.if_dead, bucket, task.priority, kind, task.payload)
+            rows.append((*row, self._inherits(number, group)))
             change.runs[run].waiting += 1
             change.groups[number].open += entry.members  # none: it is over
         self._execute(OPEN, rows)
@@ -98,10 +128,15 @@ class Enqueuer:
             )
         }
         fresh: list[tuple[int, str]] = []
+        of, name, chain, kind, count = 0, "", 0, 0, 0  # the latest tasks, which are alike, and how many
         for place, ((run, account, task, group), its) in enumerate(zip(self._chosen(tasks), keys, strict=True)):
             if task.account:
                 account = self._account_for(change, run, account, task)
-            bucket, kind = self._names.bucket(account, task.bucket), self._names.kind(task.kind)
+            bucket = self._names.bucket(account, task.bucket)
+            if task.kind != name or run != of or task.chain != chain:
+                change.opened(of, name, chain, count)
+                of, name, chain, count = run, task.kind, task.chain, 0
+                kind = self._names.kind(name)
             repeated = not before.isdisjoint(its)
             if its:
                 new = [key for key in its if key not in before]
@@ -116,7 +151,7 @@ class Enqueuer:
                 seq = numbers[place]
             if repeated:
                 change.bury(
-                    Task(seq, bucket, task.priority, run, task.kind, 0, task.payload, group=group),
+                    Task(seq, bucket, task.priority, run, task.kind, 0, task.payload, group=group, chain=task.chain),
                     kind,
                     Bury(
                         "the API's cursor repeated: this very page was already asked for in this run",
@@ -124,10 +159,11 @@ class Enqueuer:
                     ),
                 )
             else:
-                change.make_ready(bucket, task.priority, seq, run, kind, 0, task.payload, group)
-                change.runs[run].open += 1
+                change.make_ready(bucket, task.priority, seq, run, kind, 0, task.payload, group, 0, chain)
+                count += 1
                 if group:
                     change.groups[group].open += 1
+        change.opened(of, name, chain, count)
         self._execute("INSERT INTO seen SELECT value->>0, unhex(value->>1) FROM json_each(?)", fresh)
         self._db.execute("UPDATE next_seq SET value = ?", (self._next_seq,))
 

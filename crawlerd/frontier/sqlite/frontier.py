@@ -11,42 +11,47 @@ import msgspec
 from crawlerd.core.errors import FrontierError, FrontierRefused, StorageFailed, SyncFailed
 from crawlerd.frontier.change import Change
 from crawlerd.frontier.contract import MAX_DELAY, NOWHERE, Bounds, Committed, StartedRun
-from crawlerd.frontier.sqlite import groups
+from crawlerd.frontier.sqlite import dead_rows
 from crawlerd.frontier.sqlite.accounts import Accounts
-from crawlerd.frontier.sqlite.cancel import Removal, cancel_run
+from crawlerd.frontier.sqlite.answer_rows import AnswerRows
+from crawlerd.frontier.sqlite.cancel import Removal
+from crawlerd.frontier.sqlite.closing import Closing
 from crawlerd.frontier.sqlite.database import FILE_NAME, MARK_NAME, connect, shrink_log, storage_errors, transaction
 from crawlerd.frontier.sqlite.doubts import Doubts
 from crawlerd.frontier.sqlite.enqueue import Enqueuer
-from crawlerd.frontier.sqlite.known_runs import KnownRuns
+from crawlerd.frontier.sqlite.event_rows import EventRows
+from crawlerd.frontier.sqlite.figure_rows import FigureRows
 from crawlerd.frontier.sqlite.names import Names
 from crawlerd.frontier.sqlite.origins import Origins
-from crawlerd.frontier.sqlite.outage_rows import all_outages, note_outages
+from crawlerd.frontier.sqlite.outage_rows import note_outages
 from crawlerd.frontier.sqlite.parents import Parents
-from crawlerd.frontier.sqlite.pause_rows import PauseRows, all_pauses, note_act
-from crawlerd.frontier.sqlite.prune import prune
+from crawlerd.frontier.sqlite.pause_rows import PauseRows
 from crawlerd.frontier.sqlite.queue_rows import QueueRows
 from crawlerd.frontier.sqlite.quota_rows import SqliteQuotaRows
-from crawlerd.frontier.sqlite.renaming import rename_import
+from crawlerd.frontier.sqlite.run_control import RunControl
 from crawlerd.frontier.sqlite.run_end import end_runs
 from crawlerd.frontier.sqlite.run_rows import Runs
+from crawlerd.frontier.sqlite.schedule_rows import put_note
 from crawlerd.frontier.sqlite.sink_identity import Sinks
 from crawlerd.frontier.sqlite.stages import Stages
+from crawlerd.frontier.sqlite.submission_rows import SubmissionRows, once
 from crawlerd.frontier.sqlite.write import write
+from crawlerd.frontier.submission_contract import NO_CHUNK
 from crawlerd.sink import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from crawlerd.core.doubt import Expected
-    from crawlerd.core.pauses import Pausable, PauseNote
+    from crawlerd.core.schedule_rules import ScheduleNote
     from crawlerd.core.task import NewGather, NewTask
     from crawlerd.frontier.contract import Ahead, Attached, OutageNote, Settled
-    from crawlerd.frontier.reports import Act
+    from crawlerd.frontier.submission_contract import Chunk
+    from crawlerd.frontier.waiting_contract import Block
     from crawlerd.sink import SinkState, Totals
 
 
-class SqliteFrontier(KnownRuns):
+class SqliteFrontier(RunControl, SubmissionRows):
     """See `Frontier`. Call with the state lock held."""
 
     def __init__(self, state_dir: Path, *, now: float, bounds: Bounds = Bounds()) -> None:  # noqa: B008 - frozen
@@ -64,8 +69,12 @@ class SqliteFrontier(KnownRuns):
             self._sinks = Sinks(self._db)
             self._origins = Origins(self._db)
             self._queues = QueueRows(self._db, self._execute)
-            self._pauses = PauseRows(self._db, self._queues)
+            self._figures = FigureRows(self._execute, self._names.kind)
+            self._events = EventRows(self._db)
+            self._pauses = PauseRows(self._db, self._queues, self._events)
+            self._answers = AnswerRows(self._db)
             self._removal = Removal(self._db, self._queues, bounds.slice)
+            self._closing = Closing(self._db, self._execute)
         self._sound = True  # nothing has happened after which it must not be used
         self._inode = self.path.stat().st_ino
         self._purge_rows = bounds.purge
@@ -80,6 +89,8 @@ class SqliteFrontier(KnownRuns):
             self._db.execute("UPDATE account SET refused = NULL WHERE refused IS NOT NULL")
             self._db.execute("UPDATE bucket SET blocked_until = 0 WHERE blocked_until > ?", (now + MAX_DELAY,))
             self.quota_rows.bring_back(now)
+            self.quota_rows.ask_again(now)
+            dead_rows.adopt(self._db, self._execute)
             self._db.execute("UPDATE OR REPLACE delayed SET due_at = ? WHERE due_at > ?", (now, now + MAX_DELAY))
 
     @contextmanager
@@ -90,10 +101,14 @@ class SqliteFrontier(KnownRuns):
             self._stages.begin()
             with storage_errors(self.path, self._db), transaction(self._db):
                 yield
+            self._events.done()
         except BaseException as error:
+            self._events.rolled_back()
             self._names.forget()
+            self._figures.forget()
             self._queues.rolled_back()
             self._removal.rolled_back()
+            self._closing.forget()
             self._stages.rolled_back()
             self._sound = self._sound and not isinstance(error, SyncFailed | FrontierRefused)
             raise
@@ -122,6 +137,10 @@ class SqliteFrontier(KnownRuns):
     def account_name(self, number: int) -> str:
         return self._accounts.name(number)
 
+    def bucket_number(self, account: int, name: str) -> int:
+        with self._transaction():
+            return self._names.bucket(account, name)
+
     def identities(self, accounts: Sequence[int]) -> list[str | None]:
         return self._accounts.identities(accounts)
 
@@ -129,31 +148,15 @@ class SqliteFrontier(KnownRuns):
         with self._transaction():
             return self._accounts.confirm(account, identity)
 
-    def refuse(self, account: int, reason: str) -> None:
+    def refuse(self, account: int, reason: str, now: float) -> None:
         with self._transaction():
-            self._accounts.refuse(account, reason)
+            if self._accounts.refuse(account, reason):
+                self._events.of_account(account, f"credentials are refused: {reason}", now)
 
-    def accept(self, account: int) -> None:
+    def accept(self, account: int, now: float) -> None:
         with self._transaction():
-            self._accounts.refuse(account, None)
-
-    # what people do
-
-    def pauses(self) -> list[PauseNote]:
-        with storage_errors(self.path, self._db):
-            return all_pauses(self._db)
-
-    def pause(self, note: PauseNote) -> list[int]:
-        with self._transaction():
-            return self._pauses.pause(note)
-
-    def lift(self, kind: Pausable, name: str, by: str, now: float) -> list[int] | None:
-        with self._transaction():
-            return self._pauses.lift(kind, name, by, now)
-
-    def rename_import(self, old: str, new: str, act: Act) -> str | None:
-        with self._transaction():
-            return rename_import(self._db, old, new, act)
+            if self._accounts.refuse(account, None):
+                self._events.of_account(account, "the credentials work again", now)
 
     # runs
 
@@ -175,44 +178,41 @@ class SqliteFrontier(KnownRuns):
         ad_hoc: str | None = None,
         added: Sequence[str] = (),
         began: str = "",
+        schedule: ScheduleNote | None = None,
+        sample: int | None = None,
+        part: str | None = None,
+        submitted: bool = False,
+        chunk: Chunk = NO_CHUNK,
     ) -> StartedRun:
         with self._transaction():
             run = self._runs.begin(
-                import_name, account, full=full, now=now, sink=sink, why=why, ad_hoc=ad_hoc, added=added, began=began
+                import_name,
+                account,
+                full=full,
+                now=now,
+                sink=sink,
+                why=why,
+                ad_hoc=ad_hoc,
+                added=added,
+                began=began,
+                sample=sample,
+                part=part,
+                submitted=submitted,
             )
             self._pauses.again([run])
+            if schedule is not None:
+                put_note(self._db, import_name, schedule)
             if ad_hoc is None:
                 self._doubts.begin(run, streams, whole, setup=setup, shrink=shrink)
+            self._note(chunk, now, run)
+            if submitted:
+                tasks = [once(task) for task in tasks]
             change = Change(now)
             change.runs[run].open = 0
+            change.figures.begins(run, tasks, gathers)
             members = self._enqueuer.open(change, [(run, account, gather, 0) for gather in gathers])
             self._enqueuer.add(change, [*((run, account, task, 0) for task in tasks), *members])
-            return StartedRun(run, self._apply(change).ended)
-
-    # doubts
-
-    def doubted(self, import_name: str, sink: int) -> set[str]:
-        with storage_errors(self.path, self._db):
-            return self._doubts.standing(import_name, sink)
-
-    def expected(self, run: int, account: int, stream: str) -> Expected | None:
-        with storage_errors(self.path, self._db):
-            return self._doubts.expected(run, account, stream)
-
-    def cancel_run(self, run: int, act: Act) -> bool:
-        with self._transaction():
-            found = cancel_run(self._db, run, act)
-        if found:
-            self._left([run])
-        return found
-
-    def prune_runs(self, import_name: str, count: int, before: float, most: int) -> int:
-        with self._transaction():
-            return prune(self._db, import_name, count, before, most)
-
-    def let_shrink(self, runs: Sequence[int]) -> None:
-        with self._transaction():
-            self._runs.let_shrink(runs)
+            return self._answers.done(StartedRun(run, self._apply(change).ended, change.enqueued[run]))
 
     # sinks
 
@@ -281,7 +281,7 @@ class SqliteFrontier(KnownRuns):
         group: Sequence[Settled],
         *,
         now: float,
-        blocked: Mapping[int, float] | None = None,
+        blocked: Mapping[int, Block] | None = None,
         learned: Mapping[str, object] | None = None,
         charge: Callable[[], None] | None = None,
         totals: Mapping[tuple[int, str], Totals] | None = None,
@@ -313,7 +313,9 @@ class SqliteFrontier(KnownRuns):
             if written:
                 self._sinks.note(written)
             if outages:
+                self._events.outages(outages, now)
                 note_outages(self._db, outages)
+            self._closing.close(group)
             committed = self._apply(change)
             if unfolding:
                 self._stages.took(time.monotonic() - started)
@@ -321,22 +323,6 @@ class SqliteFrontier(KnownRuns):
         if written:
             self._sinks.commits += 1
         return committed
-
-    def retry_dead(self, numbers: Sequence[int], act: Act | None = None) -> tuple[int, list[str]]:
-        change = Change(0.0)
-        with self._transaction():
-            count = groups.retry(numbers, change, self._execute)
-            imports = self._runs.go_on(list(change.runs))
-            self._pauses.again(list(change.runs))
-            if act and count:
-                note_act(self._db, msgspec.structs.replace(act, count=count))
-            self._apply(change)
-        self._purging = [run for run in self._purging if run not in change.runs]  # it needs its keys again
-        return count, imports
-
-    def outages(self) -> list[OutageNote]:
-        with storage_errors(self.path, self._db):
-            return all_outages(self._db)
 
     def _execute(self, statement: str, rows: Iterable[Sequence[object]]) -> list[Any]:
         """Runs a statement once for all `rows`, which it reads as json_each(?); not at all when there are none."""
@@ -356,26 +342,31 @@ class SqliteFrontier(KnownRuns):
 
     def _wake(self, change: Change, limit: int) -> None:
         """Delayed tasks that are due become ready."""
-        for seq, bucket, priority, run, kind, attempt, payload, group, refused in self._db.execute(
+        for seq, bucket, priority, run, kind, attempt, payload, group, refused, chain in self._db.execute(
             "DELETE FROM delayed WHERE (due_at, seq) IN "
             "(SELECT due_at, seq FROM delayed WHERE due_at <= ? ORDER BY due_at, seq LIMIT ?) "
-            "RETURNING seq, bucket, priority, run, kind, attempt, payload, grp, refused",
+            "RETURNING seq, bucket, priority, run, kind, attempt, payload, grp, refused, chain",
             (change.now, limit),
         ):
-            change.make_ready(bucket, priority, seq, run, kind, attempt, payload, group, refused)
+            change.make_ready(bucket, priority, seq, run, kind, attempt, payload, group, refused, chain)
             change.runs[run].delayed -= 1
 
     def _apply(self, change: Change) -> Committed:
         """Writes what a change has gathered, and ends the runs that have nothing open any more."""
         borrowed = write(change, self._execute, self._queues)
+        self._figures.write(change)
+        self._events.write()
         long = self._runs.long(change.runs) if change.done else []
+        if any(counts.dead for counts in change.runs.values()):
+            self._closing.forget()
         ended = end_runs(change, self._execute)
+        self._figures.end(ended)
         for run in ended:
             self._names.end_run(run)
         self._purging += ended
         task = self._names.task
         fresh = {queue: [task(row) for row in sorted(rows)] for queue, rows in change.fresh.items() if rows}
-        return Committed(change.arrived, ended, borrowed, fresh, long)
+        return Committed(change.arrived, ended, borrowed, fresh, long, change.enqueued, change.first_letters)
 
     def _purge(self) -> int:
         """Removes a slice of the keys and queues of runs that have ended: of as many runs as it takes, or those of

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from crawlerd.core.output import NAMED_LETTERS
 from crawlerd.frontier.group_end import Counted, Letter, bring_back, end_groups
+from crawlerd.frontier.sqlite.dead_rows import bury
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -23,13 +24,14 @@ WITH RECURSIVE again(seq) AS (
     SELECT gather.id FROM again JOIN dead USING (seq) JOIN gather ON gather.id = dead.grp WHERE gather.open = 0
 )
 DELETE FROM dead WHERE seq IN (SELECT seq FROM again)
-RETURNING bucket, priority, seq, run, kind, payload, grp, seq IN (SELECT id FROM gather)
+RETURNING bucket, priority, seq, run, kind, payload, grp, seq IN (SELECT id FROM gather), chain,
+    (SELECT name FROM kind WHERE kind.id = dead.kind)
 """
 COUNT = """
 UPDATE gather SET open = open + j.value->>1, dead = dead + j.value->>2 FROM json_each(?) AS j
 WHERE gather.id = j.value->>0
 RETURNING id, run, parent, open, dead, if_dead, bucket, priority, kind, payload,
-    (SELECT name FROM kind WHERE kind.id = gather.kind)
+    (SELECT name FROM kind WHERE kind.id = gather.kind), submitted = 2
 """
 # They are in their group, and in no one inside of it: those are over, and closed.
 LETTERS = f"""
@@ -62,16 +64,6 @@ def settle(change: Change, execute: Execute) -> None:
             bury(change, execute)
             for statement in CLOSE:
                 execute(statement, over)
-
-
-def bury(change: Change, execute: Execute) -> None:
-    """Writes the dead letters gathered so far."""
-    execute(
-        "INSERT INTO dead SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, "
-        "value->>7, value->>8, value->>9, value->>10, value->>11, value->>12 FROM json_each(?)",
-        change.dead,
-    )
-    change.dead = []
 
 
 def retry(numbers: Sequence[int], change: Change, execute: Execute) -> int:

@@ -18,7 +18,7 @@ CREATE TEMP VIEW task AS
     SELECT seq, run, bucket, kind, grp, 'ready' AS place FROM ready UNION ALL
     SELECT seq, run, bucket, kind, grp, 'delayed' FROM delayed UNION ALL
     SELECT seq, run, bucket, kind, grp, 'dead' FROM dead UNION ALL
-    SELECT id, run, bucket, kind, parent, 'waiting' FROM gather WHERE open > 0 UNION ALL
+    SELECT id, run, bucket, kind, parent, 'waiting' FROM gather WHERE open > 0 AND submitted < 2 UNION ALL
     SELECT seq, run, NULL, NULL, grp, 'unfolding' FROM unfolded;
 CREATE TEMP TABLE pile AS
     SELECT run, bucket, kind, grp, place, count(*) AS tasks, max(seq) AS last
@@ -74,6 +74,23 @@ INVARIANTS = (
         "FROM run WHERE dead <> counted",
     ),
     Invariant(
+        "the figures of run {} count {:,} open and {:,} dead tasks, but the run counts {:,} and {:,}",
+        "SELECT id, coalesce(sum(run_stage.open), 0) AS its, coalesce(sum(run_stage.dead), 0) AS letters, "
+        "run.open, run.dead FROM run LEFT JOIN run_stage ON run_stage.run = run.id WHERE state <> 'cancelled' "
+        "AND run.open = (SELECT coalesce(sum(tasks), 0) FROM pile WHERE run = run.id AND place <> 'dead') "
+        "AND run.dead = (SELECT coalesce(sum(tasks), 0) FROM pile WHERE run = run.id AND place = 'dead') "  # else said
+        "GROUP BY id HAVING its <> run.open OR letters <> run.dead",
+    ),
+    Invariant(
+        "the figures of run {} count {:,} tasks that are done, but the run counts {:,}",
+        "SELECT id, sum(run_stage.done) AS counted, run.done FROM run JOIN run_stage ON run_stage.run = run.id "
+        "GROUP BY id HAVING counted > run.done OR min(run_stage.open) < 0 OR min(run_stage.dead) < 0",
+    ),
+    Invariant(
+        "{:,} figures are kept of run {}, which does not exist",
+        "SELECT count(*), run FROM run_stage WHERE run NOT IN (SELECT id FROM run) GROUP BY run",
+    ),
+    Invariant(
         "bucket {} counts {:,} ready tasks, but its queues count {:,}",
         "SELECT id, ready, "
         "(SELECT coalesce(sum(queue.ready), 0) FROM queue WHERE bucket = bucket.id AND NOT paused) AS counted "
@@ -109,7 +126,7 @@ INVARIANTS = (
     Invariant(
         "group {} has nothing open, but the task that waits for that is not {}",
         "SELECT id, CASE if_dead WHEN 'fail' THEN 'dead' ELSE 'ready' END FROM gather "
-        "WHERE open = 0 AND run NOT IN removed AND "
+        "WHERE open = 0 AND submitted < 2 AND run NOT IN removed AND "
         "(if_dead <> 'fail' OR dead = 0 OR NOT EXISTS (SELECT 1 FROM dead WHERE seq = gather.id AND grp = parent))",
     ),
     Invariant(
@@ -133,6 +150,23 @@ INVARIANTS = (
     Invariant(
         "run {} is completed, with {:,} dead tasks",
         "SELECT id, dead FROM run WHERE state = 'completed' AND dead > 0",
+    ),
+    Invariant(
+        "run {} counts {:,} dead letters of fingerprint {}, but there are {:,}",
+        "SELECT run, count, fingerprint, "
+        "(SELECT count(*) FROM dead AS d WHERE d.fingerprint = letters.fingerprint AND d.run = letters.run) AS counted "
+        "FROM letters WHERE count <> counted UNION ALL SELECT run, 0, fingerprint, count(*) FROM dead "
+        "WHERE (fingerprint, run) NOT IN (SELECT fingerprint, run FROM letters) GROUP BY fingerprint, run",
+    ),
+    Invariant(
+        "fingerprint {} is {}",
+        "SELECT id, 'kept without dead letters' FROM fingerprint WHERE id NOT IN (SELECT fingerprint FROM letters) "
+        "UNION ALL SELECT DISTINCT fingerprint, 'unknown, but has dead letters' FROM letters "
+        "WHERE fingerprint NOT IN (SELECT id FROM fingerprint)",
+    ),
+    Invariant(
+        "{:,} dead letters have a higher number than {:,}, that of the last one",
+        "SELECT count(*), value FROM dead, buried WHERE number > value HAVING count(*) > 0",
     ),
     Invariant(
         "{:,} {} tasks are of run {}, which does not exist",

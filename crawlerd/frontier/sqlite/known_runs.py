@@ -1,20 +1,32 @@
-"""What a frontier says of its runs. See `Frontier`."""
+"""What a frontier says of its runs, and of what holds them up. See `Frontier`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from crawlerd.frontier.sqlite.database import storage_errors
+from crawlerd.frontier.sqlite.outage_rows import all_outages
+from crawlerd.frontier.sqlite.pause_rows import all_pauses
 from crawlerd.frontier.sqlite.waiting import Waiting
 
 if TYPE_CHECKING:
-    from crawlerd.frontier.contract import Run
+    from collections.abc import Sequence
+
+    from crawlerd.core.doubt import Expected
+    from crawlerd.core.pauses import PauseNote
+    from crawlerd.frontier.contract import OutageNote, Run
+    from crawlerd.frontier.sqlite.doubts import Doubts
+    from crawlerd.frontier.sqlite.event_rows import EventRows
     from crawlerd.frontier.sqlite.run_rows import Runs
+    from crawlerd.sink import Totals
 
 
 class KnownRuns(Waiting):
-    """Part of a frontier; whoever is one sets `_runs`."""
+    """Part of a frontier; whoever is one sets `_runs`, `_doubts` and `_events`."""
 
     _runs: Runs
+    _doubts: Doubts
+    _events: EventRows
 
     def run(self, number: int) -> Run:
         return self._runs.run(number)
@@ -24,6 +36,9 @@ class KnownRuns(Waiting):
 
     def latest_run(self, import_name: str) -> Run | None:
         return self._runs.latest(import_name)
+
+    def tallied(self, run: int) -> dict[str, Totals]:
+        return self._runs.tallied(run)
 
     def running_runs(self, import_name: str) -> list[int]:
         return self._runs.running(import_name)
@@ -36,3 +51,25 @@ class KnownRuns(Waiting):
 
     def learned(self) -> dict[str, str]:
         return dict(self._read("SELECT key, value FROM learned"))
+
+    def resumed(self, runs: Sequence[int], now: float) -> None:
+        self._events.resumed(runs, now)
+
+    def happened(self, run: int, text: str, now: float) -> None:
+        self._events.happened(run, text, now)
+
+    def doubted(self, import_name: str, sink: int) -> set[str]:
+        with storage_errors(self.path, self._db):
+            return self._doubts.standing(import_name, sink)
+
+    def expected(self, run: int, account: int, stream: str) -> Expected | None:
+        with storage_errors(self.path, self._db):
+            return self._doubts.expected(run, account, stream)
+
+    def pauses(self) -> list[PauseNote]:
+        with storage_errors(self.path, self._db):
+            return all_pauses(self._db)
+
+    def outages(self) -> list[OutageNote]:
+        with storage_errors(self.path, self._db):
+            return all_outages(self._db)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from crawlerd.frontier.sqlite.figure_tables import FIGURES
+from crawlerd.frontier.sqlite.letter_tables import LETTERS
+
 # A task's state is the table it lies in: ready, delayed or dead; gone when its completion committed. A lease is not on
 # disk: it lives in the memory of the process that holds the lock, and dies with it. A row of `gather` is a group, and
 # the task that waits for its end, whose number it has; when the group has failed, that task lies in `dead` instead.
@@ -321,5 +324,71 @@ CREATE TABLE audit(                                    -- what people did, for a
 ) STRICT;
 CREATE INDEX audit_at ON audit(at);
 ALTER TABLE run ADD COLUMN began TEXT NOT NULL DEFAULT ''; -- who or what has started it
-""",
+ALTER TABLE run ADD COLUMN sample INTEGER;             -- records of each stream that it takes; NULL: all
+ALTER TABLE run ADD COLUMN part TEXT;                  -- of its import's streams, those that it reads; NULL: all
+CREATE TABLE schedule(                                 -- what outlives the daemon of an import's schedule
+    import TEXT NOT NULL PRIMARY KEY,
+    key TEXT NOT NULL,                                 -- the schedule's text and time zone
+    settled REAL NOT NULL,                             -- up to then, all starts were made or skipped
+    catch_up_at REAL,                                  -- when one start makes up for missed ones
+    skipped INTEGER NOT NULL,
+    skipped_at REAL,                                   -- the last one that was skipped
+    skipped_why TEXT
+) STRICT, WITHOUT ROWID;
+CREATE TABLE lowered(                                  -- limits, by people
+    account TEXT NOT NULL,
+    bucket TEXT NOT NULL,                              -- '' for the whole account
+    limits TEXT NOT NULL,                              -- a JSON array of them
+    reason TEXT NOT NULL,
+    by TEXT NOT NULL,
+    since REAL NOT NULL,
+    until REAL,                                        -- NULL: until somebody ends it
+    PRIMARY KEY (account, bucket)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE answer(                                   -- to requests that may come again, for a day
+    key TEXT PRIMARY KEY,
+    digest TEXT NOT NULL,                              -- of the request
+    at REAL NOT NULL,
+    body BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX answer_at ON answer(at);
+-- runs that may be forgotten, by age (by number: below); the last full run of an import
+CREATE INDEX run_prunable_at ON run(import, ended_at) WHERE state <> 'running' AND dead = 0 AND open = 0;
+CREATE INDEX run_full ON run(import, id) WHERE "full" AND state IN ('completed', 'completed with dead letters');
+-- tasks of the same kind of which each has asked for the next one, the last one for this
+ALTER TABLE ready ADD COLUMN chain INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE delayed ADD COLUMN chain INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE dead ADD COLUMN chain INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE bucket ADD COLUMN reason TEXT;             -- why it is blocked; from here on: of its last block
+ALTER TABLE bucket ADD COLUMN waits_for TEXT;          -- the same in words
+ALTER TABLE bucket ADD COLUMN blocked_since REAL;
+DROP INDEX bucket_ready;
+CREATE INDEX bucket_ready ON bucket(blocked_until, id, account, reason) WHERE ready > 0 AND paused = 0;
+CREATE INDEX bucket_paused ON bucket(account) WHERE paused = 1;
+CREATE INDEX run_of_account ON run(account, id) WHERE state = 'running';
+CREATE INDEX account_refused ON account(id) WHERE refused IS NOT NULL;
+ALTER TABLE run ADD COLUMN submitted INTEGER NOT NULL DEFAULT 0;   -- 1: it has nothing but what others have submitted
+CREATE INDEX run_submitted ON run(import, submitted, id);
+CREATE INDEX run_unclean ON run(state, id) WHERE state IN ('failed', 'cancelled', 'completed with dead letters');
+CREATE INDEX run_prunable ON run(import, submitted, id) WHERE state <> 'running' AND dead = 0 AND open = 0;
+-- 1: a group of tasks that others have submitted to a run; 2: all such of the run, which nothing follows
+ALTER TABLE gather ADD COLUMN submitted INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX gather_submitted ON gather(run) WHERE submitted > 0;
+CREATE TABLE inbox_item(                               -- of the last chunk of the inbox, until they have left its file
+    number INTEGER NOT NULL,                           -- in that file
+    put_at REAL NOT NULL,
+    rejected INTEGER NOT NULL,
+    PRIMARY KEY (number, put_at)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE rejected(                                 -- what was put into the inbox and is no task, the newest
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at REAL NOT NULL,
+    item INTEGER NOT NULL,                             -- its number in the inbox's file
+    put_at REAL NOT NULL,
+    text TEXT NOT NULL,                                -- what was put, cut
+    reason TEXT NOT NULL
+) STRICT;
+"""  # noqa: S608 - our own text
+    + FIGURES
+    + LETTERS,
 ]

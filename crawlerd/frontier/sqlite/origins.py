@@ -47,7 +47,7 @@ class Origins:
         if not changed:
             return None
         shown = ", ".join(changed) if len(changed) <= SHOWN else f"{len(changed)} streams"
-        why = f"{shown}: the account, its address, or what is asked for is another than before"
+        why = f"{shown}: the account, its address, or what is asked for, dropped or hashed is another than before"
         names = "[{}]".format(",".join(f'"{each}"' for each in changed))  # no name of a stream needs an escape
         for statement in _FORGET:
             self._db.execute(statement, (import_name, names))

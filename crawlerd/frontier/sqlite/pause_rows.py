@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import apsw
 
     from crawlerd.core.pauses import Pausable
+    from crawlerd.frontier.sqlite.event_rows import EventRows
     from crawlerd.frontier.sqlite.queue_rows import QueueRows
 
 YEAR = 366 * 86_400.0  # seconds for which the audit is kept
@@ -34,8 +35,8 @@ def all_pauses(db: apsw.Connection) -> list[PauseNote]:
 class PauseRows:
     """Used in the frontier's transactions. The engine holds back what is paused; the rows spare it looking."""
 
-    def __init__(self, db: apsw.Connection, queues: QueueRows) -> None:
-        self._db, self._queues = db, queues
+    def __init__(self, db: apsw.Connection, queues: QueueRows, events: EventRows) -> None:
+        self._db, self._queues, self._events = db, queues, events
 
     def pause(self, note: PauseNote) -> list[int]:
         """The runs that are under way of a paused import."""
@@ -48,7 +49,9 @@ class PauseRows:
         subject = f"{note.kind} {note.name}"
         note_act(self._db, Act(note.since, note.by, "pause", subject, note.reason + until, 1))
         self._mark(note.kind, note.name, paused=True)
-        return self._runs(note.kind, note.name, paused=True)
+        runs = self._runs(note.kind, note.name, paused=True)
+        self._tell(note.kind, note.name, runs, f"{subject} is paused by {note.by}{until}: {note.reason}", note.since)
+        return runs
 
     def lift(self, kind: Pausable, name: str, by: str, now: float) -> list[int] | None:
         """The runs that go on; None when there was no such pause."""
@@ -59,7 +62,9 @@ class PauseRows:
         self._mark(kind, name, paused=False)
         for note in all_pauses(self._db):  # others may be about the same buckets
             self._mark(note.kind, note.name, paused=True)
-        return self._runs(kind, name, paused=False)
+        runs = self._runs(kind, name, paused=False)
+        self._tell(kind, name, runs, f"{kind} {name} is resumed by {by}", now)
+        return runs
 
     def again(self, runs: list[int]) -> None:
         """These runs are under way again; those of paused imports are paused."""
@@ -71,6 +76,12 @@ class PauseRows:
         ]
         if paused:
             self._queues.pause(paused, paused=True)
+
+    def _tell(self, kind: Pausable, name: str, runs: list[int], text: str, now: float) -> None:
+        if kind in _BUCKETS:
+            self._events.of_buckets(_BUCKETS[kind], name, text, now)
+        else:
+            self._events.of_runs(runs, text, now)
 
     def _mark(self, kind: Pausable, name: str, *, paused: bool) -> None:
         if kind in _BUCKETS:

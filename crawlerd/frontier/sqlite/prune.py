@@ -2,31 +2,73 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
+
+from crawlerd.frontier.sqlite.figure_rows import TABLES as FIGURES
 
 if TYPE_CHECKING:
     import apsw
 
+SLICE_SECONDS = 0.01  # of one transaction
+SLICE_ROWS = 500  # of a table in which one run may have many
 # Kept whatever their age: what is under way, has dead letters or tasks to be removed, is the newest of its import, or
-# the last full one, by which long runs are known.
-_OLD = """
-WITH mine AS (SELECT id, state, "full", ended_at, dead, open FROM run WHERE import = ?1)
-SELECT id FROM mine
-WHERE state <> 'running' AND dead = 0 AND open = 0
-AND (id <= (SELECT id FROM mine ORDER BY id DESC LIMIT 1 OFFSET ?2) OR ended_at < ?3)
-AND id <> (SELECT max(id) FROM mine)
-AND id <> coalesce((SELECT max(id) FROM mine WHERE "full" AND state LIKE 'completed%'), 0)
-AND NOT EXISTS (SELECT 1 FROM seen WHERE run = mine.id) AND NOT EXISTS (SELECT 1 FROM queue WHERE run = mine.id)
+# the last full one, by which long runs are known. Runs of what others have submitted, which may be many, are counted by
+# themselves. Each part of the union is a range of an index of what is not kept:
+# however many runs there are, or are kept for their dead letters, nothing else is looked at.
+_GONE = "state <> 'running' AND dead = 0 AND open = 0"
+_EMPTY = "NOT EXISTS (SELECT 1 FROM seen WHERE run = id) AND NOT EXISTS (SELECT 1 FROM queue WHERE run = id)"
+_OLD = f"""
+SELECT id FROM (
+    SELECT id FROM (
+        SELECT id FROM run INDEXED BY run_prunable WHERE import = ?1 AND submitted = 0 AND {_GONE} AND {_EMPTY}
+        AND id <= (SELECT id FROM run INDEXED BY run_submitted WHERE import = ?1 AND submitted = 0
+            ORDER BY id DESC LIMIT 1 OFFSET ?2)
+        ORDER BY id LIMIT ?4 + 2
+    ) UNION SELECT id FROM (
+        SELECT id FROM run INDEXED BY run_prunable WHERE import = ?1 AND submitted = 1 AND {_GONE} AND {_EMPTY}
+        AND id <= (SELECT id FROM run INDEXED BY run_submitted WHERE import = ?1 AND submitted = 1
+            ORDER BY id DESC LIMIT 1 OFFSET ?2)
+        ORDER BY id LIMIT ?4 + 2
+    ) UNION SELECT id FROM (
+        SELECT id FROM run INDEXED BY run_prunable_at WHERE import = ?1 AND {_GONE} AND {_EMPTY}
+        AND ended_at < ?3 ORDER BY ended_at LIMIT ?4 + 2
+    )
+) AS old
+WHERE id <> (SELECT max(id) FROM run WHERE import = ?1)
+AND id <> coalesce((
+    SELECT id FROM run INDEXED BY run_full WHERE import = ?1 AND "full"
+    AND state IN ('completed', 'completed with dead letters') ORDER BY id DESC LIMIT 1
+), 0)
 ORDER BY id LIMIT ?4
-"""
-_TABLES = ("tally", "doubt", "whole", "borrowed", "staged")
+"""  # noqa: S608 - our own text
+_TABLES = ("tally", "doubt", "whole", "staged", *FIGURES)
+_WIDE = {"borrowed": "account", "figure": "what, a, b, c"}  # a row for each account and more
 
 
 def prune(db: apsw.Connection, import_name: str, count: int, before: float, most: int) -> int:
     """See `Frontier.prune_runs`."""
-    runs = [run for (run,) in db.execute(_OLD, (import_name, count, before, most))]
-    for run in runs:
-        for table in _TABLES:
-            db.execute(f"DELETE FROM {table} WHERE run = ?", (run,))  # noqa: S608 - our own names
-        db.execute("DELETE FROM run WHERE id = ?", (run,))
-    return len(runs)
+    until = time.monotonic() + SLICE_SECONDS
+    done = 0
+    for (run,) in list(db.execute(_OLD, (import_name, count, before, most))):
+        done += 1
+        if not forget(db, run) or time.monotonic() > until:
+            break
+    return done
+
+
+def forget(db: apsw.Connection, run: int) -> bool:
+    """Removes what is known of a run that has ended and has no tasks. False when something is left, for the next
+    transaction."""
+    for table, key in _WIDE.items():
+        db.execute(
+            f"DELETE FROM {table} WHERE run = ?1 AND ({key}) IN (SELECT {key} FROM {table} WHERE run = ?1 LIMIT ?2)",  # noqa: S608 - our own names
+            (run, SLICE_ROWS),
+        )
+        if db.changes() == SLICE_ROWS:
+            return False
+    for table in _TABLES:
+        db.execute(f"DELETE FROM {table} WHERE run = ?", (run,))  # noqa: S608 - our own names
+    db.execute("DELETE FROM gather WHERE run = ? AND submitted > 0", (run,))
+    db.execute("DELETE FROM run WHERE id = ?", (run,))
+    return True

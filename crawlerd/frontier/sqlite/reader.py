@@ -8,9 +8,8 @@ import msgspec
 
 from crawlerd.frontier.group_end import NOT_RUN
 from crawlerd.frontier.reports import (
-    AccountReport,
-    DeadLetter,
     Doubt,
+    LeftImport,
     OutageReport,
     Overview,
     RetryReport,
@@ -19,22 +18,48 @@ from crawlerd.frontier.reports import (
     StreamReport,
     TaskReport,
 )
-from crawlerd.frontier.sqlite.account_reader import ACCOUNTS, NEED_A_LOOK, AccountReader
 from crawlerd.frontier.sqlite.database import FILE_NAME, MARK_NAME, connect_reader
+from crawlerd.frontier.sqlite.dead_reader import DeadReader
+from crawlerd.frontier.sqlite.figure_reader import figures, flow, full_before
+from crawlerd.frontier.sqlite.metric_reader import (
+    bucket_names,
+    charged,
+    charges_of,
+    import_figures,
+    most_ready,
+    quota_keys,
+    quota_keys_of,
+)
+from crawlerd.frontier.sqlite.notice_reader import failing, first_started, newest_run, refused_accounts, run_states
+from crawlerd.frontier.sqlite.schedule_rows import schedule_notes
+from crawlerd.frontier.sqlite.sync_point_rows import sync_points
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from crawlerd.core.estimate import RunFlow
+    from crawlerd.core.schedule_rules import ScheduleNote
+    from crawlerd.frontier.figure_reports import RunFigures
+    from crawlerd.frontier.metric_contract import ImportFigures
 
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
-SHOWN_RUNS = 50  # newest runs in a status
+SHOWN_RUNS, SHOWN_ACCOUNTS = 50, 500  # in a status: the newest runs, the first accounts
 MOST_IMPORTS = 1_000  # whose latest runs are looked for one by one; of more, those of the newest runs
 NEWEST_RUNS = 5_000
-NEWEST_LETTERS = 100_000  # task numbers among which an account's newest dead letters are looked for
 NEXT_RETRIES = 100_000  # delayed tasks among which one of a run is looked for
 
 
+_LEFT = """
+SELECT setup.import, coalesce((SELECT account.name FROM run JOIN account ON account.id = run.account
+       WHERE run.import = setup.import ORDER BY run.id DESC LIMIT 1), ''), setup.digest,
+       (SELECT json_group_array(stream) FROM origin WHERE origin.import = setup.import)
+FROM json_each(?) AS j JOIN setup ON setup.import = j.value ORDER BY j.key
+"""
+# With what is written out, the partial indexes of those states serve; most runs are completed.
+_STATE = {"completed": "run.state = ?", "running": "run.state = ? AND run.state = 'running'"}
+_NOT_CLEAN = "run.state = ? AND run.state IN ('failed', 'cancelled', 'completed with dead letters')"
 _RUN = """
 SELECT run.id, run.import, account.name, run."full", run.state, run.started_at, run.ended_at,
        run.open - run.delayed - run.waiting, run.delayed, run.waiting, run.done, run.dead, run.retried, run.throttled,
@@ -44,7 +69,7 @@ SELECT run.id, run.import, account.name, run."full", run.state, run.started_at, 
        run.why, run.ended_why, run.ad_hoc,
        (SELECT json_group_array(json_array(account.name, stream, seen, before) ORDER BY account.name, stream)
         FROM doubt JOIN account ON account.id = doubt.account WHERE doubt.run = run.id),
-       run.began
+       run.began, run.part
 FROM run JOIN account ON account.id = run.account
 """
 _STREAMS = f"""
@@ -60,18 +85,32 @@ FROM (
 )
 GROUP BY run, stream ORDER BY run, stream
 """  # noqa: S608 - our own text
-_DEAD = """
-SELECT dead.seq, run.import, dead.run, account.name, dead.stream, kind.name, dead.attempt, dead.denied, dead.error,
-       dead.payload, dead.at
-FROM dead JOIN run ON run.id = dead.run JOIN account ON account.id = run.account JOIN kind ON kind.id = dead.kind
-"""
-_IMPORTS = """
+_EACH_IMPORT = """
 WITH RECURSIVE each(name) AS (
     SELECT min(import) FROM run
     UNION ALL SELECT (SELECT min(import) FROM run WHERE import > each.name) FROM each WHERE each.name IS NOT NULL
 )
-SELECT (SELECT max(id) FROM run WHERE import = each.name AND state <> 'running') FROM each
-WHERE each.name IS NOT NULL LIMIT ?
+SELECT {} FROM each WHERE each.name IS NOT NULL LIMIT ?
+"""
+_IMPORTS = _EACH_IMPORT.format("(SELECT max(id) FROM run WHERE import = each.name AND state <> 'running')")
+_IMPORT_NAMES = _EACH_IMPORT.format("name")
+# The last run of an import, and the last whole one: an ad hoc run that went well makes up for nothing.
+_UNCLEAN = """
+WITH last(id) AS (SELECT value FROM json_each(?)), looked_at(id) AS (
+    SELECT id FROM last UNION SELECT (
+        SELECT whole.id FROM run AS whole WHERE whole.import = run.import AND whole.state <> 'running'
+        AND whole.ad_hoc IS NULL AND whole.part IS NULL ORDER BY whole.id DESC LIMIT 1
+    ) FROM last JOIN run ON run.id = last.id
+)
+SELECT run.id FROM looked_at JOIN run ON run.id = looked_at.id
+WHERE state IN ('failed', 'completed with dead letters')
+OR (ad_hoc IS NULL AND EXISTS (SELECT 1 FROM doubt WHERE doubt.run = run.id)) ORDER BY run.id DESC LIMIT ?
+"""
+_FRESH = """
+SELECT name, at FROM (SELECT j.value AS name, (SELECT started_at FROM run WHERE import = j.value
+    AND state IN ('completed', 'completed with dead letters') AND ad_hoc IS NULL AND part IS NULL ORDER BY id DESC
+    LIMIT 1) AS at
+FROM json_each(?) AS j) WHERE at IS NOT NULL
 """
 _TASK = """
 SELECT run, account.name, kind.name, attempt, {1} FROM {0} JOIN bucket ON bucket.id = bucket
@@ -79,7 +118,7 @@ JOIN account ON account.id = bucket.account JOIN kind ON kind.id = kind WHERE se
 """
 
 
-class SqliteReader(AccountReader):
+class SqliteReader(DeadReader):
     """See `FrontierReader`."""
 
     @classmethod
@@ -94,48 +133,74 @@ class SqliteReader(AccountReader):
     def status(self) -> Status:
         runs = [_run(row) for row in self._rows(f"{_RUN} ORDER BY run.id DESC LIMIT ?", SHOWN_RUNS)]
         ready, delayed, waiting, dead = self.totals()
-        accounts = [AccountReport(*row) for row in self._rows(ACCOUNTS.format("", "1"))]
-        return Status(ready, delayed, waiting, dead, runs, accounts, self.outages(), self.pauses())
+        accounts = self.account_page(after="", most=SHOWN_ACCOUNTS, needs_a_look=False, now=0.0)
+        return Status(ready, delayed, waiting, dead, runs, accounts, self.outages(), self.pauses(), self.lowered())
 
     def overview(self, most: int, now: float) -> Overview:
         running = "SELECT id FROM run WHERE state = 'running' ORDER BY id LIMIT ?"
-        latest, imports = self._latest(most)
+        ended, imports = self._ended()
         return Overview(
             *self.totals(),
             self.runs([number for (number,) in self._rows(running, most)]),
             self._count("SELECT count(*) FROM run WHERE state = 'running'"),
-            sorted(self.runs(latest), key=lambda run: -run.id),
+            sorted(self.runs(ended[:most]), key=lambda run: -run.id),
             imports,
-            self._first_accounts(most, now),
+            self._unclean(ended, most),
+            [found for name in self.first_to_look_at(most, now) if (found := self.account(name))],
             self._count("SELECT count(*) FROM account WHERE instr(name, '/') = 0"),
-            self._count("SELECT count(*) FROM account WHERE refused IS NOT NULL"),
-            self._count("SELECT count(DISTINCT account) FROM bucket WHERE blocked_until > ?", now),
             self.outages(),
             self.pauses(),
+            self.lowered(),
         )
 
-    def _latest(self, most: int) -> tuple[list[int], int | None]:
-        """The newest ended runs of imports, and how many imports have one; None: more than are looked at."""
+    def schedule_notes(self, names: Sequence[str]) -> dict[str, ScheduleNote]:
+        return schedule_notes(self._rows, names)
+
+    def sync_points(self, import_name: str, sink_name: str) -> dict[str, str] | None:
+        return sync_points(self._rows, import_name, sink_name)
+
+    def first_started(self, imports: Sequence[str]) -> dict[str, float]:
+        return first_started(self._rows, imports)
+
+    def refused_accounts(self, most: int) -> list[tuple[str, str]]:
+        return refused_accounts(self._rows, most)
+
+    def failing(self, imports: Sequence[str], least: int) -> dict[str, tuple[int, int]]:
+        return failing(self._rows, imports, least)
+
+    def run_states(self, numbers: Sequence[int], after: int, through: int) -> dict[int, str]:
+        return run_states(self._rows, numbers, after, through)
+
+    def newest_run(self) -> int:
+        return newest_run(self._rows)
+
+    def _ended(self) -> tuple[list[int], int | None]:
+        """The newest ended run of each import, the newest first, and how many imports have one; None: more than are
+        looked at."""
         found = [number for (number,) in self._rows(_IMPORTS, MOST_IMPORTS + 1)]
         if len(found) <= MOST_IMPORTS:
             ended = [number for number in found if number is not None]
-            return sorted(ended, reverse=True)[:most], len(ended)
+            return sorted(ended, reverse=True), len(ended)
         newest: dict[str, int] = {}
         rows = self._rows("SELECT import, id, state FROM run ORDER BY id DESC LIMIT ?", NEWEST_RUNS)
         for name, number, state in rows:
             if state != "running":
                 newest.setdefault(name, number)
-        return list(newest.values())[:most], None
+        return list(newest.values()), None
 
-    def _first_accounts(self, most: int, now: float) -> list[AccountReport]:
-        first = self._rows(ACCOUNTS.format(f"WHERE {NEED_A_LOOK}", "max(refused) IS NULL, 1 LIMIT ?2"), now, most)
-        others = [] if len(first) == most else self._rows("SELECT name FROM account ORDER BY name LIMIT ?", 2 * most)
-        names = {row[0] for row in first}
-        found = [AccountReport(*row) for row in first]
-        for (name,) in others:
-            if len(found) < most and "/" not in name and name not in names and (account := self.account(name)):
-                found.append(account)
-        return found
+    def _unclean(self, ended: list[int], most: int) -> list[RunReport]:
+        numbers = self._rows(_UNCLEAN, _json(ended), most)
+        return sorted(self.runs([number for (number,) in numbers]), key=lambda run: -run.id)
+
+    def known_imports(self, most: int) -> list[str]:
+        return [name for (name,) in self._rows(_IMPORT_NAMES, most)]
+
+    def running_imports(self, most: int) -> list[str]:
+        names = "SELECT DISTINCT import FROM (SELECT import FROM run WHERE state = 'running' ORDER BY id LIMIT ?)"
+        return [name for (name,) in self._rows(names, most)]
+
+    def fresh(self, imports: Sequence[str]) -> dict[str, float]:
+        return dict(self._rows(_FRESH, _json(list(imports))))
 
     def _count(self, statement: str, *bindings: Any) -> int:
         return int(self._rows(statement, *bindings)[0][0])
@@ -174,7 +239,7 @@ class SqliteReader(AccountReader):
     ) -> list[RunReport]:
         which: list[tuple[str, object]] = [("run.started_at >= ?", since)]
         which += [("run.import = ?", import_name)] if import_name is not None else []
-        which += [("run.state = ?", state)] if state is not None else []
+        which += [(_STATE.get(state, _NOT_CLEAN), state)] if state is not None else []
         which += [("run.id < ?", after)] if after is not None else []
         where = " AND ".join(clause for clause, _ in which)
         rows = self._rows(f"{_RUN} WHERE {where} ORDER BY run.id DESC LIMIT ?", *(value for _, value in which), most)
@@ -188,8 +253,49 @@ class SqliteReader(AccountReader):
         )
         return dict(rows)
 
+    def figures(self, run: int) -> RunFigures:
+        return figures(self._rows, run)
+
+    def flow(self, run: int) -> RunFlow:
+        return flow(self._rows, run)
+
+    def full_before(self, run: int) -> int | None:
+        return full_before(self._rows, run)
+
+    def import_figures(self, imports: Sequence[str]) -> dict[str, ImportFigures]:
+        return import_figures(self._rows, imports)
+
+    def most_ready(self, most: int) -> list[tuple[str, int]]:
+        return most_ready(self._rows, most)
+
+    def quota_keys(self) -> list[str]:
+        return quota_keys(self._rows)
+
+    def quota_keys_of(self, account: str, most: int) -> list[str]:
+        return quota_keys_of(self._rows, account, most)
+
+    def charged(self, since: Mapping[str, float]) -> dict[str, int]:
+        return charged(self._rows, since)
+
+    def charges_of(self, account: str, since: float) -> dict[str, list[tuple[float, int]]]:
+        return charges_of(self._rows, account, since)
+
+    def running_runs(self, most: int) -> list[int]:
+        return [run for (run,) in self._rows("SELECT id FROM run WHERE state = 'running' ORDER BY id LIMIT ?", most)]
+
+    def bucket_names(self, numbers: Sequence[int]) -> dict[int, str]:
+        return bucket_names(self._rows, numbers)
+
     def run(self, number: int) -> RunReport:
         return self.runs([number])[0]
+
+    def left_imports(self, configured: Collection[str]) -> list[LeftImport]:
+        names = [name for (name,) in self._rows("SELECT import FROM setup ORDER BY import") if name not in configured]
+        rows = self._rows(_LEFT, msgspec.json.encode(names).decode()) if names else []
+        return [
+            LeftImport(name, account, digest, frozenset(msgspec.json.decode(streams)))
+            for name, account, digest, streams in rows
+        ]
 
     def latest(self, import_name: str) -> RunReport | None:
         ((number,),) = self._rows(
@@ -249,35 +355,6 @@ class SqliteReader(AccountReader):
                 found[run][stream] = _struct(StreamReport, [*facts, reason or note, note])
         return found
 
-    def dead_letters(self, *, import_name: str | None = None, after: int = 0, limit: int = 100) -> list[DeadLetter]:
-        rows = self._rows(
-            f"{_DEAD} WHERE dead.seq > ? AND (?2 IS NULL OR run.import = ?2) ORDER BY dead.seq LIMIT ?3",
-            after,
-            import_name,
-            limit,
-        )
-        return [_struct(DeadLetter, row) for row in rows]
-
-    def last_errors(self, account: str, most: int) -> list[DeadLetter]:
-        rows = self._rows(
-            f"{_DEAD} JOIN bucket ON bucket.id = dead.bucket JOIN account AS whose ON whose.id = bucket.account "  # noqa: S608
-            "WHERE dead.seq > (SELECT max(seq) FROM dead) - ?3 AND whose.name = ?1 ORDER BY dead.seq DESC LIMIT ?2",
-            account,
-            most,
-            NEWEST_LETTERS,
-        )
-        return [_struct(DeadLetter, row) for row in rows]
-
-    def dead_letter(self, number: int) -> DeadLetter | None:
-        rows = self._rows(f"{_DEAD} WHERE dead.seq = ?", number)
-        return _struct(DeadLetter, rows[0]) if rows else None
-
-    def known_dead(self, numbers: Iterable[int]) -> list[int]:
-        asked = list(dict.fromkeys(numbers))
-        rows = self._rows("SELECT seq FROM dead WHERE seq IN (SELECT value FROM json_each(?))", _json(asked))
-        known = {number for (number,) in rows}
-        return [number for number in asked if number in known]
-
 
 def _json(values: list[int] | list[str]) -> str:
     return msgspec.json.encode(values).decode()
@@ -293,8 +370,8 @@ def _note(marked: int, unmarked: int, why: str | None) -> str | None:
 
 
 def _run(row: Sequence[Any]) -> RunReport:
-    *facts, doubts, began = row
-    return _struct(RunReport, (*facts, [_struct(Doubt, each) for each in msgspec.json.decode(doubts)], began))
+    *facts, doubts, began, part = row
+    return _struct(RunReport, (*facts, [_struct(Doubt, each) for each in msgspec.json.decode(doubts)], began, part))
 
 
 def _struct(kind: type[Shape], row: Sequence[Any]) -> Shape:

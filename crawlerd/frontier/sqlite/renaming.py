@@ -26,6 +26,13 @@ def rename_import(db: apsw.Connection, old: str, new: str, act: Act) -> str | No
         return f"import {new} has a history of its own"
     for table in _TABLES:
         db.execute(f"UPDATE {table} SET import = ? WHERE import = ?", (new, old))  # noqa: S608 - our own names
+    db.execute(
+        "UPDATE operation SET which = json_set(which, '$.import', ?) "
+        "WHERE state = 'running' AND which ->> 'import' = ?",
+        (new, old),
+    )
+    # The new name may have been looked at already.
+    db.execute("UPDATE OR REPLACE schedule SET import = ? WHERE import = ?", (new, old))
     db.execute("UPDATE pause SET name = ? WHERE kind = 'import' AND name = ?", (new, old))
     db.execute(
         "UPDATE sink SET name = ?3 || ?2, identity = ?2 || substr(identity, length(?1) + 1) WHERE name = ?3 || ?1",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from crawlerd.frontier.contract import LongRun, Run
+from crawlerd.sink import Totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
 
 LONG, LEAST_LONG = 10, 100  # a long run: times the tasks of the last full one; tasks, at least
 _LAST_FULL = """(SELECT done FROM run AS r
-WHERE r.import = {} AND r."full" AND r.ad_hoc IS NULL AND r.state LIKE 'completed%'
+WHERE r.import = {} AND r."full" AND r.ad_hoc IS NULL AND r.part IS NULL
+AND r.state LIKE 'completed%'
 ORDER BY r.id DESC LIMIT 1)"""
-_BEGIN = """INSERT INTO run(import, account, "full", state, started_at, sink, why, warn_at, ad_hoc, added, began)
-VALUES (?1, ?2, ?3, 'running', ?4, ?5, ?6, max(?7, ?8 * {last_full}), ?9, ?10, ?11) RETURNING id""".format(
-    last_full=_LAST_FULL.format("?1")
-)
+_BEGIN = """INSERT INTO run(import, account, "full", state, started_at, sink, why, warn_at, ad_hoc, added, began,
+sample, part, submitted)
+VALUES (?1, ?2, ?3, 'running', ?4, ?5, ?6, max(?7, ?8 * {last_full}), ?9, ?10, ?11, ?12, ?13, ?14)
+RETURNING id""".format(last_full=_LAST_FULL.format("?1"))
 _LONG = "UPDATE run SET warn_at = 2 * done FROM json_each(?) AS j WHERE run.id = j.value->>0 AND done >= warn_at "
 _LONG_RUNS = _LONG + f"RETURNING run.id, done, {_LAST_FULL.format('run.import')}"
 
@@ -43,9 +45,16 @@ class Runs:
         ad_hoc: str | None,
         added: Sequence[str],
         began: str,
+        sample: int | None,
+        part: str | None,
+        submitted: bool,
     ) -> int:
         """A new run, of which nothing is open yet."""
-        bindings = (import_name, account, full, now, sink, why, LEAST_LONG, LONG, ad_hoc, ",".join(added), began)
+        streams = ",".join(added)
+        bindings = (
+            *(import_name, account, full, now, sink, why, LEAST_LONG, LONG, ad_hoc, streams, began),
+            *(sample, part, submitted),
+        )
         run: int = self._db.execute(_BEGIN, bindings).get
         return run
 
@@ -70,13 +79,15 @@ class Runs:
     def run(self, number: int) -> Run:
         for row in self._read(
             'SELECT id, import, account, "full", state, started_at, ended_at, again, records, done, dead, ad_hoc, '
-            "added FROM run WHERE id = ?",
+            "added, sample, submitted, open FROM run WHERE id = ?",
             number,
         ):
-            run, name, account, full, state, started, ended, again, records, done, dead, ad_hoc, added = row
+            run, name, account, full, state, started, ended, again, records, done, dead, ad_hoc, added, *others = row
             streams = tuple(added.split(",")) if added else ()
+            most, submitted, still = others
             return Run(
-                run, name, account, bool(full), state, started, ended, again == 1, records, done, dead, ad_hoc, streams
+                *(run, name, account, bool(full), state, started, ended, again == 1),
+                *(records, done, dead, ad_hoc, streams, most, bool(submitted), still),
             )
         raise KeyError(number)
 
@@ -84,8 +95,14 @@ class Runs:
         others = self._read("SELECT account FROM borrowed WHERE run = ? ORDER BY account", run)
         return [self.run(run).account, *(account for (account,) in others)]
 
+    def tallied(self, run: int) -> dict[str, Totals]:
+        rows = self._read("SELECT stream, seen, new, changed, unchanged, tombstoned FROM tally WHERE run = ?", run)
+        return {stream: Totals(*counts) for stream, *counts in rows}
+
     def latest(self, import_name: str) -> Run | None:
-        ((number,),) = self._read("SELECT max(id) FROM run WHERE import = ? AND ad_hoc IS NULL", import_name)
+        ((number,),) = self._read(
+            "SELECT max(id) FROM run WHERE import = ? AND ad_hoc IS NULL AND part IS NULL", import_name
+        )
         return None if number is None else self.run(number)
 
     def running(self, import_name: str) -> list[int]:

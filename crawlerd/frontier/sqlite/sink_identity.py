@@ -95,6 +95,10 @@ class Sinks:
             self._db.execute(
                 "UPDATE run SET sink = ? WHERE import = ? AND sink = 0 AND state <> 'completed'", (sink, import_name)
             )
+        self._db.execute(  # begun by a command, which opens no sink
+            "UPDATE run SET sink = ? WHERE import = ? AND sink = 0 AND submitted = 1 AND state = 'running'",
+            (sink, import_name),
+        )
         rows = self._rows("SELECT id FROM run WHERE state = 'running' AND import = ? AND sink <> ?", import_name, sink)
         abandoned = self._abandon([run for (run,) in rows], now, "its import has another sink now")
         if moved:

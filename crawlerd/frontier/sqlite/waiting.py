@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from crawlerd.core.reasons import ASKED
 from crawlerd.core.task import Task
 from crawlerd.frontier.sqlite.database import storage_errors
 from crawlerd.frontier.waiting_contract import Bucket
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
 # One row: for each row, apsw releases the interpreter's lock and takes it again.
 HEADS = """
 SELECT json_group_array(json_array(
-    seq, bucket, priority, run, (SELECT name FROM kind WHERE id = kind), attempt, payload, crashes, grp, refused))
+    seq, bucket, priority, run, (SELECT name FROM kind WHERE id = kind), attempt, payload, crashes, grp, refused,
+    chain))
 FROM (SELECT * FROM ready WHERE bucket = ? AND run = ? AND (priority, seq) > (?, ?) ORDER BY priority, seq LIMIT ?)
 """
+# what a Bucket is made of
+BUCKET = f"bucket.id, account, name, blocked_until, coalesce(reason, 'throttled'), coalesce(waits_for, '{ASKED}')"
 _tasks = msgspec.json.Decoder(list[Task]).decode
 
 
@@ -39,7 +43,7 @@ class Waiting:
 
     def ready_queues(self, account: int | None) -> list[tuple[Bucket, int]]:
         rows = (
-            "SELECT id, account, name, blocked_until, run FROM bucket CROSS JOIN queue ON queue.bucket = bucket.id "
+            f"SELECT {BUCKET}, queue.run FROM bucket CROSS JOIN queue ON queue.bucket = bucket.id "  # noqa: S608 - our own text
             "WHERE bucket.ready > 0 AND bucket.paused = 0 AND queue.ready > 0 AND queue.paused = 0"
         )
         bindings = () if account is None else (account,)
@@ -48,7 +52,7 @@ class Waiting:
 
     def queues_of(self, runs: Sequence[int]) -> list[tuple[Bucket, int]]:
         rows = (
-            "SELECT id, account, name, blocked_until, run FROM queue JOIN bucket ON bucket.id = queue.bucket "
+            f"SELECT {BUCKET}, queue.run FROM queue JOIN bucket ON bucket.id = queue.bucket "  # noqa: S608 - our own text
             "WHERE run = ? AND queue.ready > 0 AND queue.paused = 0 AND bucket.paused = 0"
         )
         return [(Bucket(*bucket), run) for number in runs for *bucket, run in self._read(rows, number)]
@@ -57,7 +61,7 @@ class Waiting:
         return [
             Bucket(*row)
             for row in self._read(
-                "SELECT id, account, name, blocked_until FROM bucket WHERE ready > 0 AND paused = 0 "
+                f"SELECT {BUCKET} FROM bucket WHERE ready > 0 AND paused = 0 "  # noqa: S608 - our own text
                 "AND (blocked_until, id) > (?, ?) AND blocked_until <= ? ORDER BY blocked_until, id LIMIT ?",
                 *after,
                 now,
@@ -72,7 +76,7 @@ class Waiting:
         return until
 
     def bucket(self, number: int) -> Bucket:
-        return Bucket(*self._read("SELECT id, account, name, blocked_until FROM bucket WHERE id = ?", number)[0])
+        return Bucket(*self._read(f"SELECT {BUCKET} FROM bucket WHERE id = ?", number)[0])  # noqa: S608 - our own text
 
     def buckets(self, numbers: Sequence[int]) -> list[Bucket]:
         return [self.bucket(number) for number in numbers]  # as in `heads_many`

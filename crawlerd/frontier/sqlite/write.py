@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crawlerd.frontier.sqlite import groups
+from crawlerd.frontier.sqlite import attempt_rows, groups
+from crawlerd.frontier.sqlite.dead_rows import bury
 
 if TYPE_CHECKING:
     from crawlerd.frontier.change import Change
@@ -17,7 +18,8 @@ def write(change: Change, execute: Execute, queues: QueueRows) -> list[tuple[int
     change.count()
     if change.groups:
         groups.settle(change, execute)
-    groups.bury(change, execute)
+    attempt_rows.note(change, execute)
+    bury(change, execute)
     execute(
         "INSERT INTO ready(bucket, run, priority, seq, kind, attempt, crashes, payload) SELECT value->>0, "
         "value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6 FROM json_each(?)",
@@ -30,12 +32,12 @@ def write(change: Change, execute: Execute, queues: QueueRows) -> list[tuple[int
     )
     execute(
         "INSERT INTO ready SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, 0, value->>6, "
-        "value->>7, value->>8 FROM json_each(?)",
-        sorted(change.refused),
+        "value->>7, value->>8, value->>9 FROM json_each(?)",
+        sorted(change.rare),
     )
     execute(
         "INSERT INTO delayed SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, "
-        "value->>6, value->>7, value->>8, value->>9, value->>10 FROM json_each(?)",
+        "value->>6, value->>7, value->>8, value->>9, value->>10, value->>11 FROM json_each(?)",
         change.delayed,
     )
     execute(
@@ -62,8 +64,10 @@ def write(change: Change, execute: Execute, queues: QueueRows) -> list[tuple[int
         ((*key, *tally.row()) for key, tally in change.tallies.items()),
     )
     execute(
-        "UPDATE bucket SET blocked_until = j.value->>1 FROM json_each(?) AS j WHERE bucket.id = j.value->>0",
-        change.blocked.items(),
+        "UPDATE bucket SET blocked_until = j.value->>1, reason = j.value->>2, waits_for = j.value->>3, "
+        "blocked_since = iif(reason = j.value->>2 AND blocked_until >= j.value->>4, blocked_since, j.value->>4) "
+        "FROM json_each(?) AS j WHERE bucket.id = j.value->>0",
+        ((bucket, *block, change.now) for bucket, block in change.blocked.items()),
     )
     execute(
         "INSERT INTO learned SELECT value->>0, value->1 FROM json_each(?) WHERE true "

@@ -14,6 +14,7 @@ from crawlerd.sink import SinkError, StorageFailed
 from crawlerd.sinks.file_errors import file_failure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 BUSY_MILLISECONDS = 10_000
@@ -21,11 +22,14 @@ STEP_PAGES = 2_000
 LOG_GROWTH = 256 << 20  # bytes by which the log may grow meanwhile, since it cannot begin again
 
 
-def copy(path: Path, target: Path, *, mode: int, force: bool) -> int:
+def copy(
+    path: Path, target: Path, *, mode: int, force: bool, change: Callable[[apsw.Connection], None] | None = None
+) -> int:
     """One plain file, whole and durable, or none. The size in bytes.
 
     mode: rights of the file.
     force: replaces a file that is there.
+    change: what is different in the copy.
     SinkError when there is nothing to copy, it cannot be read, or the file may not be there; StorageFailed on a full
     disk.
     """
@@ -37,7 +41,7 @@ def copy(path: Path, target: Path, *, mode: int, force: bool) -> int:
     except OSError as error:
         raise file_failure(target, error, directory=False) from None
     try:
-        _copy(path, part)
+        _copy(path, part, change)
         os.fsync(fd)
         _refuse_what_is_there(path, target, force=force)
         part.replace(target)
@@ -62,7 +66,7 @@ def copy(path: Path, target: Path, *, mode: int, force: bool) -> int:
                 part.with_name(part.name + suffix).unlink()
 
 
-def _copy(path: Path, part: Path) -> None:
+def _copy(path: Path, part: Path, change: Callable[[apsw.Connection], None] | None) -> None:
     """One moment of it: without a transaction, SQLite would begin again at each commit of the daemon."""
     with (
         closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as source,
@@ -82,6 +86,8 @@ def _copy(path: Path, part: Path) -> None:
                         f"{path}-wal has grown by {LOG_GROWTH >> 20} MiB while it was copied: {part.parent} is too "
                         "slow for what is written meanwhile; choose a faster disk, or a quieter time"
                     )
+        if change:
+            change(target)
         target.pragma("journal_mode", "delete")  # one plain file, which can be read where nothing can be written
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import apsw
 
-from crawlerd.files.making import prepare_database
+from crawlerd.files.making import prepare_database, without_links
 from crawlerd.sink import SinkError, SinkReplaced, SinkState, StorageFailed, SyncFailed
 from crawlerd.sinks.file_errors import FILE_MODE, file_failure, way_to
 from crawlerd.sinks.sqlite.wal import Wal, sync_failed
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS = 1.0  # how long another program's write lock is waited for …
 BUSY_AGAIN_SECONDS = 0.05  # … and at the tries after that, for meanwhile other sinks wait
+VACUUM_BUSY_MILLISECONDS = 10_000
+SHRINK_TRIES = 10  # for a tenth of a second each, until readers are gone
 PAGE_BYTES = 8192  # 2,000-byte objects take a third less space and CPU than with 4,096
 CHECK_SECONDS = 3.0  # that an opening after an unclean end may take to look for damage
 CHECK_STEPS = 10_000  # of SQLite's machine between two looks at the clock
@@ -167,6 +169,21 @@ class Database:
         if mark:
             self._marked[mark.frontier] = mark.number
 
+    def scrub(self, most_bytes: int | None) -> str | None:
+        """Between transactions: nothing of what was deleted is left in the files. Why it may be, if so: StorageFailed
+        on a full disk.
+
+        most_bytes: of a database that is written anew while others wait; None for any size.
+        """
+        with self._failures_named():
+            size = os.path.getsize(self.path)
+            if most_bytes is not None and size > most_bytes:
+                return f"{self.path} has {size >> 20} MiB, too much to be written anew while crawlerd runs"
+            vacuum(self.path)
+            if not any(self._wal.shrink() for _ in range(SHRINK_TRIES)):
+                return f"another program reads {self.path}, whose log still has what was deleted: end that program"
+        return None
+
     def _files_now(self) -> list[tuple[int, int] | None]:
         """Device and inode of the database, its log and the log's index. SQLite itself goes on writing to files that
         have lost their names."""
@@ -245,6 +262,17 @@ class Database:
             if isinstance(failure, SyncFailed):
                 self._sync_failed = failure
             raise failure from error
+
+
+def vacuum(path: Path) -> None:
+    """Writes a database anew, without what was deleted. On a connection of its own, which keeps what is temporary next
+    to it and not in memory."""
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
+    with closing(apsw.Connection(str(without_links(path)), flags=flags)) as database:
+        database.set_busy_timeout(VACUUM_BUSY_MILLISECONDS)
+        database.pragma("synchronous", "full")
+        database.pragma("secure_delete", "on")
+        database.execute("VACUUM")
 
 
 def _failure(path: Path, error: apsw.Error, system_errno: int = 0) -> SinkError:

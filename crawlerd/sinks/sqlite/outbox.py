@@ -12,12 +12,14 @@ from crawlerd.core.priority import DEFAULT_PRIORITY
 from crawlerd.core.task import NewTask
 from crawlerd.sink import SinkError
 from crawlerd.sinks.cutting import RANGES, Version, batches, range_of
+from crawlerd.sinks.sqlite.erasing import keys_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from crawlerd.core.configuration import Receiver
+    from crawlerd.core.erasure import Erasure
     from crawlerd.sink import Delivery, Mark, Receipt
     from crawlerd.sinks.sqlite.database import Database
     from crawlerd.sinks.sqlite.rows import SqliteRows
@@ -81,6 +83,11 @@ _HAND_OUT = """UPDATE _crawlerd_batch SET token = token + 1, frontier = ?, numbe
 RETURNING token, (SELECT count(*) FROM _crawlerd_line WHERE batch = _crawlerd_batch.id)"""
 _COUNT = """UPDATE _crawlerd_tally SET new = new + ?3, changed = changed + ?4, tombstoned = tombstoned + ?5
 WHERE run = ?1 AND stream = ?2"""
+
+
+_VERSIONS = """SELECT id, name, account, key, coalesce(stream, name) FROM _crawlerd_line
+LEFT JOIN _crawlerd_stream USING (name)"""
+_EMPTY = """DELETE FROM _crawlerd_batch WHERE id NOT IN (SELECT abs(batch) FROM _crawlerd_line)"""
 
 
 class Line(NamedTuple):
@@ -159,11 +166,27 @@ class SqliteOutbox:
 
     # within a transaction
 
+    def forget(self, which: Erasure) -> int:
+        """Versions that are to be delivered leave, and so do batches that have none left. How many versions."""
+        below = keys_below(self._execute, which)
+        gone = [
+            number
+            for number, name, account, key, stream in self._execute(_VERSIONS).fetchall()
+            if which.of_account(account)
+            and which.of_table(name, stream)
+            and (which.key in ("", key) or (name, account, key) in below)
+        ]
+        ids = msgspec.json.encode(gone).decode()
+        self._execute("DELETE FROM _crawlerd_line WHERE id IN (SELECT value FROM json_each(?))", (ids,))
+        self._execute(_EMPTY)
+        self.look_again()
+        return len(gone)
+
     def reset(self) -> None:
         """The last transaction was rolled back."""
         self._fresh: dict[int, list[NewTask]] = {}  # errands of this one
         self._found: set[int] = set()  # batches that were lost before it
-        self._look_again()
+        self.look_again()
 
     def committed(self) -> None:
         """The last transaction was not rolled back."""
@@ -218,7 +241,7 @@ class SqliteOutbox:
         if facts[1]:
             if receipt.state == "done":  # its dead letter is retried: no later version of its records has come
                 self._execute(_AGAIN, {"batch": batch})
-                self._look_again()
+                self.look_again()
             return False
         match receipt.state:
             case "done":
@@ -231,11 +254,11 @@ class SqliteOutbox:
                 self._execute(_SPLIT, {"batch": batch})
             case "refused":
                 self._execute(_REFUSE, {"batch": batch})
-        self._look_again()
+        self.look_again()
         return receipt.state == "split"
 
-    def _look_again(self) -> None:
-        """Any range may be free, or have something that waits."""
+    def look_again(self) -> None:
+        """Any range may be free, or have something that waits. Also outside of a transaction."""
         self._locked: set[int] | None = None  # ranges that something is under way of
         self._loaded = set(range(RANGES))  # ranges in which something may wait
 

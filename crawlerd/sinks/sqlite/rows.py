@@ -13,6 +13,7 @@ from crawlerd.sink import Refused
 from crawlerd.sinks.file_errors import FILE_MODE
 from crawlerd.sinks.respelling import are_respelled
 from crawlerd.sinks.sqlite.database import ON_DELETE, Database
+from crawlerd.sinks.sqlite.erasing import erase, expire
 from crawlerd.sinks.sqlite.tallies import CHANGE, Tallies
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from crawlerd.core.erasure import Erased, Erasure
     from crawlerd.sink import Batch, Delivery, Mark, SinkState, Totals
     from crawlerd.sinks.deliveries import RowStamp, Same, SweepBounds
 
@@ -202,6 +204,16 @@ class SqliteRows:
         with self.database.transaction():
             noted: str = self.database.connection.execute(_CONFIRM, (source, account, identity)).get
         return None if noted == identity else noted
+
+    def forget(self, which: Erasure, most: int) -> Erased:
+        return erase(self.database.connection.execute, which, most)
+
+    def expire(self, before: str, most: int) -> Erased:
+        with self.database.transaction():
+            return expire(self.database.connection.execute, before, most)
+
+    def scrub(self, most_bytes: int | None) -> str | None:
+        return self.database.scrub(most_bytes)
 
     def idle(self) -> None:
         self.database.idle()

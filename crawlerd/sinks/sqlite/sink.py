@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from crawlerd.core.erasure import Erased
 from crawlerd.sinks.deliveries import RowSink
 from crawlerd.sinks.file_errors import FILE_MODE
 from crawlerd.sinks.respelling import are_respelled
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from crawlerd.core.erasure import Erasure
     from crawlerd.sink import Batch, Delivery, Mark
     from crawlerd.sinks.deliveries import RowStamp, SweepBounds
 
 
-def sqlite_sink(path: Path, mode: int = FILE_MODE) -> RowSink:
+def sqlite_sink(path: Path, mode: int = FILE_MODE, retain_tombstones: float | None = None) -> RowSink:
     """Records in an SQLite database, for reading by any program while it is written.
 
     Table `<source>_<stream>`, primary key (account, id):
@@ -45,9 +47,10 @@ def sqlite_sink(path: Path, mode: int = FILE_MODE) -> RowSink:
     The database is opened or created; its directory must exist. SinkError when it cannot be used.
 
     mode: rights of its files.
+    retain_tombstones: see `RowSink`.
     """
     rows = SqliteRows(path, mode)
-    return RowSink(rows, StoredObjects(rows))
+    return RowSink(rows, StoredObjects(rows), retain_tombstones)
 
 
 class StoredObjects:
@@ -69,6 +72,10 @@ class StoredObjects:
     def sweep(self, table: str, bounds: SweepBounds, delivery: Delivery) -> None:
         """See `Content.sweep`."""
         self._rows.sweep(table, bounds)
+
+    def forget(self, which: Erasure) -> Erased:
+        """See `Content.forget`; nothing else is written."""
+        return Erased(0, False)
 
     def end(self, deliveries: Sequence[Delivery], mark: Mark | None) -> None:
         """See `Content.end`; nothing is left to do."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from crawlerd.sink import Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from crawlerd.sink import Delivery
     from crawlerd.sinks.sqlite.database import Database
@@ -69,6 +69,17 @@ CHANGE = """CASE
   WHEN {same} AND (run <> excluded.run OR change IN ('unchanged', 'skipped')) THEN 'unchanged'
   ELSE 'changed'
 END""".replace("{same}", _SAME)
+
+
+# What was forgotten counts under a run that no frontier has.
+_FORGOTTEN = """INSERT INTO _crawlerd_tally(run, stream, tombstoned) VALUES (0, ?1, ?2)
+ON CONFLICT DO UPDATE SET tombstoned = tombstoned + excluded.tombstoned"""
+
+
+def note_forgotten(execute: Callable[..., object], stream: str, rows: int) -> None:
+    """So many rows of the stream that were there are to be deleted."""
+    if rows:
+        execute(_FORGOTTEN, (stream, rows))
 
 
 class Tallies:

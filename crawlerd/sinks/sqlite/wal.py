@@ -6,6 +6,7 @@ import os
 import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import apsw
 
@@ -20,6 +21,9 @@ LITTLE_BYTES = 4 << 20  # that is moved between two of them
 HEADER_BYTES, FRAME_HEADER_BYTES = 32, 24  # SQLite's file format, 4.1
 WAIT_SECONDS = 0.1  # how long readers are waited for then
 MAX_BYTES = 1 << 30  # from which nothing is written before a checkpoint succeeds
+
+
+_open: WeakSet[Wal] = WeakSet()
 
 
 class Wal:
@@ -41,6 +45,7 @@ class Wal:
         self._failed: SyncFailed | None = None  # in the thread
         connection.pragma("journal_size_limit", 2 * CHECKPOINT_BYTES)
         connection.set_wal_hook(self._committed)
+        _open.add(self)
 
     def _committed(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
         self._bytes = pages * self._page_bytes
@@ -98,8 +103,9 @@ class Wal:
             return False
         finally:
             self._connection.set_busy_timeout(patience)
-        self._bytes = self._begun = self._moved = 0
-        self._checkpoint_at = CHECKPOINT_BYTES
+        for each in [each for each in _open if each._file == self._file]:  # it is their log as well
+            each._bytes = each._begun = each._moved = 0
+            each._checkpoint_at = CHECKPOINT_BYTES
         return True
 
     def settle(self) -> None:

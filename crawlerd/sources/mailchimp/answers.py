@@ -11,10 +11,10 @@ from crawlerd.source import NotFound, Response, Throttled
 
 
 def address(base_url: str, key: str) -> str:
-    """The key's last part names the data centre; a base URL without it is another server's."""
+    """The key's last part names the data center; a base URL without it is another server's."""
     found = re.fullmatch(r".+-([a-z]{2,8}[0-9]{1,5})", key)
     if "//DC." in base_url and not found:
-        raise ValueError('is missing, and the key does not end in a data centre, such as "-us21"')
+        raise ValueError('is missing, and the key does not end in a data center, such as "-us21"')
     base_url = base_url.replace("//DC.", f"//{found[1]}." if found else "")
     return base_url if base_url.endswith("/3.0") else f"{base_url}/3.0"
 

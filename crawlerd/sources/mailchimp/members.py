@@ -50,6 +50,7 @@ mailchimp = Source(
     classify=classify,
     import_options=MailchimpImport,
     since=["lists", "members", *activity.STREAMS],  # each run reads all lists
+    needs={"*": {"id": "the key of its records"}, "members": {"last_changed": "its sync point"}},
 )
 marketing.registers(mailchimp)
 

@@ -2,6 +2,7 @@
 
 description, values, schema: every key of the file; its values; a JSON schema for editors.
 endpoints: from the file to a Source.
+account_question: one request that shows whether an account works.
 expressions, texts: JMESPath and templates; texts with variables.
 authentication, sending: how the key is sent; what each request of an account is sent with.
 asking: what a page is asked with.

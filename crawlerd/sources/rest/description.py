@@ -142,6 +142,29 @@ class Incremental(Table):
         return "descending"
 
 
+def _path(value: str, info: ValidationInfo[Any]) -> str:
+    template(value, info)
+    if not re.fullmatch(r"/[!-~]*", value) or re.search("[?#]", value):
+        raise ValueError('must begin with "/", without spaces; the query belongs into parameters')
+    return value
+
+
+class AccountQuestion(Table):
+    """`[test]`: what `crawlerd accounts test` asks. Without it, the first page of the first endpoint."""
+
+    path: str = Field(examples=["/v1/me"], description="Below the base URL. {variables.org} is the account's.")
+    identity: Path | None = Field(
+        default=None, examples=["login"], description="JMESPath of whom the account belongs to, in the body."
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _below_base(cls, value: str, info: ValidationInfo[Any]) -> str:
+        if any(name.startswith("parent.") for name in fields(value)):
+            raise ValueError("is asked of the account itself, and has no parent")
+        return _path(value, info)
+
+
 class Endpoint(Table):
     """`[endpoints.NAME]`: a list of records, and the stream of that name."""
 
@@ -203,10 +226,7 @@ class Endpoint(Table):
     @field_validator("path")
     @classmethod
     def _below_base(cls, value: str, info: ValidationInfo[Any]) -> str:
-        template(value, info)
-        if not re.fullmatch(r"/[!-~]*", value) or re.search("[?#]", value):
-            raise ValueError('must begin with "/", without spaces; the query belongs into parameters')
-        return value
+        return _path(value, info)
 
     @field_validator("item")
     @classmethod
@@ -272,6 +292,7 @@ class Description(Table):
     bucket_limits: Limits = Field(default=(), description="Of each endpoint.")
     concurrency: Concurrency | None = Field(default=None, description="Most requests of an account at once.")
     errors: list[ErrorRule] = Field(default_factory=list, description="What responses mean, at every endpoint.")
+    test: AccountQuestion | None = Field(default=None, description="What shows whether an account works.")
     endpoints: dict[StreamName, Endpoint] = Field(min_length=1, description="The streams.")
 
     def children(self, name: str | None) -> Iterator[str]:

@@ -19,10 +19,13 @@ from crawlerd.source import (
     Source,
     TaskArgs,
 )
+from crawlerd.sources.rest import account_question
 from crawlerd.sources.rest.comparing import Comparing, Tombstones
 from crawlerd.sources.rest.description import Description
+from crawlerd.sources.rest.expressions import fields_in
 from crawlerd.sources.rest.incremental import bound, mark_of
 from crawlerd.sources.rest.pages import Kinds, Page, Pages, Unread
+from crawlerd.sources.rest.records import key_above
 from crawlerd.sources.rest.sending import kind_of_auth, sending
 
 if TYPE_CHECKING:
@@ -71,8 +74,10 @@ def make(document: dict[str, Any], *, classify: Classifier | None = None, chosen
         sending=sending(description),
         asks=lambda stream, options: _asks(description, stream, options.get("variables", {})),
         since=[name for name, each in pages.items() if each.takes_times()],
+        needs={stream: _needs(description, stream) for stream in description.endpoints},
     )
     comparing.register(source)
+    account_question.register(source, description, classify)
     for one in lists.values():
         one.register(source)
 
@@ -83,6 +88,22 @@ def make(document: dict[str, Any], *, classify: Classifier | None = None, chosen
             yield from lists[name].first_page(plan, only.get(name, ()))
 
     return source
+
+
+def _needs(description: Description, stream: str) -> dict[str, str]:
+    """The fields of its records that keys, sync points and tasks are made of, with what for."""
+    endpoint = description.endpoints[stream]
+    shown = key_above(endpoint, description.endpoints[endpoint.parent]) if endpoint.parent else ()
+    needed = {name: "the key of its parent" for name, path in endpoint.from_parent.items() if path in shown}
+    needed |= {name: "the key of its records" for each in endpoint.primary_key for name in fields_in(each)}
+    if endpoint.incremental:
+        needed |= dict.fromkeys(fields_in(endpoint.incremental.field), "its sync point")
+    for child in description.children(stream):
+        below = description.endpoints[child]
+        asked = [name.removeprefix("parent.") for name in below.asked_fields() if name.startswith("parent.")]
+        asked += [name for each in below.from_parent.values() for name in fields_in(each)]
+        needed = dict.fromkeys(asked, f"what tasks of {child} are made of") | needed
+    return needed
 
 
 def _asks(description: Description, stream: str, variables: Mapping[str, str]) -> list[object]:
@@ -151,9 +172,10 @@ def _whole(pages: Pages, since: Mapping[str, str]) -> Iterator[str]:
 
 def _since(pages: Pages, wanted: tuple[str, ...], cursors: Mapping[str, str]) -> str | None:
     """The mark from which on a list is read; None for all of it."""
-    rule = pages.spec.incremental
+    if (rule := pages.spec.incremental) is None:  # a sync point of this name would mean nothing
+        return None
     cursor = cursors.get(pages.cursor(wanted))
-    return bound(rule, cursor) if rule and cursor else None
+    return bound(rule, cursor) if cursor else None
 
 
 def _unread(api: Api, args: Unread) -> Iterator[Output]:

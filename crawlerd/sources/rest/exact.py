@@ -62,7 +62,7 @@ def with_text(record: Mapping[str, Any], text: bytes, added: Mapping[str, Any] |
 
 
 def set_aside(stream: str, key: str, problem: str) -> Skip:
-    return Skip(stream, key, f"cannot be serialised: {problem}")
+    return Skip(stream, key, f"cannot be serialized: {problem}")
 
 
 def _written(value: Any) -> bytes:

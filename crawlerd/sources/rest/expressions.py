@@ -13,11 +13,12 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 from jmespath.visitor import TreeInterpreter
 
+from crawlerd.core.private_fields import dotted
 from crawlerd.core.redaction import cut
 from crawlerd.source import Permanent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 Scalar = str | int | float | bool
 SECONDS, VISITS = 10.0, 4096  # of CPU that a search may take; nodes between looks at the clock
@@ -39,6 +40,24 @@ def checked_path(expression: str) -> str:
         reason = " ".join(str(error).split())
         raise ValueError(f'is not a JMESPath expression such as "data.items": {reason}') from None
     return expression
+
+
+def fields_in(expression: str) -> list[str]:
+    """The fields that a JMESPath expression looks at, each as a path with dots; as far as that is known beforehand."""
+    return list(_fields_of(jmespath.compile(expression).parsed))
+
+
+def _fields_of(node: Any) -> Iterator[str]:
+    match node:
+        case {"type": "field", "value": str(name)}:
+            yield dotted([name])
+        case {"type": "subexpression", "children": [first, *others]}:
+            heads = list(_fields_of(first))
+            tails = [name for each in others for name in _fields_of(each)]
+            yield from (f"{head}.{tail}" for head in heads for tail in tails) if heads and tails else (*heads, *tails)
+        case {"children": children}:
+            for each in children:
+                yield from _fields_of(each)
 
 
 def look(expression: str, data: Any) -> Any:

@@ -130,7 +130,8 @@ class Pages:
         self.below: list[Pages] = []
         self.kinds = kinds
         self.spec = description.endpoints[name]
-        self.records = Records(self.spec)
+        above = self.spec.parent
+        self.records = Records(self.spec, None if above is None else description.endpoints[above])
         self.rules = [*self.spec.errors, *description.errors]
         self._asking = Asking(description, name)
         self._comparing = comparing
@@ -261,7 +262,7 @@ class Pages:
         oldest = self._oldest(args, place)
         shown, wanted = self._asking.shown(args), self.name in args.wanted
         seen: dict[str, Any] = {}
-        newest = ""
+        newest, parent = "", self.records.parent(args.parent)
         missed = parents = 0
         for number, record, key, mark, problem in records:
             if isinstance(key, Unfit) or not isinstance(record, dict):
@@ -281,7 +282,7 @@ class Pages:
                 newest = mark
             parents += 1
             if wanted:
-                yield set_aside(self.name, key, problem) if problem else Record(self.name, key, record)
+                yield set_aside(self.name, key, problem) if problem else Record(self.name, key, record, parent)
             for each, start in below:
                 output = each.first(record, key, start)
                 missed += bool(start.swept and isinstance(output, Skip))

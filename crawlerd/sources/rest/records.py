@@ -18,7 +18,7 @@ from crawlerd.sources.rest.expressions import Unfit, is_short, kind_of, look, te
 from crawlerd.sources.rest.page_overlap import Came, Unkeyed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from crawlerd.sources.rest.description import Endpoint
 
@@ -77,11 +77,19 @@ def _chooses(node: Any) -> bool:
     return node["type"] == "filter_projection" or any(map(_chooses, node["children"]))
 
 
+def key_above(spec: Endpoint, above: Endpoint | None) -> list[str]:
+    """The paths of the key of the parent's record, where each record has them by `from_parent`; else none."""
+    shown = above is not None and {*above.primary_key} <= {*spec.from_parent.values()}
+    return above.primary_key if above is not None and shown else []
+
+
 class Records:
     """What an endpoint says of its records."""
 
-    def __init__(self, spec: Endpoint) -> None:
+    def __init__(self, spec: Endpoint, above: Endpoint | None = None) -> None:
+        """above: the endpoint of its parents."""
         self._spec = spec
+        self._key_above = key_above(spec, above)
         self._only = spec.primary_key[0] if len(spec.primary_key) == 1 and spec.primary_key[0].isidentifier() else ""
 
     def with_parent(self, item: Any, parent: Mapping[str, Any]) -> Any:
@@ -102,20 +110,20 @@ class Records:
                 return value
         if not isinstance(record, dict):
             return Unfit(f"is no object but {kind_of(record)}")
-        parts = []
         try:
-            for path in self._spec.primary_key:
-                value = look(path, record)
-                if isinstance(value, bool | float):
-                    raise Unfit(f'"{path}" is {value}')
-                parts.append(text(value, path))
+            return _joined((path, look(path, record)) for path in self._spec.primary_key)
         except Unfit as error:
             return Unfit(f"has no primary key: {error}")
         except Permanent as error:
             return Unfit(str(error))
-        if len(parts) == 1:
-            return parts[0]
-        return "/".join(re.sub("[%/]", lambda found: f"%{ord(found[0]):02X}", part) for part in parts)
+
+    def parent(self, parent: Mapping[str, Any]) -> str:
+        """The key of the record that they lie below, where they show it by `from_parent`. "" elsewhere: a record that
+        several parents list would be a changed one with each of them."""
+        try:
+            return _joined((path, parent.get(path)) for path in self._key_above) if self._key_above else ""
+        except Unfit:
+            return ""
 
     def key_name(self) -> str:
         return ", ".join(f'"{each}"' for each in self._spec.primary_key)
@@ -136,3 +144,15 @@ class Records:
             return Unkeyed(msgspec.json.encode(item).decode())
         except (ValueError, TypeError, OverflowError, RecursionError):
             return Unkeyed(repr(item))
+
+
+def _joined(values: Iterable[tuple[str, Any]]) -> str:
+    """The key that the values of a primary key make, each with its path. Unfit where one is no key."""
+    parts = []
+    for path, value in values:
+        if isinstance(value, bool | float):
+            raise Unfit(f'"{path}" is {value}')
+        parts.append(text(value, path))
+    if len(parts) == 1:
+        return parts[0]
+    return "/".join(re.sub("[%/]", lambda found: f"%{ord(found[0]):02X}", part) for part in parts)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from crawlerd.core.redaction import cut
-from crawlerd.source import AwsApi, Denied, Gather, NotFound, Output, Permanent, RunPlan, TaskArgs
+from crawlerd.source import AwsApi, Denied, Gather, Identity, NotFound, Output, Permanent, RunPlan, TaskArgs
 from crawlerd.sources.s3_batch.announced import announced
 from crawlerd.sources.s3_batch.batch import Batch, BatchImport, Job, Place, call, now, s3_batch
 from crawlerd.sources.s3_batch.forms import named
@@ -47,6 +47,25 @@ def first(plan: RunPlan) -> Iterable[Gather]:
     if job.process.python:
         checks.append(CheckFunction(job.process.python))
     yield Gather(checks, then=Receive(job, options.queue_url) if options.queue_url else Poll(job), if_dead="skip")
+
+
+@dataclass(frozen=True)
+class Caller(TaskArgs, kind="s3_batch.caller"):
+    """Whose credentials these are."""
+
+
+@s3_batch.tests(Caller())
+def caller(api: AwsApi, args: Caller) -> Iterator[Output]:
+    """Everybody may ask STS; another server than AWS has none, but lists the caller's own buckets."""
+    if not api.elsewhere:
+        yield Identity(api.call("sts", "get_caller_identity")["Arn"])
+        return
+    try:
+        owner = api.call("s3", "list_buckets").get("Owner", {})
+    except Denied:  # they work, and may not do this
+        return
+    if name := owner.get("DisplayName") or owner.get("ID"):
+        yield Identity(str(name))
 
 
 @dataclass(frozen=True)

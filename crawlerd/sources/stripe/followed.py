@@ -79,4 +79,4 @@ def _events(kinds: tuple[str, ...]) -> list[str]:
 
 
 if __name__ == "__main__":
-    print(page(), end="")  # noqa: T201
+    print(page(), end="")  # noqa: T201 - a tool for people

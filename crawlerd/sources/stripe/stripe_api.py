@@ -63,6 +63,7 @@ stripe = Source(
     import_options=Connect,
     part_header="Stripe-Account",
     asks=lambda stream, _: expansions(stream, STREAMS),
+    needs={"*": {"id": "the key of its records", "created": "its sync point"}},
 )
 
 

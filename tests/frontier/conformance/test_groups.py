@@ -196,7 +196,7 @@ def test_what_follows_a_group_that_must_not_fail_is_dead_with_it_and_waits_again
     assert settle(frontier, b=Complete()) == [run]
     assert dead(place) == {
         "a": (2, "gone"),
-        "then": (1, "not run: 1 dead letters in its group; it waits for those retried"),
+        "then": (1, "not run: 1 dead letter in its group; it waits for those retried"),
     }
     with closing(place.reader()) as reader:
         assert {each.reason for each in reader.streams(run).values()} == {"gone"}  # what is to be put right

@@ -40,8 +40,12 @@ from crawlerd.core.outcome import (
 )
 from crawlerd.core.pauses import PauseNote
 from crawlerd.core.task import IfNew, NewGather, NewTask, Task, parent_hash
+from crawlerd.core.wording import counted
 from crawlerd.frontier.change import FEW, Counts
 from crawlerd.frontier.contract import Settled
+from crawlerd.frontier.letter_filter import LetterFilter
+from crawlerd.frontier.reports import Act, OperationReport
+from crawlerd.frontier.waiting_contract import Block
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +99,7 @@ OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
         st.just([]) | NEW_TASKS,
         st.lists(st.tuples(st.sampled_from(BUCKETS), st.integers(0, 99).map(str)), max_size=2),
         st.lists(
-            st.builds(Skipped, st.sampled_from(BUCKETS), st.sampled_from("xyz"), st.just("cannot be serialised")),
+            st.builds(Skipped, st.sampled_from(BUCKETS), st.sampled_from("xyz"), st.just("cannot be serialized")),
             max_size=2,
         ),
         st.none(),
@@ -151,6 +155,7 @@ class KnownRun:
     name: str
     state: str = "running"
     ended_at: float | None = None
+    dropped: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     seen: set[str] = field(default_factory=set)
     staged: dict[str, str] = field(default_factory=dict)
@@ -171,6 +176,8 @@ class FrontierMachine(RuleBasedStateMachine):
         self.tasks: dict[int, Known] = {}
         self.groups: dict[int, KnownGroup] = {}
         self.opened: dict[int, int] = {}
+        self.endless: dict[int, int] = {}  # by run, the group of what was submitted to it
+        self.submitted: set[int] = set()  # these groups, and those inside of them
         self.followed: Counter[int] = Counter()
         self.borrowed: set[tuple[int, int]] = set()
         self.runs: dict[int, KnownRun] = {}
@@ -208,6 +215,28 @@ class FrontierMachine(RuleBasedStateMachine):
                 self.add(started.run, account, task, group)
         self.end_groups()
         assert started.ended == self.end_runs([started.run])
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data(), tasks=st.lists(PLAIN_TASK, min_size=1, max_size=4), step=STEP)
+    def submit(self, data: st.DataObject, tasks: list[NewTask], step: float) -> None:
+        self.now += step
+        number = data.draw(st.sampled_from(sorted(self.runs)))
+        run, account = self.runs[number], IMPORTS[self.runs[number].name]
+        found = self.frontier.submit(number, tasks, self.now)
+        if run.state != "running":
+            assert found is None
+            return
+        assert found is not None
+        if number not in self.endless:
+            self.endless[number] = self.next_seq
+            self.submitted.add(self.next_seq)
+            self.next_seq += 1
+            self.gone += 1  # it takes a number
+        once = [msgspec.structs.replace(task, unique=True, sequential=False) for task in tasks]
+        added = [seq for task in once if (seq := self.add(number, account, task, self.endless[number]))]
+        assert (found.added, found.open) == (len(added), run.counts["open"])
+        assert set(found.committed.arrived) == {(self.tasks[seq].task.bucket, number) for seq in added}
+        assert found.committed.ended == []
 
     @precondition(lambda self: self.where("ready") or self.where("delayed"))
     @rule(data=st.data(), step=STEP, due=st.sampled_from([0, 1, 500]))
@@ -250,18 +279,21 @@ class FrontierMachine(RuleBasedStateMachine):
         group = [self.settled(seq, outcome) for seq, outcome in outcomes.items()]
         numbers = sorted(self.bucket_ids().values())
         blocked = data.draw(st.dictionaries(st.sampled_from(numbers or [0]), st.floats(0, NOW), max_size=2))
-        committed = self.frontier.commit(group, now=self.now, blocked=blocked, due=due)
+        blocks = {number: Block(until) for number, until in blocked.items()}
+        committed = self.frontier.commit(group, now=self.now, blocked=blocks, due=due)
         self.blocked.update((number, until) for number, until in blocked.items() if number in numbers)
         woken = sorted((known.due_at, seq) for seq, known in self.tasks.items() if known.where == "delayed")
         touched = {settled.task.run for settled in group}
         accounts = {seq: self.tasks[seq].account for seq in outcomes}
         borrowed = set(self.borrowed)
+        dead_before = self.where("dead")
         arrived = [seq for seq, outcome in outcomes.items() if self.settle(seq, outcome)]
         completed = [
             (settled.task, accounts[settled.task.seq], settled.outcome)
             for settled in group
             if isinstance(settled.outcome, Complete)
         ]
+        self.close([(task, account) for task, account, _ in completed], dead_before)
         for task, account, outcome in completed:
             for of, parent, whole in outcome.parents:
                 place = self.runs[task.run].name, account, of, parent
@@ -320,7 +352,7 @@ class FrontierMachine(RuleBasedStateMachine):
         found = {number for number in numbers if number in self.tasks and number not in self.groups}
         for number in sorted(found):
             group = self.tasks[number].task.group
-            while group and self.tasks[group].where == "dead":
+            while group in self.groups and self.tasks[group].where == "dead":
                 found.add(group)
                 group = self.groups[group].parent
         assert count == len(found)
@@ -337,6 +369,68 @@ class FrontierMachine(RuleBasedStateMachine):
             run.counts.update(dead=-1, open=1, waiting=number in self.groups)
             where = "waiting" if number in self.groups else "ready"
             self.tasks[number] = Known(known.account, known.bucket, where, self.changed(known.task))
+
+    @precondition(lambda self: self.where("dead"))
+    @rule(data=st.data())
+    def drop_dead(self, data: st.DataObject) -> None:
+        numbers = data.draw(st.lists(st.sampled_from(self.where("dead")), min_size=1, max_size=3, unique=True))
+        which = LetterFilter(ids=numbers)
+        with closing(self.place.reader()) as reader:
+            found = reader.count_letters(which)
+        begun = self.frontier.begin_operation(
+            OperationReport(
+                id=0, act="drop", which=which, through=found.through, by="ann", began_at=self.now, total=found.count
+            ),
+            Act(self.now, "ann", "drop", "dead letters", which.text, found.count),
+        )
+        stepped = self.frontier.step_operation(begun.id, numbers, self.now)
+        assert stepped == (self.drop(numbers), [])
+
+    def close(self, done: list[tuple[Task, str]], dead: list[int]) -> None:
+        """Letters that earlier runs of the same import had of tasks that are done."""
+        names = {
+            (task.run, seq)
+            for task, account in done
+            for seq in dead
+            if (known := self.tasks[seq]).task.run < task.run
+            and self.runs[known.task.run].name == self.runs[task.run].name
+            and (known.account, known.task.kind, known.task.payload) == (account, task.kind, task.payload)
+        }
+        self.drop(sorted({seq for _, seq in names}))
+
+    def drop(self, numbers: list[int]) -> int:
+        count = 0
+        while numbers:
+            gone = [
+                seq
+                for seq in numbers
+                if self.tasks[seq].task.group in (0, *self.endless.values())
+                or self.runs[self.tasks[seq].task.run].state != "running"
+            ]
+            count += len(gone)
+            groups = {self.tasks[seq].task.group for seq in gone} - {0}
+            for seq in gone:
+                run = self.runs[self.tasks.pop(seq).task.run]
+                run.counts["dead"] -= 1
+                run.dropped += 1
+                self.gone += 1
+            for seq in gone:
+                if seq in self.groups:
+                    self.leave_group(seq)
+            members = {known.task.group for known in self.tasks.values() if known.where == "dead"}
+            empty = {group for group in groups - members if group in self.groups and group in self.tasks}
+            numbers = sorted(group for group in empty if self.tasks[group].where == "dead")
+        return count
+
+    def leave_group(self, number: int) -> None:
+        """What is in a group that is over is in the one around it."""
+        parent = self.groups.pop(number).parent
+        self.followed[number] = 1  # or never will
+        for known in self.tasks.values():
+            if known.task.group == number:
+                known.task = msgspec.structs.replace(known.task, group=parent)
+                if known.task.seq in self.groups:
+                    self.groups[known.task.seq].parent = parent
 
     @rule(data=st.data())
     def settle_what_is_not_ready(self, data: st.DataObject) -> None:
@@ -359,10 +453,10 @@ class FrontierMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(sorted(set(IMPORTS.values()))), reason=st.sampled_from(["no key", None]))
     def refuse_or_accept(self, name: str, reason: str | None) -> None:
         if reason:
-            self.frontier.refuse(self.accounts[name], reason)
+            self.frontier.refuse(self.accounts[name], reason, self.now)
             self.refused[name] = reason
         else:
-            self.frontier.accept(self.accounts[name])
+            self.frontier.accept(self.accounts[name], self.now)
             self.refused.pop(name, None)
 
     @rule(crash=st.booleans())
@@ -431,6 +525,11 @@ class FrontierMachine(RuleBasedStateMachine):
             for number, group in sorted(self.groups.items())
             if (then := self.tasks[number].task)
         ]
+
+    @invariant()
+    def what_was_submitted_is_known_by_its_group(self) -> None:
+        for known in self.tasks.values():
+            assert (known.task.group in self.frontier.submitted_groups) == (known.task.group in self.submitted)
 
     @invariant()
     def what_follows_a_group_does_so_once(self) -> None:
@@ -563,6 +662,8 @@ class FrontierMachine(RuleBasedStateMachine):
     def open(self, number: int, account: str, new: NewGather, parent: int) -> int:
         group = self.known(number, account, new.then, "waiting", parent).task.seq
         self.groups[group] = KnownGroup(number, parent, new.if_dead)
+        if parent in self.submitted:
+            self.submitted.add(group)
         self.opened[group] = number
         self.runs[number].counts.update(open=1, waiting=1)
         return group
@@ -582,9 +683,8 @@ class FrontierMachine(RuleBasedStateMachine):
                 run.counts["waiting"] -= 1
                 if letters and group.if_dead == "fail":
                     run.counts["open"] -= 1
-                    self.bury(
-                        then, Bury(f"not run: {len(letters)} dead letters in its group; it waits for those retried")
-                    )
+                    count = counted(len(letters), "dead letter")
+                    self.bury(then, Bury(f"not run: {count} in its group; it waits for those retried"))
                     continue
                 then.where = "ready"
                 ready.append(number)
@@ -665,11 +765,12 @@ class FrontierMachine(RuleBasedStateMachine):
             run = self.runs[number]
             run.ended_at = self.now
             letters = [k for k in self.tasks.values() if k.task.run == number and k.where == "dead"]
-            lost = {letter.stream for letter in letters}  # of a run of which only denied things are dead
+            own = [letter for letter in letters if letter.task.group not in self.submitted]
+            lost = {letter.stream for letter in own}  # of a run of which only denied things are dead
             newest = number == max(n for n, other in self.runs.items() if other.name == run.name)
-            if newest and all(letter.denied for letter in letters):
+            if newest and not run.dropped and all(letter.denied for letter in own):
                 self.cursors[run.name].update({of: at for of, at in run.staged.items() if of not in lost})
-            if letters:
+            if letters or run.dropped:
                 run.state = "completed with dead letters" if run.counts["done"] else "failed"
                 continue
             run.state = "completed"

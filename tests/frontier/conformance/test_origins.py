@@ -79,7 +79,7 @@ def test_sync_points_of_streams_that_come_from_elsewhere_are_dropped(
     imported(frontier)
     frontier.bind("b", 1, NOW, HERE)
     imported(frontier, "b")
-    why = f"{changed}: the account, its address, or what is asked for is another than before"
+    why = f"{changed}: the account, its address, or what is asked for, dropped or hashed is another than before"
     assert frontier.bind("a", 1, NOW, HERE | {changed: "there"}).news == why
     assert frontier.news("a", 1) == why
     assert frontier.cursors("a", 1) == kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -13,7 +13,9 @@ from support.ready_tasks import bucket_heads
 from crawlerd.core.outcome import Batch, Bury, Complete, Defer, Outcome, Retry, Skipped
 from crawlerd.core.task import NewTask
 from crawlerd.frontier.contract import Frontier, Settled
-from crawlerd.frontier.reports import AccountReport, DeadLetter, RunReport, StreamReport
+from crawlerd.frontier.letter_filter import LetterFilter
+from crawlerd.frontier.reports import AccountReport, BlockReport, DeadLetter, LeftImport, RunReport, StreamReport
+from crawlerd.frontier.waiting_contract import Block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,9 +48,9 @@ def test_the_status_shows_runs_newest_first_and_accounts_by_name(frontier: Front
     settle(frontier, Complete([Batch("pages", 100, [], [])]))
     new = begin(frontier, 6, bucket="p")
     settle(frontier, Complete(), Bury("gone"), Retry(60.0, "reset"), Defer("slow"), bucket=2)
-    frontier.commit([], now=NOW, blocked={2: NOW + 30})
+    frontier.commit([], now=NOW, blocked={2: Block(NOW + 30)})
     frontier.confirm(2, "acct_1")
-    frontier.refuse(2, "its key was refused")
+    frontier.refuse(2, "its key was refused", NOW)
     status = reader.status()
     assert (status.ready, status.delayed, status.dead) == (3, 1, 1)
     assert status.runs == [
@@ -61,8 +63,9 @@ def test_the_status_shows_runs_newest_first_and_accounts_by_name(frontier: Front
             ready=0, delayed=0, waiting=0, done=1, dead=0, retried=0, throttled=0, records=100, complete=True,
         ),
     ]  # fmt: skip
+    throttled = BlockReport(NOW + 30, "throttled", "the API has asked to wait", NOW)
     assert status.accounts == [
-        AccountReport("acme", "src", "acct_1", "its key was refused", 3, NOW + 30),
+        AccountReport("acme", "src", "acct_1", "its key was refused", 3, NOW + 30, throttled, retries=True),
         AccountReport("zenith", "src", None, None, 0, 0.0),
     ]
     assert reader.run(old) == status.runs[1]
@@ -83,19 +86,36 @@ def test_the_report_of_a_run_tells_what_became_of_each_stream(frontier: Frontier
     settle(
         frontier,
         Complete([Batch("items", 7, [], []), Batch("pages", 1, [], [])]),
-        Complete([Batch("items", 3, [], [])], [], [], [Skipped("items", "i1", "cannot be serialised: \ufffd")]),
+        Complete([Batch("items", 3, [], [])], [], [], [Skipped("items", "i1", "cannot be serialized: \ufffd")]),
         Bury("Denied: not yours", denied=True, stream="secrets"),
         Bury("gone"),
         Bury("gone too"),
     )
     assert reader.streams(run) == {
-        "items": StreamReport(10, 0, 0, 0, 0, 0, 1, 0, False, "i1: cannot be serialised: \ufffd"),
+        "items": StreamReport(10, 0, 0, 0, 0, 0, 1, 0, False, "i1: cannot be serialized: \ufffd"),
         "page": StreamReport(0, 0, 0, 0, 0, 0, 0, 2, False, "gone too"),
         "pages": StreamReport(1, 0, 0, 0, 0, 0, 0, 0, False, None),
         "secrets": StreamReport(0, 0, 0, 0, 0, 0, 0, 1, True, "Denied: not yours"),
     }
     assert reader.streams(99) == {}
     assert reader.streams_many([run, 99, other]) == {number: reader.streams(number) for number in (run, 99, other)}
+
+
+@pytest.mark.parametrize("later", [{"ad_hoc": "a sample", "sample": 3}, {"part": "orders"}])
+def test_a_run_of_some_that_goes_well_does_not_hide_that_the_last_whole_one_did_not(
+    later: dict[str, Any], frontier: Frontier, reader: FrontierReader
+) -> None:
+    whole = begin(frontier, 1)
+    settle(frontier, Bury("gone"))
+    tasks = [NewTask("shop.page", "pages", 5, "{}")]
+    some = frontier.start_run("shop", 1, tasks, full=True, now=NOW, **later).run
+    settle(frontier, Complete())
+    found = reader.overview(20, NOW)
+    assert [run.id for run in found.latest] == [some]
+    assert [run.id for run in found.unclean] == [whole]
+    begin(frontier, 1)
+    settle(frontier, Complete())
+    assert reader.overview(20, NOW).unclean == []
 
 
 def test_dead_letters_are_listed_page_by_page_and_by_import(frontier: Frontier, reader: FrontierReader) -> None:
@@ -112,13 +132,13 @@ def test_dead_letters_are_listed_page_by_page_and_by_import(frontier: Frontier, 
     ]
     assert letters[1] == DeadLetter(
         id=2, import_name="shop", run=run, account="acme", stream="page", kind="shop.page", attempts=1, denied=True,
-        error="b", payload='{"n":1}', at=NOW,
+        error="b", payload='{"n":1}', at=NOW, group=letters[1].group,
     )  # fmt: skip
     assert reader.dead_letters(limit=2) == letters[:2]
     assert reader.dead_letters(after=2, limit=2) == letters[2:]
-    assert reader.dead_letters(import_name="other") == letters[3:]
-    assert reader.dead_letters(import_name="nothing") == []
-    assert reader.dead_letter(2) == letters[1]
+    assert reader.dead_letters(LetterFilter(import_name="other")) == letters[3:]
+    assert reader.dead_letters(LetterFilter(import_name="nothing")) == []
+    assert msgspec.structs.replace(reader.dead_letter(2), history=[]) == letters[1]
     assert reader.dead_letter(99) is None
     assert reader.known_dead([3, 99, 1, 3]) == [3, 1]
     frontier.retry_dead([2])
@@ -145,3 +165,24 @@ def test_a_frontier_can_be_read_while_nobody_owns_it(place: Place, tmp_path: Pat
     with closing(copy.reader()) as reader:
         assert reader.totals() == (2, 0, 0, 0)
     copy.remove()
+
+
+def test_imports_that_are_not_configured_any_more(frontier: Frontier, reader: FrontierReader) -> None:
+    for name, account, setup in (("b", "acme", "1"), ("a", "zenith", "2"), ("c", "acme", "1"), ("b", "zenith", "3")):
+        number = frontier.account(account, "src")
+        frontier.start_run(name, number, [], full=True, now=NOW, setup=setup, streams=["orders"])
+    assert reader.left_imports({"c"}) == [
+        LeftImport("a", "zenith", "2", frozenset()),
+        LeftImport("b", "zenith", "3", frozenset()),
+    ]
+    assert reader.left_imports({"a", "b", "c", "d"}) == []
+
+
+def test_the_backlog_has_the_accounts_with_the_most_ready_tasks(frontier: Frontier, reader: FrontierReader) -> None:
+    begin(frontier, 3, name="one", account="acme", bucket="pages")
+    begin(frontier, 2, name="two", account="acme/eu", bucket="pages")
+    begin(frontier, 4, name="three", account="zenith", bucket="a")
+    begin(frontier, 1, name="four", account="idle")
+    settle(frontier, Complete(), bucket=4)
+    assert reader.backlog(10) == [("acme", 5), ("zenith", 4)]
+    assert reader.backlog(1) == [("acme", 5)]

@@ -44,8 +44,8 @@ def child(number):
 
 
 def gathers():
-    members = [child(draw.randrange(10**6)) for _ in range(draw.choice([0, 1, 3]))]
-    return [NewGather(members, child(draw.randrange(10**6)), draw.choice(["run", "fail"]))] * draw.choice([0, 0, 0, 1])
+    members = [child(draw.randrange(10**15)) for _ in range(draw.choice([0, 1, 3]))]
+    return [NewGather(members, child(draw.randrange(10**15)), draw.choice(["run", "fail"]))] * draw.choice([0, 0, 0, 1])
 
 
 if not frontier.running_runs("shop"):
@@ -57,7 +57,7 @@ while True:
     heads = all_heads(frontier, 9, account)
     group = []
     for task in draw.sample(heads, min(len(heads), draw.randint(1, 30))):
-        children = [child(draw.randrange(10**6)) for _ in range(draw.choice([0, 1, 2]))]
+        children = [child(draw.randrange(10**15)) for _ in range(draw.choice([0, 1, 2]))]
         batches = [Batch("items", 1, [], [])]
         outcome = draw.choice(
             [
@@ -70,7 +70,7 @@ while True:
         )
         group.append(Settled(task, account, outcome))
     if not heads:
-        frontier.start_run("shop", account, [child(draw.randrange(10**6)) for _ in range(50)], full=False, now=now)
+        frontier.start_run("shop", account, [child(draw.randrange(10**15)) for _ in range(50)], full=False, now=now)
     frontier.commit(group, now=now)
     say(*[(settled.task.seq, type(settled.outcome).__name__) for settled in group])
 """
@@ -86,8 +86,8 @@ def check(place: Place, *, made: int | None = None) -> None:
     )
     seqs = [seq for (seq,) in where]
     assert len(seqs) == len(set(seqs))
-    ((done,),) = place.query("SELECT coalesce(sum(done), 0) FROM run")
-    assert len(seqs) + done == (next_seq - 1 if made is None else made)
+    ((done, closed),) = place.query("SELECT coalesce(sum(done), 0), coalesce(sum(dropped), 0) FROM run")
+    assert len(seqs) + done + closed == (next_seq - 1 if made is None else made)
     assert all(1 <= seq < next_seq for seq in seqs)
     for table, counter in (("ready", "open - delayed - waiting"), ("delayed", "delayed"), ("dead", "dead")):
         counted = place.query(f"SELECT run, count(*) FROM {table} GROUP BY run ORDER BY run")

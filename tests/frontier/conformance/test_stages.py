@@ -55,7 +55,7 @@ def heads(frontier: Frontier) -> list[Task]:
 
 def ahead(task: Task, portion: Portion) -> Ahead:
     outcome = Complete(portion.batches, skipped=portion.skipped)
-    return Ahead(task, 1, outcome, portion.token, portion.entries, portion.first)
+    return Ahead(task, 1, outcome, token=portion.token, entries=portion.entries, first=portion.first)
 
 
 def cut(outcome: Complete, token: int = 1, most: int = 1) -> tuple[list[Portion], Complete]:

@@ -12,7 +12,7 @@ from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import Batch, Bury, Complete, Crash, Defer, Outcome, Pause, Retry, Skipped
 from crawlerd.core.task import NewGather, NewTask, Task
 from crawlerd.frontier.contract import MAX_DELAY, Bounds, OutageNote, Run, Settled
-from crawlerd.frontier.waiting_contract import FIRST, Bucket, Wanted
+from crawlerd.frontier.waiting_contract import FIRST, Block, Bucket, Wanted
 from crawlerd.sink import Totals
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def test_what_was_committed_is_there_when_it_is_opened_again(place: Place) -> No
     frontier = place.open()
     run = begin(frontier, plain('{"a":1}'), plain('{"a":2}'), page(1))
     settle(frontier, Retry(60.0, "reset"), heads(frontier)[0])
-    frontier.refuse(1, "no key")
+    frontier.refuse(1, "no key", NOW)
     before = heads(frontier)
     place.shut()
     frontier = place.open()
@@ -81,7 +81,7 @@ def test_what_was_committed_is_there_when_it_is_opened_again(place: Place) -> No
 def test_refused_credentials_are_forgotten_at_the_next_start_so_that_a_new_key_is_tried(place: Place) -> None:
     frontier = place.open()
     number = frontier.account("acme", "shop")
-    frontier.refuse(number, "no key")
+    frontier.refuse(number, "no key", NOW)
     assert place.query("SELECT refused FROM account") == [("no key",)]
     place.shut()
     frontier = place.open()
@@ -94,7 +94,7 @@ def test_a_clock_that_was_set_back_does_not_hold_tasks_for_ever(place: Place) ->
     first, second, _ = heads(frontier)
     settle(frontier, Retry(10.0, "reset"), first, now=NOW + 400 * MAX_DELAY)
     settle(frontier, Retry(MAX_DELAY - 1, "reset"), second, now=NOW)
-    frontier.commit([], now=NOW, blocked={1: NOW + 400 * MAX_DELAY})
+    frontier.commit([], now=NOW, blocked={1: Block(NOW + 400 * MAX_DELAY)})
     place.shut()
     frontier = place.open()
     assert frontier.next_due() == NOW
@@ -107,7 +107,7 @@ def test_a_clock_that_was_set_back_does_not_hold_tasks_for_ever(place: Place) ->
 def test_a_throttled_bucket_stays_blocked_over_a_restart(place: Place) -> None:
     frontier = place.open()
     begin(frontier, plain(), plain(bucket="other"))
-    frontier.commit([], now=NOW, blocked={1: NOW + 30.5})
+    frontier.commit([], now=NOW, blocked={1: Block(NOW + 30.5)})
     place.shut()
     frontier = place.open()
     assert sorted(ready_buckets(frontier, 1)) == [Bucket(1, 1, "pages", NOW + 30.5), Bucket(2, 1, "other", 0.0)]
@@ -131,6 +131,19 @@ def test_many_accounts_get_their_numbers_at_once(frontier: Frontier) -> None:
     assert frontier.account_numbers({}) == {}
 
 
+def test_a_bucket_keeps_its_number(frontier: Frontier) -> None:
+    one, two = frontier.account("acme", "shop"), frontier.account("zenith", "shop")
+    numbers = [frontier.bucket_number(account, name) for account in (one, two) for name in ("orders", "lines")]
+    assert len(set(numbers)) == 4
+    assert frontier.bucket_number(two, "orders") == numbers[2]
+    (found,) = frontier.buckets([numbers[2]])
+    assert (found.id, found.account, found.name) == (numbers[2], two, "orders")
+    frontier.start_run(
+        "i", two, [NewTask(kind="shop.orders", bucket="orders", priority=5, payload="{}")], full=True, now=NOW
+    )
+    assert [bucket.id for bucket in ready_buckets(frontier, two)] == [numbers[2]]
+
+
 def test_identities_are_read_in_the_order_asked_for(frontier: Frontier) -> None:
     one, two = frontier.account("acme", "shop"), frontier.account("zenith", "shop")
     frontier.confirm(two, "acct_2")
@@ -151,7 +164,7 @@ def test_the_first_identity_is_the_accounts_own(frontier: Frontier) -> None:
 def test_a_run_is_found_by_its_number_and_its_import(frontier: Frontier) -> None:
     first, other = begin(frontier, plain()), begin(frontier, plain(), name="other")
     second = begin(frontier, plain())
-    assert frontier.run(first) == Run(first, "shop", 1, False, "running", NOW, None)
+    assert frontier.run(first) == Run(first, "shop", 1, False, "running", NOW, None, open=1)
     assert frontier.running_runs("shop") == [first, second]
     assert frontier.latest_run("shop") == frontier.run(second)
     assert frontier.latest_run("other") == frontier.run(other)

@@ -103,7 +103,7 @@ def test_starting_on_a_full_disk_says_so_and_leaves_what_there_is(small_disk: Pa
     with filled(small_disk):
         StateLock(small_disk).close()
         with pytest.raises(StorageFailed) as failure:
-            open_frontier(small_disk, now=NOW).refuse(1, "no key")
+            open_frontier(small_disk, now=NOW).refuse(1, "no key", NOW)
         assert failure.value.full
     frontier = open_frontier(small_disk, now=NOW)
     assert heads(frontier) == before

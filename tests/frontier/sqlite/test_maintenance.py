@@ -131,6 +131,7 @@ INSERT INTO stage VALUES (1, 0, 15, 2, '[[[], 0, -1, "run"], [[], 0, -1, "run"]]
     (1, 2, 15, 2, '[[[], 0, 1, "run"], [[], 3, -1, "run"]]');
 INSERT INTO unfolding VALUES (1, 4, 2, 0, 100, 4, NULL);
 UPDATE run SET open = open + 4 WHERE id = 4;
+UPDATE figure SET v = v + 4 WHERE what = 1 AND run = 4;
 UPDATE next_seq SET value = 104;
 """
 DAMAGE = [
@@ -143,12 +144,13 @@ DAMAGE = [
         ["stage 1 unfolds and has 4 entries left, but 4 are there, and its portions count 3"],
     ),
     (
-        f"{UNFOLDING} DELETE FROM stage WHERE first = 0; UPDATE run SET open = 3 WHERE id = 4",
+        f"{UNFOLDING} DELETE FROM stage WHERE first = 0; UPDATE run SET open = 3 WHERE id = 4; "
+        "UPDATE figure SET v = 3 WHERE what = 1 AND run = 4",
         ["stage 1 unfolds and has 4 entries left, but 2 are there, and its portions count 2"],
     ),
     (
         f"{UNFOLDING} DELETE FROM stage WHERE first = 2; UPDATE unfolding SET count = 2, grp = 102; "
-        "UPDATE run SET open = 3 WHERE id = 4",
+        "UPDATE run SET open = 3 WHERE id = 4; UPDATE figure SET v = 3 WHERE what = 1 AND run = 4",
         ["2 unfolding tasks of run 4 are in group 102, which does not exist"],
     ),
     (
@@ -176,6 +178,14 @@ DAMAGE = [
     ),
     ("UPDATE run SET delayed = 1 WHERE id = 3", ["run 3 counts 1 delayed tasks, but there are 2"]),
     ("UPDATE run SET dead = 0 WHERE id = 2", ["run 2 counts 0 dead tasks, but there are 1"]),
+    (
+        "UPDATE figure SET v = 7 WHERE what = 1 AND run = 4",
+        ["the figures of run 4 count 7 open and 0 dead tasks, but the run counts 1 and 0"],
+    ),
+    (
+        "UPDATE figure SET w = 7 WHERE what = 1 AND run = 4",
+        ["the figures of run 4 count 7 tasks that are done, but the run counts 0"],
+    ),
     ("UPDATE bucket SET ready = 9 WHERE id = 1", ["bucket 1 counts 9 ready tasks, but its queues count 4"]),
     (
         "DELETE FROM ready WHERE seq = 13",
@@ -189,14 +199,16 @@ DAMAGE = [
         ["the queue of run 4 in bucket 3 is not paused, but its run is paused"],
     ),
     (
-        "INSERT INTO dead SELECT seq, run, bucket, priority, kind, attempt, 0, 'items', 'gone', payload, 5.0, 0, 0 "
-        "FROM ready WHERE seq = 15; UPDATE run SET dead = 1 WHERE id = 4",
+        "INSERT INTO dead SELECT seq, run, bucket, priority, kind, attempt, 0, 'items', 'gone', payload, 5.0, 0, 0, 0, "
+        "1, x'', 0 FROM ready WHERE seq = 15; UPDATE run SET dead = 1 WHERE id = 4; "
+        "UPDATE figure SET x = 1 WHERE what = 1 AND run = 4",
         ["task 15 lies in 2 places: dead, ready"],
     ),
     (
-        "INSERT INTO ready SELECT 2, run, priority, seq, kind, attempt, crashes, payload, 0, 0 FROM ready "
+        "INSERT INTO ready SELECT 2, run, priority, seq, kind, attempt, crashes, payload, 0, 0, 0 FROM ready "
         "WHERE seq = 15; INSERT INTO queue VALUES (2, 4, 1, 0); "
-        "UPDATE run SET open = 2 WHERE id = 4; UPDATE bucket SET ready = 3 WHERE id = 2",
+        "UPDATE run SET open = 2 WHERE id = 4; UPDATE bucket SET ready = 3 WHERE id = 2; "
+        "UPDATE figure SET v = 2 WHERE what = 1 AND run = 4",
         [
             "task 15 lies in 2 places: ready, ready",
             "1 ready tasks of run 4 are in bucket 2, which is another account's",
@@ -221,6 +233,7 @@ DAMAGE = [
             "1 dead tasks are of run 3, which does not exist",
             "1 cursors are staged by run 3, which does not exist",
             "1 streams are reported of run 3, which does not exist",
+            "1 figures are kept of run 3, which does not exist",
             "10 keys of unique tasks are kept for run 3, which does not exist",
         ],
     ),
@@ -243,6 +256,7 @@ DAMAGE = [
     ),
     (
         "DELETE FROM dead WHERE seq = 19; UPDATE run SET dead = 1 WHERE id = 5; "
+        "UPDATE figure SET x = x - 1 WHERE what = 1 AND run = 5 AND a = (SELECT max(kind) FROM gather WHERE id = 19); "
         "UPDATE gather SET dead = 0 WHERE id = 16",
         ["group 19 has nothing open, but the task that waits for that is not dead"],
     ),
@@ -274,6 +288,18 @@ DAMAGE = [
     (
         "INSERT INTO scope VALUES (1, 'shop', 7, 'pages', 0), (2, 'shop', 7, 'pages', 1)",
         ["scope 1 is of sink 7, which does not exist"],
+    ),
+    (
+        "UPDATE letters SET count = 5 WHERE run = 2",
+        ["run 2 counts 5 dead letters of fingerprint 1, but there are 1"],
+    ),
+    (
+        "INSERT INTO fingerprint VALUES (9, '00', 'shop', 'shop.page', '', NULL, 'gone')",
+        ["fingerprint 9 is kept without dead letters"],
+    ),
+    (
+        "UPDATE buried SET value = 1",
+        ["3 dead letters have a higher number than 1, that of the last one"],
     ),
 ]
 
@@ -320,8 +346,9 @@ def test_a_torn_file_is_found(var: Path) -> None:
         "shop", frontier.account("acme", "shop"), [page(n, length=500) for n in range(300)], full=True, now=NOW
     )
     frontier.close()
+    ((roots,),) = select(frontier.path, "SELECT max(rootpage) FROM sqlite_schema")  # damaged, they could not be opened
     with frontier.path.open("r+b") as file:
-        for number in range(40, frontier.path.stat().st_size // 4096, 10):
+        for number in range(roots + 1, frontier.path.stat().st_size // 4096, 10):
             file.seek(number * 4096)
             file.write(b"\x0b" * 4096)
     found = check(frontier.path)

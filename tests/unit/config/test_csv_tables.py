@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from crawlerd.config import facts
 from crawlerd.config.load import Settings
 from crawlerd.config.load import load as load_with
 from crawlerd.core.errors import ConfigurationError
+from crawlerd.core.schedule_rules import Schedule
 from crawlerd.sources import registry
 
 if TYPE_CHECKING:
@@ -87,12 +89,12 @@ def test_a_row_is_a_table(folder: Folder) -> None:
         "warehouse + crm1/contacts beside warehouse",
         ("lists", "members"),
     )
-    assert (one.every, one.priority) == (3600.0, 3)
+    assert (one.schedule, one.priority) == (Schedule(text="1h"), 3)
     assert one.options.wanted == ("0000000001",)  # and not a number
     delivery = one.options.deliver
     assert (delivery.account, delivery.path, delivery.batch, delivery.retry_delay) == ("crm1", "/contacts", 250, "1s")
     assert delivery.fields == {"id": "id"}
-    assert (two.sink, two.streams, two.every, two.priority) == ("crm2/contacts", ("members",), None, None)
+    assert (two.sink, two.streams, two.schedule, two.priority) == ("crm2/contacts", ("members",), None, None)
     assert (two.options.deliver.account, two.options.deliver.batch) == ("crm2", 500)
 
 
@@ -151,7 +153,11 @@ def test_what_is_wrong_with_a_file(folder: Folder, text: str, problem: str) -> N
 )
 def test_what_is_wrong_with_its_table(folder: Folder, line: str, problem: str) -> None:
     folder.write("crawlerd.toml", TOML.replace('file = "receivers.csv"', line))
-    assert folder.problems() == [f"crawlerd.toml: {problem}"]
+    (told,) = folder.problems()
+    place, _, words = told.partition(": ")
+    assert words == problem
+    number = int(place.removeprefix("crawlerd.toml:"))
+    assert "[[accounts_csv]]" in (folder.path / "crawlerd.toml").read_text().splitlines()[number - 1]
 
 
 def test_a_wrong_column_is_not_said_a_thousand_times(folder: Folder) -> None:
@@ -161,3 +167,18 @@ def test_a_wrong_column_is_not_said_a_thousand_times(folder: Folder) -> None:
     assert problems[0] == 'receivers.csv:2: accounts.crm1.wieght: unknown key; did you mean "weight"?'
     assert len(problems) == 21
     assert problems[-1] == "receivers.csv: and 980 more problems"
+
+
+def test_names_like_a_wrong_one_are_not_looked_up_a_thousand_times(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes milliseconds among a thousand names."""
+    looked_up: list[str] = []
+    monkeypatch.setattr(facts, "instead", lambda word, names: looked_up.append(word) or "did you mean another?")
+    accounts = "".join(f"crm{n},https://crm{n}.example.com,TOKEN_1\n" for n in range(1, 1200))
+    folder.write("receivers.csv", f"name,base_url,token.env\n{accounts}")
+    folder.write("lists.csv", "name,account,sink\n" + "".join(f"i{n},xcrm{n},warehouse\n" for n in range(1, 1200)))
+    problems = folder.problems()
+    assert len(looked_up) == facts.LOOKED_UP
+    assert problems[0] == "lists.csv:2: imports.i1.account: there is no [accounts.xcrm1]; did you mean another?"
+    assert problems[-1].endswith(" more problems")

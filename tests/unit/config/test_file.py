@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from crawlerd.config.facts import SourceFacts
-from crawlerd.config.file import TABLES, Config, parse
+from crawlerd.config.file import SINGLE, TABLES
+from crawlerd.config.problems import keys_of
+from crawlerd.config.validation import Checked, parse
 from crawlerd.core import notation
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.sources.registry import load, source_names
@@ -97,7 +99,7 @@ class FakeEnvironment:
         return f"{place}:{name}"
 
 
-def read(toml: str) -> Config:
+def read(toml: str) -> Checked:
     return parse(tomllib.loads(toml), "crawlerd.toml", FakeEnvironment())
 
 
@@ -122,22 +124,34 @@ def test_what_is_not_set_has_its_default() -> None:
         "state_dir": "var",
         "listen": ("127.0.0.1", 9464),
         "allow_remote": False,
-        "hosts": (),
+        "allowed_hosts": (),
+        "admin_token": SecretStr(""),
+        "read_token": SecretStr(""),
+        "metrics_token": SecretStr(""),
+        "page": True,
+        "read_only": False,
+        "root_path": "",
+        "trusted_proxies": (),
         "socket": "",
         "worker_processes": 0,
         "threads_per_process": 16,
         "drain_seconds": 30,
         "visibility_timeout": 300,
         "max_worker_memory_mb": 1024,
+        "metrics_imports": 100,
         "log_level": "info",
+        "log_format": "text",
+        "time_zone": "UTC",
+        "catch_up_spread": 600,
         "limiter_storage": "",
         "limiter_password": SecretStr(""),
+        "hash_key": SecretStr(""),
     }
     account = config.accounts["acme"]
     assert account.api_key.get_secret_value() == "env:ACME_KEY"
-    assert account.model_dump(exclude={"api_key"}) == {
+    assert account.base_url == "https://api.stripe.com"
+    assert account.usual.model_dump(exclude={"api_key", "base_url"}) == {
         "source": "stripe",
-        "base_url": "https://api.stripe.com",
         "limits": None,
         "bucket_limits": None,
         "concurrency": None,
@@ -152,13 +166,18 @@ def test_what_is_not_set_has_its_default() -> None:
         "give_up_after": 86_400,
     }
     assert account.options == {}
-    assert config.imports["acme"].model_dump() == {
-        "account": "acme",
+    assert config.imports["acme"].usual.model_dump(exclude={"account"}) == {
         "sink": "warehouse",
         "streams": ("customers", "invoices"),
         "schedule": None,
+        "time_zone": None,
+        "jitter": None,
+        "catch_up": "once",
+        "full_every": None,
+        "deadline": None,
         "priority": None,
         "keep_runs": {"count": 100, "days": 90},
+        "fields": {},
     }
 
 
@@ -182,7 +201,9 @@ def test_what_is_not_set_has_its_default() -> None:
             {"default": ("25/second",), "search": ("20/second", "1000/day")},
         ),
         ("imports.acme", 'streams = ["*"]', ("*",)),
-        ("imports.acme", 'schedule = "1h30m"', 5400),
+        ("imports.acme", 'schedule = "1h30m"', "1h30m"),
+        ("imports.acme", 'schedule = "every monday at 03:00"', "every monday at 03:00"),
+        ("imports.acme", 'deadline = "2h"', 7200),
         ("imports.acme", "priority = 0", 0),
         ("imports.acme", 'priority = "auto"', None),
     ],
@@ -190,7 +211,8 @@ def test_what_is_not_set_has_its_default() -> None:
 def test_every_way_to_write_a_value(table: str, line: str, value: object) -> None:
     kind, _, name = table.partition(".")
     section = getattr(read(with_(table, line)), kind)
-    assert getattr(section[name] if name else section, line.partition(" ")[0]) == value
+    found, key = section[name] if name else section, line.partition(" ")[0]
+    assert getattr(found if hasattr(found, key) else found.usual, key) == value
 
 
 @pytest.mark.parametrize(
@@ -254,13 +276,14 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
         (
             "sinks.warehouse",
             "compress = true",
-            "sinks.warehouse.compress: unknown key; known: accepted, account, attempts, batch, database, expires, "
-            "fields, gzip, method, mode, path, records, retry_delay, rotate_every, rotate_mb, tombstones, type",
+            "sinks.warehouse.compress: unknown key; known: accepted, account, attempts, batch, columns, database, "
+            "expires, fields, gzip, method, mode, path, records, retain_files, retain_tombstones, retry_delay, "
+            "rotate_every, rotate_mb, schema_name, tombstones, type, url",
         ),
         (
             "sinks.warehouse",
             'type = "postgres"',
-            'sinks.warehouse.type: must be "sqlite", "jsonl", "persist-queue", "stdout" or "http"',
+            'sinks.warehouse.type: must be "sqlite", "jsonl", "persist-queue", "stdout", "http" or "postgresql"',
         ),
         (
             "sinks.warehouse",
@@ -272,6 +295,31 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
             'rotate_every = "1m"\nrotate_mb = 0',
             "sinks.warehouse.rotate_mb: must be 1 or more",
         ),
+        (
+            "imports.acme",
+            'schedule = "every funday at 03:00"',
+            'imports.acme.schedule: "funday" is not a day; write "day", "weekday", "weekend" or days such as "monday"',
+        ),
+        (
+            "imports.acme",
+            "schedule = 3600",
+            'imports.acme.schedule: must be text in quotes, such as "1h", "every day at 03:00" or "*/15 * * * *"',
+        ),
+        (
+            "imports.acme",
+            'schedule = "1h"\ntime_zone = "Europe/Berln"',
+            'imports.acme.time_zone: "Europe/Berln" is not a time zone such as "Europe/Berlin" or "UTC"; '
+            "did you mean Europe/Berlin?",
+        ),
+        *(
+            (
+                "imports.acme",
+                line,
+                f"imports.acme.{line.partition(' ')[0]}: is for imports with a schedule, and this one has none",
+            )
+            for line in ('time_zone = "UTC"', 'jitter = "5m"', 'catch_up = "skip"')
+        ),
+        ("imports.acme", 'catch_up = "all"', 'imports.acme.catch_up: must be "once" or "skip"'),
         ("accounts.acme", "concurency = 1", 'accounts.acme.concurency: unknown key; did you mean "concurrency"?'),
         *(
             (
@@ -519,14 +567,20 @@ deliver-to = "client"
 def test_an_import_has_the_options_of_its_source_which_may_take_the_place_of_a_sink() -> None:
     config = read(DELIVERING + 'copies = { a = "acme" }')
     assert config.imports["acme"].options == Delivery("client", {"a": "acme"})
-    assert config.imports["acme"].sink is None
-    assert config.imports["acme"].model_dump().keys() == {
+    assert config.imports["acme"].usual.sink is None
+    assert config.imports["acme"].usual.model_dump().keys() == {
         "account",
         "sink",
         "streams",
         "schedule",
+        "time_zone",
+        "jitter",
+        "catch_up",
+        "full_every",
+        "deadline",
         "priority",
         "keep_runs",
+        "fields",
     }
     assert read(VALID).imports["acme"].options is None
 
@@ -575,7 +629,7 @@ def test_a_problem_stays_on_its_line() -> None:
     document = tomllib.loads(VALID)
     document["imports"]["acme"]["schedule"] = "1h\n\x1b[31mred"
     (problem,) = problems_of(document)
-    assert r'"1h\x0a\x1b[31mred" is not a duration' in problem
+    assert r'"1h \x1b[31mred" is not a schedule' in problem
 
 
 PLACES = st.sampled_from(["api_key", "apikey", "base_url", "weight", "smooth", "concurrency", "attempts", "token"])
@@ -665,9 +719,9 @@ def documented() -> dict[str, str]:
 
 def test_every_key_is_documented_with_its_default() -> None:
     keys = {
-        f"{kind}.{field}" if kind == "daemon" else f"{kind}.NAME.{field}": known
+        f"{kind}.{field}" if kind in SINGLE else f"{kind}.NAME.{field}": known
         for kind, table in TABLES.items()
-        for field, known in table.model_fields.items()
+        for field, known in keys_of(table).items()
     }
     page = {key: default for key, default in documented().items() if key.partition(".")[0] in TABLES}
     loaded = [load(name) for name in source_names()]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from crawlerd.config.file import DaemonTable
+from crawlerd.config.daemon_table import DaemonTable
 from crawlerd.config.load import load, socket_path, state_dir
 from crawlerd.config.overrides import KEYS
 from crawlerd.core.errors import ConfigurationError
@@ -23,20 +23,23 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_every_setting_but_the_password_can_be_overridden() -> None:
-    assert KEYS.keys() == DaemonTable.model_fields.keys() - {"limiter_password"}
+SECRETS = {"limiter_password", "hash_key", "admin_token", "read_token", "metrics_token"}
+
+
+def test_every_setting_but_secrets_can_be_overridden() -> None:
+    assert KEYS.keys() == DaemonTable.model_fields.keys() - SECRETS
 
 
 def test_variables_win_over_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = {"STATE_DIR": "other", "SOCKET": "s.sock", "LOG_LEVEL": "debug", "WORKER_PROCESSES": "3"}
-    given |= {"ALLOW_REMOTE": "true", "HOSTS": "a.example, b.example", "DRAIN_SECONDS": "1.5"}
+    given |= {"ALLOW_REMOTE": "true", "ALLOWED_HOSTS": "a.example, b.example", "DRAIN_SECONDS": "1.5"}
     for key, text in given.items():
         monkeypatch.setenv(f"CRAWLERD_{key}", text)
     daemon = load(file, registry=registry).daemon
     assert daemon.state_dir == state_dir(file) == file.parent / "other"
     assert daemon.socket == socket_path(file) == file.parent / "s.sock"
     assert (daemon.log_level, daemon.worker_processes, daemon.drain_seconds) == ("debug", 3, 1.5)
-    assert (daemon.allow_remote, daemon.hosts) == (True, ("a.example", "b.example"))
+    assert (daemon.allow_remote, daemon.allowed_hosts) == (True, ("a.example", "b.example"))
 
 
 def test_empty_variables_count_as_not_set(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

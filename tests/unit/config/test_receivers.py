@@ -152,7 +152,7 @@ def test_two_sinks_of_an_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (
             '["crm", "warehouse"]',
             "",
-            'two sinks are one of the type "sqlite" and one of the type "http", in this order',
+            'two sinks are one of the type "sqlite" or "postgresql" and one of the type "http", in this order',
         ),
         ('["warehouse"]', "", "must be a name, or two, of a sink that keeps and one that delivers"),
         ('["warehouse", "cmr"]', "", 'there is no [sinks.cmr]; did you mean "crm"?'),

@@ -9,18 +9,22 @@ import subprocess
 import sys
 import textwrap
 import tomllib
+import tracemalloc
 from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from crawlerd.config.file import TABLES
+from crawlerd.config import toml_batches
+from crawlerd.config.file import SINGLE, TABLES
 from crawlerd.config.load import Settings, state_dir
 from crawlerd.config.load import load as load_with
-from crawlerd.core.configuration import ImportSpec, LimitSpec
+from crawlerd.config.problems import keys_of
+from crawlerd.core.configuration import ImportSpec, InboxSpec, LimitSpec, SpoolSpec
 from crawlerd.core.errors import ConfigurationError
 from crawlerd.core.outcome import RetryPolicy
+from crawlerd.core.schedule_rules import Schedule
 from crawlerd.sources import registry
 from crawlerd.sources.registry import load as load_entry
 from crawlerd.sources.registry import load_source, source_names
@@ -97,7 +101,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def problems_of(file: Path) -> list[str]:
     with pytest.raises(ConfigurationError) as caught:
         load(file)
-    return [problem.removeprefix(f"{file}: ") for problem in caught.value.problems]
+    return [re.sub(rf"^{re.escape(str(file))}(:\d+)?: ", "", problem) for problem in caught.value.problems]
 
 
 def edit(file: Path, old: str, new: str) -> Path:
@@ -146,7 +150,7 @@ def test_a_valid_file_becomes_settings(file: Path) -> None:
             account="acme",
             sink="warehouse",
             streams=("customers", "invoices"),
-            every=3600,
+            schedule=Schedule(text="1h"),
             priority=None,
             options=Connect(),
         )
@@ -288,6 +292,60 @@ def test_no_sink_writes_into_the_files_of_others(
         assert load(file).sinks.keys() == {"warehouse", "first", "second"}
 
 
+@pytest.mark.parametrize(
+    ("tables", "problems"),
+    [
+        ('[inbox]\npath = "in"\nimport = "acme"\n[dead_letters]\nspool = "out"', []),
+        ("[inbox]\n[dead_letters]", []),
+        (
+            '[inbox]\npath = "in"',
+            ["inbox: import is missing: an inbox has a path, and the import that its tasks belong to"],
+        ),
+        (
+            '[inbox]\nimport = "acme"',
+            ["inbox: path is missing: an inbox has a path, and the import that its tasks belong to"],
+        ),
+        ('[inbox]\npath = "in"\nimport = "acm"', ['inbox.import: there is no [imports.acm]; did you mean "acme"?']),
+        ('[inbox]\npath = "in"\nimport_name = "acme"', ['inbox.import_name: unknown key; did you mean "import"?']),
+        (
+            '[inbox]\npath = "in"\nimport = "acme"\nmode = 660',
+            ['inbox.mode: must be the rights of a file in quotes, such as "0640", "0600" or "0660"'],
+        ),
+        (
+            '[inbox]\npath = "in"\nimport = "acme"\n[dead_letters]\nspool = "x/../in/"',
+            ["inbox.path: is dead_letters.spool; a queue needs a directory of its own"],
+        ),
+        (
+            '[dead_letters]\nspool = "link"',
+            ["dead_letters.spool: is the state directory; a queue needs a directory of its own"],
+        ),
+        (
+            '[dead_letters]\nspool = "q"\n[sinks.q]\ntype = "persist-queue"\npath = "q"',
+            ["dead_letters.spool: is the path of sinks.q; a queue needs a directory of its own"],
+        ),
+        (
+            '[dead_letters]\nspool = "q"\n[sinks.q]\ntype = "sqlite"\npath = "q/data.db"',
+            ["dead_letters.spool: is the directory of sinks.q; a queue needs a directory of its own"],
+        ),
+    ],
+)
+def test_the_queues_of_other_programs(file: Path, tables: str, problems: list[str]) -> None:
+    for name in ("x", "var"):
+        (file.parent / name).mkdir()
+    (file.parent / "link").symlink_to("var")
+    with file.open("a") as added:
+        added.write(f"\n{tables}\n")
+    if problems:
+        assert problems_of(file) == problems
+        return
+    settings = load(file)
+    if "spool" in tables:
+        assert settings.inbox == InboxSpec(file.parent / "in", "acme", 0o600)
+        assert settings.spool == SpoolSpec(file.parent / "out", 0o600)
+    else:
+        assert settings.inbox is settings.spool is None
+
+
 def test_a_source_that_is_not_installed(file: Path) -> None:
     assert problems_of(edit(file, '"stripe"', '"strype"')) == [
         'accounts.acme.source: there is no source "strype"; did you mean "stripe"?'
@@ -374,11 +432,11 @@ def test_missing_secrets_are_told_with_all_other_problems(file: Path, monkeypatc
     [
         (
             b"[daemon]\nstate_dir = var\n",
-            "is not valid TOML: invalid value; text must stand in quotes (at line 2, column 13)",
+            ":2: is not valid TOML: invalid value; text must stand in quotes (column 13)",
         ),
-        (b"[daemon]\n[daemon]\n", "is not valid TOML: Cannot declare ('daemon',) twice (at line 2, column 8)"),
-        (b'state_dir = "\xff"', "is not UTF-8 text (byte 13)"),
-        (b"a = " + b"[" * 5000, "is not valid TOML: TOML inline arrays/tables are nested more than the allowed"),
+        (b"[daemon]\n[daemon]\n", ":2: is not valid TOML: Cannot declare ('daemon',) twice (column 8)"),
+        (b'state_dir = "\xff"', ": is not UTF-8 text (byte 13)"),
+        (b"a = " + b"[" * 5000, ": is not valid TOML: TOML inline arrays/tables are nested more than the allowed"),
     ],
 )
 def test_a_file_that_is_not_toml(tmp_path: Path, content: bytes, problem: str) -> None:
@@ -388,7 +446,7 @@ def test_a_file_that_is_not_toml(tmp_path: Path, content: bytes, problem: str) -
         with pytest.raises(ConfigurationError) as caught:
             read(file)
         assert len(caught.value.problems) == 1
-        assert caught.value.problems[0].startswith(f"{file}: {problem}")
+        assert caught.value.problems[0].startswith(f"{file}{problem}")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
@@ -443,7 +501,7 @@ def test_the_example_is_valid_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> N
         limits=("25/second",), bucket_limits=("25/second",), by_bucket=FILES, concurrency=10
     )
     assert settings.imports["acme"].streams == ("customers", "payment_methods", "invoices")
-    assert settings.imports["acme"].every == 3600
+    assert settings.imports["acme"].schedule == Schedule(text="1h")
 
 
 def own_keys(kind: str) -> set[str]:
@@ -464,16 +522,21 @@ def test_the_example_shows_every_key_and_the_defaults_that_hold(
     """What is behind a "#" without a space is a setting: with all of them, the file is valid and nothing changes."""
     monkeypatch.setenv("ACME_STRIPE_KEY", SECRET)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    (tmp_path / "globex-stripe").write_text(SECRET)
+    (tmp_path / "keys_globex-stripe").write_text(SECRET)
     monkeypatch.setenv("INITECH_GITHUB_TOKEN", SECRET)
     (tmp_path / "sources").symlink_to(EXAMPLE.with_name("sources"))
     monkeypatch.setenv("MC_KEY", f"{SECRET}-us21")
     monkeypatch.setenv("CRM_TOKEN", SECRET)
     monkeypatch.setenv("REDIS_PASSWORD", SECRET)
+    for name in ("HASH_KEY", "ADMIN_TOKEN", "READ_TOKEN", "METRICS_TOKEN"):
+        monkeypatch.setenv(name, SECRET)
+    monkeypatch.setenv("WAREHOUSE_URL", f"postgresql://crawlerd:{SECRET}@db.example.com/warehouse")
     file = tmp_path / "crawlerd.toml"
     file.write_text(re.sub(r"^#(?=\S)", "", EXAMPLE.read_text(), flags=re.MULTILINE))
     shown, plain = load(file), load(EXAMPLE)
-    assert shown.daemon == plain.daemon
+    assert shown.daemon == msgspec.structs.replace(
+        plain.daemon, hash_key=SECRET, admin_token=SECRET, read_token=SECRET, metrics_token=SECRET
+    )
     assert shown.accounts["acme"] == plain.accounts["acme"]
     assert shown.limits["acme"] == plain.limits["acme"]
     assert shown.imports["acme"] == plain.imports["acme"]
@@ -481,10 +544,10 @@ def test_the_example_shows_every_key_and_the_defaults_that_hold(
     assert set(shown.imports["globex"].streams) == set(load_source("stripe").streams)
     document = tomllib.loads(file.read_text())
     for kind, table in TABLES.items():
-        tables = [document[kind]] if kind == "daemon" else document[kind].values()
+        tables = [document[kind]] if kind in SINGLE else document[kind].values()
         shown_keys = set().union(*tables)
-        assert shown_keys >= set(table.model_fields), kind
-        assert shown_keys <= set(table.model_fields) | own_keys(kind), kind
+        assert shown_keys >= set(keys_of(table)), kind
+        assert shown_keys <= set(keys_of(table)) | own_keys(kind), kind
 
 
 def test_a_limit_that_never_lets_a_task_start_is_refused(
@@ -499,3 +562,43 @@ def test_a_limit_that_never_lets_a_task_start_is_refused(
     with pytest.raises(ConfigurationError, match=r'accounts\.acme\.limits: "20/minute" never permits') as caught:
         load(file)
     assert len(caught.value.problems) == 1
+
+
+def test_a_command_is_started_once_for_all_accounts_also_when_it_fails(file: Path) -> None:
+    """It may take half a minute to do so."""
+    program, started = file.parent / "key.sh", file.parent / "started"
+    program.write_text(f"#!/bin/sh\necho x >> {started}\nexit 3\n")
+    program.chmod(0o700)
+    reference = f'{{ command = ["{program}"] }}'
+    with_key(file, f'{reference}\n[accounts.other]\nsource = "stripe"\napi_key = {reference}')
+    wrong = f"the command {program} has ended with 3; run it by hand, as this user, to see why"
+    assert problems_of(file) == [f"accounts.acme.api_key: {wrong}", f"accounts.other.api_key: {wrong}"]
+    assert started.read_text() == "x\n"
+
+
+def test_a_large_file_is_read_like_a_small_one(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = load(file)
+    monkeypatch.setattr(toml_batches, "LARGE", 0)
+    assert load(file) == small
+    assert state_dir(file) == small.daemon.state_dir
+
+
+def test_thousands_of_accounts_take_little_memory(file: Path) -> None:
+    """As long as they are read; as dictionaries and models, 3,000 of each took 13 MiB."""
+    accounts = "".join(
+        f'[accounts.a{n}]\nsource = "stripe"\napi_key = {{ env = "CRAWLERD_TEST_KEY" }}\n'
+        f'limits = "{n % 7 + 1}/second"\n'
+        f'[imports.i{n}]\naccount = "a{n}"\nsink = "warehouse"\nstreams = ["*"]\n'
+        for n in range(3000)
+    )
+    file.write_text(file.read_text() + accounts)
+    load(file)  # what is loaded once
+    tracemalloc.start()
+    try:
+        settings = load(file)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(settings.accounts) == len(settings.imports) == 3001
+    assert settings.limits["a6"] is settings.limits["a13"]
+    assert peak < 6 * 1024 * 1024

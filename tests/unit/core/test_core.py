@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawlerd.core.backoff import backoff
-from crawlerd.core.durations import next_fire, parse_duration
+from crawlerd.core.durations import parse_duration
 from crawlerd.core.errors import CrawlerdError, Denied, Permanent, Throttled, Transient, Unauthorized
 from crawlerd.core.outcome import (
     CRASHES,
@@ -155,21 +155,6 @@ def test_no_duration_is_zero(text: str) -> None:
 @given(hours=st.integers(0, 1000), minutes=st.integers(0, 1000), seconds=st.integers(1, 1000))
 def test_the_parts_of_a_duration_add_up(hours: int, minutes: int, seconds: int) -> None:
     assert parse_duration(f"{hours}h{minutes}m{seconds}s") == hours * 3600 + minutes * 60 + seconds
-
-
-def test_an_import_is_due_at_once_when_it_never_ran_or_is_overdue_and_else_on_time() -> None:
-    assert next_fire(1000.0, None, 60.0) == 1000.0
-    assert next_fire(1000.0, 100.0, 60.0) == 1000.0
-    assert next_fire(1000.0, 970.0, 60.0) == 1030.0
-
-
-@given(now=st.floats(0, 1e10), last=st.floats(0, 1e10), every=st.floats(1, 1e7))
-def test_an_import_is_never_due_in_the_past_nor_later_than_one_period(now: float, last: float, every: float) -> None:
-    assert now <= next_fire(now, last, every) <= now + every
-
-
-def test_a_clock_that_was_set_back_delays_an_import_by_one_period_only() -> None:
-    assert next_fire(1000.0, 9_999_999.0, 60.0) == 1060.0
 
 
 def test_a_task_is_the_same_by_kind_and_payload_alone() -> None:

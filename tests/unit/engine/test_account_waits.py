@@ -13,13 +13,15 @@ from crawlerd.core.reasons import Reason, Waiting
 from crawlerd.core.task import Task
 from crawlerd.engine.account_waits import CURES, of_account
 from crawlerd.engine.clock import Clock
-from crawlerd.engine.dispatcher_inbox import DispatcherInbox
+from crawlerd.engine.dispatcher_inbox import CENSUS_SLICE, DispatcherInbox
 from crawlerd.engine.queues import AccountQueue, BucketQueue
 from crawlerd.ratelimit.limiter import Limiter, parse_limits
 from crawlerd.ratelimit.outage import Origin, Outage
+from crawlerd.ratelimit.quota import Quota, used_text
 from crawlerd.ratelimit.window import StartLog
 
 if TYPE_CHECKING:
+    from crawlerd.frontier.reports import Told
     from crawlerd.ratelimit.quota import Ask
 
 NOW = 1_000.0
@@ -108,3 +110,68 @@ def test_a_question_that_fails_is_told_to_whoever_asked_and_ends_nothing() -> No
     inbox.close()
     with pytest.raises(ZeroDivisionError):
         answer.result(0)
+
+
+def test_all_accounts_are_asked_a_slice_between_two_leases() -> None:
+    """However many there are, the dispatcher goes on with something else after each slice."""
+    queues = {number: account(limiter(), TASK) for number in range(CENSUS_SLICE * 3 + 5)}
+    for number, queue in queues.items():
+        queue.id = number
+    queues[3].refuse("HTTP 401")
+    asked: list[int] = []
+
+    class Bench:
+        def accounts(self) -> list[AccountQueue]:
+            return list(queues.values())
+
+        def known(self, number: int) -> AccountQueue | None:
+            asked.append(number)
+            return queues.get(number)
+
+        def cost(self, bucket: BucketQueue) -> int:
+            return 1
+
+    inbox = DispatcherInbox(Clock())
+    answer: Future[list[Told]] = Future()
+    inbox.census(answer)
+    rounds = []
+    while not answer.done():
+        before = len(asked)
+        inbox.act(Bench(), NOW)  # type: ignore[arg-type] # as much of a workbench as it takes
+        rounds.append(len(asked) - before)
+        queues.pop(0, None)  # it may leave meanwhile
+    inbox.close()
+    assert rounds == [CENSUS_SLICE, CENSUS_SLICE, CENSUS_SLICE, 5]
+    found = {each.account: each.reason for each in answer.result(0)}
+    assert found == {number: Reason.REFUSED if number == 3 else Reason.WORKERS for number in queues}
+
+
+def test_a_limiter_that_is_blocked_says_what_it_was_blocked_for() -> None:
+    blocked = limiter()
+    blocked.block(NOW + 60, Reason.QUOTA, "400 of 400 requests of the day are used")
+    blocked.block(NOW + 30, Reason.THROTTLED, "the API has asked to wait")  # a shorter one changes nothing
+    waiting = told(account(blocked, TASK))
+    assert waiting is not None
+    assert (waiting.reason, waiting.text) == (Reason.QUOTA, "400 of 400 requests of the day are used")
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "text"),
+    [
+        ("400/day", 400, "400 of 400 requests of the day are used"),
+        ("1/hour", 1, "1 of 1 request of the hour is used"),
+        ("1000/2 hours", 999, "999 of 1,000 requests of 2 hours are used"),
+    ],
+)
+def test_a_quota_says_how_much_of_it_is_used(limit: str, used: int, text: str) -> None:
+    (item,) = parse_limits([limit])
+    assert used_text(item, used) == text
+
+
+@pytest.mark.parametrize(
+    ("key", "account", "bucket"), [("7", 7, 0), ("7/31", 7, 31), ("7/lowered", 7, 0), ("7/31/lowered", 7, 31)]
+)
+def test_a_quota_knows_whose_it_is(key: str, account: int, bucket: int) -> None:
+    (item,) = parse_limits(["5/hour"])
+    quota = Quota(item, key)
+    assert (quota.account, quota.bucket) == (account, bucket)

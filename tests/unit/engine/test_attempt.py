@@ -83,6 +83,7 @@ depot = Source("depot")
 depot.handles(Store, priority=7, unique=True)(lambda api, args: iter(()))
 STORED = NewTask("depot.store", "store", 7, '{"name":"x"}', unique=True, account="client")
 PAGED = NewTask("shop.pages", "shelf", 3, '{"number":8,"after":null}', unique=True, sequential=True)
+NEXT = msgspec.structs.replace(PAGED, chain=1)  # asked for by one of its kind
 
 
 class Shelf:
@@ -155,7 +156,7 @@ def test_all_that_a_handler_yields_is_in_the_outcome() -> None:
             Batch("names", 2, ["b", "a"], [b'{"n":7,"b":true}', b'{"n":7,"a":true}'], ["a", "b", "n"], [], 32),
             Batch("prices", 1, ["p"], [None]),
         ],
-        [NewTask("shop.pages", "shelf", 3, '{"number":8,"after":"x"}', unique=True, sequential=True)],
+        [NewTask("shop.pages", "shelf", 3, '{"number":8,"after":"x"}', unique=True, sequential=True, chain=1)],
         [("names", "2026"), ("prices", "9")],
         [],
         "acct_1",
@@ -179,7 +180,7 @@ def test_a_task_for_another_account_is_what_that_accounts_source_makes_of_it() -
         yield ForAccount("acme", Page(8))
         yield Page(8)
 
-    assert run(handler) == Complete(children=[STORED, msgspec.structs.replace(PAGED, account="acme"), PAGED])
+    assert run(handler) == Complete(children=[STORED, msgspec.structs.replace(NEXT, account="acme"), NEXT])
 
 
 @pytest.mark.parametrize(
@@ -215,7 +216,7 @@ def test_a_group_is_in_the_outcome_with_all_its_tasks() -> None:
         yield Gather([Page(8), ForAccount("client", Store("x"))], then=ForAccount("client", Store("x")))
         yield Gather((), then=Page(8), if_dead="fail")
 
-    assert run(handler) == Complete(gathers=[NewGather([PAGED, STORED], STORED, "run"), NewGather([], PAGED, "fail")])
+    assert run(handler) == Complete(gathers=[NewGather([NEXT, STORED], STORED, "run"), NewGather([], PAGED, "fail")])
 
 
 def test_a_group_knows_three_ways_with_dead_letters() -> None:
@@ -534,7 +535,7 @@ def nested(depth: int) -> Any:
         ("\ud800", {"name": "fine"}),
     ],
 )
-def test_one_record_that_cannot_be_serialised_is_set_aside_with_its_reason(key: str, data: dict[str, Any]) -> None:
+def test_one_record_that_cannot_be_serialized_is_set_aside_with_its_reason(key: str, data: dict[str, Any]) -> None:
     outcome = run(
         lambda api, args: iter([Record("names", "a", {"x": 1}), Record("names", key, data), Record("names", "c", None)])
     )
@@ -544,7 +545,7 @@ def test_one_record_that_cannot_be_serialised_is_set_aside_with_its_reason(key: 
     assert outcome.batches[0].fields == ["x"]
     (skipped,) = outcome.skipped
     assert (skipped.stream, skipped.key) == ("names", "bad" if key == "bad" else "\\ud800")
-    assert skipped.reason.startswith("cannot be serialised: ")
+    assert skipped.reason.startswith("cannot be serialized: ")
 
 
 def test_a_page_of_which_nothing_is_left_completes_and_says_what_it_lost() -> None:
@@ -596,7 +597,7 @@ def test_text_that_is_no_json_in_utf8_does_not_leave_the_worker(odd: bytes) -> N
     assert records(outcome) == [["3", {"n": 1}], ["4", {"m": 2}]]
     assert isinstance(outcome, Complete)
     assert sorted(each.key for each in outcome.skipped) == ["0", "1", "2"]
-    assert all(each.reason.startswith("cannot be serialised: ") for each in outcome.skipped)
+    assert all(each.reason.startswith("cannot be serialized: ") for each in outcome.skipped)
 
 
 def test_a_record_is_what_it_was_when_it_was_yielded() -> None:
@@ -674,7 +675,7 @@ def test_a_handler_may_set_records_aside() -> None:
 def test_skipped_texts_are_bounded() -> None:
     outcome = run(lambda api, args: iter([Record("names", "k" * 10_000, {"x": Unknown()})]))
     assert isinstance(outcome, Complete)
-    assert outcome.skipped == [Skipped("names", "k" * 1000, "cannot be serialised: no JSON holds a Unknown")]
+    assert outcome.skipped == [Skipped("names", "k" * 1000, "cannot be serialized: no JSON holds a Unknown")]
 
 
 def test_a_record_that_is_too_large_is_set_aside_alone() -> None:

@@ -14,7 +14,7 @@ from crawlerd.frontier.contract import Ahead
 from crawlerd.ratelimit.window import Stamp
 
 if TYPE_CHECKING:
-    from crawlerd.engine.worker_pool import WorkerProcess
+    from crawlerd.engine.worker_process import WorkerProcess
 
 NOW, SECONDS = 1000.0, 60.0
 

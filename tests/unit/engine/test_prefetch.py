@@ -115,6 +115,7 @@ def test_each_task_is_given_once(seed: int, crawl: Crawl, monkeypatch: pytest.Mo
     assert crawl.frontier.ready_queues(None) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(60))
 def test_runs_that_are_not_served_are_not_read_and_come_whole_when_they_are(
     seed: int, crawl: Crawl, monkeypatch: pytest.MonkeyPatch

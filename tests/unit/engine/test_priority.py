@@ -62,6 +62,7 @@ def test_a_long_chain_beside_many_children_ends_near_its_bound() -> None:
     assert chain_first <= bound * 1.07
 
 
+@pytest.mark.slow
 def test_without_priority_the_chain_is_left_over_at_the_end() -> None:
     """What the priority is for: first in, first out takes markedly longer, so the test above can fail."""
     fifo, _ = makespan(DEFAULT_PRIORITY)

@@ -295,7 +295,7 @@ def test_a_comparison_without_a_sink_is_a_dead_letter() -> None:
 
 def ahead(seq: int, run: int, token: int = 1) -> Ahead:
     page = Complete([Batch("pages", 2, ["a", "b"], [b"{}", b"{}"])])
-    return Ahead(Task(seq, 1, 5, run, "shop.page", 0, "{}"), 1, page, token, [], 0)
+    return Ahead(Task(seq, 1, 5, run, "shop.page", 0, "{}"), 1, page, token=token, entries=[], first=0)
 
 
 def test_a_portion_is_written_and_stays_one() -> None:

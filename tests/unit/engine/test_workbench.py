@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter, defaultdict
+from concurrent.futures import Future
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,12 @@ from support.bench_partners import Asked, Limits
 from support.outages import outages
 
 from crawlerd.core.configuration import LimitSpec
+from crawlerd.core.outcome import DONE, Outcome
 from crawlerd.core.task import Task
 from crawlerd.engine import turns
-from crawlerd.engine.queues import FIRST_WANT, Guard, Pick
-from crawlerd.engine.workbench import MOST_WANT, REFILL_SECONDS, Workbench
+from crawlerd.engine.queues import Guard, Pick
+from crawlerd.engine.run_queue import FIRST_WANT, MOST_WANT, REFILL_SECONDS
+from crawlerd.engine.workbench import Workbench
 from crawlerd.ratelimit.limiter import parse_limits
 from crawlerd.ratelimit.quota import Ask, Grant
 from crawlerd.ratelimit.window import Stamp
@@ -365,7 +368,14 @@ def test_a_throttled_account_without_limits_waits_as_well() -> None:
     bench.put_back(pick, pick.tasks[0], NOW)
     assert bench.start(NOW + 6.9) == []
     assert bench.next_at() == NOW + 7
-    assert [started.tasks[0].seq for started in bench.start(NOW + 7)] == [1, 2, 3]
+    probe = bench.choose(NOW + 7, 1)
+    assert probe.tasks[0].seq == 1
+    stamp = bench.charge(probe, NOW + 7)
+    assert bench.start(NOW + 7.5) == []  # nothing is known of the first one yet
+    probe.account.limiter.succeeded(stamp, NOW + 7)
+    probe.account.limiter.ended(stamp)
+    bench.finish(probe, NOW + 8)
+    assert [started.tasks[0].seq for started in bench.start(NOW + 8)] == [2, 3]
 
 
 def test_a_paused_account_starts_nothing_until_it_is_opened() -> None:
@@ -386,6 +396,84 @@ def test_tasks_of_an_account_that_is_not_configured_any_more_stay_on_disk() -> N
     assert bench.account(7) is None
     assert bench.start() == []
     assert list(bench.accounts()) == []
+
+
+# questions
+
+
+QUESTION = Task(0, 0, 0, 0, "s.who", 0, "{}")
+
+
+def asked(bench: Bench, bucket: int | None = None, task: Task = QUESTION) -> Future[Outcome]:
+    account = bench.account(1)
+    assert account is not None
+    answer: Future[Outcome] = Future()
+    account.ask(task, account.buckets[bucket] if bucket else None, False, answer)
+    bench.place(account, NOW)
+    return answer
+
+
+def test_a_question_goes_first_and_holds_nothing_up() -> None:
+    bench = Bench({1: FREE})
+    bench.add(1, 1, 5)
+    asked(bench)
+    assert [pick.tasks[0].kind for pick in bench.start()] == ["s.who", "s.page"]
+
+
+def test_a_question_is_asked_of_an_account_that_is_stopped_and_nothing_else() -> None:
+    bench = Bench({1: FREE})
+    bench.pause(1, "its key was refused")
+    bench.add(1, 1, 5)
+    asked(bench)
+    assert [pick.tasks[0] for pick in bench.start()] == [QUESTION]
+    assert bench.next_at() == math.inf
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_question_counts_against_the_account_and_the_bucket_that_it_reads(counted: bool) -> None:
+    bench = Bench({1: LimitSpec(limits=("3/10 seconds",), bucket_limits=("1/10 seconds",), smooth=False)})
+    bench.add(1, 1, *[5] * 9)
+    bench.add(1, 2, *[5] * 9)
+    asked(bench, 1 if counted else None)
+    started = bench.start()
+    assert started[0].tasks == [QUESTION]
+    assert sorted(pick.tasks[0].bucket for pick in started[1:]) == ([2] if counted else [1, 2])
+    for pick in started:
+        bench.finish(pick, NOW + 1)
+    assert bench.start(NOW + 9) == []
+
+
+def test_who_asks_meanwhile_shares_the_answer_and_who_has_gone_is_not_told() -> None:
+    bench = Bench({1: LimitSpec(limits=("1/10 seconds",), smooth=False)})
+    first, second, third = asked(bench), asked(bench), asked(bench)
+    account = bench.known(1)
+    assert account is not None
+    assert account.forget(third) is False
+    (pick,) = bench.start()
+    bench.finish(pick, NOW)
+    question = account.question
+    assert question is not None
+    question.answer(DONE)
+    assert (first.result(0), second.result(0), third.done()) == (DONE, DONE, False)
+
+
+def test_a_question_that_nobody_waits_for_is_not_asked() -> None:
+    bench = Bench({1: FREE})
+    answer = asked(bench)
+    account = bench.known(1)
+    assert account is not None
+    assert account.forget(answer)
+    bench.place(account, NOW)
+    assert bench.start() == []
+
+
+def test_a_question_whose_worker_is_lost_is_asked_again() -> None:
+    bench = Bench({1: FREE})
+    asked(bench)
+    (pick,) = bench.start()
+    bench.finish(pick, NOW)
+    bench.put_back(pick, QUESTION, NOW)
+    assert [again.tasks[0] for again in bench.start()] == [QUESTION]
 
 
 # the guard

@@ -20,7 +20,7 @@ from crawlerd.core.outcome import Complete
 from crawlerd.core.task import LeaseBatch, Task
 from crawlerd.engine.attempt import OpenedWhenUsed
 from crawlerd.engine.wire import OF_THE_GROUP, Done, Frames, Ping, Setup, Work, frame, from_worker
-from crawlerd.engine.worker_pool import WorkerProcess
+from crawlerd.engine.worker_process import WorkerProcess
 from crawlerd.sources import registry
 
 if TYPE_CHECKING:

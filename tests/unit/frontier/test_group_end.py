@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from crawlerd.frontier.change import Change, Counts, Members
+from crawlerd.frontier.figures import StageCounts
 from crawlerd.frontier.group_end import Counted, Letter, bring_back, end_groups
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def test_what_waits_for_a_group_that_failed_is_a_dead_letter_and_the_group_stays
     change = Change(9.0)
     assert end_groups(change, [group(parent=4, dead=2, if_dead="fail")]) == []
     error = "not run: 2 dead letters in its group; it waits for those retried"
-    assert change.dead == [(7, 1, 3, 5, 2, 1, False, "then", error, '"then"', 9.0, 4, False)]
+    assert change.dead == [(7, 1, 3, 5, 2, 1, False, "then", error, '"then"', 9.0, 4, False, 0, "shop.then")]
+    assert change.figures.stages[1, group().kind_name, 0] == StageCounts(open=-1, dead=1)
     assert change.runs == {1: Counts(open=-1, waiting=-1, dead=1)}
     assert change.groups == {4: Members(open=-1, dead=1)}
     assert change.arrived == {}
@@ -52,9 +54,13 @@ def test_what_waits_may_be_left_out() -> None:
 
 def test_dead_letters_come_back_ready_and_what_follows_their_group_waits() -> None:
     change = Change(0.0)
-    task = Letter(3, 5, 8, 1, 2, '"a"', 7, follows=False)
-    then = Letter(3, 5, 7, 1, 2, '"then"', 4, follows=True)
+    task = Letter(3, 5, 8, 1, 2, '"a"', 7, follows=False, chain=9, kind_name="page")
+    then = Letter(3, 5, 7, 1, 2, '"then"', 4, follows=True, chain=0, kind_name="then")
     bring_back(change, [task, then])
-    assert change.grouped == [(3, 1, 5, 8, 2, 0, '"a"', 7)]
+    assert change.rare == [(3, 1, 5, 8, 2, 0, '"a"', 7, 0, 9)]
+    assert change.figures.stages == {
+        (1, "page", 8): StageCounts(open=1, dead=-1),
+        (1, "then", 0): StageCounts(open=1, dead=-1),
+    }
     assert change.runs == {1: Counts(open=2, waiting=1, dead=-2)}
     assert change.groups == {7: Members(open=1, dead=-1), 4: Members(open=1, dead=-1)}

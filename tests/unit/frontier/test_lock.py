@@ -8,18 +8,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from typer.testing import CliRunner
 
-from crawlerd.cli.main import app
+from crawlerd.cli.main import run_command
 from crawlerd.config.load import state_dir
 from crawlerd.core.errors import ConfigurationError, FrontierError, FrontierLocked, FrontierRefused, FrontierUnusable
 from crawlerd.frontier import open_frontier, open_reader
-from crawlerd.frontier.lock import BEAT_SECONDS, StateLock, lock_holder
+from crawlerd.frontier.lock import BEAT_SECONDS, SIGNED_WITHIN, StateLock, lock_holder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,10 +51,10 @@ sys.stdin.read()
 
 
 @contextmanager
-def holder(state_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
+def holder(state_dir: Path, script: str = HOLD) -> Iterator[subprocess.Popen[bytes]]:
     """Another process that holds the lock until its stdin is closed, or it is killed."""
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(state_dir)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", script, str(state_dir)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         try:
             assert process.stdout is not None
@@ -71,6 +71,15 @@ def test_a_second_crawlerd_is_told_who_the_first_is(tmp_path: Path) -> None:
                 StateLock(tmp_path)
         assert lock_holder(tmp_path) == process.pid
     StateLock(tmp_path).close()
+
+
+def test_a_start_waits_for_a_command_that_holds_it_for_a_moment(tmp_path: Path) -> None:
+    with holder(tmp_path, HOLD.replace("]))", "]), brief=True)")) as process, ThreadPoolExecutor() as pool:
+        found = pool.submit(StateLock, tmp_path)
+        with pytest.raises(TimeoutError):
+            found.result(2 * SIGNED_WITHIN)
+        process.communicate()
+        found.result(5).close()
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
@@ -290,7 +299,7 @@ def test_a_configuration_that_may_not_be_read_is_named_with_its_owner(tmp_path: 
         state_dir(config)
     os.setreuid(NOBODY, 0)  # of whom typer would ask: it would end with 2, which a service takes for worth another try
     try:
-        assert CliRunner().invoke(app, ["-c", str(config), "status"]).exit_code == 0
+        assert run_command(["-c", str(config), "status"]) == 0
     finally:
         os.setreuid(0, 0)
 

@@ -12,7 +12,8 @@ from limits.strategies import MovingWindowRateLimiter
 
 from crawlerd.frontier import open_frontier
 from crawlerd.ratelimit.adaptive import LATENESS, AdaptiveLaw, Learned
-from crawlerd.ratelimit.limiter import EFFICIENCY, THROTTLED_FIRST, THROTTLED_MOST, Limiter, parse_limits
+from crawlerd.ratelimit.hold import EFFICIENCY
+from crawlerd.ratelimit.limiter import THROTTLED_FIRST, THROTTLED_MOST, Limiter, parse_limits
 from crawlerd.ratelimit.quota import GRANULARITY, KEPT, Ask, DurableWindows, Grant, grant
 from crawlerd.ratelimit.window import MARGIN, Stamp, StartLog
 
@@ -447,3 +448,99 @@ def test_concurrency_that_was_found_is_not_found_again() -> None:
     of = limiter(concurrency="auto", learned=Learned(concurrency=7))
     assert of.law is not None
     assert of.law.concurrency == 7
+
+
+# limits that are changed while requests are out
+
+
+def follows(old: Limiter, *texts: str, now: float, asks: list[Ask] | None = None, **options: Any) -> Limiter:
+    """The limiter that takes the place of `old` at this moment."""
+    new = Limiter(
+        old.key, parse_limits(texts), old._log, (asks if asks is not None else []).append, quiet_since=now, **options
+    )
+    new.follow(old)
+    return new
+
+
+@pytest.mark.parametrize(("before", "after"), [("100/day", "40/day"), ("100/day", "250/day"), ("30/hour", "20/hour")])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_quota_of_another_amount_counts_what_was_sent_under_the_last_one(
+    store: Store, before: str, after: str, restarted: bool
+) -> None:
+    old = limiter(before, asks=store.asks)
+    first = 0
+    while first < 25 and store_one(store, old):
+        first += 1
+    if restarted:
+        old.give_back()
+        store.answer(100.0)
+        store.restart()
+        new = limiter(after, asks=store.asks)
+    else:
+        new = follows(old, after, now=100.0, asks=store.asks)
+    amount = parse_limits([after])[0].amount
+    assert store.starts(new, 101.0) == max(0, amount - first)
+
+
+def store_one(store: Store, of: Limiter) -> int:
+    if of.free_at(100.0) == math.inf:
+        store.answer(100.0)
+    if of.free_at(100.0) > 100.0:
+        return 0
+    of.start(Stamp(100.0))
+    return 1
+
+
+def test_a_quota_that_goes_back_to_its_old_amount_knows_what_was_sent_meanwhile(store: Store) -> None:
+    first = limiter("100/day", asks=store.asks)
+    assert store.starts(first, 100.0) == 100
+    second = follows(first, "150/day", now=101.0, asks=store.asks)
+    assert store.starts(second, 102.0) == 50
+    third = follows(second, "100/day", now=103.0, asks=store.asks)
+    assert store.starts(third, 104.0) == 0
+
+
+def test_quotas_of_other_windows_are_not_taken_for_this_one(store: Store) -> None:
+    assert store.starts(limiter("30/hour", asks=store.asks), 100.0) == 30
+    assert store.starts(limiter("40/day", asks=store.asks), 101.0) == 40
+
+
+def test_what_a_replaced_quota_is_granted_late_is_given_back(store: Store) -> None:
+    old = limiter("1000/day", asks=store.asks)
+    assert old.free_at(100.0) == math.inf  # asked
+    new = follows(old, "500/day", now=100.0, asks=store.asks)
+    store.answer(100.0)
+    new.give_back()
+    store.answer(100.0)
+    assert sum(count for _, count in store.charged("1000/day")) == 0
+
+
+def test_a_lowered_window_counts_what_was_started_in_the_old_one() -> None:
+    old = limiter("10/second", smooth=False)
+    assert starts(old, 100.0) == 10
+    new = follows(old, "4/second", now=100.2, smooth=False)
+    assert starts(new, 100.9) == 0
+    assert starts(new, 101.1) == 4
+
+
+def test_a_raised_window_permits_the_difference_at_once() -> None:
+    old = limiter("4/second", smooth=False)
+    assert starts(old, 100.0) == 4
+    assert starts(follows(old, "10/second", now=100.2, smooth=False), 100.3) == 6
+
+
+def test_a_longer_window_begins_as_after_a_restart() -> None:
+    old = limiter("4/second", smooth=False)
+    starts(old, 100.0)
+    new = follows(old, "4/second", "20/30 seconds", now=100.2, smooth=False)
+    assert new.free_at(120.0) == pytest.approx(130.2)
+
+
+def test_other_limits_leave_a_wait_that_the_api_has_asked_for_and_what_is_under_way() -> None:
+    old = limiter("10/second")
+    old.start(Stamp(100.0))
+    old.throttled(100.0, 100.1, 30.0, 0.5, certain=True)
+    new = follows(old, "20/second", now=100.2, concurrency=1)
+    assert new.free_at(140.0) == math.inf  # one is under way
+    new.finish(140.0)
+    assert new.free_at(100.3) >= 130.0

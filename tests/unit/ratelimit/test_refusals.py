@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from crawlerd.demo.limits import Limit
 
 
+pytestmark = pytest.mark.slow
+
+
 def passing(refusals: Refusals, count: int = 100) -> None:
     for _ in range(count):
         refusals.passed(refusals.started(0.0))
@@ -197,6 +200,7 @@ def crawl(
                     law.accepted(sent, now)
                 else:
                     law.throttled(sent, now, retry_after=retry_after, concurrency=False, pause=blocked_at == now)
+            limiter.ended(stamp)
             limiter.finish(now)
             continue
         now = max(now, free_at)
@@ -271,5 +275,44 @@ def test_it_never_stands_still_and_never_waits_past_what_was_asked(answers: list
             asked = max(asked, now + wait)
         else:
             limiter.failed(stamp)
+        limiter.ended(stamp)
         limiter.finish(now)
     assert all(later >= earlier for earlier, later in pairwise(starts))
+
+
+# where no pace spreads the starts
+
+
+def blocked(now: float = 10.0) -> Refusals:
+    refusals = Refusals(one_first=True)
+    assert [refuse(refusals, now + number) for number in range(3)] == [False, False, True]
+    return refusals
+
+
+def test_the_first_request_after_a_block_goes_alone_until_it_has_ended() -> None:
+    refusals = blocked()
+    for start in (80.0, 150.0, 220.0):
+        assert refusals.free_at() <= start
+        probe = refusals.started(start)
+        assert refusals.free_at() > start + 20
+        assert refuse(refusals, start, number=probe)  # at once, without a further test
+        refusals.ended(probe)
+        assert refusals.free_at() <= start + 0.1
+    probe = refusals.started(300.0)
+    refusals.failed(probe)  # nothing was learned: the next one goes alone as well
+    refusals.ended(probe)
+    assert refusals.free_at() <= 300.1
+    probe = refusals.started(301.0)
+    assert refusals.free_at() > 320
+    refusals.passed(probe, 301.0)
+    assert refusals.free_at() == 0.0
+    refusals.ended(probe)
+    assert [refusals.started(302.0), refusals.free_at()][1] == 0.0
+
+
+def test_one_that_never_ends_holds_the_others_up_for_a_while_alone() -> None:
+    refusals = blocked()
+    refusals.started(80.0)
+    assert 100.0 < refusals.free_at() <= 110.0
+    refusals.go_on(one_first=True)
+    assert refusals.free_at() <= 80.0

@@ -31,6 +31,7 @@ def whole(data: bytes, size: int) -> tuple[list[bytes], str]:
         at, phase = at + part.used, part.phase
 
 
+@pytest.mark.slow
 @given(
     st.lists(values, max_size=6),
     st.dictionaries(st.text(max_size=5).filter(lambda name: name != "records"), values, max_size=2),

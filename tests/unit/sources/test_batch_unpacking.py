@@ -17,6 +17,8 @@ from crawlerd.sources.s3_batch import unpacking
 from crawlerd.sources.s3_batch.inflating import bits_at, decoder, filler, header
 from crawlerd.sources.s3_batch.unpacking import STEP, Place, Unpacked
 
+pytestmark = pytest.mark.slow
+
 
 def unpacked(data: bytes, piece: int, most: int, step: int) -> tuple[bytes, str, int]:
     """All text, read by tasks that know the place of the one before alone, `step` bytes of text further at most; what

@@ -141,6 +141,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHAPES)
 def test_100_000_objects_keep_the_limit_full(name: str) -> None:
     shape = SHAPES[name]
@@ -174,6 +175,7 @@ def test_a_list_that_does_not_heed_created_is_read_once() -> None:
     assert read.requests < 2 * 50 + 10
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(START, START + 40_000).flatmap(lambda at: st.lists(st.just(at), max_size=400)), max_size=12)
 )

@@ -1,0 +1,139 @@
+"""The report of `crawlerd import` for people: a few imports one by one, of many what is not complete, and a summary."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from crawlerd.cli.modes import modes
+from crawlerd.cli.tables import duration
+from crawlerd.core.redaction import shown
+from crawlerd.core.wording import plain_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from rich.console import Console
+
+COUNTS = ("records", "seen", "new", "changed", "unchanged", "tombstoned")  # of a stream's report
+EACH_SHOWN = 10  # imports; of more, those that are not complete
+LINES = 60  # about those of many
+
+
+def print_report(report: Mapping[str, Any], console: Console, *, streams: bool = True) -> None:
+    """By stream if wanted."""
+    for line in report_lines(report, streams=streams, quiet=modes.quiet):
+        console.out(shown(line), highlight=False)  # no markup: reasons quote what APIs say, which may look like it
+
+
+def report_lines(report: Mapping[str, Any], *, streams: bool = True, quiet: bool = False) -> Iterator[str]:
+    """quiet: nothing about runs that are complete."""
+    imports, not_started = report["imports"], report["not_started"]
+    count = len(imports) + len(not_started)
+    few = count <= EACH_SHOWN
+    lines: list[str] = []
+    for name, runs in imports.items():
+        for run in runs:
+            if run["complete"] and (quiet or not few):
+                continue
+            lines += _run_lines(name, run)
+            facts = run["streams"].items() if streams else ()
+            lines += (_stream_line(stream, each) for stream, each in facts if few or _is_lacking(each))
+    lines += (f"{name}: not started: {reason}" for name, reason in not_started.items())
+    if not few and len(lines) > LINES:
+        left = len(lines) - LINES
+        lines[LINES:] = [f"and {left:,} more lines: `crawlerd status`, `crawlerd runs`, or --json has them all"]
+    yield from lines
+    if count > 1 and not (quiet and report["state"] == "completed"):
+        yield _summary(report, count)
+    yield from _advice(report)
+
+
+def _summary(report: Mapping[str, Any], count: int) -> str:
+    """One line for all."""
+    runs = [run for each in report["imports"].values() for run in each]
+    states = Counter("stopped" if run["state"] == "running" else _ending(run) for run in runs)
+    states += Counter({"not started": len(report["not_started"])})
+    began = min((run["started_at"] for run in runs), default=0.0)
+    ended = max((run["ended_at"] or time.time() for run in runs), default=0.0)
+    totals = {key: sum(run[key] for run in runs) for key in ("records", "done", "retried", "throttled", "dead")}
+    how = ", ".join(f"{number:,} {state}" for state, number in states.most_common())
+    return (
+        f"{count:,} imports after {duration(ended - began)}: {how}; {totals['records']:,} records, "
+        f"{totals['done']:,} tasks, {totals['retried']:,} retried, {totals['throttled']:,} throttled, "
+        f"{totals['dead']:,} dead"
+    )
+
+
+def _ending(run: Mapping[str, Any]) -> str:
+    """Its state, unless that alone sounds better than it is."""
+    return "not complete" if run["state"] == "completed" and not run["complete"] else str(run["state"])
+
+
+def _is_lacking(facts: Mapping[str, Any]) -> bool:
+    return bool(facts["skipped"] or facts["dead"] or facts["denied"])
+
+
+def _advice(report: Mapping[str, Any]) -> Iterator[str]:
+    """What to do about the state of the whole."""
+    match report["state"]:
+        case "interrupted":
+            yield "interrupted; nothing is lost: the same command resumes it"
+        case "waiting for an API":
+            yield from (f"no answer from {each['origin']}: {plain_error(each['error'])}" for each in report["outages"])
+            yield "stopped; nothing is lost: the same command goes on when the API answers again"
+        case "stopped":
+            yield "stopped after the time of --for; nothing is lost: the same command goes on"
+        case "failed" if not any(run["dead"] for runs in report["imports"].values() for run in runs):
+            pass  # the reasons stand above
+        case "completed with dead letters" | "failed":
+            yield "some tasks are dead letters: see `crawlerd dead list`, then `crawlerd dead retry`"
+        case "not complete":
+            yield "not complete: what was skipped or is doubted stands above"
+
+
+def _run_lines(name: str, run: Mapping[str, Any]) -> Iterator[str]:
+    """name: of its import."""
+    seconds = (run["ended_at"] or time.time()) - run["started_at"]
+    state = "stopped" if run["state"] == "running" else run["state"]  # this command has ended
+    yield (
+        f"{name}: run {run['id']} {state} after {duration(seconds)}: {run['records']:,} records, "
+        f"{run['done']:,} tasks, {run['retried']:,} retried, {run['throttled']:,} throttled, "
+        f"{run['dead']:,} dead, {'complete' if run['complete'] else 'not complete'}"
+    )
+    if run["full"] or run["full_reason"]:
+        reason = f": {run['full_reason']}" if run["full_reason"] else ""
+        yield f"  {'full' if run['full'] else 'full in part'}{reason}"
+    if run.get("ad_hoc"):
+        yield f"  ad hoc: {run['ad_hoc']}; it publishes no sync points and tombstones nothing"
+    if run.get("part"):
+        yield f"  of the streams {run['part']} alone"
+    for doubt in run["doubts"]:
+        yield f"  {doubt_text(doubt)}"
+    if run["paused"]:
+        yield f"  account {run['paused_account']} is paused: {run['paused']}"
+    if run["held_up"]:
+        yield f"  held up by {run['held_up']}"
+
+
+def _stream_line(stream: str, facts: Mapping[str, Any]) -> str:
+    notes = [f"{facts[key]:,} {key}" for key in ("skipped", "dead") if facts[key]]
+    notes += ["denied"] if facts["denied"] else []
+    tail = f" ({', '.join(notes)}: {plain_error(facts['reason'])})" if notes else ""
+    tail += f"; {facts['note']}" if facts["note"] else ""
+    if facts["reason"] and not notes and not facts["note"]:
+        tail = f" ({plain_error(facts['reason'])})"
+    repeats = facts["records"] - facts["seen"] - facts["tombstoned"]
+    if repeats > facts["seen"] and not facts["dead"]:  # with a dead letter, the list may have been read again
+        tail += f"; {repeats:,} came under a key that had come before: is it unique?"
+    return f"  {stream}: {', '.join(f'{facts[key]:,} {key}' for key in COUNTS)}{tail}"
+
+
+def doubt_text(doubt: Mapping[str, Any]) -> str:
+    """A doubt, for people."""
+    return (
+        f"{doubt['stream']} of {doubt['account']}: in doubt: {doubt['seen']:,} seen, where the last full run had seen "
+        f"{doubt['before']:,}; a sweep tombstones none of it and its sync point stays, until a full run sees about as "
+        "little again, or `crawlerd import --allow-shrink` says that it is so"
+    )

@@ -1,0 +1,46 @@
+"""The keys of a sink of the type `postgresql`: which database, and what its views are like."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
+
+from crawlerd.config.problems import Table
+from crawlerd.config.references import Reference, secret
+from crawlerd.core.configuration import ColumnType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SCHEMA = "crawlerd"
+
+
+def _schema(name: str) -> str:
+    if not re.fullmatch("[a-z_][a-z0-9_]{0,62}", name) or name.startswith("pg_"):
+        raise ValueError("must be lower-case letters, digits and underscores, and not begin with pg_")
+    return name
+
+
+class WarehouseTable(Table):
+    """What a sink of the type `postgresql` has in addition to the keys of any sink. None: missing."""
+
+    url: SecretStr | None = Field(default=None, examples=[{"env": "WAREHOUSE_URL"}])
+    schema_name: Annotated[str, AfterValidator(_schema)] = SCHEMA
+    columns: dict[str, ColumnType] = Field(default={})
+
+    @field_validator("url", mode="plain", json_schema_input_type=Reference)
+    @classmethod
+    def _url(cls, value: object, info: ValidationInfo[Any]) -> SecretStr:
+        found = secret(value, info.context.environment, key="url")
+        text = found.get_secret_value()
+        if text and not re.match("postgres(ql)?://", text):
+            raise ValueError('must refer to a URL such as "postgresql://crawlerd:PASSWORD@db.example.com/warehouse"')
+        return found
+
+
+def lacking(sink: WarehouseTable) -> Iterator[tuple[str, str]]:
+    """What no single value of a sink of the type `postgresql` shows: keys, and what is wrong."""
+    if sink.url is None:
+        yield "url", 'is missing; write for example url = { env = "WAREHOUSE_URL" }'

@@ -1,0 +1,256 @@
+"""Fields of records that are dropped or hashed before anything of them reaches a disk. Pure.
+
+A path such as `address.line1` names a field of an object inside of an object; where a list stands on the way, the field
+of each of its elements. `*` stands for every field, and a name with a dot in it stands in quotation marks.
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from crawlerd.core.lenient_json import parsed
+from crawlerd.core.redaction import GONE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+DROP, HASH = "drop", "hash"
+ANY = "*"  # every field of an object; every stream of an import
+DIGEST_BYTES = 16
+MOST_KEY_BYTES = 64  # that blake2b takes
+SHORTEST = 4  # characters of a value that is looked for elsewhere: a shorter one is a mere word
+SHORTEST_NUMBER = 5  # digits, likewise
+LONGEST_PATH = 20  # names
+
+LARGEST_ERROR = 1 << 20  # bytes of an answer that is looked through
+_WORD = re.compile(r"\w+")
+_LEADING_STATUS = re.compile(r"(?:[A-Za-z]+: )?HTTP \d{3}(?!\d)(?:: )?")
+_GONE_RUN = re.compile(rf"{re.escape(GONE)}(?:\W*{re.escape(GONE)})+")
+_PATH = re.compile(r'(?:"[^"]+"|[^".\s][^".]*)(?:\.(?:"[^"]+"|[^".\s][^".]*))*')
+_NAME = re.compile(r'"([^"]+)"|([^".]+)')
+
+Branch = dict[str, Any]  # by name: another Branch, DROP or HASH
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class FieldRules(msgspec.Struct, frozen=True, array_like=True):
+    """Of one stream: paths of the fields that are left out, and of those that a keyed hash stands for."""
+
+    drop: tuple[str, ...] = ()
+    hash: tuple[str, ...] = ()
+
+
+class RunFields(msgspec.Struct, frozen=True, array_like=True):
+    """What a run drops and hashes, by stream, ANY for all; key: of the hash, a secret."""
+
+    streams: dict[str, FieldRules] = {}
+    key: str = ""
+
+    def __repr__(self) -> str:
+        return f"RunFields({self.streams!r}, key=***)"
+
+
+def dotted(names: Iterable[str]) -> str:
+    """The path that goes through these names."""
+    return ".".join(f'"{name}"' if "." in name else name for name in names)
+
+
+def names_of(path: str) -> tuple[str, ...]:
+    """The names that a path goes through. ValueError when it is none."""
+    if not _PATH.fullmatch(path):
+        raise ValueError(f'"{path}" is no path of a field, such as "email", "address.line1" or \'"a.b".c\'')
+    names = tuple(quoted or plain for quoted, plain in _NAME.findall(path))
+    if len(names) > LONGEST_PATH:
+        raise ValueError(f'"{path}" has more than {LONGEST_PATH} names')
+    return names
+
+
+def branch_of(rules: Iterable[FieldRules]) -> Branch:
+    """Where all these fields lie. ValueError where one lies inside of another, or is both dropped and hashed."""
+    tree: Branch = {}
+    seen: dict[tuple[str, ...], str] = {}
+    for each in rules:
+        for action, paths in ((DROP, each.drop), (HASH, each.hash)):
+            for path in paths:
+                names = names_of(path)
+                if seen.setdefault(names, action) != action:
+                    raise ValueError(f'"{path}" is both dropped and hashed: take one of the two away')
+    for names, action in seen.items():
+        for length in range(1, len(names)):
+            if (outer := seen.get(names[:length])) is not None:
+                what = "dropped" if outer == DROP else "hashed"
+                path, whole = ".".join(names), ".".join(names[:length])
+                raise ValueError(f'"{path}" lies inside of "{whole}", all of which is {what}: take one of the two away')
+        at = tree
+        for name in names[:-1]:
+            at = at.setdefault(name, {})
+        at[names[-1]] = action
+    return tree
+
+
+def hashed(text: bytes, key: bytes) -> bytes:
+    """What stands in the place of a value, as JSON: 32 hex digits, the same for the same value and key. A text and a
+    number that are written alike have the same; null stays null, and of a list each element is hashed. text: JSON."""
+    if text == b"null":
+        return text
+    if text[:1] == b"[":
+        return b"[" + b",".join(hashed(bytes(each), key) for each in _elements(text)) + b"]"
+    plain = msgspec.json.decode(text, type=str).encode() if text[:1] == b'"' else text
+    return b'"' + blake2b(plain, key=key[:MOST_KEY_BYTES], digest_size=DIGEST_BYTES).hexdigest().encode() + b'"'
+
+
+class Shaped:
+    """Applies the rules of a run to the records of one attempt, and knows what it has taken away.
+
+    values: texts and numbers that were taken away, as far as they can be told from mere words, with the field of each,
+        such as "email of customers".
+    """
+
+    def __init__(self, fields: RunFields) -> None:
+        self._key = fields.key.encode()
+        self._streams = fields.streams
+        self._branches: dict[str, Branch] = {}
+        self.values: dict[str, str] = {}
+
+    def branch(self, stream: str) -> Branch:
+        """Empty where nothing of the stream is dropped or hashed."""
+        found = self._branches.get(stream)
+        if found is None:
+            rules = [each for name in (ANY, stream) if (each := self._streams.get(name))]
+            found = self._branches[stream] = branch_of(rules)
+        return found
+
+    def shaped(self, text: bytes, stream: str) -> tuple[bytes, dict[str, str]]:
+        """An object's compact text as it is imported, and of `values` what was taken away of it. ValueError or
+        RecursionError when it cannot be read."""
+        taken: dict[str, str] = {}
+        text = self._walked(text, self.branch(stream), f" of {stream}", taken)
+        self.values |= taken
+        return text, taken
+
+    def _walked(self, text: bytes, branch: Branch, where: str, taken: dict[str, str]) -> bytes:
+        """where: what follows the name of a field, to say which one it is."""
+        if text[:1] == b"[":
+            return b"[" + b",".join(self._walked(bytes(each), branch, where, taken) for each in _elements(text)) + b"]"
+        if text[:1] != b"{":
+            return text
+        members = _members(text)
+        changed = False
+        for name, what in _meant(branch, members):
+            value, changed = bytes(members[name]), True
+            if isinstance(what, dict):
+                members[name] = msgspec.Raw(self._walked(value, what, f" in {name}{where}", taken))
+                continue
+            taken.update(dict.fromkeys(_words(value), f"{name}{where}"))
+            if what == DROP:
+                del members[name]
+            else:
+                members[name] = msgspec.Raw(hashed(value, self._key))
+        return _encode(members) if changed else text
+
+    def look_into(self, answer: Any) -> None:
+        """Notes what an API's answer has at the paths of any stream, wherever such a path begins. answer: as text, or
+        as Python values."""
+        if isinstance(answer, bytes):
+            try:
+                answer = parsed(answer)
+            except (ValueError, RecursionError):
+                return
+        branches = [(self.branch(stream), f" of {stream}") for stream in self._streams]
+        todo = [answer]
+        while todo:
+            value = todo.pop()
+            if isinstance(value, dict):
+                for branch, where in branches:
+                    _collect(value, branch, where, self.values)
+                todo += value.values()
+            elif isinstance(value, list | tuple):
+                todo += value
+
+
+def said_in(answer: Any) -> set[str] | None:
+    """All words and numbers of an answer, its names aside. None for one that is too large to be looked through.
+
+    answer: as text, or as Python values."""
+    if isinstance(answer, bytes):
+        if len(answer) > LARGEST_ERROR:
+            return None
+        try:
+            answer = parsed(answer)
+        except (ValueError, RecursionError):
+            answer = answer.decode(errors="replace")
+    return {word for text in _texts(answer) for word in _WORD.findall(text)}
+
+
+def without_words(text: str, words: Collection[str]) -> str:
+    """The text without any of them, but for a status that it begins with. The last one of it may be cut."""
+    begins = _LEADING_STATUS.match(text)
+    head = begins[0] if begins else ""
+    found = list(_WORD.finditer(text, len(head)))
+    cut = found[-1][0] if found and found[-1].end() == len(text) else ""
+    hidden = {cut} if cut and any(word.startswith(cut) for word in words) else set()
+    rest = _WORD.sub(lambda each: GONE if each[0] in words or each[0] in hidden else each[0], text[len(head) :])
+    return head + _GONE_RUN.sub(GONE, rest)
+
+
+def _meant(branch: Branch, members: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The members that a branch is about. A name counts before ANY."""
+    if ANY not in branch:
+        for name, what in branch.items():
+            if name in members:
+                yield name, what
+        return
+    for name in list(members):
+        own, other = branch.get(name), branch[ANY]
+        if isinstance(own, dict) and isinstance(other, dict):
+            yield name, {**other, **own}
+        else:
+            yield name, other if own is None or other == DROP else own
+
+
+def _collect(value: Any, branch: Branch, where: str, found: dict[str, str]) -> None:
+    if isinstance(value, list | tuple):
+        for each in value:
+            _collect(each, branch, where, found)
+    elif isinstance(value, dict):
+        for name, what in _meant(branch, value):
+            if isinstance(what, dict):
+                _collect(value[name], what, f" in {name}{where}", found)
+            else:
+                for each in _scalars(value[name]):
+                    found.setdefault(each, f"{name}{where}")
+
+
+def _words(text: bytes) -> Iterator[str]:
+    try:
+        return _scalars(parsed(text))
+    except (ValueError, RecursionError):
+        return iter(())
+
+
+def _scalars(value: Any) -> Iterator[str]:
+    """The texts and numbers in a value that can be told from mere words."""
+    return _texts(value, SHORTEST, SHORTEST_NUMBER)
+
+
+def _texts(value: Any, shortest: int = 1, shortest_number: int = 1) -> Iterator[str]:
+    todo = [value]
+    while todo:
+        match todo.pop():
+            case bool() | None:
+                continue
+            case str() as text if len(text) >= shortest:
+                yield text
+            case int() | float() as number if len(text := str(number)) >= shortest_number:
+                yield text
+            case dict() as members:
+                todo += members.values()
+            case list() | tuple() as elements:
+                todo += elements

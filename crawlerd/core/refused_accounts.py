@@ -1,0 +1,25 @@
+"""Why nothing of an account starts while its credentials are in doubt, and what people can do. Pure."""
+
+from __future__ import annotations
+
+GONE = "not configured any more, but an import has tasks for it"
+REPLACED = "its key or its address is being replaced"
+OF_OWNER = "waits for the check of the credentials of "  # and the account's name
+
+_ENDS_BY_ITSELF = "Nothing needs to be done: the check is under way."
+_CONFIGURE = "Configure the account again, then `crawlerd reload`; or end its runs with `crawlerd run cancel ID`."
+_WORKED_ON = "Mend the key at the API, which is asked again every 5 minutes; for another key, `crawlerd reload`."
+_AT_REST = "Mend the key, then `crawlerd reload`, or `crawlerd import` where no daemon runs."
+
+
+def refusal_cure(refused: str, *, in_memory: bool) -> str:
+    """A sentence.
+
+    refused: why nothing of it starts; one of the above, or what the API has said.
+    in_memory: a crawlerd works on its tasks.
+    """
+    if refused == GONE:
+        return _CONFIGURE
+    if refused == REPLACED or refused.startswith(OF_OWNER):
+        return _ENDS_BY_ITSELF
+    return _WORKED_ON if in_memory else _AT_REST

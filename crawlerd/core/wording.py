@@ -1,0 +1,26 @@
+"""Counts and error texts, as people read them. Pure."""
+
+from __future__ import annotations
+
+import re
+
+# The name of the class that only decides whether crawlerd tries again, after what crawlerd itself puts before it.
+_RETRY_CLASS = re.compile(r"^((?:[a-z][^:]*: )*)(?:Transient|Permanent): ")
+
+
+def counted(count: int, one: str) -> str:
+    """Such as "1 dead letter", "2 dead letters", "1,000 entries"."""
+    if count == 1:
+        return f"1 {one}"
+    return f"{count:,} {one[:-1]}ies" if re.search("[^aeiou]y$", one) else f"{count:,} {one}s"
+
+
+def agreeing(count: int, one: str, several: str = "are") -> str:
+    """With the verb that "dead letters" would have: "1 dead letter is", "2 dead letters are"; matches, match."""
+    single = {"are": "is", "were": "was"}.get(several, f"{several}es" if several.endswith("ch") else f"{several}s")
+    return f"{counted(count, one)} {single if count == 1 else several}"
+
+
+def plain_error(error: str) -> str:
+    """The error of an attempt without the names Transient and Permanent, which say nothing to whoever reads it."""
+    return _RETRY_CLASS.sub(r"\1", error, count=1)

@@ -1,0 +1,84 @@
+"""What is counted of attempts and requests, by source: on the dispatcher's thread, without a lock; others read it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from crawlerd.core.bounded_counts import REQUEST_BOUNDS, BoundedCounts
+from crawlerd.core.metric_labels import AttemptOutcome, RequestStatus, error_of, status_of, throttle_of
+from crawlerd.core.outcome import Complete, Defer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from crawlerd.core.metric_labels import AttemptError, ThrottleReason
+    from crawlerd.core.outcome import Made, Outcome
+
+
+class SourceCounts:
+    """Of one source, since the process began.
+
+    outcomes, errors: attempts.
+    statuses: requests.
+    throttles: answers that said "slower".
+    durations: of requests, in seconds.
+    received: bytes of answers' bodies.
+    permitted: requests that the limits would have let accounts with ready work send, see `permitting`.
+    """
+
+    __slots__ = ("durations", "errors", "outcomes", "permitted", "received", "statuses", "throttles")
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[AttemptOutcome] = Counter()
+        self.errors: Counter[AttemptError] = Counter()
+        self.statuses: Counter[RequestStatus] = Counter()
+        self.throttles: Counter[ThrottleReason] = Counter()
+        self.durations = BoundedCounts(REQUEST_BOUNDS)
+        self.received = 0
+        self.permitted = 0.0
+
+    def heard(self, outcome: Outcome, made: Made | None) -> float | None:
+        """A worker's result; seconds that its request took, None without one. outcome: as the worker said it."""
+        if type(outcome) is not Complete:
+            self.failed(outcome)
+        if made is None or (status := status_of(made.status)) is None:
+            return None
+        self.statuses[status] += 1
+        self.durations.add(made.seconds)
+        self.received += made.received
+        return made.seconds
+
+    def failed(self, outcome: Outcome) -> None:
+        """An attempt that is not complete."""
+        if (error := error_of(outcome)) is not None:
+            self.errors[error] += 1
+        if isinstance(outcome, Defer):
+            self.throttles[throttle_of(outcome)] += 1
+
+
+class AttemptCounts:
+    """
+    late: outcomes that were fenced off; nobody knows any more of which source.
+    waited, requested, handled: seconds of attempts: until a thread began, of the request, of the handler.
+    expired: leases that were taken back at their deadline.
+    """
+
+    def __init__(self) -> None:
+        self._sources: dict[str, SourceCounts] = {}
+        self.late = self.expired = 0
+        self.waited = self.requested = self.handled = 0.0
+
+    def spent(self, waited: float, requested: float, handled: float) -> None:
+        """Seconds of attempts that have ended."""
+        self.waited += waited
+        self.requested += requested
+        self.handled += handled
+
+    def of(self, source: str) -> SourceCounts:
+        """From any thread: all get the same ones."""
+        return self._sources.get(source) or self._sources.setdefault(source, SourceCounts())
+
+    def by_source(self) -> Mapping[str, SourceCounts]:
+        """Those that have had an attempt. From any thread."""
+        return dict(self._sources)

@@ -1,0 +1,84 @@
+"""A thread that looks at a queue which other programs share: none of the engine's threads waits for such a file."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from crawlerd.core.errors import CrawlerdError, FrontierRefused, SyncFailed
+from crawlerd.core.log_events import Event, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TROUBLE_SECONDS = 5.0  # between tries while the queue cannot be used
+STOP_SECONDS = 5.0  # that a stop waits for the chunk that is under way
+
+
+class QueueWatch:
+    """Runs on a thread of its own between `start` and `stop`.
+
+    trouble: why the queue cannot be used at the moment. From any thread.
+    """
+
+    def __init__(self, name: str, look: Callable[[], float], what: str) -> None:
+        """
+        look: does what there is to do, chunk by chunk, and returns the seconds until the next look. CrawlerdError when
+            the queue, or the frontier, cannot be used.
+        what: what does not happen meanwhile, for the log.
+        """
+        self._name, self._look, self._what = name, look, what
+        self.trouble: str | None = None
+        self._stopping = threading.Event()
+        self._news = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @property
+    def stopping(self) -> bool:
+        """A look under way must end soon."""
+        return self._stopping.is_set()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._news.set()
+        if self._thread.ident is not None:
+            self._thread.join(STOP_SECONDS)
+
+    def wake(self) -> None:
+        """There is something to look at. From any thread."""
+        self._news.set()
+
+    def rest(self, seconds: float) -> None:
+        """Call in a look: lets others have their turn."""
+        self._stopping.wait(seconds)
+
+    def _run(self) -> None:
+        while not self.stopping:
+            self._news.clear()
+            try:
+                wait = self._look()
+                self._note(None)
+            except (SyncFailed, FrontierRefused):
+                return  # the store has said so, and ends everything
+            except CrawlerdError as error:
+                self._note(str(error))
+                wait = TROUBLE_SECONDS
+            except Exception as error:  # noqa: BLE001 - top of a thread: no file of others may end what runs
+                self._note(f"{type(error).__name__}: {error}", error)
+                wait = TROUBLE_SECONDS
+            if not self.stopping:
+                self._news.wait(wait)
+
+    def _note(self, trouble: str | None, cause: Exception | None = None) -> None:
+        """cause: whose traceback the log has."""
+        if self.stopping:
+            return
+        if trouble is not None and trouble != self.trouble:
+            text = f"{self._what}: %s; trying again"
+            tell(Event.QUEUE_HELD, text, trouble, cause=cause, queue=self._name, error=trouble)
+        elif trouble is None and self.trouble is not None:
+            tell(Event.QUEUE_RELEASED, "over: %s", self._what, queue=self._name, error=self.trouble)
+        self.trouble = trouble

@@ -1,0 +1,49 @@
+"""What sinks keep no longer than their settings say is deleted, a slice at a time, between the commits of what runs."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from crawlerd.core.errors import SinkError, SyncFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from crawlerd.engine.clock import Clock
+    from crawlerd.sink import Sink
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 600.0  # between looks at what has become old
+SOON_SECONDS = 0.1  # between slices
+SLICE = 1_000  # rows, or files
+
+
+class Retention:
+    """Used on the store's thread."""
+
+    def __init__(self, sinks: Mapping[str, Sink], clock: Clock) -> None:
+        """sinks: those that are open, by name."""
+        self._sinks, self._clock = sinks, clock
+        self._next: dict[str, float] = {}  # monotonic seconds
+        self._told: dict[str, str] = {}
+
+    def look(self) -> None:
+        """Deletes a slice of what is old, where that is due. Often called. SyncFailed alone."""
+        now = time.monotonic()
+        for name, sink in self._sinks.items():
+            if self._next.get(name, now) > now:
+                continue
+            try:
+                more = sink.expire(self._clock.now(), SLICE)
+            except SyncFailed:
+                raise
+            except SinkError as error:
+                if self._told.get(name) != str(error):
+                    log.error("sinks.%s: what is old cannot be deleted: %s; tried again", name, error)
+                self._told[name], more = str(error), False
+            else:
+                self._told.pop(name, None)
+            self._next[name] = now + (SOON_SECONDS if more else LOOK_SECONDS)

@@ -1,0 +1,64 @@
+"""The queues that the daemon shares with other programs: the inbox, and the spool of dead letters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crawlerd.engine.letter_spool import Spool
+from crawlerd.engine.task_inbox import Inbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crawlerd.config.differences import Changes
+    from crawlerd.config.load import Settings
+    from crawlerd.engine.joining import Joining
+    from crawlerd.engine.store_inbox import StoreInbox
+    from crawlerd.frontier.contract import Frontier
+
+
+class SharedQueues:
+    """Used from the main thread, where nothing else is said."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        frontier: Frontier,
+        store: StoreInbox,
+        joining: Joining,
+        *,
+        takes: bool,
+    ) -> None:
+        """Call before the store's thread is started. takes: tasks, from the inbox; an import in the foreground, which
+        is to end, takes none."""
+        self._settings, self._store = settings, store
+        self._spool = Spool(settings, frontier, store)
+        self._inbox = Inbox(settings, frontier, store, joining)
+        self._watches = {"dead_letters.spool": self._spool.watch} | ({"inbox": self._inbox.watch} if takes else {})
+
+    def start(self) -> None:
+        for watch in self._watches.values():
+            watch.start()
+
+    def stop(self) -> None:
+        """What is not in the spool yet, and what is in the inbox, is the next process's."""
+        for watch in self._watches.values():
+            watch.stop()
+
+    def troubles(self) -> dict[str, str]:
+        """Why they cannot be used, by their place in the configuration. From any thread."""
+        return {key: watch.trouble for key, watch in self._watches.items() if watch.trouble}
+
+    def take(self, found: Changes) -> None:
+        """Another configuration. From any thread but the store's."""
+        if found.spool != self._settings.spool:
+            self._store.call(lambda: self._spool.take(found.spool)).result()
+        if found.inbox != self._settings.inbox:
+            self._store.call(lambda: self._inbox.take(found.inbox)).result()
+
+    def told(self, found: Changes) -> Iterator[str]:
+        """What of them another configuration changes, for people."""
+        spool, inbox = self._settings.spool, self._settings.inbox
+        for key, old, new in (("dead_letters.spool", spool, found.spool), ("inbox", inbox, found.inbox)):
+            if old != new:
+                yield f"{key} {'removed' if new is None else 'added' if old is None else 'changed'}"

@@ -1,0 +1,27 @@
+"""How urgent the first task of a bucket is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crawlerd.core.priority import DEFAULT_PRIORITY
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from crawlerd.engine.queues import BucketQueue
+    from crawlerd.engine.run_queue import RunQueue
+
+
+def urgency(bucket: BucketQueue, queue: RunQueue, wide: Collection[str]) -> float:
+    """The less, the more urgent. queue: has the bucket's first task.
+
+    A task of a wide kind feeds a shallow frontier before others are drained, and waits while that is deep: going always
+    first would finish no sooner, with many times as many tasks waiting.
+    """
+    task = queue.heads[-1]
+    priority = task.priority
+    if priority != DEFAULT_PRIORITY or task.kind not in wide:
+        return priority
+    deep = any(other.more for other in bucket.account.buckets.values() if other is not bucket)
+    return priority + (0.5 if deep else -0.5)

@@ -1,0 +1,51 @@
+"""The answers that requests got which may come again."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from crawlerd.frontier.acts_contract import KEPT_SECONDS, KeptAnswer, Promise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TypeVar
+
+    import apsw
+
+    T = TypeVar("T")
+
+
+def kept_answer(db: apsw.Connection, key: str, now: float) -> KeptAnswer | None:
+    """That of the last 24 hours; now: Unix seconds."""
+    row = db.execute("SELECT digest, body FROM answer WHERE key = ? AND at > ?", (key, now - KEPT_SECONDS)).fetchone()
+    return KeptAnswer(*row) if row else None
+
+
+class AnswerRows:
+    """Used on the frontier's thread."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+        self._promise: Promise | None = None
+
+    @contextmanager
+    def answering(self, promise: Promise | None) -> Iterator[None]:
+        self._promise = promise
+        try:
+            yield
+        finally:
+            self._promise = None
+
+    def done(self, result: T) -> T:
+        """Call in the transaction of an act that did something. Returns `result`, which its method returns."""
+        promise, self._promise = self._promise, None
+        if promise is not None:
+            self.keep(promise, result)
+        return result
+
+    def keep(self, promise: Promise, result: object) -> None:
+        """Call in a transaction. Forgets what is older than it need be."""
+        self._db.execute("DELETE FROM answer WHERE at <= ?", (promise.at - KEPT_SECONDS,))
+        row = (promise.key, promise.digest, promise.at, promise.answer(result))
+        self._db.execute("INSERT OR REPLACE INTO answer(key, digest, at, body) VALUES (?, ?, ?, ?)", row)

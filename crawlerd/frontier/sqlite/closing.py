@@ -1,0 +1,60 @@
+"""A later run that completes a task closes the dead letters that earlier runs of its import have of the same task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crawlerd.core.outcome import Complete
+from crawlerd.frontier.sqlite.dead_rows import key
+from crawlerd.frontier.sqlite.letter_work import drop
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import apsw
+
+    from crawlerd.frontier.contract import Settled
+    from crawlerd.frontier.sqlite.dead_rows import Execute
+
+MOST = 10_000  # runs that are remembered
+_OLDER = """SELECT EXISTS (
+    SELECT 1 FROM run AS mine JOIN run AS old ON old.import = mine.import AND old.id < mine.id AND old.sink = mine.sink
+    WHERE mine.id = ? AND old.dead > 0
+)"""
+# CROSS JOIN: from the tasks that are done to letters by their key, however many letters there are.
+_SAME = """SELECT dead.seq FROM json_each(?) AS j CROSS JOIN dead ON dead.key = unhex(j.value->>1)
+CROSS JOIN run AS mine ON mine.id = j.value->>0 CROSS JOIN run AS old ON old.id = dead.run
+WHERE old.id < mine.id AND old.import = mine.import AND old.sink = mine.sink"""
+
+
+class Closing:
+    """Used in the frontier's transactions. Tasks are hashed only in runs that have older dead letters."""
+
+    def __init__(self, db: apsw.Connection, execute: Execute) -> None:
+        self._db, self._execute = db, execute
+        self._older: dict[int, bool] = {}  # whether earlier runs of the same import have dead letters
+
+    def forget(self) -> None:
+        """Dead letters have come or gone."""
+        self._older.clear()
+
+    def close(self, group: Sequence[Settled]) -> None:
+        runs = {run for run in {settled.task.run for settled in group} if self._has_older(run)}
+        if not runs:
+            return
+        done = {
+            (settled.task.run, key(settled.account, settled.task.kind, settled.task.payload))
+            for settled in group
+            if settled.task.run in runs and isinstance(settled.outcome, Complete)
+        }
+        if same := [seq for (seq,) in self._execute(_SAME, sorted(done))]:
+            drop(same, self._execute)
+            self.forget()
+
+    def _has_older(self, run: int) -> bool:
+        found = self._older.get(run)
+        if found is None:
+            if len(self._older) >= MOST:
+                self._older.clear()
+            found = self._older[run] = bool(self._db.execute(_OLDER, (run,)).get)
+        return found

@@ -1,0 +1,88 @@
+"""Which accounts wait for what, and how many. Reads the accounts that have something to do, and no others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import apsw
+
+    from crawlerd.frontier.reports import Told
+
+# Each row of `said` says why an account or a part of one waits. What counts is the first place, and there the earliest
+# time: so that is the reason of the bucket that may start first. It is what `operations.account_waits` says of one.
+_REASONS = """
+WITH told(account, reason, until) AS MATERIALIZED (SELECT value->>0, value->>1, value->>2 FROM json_each(?2)),
+part(id, owner) AS MATERIALIZED (
+    SELECT part.id, coalesce(account.id, part.id) FROM account AS part
+    LEFT JOIN account ON account.name = substr(part.name, 1, instr(part.name, '/') - 1) WHERE instr(part.name, '/') > 0
+),
+said(account, place, until, reason) AS (
+    SELECT account, CASE reason WHEN 'importing' THEN 0 WHEN 'refused' THEN 1 WHEN 'paused' THEN 2 ELSE 4 END,
+        until, reason FROM told
+    UNION ALL SELECT id, 1, 0, 'refused' FROM account WHERE refused IS NOT NULL
+    UNION ALL SELECT account.id, 2, 0, 'paused' FROM pause JOIN account ON account.name = pause.name
+        WHERE kind = 'account'
+    UNION ALL SELECT account.id, 2, 0, 'paused' FROM pause JOIN account ON source = pause.name WHERE kind = 'source'
+    UNION ALL SELECT account, 3, 0, 'outage' FROM outage WHERE account > 0 AND account NOT IN (SELECT account FROM told)
+    UNION ALL SELECT account, 4, 0, value FROM json_each(?3) JOIN run ON run.id = key + 0
+        WHERE account NOT IN (SELECT account FROM told)
+    UNION ALL SELECT account, 4, blocked_until,
+        CASE WHEN blocked_until > ?1 THEN coalesce(reason, 'throttled') ELSE 'workers' END
+        FROM bucket INDEXED BY bucket_ready WHERE ready > 0 AND paused = 0 AND account NOT IN (SELECT account FROM told)
+    UNION ALL SELECT account, 5, 0, 'paused' FROM bucket WHERE paused = 1
+        AND EXISTS (SELECT 1 FROM queue WHERE queue.bucket = bucket.id AND queue.ready > 0)
+    UNION ALL SELECT bucket.account, 5, 0, 'paused' FROM run CROSS JOIN queue ON queue.run = run.id
+        JOIN bucket ON bucket.id = queue.bucket WHERE state = 'running' AND run.paused = 1 AND queue.ready > 0
+    UNION ALL SELECT account, 6, 0, 'retry' FROM run WHERE state = 'running' AND delayed > 0
+    UNION ALL SELECT account, 7, 0, 'group' FROM run WHERE state = 'running' AND waiting > 0
+),
+chosen AS (
+    SELECT {owner} AS account, reason, min(place * 1e12 + until)
+    FROM {grouped}
+)
+SELECT reason, {of_each} FROM chosen GROUP BY reason
+"""
+_WHOLE = _REASONS.replace("{grouped}", "said GROUP BY account").replace("{owner}", "account")  # quicker
+_PARTS = _REASONS.replace(
+    "{grouped}", "said LEFT JOIN part ON part.id = account GROUP BY coalesce(owner, account)"
+).replace("{owner}", "coalesce(owner, account)")
+# One row: for each row, apsw releases the interpreter's lock and takes it again.
+_BY_NAME = """SELECT json_group_array(id) FROM (SELECT id FROM account WHERE instr(name, '/') = 0 ORDER BY name)"""
+_ACCOUNTS = "SELECT count(*), count(*) FILTER (WHERE instr(name, '/') > 0) FROM account"
+
+
+def wait_counts(db: apsw.Connection, now: float, told: Iterable[Told], stuck: Mapping[int, str]) -> dict[str, int]:
+    """See `FrontierReader`."""
+    ((accounts, parts),) = db.execute(_ACCOUNTS)
+    counts: dict[str, int] = dict(_chosen(db, "count(*)", now, told, stuck, parts=parts > 0))
+    counts["idle"] = max(0, accounts - parts - sum(counts.values()))
+    return counts
+
+
+def waiting_accounts(
+    db: apsw.Connection, now: float, told: Iterable[Told], stuck: Mapping[int, str]
+) -> dict[str, list[int]]:
+    """See `FrontierReader`."""
+    ((_, parts),) = db.execute(_ACCOUNTS)
+    reasons: dict[int, str] = {}
+    for reason, numbers in _chosen(db, "json_group_array(account)", now, told, stuck, parts=parts > 0):
+        reasons |= dict.fromkeys(msgspec.json.decode(numbers, type=list[int]), reason)
+    found: dict[str, list[int]] = {}
+    for number in msgspec.json.decode(db.execute(_BY_NAME).get, type=list[int]):
+        found.setdefault(reasons.get(number, "idle"), []).append(number)
+    return found
+
+
+def _chosen(
+    db: apsw.Connection, of_each: str, now: float, told: Iterable[Told], stuck: Mapping[int, str], *, parts: bool
+) -> list[tuple[str, Any]]:
+    """By reason, what `of_each` says of the accounts that have it."""
+    said = msgspec.json.encode(list(told)).decode()
+    held = msgspec.json.encode({str(run): reason for run, reason in stuck.items()}).decode()
+    statement = (_PARTS if parts else _WHOLE).replace("{of_each}", of_each)
+    return list(db.execute(statement, (now, said, held)))

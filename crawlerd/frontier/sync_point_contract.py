@@ -1,0 +1,36 @@
+"""What a frontier can do with sync points on behalf of people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from crawlerd.core.errors import CrawlerdError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from crawlerd.frontier.reports import Act
+
+
+class RunUnderWay(CrawlerdError):
+    """A run of the import is, which reads and stages sync points."""
+
+    def __init__(self, import_name: str, run: int) -> None:
+        super().__init__(
+            f"run {run} of import {import_name} is under way, or was interrupted and goes on: let it end, or end it "
+            f"with `crawlerd run cancel {run}`"
+        )
+
+
+class SyncPointStore(Protocol):
+    """Part of `Frontier`."""
+
+    def sync_points(self, import_name: str, sink_name: str) -> dict[str, str] | None:
+        """See `FrontierReader`."""
+        ...
+
+    def change_sync_points(self, import_name: str, sink_name: str, changes: Mapping[str, str | None], act: Act) -> None:
+        """Sets sync points of an import, which has used the sink, and clears those that become None, with its line in
+        the audit. Runs that have ended publish none of these names any more. RunUnderWay, and nothing is written, while
+        a run of the import is. One transaction."""
+        ...

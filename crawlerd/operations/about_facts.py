@@ -1,0 +1,172 @@
+"""The daemon itself: its version, configuration, files and disks, and the licenses of what it is made of."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from contextlib import suppress
+from functools import cache
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from crawlerd import frontier
+from crawlerd.core.in_force import InForce
+from crawlerd.core.version import __version__
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from crawlerd.config.load import Settings
+    from crawlerd.operations.live_facts import Live
+
+LICENSE_LENGTH = 60  # characters of a license's name; some have the whole text there
+VENDORED = ("htmx.org", "4", "0BSD")  # in the browser
+
+
+class FileSize(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    name: what it is, such as `frontier` or `sinks.warehouse`.
+    bytes: None where nobody may look, or it is not there.
+    """
+
+    name: str
+    path: str
+    bytes: int | None
+
+
+class DiskSpace(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    names: what lies on it.
+    path: a directory on it.
+    free, size: bytes; what is free for this user.
+    """
+
+    names: list[str]
+    path: str
+    free: int
+    size: int
+
+
+class License(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a package. license: "" where the package does not say."""
+
+    name: str
+    version: str
+    license: str
+
+
+class About(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    python, database: versions of what it runs on.
+    file: of the configuration; None where that is not known.
+    listen: address of the page and the API; None where there is none.
+    in_force: how the file differs from what is in force; None where that is not known.
+    warnings: of the configuration.
+    imports, accounts, sinks: how many are configured.
+    last_backup: Unix seconds; None while there was none.
+    licenses: of crawlerd, then of what it is made of, by name.
+    """
+
+    version: str
+    python: str
+    database: str
+    host: str
+    pid: int
+    file: str | None
+    state_dir: str
+    listen: str | None
+    in_force: InForce | None
+    warnings: list[str]
+    imports: int
+    accounts: int
+    sinks: int
+    files: list[FileSize]
+    disks: list[DiskSpace]
+    last_backup: float | None
+    licenses: list[License]
+
+
+def about(settings: Settings, live: Live | None) -> About:
+    """Of this process."""
+    daemon = settings.daemon
+    paths, folders = frontier.files(daemon.state_dir), {"the frontier": daemon.state_dir}
+    for name, sink in sorted(settings.sinks.copy().items()):
+        if sink.type != "stdout":
+            paths[f"sinks.{name}"] = sink.database
+            folders[f"sink {name}"] = sink.database.parent
+    return About(
+        version=__version__,
+        python=platform.python_version(),
+        database=f"SQLite {frontier.database_version()}",
+        host=platform.node(),
+        pid=os.getpid(),
+        file=str(settings.file) if settings.file else None,
+        state_dir=str(daemon.state_dir),
+        listen=_address(daemon.listen),
+        in_force=live.in_force() if live else None,
+        warnings=list(settings.warnings),
+        imports=len(settings.imports),
+        accounts=len(settings.accounts),
+        sinks=len(settings.sinks),
+        files=[FileSize(name=name, path=str(path), bytes=_size(path)) for name, path in paths.items()],
+        disks=_disks(folders),
+        last_backup=frontier.last_backup(daemon.state_dir),
+        licenses=licenses(),
+    )
+
+
+@cache
+def licenses() -> list[License]:
+    """Of the packages that are installed with it."""
+    found = [License(name="crawlerd", version=__version__, license=_license("crawlerd") or "MIT")]
+    with suppress(metadata.PackageNotFoundError):
+        wanted = metadata.requires("crawlerd") or []
+        names = {re.split(r"[^A-Za-z0-9._-]", text, maxsplit=1)[0] for text in wanted if "extra ==" not in text}
+        for name in sorted(names, key=str.lower):
+            with suppress(metadata.PackageNotFoundError):
+                found.append(License(name=name, version=metadata.version(name), license=_license(name)))
+    name, version, text = VENDORED
+    return [*found, License(name=name, version=version, license=text)]
+
+
+def _license(name: str) -> str:
+    try:
+        said = metadata.metadata(name)
+    except metadata.PackageNotFoundError:
+        return ""
+    for key in ("License-Expression", "License"):
+        if key in said and 0 < len(said[key]) <= LICENSE_LENGTH:
+            return said[key]
+    classifiers: list[str] = said.get_all("Classifier") or []
+    return ", ".join(each.rpartition(" :: ")[2] for each in classifiers if each.startswith("License :: "))
+
+
+def _address(listen: tuple[str, int] | None) -> str | None:
+    if not listen:
+        return None
+    host, port = listen
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _disks(folders: dict[str, Path]) -> list[DiskSpace]:
+    """Each file system once."""
+    found: dict[int, DiskSpace] = {}
+    for name, path in folders.items():
+        with suppress(OSError):
+            device, system = path.stat().st_dev, os.statvfs(path)
+            if device in found:
+                found[device].names.append(name)
+                continue
+            free, size = system.f_bavail * system.f_frsize, system.f_blocks * system.f_frsize
+            found[device] = DiskSpace(names=[name], path=str(path), free=free, size=size)
+    return list(found.values())

@@ -1,0 +1,174 @@
+"""A backup of all that crawlerd keeps, while it runs or not: the frontier first, then each sink.
+
+A sink may be ahead of its frontier, as after a crash: what is done again changes nothing in it. One that lacks what its
+frontier takes for written would lack it for good. So the sinks are copied after the frontier.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from crawlerd.core.errors import CrawlerdError, FrontierError, StorageFailed
+from crawlerd.core.version import __version__
+from crawlerd.files.folders import appearing
+from crawlerd.files.making import make_directory, new_file
+from crawlerd.frontier import backed_up, backup, check_file
+from crawlerd.operations.backup_manifest import FRONTIER, NAME, Manifest, SavedSink, backups_in
+from crawlerd.sinks.saving import check_saved, save
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from crawlerd.config.load import Settings
+    from crawlerd.core.configuration import SinkSpec
+
+TIME = re.compile(r"\d{8}T\d{6}Z")  # the name of a backup that `keep` has made
+
+
+class MadeBackup(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    path: of the backup.
+    bytes: its size.
+    sinks: that are in it, by name.
+    left_out: sinks that are not, and why, by name.
+    removed: older backups.
+    """
+
+    path: str
+    bytes: int
+    sinks: list[str]
+    left_out: dict[str, str]
+    removed: list[str]
+
+
+def back_up(settings: Settings, target: Path, *, keep: int | None = None, now: float) -> MadeBackup:
+    """Copies the frontier and all sinks of the configuration into a directory, which appears whole, durable and
+    checked, or not at all.
+
+    keep: `target` holds backups, each in a directory with its time as its name, and no more of them than this.
+    now: Unix seconds.
+    FrontierError and SinkError, also when something of that name is there already; StorageFailed on a full disk.
+    """
+    target = target.absolute()
+    path = target if keep is None else target / datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
+    _look(settings, target, path)
+    with _failures(path):
+        if keep is not None:
+            make_directory(target, 0o700)
+        with appearing(path) as part:
+            left_out = _copy(settings, part)
+            manifest = _manifest(settings, part, left_out)
+            check_backup(part, manifest)
+            with os.fdopen(new_file(part / NAME, 0o600), "wb") as file:
+                file.write(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+    return MadeBackup(
+        path=str(path),
+        bytes=sum(each.stat().st_size for each in path.rglob("*") if each.is_file()),
+        sinks=[name for sink in manifest.sinks for name in sink.names],
+        left_out=left_out,
+        removed=[] if keep is None else _remove(target, keep),
+    )
+
+
+def databases(settings: Settings) -> dict[str, list[SinkSpec]]:
+    """The sinks of the configuration by their databases; several may write to one."""
+    found: dict[str, list[SinkSpec]] = {}
+    for spec in settings.sinks.values():
+        if spec.beside is None:  # a pair of sinks that have their own names as well
+            found.setdefault(os.path.realpath(spec.database), []).append(spec)
+    return found
+
+
+def _look(settings: Settings, target: Path, path: Path) -> None:
+    """Before anything is copied, which may take long."""
+    state = settings.daemon.state_dir.resolve()
+    if state in (target.resolve(), *target.resolve().parents):
+        raise FrontierError(f"{target} is in the state directory, where only crawlerd's own files may be")
+    if os.path.lexists(path) and not (path.is_dir() and not path.is_symlink() and not any(path.iterdir())):
+        raise FrontierError(f"{path} is there already: choose another name; with --keep, one directory holds several")
+
+
+def _copy(settings: Settings, part: Path) -> dict[str, str]:
+    """The sinks that are left out, and why, by name."""
+    backup(settings.daemon.state_dir, part / FRONTIER)
+    left_out = {}
+    (part / "sinks").mkdir(0o700)
+    for specs in databases(settings).values():
+        spec = specs[0]
+        if spec.type == "stdout":
+            left_out[spec.name] = "it writes to stdout, and keeps nothing"
+        elif spec.type == "postgresql":
+            left_out[spec.name] = f"it is in PostgreSQL; after this backup, run pg_dump --schema={spec.schema}"
+        elif not spec.database.exists():
+            left_out |= {each.name: "nothing was imported into it yet" for each in specs}
+        else:
+            (part / "sinks" / spec.name).mkdir(0o700)
+            save(spec, part / "sinks" / spec.name)
+    return left_out
+
+
+def _manifest(settings: Settings, part: Path, left_out: dict[str, str]) -> Manifest:
+    frontier = backed_up(part / FRONTIER)
+    saved = [
+        SavedSink(names=[each.name for each in specs], type=specs[0].type, folder=f"sinks/{specs[0].name}")
+        for specs in databases(settings).values()
+        if specs[0].name not in left_out
+    ]
+    return Manifest(
+        crawlerd=__version__,
+        made_at=(part / FRONTIER).stat().st_mtime,
+        identity=frontier.identity,
+        commits=frontier.commits,
+        sinks=saved,
+    )
+
+
+def check_backup(backup: Path, manifest: Manifest) -> None:
+    """FrontierError or SinkError when what lies in a backup is not sound, or does not belong together."""
+    for each in backup.rglob("*"):
+        if not (each.is_file() or each.is_dir()):  # a pipe is waited for
+            raise FrontierError(f"{each} is not a file: use another backup")
+    _, broken = check_file(backup / FRONTIER)
+    if broken:
+        raise FrontierError(f"{backup / FRONTIER} is not sound: {broken[0]}; see `crawlerd frontier check`")
+    frontier = backed_up(backup / FRONTIER)
+    if (frontier.identity, frontier.commits) != (manifest.identity, manifest.commits):
+        raise FrontierError(f"{backup / FRONTIER} is not the one that {backup / NAME} was made for: use another backup")
+    for sink in manifest.sinks:
+        check_saved(backup / sink.folder, frontier.identity, frontier.sinks)
+
+
+def _remove(folder: Path, keep: int) -> list[str]:
+    """One that is half removed is no backup: the file that says what is in it goes first. What people have put there
+    under another name stays."""
+    old = [each for each in backups_in(folder) if TIME.fullmatch(each.name) and not each.is_symlink()][:-keep]
+    for each in old:
+        (each / NAME).unlink()
+        shutil.rmtree(each)
+    return [str(each) for each in old]
+
+
+@contextmanager
+def _failures(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except CrawlerdError:
+        raise
+    except OSError as error:
+        match error.errno:
+            case errno.ENOSPC | errno.EDQUOT:
+                raise StorageFailed(f"the disk of {path} is full", full=True) from None
+            case errno.EAGAIN:
+                raise FrontierError(f"another backup is writing {path}: wait for its end") from None
+            case errno.EEXIST | errno.ENOTEMPTY:
+                raise FrontierError(f"{path} is there already: choose another name") from None
+        raise FrontierError(f"cannot write {path}: {error.strerror}") from None

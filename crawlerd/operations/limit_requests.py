@@ -1,0 +1,110 @@
+"""Lowering the limits of an account for a time: what is asked for, and whether it can be done."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from crawlerd.core.lowered import LimitNote
+from crawlerd.core.notation import BurstLimit
+from crawlerd.core.task import PART
+from crawlerd.operations.pause_requests import LONGEST, Names, check, reason_of
+from crawlerd.operations.problem import Refused, Unknown
+from crawlerd.ratelimit.limiter import AUTO, parse_limits
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from limits import RateLimitItem
+
+    from crawlerd.core.configuration import LimitSpec
+    from crawlerd.frontier.reader_contract import FrontierReader
+
+MOST_LIMITS = 10  # at once
+
+
+class Limits(Names, Protocol):
+    """What the configuration has."""
+
+    def limits(self, account: str) -> LimitSpec | None:
+        """None of an account that it does not have, and where it cannot be read."""
+        ...
+
+
+class LimitRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    limits: such as "5/second", in the notation of the configuration.
+    bucket: "" for the whole account.
+    until: Unix seconds; None: until somebody ends it.
+    """
+
+    limits: list[str]
+    reason: str
+    bucket: str = ""
+    until: float | None = None
+
+
+def note(
+    account: str, request: LimitRequest, names: Limits, reader: FrontierReader | None, by: str, now: float
+) -> LimitNote:
+    """What is to be noted. Unknown for an unknown name, Refused for what makes no sense."""
+    reason = reason_of(request.reason)
+    check("account", [account], names, reader)
+    if request.bucket:
+        check("bucket", [f"{account}/{request.bucket}"], names, reader)
+    if request.until is not None and not now < request.until <= now + LONGEST:
+        raise Refused("the time until which it holds must be ahead, and at most ten years away")
+    limits = _limits(request.limits)
+    if spec := names.limits(account.partition(PART)[0]):
+        _check_lower(limits, [*spec.limits, *(spec.of_bucket(request.bucket) if request.bucket else ())])
+    return LimitNote(
+        account=account,
+        bucket=request.bucket,
+        limits=limits,
+        reason=reason,
+        by=by,
+        since=now,
+        until=request.until,
+    )
+
+
+def _limits(texts: Sequence[str]) -> list[str]:
+    given = [part.strip() for text in texts for part in text.replace(";", ",").replace("|", ",").split(",")]
+    if not given or len(given) > MOST_LIMITS:
+        raise Refused(f"give 1 to {MOST_LIMITS} limits, such as 5/second")
+    for text in given:
+        if text == AUTO:
+            raise Refused("auto is no lower limit: give a number, such as 5/second")
+        try:
+            items = parse_limits([text])
+        except ValueError as error:
+            raise Refused(str(error)) from None
+        if any(isinstance(item, BurstLimit) for item in items):
+            raise Refused(f"{text}: a lowered limit has no burst; write it as 5/second")
+    return given
+
+
+def _check_lower(limits: Sequence[str], configured: Sequence[str]) -> None:
+    """Refused when what is configured never lets so many start that these limits would hold one back."""
+    held = {text: _holder(item, parse_limits(configured)) for text in limits for item in parse_limits([text])}
+    if all(held.values()):
+        also = f"; {' and '.join(dict.fromkeys(map(str, held.values())))} is configured, and holds in any case"
+        raise Refused(f"{', '.join(limits)} would lower nothing{also}")
+
+
+def _holder(item: RateLimitItem, configured: Sequence[RateLimitItem]) -> RateLimitItem | None:
+    """A configured limit that permits no more than this one in its window."""
+    seconds = item.get_expiry()
+    for each in configured:
+        burst, every = (each.burst, False) if isinstance(each, BurstLimit) else (0, True)
+        windows = math.ceil(seconds / each.get_expiry()) if every else seconds / each.get_expiry()
+        if burst + each.amount * windows <= item.amount:
+            return each
+    return None
+
+
+def not_lowered(account: str, bucket: str) -> Unknown:
+    what = f"bucket {bucket[:80]} of account {account[:80]}" if bucket else f"account {account[:80]}"
+    return Unknown(f"no limits of {what} are lowered")

@@ -1,0 +1,124 @@
+"""What is asked of the crawlerd that works on a frontier, as far as there is one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from crawlerd.frontier.wait_index import WaitIndex, wait_index
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from crawlerd.core.in_force import InForce
+    from crawlerd.core.reasons import Reason, Waiting
+    from crawlerd.frontier.reader_contract import FrontierReader
+    from crawlerd.frontier.reports import Told
+
+
+class Live(Protocol):
+    """What only a crawlerd that runs can tell."""
+
+    def explain(self, accounts: Sequence[str]) -> Mapping[str, Waiting]:
+        """Why nothing of the accounts starts, of those that have something in memory to start."""
+        ...
+
+    def census(self) -> list[Told]:
+        """What each account in memory waits for that has something to start."""
+        ...
+
+    def wait_index(self, reader: FrontierReader, now: float) -> WaitIndex:
+        """Which accounts wait for what, as it was a moment ago; now: Unix seconds."""
+        ...
+
+    def rates(self) -> Mapping[int, float]:
+        """Requests per second that runs make."""
+        ...
+
+    def account_rates(self) -> Mapping[str, float] | None:
+        """Requests per second that accounts are asked; None where that is not known."""
+        ...
+
+    def permitted(self, account: str) -> float | None:
+        """Requests per second that the account's own limits permit; None when it has none."""
+        ...
+
+    def refusals(self) -> Mapping[str, str]:
+        """Why imports could not start when that was last tried, by import."""
+        ...
+
+    def stuck_runs(self) -> Mapping[int, tuple[Reason, str]]:
+        """The runs that a sink or the disk holds up."""
+        ...
+
+    def queue_troubles(self) -> Mapping[str, str]:
+        """Why the queues that other programs share cannot be used, by their place in the configuration."""
+        ...
+
+    def in_force(self) -> InForce | None:
+        """Which configuration is, and how the file differs from it."""
+        ...
+
+    @property
+    def busy(self) -> str | None:
+        """That all workers have tasks, in words; None while one is free."""
+        ...
+
+    @property
+    def otherwise(self) -> str:
+        """What an account waits for when neither it nor the disk can say more."""
+        ...
+
+    def limits_of(self, account: str) -> dict[str, list[str]] | None:
+        """As configured, by bucket, "" for the whole account; None when it is not configured."""
+        ...
+
+    def holds(self, run: int, import_name: str) -> tuple[Reason, str] | None:
+        """What holds up a run, or keeps a new one of the import from starting, other than its accounts."""
+        ...
+
+
+class Unheard:
+    """A crawlerd that works on the frontier and cannot be asked: an import in the foreground."""
+
+    otherwise = (
+        "an import in the foreground works on it, and only the daemon can say more; "
+        "it may wait for a limit, a used-up quota or its turn"
+    )
+
+    busy = None
+
+    def holds(self, run: int, import_name: str) -> None:
+        return None
+
+    def limits_of(self, account: str) -> None:
+        return None
+
+    def permitted(self, account: str) -> None:
+        return None
+
+    def explain(self, accounts: Sequence[str]) -> dict[str, Waiting]:
+        return {}
+
+    def census(self) -> list[Told]:
+        return []
+
+    def wait_index(self, reader: FrontierReader, now: float) -> WaitIndex:
+        return wait_index(reader, now)
+
+    def in_force(self) -> None:
+        return None
+
+    def rates(self) -> dict[int, float]:
+        return {}
+
+    def queue_troubles(self) -> dict[str, str]:
+        return {}
+
+    def account_rates(self) -> None:
+        return None
+
+    def refusals(self) -> dict[str, str]:
+        return {}
+
+    def stuck_runs(self) -> dict[int, tuple[Reason, str]]:
+        return {}

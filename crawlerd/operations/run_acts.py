@@ -1,0 +1,94 @@
+"""Retrying the dead letters of a run, and forgetting one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from crawlerd.frontier.letter_filter import LetterFilter
+from crawlerd.frontier.reports import Act
+from crawlerd.operations.pause_requests import reason_of
+from crawlerd.operations.problem import Refused, Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Sequence
+
+    from crawlerd.frontier.reader_contract import FrontierReader
+
+AT_ONCE = 5_000  # dead letters that are retried in one transaction
+
+
+class RunRetried(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    retried: dead letters that are ready again.
+    left: there may be more: ask again.
+    """
+
+    retried: int
+    left: bool
+
+
+class DropRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """reason: for whoever looks at the audit later."""
+
+    reason: str
+
+
+class Dropped(msgspec.Struct, frozen=True, kw_only=True):
+    """run: is gone when the last of its tasks is, in a moment."""
+
+    run: int
+
+
+def letters_of(reader: FrontierReader, run: int) -> list[int]:
+    """The first dead letters of a run. Unknown or Refused where there is nothing to retry."""
+    found = reader.runs([run])
+    if not found:
+        raise Unknown(f"there is no run {run}, or it was forgotten: see `keep_runs`")
+    if found[0].state == "cancelled":
+        raise Refused(f"run {run} was cancelled: its dead letters are dropped with it")
+    letters = [each.id for each in reader.dead_letters(LetterFilter(run=run), limit=AT_ONCE)]
+    if not letters:
+        raise Refused(f"run {run} has no dead letters")
+    return letters
+
+
+def are_left(numbers: Sequence[int]) -> bool:
+    """Whether there may be more than `letters_of` has named."""
+    return len(numbers) == AT_ONCE
+
+
+def retry_act(run: int, numbers: Sequence[int], by: str, now: float) -> Act:
+    """What the audit says of it. now: Unix seconds."""
+    return Act(now, by, "retry", f"run {run}", "all its dead letters", len(numbers))
+
+
+def check_drop(reader: FrontierReader, run: int, configured: Container[str], *, under_way: bool) -> None:
+    """Unknown or Refused where a run is not to be forgotten.
+
+    configured: names of imports.
+    under_way: a crawlerd performs the runs that have not ended.
+    """
+    found = reader.runs([run])
+    if not found:
+        raise Unknown(f"there is no run {run}, or it was forgotten already")
+    if found[0].import_name not in configured:
+        return
+    if found[0].state != "running":
+        raise Refused(
+            f"run {run} has ended, and its import {found[0].import_name} is configured: `keep_runs` says when it is "
+            "forgotten"
+        )
+    if under_way:
+        raise Refused(f"run {run} is under way: end it with `crawlerd run cancel {run} --reason …`")
+
+
+def drop_act(run: int, request: DropRequest, by: str, now: float) -> Act:
+    """What the audit says of it. Refused without a reason."""
+    return Act(now, by, "drop", f"run {run}", reason_of(request.reason), 1)
+
+
+def dropped_already(run: int) -> Refused:
+    """It was asked for before."""
+    return Refused(f"run {run} is being forgotten already")

@@ -1,0 +1,75 @@
+"""A request, as a screen sees it; and what a screen answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from crawlerd.config.load import Settings
+    from crawlerd.engine.insight import Insight
+    from crawlerd.frontier.reader_contract import FrontierReader
+    from crawlerd.operations.history import History
+    from crawlerd.service.parameters import Parameters
+    from crawlerd.service.web.context import PageContext
+
+
+@dataclass(frozen=True)
+class Asked:
+    """
+    reader: None while there is no frontier.
+    words: of the path, by name.
+    query: the filter.
+    now: Unix seconds.
+    may_act, may_see_payloads: of who asks.
+    """
+
+    context: PageContext
+    reader: FrontierReader | None
+    words: Mapping[str, str]
+    query: Parameters
+    now: float
+    history: History
+    may_act: bool
+    may_see_payloads: bool
+
+    @property
+    def live(self) -> Insight:
+        return self.context.engine.insight
+
+    @property
+    def settings(self) -> Settings:
+        return self.context.engine.settings
+
+
+@dataclass(frozen=True)
+class Shown:
+    """
+    template: its name, without the ending.
+    values: that it takes.
+    title: says the state, such as "4 need a look".
+    json: path of the same as JSON, below the API's root; None where there is no such thing.
+    """
+
+    template: str
+    title: str
+    values: Mapping[str, object] = field(default_factory=dict)
+    json: str | None = None
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class Screen:
+    """
+    path: as starlette has it.
+    place: its entry in the navigation.
+    live: parts of it change by themselves.
+    show: reads what it shows, by the module of operations.
+    """
+
+    path: str
+    place: str
+    show: Callable[[Asked], Shown]
+    live: bool = False

@@ -1,0 +1,101 @@
+"""Charts, as SVG that needs no script and no style of its own. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from crawlerd.service.page.page_texts import rate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WIDTH, HEIGHT = 600, 150
+TOP, BOTTOM = 24, 128  # of what is drawn; texts are above and below
+MOST_POINTS = 300
+
+
+def line_chart(
+    values: Sequence[float | None], ceiling: Sequence[float | None], label: str, span: str, places: int = 600
+) -> Markup:
+    """values: the oldest first, None where nothing is known. ceiling: what was permitted. span: of time, in words.
+    places: how many values there are when all are."""
+    drawn, limits = (thinned([None] * (places - len(each)) + list(each)) for each in (values, ceiling))
+    known = [value for value in (*drawn, *limits) if value is not None]
+    most = max(known, default=0.0) or 1.0
+    last = next((value for value in reversed(limits) if value is not None), None)
+    parts = [Markup('<path class="grid" d="M0 {}H{}"/>').format(BOTTOM, WIDTH)]
+    if any(value is not None for value in drawn):
+        parts.append(Markup('<path class="area" d="{}"/>').format(_area(drawn, most)))
+        parts.append(Markup('<path class="line" d="{}"/>').format(_path(drawn, most)))
+    if last is not None:
+        parts.append(Markup('<path class="limit" d="{}"/>').format(_path(limits, most)))
+    if known:
+        said = f"peak {rate(most)}" + (f" · {rate(last)} permitted now (dashed)" if last is not None else "")
+        parts.append(Markup('<text x="4" y="15">{}</text>').format(said))
+    parts.append(Markup('<text x="4" y="{}">{} ago</text>').format(HEIGHT - 3, span))
+    parts.append(Markup('<text x="{}" y="{}" text-anchor="end">now</text>').format(WIDTH - 4, HEIGHT - 3))
+    head = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(WIDTH, HEIGHT, label)
+    return head + Markup("").join(parts) + Markup("</svg>")
+
+
+def bars(values: Sequence[float | None], kinds: Sequence[str], titles: Sequence[str], label: str, top: str) -> Markup:
+    """values: the oldest first. kinds: the class of each, such as "ok". titles: what each says on hovering. top: the
+    greatest value, in words."""
+    most = max((value for value in values if value is not None), default=0.0) or 1.0
+    step = WIDTH / max(len(values), 20)
+    parts = [
+        Markup('<path class="grid" d="M0 {}H{}"/><text x="4" y="15">{} at most</text>').format(BOTTOM, WIDTH, top),
+        Markup('<text x="4" y="{}">the newest is at the right</text>').format(HEIGHT - 3),
+    ]
+    for place, (value, kind, title) in enumerate(zip(values, kinds, titles, strict=True)):
+        high = max(2.0, (value or 0.0) / most * (BOTTOM - TOP))
+        parts.append(
+            Markup(
+                '<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" rx="2"><title>{}</title></rect>'
+            ).format(kind, place * step + 1, BOTTOM - high, step - 2, high, title)
+        )
+    head = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(WIDTH, HEIGHT, label)
+    return head + Markup("").join(parts) + Markup("</svg>")
+
+
+def thinned(values: Sequence[float | None], most: int = MOST_POINTS) -> list[float | None]:
+    """The greatest of neighbors, so that a peak is never lost."""
+    if len(values) <= most:
+        return list(values)
+    cuts = [place * len(values) // most for place in range(most + 1)]
+    return [
+        max((value for value in values[first:last] if value is not None), default=None)
+        for first, last in itertools.pairwise(cuts)
+    ]
+
+
+def _y(value: float, most: float) -> float:
+    return BOTTOM - value / most * (BOTTOM - TOP)
+
+
+def _points(values: Sequence[float | None], most: float) -> list[list[tuple[float, float]]]:
+    """The stretches without gaps. The last value is at the right edge."""
+    step = WIDTH / max(len(values) - 1, 1)
+    stretches: list[list[tuple[float, float]]] = [[]]
+    for place, value in enumerate(values):
+        if value is None:
+            stretches.append([])
+        else:
+            stretches[-1].append((place * step, _y(value, most)))
+    return [each for each in stretches if each]
+
+
+def _path(values: Sequence[float | None], most: float) -> str:
+    return "".join(_line(each) for each in _points(values, most))
+
+
+def _area(values: Sequence[float | None], most: float) -> str:
+    return "".join(f"{_line(each)}V{BOTTOM}H{each[0][0]:.1f}Z" for each in _points(values, most))
+
+
+def _line(points: Sequence[tuple[float, float]]) -> str:
+    first, *others = points
+    return f"M{first[0]:.1f} {first[1]:.1f}" + "".join(f"L{x:.1f} {y:.1f}" for x, y in others)

@@ -1,0 +1,17 @@
+"""The first lines of a configuration, for whoever has none."""
+
+TEXT = """\
+[accounts.acme]
+source = "stripe"
+api_key = { env = "ACME_STRIPE_KEY" }   # never the key itself
+
+[sinks.warehouse]
+type = "sqlite"
+path = "warehouse.db"
+
+[imports.acme]
+account = "acme"
+sink = "warehouse"
+streams = ["*"]
+schedule = "every day at 03:00"
+"""

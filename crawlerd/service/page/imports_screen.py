@@ -1,0 +1,48 @@
+"""All imports, by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crawlerd.operations import import_facts
+from crawlerd.operations.overview import import_row
+from crawlerd.service.page.asked import Shown
+from crawlerd.service.page.overview_screen import strip
+
+if TYPE_CHECKING:
+    from crawlerd.operations.overview import ImportRow
+    from crawlerd.service.page.asked import Asked
+
+LIMIT = 30
+
+
+def imports(asked: Asked) -> Shown:
+    after = asked.query.get("after", "")
+    prefix = asked.query.get("prefix", "")
+    request = import_facts.ImportsRequest(after=max(after, _before(prefix)), limit=LIMIT)
+    found = import_facts.imports(asked.reader, asked.live, asked.settings, request, asked.now)
+    names = [line.name for line in found.imports if line.name.startswith(prefix)]
+    next_ = found.next if len(names) == len(found.imports) else None
+    rows = [import_row(asked.reader, asked.live, asked.settings, name, asked.now) for name in names]
+    return context_of(rows, next_, prefix, first=not after)
+
+
+def context_of(rows: list[ImportRow], next_: str | None, prefix: str, *, first: bool) -> Shown:
+    """next_: the name to go on after."""
+    return Shown(
+        "imports",
+        f"Imports {prefix}…" if prefix else "Imports",
+        {
+            "rows": rows,
+            "strips": {row.line.name: strip(row) for row in rows},
+            "next": next_,
+            "first": first,
+            "query": {"prefix": prefix},
+        },
+        json="/imports",
+    )
+
+
+def _before(prefix: str) -> str:
+    """The greatest text that is before all that begin like this, as far as a name can be it."""
+    return prefix[:-1] + chr(max(ord(prefix[-1]) - 1, 0)) + "\U0010ffff" if prefix else ""

@@ -1,0 +1,43 @@
+"""One dead letter: what was tried, and what it asks for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from crawlerd.operations.problem import Unknown
+from crawlerd.service.page.asked import Shown
+
+if TYPE_CHECKING:
+    from crawlerd.frontier.reports import DeadLetter
+    from crawlerd.service.page.asked import Asked
+
+
+def letter(asked: Asked) -> Shown:
+    wanted = int(asked.words["number"])
+    found = asked.reader.dead_letter(wanted) if asked.reader else None
+    if found is None:
+        raise Unknown(f"there is no dead letter {wanted}: it was retried or dropped, or there never was one")
+    return context_of(found, may_see_payload=asked.may_see_payloads)
+
+
+def context_of(found: DeadLetter, *, may_see_payload: bool) -> Shown:
+    return Shown(
+        "letter",
+        f"Dead letter {found.id} of {found.import_name}",
+        {
+            "letter": found,
+            "payload": readable(found.payload) if may_see_payload else None,
+            "same": {"ids": str(found.id)},
+        },
+        json=f"/dead/{found.id}",
+    )
+
+
+def readable(payload: str) -> str:
+    """JSON on lines of its own; another text as it is."""
+    try:
+        return msgspec.json.format(payload.encode(), indent=2).decode()
+    except msgspec.DecodeError:
+        return payload

@@ -1,0 +1,112 @@
+"""What people do by the page. Each form is a resource of the API, asked for as whoever has sent it; afterwards one is
+back where one was, with the filter as it was."""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import partial
+from threading import Lock
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import RedirectResponse
+from starlette.routing import Route
+
+from crawlerd.operations.problem import Problem, Refused
+from crawlerd.service.control import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute
+
+    from crawlerd.service.web.context import PageContext
+
+MOST_NOTES = 100  # sentences about what was done, that nobody may have read yet
+OK = range(200, 300)
+
+
+@dataclass(frozen=True)
+class Form:
+    """
+    path: that it is sent to, as starlette has it.
+    place: its entry in the navigation.
+    method, target: of the resource; target below the API's root, with the words of the path in braces.
+    body: of the resource, by what the form has and the words of the path; Refused says what is missing.
+    said: what was done, by the words of the path and the answer.
+    """
+
+    path: str
+    place: str
+    method: str
+    target: str
+    body: Callable[[Mapping[str, str]], Any]
+    said: Callable[[Mapping[str, str], Any], str]
+
+
+class Forms:
+    def __init__(self, context: PageContext, failed: Callable[..., Response]) -> None:
+        """failed: the page that says what is wrong: of a request, a place, an error and a status."""
+        self._context, self._failed = context, failed
+        self._notes: OrderedDict[str, str] = OrderedDict()
+        self._lock = Lock()
+
+    def routes(self) -> list[BaseRoute]:
+        from crawlerd.service.page.actions import FORMS
+
+        return [Route(form.path, partial(self._sent, form), methods=["POST"], name=form.path) for form in FORMS]
+
+    def note(self, number: str | None) -> str | None:
+        """What was done last, for the page that one is back on."""
+        with self._lock:
+            return self._notes.get(number) if number else None
+
+    async def _sent(self, form: Form, request: Request) -> Response:
+        body = await request.body()
+        return await run_in_threadpool(self._done, form, request, body)
+
+    def _done(self, form: Form, request: Request, body: bytes) -> Response:
+        root, back = request.scope.get("root_path", ""), "/"
+        try:
+            fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=100))
+            back = local(fields.get("back", ""))
+            wanted = form.body({**fields, **{name: str(word) for name, word in request.path_params.items()}})
+        except (Refused, ValueError) as error:
+            return self._failed(request, form.place, error, 400, back)
+        words = {name: quote(str(word), safe="") for name, word in request.path_params.items()}
+        target = ROOT.rstrip("/") + form.target.format(**words)
+        answer = self._context.ask(request, form.method, target, msgspec.json.encode(wanted), fields.get("key"))
+        if answer.status not in OK:
+            problem = msgspec.json.decode(answer.body, type=Problem)
+            return self._failed(request, form.place, Refused(problem.detail), answer.status, back)
+        said = form.said(request.path_params, msgspec.json.decode(answer.body))
+        return RedirectResponse(root + with_note(back, self._noted(said)), 303)
+
+    def _noted(self, text: str) -> str:
+        number = secrets.token_hex(8)
+        with self._lock:
+            self._notes[number] = text
+            while len(self._notes) > MOST_NOTES:
+                self._notes.popitem(last=False)
+        return number
+
+
+def local(target: str) -> str:
+    """A path and a query of this page, "/" for all else: a form never leads to another host."""
+    parts = urlsplit(target)
+    clean = target.startswith("/") and not target.startswith("//") and "\\" not in target and target.isprintable()
+    return target if clean and not parts.scheme and not parts.netloc else "/"
+
+
+def with_note(target: str, number: str) -> str:
+    """Of a target, one that has the note."""
+    parts = urlsplit(target)
+    query = [(key, value) for key, value in parse_qsl(parts.query, keep_blank_values=True) if key != "note"]
+    return f"{parts.path}?{urlencode([*query, ('note', number)])}"

@@ -1,0 +1,48 @@
+"""The runs, the newest first, by a filter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+import msgspec
+
+from crawlerd.operations import run_history
+from crawlerd.operations.problem import Unknown
+from crawlerd.service.page.asked import Shown
+
+if TYPE_CHECKING:
+    from crawlerd.service.page.asked import Asked
+
+LIMIT = 50
+STATES = [("", "in any state"), *((state, state) for state in get_args(run_history.State))]
+
+
+def runs(asked: Asked) -> Shown:
+    import_name, state = asked.query.get("import") or None, asked.query.get("state") or None
+    request = msgspec.convert(
+        {"import_name": import_name, "state": state, "after": asked.query.after or None, "limit": LIMIT},
+        run_history.RunsRequest,
+    )
+    try:
+        found = run_history.runs(asked.reader, request) if asked.reader else run_history.Runs(runs=[])
+    except Unknown:
+        found = run_history.Runs(runs=[])
+    return context_of(found, request)
+
+
+def context_of(found: run_history.Runs, request: run_history.RunsRequest) -> Shown:
+    query = {"import": request.import_name, "state": request.state}
+    which = " ".join(filter(None, [request.state, request.import_name and f"of {request.import_name}"]))
+    return Shown(
+        "runs",
+        f"Runs {which}" if which else "Runs",
+        {
+            "runs": found.runs,
+            "next": found.next,
+            "first": request.after is None,
+            "query": query,
+            "states": STATES,
+            "is_filtered": bool(which) or request.after is not None,
+        },
+        json="/runs",
+    )

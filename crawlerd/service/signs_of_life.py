@@ -1,0 +1,90 @@
+"""What the daemon tells systemd while it serves: that its core loops go on, and how it is doing."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Self
+
+from crawlerd.core.errors import CrawlerdError
+from crawlerd.frontier import open_reader
+from crawlerd.operations.status_report import status_report
+from crawlerd.operations.status_sentence import status_sentence
+from crawlerd.service.health import health
+from crawlerd.service.systemd import is_listening, notify, watchdog_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crawlerd.engine.engine import Engine
+
+log = logging.getLogger(__name__)
+
+STATUS_SECONDS = 10.0  # between looks at how it is doing
+
+
+class SignsOfLife:
+    """From construction to `close`; nothing when systemd has not started us.
+
+    Each has its thread: the sentence is read from disk, and a disk that hangs is for `health` to judge, not for this.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._closing = threading.Event()
+        self._threads: list[threading.Thread] = []
+        if watchdog := watchdog_seconds():
+            self._begin("watchdog", self._ping, watchdog / 3)
+        if is_listening():
+            self._said = ""
+            self._begin("status", self._say, STATUS_SECONDS)
+
+    def close(self) -> None:
+        self._closing.set()
+        for thread in self._threads:
+            thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _begin(self, name: str, act: Callable[[], None], seconds: float) -> None:
+        def repeat() -> None:
+            try:
+                act()
+                while not self._closing.wait(seconds):
+                    act()
+            except Exception:
+                log.exception("systemd is told no more of the %s", name)
+
+        thread = threading.Thread(target=repeat, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _ping(self) -> None:
+        if health(self._engine) is None:
+            notify("WATCHDOG=1")
+
+    def _say(self) -> None:
+        if (said := sentence(self._engine)) != self._said:
+            self._said = said
+            notify(f"STATUS={said}")
+
+
+def sentence(engine: Engine) -> str:
+    """How it is doing, on one line. Reads the frontier."""
+    insight, settings = engine.insight, engine.settings
+    try:
+        reader = open_reader(settings.daemon.state_dir)
+        if reader is None:
+            return "nothing has been imported yet"
+        try:
+            report = status_report(reader, insight, settings, time.time(), held_up=insight.trouble)
+            return status_sentence(report, insight)
+        finally:
+            reader.close()
+    except (CrawlerdError, TimeoutError) as error:
+        return f"how it is doing cannot be told: {' '.join(str(error).split())}"

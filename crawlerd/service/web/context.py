@@ -1,0 +1,102 @@
+"""What the page gets of the daemon: what it reads, who asks, and the API's resources for what it does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crawlerd.frontier import open_reader
+from crawlerd.service import resources
+from crawlerd.service.resources import Answer, problem
+from crawlerd.service.web.callers import Caller
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import HTTPConnection, Request
+    from starlette.responses import Response
+
+    from crawlerd.engine.engine import Engine
+    from crawlerd.frontier.reader_contract import FrontierReader
+    from crawlerd.service.notifying import Notifier
+    from crawlerd.service.repeated import Keys
+    from crawlerd.service.web.happenings import Happenings
+    from crawlerd.service.web.streams import Streams
+
+READING = ("GET", "HEAD")
+
+
+class PageContext:
+    """One daemon's, for all requests.
+
+    Endpoints that read the frontier or `ask` are plain functions, which run on a thread: `async` ones run on the event
+    loop, and must not block. Who may not look at anything never gets to an endpoint.
+
+    keys: of requests under way.
+    happenings: what is told to those who listen.
+    """
+
+    def __init__(
+        self, engine: Engine, notifier: Notifier, keys: Keys, streams: Streams, happenings: Happenings
+    ) -> None:
+        self.engine, self.notifier, self.keys = engine, notifier, keys
+        self.happenings, self._streams = happenings, streams
+
+    def open_reader(self) -> FrontierReader | None:
+        """None before the first import. The caller closes it. Not on the event loop."""
+        return open_reader(self.engine.settings.daemon.state_dir)
+
+    def caller(self, request: HTTPConnection) -> Caller:
+        found: Caller = request.state.caller
+        return found
+
+    def by(self, request: HTTPConnection) -> str:
+        """The name of whoever asks, as in the audit."""
+        return self.caller(request).name
+
+    def may_act(self, request: HTTPConnection) -> bool:
+        """Whether they may change anything; the page shows no forms otherwise."""
+        return self.caller(request).role == "admin"
+
+    def may_see_payloads(self, request: HTTPConnection) -> bool:
+        """Whether they may see what dead letters carry."""
+        return self.caller(request).role == "admin"
+
+    def ask(
+        self,
+        request: HTTPConnection | Caller,
+        method: str,
+        target: str,
+        body: bytes = b"",
+        key: str | None = None,
+        match: str | None = None,
+    ) -> Answer:
+        """What the API answers to whoever asks. Not on the event loop: it may wait for disks and other threads.
+
+        target: path and query, such as `/api/v1/imports/NAME/run`.
+        body: JSON.
+        key: of a request that may come again.
+        match: the `tag` of the answer that is to be changed.
+        """
+        caller = request if isinstance(request, Caller) else self.caller(request)
+        if method not in READING and caller.role != "admin":
+            return problem(403, "Forbidden", f"{caller.name} may look, but not change anything; the admin token may")
+        return resources.answer(
+            self.engine,
+            self.notifier,
+            self.keys,
+            method,
+            target,
+            body,
+            caller.name,
+            key,
+            match=match,
+            whole=caller.role == "admin",
+        )
+
+    def stream(self, request: Request, messages: AsyncIterator[bytes]) -> Response:
+        """Server-sent events, until `messages` end, the browser goes, or the daemon ends; 503 when too many are open.
+        For `async` endpoints.
+
+        messages: whole ones, each with the empty line that ends it; made without blocking.
+        """
+        return self._streams.response(request, messages)

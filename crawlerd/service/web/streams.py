@@ -1,0 +1,90 @@
+"""Answers that do not end: server-sent events. There are few of them, and the end of the daemon ends them at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response, StreamingResponse
+
+from crawlerd.service.web.answering import problem_answer
+from crawlerd.service.web.connection import STREAMS, bounded_by_files
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+
+BEAT_SECONDS = 15.0  # after which a silent stream says that it lives; a broken connection is noticed then
+EVENT_STREAM = "text/event-stream"
+
+
+class Streams:
+    """Of all listeners. Used on the event loop."""
+
+    def __init__(self) -> None:
+        self._open = 0
+        self._most = bounded_by_files(STREAMS)
+        self._closing: asyncio.Future[None] | None = None
+        self._closed = False
+        self._ending: set[asyncio.Task[None]] = set()
+
+    @property
+    def open(self) -> int:
+        return self._open
+
+    def close(self) -> None:
+        self._closed = True
+        if self._closing is not None and not self._closing.done():
+            self._closing.set_result(None)
+
+    def response(self, request: Request, messages: AsyncIterator[bytes]) -> Response:
+        """Sends each message as it comes; 503 when too many streams are open.
+
+        messages: with their end, an empty line.
+        """
+        if self._open >= self._most:
+            return problem_answer(
+                503, f"{self._most} event streams are open, and there are no more", {"Retry-After": "5"}
+            )
+        request.state.connection.becomes_a_stream()
+        return StreamingResponse(self._counted(messages), media_type=EVENT_STREAM)
+
+    async def _counted(self, messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        self._open += 1
+        coming: asyncio.Task[bytes | None] | None = None
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_future()
+        try:
+            yield b": crawlerd\n\n"  # the browser knows that it is connected
+            while not self._closed:
+                coming = coming or asyncio.ensure_future(_next(messages))
+                waited_for: set[asyncio.Future[object]] = {coming, self._closing}  # type: ignore[arg-type]
+                await asyncio.wait(waited_for, timeout=BEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if self._closed:
+                    return
+                if not coming.done():
+                    yield b":\n\n"
+                    continue
+                if (message := coming.result()) is None:
+                    return
+                coming = None
+                yield message
+        finally:
+            self._open -= 1
+            ending = asyncio.ensure_future(_end(coming, messages))  # what is cancelled here cannot wait for it
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+
+
+async def _end(coming: asyncio.Task[bytes | None] | None, messages: AsyncIterator[bytes]) -> None:
+    if coming is not None:
+        coming.cancel()
+        await asyncio.wait([coming])
+    if isinstance(messages, AsyncGenerator):
+        await messages.aclose()
+
+
+async def _next(messages: AsyncIterator[bytes]) -> bytes | None:
+    return await anext(messages, None)

@@ -1,0 +1,108 @@
+"""What commands read of a PostgreSQL sink: whether it is sound, and what is meant by a request to forget."""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from crawlerd.core.lenient_json import parsed
+from crawlerd.sink import SinkError
+from crawlerd.sinks.postgresql.erasing import accounts, tables
+from crawlerd.sinks.postgresql.failures import Place, failure
+from crawlerd.sinks.postgresql.relations import relation
+from crawlerd.sinks.postgresql.rows import coded
+from crawlerd.source import STREAM_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from crawlerd.core.erasure import Erasure
+
+CONNECT_SECONDS = 5
+
+# Of each stream whose tables have been counted from their first row on: what is there, and what runs have added.
+_COUNTS = """SELECT stream, (SELECT coalesce(sum(new - tombstoned), 0)::bigint FROM _crawlerd_tally t
+  WHERE t.stream = s.stream), array_agg(name) FROM _crawlerd_stream s GROUP BY stream HAVING min(counted) = 1"""
+_MISSING = "SELECT name FROM _crawlerd_stream WHERE to_regclass(quote_ident(name)) IS NULL"
+_THERE = 'SELECT count(*) FROM "{table}" WHERE deleted_at IS NULL'
+_VIEWED = "SELECT name FROM _crawlerd_stream WHERE to_regclass(quote_ident(name || '_view')) IS NOT NULL ORDER BY name"
+_TYPED = "SELECT DISTINCT name FROM _crawlerd_field WHERE type <> 'text'"
+_DRIFT = 'SELECT field, count(*) FROM "{table}_view", unnest(drift) AS d(field) GROUP BY 1 ORDER BY 1'
+
+
+def check(url: str, schema: str) -> list[str]:
+    """What is wrong with a sink, a line each. Changes nothing; works while it is written. SinkError when it cannot be
+    read."""
+    with _reading(Place(url, schema)) as execute:
+        if execute is None:
+            return []
+        problems = [f"the table {name} is missing" for (name,) in execute(_MISSING)]
+        there = {name for name, _ in tables(execute)}
+        for stream, expected, names in execute(_COUNTS).fetchall():
+            if there.issuperset(names):
+                found = sum(execute(_THERE.format(table=each)).fetchone()[0] for each in names)
+                if found != expected:
+                    problems.append(f"{stream}: {found:,} records are there, but the runs have left {expected:,}")
+        for (name,) in execute(_VIEWED).fetchall():
+            try:
+                execute(f'SELECT * FROM "{name}_view" LIMIT 100')
+            except psycopg.Error as error:
+                return [*problems, f"the view {name}_view cannot be read: {error.diag.message_primary}"]
+        for (name,) in execute(_TYPED).fetchall():
+            for field, count in execute(_DRIFT.format(table=name)):
+                problems.append(f"{name}: {count:,} records whose {field} is not of the type that `columns` says")
+        return problems
+
+
+def count_rows(url: str, schema: str, which: Erasure) -> dict[str, int]:
+    """How many rows of each table are meant; none where there is no sink yet. SinkError when it cannot be read."""
+    found: dict[str, int] = {}
+    with _reading(Place(url, schema)) as execute:
+        if execute is None:
+            return {}
+        for table, _ in tables(execute, which):
+            whose = " AND (id = %(key)s::text OR parent = %(key)s::text)" if which.key else ""
+            count = 0
+            for account in accounts(execute, table, which):
+                row = execute(
+                    f'SELECT count(*) FROM "{table}" WHERE account = %(account)s::text{whose}',
+                    {"account": account, **({"key": coded(which.key)} if which.key else {})},
+                ).fetchone()
+                count += row[0]
+            if count:
+                found[table] = count
+    return found
+
+
+def objects(url: str, schema: str, source: str, stream: str, account: str) -> Iterator[dict[str, Any]]:
+    """An account's objects of one stream that are not known to be gone, by id; none when nothing was imported yet.
+    SinkError when they cannot be read."""
+    if not STREAM_NAME.fullmatch(source) or not STREAM_NAME.fullmatch(stream):
+        raise SinkError(f"{source!r} and {stream!r} cannot name a table")
+    table = relation(f"{source}_{stream}")
+    with _reading(Place(url, schema)) as execute:
+        if execute is None or execute("SELECT to_regclass(%s::text)", (f'"{table}"',)).fetchone()[0] is None:
+            return
+        rows = execute(
+            f'SELECT data FROM "{table}" WHERE account = %s::text AND deleted_at IS NULL ORDER BY id', (coded(account),)
+        ).fetchall()
+    for (data,) in rows:
+        yield parsed(data.encode())
+
+
+@contextmanager
+def _reading(place: Place) -> Iterator[Callable[..., Any] | None]:
+    """One moment of a sink, None where there is none yet."""
+    facts = place.facts()
+    missing: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "client_encoding": "UTF8", "gssencmode": "disable"}
+    try:
+        options = {key: value for key, value in missing.items() if key not in facts}
+        with closing(psycopg.connect(place.url, **options)) as connection:
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            connection.execute("SELECT set_config('search_path', %s, true)", (f'"{place.schema}"',))
+            found = connection.execute("SELECT to_regclass('_crawlerd_account') IS NOT NULL").fetchone()
+            yield connection.execute if found and found[0] else None
+    except psycopg.Error as error:
+        raise SinkError(str(failure(place, error))) from None

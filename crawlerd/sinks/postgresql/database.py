@@ -1,0 +1,302 @@
+"""The connection of a PostgreSQL sink: pipelined transactions, and none of a connection that was given up.
+
+A COMMIT whose answer is lost may have been done, or may yet be. The next connection takes another epoch, which waits
+until the transaction has ended, and refuses it where it has not begun. Then what was written is known for certain, and
+the same deliveries are written again, which changes nothing that is there already.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
+from psycopg.adapt import Dumper
+from psycopg.pq import Format, TransactionStatus
+
+from crawlerd.sink import SinkError, SinkReplaced, SinkState
+from crawlerd.sinks.postgresql import relations
+from crawlerd.sinks.postgresql.failures import ANOTHER, FENCED, Place, failure
+from crawlerd.sinks.postgresql.statements import PINS
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping
+
+    from psycopg.abc import Params
+
+    from crawlerd.sink import Mark
+
+R = TypeVar("R")
+
+logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # it tells what it raises as well
+
+OLDEST = 14_00_00  # of servers
+CONNECT_SECONDS = 3
+ANSWER_SECONDS = 30.0  # that the server has for what a transaction sends; a frozen one would stop all sinks
+LONG_SECONDS = 6 * 3600.0  # … where one statement may touch all rows of a table
+LOCK_TIMEOUT = "1s"  # for meanwhile other sinks wait
+REST = 4  # times as long as a try has taken, nothing is tried again: others get the thread's time
+
+_SESSION = {
+    "application_name": "crawlerd",
+    "client_min_messages": "warning",
+    "default_transaction_isolation": "read committed",
+    "idle_in_transaction_session_timeout": "10s",  # a daemon that is frozen must not keep its locks
+    "lock_timeout": LOCK_TIMEOUT,
+    "synchronous_commit": "on",
+    "tcp_user_timeout": "10s",
+    "TimeZone": "UTC",
+    "work_mem": "64MB",  # the objects of one statement stay in memory
+}
+_CONNECTION: Mapping[str, Any] = {
+    "client_encoding": "UTF8",
+    "connect_timeout": CONNECT_SECONDS,
+    "gssencmode": "disable",
+    "keepalives_count": 3,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "target_session_attrs": "read-write",  # of several hosts, the one that is not a standby
+    "tcp_user_timeout": 15_000,
+}
+_MARK = """INSERT INTO _crawlerd_frontier VALUES (%s, %s)
+ON CONFLICT (frontier) DO UPDATE SET number = excluded.number"""
+_NUMBER = "SELECT number FROM _crawlerd_frontier WHERE frontier = %s"
+_EPOCH = """INSERT INTO _crawlerd_writer AS w VALUES (%s, 1, pg_backend_pid())
+ON CONFLICT (name) DO UPDATE SET epoch = w.epoch + 1, pid = excluded.pid RETURNING epoch"""
+_END_OTHER = """SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a JOIN _crawlerd_writer w ON w.pid = a.pid
+WHERE w.name = %s AND a.application_name = 'crawlerd' AND a.usename = current_user AND a.pid <> pg_backend_pid()"""
+_LOST = """SELECT name FROM _crawlerd_stream WHERE counted <> -1
+AND to_regclass(quote_ident(name)) IS NULL"""
+LOCK = "SELECT pg_advisory_xact_lock(hashtext('crawlerd'), hashtext(current_schema()))"
+
+
+class Text(bytes):
+    """UTF-8 that is sent as text, as it is."""
+
+
+class _TextDumper(Dumper):
+    format, oid = Format.TEXT, 25
+
+    def dump(self, obj: bytes) -> bytes:
+        return bytes(obj)
+
+
+class Connection(psycopg.Connection[Any]):
+    """patience: seconds after which a server that does not answer is given up."""
+
+    patience = ANSWER_SECONDS
+
+    def wait(self, gen: Generator[Any, Any, R], interval: float = 0.1, timeout: float | None = None) -> R:
+        return super().wait(gen, interval, self.patience if timeout is None else timeout)
+
+
+class Database:
+    """Used by one thread.
+
+    generation: another one with each connection: what was known of the tables is looked up again.
+    """
+
+    def __init__(self, place: Place, name: str) -> None:
+        """Connects, and makes what is missing. SinkError when that cannot be.
+
+        name: of the sink in the configuration.
+        """
+        self.place, self._name = place, name
+        self._writer, self._epoch = "", 0
+        self._marked: dict[str, int] = {}  # the last mark of each frontier that is durable
+        self._replaced: str | None = None
+        self._connection: Connection | None = None
+        self._rest: tuple[float, SinkError] | None = None
+        self.generation = 0
+        self.identity = ""
+        self._connect()
+
+    def execute(self, query: str, parameters: Params | None = None) -> psycopg.Cursor[Any]:
+        """Within a transaction, whose end it does not wait for."""
+        assert self._connection is not None  # noqa: S101 - there is one in a transaction
+        return self._connection.execute(query.encode(), parameters)
+
+    def patient(self) -> None:
+        """The transaction may take long."""
+        assert self._connection is not None  # noqa: S101 - as above
+        self._connection.patience = LONG_SECONDS
+
+    def close(self) -> None:
+        if self._connection is not None:
+            with suppress(psycopg.Error):
+                self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def transaction(self, mark: Mark | None = None) -> Iterator[None]:
+        """Durable at its end with the mark, or nothing is written; the end is not known where the server does not say
+        it. SinkError for all that PostgreSQL finds wrong."""
+        connection = self._ready()
+        try:
+            with self._failures_named(), connection.pipeline():
+                connection.execute("BEGIN")
+                connection.execute(
+                    "SELECT _crawlerd_begin(%s::text, %s::text, %s::bigint)", (self.identity, self._writer, self._epoch)
+                )
+                yield
+                if mark:
+                    connection.execute(_MARK, (mark.frontier, mark.number))
+                connection.execute("COMMIT")
+        except BaseException:
+            self._undo(connection)
+            raise
+        finally:
+            connection.patience = ANSWER_SECONDS
+        if mark:
+            self._marked[mark.frontier] = mark.number
+
+    @contextmanager
+    def apart(self) -> Iterator[Connection]:
+        """The connection itself, for what no transaction can do, or for what only reads."""
+        connection = self._ready()
+        try:
+            with self._failures_named():
+                yield connection
+        except BaseException:
+            self._undo(connection)
+            raise
+        finally:
+            connection.patience = ANSWER_SECONDS
+
+    def intact(self) -> bool:
+        """Asked before each commit, and so without the server: what it has lost, the next transaction finds."""
+        return self._replaced is None
+
+    def state(self, frontier: str) -> SinkState:
+        """See `Sink.state`. From now on, the sink writes for this frontier, and no earlier connection does."""
+        with self.apart() as connection:
+            self._take_epoch(connection, f"{frontier}/{self._name}")
+            row = connection.execute(_NUMBER, (frontier,)).fetchone()
+            written = connection.execute("SELECT EXISTS (SELECT 1 FROM _crawlerd_run)").fetchone()
+        return SinkState(self.identity, row[0] if row else None, fresh=not (written and written[0]))
+
+    @contextmanager
+    def _failures_named(self) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        except psycopg.Error as error:
+            code = error.sqlstate
+            if code == FENCED:
+                raise SinkError(f"{self.place}: another crawlerd has begun to write for this sink; end one") from None
+            if code == ANOTHER:
+                raise self._give_up() from None
+            found = failure(self.place, error)
+            if code is None:  # the network, or a server that does not answer
+                self._rest = time.monotonic() + REST * (time.monotonic() - began), found
+            raise found from error
+
+    def _ready(self) -> Connection:
+        if self._replaced is not None:
+            raise SinkReplaced(self._replaced)
+        if self._connection is None:
+            if self._rest and time.monotonic() < self._rest[0]:
+                raise self._rest[1].with_traceback(None)
+            self._connect()
+        assert self._connection is not None  # noqa: S101 - made above
+        return self._connection
+
+    def _undo(self, connection: Connection) -> None:
+        """After an error: the connection is used on only where it is certain that nothing was written."""
+        try:
+            if not connection.broken and connection.info.transaction_status == TransactionStatus.INTRANS:
+                connection.execute("ROLLBACK")
+                return
+        except psycopg.Error:
+            pass
+        self.close()
+
+    def _connect(self) -> None:
+        with self._failures_named():
+            facts = self.place.facts()
+            missing = {key: value for key, value in _CONNECTION.items() if key not in facts}
+            connection = Connection.connect(
+                self.place.url, autocommit=True, prepare_threshold=0, cursor_factory=psycopg.Cursor, **missing
+            )
+            try:
+                self._set_up(connection)
+            except BaseException:
+                connection.close()
+                raise
+        self._connection, self._rest = connection, None
+        self.generation += 1
+
+    def _set_up(self, connection: Connection) -> None:
+        if connection.info.server_version < OLDEST:
+            raise SinkError(f"{self.place} is older than PostgreSQL {OLDEST // 10_000}; upgrade the server")
+        connection.adapters.register_dumper(Text, _TextDumper)
+        connection.prepared_max = 500
+        settings = {**_SESSION, **PINS, "search_path": f'"{self.place.schema}"'}
+        connection.execute(
+            "SELECT set_config(key, value, false) FROM unnest(%s::text[], %s::text[]) AS s(key, value)",
+            (list(settings), list(settings.values())),
+        )
+        if connection.info.parameter_status("server_encoding") != "UTF8":
+            raise SinkError(f"{self.place} does not hold UTF-8; create the database with ENCODING 'UTF8'")
+        self._make(connection)
+        if self._writer:
+            self._take_epoch(connection, self._writer)
+        with connection.transaction():
+            self._look_for_tables(connection)
+            found = connection.execute("SELECT identity, format FROM _crawlerd_sink").fetchone()
+            numbers = {each: connection.execute(_NUMBER, (each,)).fetchone() or (0,) for each in self._marked}
+        if found is None or found[1] > relations.FORMAT:
+            raise SinkError(f"{self.place} was written by a newer crawlerd, or is damaged; nothing was changed")
+        if self.identity and (
+            found[0] != self.identity or any(numbers[each][0] < self._marked[each] for each in self._marked)
+        ):
+            raise self._give_up()
+        self.identity = found[0]
+
+    def _make(self, connection: Connection) -> None:
+        """What all streams share. Nothing is written where it is there already: a role with fewer rights may do."""
+        there = connection.execute("SELECT to_regclass('_crawlerd_account') IS NOT NULL").fetchone()
+        known = "SELECT count(*) FROM pg_proc WHERE proname = ANY (%s::text[]) AND pronamespace = %s::regnamespace"
+        names = "{_crawlerd_begin,_crawlerd_deleted}"
+        if there and there[0]:
+            found = connection.execute(known, (names, f'"{self.place.schema}"')).fetchone()
+            if found and found[0] == len(relations.FUNCTIONS):
+                return
+        with connection.transaction():
+            found = connection.execute(
+                "SELECT 1 FROM pg_namespace WHERE nspname = %s::text", (self.place.schema,)
+            ).fetchone()
+            if found is None:
+                connection.execute(f'CREATE SCHEMA "{self.place.schema}"')
+            connection.execute(LOCK)
+            functions = [each.format(schema=self.place.schema) for each in relations.FUNCTIONS]
+            for each in (*relations.TABLES.split(";\n"), *functions):
+                if each.strip():
+                    connection.execute(each)
+
+    def _take_epoch(self, connection: Connection, writer: str) -> None:
+        """Waits until a transaction of an earlier connection has ended; one that does not is ended."""
+        try:
+            row = connection.execute(_EPOCH, (writer,)).fetchone()
+        except psycopg.errors.LockNotAvailable:
+            connection.execute(_END_OTHER, (writer,))
+            raise
+        assert row is not None  # noqa: S101 - the statement returns one
+        self._writer, self._epoch = writer, row[0]
+
+    def _look_for_tables(self, connection: Connection) -> None:
+        """Another identity, once, where a stream's table is gone."""
+        lost = [name for (name,) in connection.execute(_LOST)]
+        for name in lost:
+            connection.execute("UPDATE _crawlerd_stream SET counted = -1 WHERE name = %s::text", (name,))
+        if lost:
+            connection.execute("UPDATE _crawlerd_sink SET identity = replace(gen_random_uuid()::text, '-', '')")
+
+    def _give_up(self) -> SinkReplaced:
+        self._replaced = (
+            f"{self.place} was replaced while it was in use, or went back to an older state, or something was deleted "
+            "from it"
+        )
+        return SinkReplaced(self._replaced)
