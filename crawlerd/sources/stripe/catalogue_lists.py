@@ -5,7 +5,7 @@ from __future__ import annotations
 from crawlerd.sources.stripe.catalogue_v2 import V2_LISTS
 from crawlerd.sources.stripe.entries import EDITED, SETTLES, Listing
 
-_METADATA = "metadata and other edits of an object that was made more than a day before the last run, unless it changes"
+_METADATA = "edits, as of metadata, of an object made more than a day before the last run, unless it changes otherwise"
 
 # Without filters, prices and products come active and inactive, and subscriptions without the canceled ones.
 _PAYMENTS = {
@@ -24,7 +24,7 @@ _PAYMENTS = {
         "/v1/checkout/sessions",
         ("checkout.session",),
         lookback=SETTLES,
-        missed="edits of a session that was made more than 7 days before the last run",
+        missed="edits of a session made more than 7 days before the last run",
     ),
     "payment_links": Listing("/v1/payment_links", ("payment_link",), created=False),
     "balance_transactions": Listing(
@@ -43,7 +43,7 @@ _PAYMENTS = {
         ("three_d_secure.authentication",),
         lookback=EDITED,
         optional=True,
-        missed="edits of one that was made more than a day before the last run, unless it changes",
+        missed="edits of one made more than a day before the last run, unless it changes otherwise",
     ),
 }
 
@@ -62,7 +62,7 @@ _BILLING = {
         part=(("pending", "true"),),
         of=(("invoices", "invoice"),),
         expand=("discounts",),
-        missed="edits of an item that is on an invoice, unless that changes",
+        missed="edits of an item that is on an invoice, unless the invoice changes",
     ),
     "invoice_payments": Listing("/v1/invoice_payments", ("invoice_payment",), of=(("invoices", "invoice"),)),
     "invoice_rendering_templates": Listing("/v1/invoice_rendering_templates", created=False),
@@ -73,7 +73,7 @@ _BILLING = {
         created=False,
         part=(("status", "draft"),),
         expand=("discounts",),
-        missed="metadata of a quote that is no draft, unless it changes",
+        missed="metadata of a quote that is not a draft, unless it changes otherwise",
     ),
     "products": Listing("/v1/products", ("product",)),
     "prices": Listing("/v1/prices", ("price",), expand=("currency_options", "tiers")),
@@ -171,14 +171,14 @@ _OTHER = {
 LISTS: dict[str, Listing] = {**_PAYMENTS, **_BILLING, **_MONEY, **_OTHER, **V2_LISTS}
 
 LEFT_OUT = {  # lists that no stream reads, and why
-    "/v1/payment_methods": "they are read below their customers, as payment_methods",
+    "/v1/payment_methods": "the stream payment_methods reads them below their customers",
     "/v1/credit_notes/preview/lines": "previews of what does not exist",
     "/v1/billing/meters/{id}/event_summaries": "sums for one customer and time range that the caller chooses",
     "/v1/financial_connections/accounts/{account}/owners": "needs the id of an ownership, which changes when refreshed",
-    "/v1/sources/{source}/source_transactions": "of sources, which Stripe has replaced by payment methods",
+    "/v1/sources/{source}/source_transactions": "they belong to sources, which Stripe has replaced by payment methods",
     "/v1/apps/secrets": "secrets, in a scope that the caller chooses",
     "/v1/tax/calculations/{calculation}/line_items": "no list has the calculations, which expire after days",
     "/v1/tax/transactions/{transaction}/line_items": "no list has the transactions",
-    "/v2/commerce/product_catalog/imports": "uploads of product feeds, of those who sell by agents",
-    "/v2/core/events": "thin events of the last 30 days, of objects whose lists are read whole",
+    "/v2/commerce/product_catalog/imports": "uploads of product feeds, by sellers that sell through agents",
+    "/v2/core/events": "thin events of the last 30 days, about objects whose lists are read whole",
 }

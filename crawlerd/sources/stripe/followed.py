@@ -10,12 +10,16 @@ from crawlerd.sources.stripe.entries import DAY
 HEAD = """\
 # Stripe's streams
 
-How each stream is followed, as `crawlerd/sources/stripe/catalogue_lists.py` and `catalogue_below.py` say it. This page
-is made from them: `python -m crawlerd.sources.stripe.followed > docs/stripe-streams.md`.
+This page shows how each stream is followed.
+It is made from `crawlerd/sources/stripe/catalogue_lists.py` and `catalogue_below.py`:
+`python -m crawlerd.sources.stripe.followed > docs/stripe-streams.md`.
 
-A full run reads all of every stream. A later run reads again the objects of events where Stripe sends events, and reads
-in other ways where it does not; what it reads is always the object as it is now. Where the last column says something,
-only the next full run (`import --full`) sees that. Streams that "must be named" are not part of `streams = ["*"]`.
+A full run reads all of every stream.
+A later run reads the objects that events are about, where Stripe sends events.
+Where it sends none, the later run reads in other ways.
+Either way it reads each object as it is now.
+Only the next full run (`import --full`) sees what the last column names.
+Streams that "must be named" are not part of `streams = ["*"]`.
 
 """
 
@@ -33,7 +37,7 @@ def page() -> str:
 
 def table() -> str:
     """In Markdown: a row for each stream."""
-    rows = ["| stream | list | a later run reads | it does not see, until the next full run |", "|---|---|---|---|"]
+    rows = ["| stream | list | a later run reads | only the next full run sees |", "|---|---|---|---|"]
     for stream in STREAMS:
         entry = BELOW[stream] if stream in BELOW else LISTS[stream]
         name = f"`{stream}`" + (" (must be named)" if entry.optional else "")
@@ -51,25 +55,25 @@ def how(stream: str) -> list[str]:
     if is_silent(stream):
         return ["all of it"]
     found = _events(listing.objects)
-    found += [f"what a changed `{kind}` names" for kind, _ in listing.mentions]
-    found += [f"those of each changed object of `{parent}`" for parent, _ in listing.of]
+    found += [f"objects that a changed `{kind}` names" for kind, _ in listing.mentions]
+    found += [f"objects that belong to a changed object of `{parent}`" for parent, _ in listing.of]
     if listing.lookback:
         days = listing.lookback // DAY
-        found.append(f"what was made since {days} day{'s' if days > 1 else ''} before the last run")
-    found += [f"those with `{name}={value}`" for name, value in listing.part]
+        found.append(f"objects made since {days} day{'s' if days > 1 else ''} before the last run")
+    found += [f"objects with `{name}={value}`" for name, value in listing.part]
     return found
 
 
 def _below(stream: str) -> list[str]:
     entry = BELOW[stream]
     if is_silent(stream):
-        return [f"all of it, below all of `{entry.parent}`"]
+        return [f"all of it, below each object of `{entry.parent}`"]
     found = _events(entry.objects)
-    found += [f"those of what a changed `{kind}` names" for kind, _ in entry.mentions]
+    found += [f"the list below what a changed `{kind}` names" for kind, _ in entry.mentions]
     if is_with_parent(stream):
-        found.append(f"those below each changed object of `{entry.parent}`")
+        found.append(f"the list below each changed object of `{entry.parent}`")
     if entry.orphaned:
-        found.append(f"that all below a deleted object of `{entry.parent}` is gone")
+        found.append(f"deletions of `{entry.parent}`, which end everything below them")
     return found
 
 
