@@ -27,6 +27,7 @@ from crawlerd.demo.objects import STREAMS, count, expected
 from crawlerd.demo.shapes import EMBEDDED_LINES, line_count
 from crawlerd.sources.stripe.catalogue import KEPT
 from crawlerd.sources.stripe.paging import PAGE
+from support.command_server import ForkedCommand, forks_for
 from support.json_outputs import check_json
 
 if TYPE_CHECKING:
@@ -91,17 +92,26 @@ class Running:
     """A command under way. Its output goes to files, so that nothing waits for a reader."""
 
     def __init__(
-        self, command: list[str], folder: Path, environment: Mapping[str, str], serial: int, stderr: int | None = None
+        self,
+        command: list[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        serial: int,
+        stderr: int | None = None,
+        forked: str | None = None,
     ) -> None:
+        """forked: code that a fork of the server of commands runs first; None for a process of its own."""
         self._stdout, self._stderr = folder / f"{serial}.out", folder / f"{serial}.err"
         with self._stdout.open("wb") as stdout, self._stderr.open("wb") as file:
-            self.process = subprocess.Popen(
-                command,
-                cwd=folder,
-                env=dict(environment),
-                stdin=stderr or subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr or file,
+            options: dict[str, Any] = {
+                "cwd": folder,
+                "env": dict(environment),
+                "stdin": stderr or subprocess.DEVNULL,
+                "stdout": stdout,
+                "stderr": stderr or file,
+            }
+            self.process: subprocess.Popen[bytes] = (
+                subprocess.Popen(command, **options) if forked is None else ForkedCommand(command, forked, **options)
             )
         self.pid = self.process.pid
         self.arguments: tuple[str, ...] = ()
@@ -196,7 +206,10 @@ class Installation:
 
     constants: what its main process sets first, to shorten waits.
     under: a command that runs the command.
+    forked: commands come from a server that has imported crawlerd, where that is no difference.
     """
+
+    forked = True
 
     def __init__(
         self,
@@ -284,7 +297,13 @@ class Installation:
         if write:
             self.write()
         words = tuple(arguments)
-        command = kind([*self._command(), *words], self.folder, self.environment, len(self._started))
+        serial = len(self._started)
+        if kind is Running and self.forked and not self.under and forks_for(self.environment):
+            command = kind(
+                [COMMAND, *words], self.folder, self.environment, serial, forked="\n".join(self._assignments())
+            )
+        else:
+            command = kind([*self._command(), *words], self.folder, self.environment, serial)
         command.arguments = words
         self._started.append(command)
         return command
@@ -295,8 +314,11 @@ class Installation:
     def _command(self) -> list[str]:
         if not self.constants:
             return [*self.under, COMMAND]
-        lines = [constant.assignment(value) for constant, value in self.constants.items()]
-        return [*self.under, sys.executable, "-c", "\n".join([*lines, "from crawlerd.cli.main import main", "main()"])]
+        lines = [*self._assignments(), "from crawlerd.cli.main import main", "main()"]
+        return [*self.under, sys.executable, "-c", "\n".join(lines)]
+
+    def _assignments(self) -> list[str]:
+        return [constant.assignment(value) for constant, value in self.constants.items()]
 
     def close(self) -> None:
         for each in self._started:
