@@ -303,7 +303,7 @@ def subscribe(source: Source, stream: str, *, streams: Sequence[str] = ()) -> Ca
         raise ValueError(f'the source {source.name} has no stream "{stream}"; it has {", ".join(known)}')
     for added in streams:
         if not STREAM_NAME.fullmatch(added) or added.endswith("_view"):
-            raise ValueError(f"{added!r} is not a stream name: use lower-case letters, digits and _, and no ending _view")
+            raise ValueError(f"{added!r} is not a stream name: lower-case letters, digits and _, not …_view")
         if added in known and added not in source.added:
             raise ValueError(f'the source {source.name} has a stream "{added}" already')
 

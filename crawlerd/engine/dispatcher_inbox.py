@@ -1,5 +1,4 @@
-"""Messages of other threads to the dispatcher. The senders do not wait: the dispatcher acts on them between two leases.
-"""
+"""Messages of other threads to the dispatcher. The senders do not wait; the dispatcher acts between two leases."""
 
 from __future__ import annotations
 

@@ -227,8 +227,7 @@ class Prefetch:
         return blocked
 
     def _admit(self, bucket: Bucket) -> Awake | None:
-        """Wakes a bucket. Returns None, and leaves it on disk, when AWAKE_BUCKETS are awake and none is of its account.
-        """
+        """Wakes a bucket. Leaves it on disk, and returns None, when AWAKE_BUCKETS are awake but none of its account."""
         if len(self._awake) >= AWAKE_BUCKETS and bucket.account not in self._by_account:
             self._dispatcher.sleeping = True
             return None

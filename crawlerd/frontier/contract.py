@@ -339,7 +339,7 @@ class Frontier(LetterFrontier, WaitingTasks, Acts, Schedules, SyncPointStore, Su
         of a stream come from another origin than before, drops its sync points and abandons all runs of the import; the
         result's `news` says so. One transaction.
 
-        origins: by stream, a digest of where its records come from, then "." and a digest of how they are changed.
+        origins: by stream, a digest of where its records come from; if extensions use them, "." and a digest of these.
         ad_hoc: the second digest holds for one run only: it is not compared, and new streams are not stored.
         """
         ...
