@@ -88,7 +88,7 @@ class FrontierReader(MetricReader, Protocol):
         ...
 
     def run_states(self, numbers: Sequence[int], after: int, through: int) -> dict[int, str]:
-        """The states of runs, by number: of `numbers` (forgotten runs are left out), of all runs under way, and of those
+        """The states of runs, by number: of `numbers` (forgotten runs are left out), of all runs under way, and of runs
         with numbers after `after` up to `through`."""
         ...
 
@@ -188,8 +188,8 @@ class FrontierReader(MetricReader, Protocol):
         ...
 
     def backlog(self, most: int) -> list[tuple[str, int]]:
-        """The accounts with the most ready tasks, each with their number, the most first. Tasks of parts count for their
-        account."""
+        """The accounts with the most ready tasks, each with their number, the most first. Tasks of parts count for
+        their account."""
         ...
 
     def last_errors(self, account: str, most: int) -> list[DeadLetter]:

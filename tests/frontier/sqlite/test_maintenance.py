@@ -467,8 +467,8 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        (".", "is there already and not a file"),
-        ("pipe", "is there already and not a file"),
+        (".", "exists and is not a file"),
+        ("pipe", "exists and is not a file"),
         ("nowhere/copy.db", "cannot write .*: No such file or directory"),
         ("plain/copy.db", "Not a directory"),
         (f"var/{FILE_NAME}", "is in the state directory"),
