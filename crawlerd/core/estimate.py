@@ -146,7 +146,7 @@ def _middle(level: int, longest: int) -> int:
 
 
 def _by_run_before(flow: RunFlow, before: RunFlow) -> _Left | None:
-    """The tasks of the earlier run, minus those that have ended in this one. None if this run has become much larger."""
+    """The tasks of the earlier run, minus those that have ended in this one. None if this run is much larger."""
     left: dict[str, float] = {}
     chain = 0.0
     for kind in {kind for kind, _ in (*flow.stages, *before.stages)}:

@@ -27,8 +27,8 @@ if sys.getrecursionlimit() < RECURSION:
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
 _KEY = re.compile(rb'\s*("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*:', re.DOTALL)
 _BLANK = b" \t\n\r"
-# Spaces that may be insignificant, and spaces that are, since they are next to a token outside of strings. The second is
-# exact except for strings that begin or end with a space, or contain text that looks like JSON.
+# Spaces that may be insignificant, and spaces that are, since they are next to a token outside of strings. The second
+# is exact except for strings that begin or end with a space, or contain text that looks like JSON.
 _MAYBE_SPACED = re.compile(rb' (?:(?<=[\[{}\]":,] )|[\]},:\[{" ])')
 _SPACED = re.compile(rb' (?:(?<=[\[{}\]"] )|(?<=": )|(?=[\]},:\[{"])|(?<=, )(?=-?[0-9]|true|false|null| ))')
 
@@ -123,7 +123,7 @@ def members(text: bytes) -> list[tuple[bytes, bytes]] | None:
 
 
 def _parts(text: bytes, opening: bytes, closing: bytes) -> list[bytes] | None:
-    """The texts between the commas of an array or object. Unlike a parser, does not recurse, and accepts any content."""
+    """The texts between the commas of an array or object. Unlike a parser, it does not recurse or check them."""
     text = text.strip(_BLANK)
     if not text.startswith(opening):
         return None
