@@ -44,7 +44,7 @@ class Reply(http.client.HTTPResponse):
 
 
 def header_lines(lines: Sequence[bytes]) -> http.client.HTTPMessage:
-    """Parses header lines, of which the last is empty. Uses Python's parser of e-mail if a line has an unusual form."""
+    """Parses header lines; the last one is empty. Uses Python's parser of e-mail if a line has an unusual form."""
     found = [_USUAL.fullmatch(line) for line in lines[:-1]]
     if not all(found) or lines[-1] not in (b"\r\n", b"\n"):
         text = b"".join(lines).decode("latin-1")

@@ -45,8 +45,8 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
 class ErasureScope(msgspec.Struct, frozen=True, kw_only=True):
     """What to forget in a frontier.
 
-    accounts: names of accounts, with their parts, of which everything is forgotten.
-    imports: with a key: the imports that may have this record. Without: imports of which everything is forgotten.
+    accounts: names of accounts to forget completely, with their parts.
+    imports: with a key: the imports that may have this record. Without: the imports to forget completely.
     streams: only these streams; empty for all.
     key: the key of a record, "" to forget everything.
     inbox: the inbox belongs to one of these imports.

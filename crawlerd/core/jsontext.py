@@ -73,11 +73,11 @@ def usable(text: bytes) -> bytes:
     except RecursionError:
         raise ValueError(f"nested deeper than {DEEPEST:,} levels") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"no valid UTF-8 ({error.reason})") from None
+        raise ValueError(f"not valid UTF-8 ({error.reason})") from None
     except msgspec.DecodeError as error:
         raise ValueError(_why(text, error)) from None
     if not kept.startswith(b"{"):
-        raise ValueError(f"no object but {kept[:40].decode(errors='replace')}")
+        raise ValueError(f"not an object but {kept[:40].decode(errors='replace')}")
     if nesting(kept) > DEEPEST:
         raise ValueError(f"nested deeper than {DEEPEST:,} levels")
     return kept
@@ -86,11 +86,11 @@ def usable(text: bytes) -> bytes:
 def _why(text: bytes, error: Exception) -> str:
     odd = re.search(rb"\b(?:NaN|Infinity)\b", re.sub(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', b"", text))
     if odd:
-        return f"no JSON holds {odd[0].decode()}"
+        return f"{odd[0].decode()} is not allowed in JSON"
     with suppress(ValueError, RecursionError):
         json.loads(text)  # it accepts half a surrogate pair, which msgspec does not
-        return "no valid JSON (half a surrogate pair)"
-    return f"no valid JSON ({error})"
+        return "not valid JSON (half a surrogate pair)"
+    return f"not valid JSON ({error})"
 
 
 def nesting(text: bytes, more_than: int = DEEPEST) -> int:

@@ -115,7 +115,7 @@ def _leniently(body: bytes, parse_float: Any) -> Any:
 def _text_of(value: Any) -> msgspec.Raw:
     if isinstance(value, ExactFloat | ExactInt):
         return msgspec.Raw(value.text.encode())
-    raise TypeError(f"no JSON holds a {type(value).__name__}")
+    raise TypeError(f"JSON cannot contain a {type(value).__name__}")
 
 
 # Encodes a value as compact JSON in UTF-8, with numbers as `parsed` found them. Raises ValueError, TypeError,

@@ -153,7 +153,7 @@ def name(value: str) -> str:
     """A name that is safe in file names, metrics and tables. Raises ValueError for other names."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", value):
         raise ValueError(
-            'is not a valid name; use 1 to 63 letters, digits, "_", "." or "-", beginning with a letter or digit'
+            'is not allowed as a name; use 1 to 63 letters, digits, "_", "." or "-", beginning with a letter or digit'
         )
     return value
 

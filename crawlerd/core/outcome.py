@@ -130,7 +130,7 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
 
     identity: who the credentials belong to, from a guard.
     sweeps: (stream, beginning of keys), see `crawlerd.source.Sweep`.
-    greatest: cursors of which a run keeps the greatest.
+    greatest: cursors; a run keeps only the greatest of each stream.
     comparisons: sweeps that tombstone no records, but lead to a task.
     parents: (list, hash of a parent, whether the list was read to its end), see `crawlerd.source.ParentRead`.
     full: for the first outcome of a run, see `crawlerd.source.Full`.

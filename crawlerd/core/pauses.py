@@ -94,7 +94,7 @@ def parse_time(text: str, now: float) -> float:
         at = datetime.fromisoformat(text)
         seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
-        raise ValueError(f'"{text}" is no date or time, such as 2026-01-31 or 2026-01-31T09:30:00Z') from None
+        raise ValueError(f'"{text}" is not a date or time, such as 2026-01-31 or 2026-01-31T09:30:00Z') from None
     if seconds <= now:
         raise ValueError(f"{text} is over")
     return seconds

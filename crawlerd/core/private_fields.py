@@ -85,13 +85,13 @@ def branch_of(rules: Iterable[FieldRules]) -> Branch:
             for path in paths:
                 names = names_of(path)
                 if seen.setdefault(names, action) != action:
-                    raise ValueError(f'"{path}" is both dropped and hashed: take one of the two away')
+                    raise ValueError(f'"{path}" is both dropped and hashed: remove one of the two')
     for names, action in seen.items():
         for length in range(1, len(names)):
             if (outer := seen.get(names[:length])) is not None:
                 what = "dropped" if outer == DROP else "hashed"
                 path, whole = ".".join(names), ".".join(names[:length])
-                raise ValueError(f'"{path}" lies inside of "{whole}", all of which is {what}: take one of the two away')
+                raise ValueError(f'"{path}" is inside "{whole}", which is {what} as a whole: remove one of the two')
         at = tree
         for name in names[:-1]:
             at = at.setdefault(name, {})

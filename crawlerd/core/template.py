@@ -45,16 +45,16 @@ def check_path(template: str, names: tuple[str, ...] = ()) -> None:
         raise ValueError('must begin with "/"; it lies below the base_url of the account')
     for field in _fields(template):
         if names and field not in names:
-            raise ValueError(f'"{{{field}}}" is no field; write {" or ".join(f"{{{name}}}" for name in names)}')
+            raise ValueError(f'"{{{field}}}" is not a field; write {" or ".join(f"{{{name}}}" for name in names)}')
 
 
 def check_dotted(path: str) -> None:
     """Checks a dotted path. Raises ValueError when it is invalid."""
     if not all(path.split(".")):
-        raise ValueError(f'"{path}" is no dotted path, such as "address.city"')
+        raise ValueError(f'"{path}" is not a dotted path, such as "address.city"')
     first = path.partition(".")[0]
     if first.startswith("$") and first not in _OWN:
-        raise ValueError(f'"{first}" is none of {", ".join(_OWN)}')
+        raise ValueError(f'"{first}" is not one of {", ".join(_OWN)}')
 
 
 def has_fields(text: str) -> bool:

@@ -25,7 +25,7 @@ def sweep(
     now: float,
     mark: Mark | None,
 ) -> tuple[list[Counted], dict[tuple[int, str], Totals]]:
-    """Sweeps the streams of which the run has seen enough records. Call it after the run's records so far were written.
+    """Sweeps those streams that are not in doubt. Call it after the run's records so far were written.
 
     delivery: only the sweeps.
     guard: the number of records expected of each stream.

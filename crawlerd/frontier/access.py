@@ -84,9 +84,9 @@ def _in_the_way(path: Path) -> str:
     """Describes the part of the path that should be a directory but is not."""
     for each in (*reversed(path.parents), path):
         if os.path.lexists(each) and not each.is_dir():
-            what = "is a symbolic link that leads to no directory" if each.is_symlink() else "is no directory"
+            what = "is a symbolic link that does not lead to a directory" if each.is_symlink() else "is not a directory"
             return f"{each} {what}"
-    return f"{path} is no directory"
+    return f"{path} is not a directory"
 
 
 def _leads_somewhere(path: Path) -> bool:

@@ -287,7 +287,7 @@ class Frontier(LetterFrontier, WaitingTasks, Acts, Schedules, SyncPointStore, Su
     # doubts
 
     def doubted(self, import_name: str, sink: int) -> set[str]:
-        """The streams of which the import's last full run into the sink has seen too few records."""
+        """The streams in doubt: the import's last full run into the sink has seen too few of their records."""
         ...
 
     def expected(self, run: int, account: int, stream: str) -> Expected | None:

@@ -44,7 +44,7 @@ class StreamReport(msgspec.Struct, frozen=True):
 
 
 class Doubt(msgspec.Struct, frozen=True):
-    """A stream of which a full run has seen less than half of the records that the last one saw."""
+    """A stream in doubt: a full run has seen less than half of the records that the last one saw."""
 
     account: str
     stream: str

@@ -15,8 +15,8 @@ class ConcurrencyLimit:
     that were under way when this one started. O(1) for each answer.
 
     A 429 concerns concurrency if the server says so; or if one more request than usual was being tried; or if, at about
-    the same rate, 429s come only to requests with at least a certain number beside them. Not all requests with as many
-    beside them fail: an answer on its way back has made room that we do not see.
+    the same rate, 429s come only to requests with at least a certain number of others under way. Not all of these fail:
+    an answer on its way back has made room that we do not see.
 
     most: the limit; infinity until there is one.
     """

@@ -91,7 +91,7 @@ def _refuse_what_is_there(asked: Path, target: Path, state_dir: Path, *, force: 
     if target.exists() and not target.is_file():
         raise FrontierError(f"{asked} exists and is not a file")
     if target.exists() and not force:
-        raise FrontierError(f"{asked} is there already: choose another name, or say --force")
+        raise FrontierError(f"{asked} is there already: choose another name, or use --force")
     for suffix in ("-wal", "-journal"):  # SQLite would take them for the log of the new file
         if target.with_name(target.name + suffix).exists():
             raise FrontierError(f"{asked}{suffix} is there: {asked} is in use; choose another name")

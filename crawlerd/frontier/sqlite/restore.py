@@ -119,7 +119,7 @@ def begin_new(state_dir: Path, *, force: bool = False) -> Path | None:
             if not force:
                 raise FrontierError(
                     f"{path} is a usable frontier; without it, queued tasks, sync points and charged quotas are "
-                    "forgotten: say --force if that is what you want"
+                    "forgotten: use --force if that is what you want"
                 )
         try:
             aside = _set_aside(path)

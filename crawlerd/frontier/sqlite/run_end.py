@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 # A cursor belongs to the stream that its name begins with, up to a colon, and to the streams that follow the colon,
 # separated by commas. A cursor of no stream may belong to any. Cursors are not published if they may belong to a stream
-# in doubt, or to one of which something was denied: no later run would read the missing records. Submitted tasks of the
-# run do not count, since sync points say nothing about them.
+# in doubt, or to one with denied requests: no later run would read the missing records. Submitted tasks of the run do
+# not count, since sync points say nothing about them.
 PUBLISH = """
 INSERT INTO cursor SELECT run.import, run.sink, staged.stream, staged.value FROM json_each(?) AS j
 JOIN run ON run.id = j.value->>0 JOIN staged ON staged.run = run.id

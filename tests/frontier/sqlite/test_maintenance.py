@@ -445,7 +445,7 @@ def test_the_writers_log_has_a_bound(frontier: Frontier, tmp_path: Path, monkeyp
 def test_an_existing_file_is_replaced_when_asked_for(frontier: Frontier, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     copy.write_text("somebody's only copy")
-    with pytest.raises(FrontierError, match=f"{copy} is there already: choose another name, or say --force"):
+    with pytest.raises(FrontierError, match=f"{copy} is there already: choose another name, or use --force"):
         backup(frontier.path.parent, copy)
     assert copy.read_text() == "somebody's only copy"
     backup(frontier.path.parent, copy, force=True)
