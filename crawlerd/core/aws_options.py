@@ -10,7 +10,7 @@ import msgspec
 class AwsOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The region or server, and the credentials. Raises ValueError for invalid values.
 
-    region: "" for the region of boto3's default chain, or else us-east-1.
+    region: "" for the region of boto3's default chain, or us-east-1 when that has none.
     endpoint_url: the address of all services, for local servers.
     profile: a profile in the shared credentials and configuration files.
     role_arn: a role to assume with these credentials.

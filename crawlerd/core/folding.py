@@ -48,8 +48,8 @@ class Folding(Generic[Said]):
     """Decides which events pass. Times are monotonic seconds. Each event either passes at once, or is counted in one
     `Folded`.
 
-    A topic has members, such as the beginning and the end of a trouble. When the minute of a topic is over, the last
-    event that was reported is the last that has happened.
+    A topic has members, such as the beginning and the end of a trouble. When the minute of a topic is over, the counted
+    events are reported in their order, so that the last one reported is the last one that has happened.
     """
 
     def __init__(self, seconds: float = FOLD_SECONDS, most: int = MOST_TOPICS) -> None:

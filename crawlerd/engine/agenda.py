@@ -36,7 +36,8 @@ SCHEDULE = "schedule"  # who has started a run that was due, for people
 
 
 class Agenda:
-    """To be used from the main thread, unless something else is said.
+    """Decides when to look at each import, and starts those that are due. To be used from the main thread, unless
+    something else is said.
 
     progress_at: when the main loop was last seen running; monotonic seconds.
     overdue: scheduled imports whose time has come while a run of theirs is under way. From any thread.

@@ -51,7 +51,8 @@ def chunks(
 
 
 class Bulk:
-    """Runs on a thread of its own between `start` and `stop`; used from any thread."""
+    """Carries operations on dead letters out. Runs on a thread of its own between `start` and `stop`; used from any
+    thread."""
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Deadlines:
-    """Used on the store's thread."""
+    """Cancels the runs whose deadline has passed. Used on the store's thread."""
 
     def __init__(
         self,

@@ -53,8 +53,8 @@ NAMES = {outcome: AttemptOutcome(outcome.__name__.lower()) for outcome in get_ar
 
 
 class Dispatcher:
-    """Runs on a thread of its own, and uses neither the disk nor the network. Other threads talk to it through its
-    inbox.
+    """Leases tasks to workers and handles their results. Runs on a thread of its own, and uses neither the disk nor the
+    network. Other threads talk to it through its inbox.
 
     progress_at: when its thread was last seen running; monotonic seconds.
     first_lease_at: when the first task was leased; monotonic seconds, 0 before that.

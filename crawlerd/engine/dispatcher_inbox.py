@@ -31,7 +31,8 @@ T = TypeVar("T")
 
 
 class DispatcherInbox:
-    """Any thread may call its methods, except `act` and `clear`, which are for the dispatcher's thread.
+    """The messages to the dispatcher. Any thread may call its methods, except `act` and `clear`, which are for the
+    dispatcher's thread.
 
     fd: a file descriptor that is readable when there are messages.
     sleeping: whether there may be buckets on disk whose tasks could be leased; set by the store.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Failure:
-    """To be used from any thread.
+    """Keeps the first error that has stopped the engine. To be used from any thread.
 
     error: the first error; later ones are its consequences.
     """

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Feedback:
-    """Used by the dispatcher's thread alone.
+    """Applies the outcomes of attempts to accounts, limits and outages. Used by the dispatcher's thread alone.
 
     refused: tasks that a limit has refused.
     """
@@ -105,7 +105,7 @@ class Feedback:
         self._follow_outages(now)
 
     def _follow_outages(self, now: float) -> None:
-        """Places the accounts again whose outages have begun or ended."""
+        """Calls `Workbench.place` for the accounts whose outages have begun or ended."""
         if self._outages.moved:
             moved, self._outages.moved = self._outages.moved, set()
             for number in moved:

@@ -30,7 +30,8 @@ PROBE_SECONDS = 300.0  # between two checks of refused credentials
 
 
 class Guards:
-    """To be used on the store's thread, unless a method says otherwise.
+    """Checks credentials, and stops the accounts whose credentials are refused. To be used on the store's thread,
+    unless a method says otherwise.
 
     paused: why no tasks of an account are leased, by the account's name.
     """

@@ -35,7 +35,7 @@ EXPLAIN_SECONDS = 5.0  # how long to wait for an answer of the dispatcher
 
 
 class Insight:
-    """To be used from any thread."""
+    """Answers questions about a running engine. To be used from any thread."""
 
     def __init__(
         self,

@@ -44,7 +44,7 @@ class NotNow(CrawlerdError):
 
 
 class Joining:
-    """Used from any thread."""
+    """Adds submitted tasks to runs. Used from any thread."""
 
     def __init__(
         self,

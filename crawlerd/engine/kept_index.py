@@ -20,8 +20,8 @@ SHARE = 0.01  # share of the time that may be spent on making other indexes
 
 
 class KeptIndex:
-    """To be used from any thread. When several threads ask at once, one makes a new index, and the others get the old
-    one."""
+    """Caches the index of what accounts wait for. To be used from any thread. When several threads ask at once, one
+    makes a new index, and the others get the old one."""
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ MOST_KINDS = 50  # most kinds of a run that are logged: an API may word each fai
 
 
 class LetterNews:
-    """Used by the store's thread."""
+    """Logs the first dead letter of each kind in a run. Used by the store's thread."""
 
     def __init__(self, import_of: Callable[[int], str]) -> None:
         """import_of: the name of a run's import."""

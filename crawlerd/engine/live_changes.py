@@ -74,7 +74,8 @@ class Kinds(NamedTuple):
 
 
 class LiveChanges:
-    """To be used by one thread at a time, which must not be the dispatcher's or the store's."""
+    """Applies a changed configuration to the running engine. To be used by one thread at a time, which must not be the
+    dispatcher's or the store's."""
 
     def __init__(
         self,

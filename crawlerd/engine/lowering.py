@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Lowering:
-    """To be used on the store's thread, unless a method says otherwise.
+    """Lowers limits for people, and restores them. To be used on the store's thread, unless a method says otherwise.
 
     current: the lowered limits. Each change replaces the object, so any thread may read it.
     """

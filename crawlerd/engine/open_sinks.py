@@ -30,7 +30,7 @@ RETRY_SECONDS = 1.0  # between two tries to open a sink
 
 
 class OpenSinks:
-    """To be used on the store's thread, except for `close`.
+    """Opens, replaces and closes sinks. To be used on the store's thread, except for `close`.
 
     by_name: the open sinks.
     abandoned: abandoned runs, whose imports begin again.

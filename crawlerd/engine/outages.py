@@ -29,7 +29,8 @@ WHOLE = 0  # used as an account's number: the whole origin
 
 
 class Outages:
-    """To be used by the dispatcher's thread, unless a method says otherwise. Times are monotonic seconds.
+    """Knows which origins answer which accounts, and handles outages. To be used by the dispatcher's thread, unless a
+    method says otherwise. Times are monotonic seconds.
 
     hanging: origins that have given no result for a while.
     silent: how many requests wait for these origins.
@@ -95,11 +96,11 @@ class Outages:
         return len(self._origins_of) > 1 and len(self._origins) > 1
 
     def usual(self, account: int) -> Health:
-        """Whether the account's configured origin answers it."""
+        """The health of the account at its configured origin."""
         return self.health("", account)
 
     def health(self, origin: str, account: int) -> Health:
-        """Whether an origin answers an account. origin: "" for the configured one."""
+        """The health of an account at an origin. origin: "" for the configured one."""
         usual, give_up_seconds = self._names.usual_origin(account)
         found = self._origin(origin or usual)
         self._origins_of.setdefault(account, set()).add(found)
@@ -167,7 +168,7 @@ class Outages:
             self._probed(probe, now, None)
 
     def _health_of(self, pick: Pick, origin: str) -> Health:
-        """Whether this origin answers the account. Expects the bucket's next request to go there as well."""
+        """The health of the account at this origin. Expects the bucket's next request to go there as well."""
         queue = pick.account if pick.bucket is None else pick.bucket
         name = origin or pick.account.origin
         if queue.health.origin.name != name:

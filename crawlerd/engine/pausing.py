@@ -34,7 +34,7 @@ class ImportPaused(CrawlerdError):
 
 
 class Pausing:
-    """To be used on the store's thread, unless a method says otherwise.
+    """Sets and ends the pauses of people. To be used on the store's thread, unless a method says otherwise.
 
     current: the pauses. Each change replaces the object, so any thread may read it.
     resumed: imports that were resumed; the agenda takes them out. From any thread.

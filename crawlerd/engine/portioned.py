@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 class Portioned:
-    """Used by the dispatcher's thread alone. A worker sends the next portion of a lease when the last one was answered,
-    so this process holds at most one portion of each lease.
+    """Passes portions from workers to the store, and the answers back. Used by the dispatcher's thread alone. A worker
+    sends the next portion of a lease when the last one was answered, so this process holds at most one portion of each
+    lease.
 
     unanswered: by the token of each lease that has sent portions, whether the store still has to answer the last one.
     """

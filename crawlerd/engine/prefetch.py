@@ -67,7 +67,7 @@ class Awake:
 
 
 class Prefetch:
-    """Used by the store's thread alone.
+    """Decides which buckets are in memory, and reads their tasks ahead. Used by the store's thread alone.
 
     serving: runs whose tasks may be leased. Its owner changes it, and withdraws the tasks of runs that leave it.
     drowsy: buckets that may leave memory at the next `let_sleep`.

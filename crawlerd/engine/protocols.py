@@ -49,7 +49,7 @@ class Healths(Protocol):
         ...
 
     def usual(self, account: int) -> Health:
-        """Whether the account's configured origin answers it."""
+        """The health of the account at its configured origin."""
         ...
 
     def ended(self, probe: Outage, now: float) -> None:

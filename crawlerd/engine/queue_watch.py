@@ -16,7 +16,8 @@ STOP_SECONDS = 5.0  # for which `stop` waits for the present chunk
 
 
 class QueueWatch:
-    """Runs on a thread of its own between `start` and `stop`.
+    """Calls a function again and again that uses a queue of other programs. Runs on a thread of its own between `start`
+    and `stop`.
 
     trouble: why the queue cannot be used at the moment. From any thread.
     """

@@ -45,7 +45,7 @@ class BucketQueue:
     suspects: tasks that were refused and not charged, by their numbers.
     passed_at: when the latest request with a good answer was sent; monotonic seconds.
     latency: seconds that its quickest requests take, 0 before the first.
-    health: whether the origin of its last request answers its account.
+    health: the health of its account at the origin of its last request.
     since: when it came into memory; monotonic seconds.
     held: the pause that a person has set for it.
     resting: none of its tasks starts, because it may leave memory.
@@ -198,7 +198,7 @@ class AccountQueue:
     counts: the counts of its source.
     permit: how many requests its limits have permitted.
     origin: where it usually sends requests.
-    health: whether the origin of its last check, or else `origin`, answers it.
+    health: its health at the origin of its last check, or else at `origin`.
     crowded: it waits until its origin has fewer of the workers' threads.
     unevenness: the share of its answers that took markedly longer than the quickest.
     version: the version of its entries in the heaps; entries with an older version are ignored.

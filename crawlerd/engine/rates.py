@@ -10,7 +10,7 @@ EVERY, SPAN = 2.0, 10.0  # seconds between two looks, and the seconds over which
 
 
 class Rates:
-    """Times are monotonic seconds.
+    """Computes requests per second. Times are monotonic seconds.
 
     started: requests by run, counted by the dispatcher.
     lately: requests since the last look, by account or part, counted by the dispatcher. An account without recent

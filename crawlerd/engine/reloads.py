@@ -32,7 +32,8 @@ REMIND_SECONDS = 3600.0  # between two log lines about a wrong configuration
 
 
 class Reloads:
-    """Any thread may ask for a reload. One reload at a time is done, and answers all requests made before it began.
+    """Reloads the configuration on request. Any thread may ask for a reload. One reload at a time is done, and answers
+    all requests made before it began.
 
     in_force: which configuration is in force. From any thread.
     """

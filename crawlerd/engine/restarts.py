@@ -14,7 +14,7 @@ SLOW_SECONDS = 15.0  # time without a worker after which it is reported, even if
 
 
 class Restarts:
-    """Times are monotonic seconds. One thread changes it; others may read it.
+    """Decides when missing workers are started. Times are monotonic seconds. One thread changes it; others may read it.
 
     next_at: when to start missing workers next.
     down_since: since when no worker is running; None while one is.

@@ -22,7 +22,7 @@ SLICE = 1_000  # rows, or files
 
 
 class Retention:
-    """Used on the store's thread."""
+    """Deletes old records from sinks. Used on the store's thread."""
 
     def __init__(self, sinks: Mapping[str, Sink], clock: Clock) -> None:
         """sinks: the open sinks, by name."""

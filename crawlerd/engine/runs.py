@@ -41,7 +41,7 @@ Result = tuple[str, "Started | CrawlerdError"]  # an import's name, and what cam
 
 
 class Runs:
-    """To be used from the main thread, unless a method says otherwise.
+    """Starts, cancels and observes runs. To be used from the main thread, unless a method says otherwise.
 
     free: how many tasks without a request were completed, by run under way; counted by the dispatcher.
     idle: imports whose last run under way has ended; the agenda takes them out.

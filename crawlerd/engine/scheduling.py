@@ -38,8 +38,8 @@ class Verdict(NamedTuple):
 
 
 class Scheduling:
-    """Used on the store's thread, except for `unable` and `tried`. Times are Unix seconds of the wall clock: people
-    mean this clock in schedules, and it may jump."""
+    """Decides which imports are due. Used on the store's thread, except for `unable` and `tried`. Times are Unix
+    seconds of the wall clock: people mean this clock in schedules, and it may jump."""
 
     def __init__(self, settings: Settings, frontier: Frontier, wall: Callable[[], float]) -> None:
         self._settings, self._frontier, self._wall = settings, frontier, wall

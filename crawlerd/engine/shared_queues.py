@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class SharedQueues:
-    """To be used from the main thread, unless a method says otherwise."""
+    """The inbox and the spool together. To be used from the main thread, unless a method says otherwise."""
 
     def __init__(
         self,

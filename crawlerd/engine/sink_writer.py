@@ -88,7 +88,7 @@ class Target(NamedTuple):
 
 
 class SinkWriter:
-    """Used by the store's thread alone.
+    """Writes outcomes to sinks. Used by the store's thread alone.
 
     parts: the names of the parts of accounts, by number; the records of a part have its name.
     expected: see `Frontier.expected`; without it, no sweep is held back.

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class SoloWork(Generic[T]):
-    """To be used from any thread.
+    """Runs one piece of long work at a time. To be used from any thread.
 
     latest: the progress of the work under way, or of the last work of this process.
     """

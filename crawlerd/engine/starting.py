@@ -67,7 +67,7 @@ class ImportGone(CrawlerdError):
 
 
 class Starter:
-    """Used on the store's thread."""
+    """Starts one import. Used on the store's thread."""
 
     def __init__(
         self,

@@ -39,7 +39,8 @@ IDLE_SECONDS = 5.0  # after this time without a commit, files are truncated that
 
 
 class Store:
-    """Runs on a thread of its own between `start` and `stop`. Other threads talk to it through its inbox.
+    """Writes outcomes to the sinks and the frontier. Runs on a thread of its own between `start` and `stop`. Other
+    threads talk to it through its inbox.
 
     progress_at: when its thread was last seen running; monotonic seconds.
     counts: counts of commits, sinks and runs, for metrics.

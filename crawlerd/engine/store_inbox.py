@@ -103,7 +103,7 @@ Call = tuple[Future[Any], "Callable[[], Any]"]
 
 
 class StoreInbox:
-    """Any thread may send; only the store's thread takes messages out.
+    """The messages and notes for the store. Any thread may send; only the store's thread takes messages out.
 
     messages: in the order of their arrival.
     """
@@ -215,7 +215,7 @@ class StoreInbox:
         return notes
 
     def committed(self, tasks: int, size: int) -> None:
-        """These many outcomes, of this size in bytes, were committed."""
+        """Outcomes were committed. tasks: how many. size: their size in bytes, as in `Outcomes`."""
         self._committed += tasks
         self._committed_bytes += size
 

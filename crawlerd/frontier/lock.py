@@ -1,5 +1,5 @@
-"""Lets only one crawlerd use a state directory, by exclusive locks on the directory and on a file in it. The kernel
-knows which process holds them."""
+"""Lets only one crawlerd use a state directory, by exclusive locks on the directory and on a file in it. The kernel can
+say which process holds them."""
 
 from __future__ import annotations
 

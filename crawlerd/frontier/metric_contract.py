@@ -21,7 +21,8 @@ class ImportFigures(NamedTuple):
 
 
 class MetricReader(Protocol):
-    """Part of `FrontierReader`. The time of each method grows with its result, not with the number of tasks."""
+    """The reads of metrics and plans. Part of `FrontierReader`. The time of each method grows with its result, not with
+    the number of tasks."""
 
     def import_figures(self, imports: Sequence[str]) -> dict[str, ImportFigures]:
         """The figures of each of these imports; one round trip."""

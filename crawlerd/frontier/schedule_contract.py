@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Schedules(Protocol):
-    """Part of `Frontier`."""
+    """The notes of schedules. Part of `Frontier`."""
 
     def schedule_note(self, import_name: str) -> ScheduleNote | None:
         """The note of the import's schedule; None before the schedule was first looked at."""

@@ -23,7 +23,7 @@ class RunUnderWay(CrawlerdError):
 
 
 class SyncPointStore(Protocol):
-    """Part of `Frontier`."""
+    """Reads and changes sync points for people. Part of `Frontier`."""
 
     def sync_points(self, import_name: str, sink_name: str) -> dict[str, str] | None:
         """See `FrontierReader`."""

@@ -44,7 +44,7 @@ class Wanted(NamedTuple):
 
 
 class WaitingTasks(Protocol):
-    """Part of `Frontier`. Paused tasks do not count as ready, except for `heads`."""
+    """Reads the waiting tasks. Part of `Frontier`. Paused tasks do not count as ready, except for `heads`."""
 
     def ready_queues(self, account: int | None) -> list[tuple[Bucket, int]]:
         """The queues of an account that have ready tasks, as (bucket, run). account: None for all accounts."""

@@ -48,7 +48,7 @@ def permitted(limits: Iterable[str]) -> float | None:
 
 
 class Limiter:
-    """Times are monotonic seconds. Used by the dispatcher's thread only.
+    """The limits of one account or bucket. Times are monotonic seconds. Used by the dispatcher's thread only.
 
     ask: asks for grants of quotas.
     quiet_since: no request of an earlier process was sent after this time; any number may have been sent before.

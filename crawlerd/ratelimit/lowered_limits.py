@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 
 class LoweredLimits:
-    """Times are monotonic seconds. Used by the dispatcher's thread only, as part of a `Limiter`.
+    """The lowered limits of one account or bucket. Times are monotonic seconds. Used by the dispatcher's thread only,
+    as part of a `Limiter`.
 
     Like configured limits, windows up to a minute are paced, and windows of a minute or longer outlast a restart. A
     request that counts as more than a window permits takes the whole window.

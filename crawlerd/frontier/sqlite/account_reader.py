@@ -72,7 +72,7 @@ _KNOWN = {
 
 
 class AccountReader:
-    """Part of `FrontierReader`."""
+    """Reads accounts, buckets and the audit. Part of `FrontierReader`."""
 
     def __init__(self, database: apsw.Connection, path: Path) -> None:
         self._db, self._path = database, path

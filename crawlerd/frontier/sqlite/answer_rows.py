@@ -23,7 +23,7 @@ def kept_answer(db: apsw.Connection, key: str, now: float) -> KeptAnswer | None:
 
 
 class AnswerRows:
-    """Used on the frontier's thread."""
+    """Stores answers to requests of people. Used on the frontier's thread."""
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db

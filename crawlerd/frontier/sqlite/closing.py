@@ -28,7 +28,8 @@ WHERE old.id < mine.id AND old.import = mine.import AND old.sink = mine.sink"""
 
 
 class Closing:
-    """Used in the frontier's transactions. Hashes tasks only in runs whose import has older dead letters."""
+    """Closes dead letters whose task a later run has completed. Used in the frontier's transactions. Hashes tasks only
+    in runs whose import has older dead letters."""
 
     def __init__(self, db: apsw.Connection, execute: Execute) -> None:
         self._db, self._execute = db, execute

@@ -76,7 +76,7 @@ JOIN kind ON kind.id = letter.kind WHERE substr(error, 1, ?3) = ?4 ORDER BY kind
 
 
 class DeadReader(AccountReader):
-    """Part of `FrontierReader`."""
+    """Reads dead letters. Part of `FrontierReader`."""
 
     def _found(self, statement: str, bindings: dict[str, Any] | tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         with storage_errors(self._path, self._db):

@@ -71,7 +71,7 @@ AND stream NOT IN (SELECT value FROM json_each(?2))
 
 
 class Doubts:
-    """Used in the frontier's transactions."""
+    """Counts the records of full runs, and knows which streams are in doubt. Used in the frontier's transactions."""
 
     def __init__(self, db: apsw.Connection, execute: Execute) -> None:
         self._db, self._execute = db, execute

@@ -27,8 +27,8 @@ OPEN = (
 
 
 class Enqueuer:
-    """Used in the frontier's transactions. Numbers that were given out in a transaction that is rolled back are not
-    used again.
+    """Inserts tasks and groups. Used in the frontier's transactions. Numbers that were given out in a transaction that
+    is rolled back are not used again.
 
     submitted: groups of submitted tasks; some of them may have ended.
     """

@@ -29,7 +29,8 @@ _OLD = f"DELETE FROM run_event WHERE run = ?1 AND number <= ?2 - {EVENTS}"  # no
 
 
 class EventRows:
-    """Used in the frontier's transactions. Call `done` after a commit, and `rolled_back` after a rollback."""
+    """Writes what happens to runs. Used in the frontier's transactions. Call `done` after a commit, and `rolled_back`
+    after a rollback."""
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db

@@ -64,7 +64,7 @@ SELECT run, min(seconds) FROM run_slow WHERE run IN ({_THESE}) GROUP BY run HAVI
 
 
 class FigureRows:
-    """Used in the frontier's transactions. Call `forget` after a rollback."""
+    """Writes the figures of runs. Used in the frontier's transactions. Call `forget` after a rollback."""
 
     def __init__(self, execute: Execute, number: Callable[[str], int]) -> None:
         """number: returns the number of a kind, by its name."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class KnownRuns(Waiting):
-    """Part of a frontier. The subclass sets `_runs`, `_doubts` and `_events`."""
+    """Reads runs. Part of a frontier. The subclass sets `_runs`, `_doubts` and `_events`."""
 
     _runs: Runs
     _doubts: Doubts

@@ -50,7 +50,7 @@ WHERE run = j.value->>0 AND what = 1 AND a = j.value->>1 AND b = j.value->>2 AND
 
 
 class LetterWork(PeoplesActs):
-    """Part of a frontier. The subclass sets these attributes."""
+    """Retries and drops dead letters. Part of a frontier. The subclass sets these attributes."""
 
     _events: EventRows
     _purging: list[int]

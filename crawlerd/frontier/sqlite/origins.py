@@ -26,7 +26,7 @@ SHOWN = 5  # most streams that a reason names
 
 
 class Origins:
-    """Used in the frontier's transactions."""
+    """Stores and compares the origins of streams. Used in the frontier's transactions."""
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db

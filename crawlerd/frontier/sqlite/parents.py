@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 class Parents:
-    """Used in the frontier's transactions. A scope is a list as one import has read it into one sink."""
+    """Stores the parents whose lists were read to their end. Used in the frontier's transactions. A scope is a list as
+    one import has read it into one sink."""
 
     def __init__(self, db: apsw.Connection, names: Names, execute: Execute, slice_rows: int) -> None:
         """slice_rows: how many parents of dropped scopes one commit removes."""

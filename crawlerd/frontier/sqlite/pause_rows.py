@@ -33,8 +33,8 @@ def all_pauses(db: apsw.Connection) -> list[PauseNote]:
 
 
 class PauseRows:
-    """Used in the frontier's transactions. The engine itself holds paused tasks back; these rows save it from reading
-    them."""
+    """Stores the pauses that people have set. Used in the frontier's transactions. The engine itself holds paused tasks
+    back; these rows save it from reading them."""
 
     def __init__(self, db: apsw.Connection, queues: QueueRows, events: EventRows) -> None:
         self._db, self._queues, self._events = db, queues, events

@@ -28,8 +28,9 @@ _RUNS = "UPDATE run SET paused = j.value->>1 FROM json_each(?) AS j WHERE run.id
 
 
 class QueueRows:
-    """Used in the frontier's transactions. The counter of a bucket counts ready tasks that are not paused, so that a
-    bucket with only paused tasks is not woken. Pausing a run changes one row for each of its buckets, and no task."""
+    """Updates the counters of queues. Used in the frontier's transactions. The counter of a bucket counts ready tasks
+    that are not paused, so that a bucket with only paused tasks is not woken. Pausing a run changes one row for each of
+    its buckets, and no task."""
 
     def __init__(self, db: apsw.Connection, execute: Execute) -> None:
         self._db, self._execute = db, execute

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class RunControl(LetterCopies):
-    """Part of a frontier."""
+    """Starts, cancels and forgets runs. Part of a frontier."""
 
     @abstractmethod
     def _left(self, runs: list[int]) -> None:

@@ -14,7 +14,7 @@ _NEXT = """SELECT number, json_set(letter, '$.letters', 1, '$.history', json((
 
 
 class LetterCopies(LetterWork):
-    """Part of a frontier."""
+    """Copies dead letters for the spool. Part of a frontier."""
 
     def copy_letters(self, on: bool) -> int:
         ((before,),) = self._read("SELECT value FROM spooling")

@@ -43,7 +43,8 @@ class Staging(NamedTuple):
 
 
 class Stages:
-    """Used in the frontier's transactions. Call `begin` first, and `rolled_back` after a rollback.
+    """Stores portions, and makes them ready. Used in the frontier's transactions. Call `begin` first, and `rolled_back`
+    after a rollback.
 
     Which lease has sent which stage is known only in memory, like the leases themselves. So after a crash, a stage
     without an `unfolding` belongs to no lease, and is deleted at the next opening.

@@ -48,7 +48,7 @@ def rejections(read: Callable[[str, tuple[Any, ...]], list[Any]], most: int, bef
 
 
 class SubmissionRows:
-    """Part of a frontier. The subclass sets these attributes."""
+    """Stores submitted tasks and the notes of the inbox. Part of a frontier. The subclass sets these attributes."""
 
     _db: apsw.Connection
     _enqueuer: Enqueuer
