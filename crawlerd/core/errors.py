@@ -112,7 +112,7 @@ class Denied(Permanent):
 
 
 class NotFound(Permanent):
-    """What was asked for does not exist."""
+    """The requested object does not exist."""
 
 
 class Unauthorized(CrawlerdError):

@@ -71,7 +71,7 @@ class Insight:
 
     @property
     def storage_trouble(self) -> str | None:
-        """What a full disk or a sink holds up at the moment, as text."""
+        """Why a full disk or a sink holds up imports at the moment, as text; None when neither does."""
         return self._store.trouble or self._sinks.trouble or self._agenda.trouble
 
     def broken(self) -> dict[str, str]:

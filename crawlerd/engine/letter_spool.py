@@ -26,7 +26,7 @@ LETTERS, LETTER_BYTES = 500, 4 << 20  # most letters, and their bytes, that one 
 
 
 class Spool:
-    """watch: its thread."""
+    """Puts copies of dead letters into the spool on a thread of its own, `watch`."""
 
     def __init__(self, settings: Settings, frontier: Frontier, store: StoreInbox) -> None:
         """Call before the store's thread is started."""

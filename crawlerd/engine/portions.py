@@ -177,7 +177,7 @@ def _task(task: NewTask) -> int:
 
 
 def _noted(outcome: Complete) -> int:
-    """The bytes of what must be in the last message."""
+    """The bytes of those parts that must be in the last message, such as cursors."""
     texts = [*outcome.cursors, *outcome.greatest]
     size = sum(NOTE + len(stream) + len(value) for stream, value in texts)
     size += sum(NOTE + len(of) + len(key) for of, key, _ in outcome.parents)

@@ -65,7 +65,7 @@ class OutageNotes(Protocol):
     """Stores outages for the next process."""
 
     def note_outage(self, key: tuple[str, int], note: OutageNote | None) -> None:
-        """key: origin and account, 0 for the whole origin. note: None when the outage is over."""
+        """Stores an outage, or None for its end. key: origin and account, 0 for the whole origin."""
         ...
 
 

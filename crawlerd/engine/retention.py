@@ -1,4 +1,4 @@
-"""Deletes records from sinks that are older than their settings allow, in slices, between the commits of runs."""
+"""Deletes old records from sinks, as the settings of each sink say, in slices, between the commits of runs."""
 
 from __future__ import annotations
 

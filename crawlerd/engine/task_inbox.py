@@ -40,7 +40,7 @@ BEGAN = "the inbox"  # who has started its runs, for people
 
 
 class Inbox:
-    """watch: its thread."""
+    """Takes tasks from the inbox on a thread of its own, `watch`."""
 
     def __init__(self, settings: Settings, frontier: Frontier, store: StoreInbox, joining: Joining) -> None:
         self._settings, self._frontier, self._store, self._joining = settings, frontier, store, joining

@@ -231,7 +231,7 @@ class Workbench:
         return max(check.at, account.limiter.free_at(now), also)
 
     def _free_at(self, bucket: BucketQueue, now: float) -> float:
-        """When limits and outages permit the bucket's first task to start. A task without a request may at once."""
+        """When limits and outages permit the bucket's first task to start; at once for a task without a request."""
         cost = self.cost(bucket)
         if not cost:
             return -math.inf

@@ -19,7 +19,8 @@ def worker_setup(
     descriptions: Mapping[str, tuple[str, dict[str, Any]]],
     threads: int,
 ) -> Setup:
-    """
+    """Makes the first message to a worker.
+
     sources_of: the source of each account, by the account's name.
     sources: the names of all sources.
     descriptions: see `Settings`.

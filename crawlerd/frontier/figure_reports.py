@@ -49,7 +49,7 @@ class RunEvent(msgspec.Struct, frozen=True):
 
 
 class RunFigures(msgspec.Struct, frozen=True):
-    """What a run cost."""
+    """The figures of a run: what it cost, and what happened to it."""
 
     # kinds with the most tasks first
     kinds: list[KindFigures] = []

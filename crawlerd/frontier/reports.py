@@ -16,7 +16,7 @@ NOTHING: dict[int, str] = {}
 
 
 class Told(NamedTuple):
-    """What an account waits for, as the crawlerd reports that has its tasks in memory."""
+    """What an account waits for, as reported by the crawlerd that has its tasks in memory."""
 
     account: int
     reason: str

@@ -197,7 +197,7 @@ class Limiter:
             self.blocked_until, self.blocked_for = until, (reason, text)
 
     def start(self, stamp: Stamp, cost: int = 1) -> None:
-        """Charges a start that `free_at` has permitted to all limits."""
+        """Charges all limits for a start that `free_at` has permitted."""
         self._log.stamp = stamp
         for item, key, _ in self._windows:
             if not self._strategy.hit(item, key, cost=cost):

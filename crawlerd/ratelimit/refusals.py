@@ -101,7 +101,7 @@ class Refusals:
         return self._number
 
     def go_on(self, *, one_first: bool) -> None:
-        """The limits have changed: no start goes alone now, since its number is not known to the new limiter."""
+        """The limits have changed: forgets the start that goes alone, whose number the new limiter does not know."""
         self.one_first, self._probe = one_first, 0
 
     def ended(self, number: int) -> None:
