@@ -69,7 +69,7 @@ class AccountNames:
         return origin(spec.base_url) or spec.source, spec.retry.give_up_after
 
     def limits(self, number: int) -> tuple[str, LimitSpec] | None:
-        """An account's or a part's name and limits, None when it is not configured."""
+        """The name and limits of an account or part; None when it is not configured."""
         name = self.names.get(number) or self.parts.get(number)
         spec = None if name is None else self._settings.limits.get(name.partition(PART)[0])
         return None if name is None or spec is None else (name, spec)

@@ -14,7 +14,7 @@ class Clock:
         self._offset = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def now(self) -> float:
-        """Unix seconds."""
+        """The present time in Unix seconds."""
         return time.clock_gettime(time.CLOCK_BOOTTIME) + self._offset
 
     def monotonic(self, unix: float) -> float:

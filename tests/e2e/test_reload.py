@@ -156,7 +156,7 @@ def test_a_wrong_file_leaves_the_old_one_in_force_and_says_so(
     assert told.code == 78
     assert "accounts.acme.limits" in told.stderr
     assert "imports.orders.schedule" in told.stderr
-    assert told.stderr.endswith("the configuration is wrong; the one before stays in force\n")
+    assert told.stderr.endswith("the configuration is wrong; the one before is used further\n")
     assert "configuration: the file is wrong, so that the one before is used" in told_by(here, "status")
     assert "the configuration file is wrong since" in here.start_as_it_is("why", "orders").finish().stdout
     asked = len(api.requests)

@@ -104,7 +104,7 @@ class AccountReader:
         return [name or "" for (name,) in rows]
 
     def first_to_look_at(self, most: int, now: float) -> list[str]:
-        """The names of accounts that need attention: first refused ones, then those without an answer or waiting."""
+        """The names of accounts that need attention: refused ones, then those without an answer, then waiting ones."""
         found: dict[str, None] = {}
         for statement in _LOOKS:
             if len(found) < most:

@@ -341,7 +341,7 @@ class SqliteFrontier(RunControl, SubmissionRows):
             raise FrontierError(f"{self.path}: a task that was worked on is not in `ready`; nothing was written")
 
     def _wake(self, change: Change, limit: int) -> None:
-        """Makes up to `limit` delayed tasks that are due ready."""
+        """Moves up to `limit` delayed tasks whose time has come to `ready`."""
         for seq, bucket, priority, run, kind, attempt, payload, group, refused, chain in self._db.execute(
             "DELETE FROM delayed WHERE (due_at, seq) IN "
             "(SELECT due_at, seq FROM delayed WHERE due_at <= ? ORDER BY due_at, seq LIMIT ?) "
