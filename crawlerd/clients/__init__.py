@@ -1,10 +1,10 @@
-"""The accounts' APIs, as handlers see them.
+"""The clients through which handlers call the APIs of accounts.
 
 http: requests of an HTTP API.
-http_error: what an error response means: status, Retry-After, body.
-response_head: how the header lines of a response are parsed.
-deadline: the deadline of a whole request.
-oauth2: access tokens of client credentials.
+http_error: turns an error response (status, Retry-After, body) into an exception.
+response_head: parses the header lines of a response.
+deadline: ends a request that takes too long in all.
+oauth2: gets access tokens for client credentials.
 aws: calls of AWS services.
-aws_error: what an error of an AWS service means.
+aws_error: turns an error of an AWS service into an exception.
 """

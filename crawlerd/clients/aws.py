@@ -1,4 +1,5 @@
-"""An account's AWS services over boto3: one request a task, bounded in time and size, its own retries off."""
+"""Calls an account's AWS services with boto3: one request for each task, with limits of time and size, and without
+boto3's own retries."""
 
 from __future__ import annotations
 
@@ -38,14 +39,14 @@ if TYPE_CHECKING:
 
 HOME_REGION = "us-east-1"
 KEY_PARTS = "ACCESS_KEY_ID:SECRET_ACCESS_KEY or ACCESS_KEY_ID:SECRET_ACCESS_KEY:SESSION_TOKEN"
-# The frontier retries, and each request counts: boto3 alone would send up to five.
+# crawlerd retries by itself and counts each request. By default, boto3 would send up to five.
 NO_RETRIES = Config(
     retries={"mode": "standard", "total_max_attempts": 1},
-    request_checksum_calculation="when_required",  # else S3's come behind the body, which not every server takes
+    request_checksum_calculation="when_required",  # otherwise S3's follows the body, which some servers do not accept
 )
-# A bucket before the host's name needs a name service that knows them.
+# Other servers may have no DNS names for buckets, so the bucket goes into the path.
 OF_OTHER_SERVERS = NO_RETRIES.merge(Config(s3={"addressing_style": "path"}))
-# For requests of its own that boto3 makes to get credentials; no deadline of ours reaches them.
+# For the requests with which boto3 itself gets credentials; our deadline does not apply to them.
 OF_CREDENTIALS = Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=5, read_timeout=10)
 NO_CREDENTIALS = (
     exceptions.NoCredentialsError,
@@ -61,7 +62,7 @@ NO_CREDENTIALS = (
     exceptions.TokenRetrievalError,
     exceptions.UnknownCredentialError,
 )
-# What botocore's parsers raise over bodies that are no answer of AWS.
+# What botocore's parsers raise for bodies that are not an answer of AWS.
 UNPARSED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
@@ -78,7 +79,7 @@ class AwsClient:
         self._lock, self._renewing = threading.Lock(), threading.Lock()
 
     def open(self, source: Source, account: AccountSpec) -> AwsApi:
-        """The account's services for one attempt at one task."""
+        """The account's services, for one attempt at one task."""
         return AwsApi(self, account)
 
     def session(self, account: AccountSpec) -> AwsSession:
@@ -89,8 +90,8 @@ class AwsClient:
             return session
 
     def renew(self, account: AccountSpec, used: AwsSession) -> bool:
-        """Whether there are other credentials by now than those that were `used` and refused: from a role, a file or
-        the chain, but not from the configuration, which is read once."""
+        """Gets new credentials after those that were `used` have been refused. Returns whether there are others now:
+        from a role, a file or boto3's chain, but not from the configuration, which is read once."""
         with self._renewing:
             if self.session(account) is not used:
                 return True
@@ -107,7 +108,7 @@ class AwsClient:
 
 
 class AwsSession:
-    """An account's credentials, and its boto3 clients, one a service, which all threads share."""
+    """An account's credentials, and its boto3 clients, one for each service, which all threads share."""
 
     def __init__(self, account: AccountSpec, adapter: DeadlineAdapter) -> None:
         self._account, self._adapter = account, adapter
@@ -118,7 +119,7 @@ class AwsSession:
         self._signed = False
 
     def client(self, service: str) -> Any:
-        with self._lock:  # neither sessions nor the making of clients are safe in several threads
+        with self._lock:  # sessions, and the construction of clients, are not thread-safe
             client = self._clients.get(service)
             if client is None:
                 url = self._options.endpoint_url or None
@@ -134,16 +135,16 @@ class AwsSession:
         return self._account.secret
 
     def secrets(self) -> tuple[str, ...]:
-        """The credentials that have signed a request; looks for none."""
-        parts = (self.identity() or ())[:3]  # the number of the account follows, which is no secret
+        """The credentials that have signed a request. Does not look for new ones."""
+        parts = (self.identity() or ())[:3]  # the next part is the account's number, which is not secret
         return tuple(filter(None, parts)) if self._signed else ()
 
     def authenticate(self) -> None:
-        """Looks for them, if they are needed before a request."""
+        """Gets the credentials, when they are needed before a request."""
         self._signed = self._signed or self.identity() is not None
 
     def identity(self) -> tuple[str, ...] | None:
-        """What tells these credentials from others; None when there are none, or they cannot be had."""
+        """A tuple that identifies these credentials; None when there are none, or they cannot be got."""
         try:
             with self._lock:
                 credentials = self._opened().get_credentials()
@@ -157,7 +158,7 @@ class AwsSession:
             region = self._options.region or session.get_config_variable("region") or HOME_REGION
             if self._options.role_arn:
                 session = self._in_role(session, region)
-            # Times as text, which is what a record holds.
+            # Times as text, as records have them.
             session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_utc_text)
             self._session = boto3.Session(botocore_session=session, region_name=region)
         return self._session
@@ -172,7 +173,7 @@ class AwsSession:
         return session
 
     def _in_role(self, base: Any, region: str) -> Any:
-        """A session in the role, which it takes on again before its credentials expire."""
+        """A session that assumes the role, again and again before its credentials expire."""
         own = base.get_credentials()
         if own is None:
             raise exceptions.NoCredentialsError
@@ -195,16 +196,16 @@ class AwsSession:
         return session
 
     def _send(self, request: Any, **_: Any) -> AWSResponse:
-        """Sends what boto3 has prepared and signed over our own connections, so that a deadline reaches them."""
+        """Sends what boto3 has prepared and signed over our own connections, so that our deadline applies."""
         self._signed = True
         deadline = current_deadline()
         if deadline.sent_at:
-            raise Permanent("this call takes more than one request")
+            raise Permanent("this call needs more than one request")
         prepared = PreparedRequest()
         prepared.method, prepared.url, prepared.body = request.method, request.url, request.body
         prepared.headers = CaseInsensitiveDict(request.headers.items())
         raw = self._adapter.send(prepared, stream=True, timeout=None).raw
-        # An object is asked for in ranges: a Content-Encoding is about all of it, and not about what comes.
+        # An object is requested in ranges: its Content-Encoding applies to the whole object, not to a range.
         decode = not (request.stream_output and raw.status < 300)
         body = read_body(raw, self._account.max_body_bytes, decode=decode)
         deadline.answered(raw.status, raw.tell() or len(body))
@@ -213,7 +214,7 @@ class AwsSession:
 
 
 class _Role:
-    """A provider of botocore's chain."""
+    """A provider of credentials in botocore's chain: it assumes a role."""
 
     METHOD = CANONICAL_NAME = "crawlerd-role"
 
@@ -225,13 +226,14 @@ class _Role:
 
 
 class AwsApi:
-    """One attempt's access to an account's services: `crawlerd.source.AwsApi`.
+    """The access of one attempt to an account's services: `crawlerd.source.AwsApi`.
 
-    sent_at, done_at: monotonic seconds at which the request left and its response was complete (or given up); 0.0
-    when no request left.
+    sent_at, done_at: when the request was sent, and when its response was complete (or given up), in monotonic seconds;
+        0.0 when no request was sent.
     status, received: see `Deadline`.
     origin: the service's address.
-    asked: the operation, the service's address, and the status of an error, 0 without one; None when no request left.
+    asked: the operation, the service's address, and the status of an error, 0 without one; None when no request was
+        sent.
     """
 
     def __init__(self, client: AwsClient, account: AccountSpec) -> None:
@@ -242,7 +244,7 @@ class AwsApi:
         self.asked: tuple[str, str, int] | None = None
         self._client, self._account = client, account
         self._used = self._wanted = False
-        self.heard: Callable[[Any, bool], None] | None = None  # is told of answers, and whether they are errors
+        self.heard: Callable[[Any, bool], None] | None = None  # called with answers, and whether they are errors
 
     @property
     def elsewhere(self) -> bool:
@@ -259,9 +261,9 @@ class AwsApi:
         self._client.session(self._account).authenticate()
 
     def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
-        """Sends the task's one request, such as `call("organizations", "list_roots", MaxResults=20)`, and returns its
-        answer, times as text. Whatever goes wrong is raised as Transient, Throttled, Permanent, NotFound, Denied or
-        Unauthorized; a second request as RuntimeError.
+        """Sends the task's one request, such as `call("organizations", "list_roots", MaxResults=20)`. Returns the
+        answer, with times as text. Raises Transient, Throttled, Permanent, NotFound, Denied or Unauthorized for every
+        failure, and RuntimeError for a second request.
         """
         if self._used:
             raise RuntimeError("a task makes one request: yield another task for the next one")
@@ -269,7 +271,7 @@ class AwsApi:
         session = self._client.session(self._account)
         answer = self._answer(session, service, operation, parameters)
         if isinstance(answer, Unauthorized) and self._client.renew(self._account, session):
-            raise Transient(f"{answer}; other credentials are at hand by now")
+            raise Transient(f"{answer}; there are new credentials now, so the next attempt uses those")
         if isinstance(answer, Exception):
             raise answer
         answer.pop("ResponseMetadata", None)
@@ -291,16 +293,16 @@ class AwsApi:
             answer = error_for(error.response, time.time())
             status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
             if error.operation_name == "AssumeRole" and not isinstance(answer, Transient):
-                answer = Unauthorized(f"cannot take on the role: {answer}")
+                answer = Unauthorized(f"cannot assume the role: {answer}")
         except CrawlerdError as error:
             answer = error
         except NO_CREDENTIALS as error:
             answer = Unauthorized(_words(error))
         except (exceptions.ParamValidationError, exceptions.DataNotFoundError, exceptions.UnknownRegionError) as error:
             answer = Permanent(_words(error))
-        except exceptions.HTTPClientError as error:  # of requests for credentials
+        except exceptions.HTTPClientError as error:  # from requests for credentials
             answer = Transient(_words(error), fault="connection")
-        except exceptions.BotoCoreError as error:  # what came is no answer
+        except exceptions.BotoCoreError as error:  # the body is not a valid answer
             answer = Transient(_words(error))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             answer = failure_error(error, origin=origin, connected=deadline.sent_at > 0)

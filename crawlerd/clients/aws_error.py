@@ -1,4 +1,4 @@
-"""What an error answer of an AWS service means, by its code. Pure."""
+"""Turns an error answer of an AWS service into an exception, by its code. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crawlerd.core.redaction import cut
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Most of these are also in botocore's own table of what is retried (botocore/retries/standard.py).
+# Most of these are also in botocore's own table of retried errors (botocore/retries/standard.py).
 THROTTLES = {
     "BandwidthLimitExceeded",
     "EC2ThrottledException",
@@ -28,7 +28,7 @@ THROTTLES = {
     "TooManyRequestsException",
 }
 TRANSIENT = {
-    "ConcurrentModificationException",  # of an organization that is being changed at the moment
+    "ConcurrentModificationException",  # the organization is being changed at the moment
     "InternalError",
     "InternalFailure",
     "InternalServerError",
@@ -57,19 +57,19 @@ UNAUTHORIZED = {
 }
 DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"}
 NOT_FOUND = {
-    "AccountNotRegisteredException",  # it is no delegated administrator
+    "AccountNotRegisteredException",  # the account is not a delegated administrator
     "NoSuchBucket",
     "NoSuchKey",
 }
-# Of AWS Organizations: what its TooManyRequestsException says when it is about requests at once, and not their rate.
+# Parts of the TooManyRequestsException of AWS Organizations when it concerns concurrent requests, and not their rate.
 AT_ONCE = ("already in progress", "concurren")
 
 
 def error_for(answer: Mapping[str, Any], now: float) -> CrawlerdError:
-    """The error for a parsed error answer (botocore's `ClientError.response`). now: Unix seconds."""
+    """The exception for a parsed error answer (botocore's `ClientError.response`). now: Unix seconds."""
     error, metadata = answer.get("Error", {}), answer.get("ResponseMetadata", {})
     code, status = str(error.get("Code", "")), int(metadata.get("HTTPStatusCode", 0))
-    # What follows the first line may quote the signed request, session token included.
+    # The lines after the first may quote the signed request, with the session token.
     said = str(error.get("Message", "")).strip().partition("\n")[0]
     text = cut(f"{code}: {said}" if said else code or f"HTTP {status}", MESSAGE_LIMIT)
     headers = {str(name).lower(): str(value) for name, value in metadata.get("HTTPHeaders", {}).items()}
@@ -82,6 +82,6 @@ def error_for(answer: Mapping[str, Any], now: float) -> CrawlerdError:
         return Transient(text, fault="answer" if status >= 500 else "task")
     if code in DENIED or status == 403:
         return Denied(text)
-    if code in NOT_FOUND or code.endswith("NotFoundException"):  # a mere 404 may be that of a wrong address
+    if code in NOT_FOUND or code.endswith("NotFoundException"):  # not the status 404, which a wrong address may give
         return NotFound(text)
     return Permanent(text)

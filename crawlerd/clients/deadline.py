@@ -1,4 +1,4 @@
-"""A deadline for a whole request: connections whose socket another thread can shut down when the time is up."""
+"""A deadline for a whole request: when the time is up, another thread shuts down the socket of its connection."""
 
 from __future__ import annotations
 
@@ -19,20 +19,19 @@ from crawlerd.clients.response_head import Reply
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
-CONNECT_SECONDS = 10.0  # most for one address of a host, so that a dead one leaves time for the next
+CONNECT_SECONDS = 10.0  # most for one address of a host, so that time is left for the next address
 
 _current = threading.local()
 
 
 class Deadline:
-    """The time of one request, on the monotonic clock.
+    """The time of one request, in monotonic seconds.
 
-    sent_at: when the request left, 0.0 as long as no connection was made.
-    expired: the time was up before the end, and whatever was read is not to be trusted: an end of file may be our own
-        doing.
-    status, received: of the answer, and bytes of its body as they came, or decompressed where they came in
-        chunks; 0 until all of it is there.
-    target: the path and query that are asked for, as they are to be sent; "" for as urllib3 writes them.
+    sent_at: when the request was sent, 0.0 before a connection was made.
+    expired: the time was up before the end. Do not trust what was read: an end of file may come from our own shutdown.
+    status, received: the status of the response, and the bytes of its body as sent, or decompressed for a chunked body;
+        0 until the response is complete.
+    target: the path and query to send unchanged; "" to let urllib3 write them.
     """
 
     __slots__ = ("_sock", "at", "expired", "received", "sent_at", "status", "target")
@@ -46,21 +45,21 @@ class Deadline:
         self._sock: socket.socket | None = None
 
     def remaining(self) -> float:
-        """Seconds left; TimeoutError when there are none."""
+        """The seconds that are left. Raises TimeoutError when there are none."""
         left = self.at - time.monotonic()
         if left <= 0:
             raise TimeoutError("deadline")
         return left
 
     def begins(self, sock: socket.socket) -> None:
-        """The request leaves through `sock`."""
+        """The request is about to be sent through `sock`."""
         self._sock = sock
         self.sent_at = time.monotonic()
-        if self.expired:  # it was cut before it had a socket to shut down
+        if self.expired:  # `cut` was called before there was a socket
             raise TimeoutError("deadline")
 
     def answered(self, status: int, received: int) -> None:
-        """All of the answer is there."""
+        """The response is complete."""
         self.status, self.received = status, received
 
     def cut(self) -> None:
@@ -68,17 +67,17 @@ class Deadline:
         self.expired = True
         if self._sock is not None:
             with contextlib.suppress(OSError):
-                socket.socket.shutdown(self._sock, socket.SHUT_RDWR)  # an SSLSocket's own would break its reader
+                socket.socket.shutdown(self._sock, socket.SHUT_RDWR)  # SSLSocket.shutdown would break its reader
 
 
 def current_deadline() -> Deadline:
-    """Of the request that the calling thread is about to send."""
+    """The deadline of the request that the calling thread is about to send."""
     deadline: Deadline = _current.deadline
     return deadline
 
 
 class Deadlines:
-    """Cuts what outlives its deadline. One thread, asleep until the earliest one of the requests under way."""
+    """Ends requests at their deadline, on one thread, which sleeps until the earliest deadline."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -89,7 +88,7 @@ class Deadlines:
         self._thread.start()
 
     def start(self, deadline: Deadline) -> None:
-        """Begins to watch; the calling thread's connections belong to this request until `stop`."""
+        """Begins to watch a deadline; the calling thread's connections belong to this request until `stop`."""
         _current.deadline = deadline
         with self._changed:
             self._running.add(deadline)
@@ -118,7 +117,7 @@ class Deadlines:
 
 
 class _Connection(HTTPConnection):
-    """A connection that tells its thread's deadline which socket it uses."""
+    """A connection that passes its socket to the deadline of its thread."""
 
     response_class = Reply
 
@@ -133,7 +132,7 @@ class _Connection(HTTPConnection):
                 for option in self.socket_options or ():
                     sock.setsockopt(*option)
                 sock.connect(address)
-                sock.settimeout(deadline.remaining())  # bounds the whole TLS handshake
+                sock.settimeout(deadline.remaining())  # limits the whole TLS handshake
             except OSError:
                 sock.close()
                 if not addresses:
@@ -145,7 +144,7 @@ class _Connection(HTTPConnection):
         if self.sock is None:
             self.connect()
         _current.deadline.begins(self.sock)
-        # urllib3 encodes a target once more, and so changes what a signature may be over.
+        # urllib3 would encode the target once more, which would break a signature of it.
         super().request(method, _current.deadline.target or url, *args, **options)
 
 
@@ -162,15 +161,15 @@ class _SecurePool(HTTPSConnectionPool):
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """`requests`' transport over such connections: at most `connections` kept open for each of `hosts` hosts,
-    and no retries.
+    """The transport of `requests` over such connections: keeps at most `connections` open for each of `hosts` hosts,
+    and does not retry.
 
-    What it would find out for each request (proxies, which there are none of, and cookies, which nobody keeps), it
-    does not ask: that took a sixth of the CPU of a page.
+    It skips the look-up of proxies and cookies, which crawlerd does not use: that took a sixth of the CPU time of a
+    page.
     """
 
     def __init__(self, connections: int, hosts: int) -> None:
-        # By origin. The manager keeps those of the latest `hosts`; a pool that nobody holds closes its connections.
+        # By origin. The manager keeps the pools of the latest `hosts`; a dropped pool closes its connections.
         self._pools: WeakValueDictionary[str, HTTPConnectionPool] = WeakValueDictionary()
         super().__init__(pool_connections=hosts, pool_maxsize=connections, max_retries=0)
 
@@ -189,7 +188,7 @@ class DeadlineAdapter(HTTPAdapter):
         return pool
 
     def request_url(self, request: PreparedRequest, proxies: object) -> str:
-        """What follows the origin; a prepared URL has a path."""
+        """The part of the URL after the origin; a prepared URL always has a path."""
         path = (request.url or "").split("/", 3)[3].partition("#")[0]
         return "/" + path.lstrip("/")
 
@@ -198,7 +197,7 @@ class DeadlineAdapter(HTTPAdapter):
 
 
 class Answer(NamedTuple):
-    """What is used of a `requests.Response`, here and by the package `responses` in tests of sources."""
+    """The parts of a `requests.Response` that are used here, and by the package `responses` in tests of sources."""
 
     raw: Any
     request: PreparedRequest

@@ -1,4 +1,4 @@
-"""An account's HTTP API over `requests`: one request a task, bounded in time and size, silent about secrets."""
+"""Calls an account's HTTP API: one request for each task, with limits of time and size, and no secrets in errors."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ if TYPE_CHECKING:
     from crawlerd.core.errors import Fault
     from crawlerd.source import Classifier, Listing, Source
 
-CHUNK = 64 * 1024  # bytes read, and at most decoded, at once
-PLAIN_CHUNK = 1 << 20  # of a body that is not compressed; it is not larger than what the server says
+CHUNK = 64 * 1024  # bytes to read, and at most to decode, at once
+PLAIN_CHUNK = 1 << 20  # the same for a body that is not compressed, whose size the server has said
 USUAL_HEADERS = {
     "User-Agent": f"crawlerd/{__version__}",
     "Accept": "application/json",
     "Accept-Encoding": "gzip, deflate",
 }
-MOST_HOSTS = 256  # whose connections a process keeps open
-SHOWN_BODY = 16_384  # bytes of a body that an excerpt is made of
-SHORTEST_SECRET_WORD = 8  # characters: a shorter word of an auth header is no credential
+MOST_HOSTS = 256  # a process keeps the connections of this many hosts open
+SHOWN_BODY = 16_384  # bytes of a body from which an excerpt is made
+SHORTEST_SECRET_WORD = 8  # characters; a shorter word of an auth header is not a credential
 
-_PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+")  # of a URL, which is what it means
-_DIGITS = re.compile(r"/[^/]*\d[^/]*")  # parts of a path that are ids: the lists below them have objects of a kind
+_PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+")  # the path of a URL that needs no encoding
+_DIGITS = re.compile(r"/[^/]*\d[^/]*")  # parts of a path that are ids: the lists below them have the same fields
 
 
 class Exchange(NamedTuple):
-    """What came of a request: any complete response, or why there is none.
+    """The result of a request: any complete response, or why there is none.
 
-    sent_at, done_at: monotonic seconds, 0.0 when no request left.
+    sent_at, done_at: monotonic seconds, 0.0 when no request was sent.
     status, received: see `Deadline`.
     """
 
@@ -67,8 +67,8 @@ class Exchange(NamedTuple):
 class HttpClient:
     """The HTTP connections of a worker process, shared by all its threads and accounts.
 
-    It sends through `requests`' transport adapter and not through a Session, which is what would keep cookies, follow
-    redirects and read proxies and .netrc from the environment.
+    It sends through the transport adapter of `requests` and not through a Session, which would keep cookies, follow
+    redirects, and read proxies and .netrc from the environment.
 
     connections: most kept open a host.
     """
@@ -79,20 +79,20 @@ class HttpClient:
         self.tokens = Tokens()
 
     def open(self, source: Source, account: AccountSpec) -> HttpApi:
-        """The account's API for one attempt at one task."""
+        """The account's API, for one attempt at one task."""
         return HttpApi(self, source, account)
 
     def send(
         self, prepare: Callable[[PreparedRequest], None], *, seconds: float, max_body_bytes: int, origin: str
     ) -> Exchange:
-        """Sends what `prepare` makes of an empty request. seconds: for all of it. Never raises an Exception."""
+        """Sends the request that `prepare` fills in. seconds: the time for all of it. Never raises an Exception."""
         deadline = Deadline(seconds)
         prepared = PreparedRequest()
         self._deadlines.start(deadline)
         try:
             prepare(prepared)
             deadline.target = target(prepared.url or "")
-            raw = self._adapter.send(prepared, stream=True, timeout=None).raw  # `deadline` is the only clock
+            raw = self._adapter.send(prepared, stream=True, timeout=None).raw  # `deadline` limits the time
             body = read_body(raw, max_body_bytes)
             deadline.answered(raw.status, raw.tell() or len(body))
         except CrawlerdError as error:
@@ -117,13 +117,13 @@ class HttpClient:
 
 
 class HttpApi:
-    """One attempt's access to an account's API: `crawlerd.source.Api`.
+    """The access of one attempt to an account's API: `crawlerd.source.Api`.
 
-    sent_at, done_at: monotonic seconds at which the request left and its response was complete (or given up); 0.0
-    when no request left. One for an access token is not meant.
+    sent_at, done_at: when the request was sent, and its response complete (or given up), in monotonic seconds; 0.0 when
+        none was sent. A request for an access token does not count.
     status, received: see `Deadline`.
-    origin: of an access token that could not be had, else "", which stands for that of the base URL.
-    asked: its method and URL, and the status of the answer, 0 without one; None when no request left.
+    origin: the token endpoint's if there is no access token, else "", which means that of the base URL.
+    asked: its method and URL, and the status of the response, 0 without one; None when no request was sent.
     """
 
     def __init__(self, client: HttpClient, source: Source, account: AccountSpec) -> None:
@@ -142,11 +142,11 @@ class HttpApi:
         self._base = self._sending.base_url.rstrip("/")
         self._token: Token | None = None
         self._used = False
-        self.heard: Callable[[Any, bool], None] | None = None  # is told of answers, and whether they are errors
+        self.heard: Callable[[Any, bool], None] | None = None  # called with answers, and whether they are errors
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """The account's keys that its source declares."""
+        """The account's options that its source declares."""
         return self._account.options
 
     @cached_property
@@ -155,7 +155,7 @@ class HttpApi:
 
     @cached_property
     def mode(self) -> str:
-        """What the credential says about itself; see `Source`."""
+        """The mode that the credential itself shows, such as test or live; see `Source`."""
         return self._source.mode(self._account.secret) if self._source.mode else ""
 
     @cached_property
@@ -169,8 +169,8 @@ class HttpApi:
                 return function(self._account.secret)
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
-        """The parsed JSON of one GET, however odd its records (see `parsed`); raises as `request` does, and Transient
-        when the body is not JSON."""
+        """Sends a GET and returns its parsed JSON, see `parsed`. Raises the errors of `request`, and Transient when the
+        body is not JSON."""
         response = self.request("GET", path, params=params)
         with contextlib.suppress(ValueError, RecursionError):
             return parsed(response.utf8())
@@ -199,7 +199,7 @@ class HttpApi:
         kind = cut(response.headers.get("content-type", "no content type"), 60)
         text = cut(response.body[:SHOWN_BODY].decode(errors="replace"), 80)
         said = f"HTTP {response.status}, {kind}, is not JSON: {text}"
-        return Transient(said, fault="answer")  # a gateway's page, say: "back soon"
+        return Transient(said, fault="answer")  # for example a gateway's page about maintenance
 
     def request(
         self,
@@ -211,11 +211,11 @@ class HttpApi:
         headers: Mapping[str, str] | None = None,
         classify: Classifier | None = None,
     ) -> Response:
-        """Sends the task's one request and returns its 2xx response.
+        """Sends the task's one request and returns its 2xx response. Gets an access token before, if it needs one.
 
-        path: below the account's base URL, or a full URL of the same scheme, host and port. Every other status, and
-        all that can go wrong on the way, is raised as Transient, Throttled, Permanent, Denied or Unauthorized; a second
-        request as RuntimeError. Before it, an access token may have been asked for.
+        path: below the account's base URL, or a full URL of the same scheme, host and port.
+        Raises Transient, Throttled, Permanent, Denied or Unauthorized for every other status and every failure, and
+        RuntimeError for a second request.
         """
         if self._used:
             raise RuntimeError("a task makes one request: yield another task for the next one")
@@ -226,7 +226,7 @@ class HttpApi:
             url = self.url(path)
             if path.startswith("/") or params:
                 prepare_url(request, url, query_of(params) if params else "")
-            else:  # a link of the API's own stays as it is, byte for byte
+            else:  # a link that the API has sent is used unchanged, byte for byte
                 request.url = url
             asked.append(request.url or "")
             if isinstance(self._sending.auth, KeyInQuery):
@@ -257,12 +257,12 @@ class HttpApi:
         else:
             error = answer
         try:
-            raise error  # outside any `except`, so that no exception with the request's headers hangs on it
+            raise error  # not in an `except`, so that its context is no exception with the request's headers
         finally:
-            del answer, error  # in a circle with this frame, they would keep body and connection from being freed
+            del answer, error  # they would form a reference cycle with this frame, and keep the body in memory
 
     def _authorised(self, prepare: Callable[[PreparedRequest], None]) -> Response | Exception:
-        """Any complete response, or why there is none. The account's time is for the token and the request together."""
+        """Any complete response, or why there is none. The account's time limit covers the token and the request."""
         seconds = self._account.request_seconds
         until = time.monotonic() + seconds
         grant = self._sending.auth
@@ -278,7 +278,7 @@ class HttpApi:
         return sent.answer
 
     def _authorise(self, grant: ClientCredentials, seconds: float) -> CrawlerdError | None:
-        """Gets the access token, or why there is none."""
+        """Gets the access token. Returns why there is none, or None."""
         found = self._client.tokens.current(self._account, lambda: self._new_token(grant, seconds), seconds)
         if not isinstance(found, Token):
             return found
@@ -308,23 +308,23 @@ class HttpApi:
         return token_of(answer, time.time()) if isinstance(answer, Response) else answer
 
     def url(self, path: str) -> str:
-        """What is asked for: a path below the base URL, or a full URL of the same origin. Permanent for any other."""
+        """The full URL of a path below the base URL, or of a URL of the same origin. Raises Permanent for any other."""
         if path.startswith("/"):
             return self._base + path
-        half = any("\ud800" <= each <= "\udfff" for each in path)  # of a character, which no URL holds
+        half = any("\ud800" <= each <= "\udfff" for each in path)  # half of a character: invalid in a URL
         if not self._origin or urls.origin(path) != self._origin or half:
             raise Permanent(f"not a path, and not a URL of {self._origin or 'any base URL'}: {cut(path, 80)}")
-        # Put together again from our own origin: two parsers may disagree about where a URL's host ends.
+        # Built from our own origin: two parsers may disagree about where the host of a URL ends.
         return self._origin + target(path)
 
     def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         if not all(value.isascii() and value.isprintable() for value in self._auth.values()):
-            raise Unauthorized("the credential has characters that no header can carry")
+            raise Unauthorized("the credential has characters that a header cannot contain")
         part = {self._source.part_header: self._account.part} if self._account.part else {}
         return {**USUAL_HEADERS, **self._sending.headers, **headers, **part, **self._auth}
 
     def _judged(self, response: Response, classify: Classifier | None) -> Exception | None:
-        """The error that a response stands for; None when it is a good one."""
+        """The error for a response; None for a good one."""
         now = time.time()
         error = (classify(response) if classify else None) or error_for(response, now)
         if isinstance(error, Throttled):
@@ -337,20 +337,20 @@ class HttpApi:
             return [self._token.value] if self._token else self._client.tokens.known(self._account.name)
         try:
             values = self._auth.values()
-        except Exception:  # noqa: BLE001 - a source's own function, whose error the request has told
+        except Exception:  # noqa: BLE001 - a function of the source, whose error the request has reported
             return []
         return [word for value in values for word in value.split() if len(word) >= SHORTEST_SECRET_WORD]
 
 
 def _with_parameter(url: str, name: str, value: str) -> str:
-    """The URL with one more parameter; all else stays as it is."""
+    """The URL with one more parameter, otherwise unchanged."""
     url = url.partition("#")[0]
     return f"{url}{'&' if '?' in url else '?'}{urlencode({name: value})}"
 
 
 def query_of(params: Mapping[str, Any]) -> str:
-    """The query as `requests` makes it: lists stand several times, and None not at all. It would ask in between
-    whether the parameters are a file, which took it a twentieth of a page."""
+    """The query as `requests` makes it: the elements of a list as one parameter each, and None left out. `requests`
+    also tests whether the parameters are a file, which took a twentieth of the time of a page."""
     pairs = []
     for name, value in params.items():
         several = value if not isinstance(value, str | bytes) and hasattr(value, "__iter__") else (value,)
@@ -359,7 +359,7 @@ def query_of(params: Mapping[str, Any]) -> str:
 
 
 def prepare_url(request: PreparedRequest, url: str, query: str) -> None:
-    """As `requests` does it. A URL in which it has nothing to change or to refuse is not taken apart."""
+    """Sets the URL as `requests` does, but does not parse a URL in which there is nothing to change or to refuse."""
     base, slash, path = url.partition("://")[2].partition("/")
     if _PLAIN_PATH.fullmatch(slash + path) and _is_plain_host(url[: len(url) - len(slash + path)], base):
         request.url = f"{url}?{query}" if query else url
@@ -375,8 +375,8 @@ def _is_plain_host(origin: str, host: str) -> bool:
 
 
 def read_body(raw: urllib3.BaseHTTPResponse, most: int, *, decode: bool = True) -> bytes:
-    """The body, decoded unless it is wanted as it came; Permanent when it has more than `most` bytes. Closes the
-    connection unless the whole of it was read."""
+    """Reads the body, decoded if `decode`. Raises Permanent when it has more than `most` bytes. Closes the connection
+    unless the whole body was read."""
     chunks = []
     size = 0
     at_once = CHUNK if decode and "content-encoding" in raw.headers else PLAIN_CHUNK
@@ -390,7 +390,7 @@ def read_body(raw: urllib3.BaseHTTPResponse, most: int, *, decode: bool = True) 
 
 
 def most_hosts(connections: int) -> int:
-    """How many hosts' connections may be kept open within half of the process's limit of open files."""
+    """The number of hosts whose connections fit into half of the process's limit of open files."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(1, MOST_HOSTS if files == resource.RLIM_INFINITY else min(MOST_HOSTS, files // 2 // connections))
 

@@ -1,4 +1,5 @@
-"""What came of a request, as an error: from a response's status, headers and body, or from why there is none. Pure."""
+"""Turns a failed request into an exception: by the response's status, headers and body, or by the failure that has
+prevented a response. Pure."""
 
 from __future__ import annotations
 
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
     from crawlerd.source import Response
 
 RETRY_AFTER, RATE_LIMIT, RATE_LIMIT_RESET = "retry-after", "ratelimit", "ratelimit-reset"
-MOST_HEADER = 1_000  # characters of a header that are looked at
-MESSAGE_LIMIT = 300  # characters of the API's own words
+MOST_HEADER = 1_000  # most characters of a header that are parsed
+MESSAGE_LIMIT = 300  # most characters of the API's error message
 
 
 def error_for(response: Response, now: float) -> CrawlerdError | None:
-    """The usual mapping of a status; None for 2xx. now: Unix seconds."""
+    """The usual exception for a response's status; None for 2xx. now: Unix seconds."""
     status = response.status
     if 200 <= status < 300:
         return None
@@ -45,15 +46,16 @@ def error_for(response: Response, now: float) -> CrawlerdError | None:
 
 
 def failure_error(failure: Exception, *, origin: str, connected: bool) -> CrawlerdError:
-    """Why there is no response from `origin`, in few words: those of `requests` name objects and addresses of memory.
+    """The exception for a request without a response from `origin`. Its text is our own, since that of `requests` has
+    names of objects and memory addresses.
 
-    connected: the request left, as opposed to finding nobody to take it.
+    connected: a connection was made, so the request may have been sent.
     """
     reason = ""
-    answering = False  # some of an answer came, or it was waited for
+    answering = False  # whether a part of a response came, or a response was waited for
     for cause in _causes(failure):
         match cause:
-            case ssl.SSLCertVerificationError():  # an expired certificate is renewed one day
+            case ssl.SSLCertVerificationError():  # transient, since an expired certificate will be renewed
                 return Transient(f"cannot trust {origin}: {cause.verify_message}", fault="connection")
             case ssl.SSLError():
                 reason = f"TLS {cause.reason or 'failure'}".lower().replace("_", " ")
@@ -61,15 +63,15 @@ def failure_error(failure: Exception, *, origin: str, connected: bool) -> Crawle
                 reason, answering = "timed out", connected
             case http.client.RemoteDisconnected():
                 reason = "closed without a response"
-            case http.client.IncompleteRead():  # urllib3's own are kinds of it
+            case http.client.IncompleteRead():  # includes its subclasses in urllib3
                 reason, answering = "the response ended early", True
             case urllib3.exceptions.DecodeError():
                 reason, answering = "the response's body does not decode", True
-            case OSError(strerror=str(text)):  # getaddrinfo's as well
+            case OSError(strerror=str(text)):  # includes the errors of getaddrinfo
                 reason = text.lower()
         if reason:
             break
-    if not reason and isinstance(failure, ValueError):  # an invalid URL, header or JSON value: ours
+    if not reason and isinstance(failure, ValueError):  # our own fault: an invalid URL, header or JSON value
         return Permanent(f"cannot send the request: {type(failure).__name__}")
     if connected:
         text = f"lost the connection to {origin}: {reason or 'the response is broken'}"
@@ -85,14 +87,14 @@ def throttled(
     scope: Literal["bucket", "account"] = "bucket",
     concurrency: bool = False,
 ) -> Throttled:
-    """The error of an answer that asks us to slow down, with how long. now: Unix seconds."""
+    """The exception for a response that asks us to slow down, with the time to wait. now: Unix seconds."""
     error = Throttled(text, scope=scope, concurrency=concurrency)
     complete_wait(error, headers, now)
     return error
 
 
 def complete_wait(error: Throttled, headers: Mapping[str, str], now: float) -> None:
-    """Adds what the answer's headers say of the time to wait, unless it is known. now: Unix seconds."""
+    """Adds the time to wait from the response's headers, unless the error has one. now: Unix seconds."""
     if error.retry_after is None:
         for name in (RETRY_AFTER, RATE_LIMIT, RATE_LIMIT_RESET):
             error.retry_after = _wait(name, headers, now)
@@ -102,12 +104,12 @@ def complete_wait(error: Throttled, headers: Mapping[str, str], now: float) -> N
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that an answer's headers ask for; None when they do not say, or a time that is over. now: Unix seconds.
+    """The seconds that a response's headers ask us to wait; None when they do not say, or the time has passed. now:
+    Unix seconds.
 
-    `Retry-After` counts first, in seconds, as an HTTP date, or in whichever way else APIs write it (see `waits`); then
-    `RateLimit` and `RateLimit-Reset` (draft-ietf-httpapi-ratelimit-headers, in the form of its versions 03 to 07 and
-    that of the later ones), when nothing remains. A time is compared with the response's own Date, if it has one, so
-    that our clock does not matter.
+    `Retry-After` counts first: seconds, an HTTP date, or another form that APIs use (see `waits`). Then `RateLimit` and
+    `RateLimit-Reset`, when no requests remain (draft-ietf-httpapi-ratelimit-headers, versions 03 to 07 and later ones).
+    A time is compared with the Date of the response, if it has one, so that our clock does not matter.
     """
     error = Throttled("")
     complete_wait(error, headers, now)
@@ -126,8 +128,8 @@ def _wait(name: str, headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _reset(value: str) -> str:
-    """Of `limit=100, remaining=0, reset=50`, or of `"hour";r=0;t=50, "day";r=7;t=9000`: when there is something again;
-    "" when that is not what it says."""
+    """The reset time in a RateLimit header such as `limit=100, remaining=0, reset=50` or
+    `"hour";r=0;t=50, "day";r=7;t=9000`; "" when the header has none, or requests remain."""
     times: list[str] = []
     old: dict[str, str] = {}
     for item in value[:MOST_HEADER].split(","):
@@ -142,8 +144,8 @@ def _reset(value: str) -> str:
 
 
 def api_message(body: bytes) -> str:
-    """What the API says about an error, in the shapes that are common: {"error": {"message", "code"}},
-    {"error": "…"}, {"message"}, {"detail"}. Empty when there is none; at most 300 characters."""
+    """The API's error message in a body of a common form: {"error": {"message", "code"}}, {"error": "…"}, {"message"}
+    or {"detail"}. Empty for other bodies; at most MESSAGE_LIMIT characters."""
     try:
         said: Any = msgspec.json.decode(body)
     except (ValueError, RecursionError):
@@ -160,7 +162,8 @@ def api_message(body: bytes) -> str:
 
 
 def _causes(failure: BaseException) -> Iterator[BaseException]:
-    """The failure and all that it wraps, outermost first; urllib3 keeps them in `reason` and `args` as well."""
+    """Yields the failure and the exceptions that it wraps, outermost first; urllib3 also has them in `reason` and
+    `args`."""
     todo, seen = [failure], set()
     for each in todo:
         if id(each) not in seen:
@@ -171,7 +174,7 @@ def _causes(failure: BaseException) -> Iterator[BaseException]:
 
 
 def _host(headers: Mapping[str, str]) -> str:
-    """Only the host: the rest of a redirect's target may carry credentials."""
+    """The host of a redirect. The rest of its target may contain credentials."""
     try:
         host = urlsplit(headers.get("location", "")).hostname
     except ValueError:

@@ -1,4 +1,5 @@
-"""Access tokens of OAuth 2.0 client credentials: asked for once a worker process and account, kept in memory only."""
+"""Access tokens of OAuth 2.0 client credentials: each worker process requests one for each account, and keeps it in
+memory only."""
 
 from __future__ import annotations
 
@@ -20,15 +21,16 @@ if TYPE_CHECKING:
     from crawlerd.core.configuration import AccountSpec
     from crawlerd.source import ClientCredentials, Response
 
-MAX_TOKEN_BYTES = 1 << 20  # of the token endpoint's answer
-EARLY_SECONDS = 60.0  # before its end, at most, a token is not used any more …
-EARLY_PART = 0.1  # … nor in the last tenth of its time
+MAX_TOKEN_BYTES = 1 << 20  # most bytes of the token endpoint's response
+EARLY_SECONDS = 60.0  # a token is not used in the last seconds before its end: these, or fewer …
+EARLY_PART = 0.1  # … if a tenth of its lifetime is less
 
 
 class Token:
-    """
-    until: monotonic seconds, None when the API did not say.
-    worked: a request was accepted with it.
+    """An access token.
+
+    until: when not to use it any more; monotonic seconds, None when the API did not say.
+    worked: whether a request was accepted with it.
     """
 
     __slots__ = ("until", "value", "worked")
@@ -41,8 +43,8 @@ class Token:
 
 
 class Tokens:
-    """The tokens of a worker process, by account. Used by all its threads: one asks for a new token, those that need it
-    too wait for that answer."""
+    """The tokens of a worker process, by account. Used by all its threads: one requests a new token, and the others
+    that need it wait for the response."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -51,7 +53,11 @@ class Tokens:
     def current(
         self, account: AccountSpec, ask: Callable[[], Token | CrawlerdError], seconds: float
     ) -> Token | CrawlerdError:
-        """The account's token, or why there is none. ask: gets a new one. seconds: to wait for another thread's."""
+        """The account's token, or why there is none.
+
+        ask: requests a new token.
+        seconds: how long to wait while another thread requests it.
+        """
         with self._lock:
             future = self._asked.get(account.name)
             mine = future is None or _is_over(future)
@@ -66,22 +72,22 @@ class Tokens:
         try:
             found = ask()
         finally:
-            if not isinstance(found, Token):  # the next task asks again
+            if not isinstance(found, Token):  # the next task requests it again
                 with self._lock:
                     self._asked.pop(account.name, None)
             future.set_result(found)
         return found
 
     def known(self, account: str) -> list[str]:
-        """The account's token, if there is one at this moment."""
+        """The account's token, if there is one now; requests none."""
         with self._lock:
             future = self._asked.get(account)
         found = future.result() if future is not None and future.done() else None
         return [found.value] if isinstance(found, Token) else []
 
     def refused(self, account: str, token: Token, error: Unauthorized) -> CrawlerdError:
-        """What a 401 to this token means. One that has worked has come to its end before its time: the next attempt
-        asks for a new one. One that is refused at once tells that the credentials are not enough."""
+        """The error for a 401 with this token. If the token has worked before, it has expired early, and the next
+        attempt requests a new one. If it has not, the credentials are not sufficient."""
         with self._lock:
             future = self._asked.get(account)
             if future is not None and future.done() and future.result() is token:
@@ -97,16 +103,16 @@ def _is_over(future: Future[Token | CrawlerdError]) -> bool:
 
 
 class _Granted(msgspec.Struct):
-    """token_type is left out: it is sent as a bearer token, whatever it is called ("User Access Token" at eBay,
-    "BearerToken" at Apigee). An API that wants it otherwise refuses it."""
+    """The response of a token endpoint. Ignores token_type, which some APIs fill with other names ("User Access Token"
+    at eBay, "BearerToken" at Apigee): the token is always sent as a bearer token."""
 
     access_token: str
     expires_in: float | str | None = None
 
 
 def token_request(grant: ClientCredentials, secret: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Form and headers that ask for a token (RFC 6749, 4.4.2 and 2.3.1). Unauthorized when the secret is not
-    `id:secret`."""
+    """The form and headers of a request for a token (RFC 6749, 4.4.2 and 2.3.1). Raises Unauthorized when the secret is
+    not `id:secret`."""
     identity, colon, password = secret.partition(":")
     if not colon or not identity or not password:
         raise Unauthorized("the credential of an OAuth 2.0 client must be id:secret")
@@ -120,7 +126,7 @@ def token_request(grant: ClientCredentials, secret: str) -> tuple[dict[str, str]
 
 
 def token_of(response: Response, now: float) -> Token | CrawlerdError:
-    """The token in a token endpoint's response, or what is wrong. now: Unix seconds."""
+    """The token in a token endpoint's response, or the error. now: Unix seconds."""
     error = error_for(response, now)
     if isinstance(error, Transient | Throttled):
         if isinstance(error, Throttled):
@@ -135,7 +141,7 @@ def token_of(response: Response, now: float) -> Token | CrawlerdError:
     except (ValueError, RecursionError):
         return Transient("no access token: the answer is not a token in JSON")
     if not granted.access_token.isascii() or not granted.access_token.isprintable() or " " in granted.access_token:
-        return Transient("no access token: the answer has characters that no header can carry")
+        return Transient("no access token: the answer has characters that a header cannot contain")
     if seconds is None:
         return Token(granted.access_token, None)
     return Token(granted.access_token, time.monotonic() + seconds - min(EARLY_SECONDS, EARLY_PART * seconds))

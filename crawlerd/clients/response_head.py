@@ -1,4 +1,5 @@
-"""The head of an HTTP response, read without the parser of e-mail, which took a twentieth of the CPU of a page."""
+"""Parses the header lines of an HTTP response. Python uses its parser of e-mail, which took a twentieth of the CPU time
+of a page."""
 
 from __future__ import annotations
 
@@ -14,10 +15,10 @@ _USUAL = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*)\r?\n")
 
 
 class Reply(http.client.HTTPResponse):
-    """A response of `http.client`, which does the same but for how it parses the header lines."""
+    """A response of `http.client` that parses header lines faster."""
 
     def begin(self) -> None:
-        me: Any = self  # typeshed does not know what it is made of
+        me: Any = self  # typeshed does not declare the private attributes
         if me.headers is not None:
             return
         while True:
@@ -43,7 +44,7 @@ class Reply(http.client.HTTPResponse):
 
 
 def header_lines(lines: Sequence[bytes]) -> http.client.HTTPMessage:
-    """The header of these lines, the last one empty. Where one is not as usual, it is read as mail is."""
+    """Parses header lines; the last one is empty. Uses Python's parser of e-mail if a line has an unusual form."""
     found = [_USUAL.fullmatch(line) for line in lines[:-1]]
     if not all(found) or lines[-1] not in (b"\r\n", b"\n"):
         text = b"".join(lines).decode("latin-1")

@@ -1,4 +1,4 @@
-"""How an account's credential is sent, where it is not simply a header, and what goes with it."""
+"""How an account's credential is sent when it is not simply a header, and further headers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class KeyInQuery:
-    """The credential goes into the query of every request, under this name."""
+    """The credential is a parameter of the query of every request, with this name."""
 
     name: str
 
@@ -19,7 +19,7 @@ class ClientCredentials:
 
     token_url: a full URL, or a path below the account's base URL.
     parameters: further fields of the form.
-    in_body: id and secret stand in the form too, instead of in a Basic header.
+    in_body: id and secret are sent in the form, instead of a Basic header.
     """
 
     token_url: str
@@ -33,9 +33,9 @@ Auth = Callable[[str], Mapping[str, str]] | KeyInQuery | ClientCredentials
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """What an account's requests are sent with.
+    """How an account's requests are sent.
 
-    auth: (credential) -> headers, or another way; None for none.
+    auth: a function (credential) -> headers, or another way of sending the credential; None for none.
     """
 
     base_url: str

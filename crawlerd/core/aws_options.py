@@ -1,4 +1,4 @@
-"""The options of an account at AWS: where, and as whom."""
+"""The options of an AWS account: the region or server, and the credentials."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import msgspec
 
 
 class AwsOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Where, and as whom. ValueError for what cannot be meant.
+    """The region or server, and the credentials. Raises ValueError for invalid values.
 
-    region: "" for that of boto3's default chain, else us-east-1.
-    endpoint_url: of every service, for local servers.
-    profile: of the shared credentials and configuration files.
-    role_arn: a role to take on, with those credentials.
-    external_id: what its owner asks for.
+    region: "" for the region of boto3's default chain, or us-east-1 when that has none.
+    endpoint_url: the address of all services, for local servers.
+    profile: a profile in the shared credentials and configuration files.
+    role_arn: a role to assume with these credentials.
+    external_id: the external id that the owner of the role requires.
     """
 
     region: str = ""
@@ -25,7 +25,7 @@ class AwsOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.endpoint_url:
-            from crawlerd.core.notation import base_url  # 0.1 s to import, which no worker should take to begin
+            from crawlerd.core.notation import base_url  # imported late: it takes 0.1 s, which delays a worker's start
 
             try:
                 base_url(self.endpoint_url)

@@ -1,4 +1,4 @@
-"""How many numbers were at most so large: what a histogram of a metric is made of. Pure."""
+"""The buckets of a metric's histogram: counts how many numbers were not greater than each bound. Pure."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ WRITE_BOUNDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # seconds
 
 
 class BoundedCounts:
-    """Counted by one thread, without a lock; others may read it.
+    """Counts numbers. One thread adds, without a lock; others may read.
 
-    sum: of all numbers.
+    sum: the sum of all numbers.
     """
 
     __slots__ = ("_counts", "bounds", "sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
-        """bounds: ascending; what is above the last one counts as infinite."""
+        """bounds: in ascending order; numbers above the last one are counted as infinite."""
         self.bounds = bounds
         self.sum = 0.0
         self._counts = [0] * (len(bounds) + 1)
@@ -32,5 +32,5 @@ class BoundedCounts:
         self.sum += number
 
     def cumulative(self) -> list[int]:
-        """By bound, how many were at most so large; the last one is all."""
+        """For each bound, how many numbers were not greater; the last value counts all numbers."""
         return list(accumulate(self._counts))

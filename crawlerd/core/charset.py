@@ -1,11 +1,11 @@
-"""The character set of a response: whatever it is, what is read of it is UTF-8."""
+"""Converts a response in any character set to UTF-8."""
 
 from __future__ import annotations
 
 import codecs
 import re
 
-BOMS = (  # the longest first: UTF-32's begins like UTF-16's
+BOMS = (  # the longest first, since that of UTF-32 begins like that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF8, "utf-8"),
@@ -13,17 +13,18 @@ BOMS = (  # the longest first: UTF-32's begins like UTF-16's
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 NO_CHARSETS = ("idna", "punycode", "unicode_escape", "raw_unicode_escape", "utf-7", "undefined", "mbcs", "oem")
-AS_UTF_8 = ("utf-8", "ascii", "utf-8-sig")  # what says ASCII and is not is UTF-8
+AS_UTF_8 = ("utf-8", "ascii", "utf-8-sig")  # a body declared as ASCII with other characters is read as UTF-8
 
 _DECLARED = re.compile(r"""charset\s*=\s*["']?([^\s"';,]+)""", re.IGNORECASE)
-_INVALID = "\udfff"  # no UTF-8 has it, so that whatever holds it is found and set aside
+_INVALID = "\udfff"  # never valid in UTF-8, so that a record that contains it is found and skipped
 
 
 def utf8(body: bytes, content_type: str = "") -> bytes:
-    """A JSON text in UTF-8, without a byte-order mark.
+    """Converts a JSON text to UTF-8, without a byte-order mark.
 
-    A byte-order mark counts most, then the zero bytes that only UTF-16 and UTF-32 have, then the declared charset.
-    What is not valid in it becomes bytes that are no UTF-8; a body in UTF-8 stays as it is, valid or not.
+    The charset is that of a byte-order mark, or else of the zero bytes that only UTF-16 and UTF-32 have, or else the
+    declared one. Bytes that are invalid in it become bytes that are invalid in UTF-8. A body in UTF-8 is returned
+    unchanged, valid or not.
     """
     for mark, name in BOMS:
         if body.startswith(mark):
@@ -37,7 +38,7 @@ def utf8(body: bytes, content_type: str = "") -> bytes:
 
 
 def _by_zeros(body: bytes) -> str:
-    """JSON begins with an ASCII character (RFC 4627, 3)."""
+    """The charset by the zero bytes at the beginning, since JSON begins with an ASCII character (RFC 4627, 3)."""
     zeros = [each == 0 for each in body[:4]]
     match zeros:
         case [True, True, True, False]:
@@ -52,7 +53,7 @@ def _by_zeros(body: bytes) -> str:
 
 
 def _codec(declared: str) -> str:
-    """Python's name of a charset; UTF-8 for one that it does not know."""
+    """Python's name of a charset; UTF-8 for an unknown one."""
     try:
         found = codecs.lookup(declared)
     except (LookupError, ValueError):

@@ -1,4 +1,4 @@
-"""The configuration as the running daemon knows it: defaults filled in, secrets resolved, paths absolute."""
+"""The checked configuration, as the daemon uses it: defaults filled in, secrets resolved, paths absolute."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ ColumnType = Literal["bigint", "numeric", "double precision", "boolean", "text",
 class Daemon(msgspec.Struct, frozen=True, kw_only=True):
     """The daemon's own settings.
 
-    listen: host and port, 0 for any free port; or the path of a Unix socket and -1.
-    allow_remote: other machines may reach it.
-    allowed_hosts: names that requests may ask for, besides its own.
-    admin_token, read_token, metrics_token: secrets of those who may do everything, look, and read metrics; "" for none.
-    page: people may look at it with a browser.
-    read_only: nothing can be changed over `listen`.
-    root_path: under which a proxy has it, such as "/crawlerd"; "" for none.
-    trusted_proxies: addresses of proxies whose word counts for who asks.
-    socket: of commands; None for one in the state directory, or where the unit says.
+    listen: host and port, with port 0 for any free port; or the path of a Unix socket and -1.
+    allow_remote: whether other machines may connect to it.
+    allowed_hosts: host names that requests may use, besides its own.
+    admin_token, read_token, metrics_token: secrets for all rights, for reading, and for metrics; "" for none.
+    page: whether there is a page for browsers.
+    read_only: whether `listen` refuses all changes.
+    root_path: the path under which a proxy serves it, such as "/crawlerd"; "" for none.
+    trusted_proxies: addresses of proxies whose headers about the client are trusted.
+    socket: the socket for commands; None for one in the state directory, or the one of the systemd unit.
     worker_processes: at least 1.
     visibility_seconds: how long a lease lasts.
-    catch_up_seconds: over which imports that are overdue together start.
-    limiter_storage: address of a Redis that keeps the limits' windows for several programs, "" for our own.
-    max_worker_memory_bytes: resident memory at which a worker process is replaced.
-    hash_key: a secret: of the hashes that imports have in the place of fields; "" where none has any.
-    metrics_imports: most imports whose own figures are in /metrics.
+    catch_up_seconds: the time over which overdue imports are started.
+    limiter_storage: address of a Redis with the windows of limits shared with other programs; "" for none.
+    max_worker_memory_bytes: a worker process with more resident memory is replaced.
+    hash_key: the secret key of the hashes that replace fields; "" when no import hashes fields.
+    metrics_imports: most imports that have figures of their own in /metrics.
     """
 
     state_dir: Path
@@ -63,13 +63,13 @@ class Daemon(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What a worker needs to send requests for an account. Travels to workers over their pipe only.
+    """What a worker needs to send requests for an account. It is sent to workers only over their socket.
 
     secret: the credential itself; it never reaches the frontier, a log, a metric or an error text.
     request_seconds: the deadline of one whole request.
-    max_body_bytes: cap on a decoded response body.
+    max_body_bytes: most bytes of a decoded response body.
     options: the source's own settings, validated by it.
-    part: of the account, which a request is for; "" for itself.
+    part: the part of the account that a request is for; "" for the account itself.
     """
 
     name: str
@@ -87,11 +87,11 @@ class AccountSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Renewal(NamedTuple):
-    """How a key that a command prints is asked for again.
+    """How to renew a key that a command prints.
 
     command: the program and its arguments, started in `folder`.
-    seconds: how long a key is good.
-    base_url: of the account, before its key says more about it.
+    seconds: how long a key is valid.
+    base_url: the configured base URL of the account, which its key may complete.
     """
 
     command: tuple[str, ...]
@@ -101,12 +101,13 @@ class Renewal(NamedTuple):
 
 
 class LimitSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An account's limits, each as `core.notation.limit` takes it: for the account, for each bucket, for named buckets.
+    """An account's limits, in the notation of `core.notation.limit`: for the account, for each bucket, for named
+    buckets.
 
-    concurrency: most requests of the account at once, "auto" to find it out from a few on, None for no cap.
-    bucket_concurrency: most of named buckets.
-    smooth: evenly spaced starts.
-    weight: share of the workers when they are scarce.
+    concurrency: most requests of the account at once; "auto" to learn it, beginning with a few; None for no limit.
+    bucket_concurrency: most requests at once of named buckets.
+    smooth: whether starts are spaced evenly.
+    weight: the account's share of the workers when there are too few.
     """
 
     limits: tuple[str, ...] = ()
@@ -122,9 +123,9 @@ class LimitSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class KeepRuns(msgspec.Struct, frozen=True):
-    """Of the runs of an import that have ended, what is not forgotten: the newest ones, as far as they are not old.
+    """Which ended runs of an import are kept: the newest ones that are not too old.
 
-    seconds: since their end.
+    seconds: how long a run is kept after its end.
     """
 
     count: int = 100
@@ -134,18 +135,18 @@ class KeepRuns(msgspec.Struct, frozen=True):
 class ImportSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A configured job.
 
-    sink: None when its options say where data go.
+    sink: None when its options say where data goes.
     schedule: None for on demand.
-    full_every: seconds after which a run is a full one, None for never.
-    deadline: seconds after its start at which a run is cancelled, None for never.
+    full_every: seconds after which the next run is a full one, None for never.
+    deadline: seconds after its start when a run is cancelled, None for never.
     priority: 0 … 9, None for auto.
     options: the source's `import_options`, None when it has none.
-    ad_hoc: not empty where a command has changed it for one run: how, for people. Such a run publishes no sync points
-        and tombstones nothing.
-    since: that run reads what has changed since then, in Unix seconds.
-    sample: that run takes this number of records of each stream, the first ones.
-    part: not empty where a run reads some of its streams alone: which, for people. What it leaves counts.
-    fields: what is dropped and hashed of its records, by stream, "*" for all.
+    ad_hoc: how a command has changed it for one run, for people; else empty. Such a run publishes no sync points and
+        tombstones no records.
+    since: an ad hoc run reads what has changed since then; Unix seconds.
+    sample: an ad hoc run takes this number of records of each stream, the first ones.
+    part: which of its streams a run reads, for people; empty for all. Its sync points count.
+    fields: the fields of records that are dropped and hashed, by stream, "*" for all.
     """
 
     name: str
@@ -171,10 +172,10 @@ class ImportSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class SpoolSpec(msgspec.Struct, frozen=True):
-    """The queue that each letter that dies is put into.
+    """The queue that gets a copy of each dead letter.
 
-    path: of its directory.
-    mode: rights of its files.
+    path: its directory.
+    mode: the permissions of its files.
     """
 
     path: Path
@@ -184,8 +185,8 @@ class SpoolSpec(msgspec.Struct, frozen=True):
 class InboxSpec(msgspec.Struct, frozen=True):
     """The queue that other programs put tasks into.
 
-    path, mode: as of a spool.
-    import_name: of the import that the tasks belong to.
+    path, mode: see `SpoolSpec`.
+    import_name: the import that the tasks belong to.
     """
 
     path: Path
@@ -194,19 +195,19 @@ class InboxSpec(msgspec.Struct, frozen=True):
 
 
 class Receiver(msgspec.Struct, frozen=True, kw_only=True):
-    """Who gets the deliveries of a sink of the type `http`, and how.
+    """The receiver of a sink of the type `http`, and how records are delivered.
 
-    account: of the source `http`.
-    base_url: the account's.
-    path: below it; with fields of a record in it, each record goes by itself.
+    account: the name of its account, of the source `http`.
+    base_url: the account's base URL.
+    path: the path below it; if it contains fields of a record, each record is delivered by itself.
     batch: most records in a request.
-    records: the field of the body that holds the records; "" makes the list itself the body.
-    fields: template of a delivered record, see `crawlerd.core.template`; {} delivers records as they are.
-    accepted: dotted path of the answer's field that says how many records were accepted; "" compares nothing.
-    attempts, retry_seconds: tries of a batch, and the time between two of them.
-    expires_seconds: how long after its run began a batch may wait for its receiver in that run.
-    gone_method, gone_path: of the call that tells of a tombstone; "" tells of none.
-    streams: whose records are delivered; () for all.
+    records: the field of the body with the list of records; "" makes the list itself the body.
+    fields: the template of a delivered record, see `crawlerd.core.template`; {} delivers records unchanged.
+    accepted: dotted path of the answer's field with the number of accepted records; "" does not compare it.
+    attempts, retry_seconds: tries of a batch, and the seconds between two of them.
+    expires_seconds: how long after its run began a batch may wait for the receiver in that run.
+    gone_method, gone_path: the request that reports a tombstone; "" reports none.
+    streams: the streams whose records are delivered; () for all.
     """
 
     account: str
@@ -228,15 +229,15 @@ class Receiver(msgspec.Struct, frozen=True, kw_only=True):
 class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Where records go.
 
-    path: of the database file of `sqlite` and `http`, of the directory of the others; of `stdout`, for what it notes
-        meanwhile; of `postgresql`, a name that no other sink has.
-    mode: rights of the files.
-    rotate_bytes, rotate_seconds, compress: of `jsonl`: when waiting lines become a file, and whether it is compressed.
+    path: for `sqlite` and `http`, the database file; for `stdout`, the directory of its notes; for `postgresql`, a name
+        that no other sink has; for the others, their directory.
+    mode: the permissions of the files.
+    rotate_bytes, rotate_seconds, compress: for `jsonl`: when waiting lines become a file, and whether it is compressed.
     retain_tombstones: seconds after which the row of a record that is gone at the API is deleted; None for never.
-    retain_files: of `jsonl`: seconds after which a file is deleted; None for never.
-    receiver: of `http`.
-    beside: of the type `http`: it gets the same.
-    url, schema, columns: of `postgresql`: the database, with a password; the schema of its tables; the types of fields
+    retain_files: for `jsonl`: seconds after which a file is deleted; None for never.
+    receiver: for `http`.
+    beside: a sink of the type `http` that gets the same records.
+    url, schema, columns: for `postgresql`: the database, with a password; the schema of its tables; the types of fields
         in its views.
     """
 
@@ -260,7 +261,7 @@ class SinkSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def database(self) -> Path:
-        """Its SQLite database: all of it, or its memory of what it has handed on."""
+        """Its SQLite database, which has the records, or notes of the records that it has passed on."""
         match self.type:
             case "sqlite" | "http" | "postgresql":
                 return self.path

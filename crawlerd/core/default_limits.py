@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Notation = str | Sequence[str]  # such as "100/second"; one limit may stand by itself
+Notation = str | Sequence[str]  # one limit, such as "100/second", or several
 
 
 class Limits:
@@ -24,11 +24,11 @@ class Limits:
         bucket_concurrency: Mapping[str, int] | None = None,
     ) -> None:
         """
-        account: of the whole account.
-        bucket: of each bucket.
-        by_bucket: of single buckets, by name; they replace `bucket`.
-        concurrency: the most requests at once of an account; "auto" to find how many are permitted.
-        bucket_concurrency: the most requests at once of single buckets, by name.
+        account: limits of the whole account.
+        bucket: limits of each bucket.
+        by_bucket: limits of single buckets, by name; they replace `bucket`.
+        concurrency: most requests of an account at once; "auto" to learn how many are permitted.
+        bucket_concurrency: most requests at once of single buckets, by name.
         """
         self.account = _several(account)
         self.bucket = _several(bucket)
@@ -38,7 +38,7 @@ class Limits:
 
     @classmethod
     def of(cls, limits: Limits | Notation) -> Limits:
-        """Limits of an account may stand for themselves."""
+        """Converts limits that are given for the account only."""
         return limits if isinstance(limits, Limits) else cls(limits)
 
 

@@ -10,9 +10,9 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 6048
 _PART = re.compile(r"(\d{1,20}(?:\.\d{1,20})?)(ms|[smhdw])")
 
 
-@lru_cache  # a hundred thousand accounts may have the same
+@lru_cache  # a hundred thousand accounts may have the same duration
 def parse_duration(text: str) -> float:
-    """Seconds in "90s", "1h30m", "500ms", "1d". ValueError for anything else, zero and more than 365 days included."""
+    """The seconds of "90s", "1h30m", "500ms" or "1d". Raises ValueError for other texts, 0, and more than 365 days."""
     parts = _PART.findall(text)
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if not parts or "".join(number + unit for number, unit in parts) != text:

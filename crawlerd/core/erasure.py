@@ -1,4 +1,4 @@
-"""What is to be forgotten: the records of an account, of an import, or under one key. Pure."""
+"""What to forget: the records of an account, of an import, or with one key. Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class Erasure(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one sink.
+    """What to forget in one sink. Records must match all fields.
 
-    accounts: names of accounts, each with its parts; empty for all.
+    accounts: names of accounts, with their parts; empty for all.
     source: name of the source, "" for all.
-    streams: empty for all.
-    key: of a record, and what others lie below; "" for all.
+    streams: names of streams, empty for all.
+    key: the key of a record; also selects the records below it; "" for all.
     """
 
     accounts: tuple[str, ...] = ()
@@ -27,29 +27,29 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
 
     def of_table(self, table: str, stream: str) -> bool:
-        """Whether it may be about rows of the table."""
+        """Whether rows of this table may match."""
         if self.source and table != f"{self.source}_{stream}":
             return False
         return not self.streams or stream in self.streams
 
     def of_account(self, account: str) -> bool:
-        """Whether it is meant, or a part of one that is."""
+        """Whether records of this account or part match."""
         return not self.accounts or account.partition("/")[0] in self.accounts or account in self.accounts
 
     @property
     def whole(self) -> bool:
-        """All that there is of an account, and so also who it was."""
+        """Whether everything of an account is forgotten, including its identity."""
         return bool(self.accounts) and not self.streams and not self.key
 
 
 class ErasureScope(msgspec.Struct, frozen=True, kw_only=True):
-    """Of a frontier.
+    """What to forget in a frontier.
 
-    accounts: names of accounts, each with its parts, that all is forgotten of.
-    imports: with a key, those that may know of it; else those that all is forgotten of.
-    streams: only of these; empty for all.
-    key: of a record, "" where all is forgotten.
-    inbox: what other programs put into the inbox is for one of the imports.
+    accounts: names of accounts to forget completely, with their parts.
+    imports: with a key: the imports that may have this record. Without: the imports to forget completely.
+    streams: only these streams; empty for all.
+    key: the key of a record, "" to forget everything.
+    inbox: the inbox belongs to one of these imports.
     """
 
     accounts: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class ErasureScope(msgspec.Struct, frozen=True, kw_only=True):
     inbox: bool = False
 
     def of_letter(self, letter: bytes) -> bool:
-        """Whether a copy of a dead letter is meant, as it lies in the spool or an export."""
+        """Whether a copy of a dead letter, from the spool or an export, is in the scope. letter: as JSON."""
         try:
             head = _letter(letter)
         except msgspec.DecodeError:
@@ -72,14 +72,14 @@ class ErasureScope(msgspec.Struct, frozen=True, kw_only=True):
         return head.import_name in self.imports or own in self.accounts or head.account in self.accounts
 
     def of_inbox(self, item: bytes) -> bool:
-        """Whether what another program has put into the inbox is meant."""
+        """Whether an item that another program has put into the inbox is in the scope."""
         if not self.key:
             return self.inbox and not self.streams
         return mentioning(self.key)(item.decode(errors="replace"))
 
 
 class LetterHead(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
-    """What a copy of a dead letter says of itself."""
+    """The fields of a copy of a dead letter that are compared with the scope."""
 
     import_name: str
     account: str
@@ -90,17 +90,17 @@ _letter = msgspec.json.Decoder(LetterHead).decode
 
 
 class ErasedNotes(msgspec.Struct, frozen=True, kw_only=True):
-    """How much a frontier has, or had, of what is forgotten."""
+    """How many things in a frontier match, or were deleted."""
 
     dead_letters: int = 0
     sync_points: int = 0
-    texts: int = 0  # of reports, events and the audit, that quote it
+    texts: int = 0  # texts of reports, events and the audit that quote a record
 
 
 class Erased(NamedTuple):
-    """A slice of it is done.
+    """The result of deleting one slice.
 
-    deleted: how many rows, or lines.
+    deleted: how many rows or lines were deleted.
     more: there may be more to delete.
     """
 
@@ -109,7 +109,7 @@ class Erased(NamedTuple):
 
 
 class LineHead(msgspec.Struct, frozen=True):
-    """The beginning of a line of a sink that hands records on."""
+    """The first fields of a line of a sink that passes records on."""
 
     source: str
     stream: str
@@ -121,15 +121,15 @@ _head = msgspec.json.Decoder(LineHead).decode
 
 
 class LineMatcher:
-    """Which lines of a sink that hands records on are meant."""
+    """Finds the lines to delete in a sink that passes records on."""
 
     def __init__(self, which: Erasure, keys: Collection[tuple[str, str, str]] = ()) -> None:
-        """keys: table, account and key of the records that lie below the key."""
+        """keys: (table, account, key) of the records below the key."""
         self._which, self._keys = which, frozenset(keys)
 
     def matches(self, line: bytes) -> bool:
-        """What is no line of ours does not."""
-        try:  # no string of JSON has an unescaped quotation mark, so that this is where the data begins
+        """Whether a line must be deleted; False for a line that crawlerd has not written."""
+        try:  # this can only be the beginning of the data: no JSON string contains an unescaped quotation mark
             head = _head(line.partition(b',"data":')[0] + b"}")
         except msgspec.DecodeError:
             return False

@@ -1,7 +1,7 @@
-"""Every exception of crawlerd: one root, the three a handler raises, and the daemon's own.
+"""Every exception of crawlerd: the root, those that a handler raises, and those of the daemon.
 
 CrawlerdError
-├── Transient            the same request may succeed later: retried with backoff; costs an attempt, but in an outage
+├── Transient            the same request may succeed later: retried with backoff; costs an attempt, except in an outage
 ├── Throttled            the API asks us to slow down: deferred, costs no attempt unless others pass meanwhile
 ├── Permanent            the same request will never succeed: a dead letter
 │   ├── Denied           … because the key may not read this stream
@@ -12,8 +12,8 @@ CrawlerdError
 ├── FrontierError        DaemonUnavailable (exit 69) · StorageFailed (exit 74) · FrontierLocked (exit 75)
 │   └── …                FrontierTooNew, FrontierRefused, FrontierUnusable (exit 78)
 └── SinkError            StorageFailed as well when the disk is the reason
-    ├── Refused          … or what one delivery holds: its task becomes a dead letter
-    └── SinkReplaced     … or the file that was opened is not there any more
+    ├── Refused          … because of the data of one delivery: its task becomes a dead letter
+    └── SinkReplaced     … because the opened file is not there any more
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-# Who may be to blame for a failed attempt. "task": this request alone. "answer": the origin, if other tasks fail as
-# well: a 5xx, or no answer in time. "connection": the origin, unless others get through: there was no answer at all.
+# The possible cause of a failed attempt. "task": this request alone. "answer" (a 5xx, or no answer in time): the
+# origin, if other tasks fail as well. "connection" (no answer at all): the origin, unless other tasks get answers.
 Fault = Literal["task", "answer", "connection"]
 About = Literal["", "data", "later"]  # see `Permanent`
 
@@ -34,10 +34,10 @@ class CrawlerdError(Exception):
 class Transient(CrawlerdError):
     """The same request may succeed later. Costs an attempt, unless the whole origin fails.
 
-    attempts: tries before the task is a dead letter, where the task has a policy of its own; None for the account's.
+    attempts: tries before the task becomes a dead letter; None for the account's policy.
     delay: seconds between two tries; None for the account's policy.
-    fault: who may be to blame.
-    about: of the dead letter, when all attempts are used up, see `Permanent`.
+    fault: the possible cause, see `Fault`.
+    about: for the dead letter, when all attempts are used up, see `Permanent`.
     """
 
     attempts: int | None = None
@@ -63,11 +63,11 @@ class Transient(CrawlerdError):
 class Throttled(CrawlerdError):
     """The API asks us to slow down. Costs no attempt, unless others of the bucket pass meanwhile.
 
-    retry_after: seconds that the API asks for, None when it does not say.
-    scope: what is over its limit: the task's bucket, the whole account, or only what this task asks for.
-    concurrency: True when too many requests at once were the reason, not their rate.
-    least: seconds to wait at least, twice as many after each further one.
-    said: what the API said of the time to wait, for people.
+    retry_after: the seconds that the API asks us to wait, None when it does not say.
+    scope: what has exceeded its limit: the task's bucket, the whole account, or only the object of this task.
+    concurrency: True when the reason is the number of concurrent requests, not their rate.
+    least: least seconds to wait, doubled after each further refusal.
+    said: what the API said about the time to wait, for people.
     """
 
     def __init__(
@@ -93,9 +93,9 @@ class Throttled(CrawlerdError):
 class Permanent(CrawlerdError):
     """The same request will never succeed.
 
-    about: what a delivery's receiver will not take: "data" for what was sent, "later" for anything by now, so that a
-        later run delivers it; "" for this request.
-    fault: as of `Transient`, where the last of the failures is the reason.
+    about: what the receiver of a delivery does not accept: "data" for these records, "later" for any records now, so
+        that a later run delivers them; "" for this request.
+    fault: see `Transient`; for an error that follows from repeated failures.
     """
 
     about: About = ""
@@ -112,7 +112,7 @@ class Denied(Permanent):
 
 
 class NotFound(Permanent):
-    """What was asked for does not exist."""
+    """The requested object does not exist."""
 
 
 class Unauthorized(CrawlerdError):
@@ -151,12 +151,12 @@ class FrontierTooNew(FrontierError):
 
 
 class FrontierRefused(FrontierError):
-    """The database is not the one that was used here, or an older copy of it; a person must decide how to go on."""
+    """The database is not the one that was used here, or it is an older copy; a person must decide what to do."""
 
 
 class FrontierUnusable(FrontierError):
-    """The state directory or a file in it is damaged, no directory, read-only, or another user's: another start would
-    fail as this one did. The message names the file, its owner and the cure."""
+    """The state directory or a file in it is damaged, not a directory, read-only, or belongs to another user: another
+    start would fail in the same way. The message names the file, its owner, and what to do."""
 
 
 class SinkError(CrawlerdError):
@@ -164,9 +164,9 @@ class SinkError(CrawlerdError):
 
 
 class Refused(SinkError):
-    """A sink can never take what this task has yielded; nothing was written.
+    """A sink can never store the records of this task; nothing was written.
 
-    task: its number.
+    task: the number of the task.
     """
 
     def __init__(self, message: str, task: int) -> None:
@@ -175,13 +175,13 @@ class Refused(SinkError):
 
 
 class SinkReplaced(SinkError):
-    """The file that the sink has open was deleted, moved or replaced: what was written to it may be gone."""
+    """The file that the sink has open was deleted, moved or replaced: records written to it may be lost."""
 
 
 class StorageFailed(FrontierError, SinkError):
     """The disk is full or failing.
 
-    full: True when freeing space is enough to go on.
+    full: True when freeing space is enough to continue.
     """
 
     def __init__(self, message: str, *, full: bool) -> None:
@@ -190,13 +190,13 @@ class StorageFailed(FrontierError, SinkError):
 
 
 class SyncFailed(StorageFailed):
-    """The system could not make a file's contents durable. The process must end: the kernel now takes the pages for
-    written, so that a second sync would succeed and prove nothing."""
+    """The system could not make a file's contents durable. The process must end: the kernel now counts the pages as
+    written, so a second sync would succeed and prove nothing."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, full=False)
 
 
 class ReaderGone(SyncFailed):
-    """Nobody reads what a sink writes any more. The process must end: its next reader has nothing of what was
-    written."""
+    """The reader of a sink's output is gone. The process must end, since the next reader has none of the records that
+    were written."""

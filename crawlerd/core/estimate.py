@@ -1,4 +1,4 @@
-"""When a run will end: the tasks that are likely still to come, and the time that the slowest bucket needs for them."""
+"""Estimates when a run will end: the number of tasks that are left, and the time that the slowest bucket needs."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 from crawlerd.core.histogram import level_of
 
-MOST_STEPS = 20_000  # of a chain, and
-MOST_TASKS = 1e9  # more is no estimate
-LEAST_DONE = 0.15  # of its tasks that a run must have done, where no earlier run says how many there are
-FEW = 5  # tasks of a stage that must have ended to say what the others will ask for, or one for each ten of these
+MOST_STEPS = 20_000  # of a chain; beyond this there is no estimate
+MOST_TASKS = 1e9  # beyond this there is no estimate either
+LEAST_DONE = 0.15  # share of its tasks that a run must have done when there is no earlier run to compare with
+FEW = 5  # tasks of a stage that must have ended to predict what the others will yield; or a tenth of the open ones
 
 
 class Stage(NamedTuple):
-    """Tasks of a run of one kind and level of chain.
+    """The tasks of a run of one kind and level of chain.
 
-    longest: tasks of the longest chain, up to here.
+    longest: tasks of the longest chain up to this level.
     """
 
     open: int
@@ -27,14 +27,15 @@ class Stage(NamedTuple):
 
 
 class RunFlow(NamedTuple):
-    """How the tasks of a run have come about, and how fast they are done.
+    """Which tasks have yielded the tasks of a run, and how fast tasks are done.
 
-    stages: by kind and level, see `level_of`.
-    asked: tasks that the done ones of a kind and level have asked for, by kind; "" for the start.
-    served: done tasks by kind and bucket.
-    rates: of buckets, tasks a second.
-    seconds: that an attempt takes, by kind.
-    last_at: when a task was done last, Unix seconds; 0.0 when none was.
+    stages: the counts of tasks, by kind and level (see `level_of`).
+    asked: how many tasks of a kind the finished tasks of a kind and level have yielded, by (kind, level, new kind);
+        the kind "" stands for the start of the run.
+    served: finished tasks by kind and bucket.
+    rates: tasks per second, by bucket.
+    seconds: the seconds of an attempt, by kind.
+    last_at: when a task was last finished; Unix seconds, 0.0 when none was.
     """
 
     stages: Mapping[tuple[str, int], Stage]
@@ -46,9 +47,10 @@ class RunFlow(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """
-    tasks: that are likely to be left, those that nobody has asked for yet among them.
-    seconds: until the end, while it goes on as in the last minutes.
+    """An estimate of the rest of a run.
+
+    tasks: how many tasks are probably left, including those that were not yielded yet.
+    seconds: the time until the end, at the rate of the last minutes.
     """
 
     tasks: float
@@ -56,16 +58,17 @@ class Estimate(NamedTuple):
 
 
 class _Left(NamedTuple):
-    """Tasks that are left, by kind, and the seconds that the longest chain of them takes."""
+    """The tasks that are left, by kind, and the seconds that their longest chain takes."""
 
     tasks: Mapping[str, float]
     chain: float
 
 
 def estimate(flow: RunFlow, before: RunFlow | None = None) -> Estimate | None:
-    """None where that is unknown: too little is done, or nobody knows yet what the tasks will ask for.
+    """Estimates the rest of a run. Returns None when too little is done, or it is unknown what the open tasks will
+    yield.
 
-    before: of the run of the same import that has completed last, if any.
+    before: the flow of the last completed run of the same import, if any.
     """
     over = sum(each.done + each.dead for each in flow.stages.values())
     own, known = _by_own_figures(flow), _by_run_before(flow, before) if before else None
@@ -74,7 +77,7 @@ def estimate(flow: RunFlow, before: RunFlow | None = None) -> Estimate | None:
         left = own if share >= LEAST_DONE else None
     elif own is None:
         left = known
-    else:  # the further the run, the more its own figures say
+    else:  # the more of the run is done, the more its own figures count
         kinds = {*own.tasks, *known.tasks}
         mixed = {kind: share * own.tasks.get(kind, 0.0) + (1 - share) * known.tasks.get(kind, 0.0) for kind in kinds}
         left = _Left(mixed, share * own.chain + (1 - share) * known.chain)
@@ -85,7 +88,7 @@ def estimate(flow: RunFlow, before: RunFlow | None = None) -> Estimate | None:
 
 
 def _by_own_figures(flow: RunFlow) -> _Left | None:
-    """What is open, and what it will ask for if it is like what is done."""
+    """The open tasks, and the tasks that they will yield if they are like the finished ones."""
     made: defaultdict[str, int] = defaultdict(int)
     for (kind, _), stage in flow.stages.items():
         made[kind] += stage.open + stage.done + stage.dead
@@ -95,10 +98,10 @@ def _by_own_figures(flow: RunFlow) -> _Left | None:
     children: defaultdict[tuple[str, int], list[tuple[str, float]]] = defaultdict(list)
     for (kind, level, child), asked in flow.asked.items():
         ended = flow.stages.get((kind, level))
-        if ended and ended.done:  # what is asked for twice is made once
+        if ended and ended.done:  # a task that is yielded twice counts once
             fresh = min(1.0, made[child] / wanted[child])
             children[kind, level].append((child, fresh * asked / (ended.done + ended.dead)))
-    # where a chain may be: the least length of each level, which is enough to find the levels that follow
+    # The open tasks by kind and length of chain. One length stands for each level, from which the next levels follow.
     now: dict[tuple[str, int], float] = {}
     for (kind, level), stage in flow.stages.items():
         if stage.open > 0:
@@ -128,14 +131,14 @@ def _by_own_figures(flow: RunFlow) -> _Left | None:
 
 
 def _asks_nothing(flow: RunFlow, kind: str, level: int) -> bool:
-    """Whether tasks of a kind of which none or few of this level are done are known to ask for nothing: those of the
-    other levels did not."""
+    """Whether tasks of a kind probably yield nothing, although few of this level are finished: those of other levels
+    have yielded nothing."""
     ended = sum(stage.done for (of, _), stage in flow.stages.items() if of == kind)
     return ended >= FEW and not any(of == kind and count for (of, _, _), count in flow.asked.items())
 
 
 def _middle(level: int, longest: int) -> int:
-    """A length of chain of a level, whose longest one has this number of tasks."""
+    """A typical length of the chains of a level. longest: the length of the longest chain."""
     if level_of(level) == level:
         return level
     least = 1 << (level - 5)
@@ -143,7 +146,7 @@ def _middle(level: int, longest: int) -> int:
 
 
 def _by_run_before(flow: RunFlow, before: RunFlow) -> _Left | None:
-    """What the run before has done, without what is over by now. None when this one has become much larger."""
+    """The tasks of the earlier run, minus those that have ended in this one. None if this run is much larger."""
     left: dict[str, float] = {}
     chain = 0.0
     for kind in {kind for kind, _ in (*flow.stages, *before.stages)}:
@@ -163,8 +166,8 @@ def _by_run_before(flow: RunFlow, before: RunFlow) -> _Left | None:
 
 
 def _seconds(flow: RunFlow, left: Mapping[str, float]) -> float | None:
-    """Until the slowest bucket has done its tasks. A kind's tasks are in the buckets that it has been in so far; one
-    that has not been in any goes to the bucket with the most to do."""
+    """The seconds until the slowest bucket has done its tasks. The tasks of a kind are assumed to be in the same
+    buckets as so far; those of a new kind in the bucket with the most tasks."""
     need: defaultdict[int, float] = defaultdict(float)
     homeless = 0.0
     for kind, count in left.items():

@@ -1,6 +1,7 @@
-"""What makes two dead letters the same failure: source, kind, error class, status, and the message's fixed words. Pure.
+"""Fingerprints of dead letters: a hash of source, kind, error class, status, and the fixed words of the message.
+Letters with the same fingerprint are the same failure. Pure.
 
-A fingerprint stays the same over restarts and versions of Python, so that a group keeps its name.
+A fingerprint stays the same after restarts and with other versions of Python, so that a group keeps its name.
 """
 
 from __future__ import annotations
@@ -11,20 +12,20 @@ from typing import NamedTuple
 
 from crawlerd.core.outcome import ERROR_LIMIT
 
-WORDS = 160  # characters of the fixed words that count: a longer message may have been cut, after ids of any length
-GAP = "*"  # stands for what differs
+WORDS = 160  # characters of the fixed words that count; a longer message may have been cut, at different words
+GAP = "*"  # replaces a part that differs between messages
 
-# What crawlerd itself puts before the error of the last attempt.
+# The text that crawlerd itself puts before the error of the last attempt.
 _GAVE_UP = re.compile(r"gave up after \d+ attempts?[^:]*: |unexpected (?=\w+(?:\.\w+)*(?::|$))")
 _CLASS = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)(?:: |:?$)")
 _STATUS = re.compile(r"HTTP (\d{3})(?!\d)[:,]? ?")
-# A quotation begins where no word ends. It may have been cut before its end. Quotes inside of it may be escaped.
+# A quotation: its opening quote does not follow a word. Its end may be missing. Quotes inside it may be escaped.
 _QUOTED = re.compile(
     r"""(?<!\w)(?:"(?:[^"\\]|\\.)*(?:"|$)|'(?:[^'\\]|\\.|'(?=\w))*(?:'|$)|`[^`]*(?:`|$))"""
     r"""|[\u201c\u201e\u00ab][^\u201c\u201d\u00bb]*(?:[\u201c\u201d\u00bb]|$)|(?<!\w)\u2018[^\u2019]*(?:\u2019|$)"""
 )
 _TOKEN = re.compile(r"""\w+://[^\s<>"'`(){}*]+|[^\s,;()\[\]{}<>=|*"'`]+=*""")
-_ENDS = ".:!?"  # of a sentence, which are not of the token before them
+_ENDS = ".:!?"  # ends of a sentence, which are not part of the token before them
 _HEX = re.compile(r"[0-9a-fA-F]{8,}|[0-9a-fA-F]+(?:-[0-9a-fA-F]+)+")
 _HUMP = re.compile(r"[a-z][A-Z]")
 _LETTERS = re.compile(r"[A-Za-z]+")
@@ -35,18 +36,21 @@ _PLURAL = re.compile(r"(?<=\* )([a-z]{2,}[a-rt-z])s\b")  # "1 record", "2 record
 
 
 class Failure(NamedTuple):
-    """What an error text says, apart from what differs between two of a kind."""
+    """The parts of an error text that are the same in all errors of a kind."""
 
-    # the exception's; "" where none was raised
+    # the class of the exception; "" when none was raised
     error_class: str
-    # of HTTP; None where the text has none
+    # the HTTP status; None when the text has none
     status: int | None
     # the fixed words
     message: str
 
 
 def failure(error: str) -> Failure:
-    """error: of a dead letter, such as "gave up after 8 attempts: Transient: HTTP 500: no such charge: 'ch_1'"."""
+    """Parses the error text of a dead letter.
+
+    error: such as "gave up after 8 attempts: Transient: HTTP 500: no such charge: 'ch_1'".
+    """
     text = error
     while found := _GAVE_UP.match(text):
         text = text[found.end() :]
@@ -60,7 +64,7 @@ def failure(error: str) -> Failure:
 
 
 def words(text: str, cut: bool = False) -> str:
-    """A message without digits, ids and quotations, `GAP` in their places. cut: its end is missing."""
+    """A message with `GAP` in place of digits, ids and quotations. cut: its end is missing."""
     if cut:
         text = text.rpartition(" ")[0] or text
     text = _QUOTED.sub(GAP, text)
@@ -71,7 +75,7 @@ def words(text: str, cut: bool = False) -> str:
 
 
 def fingerprint(source: str, kind: str, found: Failure) -> str:
-    """12 hex digits."""
+    """The fingerprint of a failure: 12 hex digits."""
     parts = (source, kind, found.error_class, str(found.status or ""), found.message)
     return hashlib.blake2b("\0".join(parts).encode(errors="replace"), digest_size=6).hexdigest()
 
@@ -83,8 +87,8 @@ def _word(token: re.Match[str]) -> str:
 
 
 def _is_id(token: str) -> bool:
-    """Whether a word is a name of one object: it has a digit or is an address, is hexadecimal, or has capitals where no
-    word has them, as random letters do."""
+    """Whether a word identifies an object: it has a digit, is an address, is hexadecimal, or has capitals in places
+    where words have none, like random letters."""
     if "@" in token or "://" in token or any(map(str.isdigit, token)) or _HEX.fullmatch(token):
         return True
     *_, last = token.split("_")

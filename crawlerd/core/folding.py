@@ -1,4 +1,4 @@
-"""The same thing again and again: the first time is told at once, the others are counted. Pure."""
+"""Repeated events: the first one passes at once, the next ones are counted. Pure."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
 FOLD_SECONDS = 60.0
-MOST_TOPICS = 10_000  # in which something is counted at a time
+MOST_TOPICS = 10_000  # most topics that are counted at a time
 
 Said = TypeVar("Said")
 
 
 class Folded(NamedTuple, Generic[Said]):
-    """What was counted.
+    """Events that were counted instead of passed.
 
-    last: of those that were not told.
-    times: how many those are.
-    seconds: in which they came.
+    last: the last of them.
+    times: how many there were.
+    seconds: the time in which they came.
     """
 
     last: Said
@@ -27,7 +27,11 @@ class Folded(NamedTuple, Generic[Said]):
 
 
 class _Window(Generic[Said]):
-    """told: the members that were. counted: the others since then, in the order of the last one of each."""
+    """The minute after an event of a topic.
+
+    told: the members that have passed.
+    counted: events since then, by member, in the order of the last event of each.
+    """
 
     __slots__ = ("began_at", "counted", "told")
 
@@ -41,18 +45,20 @@ class _Window(Generic[Said]):
 
 
 class Folding(Generic[Said]):
-    """Times are monotonic seconds. Each one that comes is either told at once, or counted in one `Folded`.
+    """Decides which events pass. Times are monotonic seconds. Each event either passes at once, or is counted in one
+    `Folded`.
 
-    A topic has members, such as the beginning and the end of a trouble. What is told of a topic last is what has
-    happened last, as soon as a minute is over.
+    A topic has members, such as the beginning and the end of a trouble. When the minute of a topic is over, the counted
+    events are reported in their order, so that the last one reported is the last one that has happened.
     """
 
     def __init__(self, seconds: float = FOLD_SECONDS, most: int = MOST_TOPICS) -> None:
         self._seconds, self._most = seconds, most
-        self._windows: dict[Hashable, _Window[Said]] = {}  # in the order in which they end
+        self._windows: dict[Hashable, _Window[Said]] = {}  # in the order of their ends
 
     def come(self, topic: Hashable, member: Hashable, said: Said, now: float) -> list[Folded[Said]] | None:
-        """What is to be told before this one, which is told at once; None when it is counted."""
+        """An event has come. Returns None when it is counted. If it passes, returns the counted events to report before
+        it."""
         window = self._windows.get(topic)
         if window is None:
             self._windows[topic] = _Window(now, {member})
@@ -66,12 +72,12 @@ class Folding(Generic[Said]):
 
     @property
     def next_at(self) -> float | None:
-        """When `due` is to be called at the latest; None while nothing is counted."""
+        """When to call `due` at the latest; None while no events are counted."""
         first = next(iter(self._windows.values()), None)
         return None if first is None else first.began_at + self._seconds
 
     def due(self, now: float) -> list[Folded[Said]]:
-        """What was counted in the minutes that are over. Where something was, it is counted for another minute."""
+        """The counted events of the minutes that are over. A topic with such events is counted for another minute."""
         found: list[Folded[Said]] = []
         again: dict[Hashable, set[Hashable]] = {}
         while self._windows:
@@ -89,6 +95,6 @@ class Folding(Generic[Said]):
         return found
 
     def rest(self, now: float) -> list[Folded[Said]]:
-        """What was counted and is not told yet; at the end."""
+        """All counted events that were not reported yet; call it at the end."""
         windows, self._windows = self._windows, {}
         return [each for window in windows.values() for each in window.take(now)]

@@ -1,4 +1,4 @@
-"""What a handler asks of its account's API, and what that answers; see `crawlerd.source`. Pure."""
+"""The API of an account as a handler uses it: requests and responses; see `crawlerd.source`. Pure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What the API answered.
+    """A response of the API.
 
     status: the HTTP status.
-    headers: their names are in lower case.
+    headers: the headers; their names are in lower case.
     body: the bytes after decompression.
-    url: what was asked for, without credentials.
+    url: the URL of the request, without credentials.
     """
 
     status: int
@@ -29,8 +29,8 @@ class Response:
     url: str = ""
 
     def utf8(self) -> bytes:
-        """The body of a JSON text in UTF-8, whatever charset the response declares. Permanent when it holds more values
-        than can be read."""
+        """The body, which is a JSON text, in UTF-8, whatever charset the response declares. Raises Permanent when it
+        has too many values."""
         return bounded(utf8(self.body, self.headers.get("content-type", "")))
 
 
@@ -38,22 +38,22 @@ Classifier = Callable[[Response], Exception | None]
 
 
 class Api(Protocol):
-    """The account's API: carries its credentials, and permits one request a task."""
+    """The account's API: sends the account's credentials, and permits one request for each task."""
 
     @property
     def mode(self) -> str:
-        """What the credential says about itself without being secret, such as "live"; see `Source`."""
+        """The mode that the credential shows, such as "live", which is not secret; see `Source`."""
         ...
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """The keys of the account that its source declares; see `Source`."""
+        """The account's options that its source declares; see `Source`."""
         ...
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
-        """The parsed JSON of one GET; raises Transient, Throttled, Permanent, Denied or Unauthorized.
+        """Sends a GET and returns its parsed JSON. Raises Transient, Throttled, Permanent, Denied or Unauthorized.
 
-        Numbers that Python would round are of subclasses of float and int which a Record writes as the API did."""
+        A number that Python would round is of a subclass of float or int, which a Record writes as the API did."""
         ...
 
     def listing(
@@ -65,14 +65,13 @@ class Api(Protocol):
         wanted: Sequence[str] = ("id",),
         also: Sequence[str] = (),
     ) -> Listing:
-        """Like `get`, for a response that is a list of objects, or an object with that list as its member `at`, or,
-        with None, one object.
+        """Like `get`, for a response with a list of objects. The objects are not parsed, and become records as the API
+        wrote them, see Records. Raises Transient when there is no such list.
 
-        The objects are not parsed, and become records as the API wrote them, see Records. Transient when there is no
-        such list.
-
-        wanted: their fields that the handler looks at, by `listing.objects.column(name)`.
-        also: other members of the response, by `listing.also[name]`.
+        at: the member of the response that has the list; "" when the response is the list; None when the response is
+            one object.
+        wanted: the fields of the objects that the handler reads by `listing.objects.column(name)`.
+        also: other members of the response that it reads by `listing.also[name]`.
         """
         ...
 
@@ -86,24 +85,24 @@ class Api(Protocol):
         headers: Mapping[str, str] | None = None,
         classify: Classifier | None = None,
     ) -> Response:
-        """Like `get`, with any method, a JSON body and headers; returns the response, not yet parsed.
+        """Like `get`, with any method, a JSON body and headers. Returns the response, which is not parsed.
 
-        json: what becomes JSON, or a msgspec.Raw of what is.
-        classify: replaces the source's own.
+        json: the value of the body, or a msgspec.Raw that is JSON already.
+        classify: replaces the source's own classifier.
         """
         ...
 
 
 class AwsApi(Protocol):
-    """The account's AWS services, for a source with `client="aws"`; permits one request a task.
+    """The account's AWS services, for a source with `client="aws"`; permits one request for each task.
 
-    elsewhere: they are those of another server than AWS, as the account's `endpoint_url` says.
+    elsewhere: the account's `endpoint_url` names another server than AWS.
     """
 
     @property
     def elsewhere(self) -> bool: ...
 
     def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
-        """The answer of one boto3 call, such as `call("organizations", "list_roots", MaxResults=20)`, times as text;
-        raises Transient, Throttled, Permanent, NotFound, Denied or Unauthorized."""
+        """Makes one boto3 call, such as `call("organizations", "list_roots", MaxResults=20)`, and returns its answer,
+        with times as text. Raises Transient, Throttled, Permanent, NotFound, Denied or Unauthorized."""
         ...

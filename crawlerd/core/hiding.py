@@ -1,8 +1,8 @@
-"""Arguments of tasks without the credentials that they repeat, and with them again. Pure.
+"""Takes credentials out of the arguments of tasks, so that they are not stored, and puts them back. Pure.
 
-A credential may be a mere word of an argument: part of a record's key, say, or of a cursor. So what comes back is the
-same text, byte for byte, or nothing does: each field says by a hash which credential it stands for, and how that was
-spelled. Only where the whole credential was the value of a parameter in a URL is another one as good.
+A credential may be a part of an argument, such as a record's key or a cursor. So the same text must come back, byte for
+byte, or the task fails. Each credential is replaced by a field with a hash that identifies it, and with its spelling.
+Only if the whole credential was the value of a parameter in a URL may it be replaced by the account's new one.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from crawlerd.core.spellings import forms_of, pattern, spelled
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SHORTEST_HIDDEN = 8  # characters of one that is taken out of arguments: a shorter one may mean something else
-SHORTEST_RENEWED = 20  # of one that cannot be an id or a word, where it is the value of a parameter
-ROUNDS, TAG_BYTES = 10_000, 5  # a tag takes milliseconds: who reads the frontier shall not guess passwords by it
+SHORTEST_HIDDEN = 8  # characters; a shorter credential is not taken out, since the text may mean something else
+SHORTEST_RENEWED = 20  # characters from which the value of a parameter cannot be an id or a word
+ROUNDS, TAG_BYTES = 10_000, 5  # a hash takes milliseconds, so that readers of the frontier cannot guess passwords
 
-# A payload that has had credentials taken out begins with a space, which JSON ignores and our encoder never writes; so
-# nothing that an API says can make us put one in.
+# A payload from which credentials were taken out begins with a space, which JSON ignores and our encoder never writes.
+# So no text of an API can make us put a credential into it.
 _HIDDEN = " "
 _FIELD_BEGINS = "{crawlerd:"
 _FIELD = re.compile(r"\{crawlerd:([^{}]*)\}")
-_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?')  # in JSON; with an end, which a pattern need not look for
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?')  # a string in JSON; optional end, so that it never backtracks
 _PARAMETER = re.compile(r"[?&][^=&?#\s]{1,100}=")
-_BEFORE = 102  # characters that may be such a parameter
+_BEFORE = 102  # characters before a credential that may be the name of a parameter
 
 
 class CredentialsChanged(Permanent):
-    """Arguments repeated a credential that is not at hand."""
+    """The arguments of a task repeated a credential that is not known any more."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -45,9 +45,10 @@ class CredentialsChanged(Permanent):
 
 
 class Credential(NamedTuple):
-    """
+    """A credential to take out.
+
     packed: it is base64.
-    place: among the whole credentials; -1 for what was made of one.
+    place: its index among the whole credentials; -1 for a part or an encoding of one.
     """
 
     text: str
@@ -56,7 +57,7 @@ class Credential(NamedTuple):
 
 
 class Hiding:
-    """The credentials of an account, to be taken out of arguments and put back."""
+    """Takes the credentials of an account out of arguments, and puts them back."""
 
     def __init__(self, wholes: Sequence[str], parts: Sequence[str], packed: Sequence[str]) -> None:
         self._wholes = wholes
@@ -71,18 +72,18 @@ class Hiding:
         self._tags: dict[str, str] = {}
 
     def found(self, text: str) -> bool:
-        """Whether one that would be taken out is in it."""
+        """Whether the text contains a credential that would be taken out."""
         return self._any is not None and bool(self._any.search(text))
 
     def hidden(self, payload: str) -> str:
-        """JSON of arguments that may be kept: in its texts, a field in the place of each credential."""
+        """The arguments, as JSON, with a field in place of each credential, so that they may be stored."""
         if not any(self.found(msgspec.json.decode(each, type=str)) for each in _STRING.findall(payload)):
             return payload
         return _HIDDEN + _STRING.sub(lambda each: self._without(each[0]), payload)
 
     def restored(self, payload: str) -> str:
-        """What `hidden` was given, or that with other credentials as values of a URL's parameters. CredentialsChanged
-        when it cannot be known."""
+        """The arguments that `hidden` was given; values of URL parameters may be the account's new credentials. Raises
+        CredentialsChanged when a credential is not known any more."""
         return _STRING.sub(lambda each: self._with(each[0]), payload[len(_HIDDEN) :])
 
     def _without(self, string: str) -> str:
@@ -98,7 +99,7 @@ class Hiding:
         return f"{_FIELD_BEGINS}=}}"
 
     def _role(self, credential: Credential, found: re.Match[str]) -> str:
-        """The place of a whole credential that is the value of a parameter, among how many; "" otherwise."""
+        """For a whole credential that is the value of a parameter: its index, and how many there are. Otherwise ""."""
         before, after = (
             found.string[max(0, found.start() - _BEFORE) : found.start()],
             found.string[found.end() : found.end() + 1],
@@ -135,12 +136,12 @@ class Hiding:
 
 
 def is_hidden(payload: str) -> bool:
-    """Whether credentials were taken out of it."""
+    """Whether credentials were taken out of the payload."""
     return payload.startswith(_HIDDEN)
 
 
 def with_field(payload: str, name: str, value: object) -> str:
-    """A task's arguments with one more, or another; hidden ones stay hidden."""
+    """A task's arguments with one argument added or replaced. Credentials that were taken out stay out."""
     arguments = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
     text = msgspec.json.encode(value).decode()
     if is_hidden(payload):

@@ -1,4 +1,4 @@
-"""Durations in bins of a fixed logarithmic scale, and the lengths of chains of tasks in levels."""
+"""Counts durations in bins of a logarithmic scale, and the lengths of chains of tasks in levels."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LEAST = 0.001  # seconds: the end of bin 0
-RATIO = 1.2  # of the ends of two bins
+RATIO = 1.2  # of the ends of two neighboring bins
 MOST = 80  # the last bin, which begins at half an hour
-EXACT = 8  # lengths below that have a level each; above, each power of two has one
+EXACT = 8  # each length below this has its own level; above, each power of two has one
 _RATIO = log(RATIO)
 
 
 def bin_of(seconds: float) -> int:
-    """The bin of a duration: number n ends at LEAST * RATIO**n."""
+    """The bin of a duration: bin n ends at LEAST * RATIO**n seconds."""
     return 0 if seconds <= LEAST else min(MOST, ceil(log(seconds / LEAST) / _RATIO))
 
 
 def quantile(bins: Mapping[int, int], share: float) -> float | None:
-    """The duration that this share of the counted ones does not exceed, off by at most a tenth; in seconds. None when
-    nothing was counted. bins: how many durations each has."""
+    """The duration in seconds that a share of the counted durations does not exceed, with an error of a tenth at most.
+    None when there are none.
+
+    bins: the number of durations in each bin.
+    share: such as 0.5 for the median.
+    """
     rank = share * sum(bins.values())
     for number, count in sorted(bins.items()):
         rank -= count
@@ -32,5 +36,5 @@ def quantile(bins: Mapping[int, int], share: float) -> float | None:
 
 
 def level_of(chain: int) -> int:
-    """The level of a task before which this number of its kind have asked for the next one."""
+    """The level of a task that has this number of tasks of its kind before it in its chain."""
     return chain if chain < EXACT else chain.bit_length() + 4

@@ -1,4 +1,4 @@
-"""Which configuration is in force, and what came of reading the file again. Pure."""
+"""Which configuration is in force, and the result of the last reload. Pure."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import msgspec
 
 
 class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of reading the configuration again.
+    """The result of a reload.
 
-    applied: what is in force now and was not, for people.
-    restart: what differs from the file until a restart.
-    problems: why nothing of the file is in force, else empty.
-    rekeyed: accounts whose key is another one now, the first ones.
-    keys: what is known of these keys, for people.
+    applied: texts that describe the changes in force, for people.
+    restart: the settings whose change needs a restart.
+    problems: what is wrong with the file, so that none of it is in force; empty if nothing is.
+    rekeyed: the first few accounts whose key has changed.
+    keys: whether these keys work, for people.
     """
 
     applied: list[str] = []
@@ -28,8 +28,9 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True):
     """The configuration in force.
 
     read_at: when it was read; Unix seconds.
-    restart: as of `Reloaded`.
-    problems, wrong_since: of the file, when it was found to be wrong when it was last read; 0 when it was not.
+    restart: see `Reloaded`.
+    problems: what was wrong with the file when it was last read.
+    wrong_since: since when; Unix seconds, 0 when nothing was wrong.
     """
 
     read_at: float
@@ -39,7 +40,8 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def note(self) -> str | None:
-        """For people: how the file differs from what is in force, as far as that is known."""
+        """A text for people about how the file differs from the configuration in force; None if it does not, as far as
+        known."""
         if self.problems:
             more = f" and {len(self.problems) - 1} more" if len(self.problems) > 1 else ""
             at = datetime.fromtimestamp(self.wrong_since, UTC).astimezone().strftime("%Y-%m-%d %H:%M")

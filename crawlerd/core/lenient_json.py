@@ -1,4 +1,4 @@
-"""JSON as APIs write it, as Python values: exact numbers, and one unusable record does not take its page with it."""
+"""Parses JSON as APIs write it: numbers stay exact, and an invalid record does not make its whole page fail."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import msgspec
 
 from crawlerd.core.jsontext import DEEPEST, shallow
 
-ALWAYS_EXACT = 15  # significant digits that a double holds, whatever they are
-MOST_DIGITS = 20_000  # of a whole number that is read as one; the time for more grows with their square
-PAGE_LEVELS = 100  # of nesting around the records of a page
+ALWAYS_EXACT = 15  # a double can represent any number with this many significant digits
+MOST_DIGITS = 20_000  # most digits of a whole number that is parsed; the time grows with their square
+PAGE_LEVELS = 100  # levels of nesting around the records of a page
 
 
 class NotInJson:
-    """NaN, an infinity, or what is nested too deeply: no JSON holds it, so its record is set aside."""
+    """Stands for NaN, an infinity, or a value that is nested too deeply: these are invalid in JSON, so the record that
+    contains one is skipped."""
 
 
 class ExactFloat(float):
-    """A number that a double rounds; `text` is how the API wrote it, and what becomes of it in JSON."""
+    """A number that a double rounds. `text` is how the API wrote it, and how it is written to JSON."""
 
     __slots__ = ("text",)
     text: str
@@ -31,7 +32,7 @@ class ExactFloat(float):
 
 
 class ExactInt(int):
-    """A whole number of more digits than Python reads or writes; `text` is how the API wrote it."""
+    """A whole number with more digits than Python reads or writes. `text` is how the API wrote it."""
 
     text: str
 
@@ -39,11 +40,11 @@ class ExactInt(int):
         return self.text
 
 
-ExactFloat.__name__, ExactInt.__name__ = "float", "int"  # by which JMESPath knows numbers
+ExactFloat.__name__, ExactInt.__name__ = "float", "int"  # JMESPath recognizes numbers by these names
 
 
 def number(text: str) -> float:
-    """A decimal number of a JSON text."""
+    """The value of a decimal number in a JSON text, as an ExactFloat if a double would round it."""
     value = float(text)
     if len(text) <= ALWAYS_EXACT + 1 and "e" not in text and "E" not in text:
         return value
@@ -51,7 +52,7 @@ def number(text: str) -> float:
 
 
 def spelled(text: str) -> ExactFloat:
-    """The number that keeps its spelling."""
+    """The number, with the text that the API wrote."""
     value = ExactFloat(text)
     value.text = text
     return value
@@ -60,7 +61,7 @@ def spelled(text: str) -> ExactFloat:
 def _is_same(text: str, value: float) -> bool:
     try:
         return Decimal(text) == Decimal(repr(value))
-    except InvalidOperation:  # an exponent that no Decimal has
+    except InvalidOperation:  # the exponent is too large for a Decimal
         return False
 
 
@@ -79,11 +80,11 @@ _spelled = msgspec.json.Decoder(float_hook=spelled).decode
 
 
 def parsed(body: bytes) -> Any:
-    """The values of a JSON text in UTF-8. Numbers that Python would round are an ExactFloat or ExactInt, which
-    `encoded` writes as they came.
+    """Parses a JSON text in UTF-8. Numbers that Python would round become an ExactFloat or ExactInt, which `encoded`
+    writes as the API did. Raises ValueError when the body is not JSON at all.
 
-    What no JSON can hold (NaN, half a surrogate pair, bytes that are no UTF-8, more than 1,000 levels) is left in it,
-    and fails with the record that has it, when that is serialized. ValueError when the body is not JSON at all.
+    Invalid values (NaN, half a surrogate pair, bytes that are not UTF-8, more than 1,000 levels) stay in the result:
+    only the record that contains one fails, when it is serialized.
     """
     try:
         return _exact(body)
@@ -92,7 +93,7 @@ def parsed(body: bytes) -> Any:
 
 
 def spelled_out(text: bytes) -> Any:
-    """The same, of valid JSON, with the spelling of each decimal number."""
+    """Like `parsed`, for valid JSON, but each decimal number has the text that the API wrote."""
     try:
         return _spelled(text)
     except (ValueError, RecursionError):
@@ -114,9 +115,9 @@ def _leniently(body: bytes, parse_float: Any) -> Any:
 def _text_of(value: Any) -> msgspec.Raw:
     if isinstance(value, ExactFloat | ExactInt):
         return msgspec.Raw(value.text.encode())
-    raise TypeError(f"no JSON holds a {type(value).__name__}")
+    raise TypeError(f"JSON cannot contain a {type(value).__name__}")
 
 
-# JSON in UTF-8, compact; numbers as `parsed` found them. ValueError, TypeError, OverflowError or RecursionError for
-# what no JSON holds. The bare method: it is called for each record.
+# Encodes a value as compact JSON in UTF-8, with numbers as `parsed` found them. Raises ValueError, TypeError,
+# OverflowError or RecursionError for values that are invalid in JSON. Not wrapped, since it is called for each record.
 encoded = msgspec.json.Encoder(enc_hook=_text_of).encode

@@ -1,4 +1,4 @@
-"""The objects of a list as an API sent them: each one's own text, and of their fields only what is asked for."""
+"""The objects of a list as an API sent them: the text of each, and only those fields that a handler reads."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from crawlerd.core.lenient_json import parsed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-MOST_NAMES = 300  # of the fields of a kind of object that are known in advance; APIs that invent names have no end
-MOST_KINDS = 1000  # of objects
+MOST_NAMES = 300  # most field names of a kind of object that are remembered: some APIs have any number of names
+MOST_KINDS = 1000  # most kinds of objects that are remembered
 
 OPEN = ord("{")
 
-_known: dict[str, tuple[str, ...]] = {}  # names of fields by kind of object, as far as they were met
+_known: dict[str, tuple[str, ...]] = {}  # the field names that were met so far, by kind of object
 
 
 class JsonObject(dict[str, Any]):
-    """An object's fields, and the text that it came in: `text` is what is imported, compact and known to be usable."""
+    """The fields of an object, together with its JSON text. `text` is imported; it is compact and valid."""
 
     __slots__ = ("text",)
     text: bytes
@@ -35,9 +35,9 @@ class JsonObject(dict[str, Any]):
 class Objects(Sequence[bytes]):
     """The texts of a list's objects, compact, in their order.
 
-    An element that cannot be imported is among them as it came, and `problems` says, by its place, why.
+    An element that cannot be imported is among them unchanged, and `problems` says why, by its index.
 
-    kind: objects of the same kind have the same fields, mostly; it only makes them quicker to read.
+    kind: objects of the same kind mostly have the same fields. It only makes reading faster.
     """
 
     def __init__(
@@ -48,17 +48,18 @@ class Objects(Sequence[bytes]):
         problems: Mapping[int, str] | None = None,
         within: tuple[bytes, str] | None = None,
     ) -> None:
-        """within: a body that holds them all, and nothing else in the list of that name ("": it is the list)."""
+        """within: (body, name) of a body that has exactly these objects in its list of that name; with the name "", the
+        body is the list."""
         self.texts, self._kind, self._wanted = texts, kind, wanted
         self._within = within
         self.problems: Mapping[int, str] = problems or {}
         self._names: tuple[str, ...] = ()
-        self._shapes: list[Any] | None = None  # one for each, of a type that knows `_names` and `_wanted`; or else …
-        self._views: list[dict[str, Any]] | None = None  # … their fields, as far as they can be read
+        self._shapes: list[Any] | None = None  # the objects as instances of a type with `_names` and `_wanted`; or …
+        self._views: list[dict[str, Any]] | None = None  # … their fields, if they can be read
 
     @classmethod
     def of(cls, texts: Iterable[bytes], kind: str = "", wanted: tuple[str, ...] = ()) -> Objects:
-        """Of texts that may be anything."""
+        """Makes it from texts that were not checked."""
         kept, problems = [], {}
         for place, text in enumerate(texts):
             try:
@@ -79,7 +80,7 @@ class Objects(Sequence[bytes]):
         return self.texts[place] if isinstance(place, int) else self.select(range(len(self))[place])
 
     def select(self, places: Sequence[int]) -> Objects:
-        """Those at some places."""
+        """The objects with these indexes."""
         problems = {new: self.problems[old] for new, old in enumerate(places) if old in self.problems}
         part = Objects([self.texts[each] for each in places], self._kind, self._wanted, problems)
         part._names = self._names
@@ -88,7 +89,7 @@ class Objects(Sequence[bytes]):
         return part
 
     def column(self, name: str) -> list[Any]:
-        """A top-level field of each, None where it is missing or null. It is one of `wanted`."""
+        """The value of a top-level field of each object, None if it is missing or null. name: one of `wanted`."""
         self._read()
         if self._shapes is None:
             return [each.get(name) for each in self._views or ()]
@@ -97,7 +98,7 @@ class Objects(Sequence[bytes]):
         return [None if each is UNSET else each for each in values] if UNSET in values else values
 
     def raw(self, name: str) -> list[bytes | None]:
-        """The text of a top-level field of each, None where it is missing. It is none of `wanted`."""
+        """The JSON text of a top-level field of each object, None if it is missing. name: not one of `wanted`."""
         self._read()
         if self._shapes is not None and self._names:
             if name not in self._names:
@@ -107,7 +108,7 @@ class Objects(Sequence[bytes]):
         return [_raw_member(text, name) for text in self.texts]
 
     def fields(self) -> set[str]:
-        """The names of the top-level fields of all that can be imported."""
+        """The names of the top-level fields of all objects that can be imported."""
         self._read()
         if self._shapes is None:
             return {name for place, each in enumerate(self._views or ()) if place not in self.problems for name in each}
@@ -129,7 +130,7 @@ class Objects(Sequence[bytes]):
                 self._views = [_view(text) for text in self.texts]
 
     def _together(self) -> list[Any] | None:
-        """All in one go, once more where a field is met for the first time. None when that cannot be."""
+        """Reads all objects at once, and again when a new field is met. None when that is not possible."""
         body, at = self._within or (b"[" + b",".join(self.texts) + b"]", "")
         for _ in range(2):
             self._names = _others(_known.get(self._kind, ()), self._wanted)
@@ -139,11 +140,11 @@ class Objects(Sequence[bytes]):
                 if not self._learn():
                     return None
             else:
-                return found.list if at else found  # type: ignore[no-any-return]  # of such a type
+                return found.list if at else found  # type: ignore[no-any-return]  # the type is made at run time
         return None
 
     def _learn(self) -> bool:
-        """Notes the names of all fields. False when there are too many, or some that no type can have."""
+        """Remembers the names of all fields. Returns False when there are too many, or some cannot be an attribute."""
         met = dict.fromkeys(_known.get(self._kind, ()))
         for text in self.texts:
             met.update(dict.fromkeys(_members(text)))
@@ -156,7 +157,7 @@ class Objects(Sequence[bytes]):
 
 
 def _raw_member(text: bytes, name: str) -> bytes | None:
-    """Whatever else is in the object, in a text without insignificant whitespace."""
+    """The JSON text of a member of an object, whatever else the object contains. text: without extra whitespace."""
     found = None
     for key, value in members(text) or ():
         with suppress(ValueError):
@@ -192,8 +193,8 @@ def _attributes(prefix: str, names: tuple[str, ...]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=500)
 def _reader(names: tuple[str, ...], wanted: tuple[str, ...], at: str) -> Callable[[bytes], Any]:
-    """Reads objects that have no other fields; ValidationError when one has. So msgspec itself finds a new field, for
-    a fraction of what it costs to look at all names."""
+    """A function that reads objects with no other fields than these; it raises ValidationError when one has another. So
+    msgspec itself finds new fields, in a fraction of the time of looking at all names."""
     fields = dict(zip(_attributes("f", names), names, strict=True))
     fields |= zip(_attributes("w", wanted), wanted, strict=True)
     types = [(field, Any if field.startswith("w") else msgspec.Raw, UNSET) for field in fields]
@@ -202,7 +203,7 @@ def _reader(names: tuple[str, ...], wanted: tuple[str, ...], at: str) -> Callabl
 
 
 class Listing(NamedTuple):
-    """A list in a response, and other members of the object that holds it."""
+    """A list in a response, and other members of the object that contains it."""
 
     objects: Objects
     also: dict[str, Any]
@@ -211,13 +212,14 @@ class Listing(NamedTuple):
 def listing(
     body: bytes, at: str | None, *, kind: str = "", wanted: Sequence[str] = (), also: Sequence[str] = ()
 ) -> Listing | None:
-    """The objects of the list `at` of a JSON object, or of the list that the body is where that is "", or the one
-    object that it is where that is None.
+    """Finds the objects of a list in a JSON text. Returns None when there is no such list; raises ValueError when the
+    text is not JSON.
 
-    body: in UTF-8.
-    wanted: the fields that `Objects.column` will be asked for.
-    also: names of members beside the list, as Python values, None where they are missing.
-    None when there is no such list; ValueError when it is no JSON.
+    body: the text, in UTF-8.
+    at: the member of an object that has the list; "" when the body is the list; None when it is one object.
+    kind: see `Objects`.
+    wanted: the fields that will be read by `Objects.column`.
+    also: names of other members of the object, returned as Python values, None if they are missing.
     """
     wanted, also = tuple(wanted), tuple(also)
     if at is None:
@@ -252,7 +254,7 @@ def _list_reader(at: str, also: tuple[str, ...], element: type = msgspec.Raw) ->
 
 
 def _odd_listing(body: bytes, at: str, kind: str, wanted: tuple[str, ...], also: tuple[str, ...]) -> Listing | None:
-    """Of a body that has something odd in it, or no such list."""
+    """Like `listing`, for a body with invalid values, or without such a list."""
     around = {parsed(name): value for name, value in members(body) or ()} if at else {}
     texts = elements(around.get(at, b"") if at else body)
     if texts is None:

@@ -1,6 +1,6 @@
-"""What happens that a log tells: a closed set of events, each with its level and its fields.
+"""The events of the log: a closed set, each with its level and its fields.
 
-Where one happens is where `tell` is called. The reference lists the same set, and a test compares the two.
+`tell` logs an event. The reference lists the same set, and a test compares the two.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("crawlerd.events")
 
-ONCE, OFTEN = False, True  # whether it may come many times a minute
-OTHER = "log"  # the event of a line that is none of these
-IMPORT = "import_name"  # the argument of `tell` for the field `import`, which is a keyword of Python
+ONCE, OFTEN = False, True  # whether an event may come many times a minute
+OTHER = "log"  # the event name of lines without an event
+IMPORT = "import_name"  # the argument of `tell` for the field `import`, which is a keyword in Python
 
 
 class Event(Enum):
-    """All of them. A name in the log is that of the member, in lower case.
+    """All events. The name in the log is that of the member, in lower case.
 
-    level: of `logging`.
-    folds: when it comes from the same subject again within a minute, it is counted.
-    subject: the fields that say whose event it is.
-    fields: those that say more than the message.
+    level: the level in `logging`.
+    folds: when it comes again from the same subject within a minute, it is counted instead of logged.
+    subject: the fields that identify the subject.
+    fields: further fields.
     """
 
     level: int
@@ -36,14 +36,14 @@ class Event(Enum):
 
     def __new__(cls, level: int, folds: bool, subject: str = "", fields: str = "") -> Self:
         member = object.__new__(cls)
-        member._value_ = len(cls.__members__)  # or two that have all in common would be one
+        member._value_ = len(cls.__members__)  # distinct, since members with equal values would be the same member
         member.level, member.folds = level, folds
         member.subject, member.fields = tuple(subject.split()), tuple(fields.split())
         return member
 
     @property
     def topic(self) -> str:
-        """The same for events that go together, as the beginning and the end of a trouble do."""
+        """The topic, which is the same for events that belong together, such as the beginning and end of a trouble."""
         return self.name.rpartition("_")[0] or self.name
 
     @property
@@ -119,10 +119,10 @@ class Event(Enum):
 
 
 class Told(NamedTuple):
-    """What a log record has in `told`, if it tells of an event.
+    """The attribute `told` of a log record with an event.
 
     fields: by their names in the log.
-    topic: the same for events of one subject that go together.
+    topic: the same for events of one subject that belong together.
     """
 
     event: Event
@@ -133,7 +133,7 @@ class Told(NamedTuple):
         return self.event.topic, *((name, self.fields.get(name)) for name in self.event.subject)
 
 
-# Called on any thread, whatever the log's level: with the event, its text and its fields. They neither block nor raise.
+# Called with each event, its text and its fields, on any thread and at any log level. They must not block or raise.
 listeners: list[Callable[[Event, str, dict[str, object]], None]] = []
 
 
@@ -145,12 +145,12 @@ def tell(
     cause: BaseException | None = None,
     **fields: object,
 ) -> None:
-    """One line of the log.
+    """Logs an event as one line.
 
-    text: for people, with its arguments as `logging` takes them.
-    level: where this one is another than usual.
-    cause: whose traceback is shown.
-    fields: of the event; one that is None, or an empty text, is left out.
+    text: for people, with arguments like those of `logging`.
+    level: replaces the event's usual level.
+    cause: the exception whose traceback is logged.
+    fields: the fields of the event; one that is None or empty text is left out.
     """
     known = {"import" if name == IMPORT else name: value for name, value in fields.items()}
     told = Told(event, {name: value for name, value in known.items() if value is not None and value != ""})
@@ -162,6 +162,6 @@ def tell(
 
 
 def told_by(record: logging.LogRecord) -> Told | None:
-    """The event that a log record tells of."""
+    """The event of a log record, if it has one."""
     told = getattr(record, "told", None)
     return told if isinstance(told, Told) else None

@@ -1,6 +1,6 @@
-"""How log lines look: what an API says in them is shown, and begins no line of its own.
+"""The format of log lines. Control characters of an API's text are escaped, so that it cannot begin a new line.
 
-No line is longer than a pipe or the journal takes at once, so that those of several processes do not mix.
+No line is longer than a pipe or the journal accepts at once, so that lines of several processes do not mix.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 from crawlerd.core.log_events import OTHER, told_by
 from crawlerd.core.redaction import shown, without_credentials
 
-LINE_BYTES = 4096  # PIPE_BUF of Linux, see pipe(7); the journal splits what is longer than 48 KiB, see journald.conf(5)
+LINE_BYTES = 4096  # PIPE_BUF of Linux, see pipe(7); the journal splits lines of more than 48 KiB, see journald.conf(5)
 END_BYTES = 1  # the newline
 PRIORITY_BYTES = 3
 CUT = "…"
@@ -25,9 +25,9 @@ LogFormat = Literal["text", "json"]
 class LogStyle(msgspec.Struct, frozen=True, array_like=True):
     """How a process writes its log.
 
-    format: lines for people, or an object a line.
-    journal: each line begins with its priority, as systemd's journal takes it, see sd-daemon(3).
-    timed: lines for people begin with the time.
+    format: lines for people, or one JSON object for each line.
+    journal: whether each line begins with its priority for systemd's journal, see sd-daemon(3).
+    timed: whether lines for people begin with the time.
     """
 
     format: LogFormat = "text"
@@ -36,20 +36,21 @@ class LogStyle(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def is_formed(self) -> bool:
-        """Each line has a form that its readers rely on."""
+        """Whether each line has a format that programs rely on."""
         return self.journal or self.format == "json"
 
     @property
     def formatter(self) -> logging.Formatter:
         if self.format == "json":
             return JsonLine(journal=self.journal)
-        if self.journal:  # which adds the time, and knows the level
+        if self.journal:  # the journal adds the time, and has the level
             return OneLine("%(message)s", journal=True)
         return OneLine("%(asctime)s %(levelname)s %(message)s" if self.timed else "%(levelname)s %(message)s")
 
 
 class OneLine(logging.Formatter):
-    """A record is a line, but for a traceback, whose lines are indented. In an attempt, without its credentials."""
+    """Formats a record as one line, followed by the indented lines of a traceback. Removes the credentials of the
+    present attempt."""
 
     def __init__(self, text: str, *, journal: bool = False) -> None:
         super().__init__(text)
@@ -69,7 +70,7 @@ class OneLine(logging.Formatter):
 
 
 class JsonLine(logging.Formatter):
-    """A record is one JSON object: when, how urgent, what, and the fields of the event."""
+    """Formats a record as one JSON object: the time, the level, the message, and the fields of the event."""
 
     def __init__(self, *, journal: bool = False) -> None:
         super().__init__()
@@ -94,7 +95,7 @@ class JsonLine(logging.Formatter):
 
 
 def _safe(value: Any) -> Any:
-    """A text without credentials, and without what a reader would obey; another value that JSON has, as it is."""
+    """A text without credentials, and with control characters escaped; another JSON value unchanged."""
     if isinstance(value, bool | int | float):
         return value
     if isinstance(value, list | tuple):
@@ -103,7 +104,7 @@ def _safe(value: Any) -> Any:
 
 
 def _bounded(line: dict[str, Any], most: int) -> str:
-    """As JSON of at most so many bytes: the longest values are cut. Of a traceback, the end says what was wrong."""
+    """The line as JSON of at most `most` bytes: the longest values are cut. A traceback keeps its end."""
     encoded = msgspec.json.encode(line)
     while len(encoded) > most:
         name = max(line, key=lambda each: len(msgspec.json.encode(line[each])))
@@ -124,7 +125,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def _priority(level: int) -> str:
-    """As syslog numbers them."""
+    """The number of a level in syslog."""
     if level >= logging.CRITICAL:
         return "<2>"
     if level >= logging.ERROR:

@@ -1,4 +1,4 @@
-"""The closed sets of values that labels of metrics have, and which value an attempt or a request counts under. Pure."""
+"""The closed sets of values of metric labels, and the values under which an attempt or a request is counted. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class AttemptOutcome(StrEnum):
-    """What an attempt led to."""
+    """The outcome of an attempt."""
 
     COMPLETE = "complete"
     RETRY = "retry"
@@ -20,16 +20,16 @@ class AttemptOutcome(StrEnum):
     BURY = "bury"  # a dead letter
     PAUSE = "pause"  # the credentials do not work
     CRASH = "crash"  # the worker process died
-    LATE = "late"  # fenced off: wrote nothing
-    UNSENT = "unsent"  # its turn had passed before a worker could start it
+    LATE = "late"  # fenced off: it wrote nothing
+    UNSENT = "unsent"  # a worker could not start it in time
 
 
 class AttemptError(StrEnum):
-    """Why an attempt failed, as its worker saw it."""
+    """Why an attempt failed, according to its worker."""
 
     CONNECTION = "connection"  # no answer at all
     SERVER = "server"  # HTTP 5xx, or no answer in time
-    THROTTLED = "throttled"  # the API asked to slow down
+    THROTTLED = "throttled"  # the API asked us to slow down
     CREDENTIALS = "credentials"  # the API does not accept them
     DENIED = "denied"  # they may not read this
     TRANSIENT = "transient"  # another error that may pass
@@ -39,7 +39,7 @@ class AttemptError(StrEnum):
 
 
 class RequestStatus(StrEnum):
-    """Status of an HTTP answer: one by itself where it means something of its own, else its class."""
+    """The status of an HTTP response: the status itself if it has a meaning of its own, or else its class."""
 
     OK = "2xx"
     REDIRECT = "3xx"
@@ -49,26 +49,26 @@ class RequestStatus(StrEnum):
     TOO_MANY = "429"
     CLIENT_ERROR = "4xx"  # the others
     SERVER_ERROR = "5xx"
-    NONE = "none"  # no complete answer came
+    NONE = "none"  # no complete response came
 
 
 class ThrottleReason(StrEnum):
-    """What an answer that said "slower" says is over its limit."""
+    """What has exceeded its limit, according to a response that asks us to slow down."""
 
     BUCKET = "bucket"
     ACCOUNT = "account"
-    TASK = "task"  # only what this task asks for
+    TASK = "task"  # only the object of this task
     CONCURRENCY = "concurrency"  # requests at once
 
 
 class AttemptStage(StrEnum):
-    """Where an attempt spends its time, in this order."""
+    """The stages of an attempt, in their order."""
 
-    WORKER = "worker"  # waits for a thread of a worker
-    REQUEST = "request"  # from the first byte out to the last byte in
-    HANDLER = "handler"  # the source's code, and the way of its outcome to the main process
+    WORKER = "worker"  # it waits for a thread of a worker
+    REQUEST = "request"  # from the first byte sent to the last byte received
+    HANDLER = "handler"  # the source's code, and the transfer of its outcome to the main process
     SINK = "sink"  # the records of its group are written, or wait for a sink that refuses
-    STORE = "store"  # waits for the commit of its outcome
+    STORE = "store"  # it waits for the commit of its outcome
 
 
 class RecordChange(StrEnum):
@@ -90,14 +90,14 @@ class RunResult(StrEnum):
 
 
 class ImportState(StrEnum):
-    """What a configured import does; the first that applies."""
+    """The state of a configured import; the first one that applies."""
 
-    PAUSED = "paused"  # by an operator
+    PAUSED = "paused"  # by a person
     RUNNING = "running"
-    REFUSED = "refused"  # it could not start when that was last tried
+    REFUSED = "refused"  # it could not start at the last try
     NEVER = "never"  # it has had no run
-    FAILED = "failed"  # its last run has
-    IDLE = "idle"  # until its next start
+    FAILED = "failed"  # its last run has failed
+    IDLE = "idle"  # it waits for its next start
 
 
 class WorkerLoss(StrEnum):
@@ -106,12 +106,12 @@ class WorkerLoss(StrEnum):
     DIED = "died"
     HUNG = "hung"
     EXPIRED = "expired"  # it held a task for longer than a lease lasts
-    GREW = "grew"  # beyond max_worker_memory_mb
-    RELOAD = "reload"  # another configuration
+    GREW = "grew"  # its memory grew beyond max_worker_memory_mb
+    RELOAD = "reload"  # the configuration was changed
 
 
 class Loop(StrEnum):
-    """A core loop; one that makes no progress for 30 seconds is stuck, the main loop after 60."""
+    """A main loop of the daemon. One without progress for 30 seconds (the main thread: 60) is stuck."""
 
     DISPATCHER = "dispatcher"
     STORE = "store"
@@ -119,7 +119,7 @@ class Loop(StrEnum):
 
 
 class LogLevel(StrEnum):
-    """Of a log line that somebody should read."""
+    """The levels of log lines that a person should read."""
 
     WARNING = "warning"
     ERROR = "error"
@@ -127,11 +127,11 @@ class LogLevel(StrEnum):
 
 
 class TaskState(StrEnum):
-    """Where a task of the frontier lies."""
+    """The state of a task in the frontier."""
 
     READY = "ready"  # or leased
     DELAYED = "delayed"
-    WAITING = "waiting"  # for the end of a group of others
+    WAITING = "waiting"  # for the end of a group
     DEAD = "dead"
 
 
@@ -144,12 +144,12 @@ STATUSES = {
 
 
 def status_of(status: int) -> RequestStatus | None:
-    """What the answer of a request counts under. None when none was asked for. status: see `Made`."""
+    """The label for the response of a request; None without a request. status: see `Made`."""
     return None if status == NO_REQUEST else STATUSES.get(status, RequestStatus.NONE)
 
 
 def error_of(outcome: Outcome) -> AttemptError | None:
-    """The class of a failed attempt; None for one that is complete. outcome: as its worker said it."""
+    """The label for the error of an attempt; None for one that is complete. outcome: as its worker has sent it."""
     match outcome:
         case Complete():
             return None
@@ -172,5 +172,5 @@ def error_of(outcome: Outcome) -> AttemptError | None:
 
 
 def throttle_of(outcome: Defer) -> ThrottleReason:
-    """What was over its limit."""
+    """The label for what has exceeded its limit."""
     return ThrottleReason.CONCURRENCY if outcome.concurrency else ThrottleReason(outcome.scope)

@@ -1,4 +1,4 @@
-"""How single values are written in the configuration: what text means which value, and what to write instead."""
+"""Parses single values of the configuration. Each error says what to write instead."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from crawlerd.core.schedule_rules import parse_schedule
 
 
 def duration(value: object) -> float:
-    """Seconds, see `parse_duration`. ValueError when it is none."""
+    """The seconds of a duration, see `parse_duration`. Raises ValueError when it is not a duration."""
     if not isinstance(value, str):
         raise ValueError('must be a duration in quotes, such as "30s", "15m", "1h30m" or "1d"')
     return parse_duration(value)
 
 
 def schedule(value: object) -> str:
-    """The text of a schedule, see `parse_schedule`. ValueError when it is invalid."""
+    """The text of a schedule, see `parse_schedule`. Raises ValueError when it is invalid."""
     if not isinstance(value, str):
         raise ValueError('must be text in quotes, such as "1h", "every day at 03:00" or "*/15 * * * *"')
     parse_schedule(value)
@@ -32,7 +32,7 @@ def schedule(value: object) -> str:
 
 @lru_cache
 def time_zone(name: str) -> str:
-    """ValueError for a name that the IANA database does not have."""
+    """The name of a time zone. Raises ValueError for a name that is not in the IANA database."""
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -42,15 +42,15 @@ def time_zone(name: str) -> str:
     return name
 
 
-MOST_RATE = 100_000  # starts a second: more than any limit that would hold us back
-UNIX = -1  # in the place of a port: a path in the file system
+MOST_RATE = 100_000  # starts per second; a higher limit would never hold us back
+UNIX = -1  # used as a port: the host is the path of a Unix socket
 LONGEST_WINDOW = 366 * 86_400  # seconds
 MOST_BURST = 1_000_000
 _BURST = re.compile(r"(?P<limit>.{1,80}?)\s{1,20}burst\s{1,20}(?P<burst>[0-9]{1,20})")
 
 
 class BurstLimit(RateLimitItemPerSecond):
-    """A token bucket: full at first with `burst` tokens, its most; it gets `amount` in `multiples` seconds."""
+    """A token bucket: holds at most `burst` tokens, is full at first, and gains `amount` in `multiples` seconds."""
 
     __slots__ = ["burst"]
 
@@ -68,10 +68,10 @@ class BurstLimit(RateLimitItemPerSecond):
         return f"{super().__repr__()} burst {self.burst}"
 
 
-@lru_cache(maxsize=1024)  # thousands of accounts may have the same
+@lru_cache(maxsize=1024)  # thousands of accounts may have the same limit
 def limit(text: str) -> RateLimitItem:
-    """The limit that a text means: "25/second" is a moving window, "10/second burst 15" a token bucket. ValueError
-    says what is wrong with it."""
+    """Parses a limit: "25/second" is a moving window, "10/second burst 15" a token bucket. Raises ValueError, which
+    says what is wrong."""
     match = _BURST.fullmatch(text.strip())
     try:
         if re.search(r"\d{100}", text):
@@ -98,9 +98,9 @@ def limit(text: str) -> RateLimitItem:
 
 
 def limits(value: object) -> tuple[str, ...]:
-    """Single limits in `limits` notation, from one text or several; none twice, since a request counts against each.
-
-    "auto", a limit that is to be found, may be among them. ValueError when one cannot be read or permits nothing.
+    """Parses one or several limits, in the notation of the library `limits`. Removes repetitions, since a request would
+    count against each. "auto", a limit to learn, may be among them. Raises ValueError for an invalid limit, or one that
+    permits nothing.
     """
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
@@ -110,13 +110,13 @@ def limits(value: object) -> tuple[str, ...]:
 
 
 def socket_path(value: str) -> str:
-    """Empty for the usual one. ValueError when no Unix socket can have this path."""
+    """The path of a socket; empty for the default one. Raises ValueError when a Unix socket cannot have this path."""
     return path_text(value) if value else value
 
 
 def listen(value: object) -> tuple[str, int]:
-    """Host and port of "host:port", an IPv6 host in brackets; path and UNIX of "unix:/path". ValueError when it is
-    none."""
+    """The host and port of "host:port", with an IPv6 host in brackets; or the path and UNIX of "unix:/path". Raises
+    ValueError for other values."""
     if isinstance(value, str) and value.startswith("unix:"):
         return path_text(value.removeprefix("unix:")), UNIX
     host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
@@ -124,7 +124,7 @@ def listen(value: object) -> tuple[str, int]:
     if (
         not host
         or (":" in host and not inner)
-        or not re.fullmatch(r"[0-9]{1,5}", port)  # isdigit() would let other scripts' digits through
+        or not re.fullmatch(r"[0-9]{1,5}", port)  # isdigit() would accept digits of other scripts
         or int(port) > 65535
     ):
         raise ValueError('must be "host:port", such as "127.0.0.1:9464" or "[::1]:9464"; port 0 takes any free one')
@@ -132,7 +132,7 @@ def listen(value: object) -> tuple[str, int]:
 
 
 def priority(value: object) -> int | None:
-    """0 … 9, None for "auto". ValueError when it is neither."""
+    """A priority from 0 to 9, None for "auto". Raises ValueError for other values."""
     if value == "auto":
         return None
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 9:
@@ -141,7 +141,7 @@ def priority(value: object) -> int | None:
 
 
 def concurrency(value: object) -> int | str:
-    """1 … 10,000, or "auto". ValueError when it is neither."""
+    """A number of requests from 1 to 10,000, or "auto". Raises ValueError for other values."""
     if value == "auto":
         return "auto"
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 10_000:
@@ -150,16 +150,16 @@ def concurrency(value: object) -> int | str:
 
 
 def name(value: str) -> str:
-    """A name that is safe in file names, metrics and tables. ValueError when it is not."""
+    """A name that is safe in file names, metrics and tables. Raises ValueError for other names."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", value):
         raise ValueError(
-            'is no usable name; take 1 to 63 letters, digits, "_", "." or "-", beginning with a letter or digit'
+            'is not allowed as a name; use 1 to 63 letters, digits, "_", "." or "-", beginning with a letter or digit'
         )
     return value
 
 
 def redis_address(value: str) -> str:
-    """Empty for none. ValueError when it is no address of a Redis."""
+    """The address of a Redis; empty for none. Raises ValueError for other values."""
     if value and not re.fullmatch(r"(rediss?|redis\+(cluster|sentinel|unix))://\S+", value):
         raise ValueError('must be the address of a Redis, such as "redis://127.0.0.1:6379/0"')
     if ":" in value.partition("://")[2].rpartition("@")[0]:
@@ -168,15 +168,15 @@ def redis_address(value: str) -> str:
 
 
 def path_text(value: str) -> str:
-    """ValueError when no file can have this path."""
+    """A path. Raises ValueError when a file cannot have it."""
     if not value.strip() or "\0" in value:
         raise ValueError("must be a path")
     return value
 
 
 def file_mode(value: object) -> int:
-    """Rights of a file, as of chmod. ValueError for other text, and for rights that keep us out or let everybody
-    change it."""
+    """The permissions of a file, as for chmod. Raises ValueError for other text, and for permissions that keep us out
+    or let everybody write."""
     if not isinstance(value, str) or not re.fullmatch("0?[0-7]{3}", value):
         raise ValueError('must be the rights of a file in quotes, such as "0640", "0600" or "0660"')
     mode = int(value, 8)
@@ -188,7 +188,7 @@ def file_mode(value: object) -> int:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only programs of this machine reach it."""
+    """Whether only programs on this machine can connect to the host."""
     if host.lower() == "localhost":
         return True
     try:
@@ -200,14 +200,14 @@ def is_loopback(host: str) -> bool:
 
 
 def host_name(value: str) -> str:
-    """A host without its port. ValueError when it is not a host."""
+    """A host without its port. Raises ValueError for other values."""
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}", value):
         raise ValueError('must be the name of a host without its port, such as "crawler.example.com"')
     return value.lower()
 
 
 def ip_address(value: str) -> str:
-    """As it is usually written. ValueError when it is none."""
+    """An IP address in its usual notation. Raises ValueError for other values."""
     try:
         return str(ipaddress.ip_address(value))
     except ValueError:
@@ -215,14 +215,15 @@ def ip_address(value: str) -> str:
 
 
 def root_path(value: str) -> str:
-    """Of a URL, without the last slash; "" for none. ValueError when it is none."""
+    """The path of a URL, without a slash at its end; "" for none. Raises ValueError for other values."""
     if value and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", value):
         raise ValueError('must be a path, such as "/crawlerd"')
     return value.rstrip("/")
 
 
 def base_url(value: str) -> str:
-    """Without the last slash. ValueError when credentials sent there could be read by others, or it is no address."""
+    """A base URL, without a slash at its end. Raises ValueError when it is invalid, or when others could read
+    credentials that are sent there."""
     try:
         url = urlsplit(value)
         host, _ = url.hostname or "", url.port

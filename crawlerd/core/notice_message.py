@@ -1,4 +1,4 @@
-"""What a hook is sent: notices as one message, for people and for programs. Pure."""
+"""Makes one message of notices, for people and for programs, to send to a hook. Pure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from crawlerd.core.notices import Notice
 
-SHOWN = 10  # notices that the text has
-LISTED = 100  # notices that the document has
+SHOWN = 10  # most notices in the text
+LISTED = 100  # most notices in the document
 LONGEST = 1_800  # characters of the text; some services refuse 2,000
 LINE = 300  # characters of a line of the text
 FIELDS = ("title", "text", "slack", "host", "at", "count", "more", "counts", "events", "test", "token")
@@ -41,10 +41,11 @@ _SEVERAL = {
 
 
 class Message(NamedTuple):
-    """
-    title: one line, without any words of an API's.
-    text: for people, some lines.
-    document: all that is known, as JSON has it.
+    """A message.
+
+    title: one line, without texts of an API.
+    text: some lines for people.
+    document: all details, as JSON values.
     """
 
     title: str
@@ -53,7 +54,13 @@ class Message(NamedTuple):
 
 
 def message(host: str, batch: Mapping[str, Notice], more: Mapping[str, int], now: float) -> Message:
-    """Of at least one notice. host: of the daemon. more: notices that found no room, by event. now: Unix seconds."""
+    """Makes a message.
+
+    host: the daemon's host.
+    batch: at least one notice, by key.
+    more: how many further notices were not kept, by event.
+    now: Unix seconds.
+    """
     notices = sorted(batch.values(), key=lambda each: (_ORDER[each.state], EVENTS.index(each.event), each.since))
     counts: dict[str, int] = dict(more)
     for each in notices:
@@ -73,7 +80,7 @@ def message(host: str, batch: Mapping[str, Notice], more: Mapping[str, int], now
 
 
 def test_message(host: str, now: float) -> Message:
-    """One that says that messages arrive."""
+    """A message for testing a hook."""
     title = f"crawlerd on {host}: a test"
     text = f"{title}\nMessages of this crawlerd arrive here."
     document = {"count": 0, "more": 0, "counts": {}, "events": [], "test": True}
@@ -148,5 +155,5 @@ def _clock(at: float) -> str:
 
 
 def with_title(words: Iterable[str], title: str) -> list[str]:
-    """The arguments of a program, with the title in its place."""
+    """The arguments of a program, with {title} replaced."""
     return [each.replace("{title}", title) for each in words]

@@ -1,7 +1,7 @@
-"""What has been told and what waits to be told: what is wrong now, compared with what was wrong before. Pure.
+"""The notices that were sent and that wait to be sent: compares what is wrong now with what was wrong before. Pure.
 
-Nothing here is an event that somebody sends: what is wrong is looked at again and again, so that nothing is lost
-by a crash, and what flaps is one notice with a count.
+The state is looked at again and again, instead of reacting to events: so a crash loses no notice, and a problem that
+comes and goes is one notice with a count.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from crawlerd.core.redaction import printable
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-MOST = 2_000  # subjects of one event that are known, and notices of one event that wait
+MOST = 2_000  # most subjects of one event that are known, and most notices of one event that wait
 LONGEST = 300  # characters of a text
-SETTLE_SECONDS = 30.0  # for which some must not be seen before they are over
+SETTLE_SECONDS = 30.0  # some conditions are over only when they were not seen for this time
 SETTLES = (
     "disk",
     "held_up",
     "refused",
-)  # a restart forgets the first two; the last is not there while it is tried again
+)  # a restart forgets the first two; the last is absent while it is tried again
 FIRST_RETRY, LONGEST_RETRY = 10.0, 600.0  # seconds after a hook has failed
 
 State = Literal["began", "over", "happened"]
@@ -32,8 +32,8 @@ State = Literal["began", "over", "happened"]
 class Condition(NamedTuple):
     """Something that is wrong now, or that has happened.
 
-    subject: what it is about, such as "import acme".
-    since: Unix seconds, None where that is not known.
+    subject: what it concerns, such as "import acme".
+    since: Unix seconds, None when unknown.
     """
 
     event: Event
@@ -43,7 +43,7 @@ class Condition(NamedTuple):
 
 
 class Open(msgspec.Struct):
-    """What is wrong. since, seen_at: Unix seconds, the first and the last look that found it."""
+    """A condition that is wrong now. since, seen_at: when it was first and last seen; Unix seconds."""
 
     event: Event
     subject: str
@@ -53,10 +53,10 @@ class Open(msgspec.Struct):
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """What a person is to be told.
+    """A notice for a person.
 
-    since, until: Unix seconds; until is None while it goes on.
-    times: how often it began since the last message.
+    since, until: Unix seconds; until is None while the condition lasts.
+    times: how often it has begun since the last message.
     """
 
     event: Event
@@ -69,11 +69,11 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 class Queue(msgspec.Struct):
-    """What a hook has not delivered yet, by key. Unix seconds, all.
+    """The notices that a hook has not delivered yet, by key. Times are Unix seconds.
 
-    first_at: since when something waits.
-    sent_at: of the last message.
-    more: notices that found no room, by event.
+    first_at: since when a notice waits.
+    sent_at: when the last message was sent.
+    more: how many further notices were not kept, by event.
     """
 
     notices: dict[str, Notice] = {}
@@ -83,18 +83,22 @@ class Queue(msgspec.Struct):
 
 
 class RunMark(msgspec.Struct):
-    """Up to where ends of runs were seen. newest: number of a run; watched: those that were under way then."""
+    """Which ends of runs were seen.
+
+    newest: the number of the newest run at the last look.
+    watched: the runs that were under way then.
+    """
 
     newest: int
     watched: list[int] = []
 
 
 class Ledger(msgspec.Struct):
-    """All that must outlive the daemon.
+    """Everything that must outlive the daemon.
 
-    open: by key.
-    queues: by hook.
-    runs: None as long as nobody wants to hear of ends of runs.
+    open: the conditions that are wrong, by key.
+    queues: the waiting notices, by hook.
+    runs: None while no hook wants notices of finished runs.
     """
 
     open: dict[str, Open] = {}
@@ -102,8 +106,8 @@ class Ledger(msgspec.Struct):
     runs: RunMark | None = None
 
     def configure(self, hooks: Collection[str], on: Collection[str], now: float) -> bool:
-        """Hooks and events that are not wanted are forgotten; a new hook is told all that is wrong. Whether anything
-        has changed."""
+        """Applies the configured hooks and events: forgets others, and gives a new hook notices of everything that is
+        wrong. Returns whether anything has changed."""
         gone = [name for name in self.queues if name not in hooks]
         unwanted = [key for key, each in self.open.items() if each.event not in on]
         for name in gone:
@@ -125,11 +129,11 @@ class Ledger(msgspec.Struct):
     def look(
         self, events: Collection[str], found: Iterable[Condition], happened: Iterable[Condition], now: float
     ) -> bool:
-        """Whether anything has changed that must be kept.
+        """Takes the result of a look. Returns whether anything has changed that must be stored.
 
-        events: those that were looked for.
-        found: what is wrong at the moment, of these events.
-        happened: what is told once.
+        events: the events that were looked for.
+        found: the conditions of these events that are wrong now.
+        happened: conditions that are reported once.
         """
         changed = False
         counts = dict.fromkeys(events, 0)
@@ -165,24 +169,25 @@ class Ledger(msgspec.Struct):
             _note(queue, key, notice, now)
 
     def due_at(self, hook: str, wait: float, every: float, now: float) -> float | None:
-        """When the next message of a hook is to be sent; None while nothing waits. Unix seconds, all.
+        """When to send the next message of a hook; None while no notice waits. Times are Unix seconds.
 
-        wait: after the first notice, for others. every: between two messages.
+        wait: seconds to wait for other notices after the first one.
+        every: least seconds between two messages.
         """
         queue = self.queues.get(hook)
         if queue is None or not queue.notices:
             return None
         first, sent = queue.first_at or 0.0, queue.sent_at
-        # After the clock was set back, neither must wait for what was the future.
+        # If the clock was set back, the stored times may be in the future: do not wait for them.
         return max(min(first, now) + wait, min(sent, now) + every if sent else 0.0)
 
     def batch(self, hook: str) -> tuple[dict[str, Notice], dict[str, int]]:
-        """All that waits for a hook, and how many more there were."""
+        """All notices that wait for a hook, and how many more there were, by event."""
         queue = self.queues.get(hook, Queue())
         return dict(queue.notices), dict(queue.more)
 
     def delivered(self, hook: str, notices: dict[str, Notice], more: dict[str, int], now: float) -> None:
-        """A batch has arrived; what has changed since it was taken still waits."""
+        """A batch was delivered; notices that have changed since it was taken still wait."""
         if (queue := self.queues.get(hook)) is None:
             return
         for key, notice in notices.items():
@@ -194,7 +199,11 @@ class Ledger(msgspec.Struct):
 
 
 def retry_seconds(failures: int, asked: float | None = None) -> float:
-    """After how many seconds a hook is tried again that has failed so often in a row. asked: by itself."""
+    """The seconds after which to try a failing hook again.
+
+    failures: how often it has failed in a row.
+    asked: the seconds that the hook itself has asked us to wait.
+    """
     usual = min(LONGEST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 10))
     return usual if asked is None else max(usual, min(asked, LONGEST_RETRY))
 

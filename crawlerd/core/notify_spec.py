@@ -1,4 +1,4 @@
-"""What is to be told to whom, as the running daemon knows it."""
+"""The checked configuration of notices: which hook gets which."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import msgspec
 
 Event = Literal["failed", "stale", "refused", "outage", "disk", "held_up", "finished"]
 EVENTS: tuple[Event, ...] = get_args(Event)
-USUAL: tuple[Event, ...] = EVENTS[:-1]  # a run that has finished is told to those who ask for it
+USUAL: tuple[Event, ...] = EVENTS[:-1]  # without finished runs, which must be asked for
 
 
 class WebhookSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """An address that messages are posted to.
+    """An address to which messages are posted.
 
-    url, token: secrets, both; the first may have {token} in it.
-    headers: in addition to the usual ones; values may have {token} in them.
-    body: what is posted, as JSON: a template of `crawlerd.core.template`; None for all that is known of a message.
-    seconds: that a request has in all.
-    problem: why it cannot be used, "" where it can.
+    url, token: both are secrets; the URL may contain {token}.
+    headers: additional headers; their values may contain {token}.
+    body: the JSON to post, as a template of `crawlerd.core.template`; None for all details of a message.
+    seconds: the deadline of a request.
+    problem: why it cannot be used; "" if it can.
     """
 
     url: str
@@ -37,9 +37,9 @@ class ProgramSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A program that gets messages on its stdin.
 
     words: the program and its arguments, in which {title} is replaced.
-    gets: the text for people, or all that is known as JSON.
-    folder: where it is started.
-    seconds: that it has.
+    gets: whether it gets the text for people, or all details as JSON.
+    folder: the folder in which it is started.
+    seconds: the deadline for the program.
     """
 
     words: tuple[str, ...]
@@ -49,13 +49,15 @@ class ProgramSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NotifySpec(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    on: the events that are told.
-    failed_runs: of an import, in a row, from which on it counts as failed.
-    stale_seconds: age of an import's data; None for twice the time between its starts, and ten minutes.
-    disk_free_bytes: less than that is too little.
-    wait_seconds: for what else happens, before the first message of it.
-    every_seconds: between two messages, at least.
+    """The settings of notices.
+
+    on: the events that are reported.
+    failed_runs: an import counts as failed after this number of failed runs in a row.
+    stale_seconds: an import's data is old after this time; None for twice the time between its starts, plus ten
+        minutes.
+    disk_free_bytes: less free space is reported.
+    wait_seconds: how long to wait for further notices before the first message.
+    every_seconds: least time between two messages.
     """
 
     on: tuple[Event, ...] = USUAL
@@ -69,5 +71,5 @@ class NotifySpec(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def hooks(self) -> list[str]:
-        """The names of those that are configured."""
+        """The names of the configured hooks."""
         return [name for name in ("webhook", "command") if getattr(self, name) is not None]

@@ -1,4 +1,4 @@
-"""What an attempt led to, and the pure decision from an error to an outcome."""
+"""The outcomes of an attempt, and the pure decision that turns an error into an outcome."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from crawlerd.core.hiding import with_field
 from crawlerd.core.redaction import cut
 from crawlerd.core.task import NewGather, NewTask
 
-ATTEMPTS = 8  # of a task, by default
+ATTEMPTS = 8  # default number of attempts of a task
 ERROR_LIMIT = 500  # characters of an error text that are kept
-UNEXPECTED = "unexpected "  # begins the error of an exception that is a bug in a handler
-DEEP = 500  # levels of nesting, half of what the usual readers of JSON can take
+UNEXPECTED = "unexpected "  # the error of an exception that is a bug in a handler begins with this
+DEEP = 500  # levels of nesting: half of what the usual JSON parsers accept
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Records of one stream, serialized once, by the worker.
 
-    count: how many.
-    keys: of each.
-    data: of each its JSON, compact, in UTF-8, or None for a tombstone; no more than 1,000 levels deep.
-    fields: the top-level names in them.
-    deep: places of those that are more than DEEP levels deep.
+    count: how many records.
+    keys: the key of each record.
+    data: the JSON of each record, compact, in UTF-8, at most 1,000 levels deep; None for a tombstone.
+    fields: the names of the top-level fields of all records.
+    deep: the indexes of records that are more than DEEP levels deep.
     size: bytes of the data.
-    parents: of each what it lies below, "" where that is not known; none where no record has one.
+    parents: the parent of each record, "" when unknown; empty when no record has a parent.
     """
 
     stream: str
@@ -41,9 +41,9 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Skipped(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A record that is set aside, or could not be serialized; its page goes on.
+    """A record that was skipped, or could not be serialized, while the rest of its page is imported.
 
-    note: nothing was, the reason alone is for the report.
+    note: no record was skipped; the reason is a note for the report.
     """
 
     stream: str
@@ -55,7 +55,7 @@ class Skipped(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Marked(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How many records of a page have a mark; see `crawlerd.source.Marks`.
 
-    found: there is one, of this run or an earlier one.
+    found: a mark was found, in this run or an earlier one.
     """
 
     stream: str
@@ -65,11 +65,12 @@ class Marked(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Comparison(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a run has written of a stream, compared with what the sink has: see `crawlerd.source.Sweep`, and `Orphans`.
+    """A request to compare the records that a run has written of a stream with those in the sink: see
+    `crawlerd.source.Sweep` and `Orphans`.
 
-    then: follows when something is missing.
-    fills: its arguments have a field `missing`.
-    parent: only what lies below it is compared; all where it is "".
+    then: the task that follows when records are missing.
+    fills: the arguments of that task have a field `missing`.
+    parent: only records below this parent are compared; "" for all.
     """
 
     stream: str
@@ -80,19 +81,18 @@ class Comparison(msgspec.Struct, frozen=True, array_like=True, gc=False):
     parent: str = ""
 
     def following(self, missing: list[str]) -> NewTask:
-        """What follows when these keys are missing."""
+        """The task that follows when these keys are missing."""
         if not self.fills:
             return self.then
         return msgspec.structs.replace(self.then, payload=with_field(self.then.payload, "missing", missing))
 
 
 class Portion(msgspec.Struct, frozen=True, array_like=True, tag="portion", gc=False):
-    """A piece of an outcome that is too large for one message, sent before the rest. It says nothing of the task's end.
+    """A piece of an outcome that is too large for one message. It is sent while the task is still leased.
 
-    token: of the lease that the task is worked on under.
-    entries: tasks and groups, a few at a time: how many, and the JSON of a list of `Entry`, which nobody decodes before
-        its turn.
-    first: the place of the first of them in the outcome.
+    token: the token of the task's lease.
+    entries: tasks and groups, as (how many, JSON of a list of `Entry`); the JSON is decoded when they become ready.
+    first: the index of the first of them among all entries of the outcome.
     """
 
     token: int
@@ -103,16 +103,16 @@ class Portion(msgspec.Struct, frozen=True, array_like=True, tag="portion", gc=Fa
 
 
 class Sent(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The parts of an outcome that went ahead in portions. All of these are durable.
+    """Counts of the parts of an outcome that were sent ahead in portions, and are durable.
 
-    token: of the lease.
-    count: entries.
-    own: those of them in the task's own group, or in none.
-    records: how many, by stream.
-    skipped: how many, by stream, with what is reported of the last one.
-    notes: by stream, for the run's report.
-    priority: of all entries, where the run's import wants one; said by the store.
-    kinds: of all entries, the kind, the length of the chain before it (see `Task`), and how many.
+    token: the token of the lease.
+    count: how many entries.
+    own: how many of them are in the task's own group, or in no group.
+    records: (stream, how many).
+    skipped: (stream, how many, text about the last one).
+    notes: (stream, note for the run's report).
+    priority: the priority of all entries, if the run's import sets one; filled in by the store.
+    kinds: (kind, length of the chain before it (see `Task`), how many) of all entries.
     """
 
     token: int
@@ -129,16 +129,15 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
     """The task is done.
 
     identity: who the credentials belong to, from a guard.
-    sweeps: streams with the beginnings of keys, see `crawlerd.source.Sweep`.
-    greatest: cursors; a run keeps the greatest.
-    comparisons: sweeps that tombstone nothing, but lead to a task.
-    parents: list, hash of a parent, and whether that was read to the list's end, see `crawlerd.source.ParentRead`.
-    full: of what a run begins with, see `crawlerd.source.Full`.
-    counted: said by the store: streams that were read in full, with what the run has seen of each, and whether a sweep
-        was held back.
-    sent: what went ahead of it.
-    errands: said by the store: further tasks of the run, in no group.
-    orphans: streams with parents that are gone, see `crawlerd.source.Orphans`.
+    sweeps: (stream, beginning of keys), see `crawlerd.source.Sweep`.
+    greatest: cursors; a run keeps only the greatest of each stream.
+    comparisons: sweeps that tombstone no records, but lead to a task.
+    parents: (list, hash of a parent, whether the list was read to its end), see `crawlerd.source.ParentRead`.
+    full: for the first outcome of a run, see `crawlerd.source.Full`.
+    counted: filled in by the store: (stream read in full, records seen by the run, whether a sweep was held back).
+    sent: the parts that were sent ahead.
+    errands: filled in by the store: further tasks of the run, in no group.
+    orphans: (stream, parent that is gone), see `crawlerd.source.Orphans`.
     """
 
     batches: list[Batch] = []
@@ -159,16 +158,16 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="complete", gc=
     orphans: list[tuple[str, str]] = []
 
 
-DONE = Complete()  # of the many tasks from which nothing comes, so that it can be known by its identity
+DONE = Complete()  # shared empty outcome; compare with `is`
 
 
 class Tried(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The request of an attempt that has failed.
+    """The request of a failed attempt.
 
-    method: of HTTP, or the operation of a service.
-    url: where it went, without credentials.
-    status: of HTTP, 0 when there was no answer.
-    seconds: from the moment it left until its answer was complete, or it was given up.
+    method: the HTTP method, or the operation of an AWS service.
+    url: the URL of the request, without credentials.
+    status: the HTTP status, 0 without a response.
+    seconds: the time from sending it until its response was complete, or it was given up.
     """
 
     method: str
@@ -180,11 +179,11 @@ class Tried(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry", gc=False):
     """Try again after `delay` seconds.
 
-    attempts: after how many the task is a dead letter; the main process decides that, see `charge`.
-    fault: who may be to blame.
-    stream: what a dead letter is reported under.
-    charged: attempts that this one uses up; said by the main process.
-    about: of the dead letter, see `crawlerd.core.errors.Permanent`.
+    attempts: after this many attempts the task becomes a dead letter; the main process decides that, see `charge`.
+    fault: the possible cause, see `crawlerd.core.errors.Fault`.
+    stream: the stream under which a dead letter is reported.
+    charged: how many attempts this one costs; filled in by the main process.
+    about: for the dead letter, see `crawlerd.core.errors.Permanent`.
     tried: its request, if there was one.
     """
 
@@ -199,17 +198,17 @@ class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry", gc=False)
 
 
 class Defer(msgspec.Struct, frozen=True, array_like=True, tag="defer", gc=False):
-    """Refused by a limit: try again later. It slows the bucket or account, and costs an attempt only where others of
-    the bucket pass meanwhile.
+    """Refused because of a limit: try again later. It slows the bucket or account down, and costs an attempt only if
+    other tasks of the bucket pass meanwhile.
 
-    retry_after: seconds, if the API says.
-    scope: what is over its limit: the bucket, the whole account, or only what this task asks for.
-    concurrency: too many requests at once were the reason.
-    least: seconds to wait at least, twice as many after each further refusal; 0 for none.
-    attempts: after how many the task is a dead letter; the main process decides that.
-    stream: what a dead letter is reported under.
-    delay: seconds until the task is ready again; said by the main process.
-    charged: attempts that this one uses up; said by the main process.
+    retry_after: the seconds that the API asks us to wait, if it does.
+    scope: what has exceeded its limit: the bucket, the whole account, or only the object of this task.
+    concurrency: the reason is the number of concurrent requests.
+    least: least seconds to wait, doubled after each further refusal; 0 for none.
+    attempts: after this many attempts the task becomes a dead letter; the main process decides that.
+    stream: the stream under which a dead letter is reported.
+    delay: seconds until the task is ready again; filled in by the main process.
+    charged: how many attempts this one costs; filled in by the main process.
     tried: its request, if there was one.
     """
 
@@ -229,11 +228,11 @@ class Bury(msgspec.Struct, frozen=True, array_like=True, tag="bury", gc=False):
     """A dead letter.
 
     denied: the credentials may not read this.
-    stream: what it is reported under.
-    charged: attempts that this one uses up.
+    stream: the stream under which it is reported.
+    charged: how many attempts this one costs.
     about, fault: see `crawlerd.core.errors.Permanent`.
-    kept: said by the store: nothing that was read is lost with it, so sync points hold all the same.
-    errands: said by the store: further tasks of the run, in no group.
+    kept: filled in by the store: no record is lost with it, so that sync points stay valid.
+    errands: filled in by the store: further tasks of the run, in no group.
     tried: its request, if there was one.
     """
 
@@ -255,19 +254,19 @@ class Pause(msgspec.Struct, frozen=True, array_like=True, tag="pause", gc=False)
 
 
 class Crash(msgspec.Struct, frozen=True, array_like=True, tag="crash", gc=False):
-    """The worker process died, or hung and was killed, while it held the task. Said by the dispatcher."""
+    """The worker process died, or hung and was killed, while it had the task. Made by the dispatcher."""
 
     error: str
 
 
 Outcome = Complete | Retry | Defer | Bury | Pause | Crash
 
-POISON = "its worker process died"  # begins the error of a task that was set aside for it
-CRASHES = 3  # worker processes that a task may take down before it is set aside
+POISON = "its worker process died"  # the error of a task that is buried for this reason begins with this
+CRASHES = 3  # after this many crashed worker processes, a task becomes a dead letter
 
 
 def charge(retry: Retry, attempt: int, count: int = 1) -> Retry | Bury:
-    """What becomes of a task whose failure uses up `count` attempts. attempt: those that were used up before it."""
+    """The outcome of a task whose failure costs `count` attempts. attempt: the attempts that it has cost before."""
     if not count or attempt + count < retry.attempts:
         return msgspec.structs.replace(retry, charged=count)
     then = ", the next run goes on" if retry.about == "later" else ""
@@ -276,18 +275,18 @@ def charge(retry: Retry, attempt: int, count: int = 1) -> Retry | Bury:
 
 
 def after_crash(crashes: int, crash: Crash) -> Crash | Bury:
-    """What becomes of a task that has now taken down `crashes` worker processes."""
+    """The outcome of a task with which `crashes` worker processes have died so far."""
     if crashes < CRASHES:
         return crash
     return Bury(f"{POISON} {crashes} times while it ran; the last time: {crash.error}"[:ERROR_LIMIT])
 
 
 class Made(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What an attempt cost.
+    """The cost of an attempt.
 
-    seconds: from the request's start to its answer's end; without a request, of the handler's work.
-    status: of the answer; 0 when no complete one came, NO_REQUEST when none was asked for.
-    received: bytes of the answer's body, as it was after decompression.
+    seconds: from the start of the request to the end of the response; without a request, those of the handler.
+    status: the status of the response; 0 when no complete one came, NO_REQUEST when there was no request.
+    received: bytes of the response body after decompression.
     """
 
     seconds: float
@@ -296,18 +295,18 @@ class Made(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 NO_REQUEST = -1
-LONG_WORK = 0.05  # seconds from which the work of a handler without a request is worth telling
+LONG_WORK = 0.05  # seconds from which the work of a handler without a request is reported
 
 
 class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One attempt's outcome with its lease token; None stands for DONE.
+    """The outcome of one attempt, with its lease token; None stands for DONE. Times are monotonic seconds, which are
+    the same in all processes of a machine.
 
-    sent_at, done_at: monotonic seconds (one clock for all processes of a machine) at which its request left and its
-    response was complete; both 0 when no request was made.
-    origin: where the request went, or should have gone; "" for the account's usual one.
-    unsent: it was too late to start; the task was not performed.
-    made: what it cost; None for next to nothing, without a request.
-    begun: monotonic seconds at which a thread began with it; 0 when it was unsent.
+    sent_at, done_at: when its request was sent, and when the response was complete; both 0 without a request.
+    origin: the origin of the request, even if it was not sent; "" for the account's usual one.
+    unsent: it was too late to start, so the task was not performed.
+    made: its cost; None for a very small cost without a request.
+    begun: when a thread began with it; 0 when it was unsent.
     """
 
     token: int
@@ -325,8 +324,8 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
     attempts: tries before a task is buried.
     base, cap: seconds, see `backoff`.
-    give_up_after: seconds that an outage may last before its failures count as attempts.
-    max_wait: seconds that an API may ask for, at most.
+    give_up_after: after an outage of this many seconds, failures count as attempts.
+    max_wait: most seconds that an API may ask us to wait.
     """
 
     attempts: int = ATTEMPTS
@@ -337,17 +336,18 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
 
 def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float) -> Outcome:
-    """The one place where an error becomes an outcome.
+    """Turns an error into an outcome; the only place that does. Whether the task has no attempts left is decided later,
+    see `charge`.
 
+    error: an exception that is not crawlerd's own is a bug in a handler: its task is buried, since the same input would
+        lead to the same bug.
     attempt: failed attempts before this one.
-    jitter: a uniform draw in [0, 1).
-    An exception that is not crawlerd's own is a bug in a handler: buried with its type, since the same input would meet
-    the same bug. Whether a task is tried too often is not decided here: see `charge`.
+    jitter: a uniform random number in [0, 1).
     """
     text = cut(f"{type(error).__name__}: {_message(error)}", ERROR_LIMIT)
     match error:
         case Throttled():
-            # "Retry-After: 0" is no advice that every worker could follow at once and for ever.
+            # "Retry-After: 0" is ignored: all workers would otherwise retry at once, without end.
             wait = error.retry_after if error.retry_after and error.retry_after > 0 else None
             if wait is not None and wait > policy.max_wait:
                 said = error.said or f"to wait {wait:g} s"
@@ -370,5 +370,5 @@ def decide(error: Exception, *, attempt: int, policy: RetryPolicy, jitter: float
 def _message(error: Exception) -> str:
     try:
         return str(error)
-    except Exception as worse:  # noqa: BLE001 - a handler's own exception class may fail here as well
+    except Exception as worse:  # noqa: BLE001 - the __str__ of a handler's own exception class may fail
         return f"(its message raised {type(worse).__name__})"

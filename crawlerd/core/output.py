@@ -1,4 +1,4 @@
-"""What a handler yields: records, and what is to be done next."""
+"""What a handler yields: records, cursors, further tasks, and notes for the run's report."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import msgspec
 
 from crawlerd.core.listing import Objects
 
-MISSING_KEYS = 1_000  # the most that one task is told of
-NAMED_LETTERS = 3  # likewise
+MISSING_KEYS = 1_000  # most keys in the field `missing` of a task
+NAMED_LETTERS = 3  # most dead letters in the field `dead_letters` of a task
 
 
 class TaskArgs:
     """Base of a task's arguments: a frozen dataclass of JSON values, with a durable `kind`.
 
-    `class Charges(TaskArgs, kind="stripe.charges")`. The kind lies in the frontier: do not rename it while tasks
-    are queued.
+    Such as `class Charges(TaskArgs, kind="stripe.charges")`. The kind is stored in the frontier: do not rename it while
+    tasks are queued.
     """
 
     kind: ClassVar[str]
@@ -31,9 +31,10 @@ class TaskArgs:
 class Record(msgspec.Struct, frozen=True, gc=False):
     """One imported object.
 
-    data: its fields, or its JSON as text, in UTF-8: that is imported as it is, but for insignificant whitespace. None
-    is a tombstone: the object is gone at the API.
-    parent: what it lies below, "" where that does not matter; see `Orphans`.
+    key: identifies the object in its stream and account.
+    data: its fields; or its JSON text in UTF-8, which is imported unchanged, without insignificant whitespace. None is
+        a tombstone: the object is gone at the API.
+    parent: the object that it is below, "" if that does not matter; see `Orphans`.
     """
 
     stream: str
@@ -43,11 +44,11 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 class Records(msgspec.Struct, frozen=True):
-    """The objects of a list, each as the API wrote it: the quickest way to import a page, see `Api.listing`.
+    """The objects of a list, each as the API wrote it: the fastest way to import a page, see `Api.listing`.
 
-    keys: of each object. One without a key, or that cannot be imported, is set aside.
-    place: where such a one is found, such as the path; its number in the list is appended.
-    parent: what all of them lie below, as of a Record.
+    keys: the key of each object. An object without a key, or that cannot be imported, is skipped.
+    place: where to find a skipped object, such as the path; its index in the list is appended.
+    parent: the parent of all of them, see `Record`.
     """
 
     stream: str
@@ -59,9 +60,9 @@ class Records(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far an incremental stream has come; staged now, published when the run ends clean.
+    """How far an incremental stream has come. It is staged now, and published when the run ends clean.
 
-    Of several in a run the last one counts; with `greatest`, the greatest as text.
+    If a run has several cursors of a stream, the last one counts; with `greatest`, the greatest as text.
     """
 
     stream: str
@@ -71,9 +72,9 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """A record that is set aside, or a page of them: counted in the run's report, with its reason.
+    """A record that is skipped, or a page of them. The run's report counts it, with its reason.
 
-    key: what to find it by at the API.
+    key: how to find it at the API.
     """
 
     stream: str
@@ -83,12 +84,12 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """How many records of a page have a time (or number) by which the next run can ask for changes only, so that the
-    run's report can say why a stream is read in full each time. Nothing is set aside for the lack of one.
+    """How many records of a page have a mark: a time (or number) by which the next run can ask for changes only. So the
+    run's report can say why a stream is read in full each time. Records without a mark are not skipped.
 
-    read, unread: records with one that can be read, and without.
-    why: of one that has none.
-    kept: the stream has a cursor of an earlier run, from which it goes on.
+    read, unread: how many records have a mark that can be read, and how many have not.
+    why: why the mark of one record could not be read.
+    kept: the stream has a cursor of an earlier run, from which it continues.
     """
 
     stream: str
@@ -100,7 +101,7 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What the run's report says of a stream though nothing of it is missing, such as that it was not compared."""
+    """A note about a stream in the run's report, although no record is missing; such as that it was not compared."""
 
     stream: str
     text: str
@@ -108,18 +109,18 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who the credentials belong to; another value than the account's first one pauses the account."""
+    """Who the credentials belong to. If it differs from the account's first value, the account is paused."""
 
     value: str
 
 
 @dataclass(frozen=True, slots=True)
 class ForAccount:
-    """A task of another configured account, performed under that account's limits, buckets, credentials and source.
+    """A task of another configured account. It uses that account's limits, buckets, credentials and source; its records
+    belong to the run.
 
-    account: its name in the configuration.
-    args: of a kind of that account's source.
-    Its records are the run's.
+    account: the name of the account in the configuration.
+    args: arguments of a kind of that account's source.
     """
 
     account: str
@@ -128,11 +129,11 @@ class ForAccount:
 
 @dataclass(frozen=True, slots=True)
 class ForPart:
-    """A task of a part of the account: of another one that the same credentials may act for, as a Connect platform's
-    may for the accounts connected to it.
+    """A task of a part of the account: another account that the same credentials may act for, such as one that is
+    connected to a Stripe platform. A part has limits of its own, equal to the account's; its records belong to the
+    account "<account>/<part>".
 
-    part: its name at the API, which each request carries in the source's `part_header`. A part has the account's
-    limits, for itself; its records are those of the account "<account>/<part>".
+    part: its name at the API, which each request sends in the source's `part_header`.
     """
 
     part: str
@@ -141,10 +142,11 @@ class ForPart:
 
 @dataclass(frozen=True, slots=True)
 class ForParent:
-    """A task that reads the list below a parent: `since` when this import has read that list of this parent to its end
-    before, into the sink that it has now, and else `full`. Both count as one task, where they are of a unique kind.
+    """A task that reads the list below a parent. It is `since` if this import has read this list of this parent to its
+    end before, into its present sink; otherwise it is `full`. If the kinds are unique, both count as the same task. It
+    may be in a Gather.
 
-    list, parent: as of `ParentRead`. May stand in a Gather.
+    list, parent: see `ParentRead`.
     """
 
     list: str
@@ -155,11 +157,11 @@ class ForParent:
 
 @dataclass(frozen=True, slots=True)
 class ParentRead:
-    """The list below a parent was read to its end; yield it with the last page. Remembered from run to run.
+    """The list below a parent was read to its end. Yield it with the last page; it is remembered for later runs.
 
-    list: a name of the source's own for what is read below its parents, such as a stream's.
-    parent: what tells the parent from others of the account.
-    whole: False when something of it could not be read: it is read in full the next time.
+    list: a name that the source chooses for what it reads below its parents, such as the name of the stream.
+    parent: identifies the parent within the account.
+    whole: False when a part of the list could not be read, so that the next run reads it in full.
     """
 
     list: str
@@ -169,12 +171,12 @@ class ParentRead:
 
 @dataclass(frozen=True, slots=True)
 class Full:
-    """Said where a run begins: it reads these streams in full, or all, though nobody asked for that and there are sync
-    points. Without any sync point, a run is a full one anyway. A full run that sees far less than the last one is
-    doubted.
+    """Yield it at the begin of a run: it reads these streams in full, although nobody has asked for that and there are
+    sync points. (Without sync points, a run is always a full one.) If a full run sees far fewer records than the last
+    one, the stream is in doubt.
 
     reason: for the run's report.
-    streams: none for all.
+    streams: the streams; none for all.
     """
 
     reason: str
@@ -186,16 +188,16 @@ IfDead = Literal["run", "fail", "skip"]
 
 @dataclass(frozen=True, slots=True)
 class Gather:
-    """Opens a group: `tasks` and all their descendants, those for other accounts too. `then` is enqueued, once, in the
-    transaction in which the last of them ends; at once when there are none.
+    """Opens a group: `tasks` and all their descendants, including those for other accounts. `then` is enqueued once, in
+    the transaction in which the last of them ends; at once when there are no tasks.
 
-    Repeated tasks of a unique kind are not made, and not waited for; `then` is always made. A group that is opened
-    inside a group is part of it, and so is its `then`.
+    Repeated tasks of a unique kind are not made, and the group does not wait for them; `then` is always made. A group
+    that is opened inside a group is a part of it, and so is its `then`.
 
-    if_dead: with dead letters in the group, run `then` all the same; make it a dead letter that says so, which waits
-        again when those that it needs are retried; or skip it, which nothing tells of but those dead letters. Where it
-        runs all the same and its dataclass has a field `dead_letters: tuple[str, ...] = ()`, that is filled with the
-        kinds and errors of the first NAMED_LETTERS of them.
+    if_dead: what to do when the group has dead letters. "run": run `then` anyway; if its dataclass has a field
+        `dead_letters: tuple[str, ...] = ()`, the field gets the kinds and errors of the first NAMED_LETTERS of them.
+        "fail": make `then` a dead letter, which waits again when the group's dead letters are retried. "skip": leave it
+        out silently (only the dead letters show it).
     """
 
     tasks: Sequence[TaskArgs | ForAccount | ForPart | ForParent]
@@ -209,15 +211,16 @@ class Gather:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Tombstones every record of the stream, of this account, that this run has not written (with keys that start with
-    `prefix`), nor another run since it began. Takes effect after the records of the same task; yield it when all tasks
-    that write the stream are done.
+    """Tombstones the missing records of a stream and this account: those that neither this run has written, nor another
+    run since this one began. It takes effect after the records of the same task. Yield it when all tasks that write the
+    stream are done.
 
-    otherwise: with it nothing is tombstoned. When such records are missing, with keys behind `after`, this task follows
-    in the transaction that ends the one that yields it; when none are missing, it does not. Where its dataclass has a
-    field `missing: tuple[str, ...] = ()`, that is filled with the first MISSING_KEYS of their keys, in ascending order;
-    `unique`, `bucket` and the like are functions of its arguments without them. It may ask for each of them by itself,
-    or read the list a second time and then end with a plain Sweep.
+    prefix: only records whose key starts with this.
+    otherwise: a task that follows instead, so that no records are tombstoned. It is enqueued in the transaction that
+        ends the yielding task, if records with keys after `after` are missing. If its dataclass has a field
+        `missing: tuple[str, ...] = ()`, the field gets the first MISSING_KEYS of their keys, in ascending order;
+        functions such as `unique` and `bucket` get the arguments without them. The task may request each of these
+        records, or read the list again and then end with a plain Sweep.
     """
 
     stream: str
@@ -232,13 +235,13 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class Orphans:
-    """The parent is gone at the API: tombstones every record of the stream, of this account, that lies below it, those
-    that this run has written too, but not those that another run has written since this one began. A record lies below
-    the parent that it was last written with. Takes effect after the records of the same task; a record that comes later
-    is there again, so yield it when all that may write records below that parent is done.
+    """The parent is gone at the API: tombstones all records of the stream and this account below it, including those
+    that this run has written, but not those that another run has written since this one began. A record is below the
+    parent with which it was last written. It takes effect after the records of the same task. A record that is written
+    later exists again, so yield it when all tasks that may write records below that parent are done.
 
-    otherwise: for objects that can move to another parent. With it nothing is tombstoned, and this task follows where
-    there are such records that this run has not written, with keys behind `after`; as of a Sweep.
+    otherwise: for objects that can move to another parent: a task that follows instead, as for a Sweep, if there are
+        such records that this run has not written, with keys after `after`.
     """
 
     stream: str
@@ -276,9 +279,9 @@ FirstOutput = TaskArgs | ForAccount | ForPart | ForParent | Gather | Full
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Who is called with each record of a stream; see `crawlerd.source.subscribe`.
+    """A function that is called with each record of a stream; see `crawlerd.source.subscribe`.
 
-    streams: those that it adds to the source.
+    streams: the streams that it adds to the source.
     """
 
     stream: str

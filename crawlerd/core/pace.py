@@ -1,19 +1,20 @@
-"""How fast tasks are done: a rate in which the last minutes weigh most, and time in which nothing runs hardly does."""
+"""How fast tasks are done: a rate in which the last minutes count most, and time without any work counts little."""
 
 from __future__ import annotations
 
 from math import exp
 from typing import NamedTuple
 
-MEMORY = 600.0  # seconds after which what was done weighs a third
-LONGEST_GAP = 60.0  # seconds between two commits that count: what is longer was an outage, a pause or a stop
+MEMORY = 600.0  # after this many seconds, finished tasks count a third
+LONGEST_GAP = 60.0  # most seconds that count between two commits; a longer gap was an outage, a pause or a stop
 
 
 class Pace(NamedTuple):
-    """
-    done: tasks, those of late weighing most.
-    seconds: in which they were done, weighed as they are.
-    last_at: Unix seconds.
+    """The pace of finished tasks.
+
+    done: a weighted count of finished tasks; recent ones count most.
+    seconds: the time in which they were done, with the same weights.
+    last_at: when the last tasks were finished; Unix seconds.
     """
 
     done: float
@@ -21,12 +22,12 @@ class Pace(NamedTuple):
     last_at: float
 
     def after(self, done: int, now: float) -> Pace:
-        """The pace once `done` more are done, at the time `now`."""
+        """The pace after `done` more tasks were finished at the time `now`."""
         gap = min(max(now - self.last_at, 0.0), LONGEST_GAP)
         kept = exp(-gap / MEMORY)
         return Pace(self.done * kept + done, self.seconds * kept + gap, now)
 
     @property
     def rate(self) -> float | None:
-        """Tasks a second; None when that is not known yet."""
+        """Tasks per second; None when unknown yet."""
         return self.done / self.seconds if self.seconds > 0 and self.done > 0 else None

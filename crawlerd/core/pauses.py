@@ -17,11 +17,13 @@ Pausable = Literal["import", "account", "bucket", "source"]
 
 
 class PauseNote(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    name: of what is paused; of a bucket ACCOUNT/BUCKET.
-    reason: as that person gave it.
+    """A pause that a person has set.
+
+    kind: what kind of thing is paused.
+    name: its name; ACCOUNT/BUCKET for a bucket.
+    reason: the reason that the person gave.
     by: the person.
-    since, until: Unix seconds; without `until`, it lasts until somebody resumes it.
+    since, until: Unix seconds; without `until`, it lasts until a person ends it.
     """
 
     kind: Pausable
@@ -32,7 +34,7 @@ class PauseNote(msgspec.Struct, frozen=True, kw_only=True):
     until: float | None = None
 
     def waiting(self, who: str) -> Waiting:
-        """Of one that waits for the end of it."""
+        """Explains that `who` waits for the end of the pause."""
         cure = f"`crawlerd resume {self.kind} {self.name}` ends the pause."
         return Waiting(who=who, reason=Reason.PAUSED, text=self.text, since=self.since, until=self.until, cure=cure)
 
@@ -42,15 +44,15 @@ class PauseNote(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """By whom, and why."""
+        """Who has paused it, and why, as text."""
         return f"paused by {self.by}: {self.reason}"
 
 
 class Pauses:
-    """Those that last, as of one moment."""
+    """The pauses in force at one moment."""
 
     def __init__(self, notes: Iterable[PauseNote], source_of: Callable[[str], str | None]) -> None:
-        """source_of: the source of an account, by its name."""
+        """source_of: returns the source of an account, by the account's name."""
         self.notes = {(note.kind, note.name): note for note in notes}
         self._source_of = source_of
 
@@ -58,7 +60,7 @@ class Pauses:
         return self.notes.get(("import", name))
 
     def of_account(self, name: str) -> PauseNote | None:
-        """Of an account or a part of one: its own, or that of the whole account, or that of its source."""
+        """The pause that covers an account or part: its own, or that of the whole account, or that of its source."""
         if not self.notes:
             return None
         owner = name.partition(PART)[0]
@@ -70,29 +72,29 @@ class Pauses:
         )
 
     def of_bucket(self, account: str, bucket: str) -> PauseNote | None:
-        """The bucket's own."""
+        """The pause of the bucket itself."""
         return self.notes.get(("bucket", f"{account}/{bucket}")) if self.notes else None
 
     @property
     def next_end(self) -> float | None:
-        """When the first of them ends by itself; Unix seconds."""
+        """When the first of them ends by itself; Unix seconds, None when none does."""
         return min((note.until for note in self.notes.values() if note.until is not None), default=None)
 
     def ended(self, now: float) -> list[PauseNote]:
-        """Those whose time is over."""
+        """The pauses whose time is over."""
         return [note for note in self.notes.values() if note.until is not None and note.until <= now]
 
 
 def parse_time(text: str, now: float) -> float:
-    """Unix seconds of an RFC 3339 time or date, in UTC where it has no zone. ValueError for anything else.
+    """The Unix seconds of an RFC 3339 time or date, in UTC if it has no zone. Raises ValueError for other texts.
 
-    now: nothing earlier is meant.
+    now: an earlier time is an error.
     """
     try:
         at = datetime.fromisoformat(text)
         seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
-        raise ValueError(f'"{text}" is no date or time, such as 2026-01-31 or 2026-01-31T09:30:00Z') from None
+        raise ValueError(f'"{text}" is not a date or time, such as 2026-01-31 or 2026-01-31T09:30:00Z') from None
     if seconds <= now:
         raise ValueError(f"{text} is over")
     return seconds

@@ -1,7 +1,7 @@
-"""Fields of records that are dropped or hashed before anything of them reaches a disk. Pure.
+"""Fields of records that are dropped or hashed before their values reach a disk. Pure.
 
-A path such as `address.line1` names a field of an object inside of an object; where a list stands on the way, the field
-of each of its elements. `*` stands for every field, and a name with a dot in it stands in quotation marks.
+A path such as `address.line1` names a field of an object inside an object; if there is a list on the path, the field of
+each of its elements. `*` stands for every field. A name with a dot in it is quoted.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 DROP, HASH = "drop", "hash"
 ANY = "*"  # every field of an object; every stream of an import
 DIGEST_BYTES = 16
-MOST_KEY_BYTES = 64  # that blake2b takes
-SHORTEST = 4  # characters of a value that is looked for elsewhere: a shorter one is a mere word
-SHORTEST_NUMBER = 5  # digits, likewise
-LONGEST_PATH = 20  # names
+MOST_KEY_BYTES = 64  # most bytes of a key that blake2b accepts
+SHORTEST = 4  # characters; a shorter value is not searched for in other texts, since it may be any word
+SHORTEST_NUMBER = 5  # digits; the same for numbers
+LONGEST_PATH = 20  # most names in a path
 
-LARGEST_ERROR = 1 << 20  # bytes of an answer that is looked through
+LARGEST_ERROR = 1 << 20  # most bytes of an error response that is searched
 _WORD = re.compile(r"\w+")
 _LEADING_STATUS = re.compile(r"(?:[A-Za-z]+: )?HTTP \d{3}(?!\d)(?:: )?")
 _GONE_RUN = re.compile(rf"{re.escape(GONE)}(?:\W*{re.escape(GONE)})+")
 _PATH = re.compile(r'(?:"[^"]+"|[^".\s][^".]*)(?:\.(?:"[^"]+"|[^".\s][^".]*))*')
 _NAME = re.compile(r'"([^"]+)"|([^".]+)')
 
-Branch = dict[str, Any]  # by name: another Branch, DROP or HASH
+Branch = dict[str, Any]  # by name of a field: another Branch, DROP or HASH
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -41,14 +41,18 @@ _encode = msgspec.json.Encoder().encode
 
 
 class FieldRules(msgspec.Struct, frozen=True, array_like=True):
-    """Of one stream: paths of the fields that are left out, and of those that a keyed hash stands for."""
+    """The rules of one stream: paths of the fields to drop, and of those to replace by a keyed hash."""
 
     drop: tuple[str, ...] = ()
     hash: tuple[str, ...] = ()
 
 
 class RunFields(msgspec.Struct, frozen=True, array_like=True):
-    """What a run drops and hashes, by stream, ANY for all; key: of the hash, a secret."""
+    """What a run drops and hashes.
+
+    streams: the rules by stream, ANY for all.
+    key: the secret key of the hash.
+    """
 
     streams: dict[str, FieldRules] = {}
     key: str = ""
@@ -58,14 +62,14 @@ class RunFields(msgspec.Struct, frozen=True, array_like=True):
 
 
 def dotted(names: Iterable[str]) -> str:
-    """The path that goes through these names."""
+    """The path with these names."""
     return ".".join(f'"{name}"' if "." in name else name for name in names)
 
 
 def names_of(path: str) -> tuple[str, ...]:
-    """The names that a path goes through. ValueError when it is none."""
+    """The names in a path. Raises ValueError when it is not a path."""
     if not _PATH.fullmatch(path):
-        raise ValueError(f'"{path}" is no path of a field, such as "email", "address.line1" or \'"a.b".c\'')
+        raise ValueError(f'"{path}" is not the path of a field, such as "email", "address.line1" or \'"a.b".c\'')
     names = tuple(quoted or plain for quoted, plain in _NAME.findall(path))
     if len(names) > LONGEST_PATH:
         raise ValueError(f'"{path}" has more than {LONGEST_PATH} names')
@@ -73,7 +77,7 @@ def names_of(path: str) -> tuple[str, ...]:
 
 
 def branch_of(rules: Iterable[FieldRules]) -> Branch:
-    """Where all these fields lie. ValueError where one lies inside of another, or is both dropped and hashed."""
+    """Combines rules into a Branch. Raises ValueError if a field is inside another one, or both dropped and hashed."""
     tree: Branch = {}
     seen: dict[tuple[str, ...], str] = {}
     for each in rules:
@@ -81,13 +85,13 @@ def branch_of(rules: Iterable[FieldRules]) -> Branch:
             for path in paths:
                 names = names_of(path)
                 if seen.setdefault(names, action) != action:
-                    raise ValueError(f'"{path}" is both dropped and hashed: take one of the two away')
+                    raise ValueError(f'"{path}" is both dropped and hashed: remove one of the two')
     for names, action in seen.items():
         for length in range(1, len(names)):
             if (outer := seen.get(names[:length])) is not None:
                 what = "dropped" if outer == DROP else "hashed"
                 path, whole = ".".join(names), ".".join(names[:length])
-                raise ValueError(f'"{path}" lies inside of "{whole}", all of which is {what}: take one of the two away')
+                raise ValueError(f'"{path}" is inside "{whole}", which is {what} as a whole: remove one of the two')
         at = tree
         for name in names[:-1]:
             at = at.setdefault(name, {})
@@ -96,8 +100,9 @@ def branch_of(rules: Iterable[FieldRules]) -> Branch:
 
 
 def hashed(text: bytes, key: bytes) -> bytes:
-    """What stands in the place of a value, as JSON: 32 hex digits, the same for the same value and key. A text and a
-    number that are written alike have the same; null stays null, and of a list each element is hashed. text: JSON."""
+    """The hash that replaces a value, as JSON: 32 hex digits, the same for the same value and key. A text and a number
+    that are written alike have the same hash. null stays null, and each element of a list is hashed. text: the value as
+    JSON."""
     if text == b"null":
         return text
     if text[:1] == b"[":
@@ -107,10 +112,10 @@ def hashed(text: bytes, key: bytes) -> bytes:
 
 
 class Shaped:
-    """Applies the rules of a run to the records of one attempt, and knows what it has taken away.
+    """Applies the rules of a run to the records of one attempt, and remembers the removed values.
 
-    values: texts and numbers that were taken away, as far as they can be told from mere words, with the field of each,
-        such as "email of customers".
+    values: texts and numbers that were removed, each with its field, such as "email of customers"; without values that
+        are so short that they may be any word.
     """
 
     def __init__(self, fields: RunFields) -> None:
@@ -120,7 +125,7 @@ class Shaped:
         self.values: dict[str, str] = {}
 
     def branch(self, stream: str) -> Branch:
-        """Empty where nothing of the stream is dropped or hashed."""
+        """The rules for a stream; empty when none of its fields is dropped or hashed."""
         found = self._branches.get(stream)
         if found is None:
             rules = [each for name in (ANY, stream) if (each := self._streams.get(name))]
@@ -128,15 +133,15 @@ class Shaped:
         return found
 
     def shaped(self, text: bytes, stream: str) -> tuple[bytes, dict[str, str]]:
-        """An object's compact text as it is imported, and of `values` what was taken away of it. ValueError or
-        RecursionError when it cannot be read."""
+        """Applies the rules to an object's compact JSON text. Returns the new text, and those of `values` that were
+        removed. Raises ValueError or RecursionError when the text cannot be read."""
         taken: dict[str, str] = {}
         text = self._walked(text, self.branch(stream), f" of {stream}", taken)
         self.values |= taken
         return text, taken
 
     def _walked(self, text: bytes, branch: Branch, where: str, taken: dict[str, str]) -> bytes:
-        """where: what follows the name of a field, to say which one it is."""
+        """Applies a branch to a JSON text. where: the text that follows the name of a field in `values`."""
         if text[:1] == b"[":
             return b"[" + b",".join(self._walked(bytes(each), branch, where, taken) for each in _elements(text)) + b"]"
         if text[:1] != b"{":
@@ -156,8 +161,8 @@ class Shaped:
         return _encode(members) if changed else text
 
     def look_into(self, answer: Any) -> None:
-        """Notes what an API's answer has at the paths of any stream, wherever such a path begins. answer: as text, or
-        as Python values."""
+        """Remembers the values in a response at the paths of any stream, wherever such a path begins. answer: as JSON
+        text, or as Python values."""
         if isinstance(answer, bytes):
             try:
                 answer = parsed(answer)
@@ -176,9 +181,9 @@ class Shaped:
 
 
 def said_in(answer: Any) -> set[str] | None:
-    """All words and numbers of an answer, its names aside. None for one that is too large to be looked through.
+    """All words and numbers in a response, without the names of fields. None when it is too large to search.
 
-    answer: as text, or as Python values."""
+    answer: as JSON text, or as Python values."""
     if isinstance(answer, bytes):
         if len(answer) > LARGEST_ERROR:
             return None
@@ -190,7 +195,7 @@ def said_in(answer: Any) -> set[str] | None:
 
 
 def without_words(text: str, words: Collection[str]) -> str:
-    """The text without any of them, but for a status that it begins with. The last one of it may be cut."""
+    """The text without these words, except for a status at its beginning. The last word of the text may be cut off."""
     begins = _LEADING_STATUS.match(text)
     head = begins[0] if begins else ""
     found = list(_WORD.finditer(text, len(head)))
@@ -201,7 +206,7 @@ def without_words(text: str, words: Collection[str]) -> str:
 
 
 def _meant(branch: Branch, members: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The members that a branch is about. A name counts before ANY."""
+    """Yields the members that a branch covers. A name takes precedence over ANY."""
     if ANY not in branch:
         for name, what in branch.items():
             if name in members:
@@ -236,7 +241,7 @@ def _words(text: bytes) -> Iterator[str]:
 
 
 def _scalars(value: Any) -> Iterator[str]:
-    """The texts and numbers in a value that can be told from mere words."""
+    """Yields the texts and numbers in a value that are long enough to search for."""
     return _texts(value, SHORTEST, SHORTEST_NUMBER)
 
 

@@ -1,7 +1,7 @@
-"""What a credential looks like wherever an API may repeat it, and texts without it. Pure.
+"""Finds credentials in texts, in all forms in which an API may repeat them, and removes them. Pure.
 
-`cut` is how every text that is made in an attempt is shortened: without the credentials of that attempt, which half a
-credential would no longer be known as, and without control characters, which belong to whoever reads it.
+Use `cut` to shorten every text that is made in an attempt. It removes the credentials of that attempt first, since half
+a credential would not be recognized, and escapes control characters, which a terminal would obey.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from crawlerd.core.spellings import pattern
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-SHORTEST = 4  # characters of a credential, and of what is behind a ":" in it
-SHORTEST_NAME = 8  # of what is before the ":", which is often a mere name of a user
-SHORTEST_BEGINNING = 6  # of a credential that somebody else has cut
-LONG_BEGINNING = 10  # of one that is known as such wherever it stands
-MARGIN = 16  # times the limit are looked at before a text is cut
+# The shortest texts that are removed, in characters.
+SHORTEST = 4  # a credential, and the part of it after a ":"
+SHORTEST_NAME = 8  # the part before the ":", which is often the name of a user
+SHORTEST_BEGINNING = 6  # the beginning of a credential at the end of a text that the API has cut
+LONG_BEGINNING = 10  # the beginning of a credential anywhere in a text
+MARGIN = 16  # before a text is cut, this many times the limit are searched
 GONE = "***"
 
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 class Redaction:
-    """The credentials of an account: what they may look like in a text of the API's, and how to take them out."""
+    """Finds the credentials of an account in texts of the API, and removes them."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        """secrets: such as "key", "user:password", "id:secret:token", and the words of the headers that carry them."""
+        """secrets: such as "key", "user:password" or "id:secret:token", and the words of headers with credentials."""
         wholes = [each for each in dict.fromkeys(secrets) if len(each) >= SHORTEST]
         parts = [part for whole in wholes for part in _parts(whole)]
         packed = [text for whole in wholes for text in _packed(whole)]
@@ -48,11 +49,11 @@ class Redaction:
         self.longest = max(map(len, self._plain), default=0)
 
     def found(self, text: str) -> bool:
-        """Whether a credential may be in it; quickly no, as nearly always."""
+        """Whether a text may contain a credential. Fast if it does not, which is nearly always."""
         return self._any is not None and self.may_be_in(text) and bool(self._any.search(text))
 
     def text(self, text: str) -> str:
-        """Without credentials, and without the beginning of one that somebody has cut, as at the text's end."""
+        """The text without credentials, and without the beginning of one that was cut, such as at the text's end."""
         if self._any is None:
             return text
         if self.may_be_in(text):
@@ -71,15 +72,15 @@ class Redaction:
 
     @cached_property
     def hiding(self) -> Hiding:
-        """How they are taken out of arguments, and put back."""
+        """Takes them out of arguments, and puts them back."""
         return Hiding(*self._texts)
 
     def may_be_in(self, text: str) -> bool:
-        """Quickly no, as nearly always."""
+        """Whether a text may contain a credential that is taken out of arguments. Fast if it does not."""
         return any(core in text for core in self._cores)
 
     def repeated(self, text: str) -> bool:
-        """Whether it has a credential that is too long to be a mere word."""
+        """Whether a text contains a credential that is too long to be an ordinary word."""
         return self.may_be_in(text) and self.hiding.found(text)
 
     def hidden(self, payload: str) -> str:
@@ -93,7 +94,7 @@ class Redaction:
 
 @lru_cache(maxsize=4096)
 def redaction(secrets: tuple[str, ...]) -> Redaction:
-    """Of these credentials; made once."""
+    """The redaction of these credentials; cached."""
     return Redaction(secrets)
 
 
@@ -102,7 +103,7 @@ _current: ContextVar[Callable[[], Redaction] | None] = ContextVar("redaction", d
 
 @contextmanager
 def redacting(current: Callable[[], Redaction]) -> Iterator[None]:
-    """Within this block `cut` leaves out these credentials, as they are at the moment."""
+    """A block in which `cut` removes credentials. current: returns the redaction with the credentials known now."""
     token = _current.set(current)
     try:
         yield
@@ -111,13 +112,13 @@ def redacting(current: Callable[[], Redaction]) -> Iterator[None]:
 
 
 def without_credentials(text: str) -> str:
-    """The text without those of the attempt; itself outside of one."""
+    """The text without the credentials of the present attempt; unchanged outside of attempts."""
     current = _current.get()
     return current().text(text) if current else text
 
 
 def cut(text: object, limit: int) -> str:
-    """At most `limit` characters of a text, on one line and printable, without the credentials of the attempt."""
+    """At most `limit` characters of a text, on one line, printable, without the credentials of the present attempt."""
     words, current = str(text), _current.get()
     known = current() if current else None
     words = words[: MARGIN * limit + 8 * (known.longest if known else 0)]
@@ -125,14 +126,15 @@ def cut(text: object, limit: int) -> str:
 
 
 def printable(text: str) -> str:
-    """On one line. Escaped is what a terminal or a log would obey, or no text can hold; white space is one space."""
+    """The text on one line, with each run of whitespace as one space. Escapes characters that a terminal or log would
+    obey, and those that are invalid in UTF-8."""
     if text.isprintable():
         return text
     return shown(" ".join(text.split()) if any(map(str.isspace, text)) else text)
 
 
 def shown(text: str) -> str:
-    """Every character of it, escaped where a terminal or a log would obey it, or no text can hold it."""
+    """The text with all its characters, escaped if a terminal or log would obey them, or they are invalid in UTF-8."""
     return text if text.isprintable() else "".join(map(_shown, text))
 
 
@@ -154,7 +156,7 @@ def _parts(secret: str) -> Iterator[str]:
 
 
 def _packed(secret: str) -> Iterator[str]:
-    """In base64, as Basic authentication has it: with an empty password, too, and with both halves encoded."""
+    """Yields a credential in base64, as in Basic authentication: also without password, and with both parts encoded."""
     first, colon, rest = secret.partition(":")
     texts = [secret, f"{secret}:", f"{quote_plus(first)}:{quote_plus(rest)}" if colon else secret]
     for text in dict.fromkeys(texts):
@@ -162,5 +164,5 @@ def _packed(secret: str) -> Iterator[str]:
 
 
 def _core(secret: str) -> str:
-    """What no encoding changes: if it is not in a text, neither is the credential."""
+    """The longest part of a credential that no encoding changes: without it, a text does not contain the credential."""
     return max(re.findall("[A-Za-z0-9]+", secret), key=len, default="")

@@ -1,10 +1,10 @@
-"""Why nothing of an account starts while its credentials are in doubt, and what people can do. Pure."""
+"""Why no task of an account starts while its credentials are in doubt, and what people can do. Pure."""
 
 from __future__ import annotations
 
 GONE = "not configured any more, but an import has tasks for it"
 REPLACED = "its key or its address is being replaced"
-OF_OWNER = "waits for the check of the credentials of "  # and the account's name
+OF_OWNER = "waits for the check of the credentials of "  # followed by the account's name
 
 _ENDS_BY_ITSELF = "Nothing needs to be done: the check is under way."
 _CONFIGURE = "Configure the account again, then `crawlerd reload`; or end its runs with `crawlerd run cancel ID`."
@@ -13,10 +13,10 @@ _AT_REST = "Mend the key, then `crawlerd reload`, or `crawlerd import` where no 
 
 
 def refusal_cure(refused: str, *, in_memory: bool) -> str:
-    """A sentence.
+    """What a person can do, as a sentence.
 
-    refused: why nothing of it starts; one of the above, or what the API has said.
-    in_memory: a crawlerd works on its tasks.
+    refused: why no task of the account starts: one of the texts above, or the API's message.
+    in_memory: whether a crawlerd works on its tasks.
     """
     if refused == GONE:
         return _CONFIGURE

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-GREATEST = 2**63 - 1  # that a database holds: SQLite's and PostgreSQL's integers have 64 bits
+GREATEST = 2**63 - 1  # the greatest number in a database: integers of SQLite and PostgreSQL have 64 bits

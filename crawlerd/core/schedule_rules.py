@@ -1,7 +1,7 @@
-"""When a scheduled import starts: texts to rules, rules to starts, and what became due since it was last looked at.
+"""When a scheduled import starts: parses schedules, computes their starts, and finds starts that have become due.
 
 A slot is an instant at which the schedule asks for a start. The start itself comes up to `jitter` later. Everything
-here is a function of its arguments: the time now and what the frontier noted are handed in.
+here is a function of its arguments, which include the present time and the note of the frontier.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 CatchUp = Literal["once", "skip"]
 
-LATE_SECONDS = 300.0  # after its time up to which a start is on time: the daemon looks at least once a minute
-# How far the clock may be set back without a slot coming twice. Beyond it the time before counts as wrong, as for
-# Debian's cron (cron(8): "clock changes of more than 3 hours are considered to be corrections").
+LATE_SECONDS = 300.0  # a start is late after this time; the daemon looks at least once a minute
+# If the clock is set back by less than this, no slot comes twice. If it is set back further, the earlier time counts as
+# wrong, as in Debian's cron (cron(8): "clock changes of more than 3 hours are considered to be corrections").
 CORRECTION_SECONDS = 3 * 3600.0
-COUNTED = 10_000  # missed slots that are counted one by one
-KNOWN_GAPS = 10_000  # schedules whose gaps are remembered: to find them takes a millisecond
-COMPARED = 100  # slots whose distance is compared with `jitter`
+COUNTED = 10_000  # most missed slots that are counted one by one
+KNOWN_GAPS = 10_000  # most schedules whose gaps are cached, since finding them takes a millisecond
+COMPARED = 100  # number of slots whose distance is compared with `jitter`
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _GROUPS = {"day": "*", "weekday": "1-5", "weekend": "6,0"}
@@ -43,14 +43,14 @@ _FORMS = (
 _AT = re.compile(r"every (?P<days>.+?) at (?P<times>.+)")
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 _BETWEEN = re.compile(r" ?, ?(?:and )?| and ")
-_SAMPLE = datetime(2024, 1, 1, tzinfo=UTC)  # from which a rule is tried when it is read
+_SAMPLE = datetime(2024, 1, 1, tzinfo=UTC)  # a rule is tried from this time when it is parsed
 
 
 class Rule(NamedTuple):
-    """What a text asks for: one of the two.
+    """A parsed schedule: either an interval, or cron expressions.
 
-    every: seconds from one start to the next; 0 where it goes by the clock.
-    crons: cron expressions of five fields; a slot of any of them is a slot.
+    every: seconds from one start to the next; 0 for cron expressions.
+    crons: cron expressions of five fields; each slot of any of them is a slot.
     """
 
     every: float
@@ -58,11 +58,12 @@ class Rule(NamedTuple):
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    text: as it is configured.
-    zone: IANA name of the time zone in which the clock is read.
-    jitter: seconds by which starts are spread, at most.
-    catch_up: whether one start makes up for those that were missed, or none.
+    """The schedule of an import.
+
+    text: as configured.
+    zone: IANA name of the time zone of its times.
+    jitter: most seconds by which a start may come later than its slot.
+    catch_up: whether one start makes up for missed ones, or none does.
     """
 
     text: str
@@ -76,19 +77,19 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """What slots depend on: where it changes, slots of the past do not count."""
+        """The settings on which slots depend, as text: when they change, past slots do not count."""
         return f"{self.text} {self.zone}"
 
 
 class ScheduleNote(msgspec.Struct, frozen=True, kw_only=True):
-    """What outlives the daemon. Times in Unix seconds.
+    """The note of a schedule that the frontier stores. Times are Unix seconds.
 
-    key: of the schedule that it is about.
-    settled: the last slot that has led to a start or was skipped; with an interval, the start that the next one counts
-        from.
-    catch_up_at: when one start makes up for missed ones; None when that is not settled, or nothing is missed.
-    skipped: slots that led to no start, since the schedule was first seen.
-    skipped_at, skipped_why: of the last one of them.
+    key: the key of its schedule.
+    settled: the last slot that has led to a start or was skipped; for an interval, the start from which the next one
+        counts.
+    catch_up_at: when one start makes up for missed ones; None when that is not decided yet, or none is missed.
+    skipped: how many slots have led to no start since the schedule was first seen.
+    skipped_at, skipped_why: the last skipped slot, and why it was skipped.
     """
 
     key: str
@@ -100,9 +101,10 @@ class ScheduleNote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Start(NamedTuple):
-    """
-    slot: when the schedule asks for it.
-    at: when it comes, with its share of `jitter`.
+    """A start. Times are Unix seconds.
+
+    slot: the time by the schedule.
+    at: the time of the start, with its share of `jitter`.
     """
 
     slot: float
@@ -110,11 +112,12 @@ class Start(NamedTuple):
 
 
 class Due(NamedTuple):
-    """
+    """The starts that have become due.
+
     start: the newest one whose time has come.
-    missed: slots before it that are not settled; at COUNTED or more, "at least".
-    missed_at: the last of those.
-    late: by more than LATE_SECONDS.
+    missed: how many slots before it are not settled; if COUNTED or more, there may be more.
+    missed_at: the last of these slots.
+    late: whether the start is late by more than LATE_SECONDS.
     """
 
     start: Start
@@ -123,9 +126,9 @@ class Due(NamedTuple):
     late: bool
 
 
-@lru_cache  # many imports may have the same
+@lru_cache  # many imports may have the same schedule
 def parse_schedule(text: str) -> Rule:
-    """ValueError, which says how to write it, for a text that asks for nothing or for a date that never comes."""
+    """Parses a schedule. Raises ValueError, which says how to write one, for invalid text and impossible dates."""
     plain = " ".join(text.split())
     found = re.fullmatch(r"(?:every )?([\d.a-z]{1,80})", plain)
     if found and any(each.isdigit() for each in found[1]):
@@ -161,7 +164,7 @@ def _in_words(text: str) -> tuple[str, ...]:
 
 
 def _days(text: str) -> str:
-    """As cron has them."""
+    """The days, in the notation of cron."""
     if text in _GROUPS:
         return _GROUPS[text]
     days = []
@@ -173,7 +176,7 @@ def _days(text: str) -> str:
 
 
 def jitter_problem(schedule: Schedule) -> str | None:
-    """What is wrong with it: two starts could change places."""
+    """Why the jitter is too large, so that two starts could change their order; None when it is not."""
     shortest, _ = gaps(schedule)
     return "must be shorter than the time between two starts" if schedule.jitter >= shortest else None
 
@@ -195,7 +198,7 @@ def gaps(schedule: Schedule) -> tuple[float, float]:
 
 
 def words(schedule: Schedule) -> str:
-    """The schedule as people say it, without its zone."""
+    """The schedule as text for people, without its zone."""
     rule = schedule.rule
     if rule.every:
         return f"{schedule.text.split()[-1]} after the last start"
@@ -206,13 +209,14 @@ def words(schedule: Schedule) -> str:
 
 
 def share(name: str, slot: float) -> float:
-    """0 up to 1, the same for an import and a slot on every machine and after every restart."""
+    """A number from 0 to 1 by which a start is spread: the same for an import and slot on every machine and after every
+    restart."""
     digest = hashlib.blake2b(f"{name}\0{slot:.3f}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2.0**64
 
 
 def starts(schedule: Schedule, name: str, settled: float, now: float) -> Iterator[Start]:
-    """The starts that are to come, without end as a rule, when all slots up to `settled` and up to now are settled."""
+    """Yields the future starts, usually without end, if all slots up to `settled` and up to now are settled."""
     rule, seen = schedule.rule, now - schedule.jitter
     after = settled + _intervals(rule.every, settled, seen) * rule.every if rule.every else max(settled, seen)
     for slot in _slots(rule, schedule.zone, after):
@@ -222,7 +226,7 @@ def starts(schedule: Schedule, name: str, settled: float, now: float) -> Iterato
 
 
 def due(schedule: Schedule, name: str, settled: float, now: float) -> Due | None:
-    """What has become due since `settled`; None when that is nothing."""
+    """The starts that have become due since `settled`; None when there are none."""
     rule = schedule.rule
     if rule.every:
         count = _intervals(rule.every, settled, now)
@@ -244,13 +248,13 @@ def due(schedule: Schedule, name: str, settled: float, now: float) -> Due | None
 
 
 def started(schedule: Schedule, note: ScheduleNote, found: Due, now: float, why: str) -> ScheduleNote:
-    """The note once a start has made up for what was due. why: those before it led to none."""
+    """The note after the newest due start. why: why the earlier ones were skipped."""
     settled = now if schedule.rule.every else found.start.slot
     return _passed(note, settled, found.missed, found.missed_at, why)
 
 
 def skipped(note: ScheduleNote, found: Due, why: str) -> ScheduleNote:
-    """The note once all of it was skipped."""
+    """The note after all due starts were skipped."""
     return _passed(note, found.start.slot, found.missed + 1, found.start.slot, why)
 
 
@@ -261,10 +265,10 @@ def _passed(note: ScheduleNote, settled: float, count: int, at: float | None, wh
 
 
 def known(schedule: Schedule, note: ScheduleNote | None, last_started: float | None, now: float) -> ScheduleNote | None:
-    """The note to go by; to be noted where it is another one. None where an interval has nothing to count from: it
-    starts at once.
+    """The note to use, which must be stored if it differs from `note`. None when there is no start from which an
+    interval can count: the import starts at once.
 
-    last_started: of the import's newest run, for an import without a note.
+    last_started: when the import's newest run began, for an import without a note.
     """
     interval = bool(schedule.rule.every)
     if note is None and interval:
@@ -272,7 +276,7 @@ def known(schedule: Schedule, note: ScheduleNote | None, last_started: float | N
     if note is None:
         return ScheduleNote(key=schedule.key, settled=now)
     changed = note.key != schedule.key
-    back = note.settled > now + (0.0 if interval else CORRECTION_SECONDS)  # the clock was ahead, and was set right
+    back = note.settled > now + (0.0 if interval else CORRECTION_SECONDS)  # the clock was ahead, and was corrected
     if not changed and not back:
         return note
     settled = now if back or not interval else note.settled
@@ -280,8 +284,8 @@ def known(schedule: Schedule, note: ScheduleNote | None, last_started: float | N
 
 
 def is_full(last_full: float | None, full_every: float, now: float, following: float | None) -> bool:
-    """Whether a run that starts now is to be full: of the starts, the one nearest to `full_every` after the last full
-    one. following: the next start after this one."""
+    """Whether a run that starts now must be a full one: it is the start that is nearest to `full_every` seconds after
+    the last full one. following: the next start after this one."""
     if last_full is None:
         return True
     return now + (max(0.0, following - now) / 2 if following is not None else 0.0) >= last_full + full_every
@@ -292,7 +296,7 @@ def _start(schedule: Schedule, name: str, slot: float) -> Start:
 
 
 def _intervals(every: float, settled: float, now: float) -> int:
-    """How many have passed, exactly."""
+    """How many intervals have passed."""
     count = max(0, math.floor((now - settled) / every))
     while count and settled + count * every > now:
         count -= 1
@@ -302,7 +306,7 @@ def _intervals(every: float, settled: float, now: float) -> int:
 
 
 def _slots(rule: Rule, zone: str, after: float) -> Iterator[float]:
-    """Ascending, each once."""
+    """Yields the slots after a time, in ascending order, each once."""
     if rule.every:
         number = 1
         while True:
@@ -311,14 +315,14 @@ def _slots(rule: Rule, zone: str, after: float) -> Iterator[float]:
     last = after
     start = datetime.fromtimestamp(after, ZoneInfo(zone))
     for slot in merge(*((at.timestamp() for at in CronSim(cron, start)) for cron in rule.crons)):
-        if slot > last:  # not so in the hour that comes twice, where cronsim begins with its first pass
+        if slot > last:  # cronsim may go back in the hour that comes twice at the end of daylight saving time
             last = slot
             yield slot
 
 
-@lru_cache  # hundreds of imports may have the same schedule, and were last settled at the same slot
+@lru_cache  # hundreds of imports may have the same schedule and the same last slot
 def _latest(rule: Rule, zone: str, settled: float, now: float) -> tuple[int, tuple[float, ...]]:
-    """How many slots there are after `settled` up to now, at most COUNTED + 2, and the last two or three of them."""
+    """The number of slots after `settled` up to now, at most COUNTED + 2, and the last two or three of them."""
     count, latest = 0, list[float]()
     for slot in _slots(rule, zone, settled):
         if slot > now:
@@ -328,7 +332,7 @@ def _latest(rule: Rule, zone: str, settled: float, now: float) -> tuple[int, tup
         if count > COUNTED:
             break
     window = 3600.0
-    while True:  # the newest ones, from a time near to them
+    while True:  # finds the newest slots, beginning at a time near to them
         near = deque(takewhile(lambda slot: slot <= now, _slots(rule, zone, now - window)), maxlen=3)
         if len(near) == 3:
             return count, tuple(near)

@@ -1,4 +1,4 @@
-"""How URLs, JSON and HTML may write a credential: a pattern of all spellings, and the name of each. Pure."""
+"""How URLs, JSON and HTML may write a credential: a pattern of all spellings, and a name for each. Pure."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import re
 from functools import lru_cache
 
 _NAMED = {'"': "quot", "&": "amp", "'": "apos", "<": "lt", ">": "gt"}
-_ALIKE = {"+": "[ +-]", "-": "[ +-]", "/": "[/_]", "_": "[/_]"}  # in base64, for URLs and in forms
+_ALIKE = {"+": "[ +-]", "-": "[ +-]", "/": "[/_]", "_": "[/_]"}  # variants in base64, base64 for URLs, and forms
 _ALIKE_CHARACTERS = " +-/_"
 AS_IT_IS = "."
 
 
 def pattern(secret: str, *, packed: bool = False) -> str:
-    """A regular expression of all spellings. packed: it is base64, without the "=" at its end."""
+    """A regular expression that matches all spellings of a credential. packed: it is base64, without "=" at its end."""
     return "".join(_one(char, packed=packed) for char in secret) + ("={0,2}" if packed else "")
 
 
 def forms_of(secret: str, text: str, *, packed: bool = False) -> str | None:
-    """How `text` spells the credential, without saying what it is; None when it is no spelling of it. `spelled` makes
-    the same text of both, byte for byte."""
+    """A description of how `text` spells the credential, which does not reveal the credential; None when it is not a
+    spelling of it. `spelled` makes the same text again, byte for byte."""
     found = _pieces(secret, packed).fullmatch(text)
     if found is None:
         return None
@@ -30,7 +30,7 @@ def forms_of(secret: str, text: str, *, packed: bool = False) -> str | None:
 
 
 def spelled(secret: str, forms: str) -> str:
-    """The text of which `forms_of` has said so. ValueError when it cannot be of this credential."""
+    """Spells a credential as `forms_of` has described it. Raises ValueError when the description does not fit it."""
     if not forms:
         return secret
     padding = 0
@@ -50,7 +50,7 @@ def _pieces(secret: str, packed: bool) -> re.Pattern[str]:
 
 
 def _one(char: str, *, packed: bool) -> str:
-    """A character as it is, or as URLs, JSON and HTML write it."""
+    """A pattern of a character as it is, and as URLs, JSON and HTML write it."""
     if char.isalnum():
         return char
     number = ord(char)
@@ -109,7 +109,7 @@ def _spelled(char: str, form: str) -> str:
 
 
 def _capitals(digits: str) -> int:
-    """Which of the hexadecimal digits are capitals."""
+    """A number whose bits say which hexadecimal digits are upper case."""
     return sum(each.isupper() << place for place, each in enumerate(digits))
 
 

@@ -1,4 +1,4 @@
-"""Times in sync points: sources write them as they like, people move them."""
+"""Finds and moves the times in sync points, which each source writes in its own form."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _TIME = re.compile(
     r"(?P<zone>Z|[+-][0-9]{2}:?[0-9]{2})?)?"
 )
 _SECONDS = re.compile(r"[1-9][0-9]{8,9}(\.[0-9]{1,9})?")
-_FIRST, _LAST = 1e8, 1e10  # Unix seconds that count as a time: 1973 to 2286
+_FIRST, _LAST = 1e8, 1e10  # numbers between these count as Unix seconds: 1973 to 2286
 _MILLI = 1000
 
 
 def times_of(value: str) -> list[float]:
-    """The times in a sync point, in Unix seconds: of the text as a whole, or of the fields of a JSON object; those
-    without a zone count as UTC."""
+    """The times in a sync point, in Unix seconds. The sync point may be a time, or a JSON object with times in its
+    fields. A time without a zone is in UTC."""
     found: list[float] = []
 
     def note(at: float) -> float:
@@ -32,8 +32,8 @@ def times_of(value: str) -> list[float]:
 
 
 def earlier(value: str, seconds: float) -> str | None:
-    """The sync point with all its times moved back, and all else as it is; None when it has no time. OverflowError when
-    there is no time so long ago."""
+    """The sync point with all its times moved back, otherwise unchanged; None when it has no time. Raises OverflowError
+    when the result is out of range."""
     count = 0
 
     def move(at: float) -> float:
@@ -46,7 +46,7 @@ def earlier(value: str, seconds: float) -> str | None:
 
 
 def shape(value: str) -> str:
-    """What kind of value it is, so that another one can be compared with it; for people."""
+    """A description of the form of a value, for people who replace it by another one."""
     fields = _object(value)
     if fields is not None:
         return f"a JSON object with {', '.join(sorted(fields)) or 'no field'}"
@@ -67,7 +67,7 @@ def _object(value: str) -> dict[str, Any] | None:
 
 
 def _each(value: str, change: Any) -> str:
-    """The value with each of its times changed. change: from Unix seconds to Unix seconds."""
+    """The value with each of its times changed. change: a function from Unix seconds to Unix seconds."""
     fields = _object(value)
     if fields is None:
         return _text(value, change)
@@ -75,7 +75,7 @@ def _each(value: str, change: Any) -> str:
 
 
 def _field(value: Any, change: Any) -> Any:
-    """Dates of a field are left alone: they may be the version of an API."""
+    """Changes the time in a field of an object. Leaves a date unchanged, since it may be the version of an API."""
     if isinstance(value, str) and ("T" in value or " " in value):
         return _text(value, change)
     if isinstance(value, bool) or not isinstance(value, int | float):

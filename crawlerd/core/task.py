@@ -1,4 +1,4 @@
-"""A task, a group of tasks, and the right to work on one."""
+"""A task, a group of tasks, and a batch of leases."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any, Literal
 
 import msgspec
 
-PART = "/"  # before the name of an account's part
+PART = "/"  # precedes the name of a part of an account
 
 
 class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One API request's worth of work, as it lies in the frontier.
+    """One API request's worth of work, as stored in the frontier.
 
     payload: the typed arguments as JSON.
     attempt: failed attempts so far.
-    crashes: worker processes that died while they held it.
-    group: the innermost one that it belongs to, 0 for none.
+    crashes: how many worker processes died while they had it.
+    group: the innermost group that it belongs to, 0 for none.
     refused: attempts that were refused while others of its bucket passed.
-    chain: tasks of its kind that led to it: each asked for the next one, the last one for this.
+    chain: how many tasks of its kind are before it in its chain, in which each has yielded the next one.
     """
 
     seq: int
@@ -35,10 +35,10 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class IfNew(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """`task` takes the place of another, of which this is part, unless the run's import has read the list of this
-    parent before.
+    """An alternative of a task: `task` replaces it, unless the run's import has read the list of this parent before.
 
-    parent: its `parent_hash`.
+    list: the name of the list, see `crawlerd.source.ParentRead`.
+    parent: the `parent_hash` of the parent.
     """
 
     list: str
@@ -47,19 +47,19 @@ class IfNew(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def parent_hash(parent: str) -> str:
-    """32 hex digits."""
+    """A hash of a parent's name: 32 hex digits."""
     return hashlib.blake2b(parent.encode(), digest_size=16).hexdigest()
 
 
 class NewTask(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A task that a handler or the start of a run asks for.
+    """A new task, which a handler or the start of a run has yielded.
 
-    unique: in its run, at most one task of this kind and payload is ever made. A repeat is skipped, or, for a
-        `sequential` kind, is a cursor that came twice: it becomes a dead letter that says so.
-    account: the name of the account that it is for, "/<part>" for a part of that of the task that asks for it, "" for
-        that itself.
-    mark: if not empty, what makes it the same task as another, in the place of kind and payload.
-    if_new: see `IfNew`; whichever it becomes, it counts as both.
+    unique: a run has at most one task of this kind and payload. A repeated one is left out. If its kind is
+        `sequential`, it is a repeated cursor of the API, and becomes a dead letter that says so.
+    account: the name of the account that it is for; "/<part>" for a part of the yielding task's account; "" for that
+        account itself.
+    mark: if not empty, tasks with the same mark are the same task, whatever their kind and payload.
+    if_new: see `IfNew`. Both alternatives count as the same task.
     chain: see `Task`.
     """
 
@@ -75,19 +75,19 @@ class NewTask(msgspec.Struct, frozen=True, array_like=True, gc=False):
     chain: int = 0
 
     def forms(self) -> tuple[NewTask, ...]:
-        """Itself, and what may take its place."""
+        """The task, and the one that may replace it."""
         return (self,) if self.if_new is None else (self, self.if_new.task)
 
     def prioritised(self, priority: int) -> NewTask:
-        """With another priority, whichever it becomes."""
+        """The task, and the one that may replace it, with another priority."""
         return self._changed(priority=priority)
 
     def unsequential(self) -> NewTask:
-        """No cursor that repeats where it is asked for twice, whichever it becomes."""
+        """The task, and the one that may replace it, changed so that a repetition is not a repeated cursor."""
         return self._changed(sequential=False)
 
     def following(self, task: Task) -> NewTask:
-        """As one that `task` asks for."""
+        """The task as one that `task` has yielded: with its length of chain."""
         return self._changed(chain=task.chain + 1) if self.kind == task.kind else self
 
     def _changed(self, **changes: Any) -> NewTask:
@@ -97,7 +97,7 @@ class NewTask(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return msgspec.structs.replace(self, **changes)
 
     def key(self, account: int = 0) -> str:
-        """32 hex digits: what makes it the same task as another of its run. account: the number of the one that it is
+        """A hash by which the same task of a run is found: 32 hex digits. account: the number of the account that it is
         for, 0 for the run's own."""
         what = self.mark or f"{self.kind}\0{self.payload}"
         if account:
@@ -106,9 +106,9 @@ class NewTask(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class NewGather(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A group that is to be opened: `tasks` and all their descendants; `then` follows when none is left.
+    """A new group: `tasks` and all their descendants; `then` follows when all of them have ended.
 
-    if_dead: with dead letters in the group, run `then` all the same, make it a dead letter as well, or leave it out.
+    if_dead: what to do when the group has dead letters: run `then` anyway, make it a dead letter, or leave it out.
     """
 
     tasks: list[NewTask]
@@ -117,13 +117,13 @@ class NewGather(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A task, or a group, of an outcome that goes to the frontier in portions. Its place among all entries of the
-    outcome decides its number.
+    """A task or a group of an outcome that is sent in portions. Its number follows from its index among all entries of
+    the outcome.
 
-    task: the task itself, or the one that follows the group.
-    group: 1 + the place of the entry that opens the group it is in; 0 for the one that the asking task is in.
-    members: of a group, how many tasks are in it; -1 for a task.
-    if_dead: of a group, see `NewGather`.
+    task: the task itself, or the follow-up task of the group.
+    group: 1 + the index of the entry of the group that it is in; 0 for the group of the yielding task.
+    members: for a group, how many tasks it has; -1 for a task.
+    if_dead: for a group, see `NewGather`.
     """
 
     task: NewTask
@@ -135,8 +135,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class LeaseBatch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Leases of one account's tasks.
 
-    token: the fence of the first one; that of each next one is one more.
-    latest: when they must have started; monotonic seconds, 0 where no limit counts on it.
+    token: the token of the first lease; each further lease has the next number.
+    latest: when they must have started; monotonic seconds, 0 when no limit depends on it.
     """
 
     token: int

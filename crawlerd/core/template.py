@@ -1,4 +1,4 @@
-"""What is made of a record for others: dotted paths, text with fields in it, lists and tables of such. Pure."""
+"""Templates that are filled from a record: dotted paths, texts with placeholders, lists and tables of these. Pure."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 _PARTS = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _PLACE = re.compile("[0-9]{1,9}")
-_OWN = ("$key", "$stream", "$account")  # of the record itself, and not of its data
+_OWN = ("$key", "$stream", "$account")  # values of the record itself, not of its data
 
 
 def check(template: Any) -> None:
-    """ValueError when `fill` could not use it."""
+    """Checks a template. Raises ValueError when `fill` could not use it."""
     match template:
         case dict():
             for name, each in template.items():
@@ -39,31 +39,31 @@ def check(template: Any) -> None:
 
 
 def check_path(template: str, names: tuple[str, ...] = ()) -> None:
-    """ValueError when it is no path below a base URL, with fields in it. names: the only fields, where there are
-    some."""
+    """Checks a path below a base URL, which may contain placeholders. Raises ValueError when it is invalid. names: the
+    only placeholders that are allowed; empty for any."""
     if not template.startswith("/"):
         raise ValueError('must begin with "/"; it lies below the base_url of the account')
     for field in _fields(template):
         if names and field not in names:
-            raise ValueError(f'"{{{field}}}" is no field; write {" or ".join(f"{{{name}}}" for name in names)}')
+            raise ValueError(f'"{{{field}}}" is not a field; write {" or ".join(f"{{{name}}}" for name in names)}')
 
 
 def check_dotted(path: str) -> None:
-    """ValueError when it is no dotted path."""
+    """Checks a dotted path. Raises ValueError when it is invalid."""
     if not all(path.split(".")):
-        raise ValueError(f'"{path}" is no dotted path, such as "address.city"')
+        raise ValueError(f'"{path}" is not a dotted path, such as "address.city"')
     first = path.partition(".")[0]
     if first.startswith("$") and first not in _OWN:
-        raise ValueError(f'"{first}" is none of {", ".join(_OWN)}')
+        raise ValueError(f'"{first}" is not one of {", ".join(_OWN)}')
 
 
 def has_fields(text: str) -> bool:
-    """Whether something of a record is in it."""
+    """Whether the text contains placeholders."""
     return bool(_fields(text))
 
 
 def paths(template: Any) -> Iterator[str]:
-    """The dotted paths that a checked template asks for."""
+    """Yields the dotted paths in a checked template."""
     match template:
         case dict():
             for each in template.values():
@@ -78,13 +78,14 @@ def paths(template: Any) -> Iterator[str]:
 
 
 def fill(template: Any, data: Any, own: Mapping[str, str]) -> Any:
-    """The template's value for a record.
+    """Fills a template from a record.
 
-    Text without braces is a dotted path: its value as it is, null where it leads nowhere; a number in it is a place in
-    a list. Text in single quotes is itself. {path} in a text is that value as text: nothing for null, JSON for lists
-    and objects; {{ and }} are braces. Tables and lists are filled one by one; numbers and truth values are themselves.
+    A text without braces is a dotted path and becomes the value at this path, or null if there is none; a number in it
+    is an index of a list. A text in single quotes is used literally. {path} in a text becomes the value as text: empty
+    for null, JSON for lists and objects; {{ and }} become braces. The elements of tables and lists are filled one by
+    one. Numbers and booleans stay unchanged.
 
-    own: by the names of `_OWN`, which a path may begin with.
+    own: the values of `_OWN`, by name; a path may begin with such a name.
     """
     match template:
         case dict():
@@ -101,8 +102,8 @@ def fill(template: Any, data: Any, own: Mapping[str, str]) -> Any:
 
 
 def fill_path(template: str, data: Any, own: Mapping[str, str]) -> str | None:
-    """A path in which each field is one segment, or a part of one. None when a field has nothing, or it would lead
-    elsewhere."""
+    """Fills a path. Each placeholder is a segment or a part of one. None when a placeholder has no value, or a value
+    would change the structure of the path."""
     missing = False
 
     def segment(found: re.Match[str]) -> str:
@@ -120,7 +121,7 @@ def _is_constant(text: str) -> bool:
 
 
 def _fields(text: str) -> list[str]:
-    """The paths in braces. ValueError when one is none, or a brace stands alone."""
+    """The paths in braces. Raises ValueError when one is invalid, or a brace is not closed or not opened."""
     fields = []
     for found in _PARTS.finditer(text):
         if found[1] is not None:
@@ -145,7 +146,7 @@ def _part(found: re.Match[str], data: Any, own: Mapping[str, str]) -> str:
 
 
 def _at(path: str, data: Any, own: Mapping[str, str]) -> Any:
-    """What lies at a dotted path; None where it leads nowhere."""
+    """The value at a dotted path; None if there is none."""
     first, _, rest = path.partition(".")
     if first in own:
         return own[first] if not rest else None

@@ -1,4 +1,4 @@
-"""Values that must be nowhere: whether one of them is in a text, and texts without them. Pure."""
+"""Finds private values in texts, and removes them. Pure."""
 
 from __future__ import annotations
 
@@ -16,53 +16,54 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _WORDS = re.compile(r"[A-Za-z0-9]+")
-_ENCODED = re.compile(r"%(?:25)*[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}")  # digits and letters that belong to no word
+_ENCODED = re.compile(r"%(?:25)*[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}")  # digits and letters of escapes, not of words
 
 _BEFORE = r"(?:(?<![^\W_])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4}))"
 
 
 class Traces:
-    """Of some values, as URLs, JSON and HTML write them too. A value that is a part of a longer word is none."""
+    """Finds some values in texts, also as URLs, JSON and HTML write them. A part of a longer word does not count."""
 
     def __init__(self, values: Iterable[str]) -> None:
-        self._by_word: defaultdict[str, list[str]] = defaultdict(list)  # what no spelling changes of each
+        self._by_word: defaultdict[str, list[str]] = defaultdict(list)  # values by a part that no spelling changes
         for each in values:
             self._by_word[max(_WORDS.findall(each), key=len, default="")].append(each)
 
     def found(self, text: str) -> str | None:
-        """One of the values that is in a text."""
+        """One of the values that a text contains, or None."""
         return next((each for each in self._likely(text) if re.search(_spellings(each), text)), None)
 
     def text(self, text: str) -> str:
-        """Without them."""
+        """The text without the values."""
         for each in sorted(self._likely(text), key=len, reverse=True):
             text = re.sub(_spellings(each), GONE, text)
         return text
 
     def _likely(self, text: str) -> list[str]:
-        """Those that may be in it: in a time that does not grow with their number, since there may be thousands."""
+        """The values that the text may contain. There may be thousands: the time does not grow with their number."""
         words = {"", *_WORDS.findall(text)}
         if "%" in text or "\\u" in text:
             words.update(_WORDS.findall(_ENCODED.sub(" ", text)))
         by_word = self._by_word
         common = words & by_word.keys() if len(words) < len(by_word) else by_word.keys() & words
-        return [each for word in common for each in by_word[word] if len(each) <= len(text)]  # no spelling is shorter
+        return [each for word in common for each in by_word[word] if len(each) <= len(text)]  # spellings are longer
 
 
 def mentioning(key: str) -> Callable[[str], bool]:
-    """Whether a text has the key; any has, where there is none. A short one counts only where it is a whole text."""
+    """A function that returns whether a text contains the key. Without a key, every text does. A short key counts only
+    if it is the whole text."""
     if not key:
         return lambda text: True
     if len(key) >= SHORTEST:
         traces = Traces([key])
         return lambda text: traces.found(text) is not None
     quoted = json.dumps(key, ensure_ascii=False)
-    twice = json.dumps(quoted, ensure_ascii=False)[1:-1]  # in JSON that is a text of JSON
+    twice = json.dumps(quoted, ensure_ascii=False)[1:-1]  # encoded twice: JSON in a string of JSON
     return lambda text: text == key or quoted in text or twice in text
 
 
 def without_key(text: str, key: str) -> str:
-    """The text without it."""
+    """The text without the key."""
     if len(key) >= SHORTEST:
         return Traces([key]).text(text)
     return GONE if text == key else text.replace(json.dumps(key, ensure_ascii=False), f'"{GONE}"')

@@ -1,4 +1,4 @@
-"""URLs byte for byte: a server's own links may be signed, or read by code that tells `+` from `%20`. Pure."""
+"""Handles URLs byte for byte, since a server's links may be signed, or distinguish `+` from `%20`. Pure."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from urllib.parse import quote, unquote_plus, urlsplit
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
-_UNSENDABLE = re.compile(r'[^!-~]|["<>\\]')  # in a request's first line
+_UNSENDABLE = re.compile(r'[^!-~]|["<>\\]')  # characters that are invalid in the first line of a request
 
 
 def target(url: str) -> str:
-    """Path and query of a full URL, as a request names them: nothing is changed but what cannot be sent. ValueError
-    for half a character."""
+    """The path and query of a full URL for a request. Encodes only characters that cannot be sent. Raises ValueError
+    for half a surrogate pair."""
     rest = url[_authority_end(url) :].partition("#")[0]
     rest = _UNSENDABLE.sub(lambda found: quote(found[0], safe=""), rest)
     return rest if rest.startswith("/") else f"/{rest}"
 
 
 def joined(page: str, link: str) -> str:
-    """A link in full, that the answer to `page` has. What it says itself stays as it is."""
+    """The full URL of a link in the response to `page`. The text of the link itself is not changed."""
     link = link.strip().partition("#")[0]
     base = page.partition("#")[0]
     if _SCHEME.match(link):
@@ -37,14 +37,14 @@ def joined(page: str, link: str) -> str:
 
 
 def on_host_of(page: str, link: str) -> str:
-    """A full URL with the scheme, host and port of another; itself when it is not of HTTP."""
+    """The link with the scheme, host and port of `page`; unchanged when it is not an HTTP URL."""
     if not re.match("https?://", link, re.IGNORECASE):
         return link
     return page[: _authority_end(page)] + target(link)
 
 
 def without(parameter: str, url: str) -> str:
-    """The URL without a parameter of its query, however its name is encoded; the others stay as they are."""
+    """The URL without a parameter of its query, however its name is encoded; the others are unchanged."""
     before, mark, query = url.partition("?")
     query, hash, fragment = query.partition("#")
     pairs = query.split("&")
@@ -55,12 +55,12 @@ def without(parameter: str, url: str) -> str:
 
 
 def of_header(link: str) -> str:
-    """A link as a header has it, whose bytes are read as Latin-1: what is not ASCII is encoded, byte by byte."""
+    """Encodes a link from a header, whose bytes were read as Latin-1: percent-encodes each byte that is not ASCII."""
     return re.sub("[^\x00-\x7f]", lambda found: quote(found[0].encode("latin-1", "replace")), link)
 
 
 def origin(url: str) -> str:
-    """scheme://host:port of a URL, without user and default port; "" for anything but HTTP."""
+    """The origin scheme://host:port of a URL, without the user and a default port; "" for other URLs than HTTP."""
     ports = {"http": 80, "https": 443}
     try:
         parts = urlsplit(url)
@@ -74,7 +74,7 @@ def origin(url: str) -> str:
 
 
 def _resolved(path: str) -> str:
-    """Without "." and ".." (RFC 3986, 5.2.4)."""
+    """The path without the segments "." and ".." (RFC 3986, 5.2.4)."""
     segments = path.split("/")
     if "." not in segments and ".." not in segments:
         return path

@@ -1,4 +1,4 @@
-"""How long an API asks to wait, in whichever way it says so: seconds, a duration, or the time when it is over. Pure."""
+"""How long an API asks us to wait, in any form that APIs use: seconds, a duration, or a time. Pure."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 
-LONGEST = 1e10  # seconds: what is more is as absurd
+LONGEST = 1e10  # seconds; longer waits are cut to this
 LONGEST_TEXT = 64  # characters
-UNIX_TIME_FROM = 1e9  # a number below is seconds to wait; from here on it is a time, in 2001 or later
-# From these numbers on, a time is in milliseconds, in microseconds, in nanoseconds; the greatest number that is a time.
+UNIX_TIME_FROM = 1e9  # a smaller number is seconds to wait; this or a greater one is a Unix time in 2001 or later
+# From these numbers on, a time is in nanoseconds, microseconds or milliseconds; and the greatest number that is a time.
 UNITS, GREATEST = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3)), 1e19
 NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
 DURATION = re.compile(
     r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9}(?:\.\d{1,9})?)s)?(?:(\d{1,9})ms)?", re.ASCII
 )
-SECONDS = (86_400, 3_600, 60, 1, 0.001)  # of the parts of a duration
+SECONDS = (86_400, 3_600, 60, 1, 0.001)  # seconds of the units of a duration
 
 
 def seconds(value: object, now: float) -> float | None:
-    """Seconds from `now` (Unix) on, at most LONGEST; below 0 for a time that is over; None for what says no time.
+    """The seconds to wait from `now` on, at most LONGEST; negative for a time in the past; None for other values.
 
-    value: a number or text: seconds (`30`, `1.5`), Unix time in seconds or smaller units, a duration (`1m30s`), an ISO
-    8601 time, an HTTP date (RFC 9110, 10.2.3).
+    value: a number or text: seconds (`30`, `1.5`), a Unix time in seconds or smaller units, a duration (`1m30s`), an
+        ISO 8601 time, or an HTTP date (RFC 9110, 10.2.3).
+    now: Unix seconds.
     """
     if isinstance(value, str):
         return _of_text(value.strip(), now)
@@ -66,7 +67,7 @@ def _time(text: str) -> float | None:
 
 
 def http_date(text: str) -> float | None:
-    """Unix time of an HTTP date; None when it is not one."""
+    """The Unix seconds of an HTTP date; None for other texts."""
     try:
         at = parsedate_to_datetime(text)
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

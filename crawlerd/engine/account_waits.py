@@ -1,4 +1,4 @@
-"""Why nothing of an account starts at the moment: asked for by people, answered between two leases."""
+"""Explains to people why no task of an account starts. Answered on the dispatcher's thread, between two leases."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ CURES = {
 def of_account(
     account: AccountQueue, cost: Callable[[BucketQueue], int], now: float, unix: Callable[[float], float]
 ) -> Waiting | None:
-    """None when it has nothing in memory to start. cost: of a bucket's next task. unix: from monotonic seconds."""
+    """Why no task of the account starts; None when it has no ready tasks in memory.
+
+    cost: how many requests a bucket's next task counts as.
+    unix: converts monotonic to Unix seconds.
+    """
     who = f"account {account.name}"
     checks = [check for check in (account.guard, account.question) if check is not None]
     if any(bucket.out for bucket in account.buckets.values()) or any(check.leased for check in checks):
@@ -57,11 +61,11 @@ def of_account(
 
 
 def of_bucket(bucket: BucketQueue, cost: int, now: float) -> tuple[Reason, str]:
-    """Why nothing of a bucket that sleeps starts, and what it waits for. cost: as above."""
+    """Why no task of a bucket that may leave memory starts, and what it waits for. cost: of its next task."""
     holds = [
         each for each in _holds(bucket.health, [bucket.limiter, bucket.account.limiter], cost, now) if each.until > now
     ]
-    if not holds:  # an outage that may end before its next probe
+    if not holds:  # it waits for an outage, which may end before its next probe
         return Reason.OUTAGE, f"{bucket.health.origin.name} was away"
     first = _first(holds)
     return first.reason, first.text

@@ -1,4 +1,4 @@
-"""When each import is looked at next; starts those that are due."""
+"""Knows when to look at each import next, and starts those that are due."""
 
 from __future__ import annotations
 
@@ -25,22 +25,23 @@ if TYPE_CHECKING:
     from crawlerd.engine.scheduling import Scheduling
     from crawlerd.engine.store_inbox import StoreInbox
 
-STORAGE_SECONDS = 5.0  # between tries to start an import whose sink cannot be opened, or while the disk is full
-START_MOST = 256  # imports that are started before signals are looked at again
-START_SECONDS = 60.0  # between tries to start an import whose source raises an error at once
-FIRST_LOOK = 1.0  # when every import is looked at: before all times of schedules
-LONGEST_WAIT = 60.0  # seconds between looks at what is due
-SET_BACK = 2.0  # seconds by which the wall clock is behind the last look when it was set back
+STORAGE_SECONDS = 5.0  # between two tries to start an import whose sink cannot be opened, or while the disk is full
+START_MOST = 256  # most imports to start before signals are handled again
+START_SECONDS = 60.0  # between two tries to start an import whose source raises an error at once
+FIRST_LOOK = 1.0  # Unix time of the first look at an import, which is before all times of schedules
+LONGEST_WAIT = 60.0  # most seconds between two calls of `start_due`
+SET_BACK = 2.0  # if the wall clock is more seconds before the last look, it was set back
 
-SCHEDULE = "schedule"  # what starts a run that is due
+SCHEDULE = "schedule"  # who has started a run that was due, for people
 
 
 class Agenda:
-    """Used from the main thread, except where something else is said.
+    """Decides when to look at each import, and starts those that are due. To be used from the main thread, unless
+    something else is said.
 
-    progress_at: when the main loop was last seen to run; monotonic.
-    overdue: scheduled imports that may be due, while runs of theirs are under way. From any thread.
-    reloaded: imports that are new, different, or not configured any more; taken out by `start_due`. From any thread.
+    progress_at: when the main loop was last seen running; monotonic seconds.
+    overdue: scheduled imports whose time has come while a run of theirs is under way. From any thread.
+    reloaded: imports that a reload has added, changed or removed; `start_due` takes them out. From any thread.
     """
 
     def __init__(
@@ -57,16 +58,16 @@ class Agenda:
     ) -> None:
         """
         running: imports with an unfinished run; they are looked at first.
-        wall: Unix seconds as people set them, by which schedules go.
+        wall: the wall clock that schedules follow, in Unix seconds.
         """
         self._settings, self._runs, self._accounts, self._sinks = settings, runs, accounts, sinks
         self._store, self._pauses, self._scheduling, self._wall = store, pauses, scheduling, wall
         self.progress_at = time.monotonic()
         self._looked_at = wall()
-        self._refusals: dict[str, str] = {}  # why imports could not start when they were last tried
-        self._broken: dict[str, str] = {}  # the same of those whose source raises an error
+        self._refusals: dict[str, str] = {}  # why imports could not start at the last try
+        self._broken: dict[str, str] = {}  # the error of imports whose source has raised one
         self._looks = {name: 0.0 if name in running else FIRST_LOOK for name in settings.imports}  # when to look at it
-        self._agenda = sorted((at, name) for name, at in self._looks.items())  # and times that count no more; a heap
+        self._agenda = sorted((at, name) for name, at in self._looks.items())  # a heap; may also have outdated times
         self.overdue: set[str] = set()
         self.reloaded: SimpleQueue[Collection[str]] = SimpleQueue()
 
@@ -76,22 +77,22 @@ class Agenda:
         return next(iter(list(self._refusals.values())), None)
 
     def refusal(self, name: str) -> str | None:
-        """Why an import could not start when that was last tried. From any thread."""
+        """Why an import could not start at the last try; None when it could. From any thread."""
         return self._refusals.get(name) or self._broken.get(name)
 
     def refusals(self) -> dict[str, str]:
-        """All of these, by import. From any thread."""
+        """Why imports could not start at the last try, by import. From any thread."""
         return self._broken.copy() | self._refusals.copy()
 
     def broken(self) -> dict[str, str]:
-        """The same of those alone whose source raises an error. From any thread."""
+        """The errors of imports whose source raised one at the last try, by import. From any thread."""
         return self._broken.copy()
 
     def start_due(self) -> float:
-        """Starts every import that is due, resumes interrupted ones, and tries paused accounts again. Returns the
+        """Starts every import that is due, resumes interrupted ones, and checks refused credentials again. Returns the
         seconds after which it must be called again."""
         now = self._wall()
-        if now < self._looked_at - SET_BACK:  # what was to be looked at by a clock that was ahead
+        if now < self._looked_at - SET_BACK:  # the times of the agenda come from a clock that was ahead
             self._agenda = [(now, name) for name in self._looks]
             self._looks = dict.fromkeys(self._looks, now)
         self._looked_at = now
@@ -102,18 +103,18 @@ class Agenda:
             self._look_at(self._runs.idle.get(), now)
         while not self._pauses.resumed.empty():
             name = self._pauses.resumed.get()
-            if name in self._settings.imports:  # also where another run of it is under way: dead letters were retried
+            if name in self._settings.imports:  # even if a run is under way: another one has retried dead letters
                 names.append(name)
         while self._agenda and self._agenda[0][0] <= now and len(names) < START_MOST:
             at, name = heappop(self._agenda)
             if self._looks.get(name) != at:
-                continue  # it is to be looked at at another time
+                continue  # an outdated entry
             del self._looks[name]
             if at > FIRST_LOOK and self._runs.under_way(name) and self._is_scheduled(name):
                 self.overdue.add(name)
             if self._runs.under_way(name) or name in names or name not in self._settings.imports:
-                continue  # it comes back when it has ended, or is configured again
-            if self._pauses.current.of_import(name):  # it comes back when it is resumed
+                continue  # looked at again when the run has ended, or the import is configured again
+            if self._pauses.current.of_import(name):  # looked at again when it is resumed
                 self._scheduling.unable(name, PAUSED)
                 self.overdue.discard(name)
             else:
@@ -126,7 +127,7 @@ class Agenda:
                 self._look_at(name, now + STORAGE_SECONDS)
             if not (isinstance(error, StorageFailed) and error.full):
                 raise
-            self._refusals |= dict.fromkeys(names, str(error))  # what is skipped cannot be noted
+            self._refusals |= dict.fromkeys(names, str(error))  # the frontier cannot store which starts are skipped
             self._tell(before)
             return STORAGE_SECONDS
         self.overdue.difference_update(verdicts)
@@ -139,7 +140,7 @@ class Agenda:
             self._broken.pop(name, None)
             self._scheduling.tried(name, result, verdicts[name])
             if isinstance(result, ImportPaused | ImportGone):
-                later[name] = math.inf  # until it is resumed, or configured again
+                later[name] = math.inf  # looked at again when it is resumed, or configured again
             elif isinstance(result, Permanent):
                 tell(Event.START_REFUSED, "import %s: %s", name, result, import_name=name, reason=str(result))
                 self._broken[name] = str(result)
@@ -174,8 +175,8 @@ class Agenda:
             self._refusals.pop(name, None)
 
     def _tell(self, before: Collection[str]) -> None:
-        """Logs why imports cannot start, once for all of a reason and not at each try. Of a sink that cannot be opened,
-        it has been logged already. before: the reasons so far."""
+        """Logs why imports cannot start: once for each new reason, not for each import or try. A sink that cannot be
+        opened was logged before. before: the reasons so far."""
         told = {*before, *map(str, list(self._sinks.refused.values()))}
         for reason in dict.fromkeys(self._refusals.values()):
             if reason not in told:

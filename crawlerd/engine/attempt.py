@@ -1,4 +1,5 @@
-"""One attempt at one task: perform, gather what it yields, serialize it, and turn any error into an outcome."""
+"""One attempt at one task: calls its handler, collects and serializes what it yields, and turns any error into an
+outcome."""
 
 from __future__ import annotations
 
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
     from crawlerd.engine.private_records import Private
     from crawlerd.source import Output, RunPlan
 
-Heard = Callable[[Any, bool], None]  # an answer, and whether it is an error
-MOST_ROUNDS = 10  # of subscribers that are told of what others have yielded
+Heard = Callable[[Any, bool], None]  # called with an answer, and whether it is an error
+MOST_ROUNDS = 10  # most rounds in which subscribers get the records that other subscribers have yielded
 OUTPUTS = (
     "Record, Records, TaskArgs, ForAccount, ForPart, ForParent, ParentRead, Gather, Cursor, Skip, Note, Marks, "
     "Identity or Sweep"
@@ -54,9 +55,9 @@ OUTPUTS = (
 
 
 class AttemptApi(Protocol):
-    """What a handler gets. It knows when its one request left and the response was complete (monotonic, 0: none), where
-    it went ("": to the account's usual origin), the status and the bytes of the response (0: none), and what was asked
-    for: method, URL, and the status again."""
+    """The API that a handler gets. It remembers its one request: when it was sent and when the response was complete
+    (monotonic seconds, 0 for never), its origin ("" for the account's usual one), the status and the bytes of the
+    response (0 for none), and the method and URL with the status again."""
 
     @property
     def sent_at(self) -> float: ...
@@ -71,7 +72,7 @@ class AttemptApi(Protocol):
     @property
     def received(self) -> int: ...
 
-    heard: Heard | None  # is told of what was answered, if set
+    heard: Heard | None  # called with each answer, if set
 
     def secrets(self) -> Sequence[str]:
         """See `crawlerd.engine.redacting.Secretive`."""
@@ -81,7 +82,7 @@ class AttemptApi(Protocol):
 
 
 class NoRequest:
-    """What a task whose kind has cost 0 gets for an API: no limit has counted it."""
+    """The API of a task whose kind has cost 0: it refuses requests, since no limit has counted one."""
 
     sent_at = done_at = 0.0
     status = received = 0
@@ -89,7 +90,7 @@ class NoRequest:
     asked = None
 
     def __init__(self, opened: Callable[[], AttemptApi] | None = None) -> None:
-        """opened: asked when the task's arguments need the credentials that requests have."""
+        """opened: opens the real API, when the task's arguments need the credentials of requests."""
         self._opened = opened
         self._secrets: Sequence[str] = ()
         self.heard: Heard | None = None
@@ -108,11 +109,11 @@ class NoRequest:
 
 
 class OpenedWhenUsed:
-    """What a handler gets for an API while its worker has no client yet. To import one takes 0.1 s and more, and some
-    handlers make no request."""
+    """An API that opens the client of its worker when it is first used. Importing a client takes 0.1 s and more, and
+    some handlers make no request."""
 
     def __init__(self, opened: Callable[[], AttemptApi]) -> None:
-        """opened: called once at most."""
+        """opened: opens the real API; called once at most."""
         self._opened = opened
         self._api: AttemptApi | None = None
         self.heard: Heard | None = None
@@ -174,12 +175,13 @@ def attempt(
     added: Collection[str] = (),
     private: Private | None = None,
 ) -> Outcome:
-    """Runs the task's handler to its end, and subscribers with its records. A raise discards all that was yielded.
-    Never raises itself.
+    """Runs the task's handler to its end, and then the subscribers of its records. If one of them raises, everything
+    that was yielded is discarded. Never raises itself.
 
-    source_of: an account's source by the account's name, None when it is not configured.
-    added: the streams of extensions that the task's run asks for.
-    private: of the fields that the run drops or hashes, if it does; subscribers are not told of those either.
+    jitter: a random number from 0 to 1, for the delay of a retry.
+    source_of: returns the source of an account, by the account's name; None when it is not configured.
+    added: the streams of extensions that the task's run reads.
+    private: drops or hashes fields, if the run does so; subscribers do not get such fields either.
     """
 
     def secrets() -> Redaction:
@@ -199,7 +201,7 @@ def attempt(
                 outcome = _with_subscribers(source, outcome, source_of, task, added, private)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # noqa: BLE001 - whatever a handler raises becomes an outcome, here only
+        except BaseException as error:  # noqa: BLE001 - every error of a handler becomes an outcome
             if isinstance(error, SystemExit):
                 error = Permanent("the handler called sys.exit()")
             elif not isinstance(error, Exception):
@@ -212,7 +214,7 @@ def attempt(
 
 
 def begin(source: Source, plan: RunPlan, source_of: SourceOf = kinds.no_accounts) -> Complete:
-    """What a run begins with, as if a task had yielded it. Permanent for whatever the source raises."""
+    """The first tasks of a run, as an outcome that yields them. Raises Permanent for every error of the source."""
     try:
         return kinds.first(source, plan, source_of)
     except (Exception, SystemExit) as error:
@@ -240,7 +242,7 @@ def _collected(
     task: Task,
     records: defaultdict[str, StreamRows],
 ) -> Complete:
-    """records: gets those that are yielded."""
+    """The outcome of a handler's outputs. records: gets the records that it yields, by stream."""
     children: list[NewTask] = []
     gathers: list[NewGather] = []
     cursors: list[tuple[str, str]] = []
@@ -253,7 +255,7 @@ def _collected(
     marked: list[Marked] = []
     identity = None
     for output in outputs:
-        if isinstance(output, Record):  # by far the most are
+        if isinstance(output, Record):  # first, since by far most outputs are records
             records[output.stream].add(output)
             continue
         match output:
@@ -324,7 +326,7 @@ def _with_subscribers(
     added: Collection[str],
     private: Private | None,
 ) -> Complete:
-    """All that a task has led to: subscribers may be told of what others have yielded."""
+    """Adds what the subscribers yield to the outcome. They also get the records that other subscribers have yielded."""
     news = whole
     for _ in range(MOST_ROUNDS):
         told = [
@@ -336,20 +338,23 @@ def _with_subscribers(
         whole = subscribers.joined([whole, news])
         if not news.batches:
             return whole
-    raise ValueError(f"subscribers of the source {source.name} tell each other of their records, and come to no end")
+    raise ValueError(
+        f"subscribers of the source {source.name} call each other without end: each yields records that another gets"
+    )
 
 
 def _child(task: NewTask, of: Task) -> NewTask:
-    """A task that another has led to."""
+    """A new task as a child of the task that has yielded it."""
     _texts(task)
     task = task.following(of)
-    if any(form.sequential and form.kind != of.kind for form in task.forms()):  # asked for twice, it is no cursor that
-        return task.unsequential()  # repeats
+    # Only a page that yields itself again is a repeated cursor: a list that another kind of task yields twice is not.
+    if any(form.sequential and form.kind != of.kind for form in task.forms()):
+        return task.unsequential()
     return task
 
 
 def _texts(task: NewTask) -> None:
-    """TypeError when it cannot be told to the main process."""
+    """Raises TypeError when the task cannot be sent to the main process, because a field is not text."""
     for form in task.forms():
         _text(form.bucket)
     if task.if_new is not None:
@@ -357,7 +362,8 @@ def _texts(task: NewTask) -> None:
 
 
 def _text(value: str) -> str:
-    """Itself. Untyped handlers yield other values too, which no message to the main process can hold."""
+    """Returns `value`. Raises TypeError when an untyped handler has yielded something else than text, which cannot be
+    sent to the main process."""
     if not isinstance(value, str):
         raise TypeError(f"a cursor, an identity, a bucket and a prefix are text, not {type(value).__name__}")
     value.encode()
@@ -365,7 +371,9 @@ def _text(value: str) -> str:
 
 
 def _stream(name: str) -> str:
-    """Itself. ValueError when no sink could name a table or file after it."""
+    """Returns `name`. Raises ValueError when no table or file could have this name."""
     if not STREAM_NAME.fullmatch(name) or name.endswith("_view"):
-        raise ValueError(f"{name!r} is not a stream name: lower-case letters, digits and _, at most 63, not …_view")
+        raise ValueError(
+            f"{name!r} is not a stream name: use lower-case letters, digits and _, at most 63, and no ending _view"
+        )
     return name

@@ -1,4 +1,4 @@
-"""What is counted of attempts and requests, by source: on the dispatcher's thread, without a lock; others read it."""
+"""Counts attempts and requests, by source. The dispatcher's thread counts, without a lock; any thread may read."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class SourceCounts:
-    """Of one source, since the process began.
+    """The counts of one source, since the process began.
 
-    outcomes, errors: attempts.
-    statuses: requests.
-    throttles: answers that said "slower".
-    durations: of requests, in seconds.
-    received: bytes of answers' bodies.
-    permitted: requests that the limits would have let accounts with ready work send, see `permitting`.
+    outcomes, errors: attempts, by outcome and by error.
+    statuses: requests, by status.
+    throttles: answers that asked for a lower rate.
+    durations: seconds of requests.
+    received: bytes of response bodies.
+    permitted: requests that the limits would have permitted accounts with ready tasks, see `permitting`.
     """
 
     __slots__ = ("durations", "errors", "outcomes", "permitted", "received", "statuses", "throttles")
@@ -39,7 +39,8 @@ class SourceCounts:
         self.permitted = 0.0
 
     def heard(self, outcome: Outcome, made: Made | None) -> float | None:
-        """A worker's result; seconds that its request took, None without one. outcome: as the worker said it."""
+        """Counts a worker's result. Returns the seconds of its request, None without one. outcome: as the worker has
+        sent it."""
         if type(outcome) is not Complete:
             self.failed(outcome)
         if made is None or (status := status_of(made.status)) is None:
@@ -50,7 +51,7 @@ class SourceCounts:
         return made.seconds
 
     def failed(self, outcome: Outcome) -> None:
-        """An attempt that is not complete."""
+        """Counts an attempt whose outcome is not `Complete`."""
         if (error := error_of(outcome)) is not None:
             self.errors[error] += 1
         if isinstance(outcome, Defer):
@@ -58,9 +59,11 @@ class SourceCounts:
 
 
 class AttemptCounts:
-    """
-    late: outcomes that were fenced off; nobody knows any more of which source.
-    waited, requested, handled: seconds of attempts: until a thread began, of the request, of the handler.
+    """The counts of all sources.
+
+    late: outcomes that were fenced off, of unknown source.
+    waited, requested, handled: sums of seconds that attempts waited for a thread, waited for their request, and spent
+        in their handler.
     expired: leases that were taken back at their deadline.
     """
 
@@ -70,15 +73,15 @@ class AttemptCounts:
         self.waited = self.requested = self.handled = 0.0
 
     def spent(self, waited: float, requested: float, handled: float) -> None:
-        """Seconds of attempts that have ended."""
+        """Adds the seconds of attempts that have ended."""
         self.waited += waited
         self.requested += requested
         self.handled += handled
 
     def of(self, source: str) -> SourceCounts:
-        """From any thread: all get the same ones."""
+        """The counts of a source. All callers, on any thread, get the same object."""
         return self._sources.get(source) or self._sources.setdefault(source, SourceCounts())
 
     def by_source(self) -> Mapping[str, SourceCounts]:
-        """Those that have had an attempt. From any thread."""
+        """The counts of sources that have had an attempt. From any thread."""
         return dict(self._sources)

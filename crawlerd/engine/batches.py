@@ -1,4 +1,5 @@
-"""What a task yields of one stream, serialized: unusable records are set aside, each alone."""
+"""The records of one stream that a task yields, serialized. A record that cannot be imported is skipped, without the
+others."""
 
 from __future__ import annotations
 
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
     from crawlerd.core.listing import Objects
     from crawlerd.source import Record, Records
 
-UNSERIALISABLE = "cannot be serialized"  # how the reason of such a record begins
-LARGEST = 16 << 20  # bytes of a record: the main process needs three times as much for it
-MOST_FIELDS, LONGEST_FIELD = 2_000, 200  # names of fields that a sink is told of at once: a view has fewer columns
+UNSERIALISABLE = "cannot be serialized"  # the reason why such a record is skipped begins with this
+LARGEST = 16 << 20  # bytes of a record; the main process needs three times as much memory for it
+MOST_FIELDS, LONGEST_FIELD = 2_000, 200  # most field names in a batch, and their length: a view has fewer columns
 LONGEST_REASON = 300  # characters
-LONGEST_KEY = 1000  # characters of a key that are kept of a record that is set aside
+LONGEST_KEY = 1000  # most characters that are kept of the key of a skipped record
 
-DATA = (dict, Mapping, type(None), bytes, msgspec.Raw)  # dict first: it is quicker by far
+DATA = (dict, Mapping, type(None), bytes, msgspec.Raw)  # dict first: its check is by far the fastest
 USUAL: set[type] = {dict, JsonObject}
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -39,17 +40,18 @@ class StreamRows:
         self._keys: list[str] = []
         self._data: list[bytes | None] = []
         self._fields: set[str] = set()
-        self._checked = True  # whether all texts are known to be usable
+        self._checked = True  # whether all texts are known to be valid
         self._skipped: list[tuple[str, str]] = []
-        self._parents: list[str] = []  # of each, or of none
+        self._parents: list[str] = []  # of every record, or empty when none has a parent
 
     @property
     def texts(self) -> Sequence[bytes | None]:
-        """Of those that were added so far, unjudged."""
+        """The JSON texts of the records that were added so far, not validated yet."""
         return self._data
 
     def add(self, record: Record) -> None:
-        """Serialized at once, since the handler may change what it has yielded; judged later, all together."""
+        """Adds a record. It is serialized at once, since the handler may change the object; `batch` validates all texts
+        together."""
         key, data = record.key, record.data
         kind: type = type(data)
         if type(key) is not str or kind not in USUAL:
@@ -70,7 +72,7 @@ class StreamRows:
             self._lie_below(record.parent, 1)
 
     def _lie_below(self, parent: str, count: int) -> None:
-        """The last `count` that were added do. TypeError and ValueError when no sink could take the parent's name."""
+        """Sets the parent of the last `count` records. Raises TypeError or ValueError when no sink could store it."""
         if not isinstance(parent, str):
             raise TypeError(f"a parent is text, not {type(parent).__name__}")
         parent.encode()
@@ -98,14 +100,14 @@ class StreamRows:
         if objects.problems or not _are_keys(keys):
             keys, objects = self._set_aside(records)
         if objects:
-            self._keys.extend(keys)  # type: ignore[arg-type] # all others were set aside
+            self._keys.extend(keys)  # type: ignore[arg-type] # records with other keys were skipped
             self._data.extend(objects.texts)
             self._fields |= objects.fields()
             if records.parent or self._parents:
                 self._lie_below(records.parent, len(objects))
 
     def _set_aside(self, records: Records) -> tuple[Sequence[object], Objects]:
-        """What is left when those are that have no key or cannot be imported."""
+        """Skips the records that have no key or cannot be imported. Returns the keys and objects of the others."""
         odd = {place: f"{UNSERIALISABLE}: {problem}" for place, problem in records.objects.problems.items()}
         for place, key in enumerate(records.keys):
             if not _are_keys([key]):
@@ -117,7 +119,7 @@ class StreamRows:
         return [records.keys[place] for place in left], records.objects.select(left)
 
     def batch(self, stream: str, skipped: list[Skipped]) -> Batch:
-        """All that can be imported; the others are appended to `skipped`."""
+        """The records that can be imported. Appends the others to `skipped`."""
         texts = list(filter(None, self._data))
         sizes = list(map(len, texts))
         longest = max(sizes, default=0)
@@ -135,7 +137,7 @@ class StreamRows:
         return Batch(stream, len(self._data), self._keys, self._data, self._names(), deep, sum(sizes), self._parents)
 
     def _set_large_aside(self, stream: str) -> Iterator[Skipped]:
-        """Those that the main process has no memory for."""
+        """Removes and yields the records that are too large for the main process."""
         large = {place for place, text in enumerate(self._data) if text and len(text) > LARGEST}
         for place in sorted(large):
             mb = len(self._data[place] or b"") / (1 << 20)
@@ -145,15 +147,15 @@ class StreamRows:
         self._data = [text for place, text in enumerate(self._data) if place not in large]
 
     def _names(self) -> list[str]:
-        """Of the fields."""
+        """The names of the fields, as many as a sink can use."""
         names = {*map(str, self._fields)}
         if len(names) > MOST_FIELDS:
             names = {name for name in names if len(name) <= LONGEST_FIELD}
         return sorted(names)[:MOST_FIELDS]
 
     def _are_good(self, texts: list[bytes], longest: int) -> bool:
-        """Whether all can be imported as they are. What was serialized here may hold a msgspec.Raw, which may hold
-        anything, and be nested too deeply."""
+        """Whether all texts are valid. A text that was serialized here may contain a msgspec.Raw, and so anything, and
+        may be nested too deeply."""
         try:
             "".join(self._keys).encode()
             if self._checked:
@@ -166,7 +168,7 @@ class StreamRows:
         return good and (longest <= 2 * DEEPEST or not any(nesting(text) > DEEPEST for text in texts))
 
     def _keep_good(self) -> None:
-        """Judges each by itself."""
+        """Validates each record by itself, and skips the invalid ones."""
         parents = self._parents or [""] * len(self._keys)
         records = list(zip(self._keys, self._data, parents, strict=True))
         below = bool(self._parents)
@@ -187,16 +189,16 @@ class StreamRows:
 
 
 def _check_types(key: object, data: object) -> None:
-    """TypeError when no sink could take them: untyped handlers yield other values too."""
+    """Raises TypeError when no sink could store this key or data: untyped handlers may yield anything."""
     if not isinstance(key, str) or not isinstance(data, DATA):
         kinds = type(key).__name__, type(data).__name__
         raise TypeError(f"a Record's key is text and its data a mapping, JSON as bytes, or None, not {kinds}")
 
 
 def _are_keys(keys: Sequence[object]) -> bool:
-    """Whether all are text, and none is empty."""
+    """Whether all keys are text, and none is empty."""
     try:
-        return all(keys) and bool("".join(keys).encode())  # type: ignore[arg-type] # a TypeError for all others
+        return all(keys) and bool("".join(keys).encode())  # type: ignore[arg-type] # other types raise TypeError
     except (TypeError, UnicodeEncodeError):
         return not keys
 
@@ -206,11 +208,11 @@ def _shown(key: object) -> str:
 
 
 def skip(stream: str, key: str, reason: str) -> Skipped:
-    """Bounded, and in characters that any text can hold."""
+    """A skipped record, with its key and reason shortened, and characters escaped that are not valid in UTF-8."""
     kept = str(key)[:LONGEST_KEY].encode(errors="backslashreplace").decode()[:LONGEST_KEY]
     return Skipped(stream, kept, shortened(reason))
 
 
 def shortened(text: str) -> str:
-    """A reason, for a report."""
+    """A reason, shortened for a report."""
     return cut(text, LONGEST_REASON)

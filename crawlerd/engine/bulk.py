@@ -1,4 +1,4 @@
-"""Operations on dead letters: the next ones that match are read, and changed between the commits of what runs."""
+"""Operations on dead letters: retries or drops all that match a filter, in chunks, between the commits of runs."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ if TYPE_CHECKING:
     from crawlerd.frontier.reports import Act, OperationReport
 
 CHUNK = 500  # letters that one transaction changes
-TROUBLE_SECONDS = 5.0  # between tries while the frontier cannot be written
+TROUBLE_SECONDS = 5.0  # between two tries while the frontier cannot be written
 
 
 def chunks(
     operation: OperationReport, state_dir: Path, step: Callable[[Sequence[int]], Stepped | None]
 ) -> Iterator[Stepped]:
-    """Carries an operation out, from where it has come to. step: changes these letters and notes it, see
-    `Frontier.step_operation`; told of none at the end. It may stop after each."""
+    """Carries an operation out, or continues it. Yields after each chunk; the caller may stop there.
+
+    step: changes the letters of these numbers and stores how far the operation has come, see
+        `Frontier.step_operation`; called with no numbers at the end.
+    """
     last = operation.last
     while True:
         reader = open_reader(state_dir)
@@ -48,7 +51,8 @@ def chunks(
 
 
 class Bulk:
-    """Runs on a thread of its own between `start` and `stop`; used from any thread."""
+    """Carries operations on dead letters out. Runs on a thread of its own between `start` and `stop`; used from any
+    thread."""
 
     def __init__(
         self,
@@ -59,10 +63,10 @@ class Bulk:
         failure: Failure,
         resume: Callable[[Sequence[str]], None],
     ) -> None:
-        """resume: the runs of these imports go on."""
+        """resume: called with imports whose runs have tasks again."""
         self._state_dir, self._frontier, self._clock, self._store = state_dir, frontier, clock, store
         self._failure, self._resume = failure, resume
-        self._cancelled: set[int] = set()  # while this process runs
+        self._cancelled: set[int] = set()  # operations cancelled since this process began
         self._stopping = threading.Event()
         self._news = threading.Event()
         self._thread = threading.Thread(target=self._run, name="operations", daemon=True)
@@ -71,14 +75,14 @@ class Bulk:
         self._thread.start()
 
     def stop(self, seconds: float = TROUBLE_SECONDS) -> None:
-        """Ends it after the letters that it is at; the next process goes on."""
+        """Ends the thread after the present chunk; the next process continues the operation."""
         self._stopping.set()
         self._news.set()
         if self._thread.ident is not None:
             self._thread.join(seconds)
 
     def begin(self, operation: OperationReport, act: Act, promise: Promise | None = None) -> OperationReport:
-        """Returns when it is on disk; it is done from then on, over restarts."""
+        """Stores an operation. It is carried out from then on, even after a restart."""
 
         def begin() -> OperationReport:
             with self._frontier.answering(promise):
@@ -98,7 +102,7 @@ class Bulk:
         return begun
 
     def cancel(self, operation: int, act: Act) -> bool:
-        """What was done stays done. Whether it was under way."""
+        """Ends an operation; letters changed so far stay changed. Returns whether it was under way."""
         now = self._clock.now()
 
         def end() -> bool:
@@ -122,7 +126,7 @@ class Bulk:
                 for operation in self._store.call(self._frontier.running_operations).result():
                     self._carry_out(operation)
             except (SyncFailed, FrontierRefused):
-                return  # the store has said so, and ends everything
+                return  # the store has reported this error, which ends the engine
             except CrawlerdError as error:
                 if not self._stopping.is_set():
                     tell(Event.OPERATION_HELD, "operations wait: %s; trying again", error, error=str(error))
@@ -144,7 +148,7 @@ class Bulk:
             self._resume(stepped.imports)
             if self._stopping.is_set():
                 return
-        if operation.id not in self._cancelled:  # which has been told
+        if operation.id not in self._cancelled:  # a cancelled one was logged before
             tell(
                 Event.OPERATION_ENDED,
                 "operation %d: %s of %s has ended",

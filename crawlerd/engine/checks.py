@@ -1,4 +1,4 @@
-"""Requests that go before all tasks of an account: the check of its credentials, and what somebody wants to know."""
+"""Requests that go before all tasks of an account: the check of its credentials, and questions of people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Guard:
-    """The check of an account's credentials: while there is one, nothing else of the account starts."""
+    """The check of an account's credentials. While there is one, no task of the account starts."""
 
     __slots__ = ("at", "leased", "task")
 
@@ -25,19 +25,19 @@ class Guard:
         self.leased = False
 
     def failed(self, charged: int = 1) -> int:
-        """Counts attempts; returns how many there were."""
+        """Counts failed attempts; returns how many there were so far."""
         self.task = msgspec.structs.replace(self.task, attempt=self.task.attempt + charged)
         self.leased = False
         return self.task.attempt
 
 
 class Question(Guard):
-    """A request that somebody wants the account to make, to know whether it works: it goes before others, also where
-    nothing else may start, and holds none up.
+    """A request with which a person finds out whether an account works. It goes before all tasks, starts even when no
+    task may, and does not hold up tasks.
 
-    bucket: whose limits it counts against as well.
+    bucket: the bucket whose limits it counts against as well.
     confirms: it is the source's check of credentials.
-    answers: are told of its outcome.
+    answers: get its outcome.
     """
 
     __slots__ = ("answers", "bucket", "confirms")
@@ -47,7 +47,7 @@ class Question(Guard):
         self.bucket, self.confirms, self.answers = bucket, confirms, [answer]
 
     def free_at(self, now: float) -> float:
-        """When the bucket's limits permit it. An outage is no reason not to ask."""
+        """When the bucket's limits permit it. An outage does not hold it up."""
         return now if self.bucket is None else self.bucket.limiter.free_at(now)
 
     def answer(self, outcome: Outcome) -> None:

@@ -1,4 +1,4 @@
-"""Unix time that does not jump: read once, then moved on by a clock that nobody sets."""
+"""Unix time that does not jump: the wall clock is read once, and a clock that cannot be set counts from there."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import time
 
 
 class Clock:
-    """A wall clock set back or forward while the daemon runs must neither stall a task nor start a burst. Time that the
-    machine slept has passed, for quotas and retries as well, so this is not the monotonic clock, which stands still
-    meanwhile (clock_gettime(2), CLOCK_BOOTTIME)."""
+    """A change of the wall clock while the daemon runs must neither stall tasks nor start a burst of them. But quotas
+    and retries must count the time that the machine was suspended. The monotonic clock does not count it, so this uses
+    CLOCK_BOOTTIME, see clock_gettime(2)."""
 
     def __init__(self) -> None:
         self._offset = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def now(self) -> float:
-        """Unix seconds."""
+        """The present time in Unix seconds."""
         return time.clock_gettime(time.CLOCK_BOOTTIME) + self._offset
 
     def monotonic(self, unix: float) -> float:
-        """The monotonic time at which `now` is, was or will be `unix`, if the machine does not sleep."""
+        """Converts Unix seconds to monotonic seconds, provided that the machine is not suspended in between."""
         return time.monotonic() + unix - self.now()

@@ -1,4 +1,4 @@
-"""What is counted of commits, sinks and runs: on the store's thread, without a lock; others read it."""
+"""Counts commits, writes of sinks and ends of runs. The store's thread counts, without a lock; any thread may read."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ NOTHING = Totals()
 
 
 class CommitCounts:
-    """Since the process began.
+    """The counts since the process began.
 
-    commits: of groups.
-    outcomes: in them.
-    durations: seconds of each.
+    commits: group commits.
+    outcomes: outcomes in these commits.
+    durations: seconds of each commit.
     enqueued: tasks that became ready for the first time, by source.
-    runs: that have ended, by source and result.
-    records: what sinks did with them, by source and change.
-    stored, written: seconds that attempts waited for their commit, and for sinks.
+    runs: runs that have ended, by source and result.
+    records: records that sinks have written, by source and change.
+    stored, written: sums of seconds that attempts waited for their commit, and for sinks.
     """
 
     def __init__(self) -> None:
@@ -38,35 +38,35 @@ class CommitCounts:
         self.records: Counter[tuple[str, RecordChange]] = Counter()
         self._writes: dict[str, BoundedCounts] = {}
         self.stored = self.written = 0.0
-        self._totals: dict[int, dict[str, Totals]] = {}  # of runs under way
+        self._totals: dict[int, dict[str, Totals]] = {}  # last totals of runs under way, by run and stream
         self._held, self._held_at = 0, 0.0
 
     def committed(self, outcomes: int, seconds: float) -> None:
-        """One group commit."""
+        """Counts one group commit."""
         self.commits += 1
         self.outcomes += outcomes
         self.durations.add(seconds)
 
     def waited(self, attempts: int, seconds: float, sink_seconds: float) -> None:
-        """Attempts whose outcomes are committed.
+        """Counts the waits of attempts whose outcomes were committed.
 
-        seconds: of all together, from the moments when their outcomes were received.
-        sink_seconds: of these, as many for each attempt as the sinks took.
+        seconds: the sum of all waits, each from the receipt of the outcome to the commit.
+        sink_seconds: how long the sinks took; a part of each wait.
         """
         of_sinks = min(seconds, attempts * sink_seconds)
         self.written += of_sinks
         self.stored += seconds - of_sinks
 
     def wrote(self, sink: str, seconds: float) -> None:
-        """A group of records."""
+        """Counts one write of a group of records into a sink."""
         self.writes(sink).add(seconds)
 
     def writes(self, sink: str) -> BoundedCounts:
-        """Seconds of each write of a group into a sink of this name. From any thread: all get the same ones."""
+        """The seconds of writes into a sink. All callers, on any thread, get the same object."""
         return self._writes.get(sink) or self._writes.setdefault(sink, BoundedCounts(WRITE_BOUNDS))
 
     def hold(self, outcomes: int, now: float) -> None:
-        """From now on, as many wait for sinks that refuse. now: monotonic seconds."""
+        """Sets how many outcomes wait for sinks that refuse, from now on. now: monotonic seconds."""
         self.written += self._held * (now - self._held_at)
         self._held, self._held_at = outcomes, now
 
@@ -76,7 +76,10 @@ class CommitCounts:
         targets: Mapping[int, Target],
         before: Callable[[int], dict[str, Totals]],
     ) -> None:
-        """What sinks have said after a write. before: the totals of a run that goes on from an earlier process."""
+        """Counts the records of a write, by the totals that the sinks have returned.
+
+        before: returns the totals of a run that goes on from an earlier process.
+        """
         for (run, stream), now in totals.items():
             if run not in targets:
                 continue
@@ -85,7 +88,7 @@ class CommitCounts:
                 known = self._totals[run] = before(run)
             last, known[stream] = known.get(stream, NOTHING), now
             for change, grown in zip(RecordChange, _grown(last, now), strict=True):
-                if grown > 0:  # a key that is written again may go from one to another
+                if grown > 0:  # a record that is written again may move from one count to another
                     self.records[targets[run].source, change] += grown
 
     def ended(self, run: int, source: str, result: RunResult) -> None:
@@ -94,17 +97,17 @@ class CommitCounts:
 
 
 class RunEnds:
-    """Counts how runs end, on the store's thread."""
+    """Counts the results of runs. Used on the store's thread."""
 
     def __init__(self, frontier: Frontier, source: Callable[[int], str], counts: CommitCounts) -> None:
-        """source: of an account, by its number."""
+        """source: returns the source of an account, by the account's number."""
         self._frontier, self._source, self._counts = frontier, source, counts
 
     def __call__(self, runs: Sequence[int]) -> None:
         for number in runs:
             try:
                 run = self._frontier.run(number)
-            except KeyError:  # it was forgotten at once
+            except KeyError:  # the run was forgotten as soon as it had ended
                 continue
             if run.state != "running":
                 result = RunResult(run.state.replace(" ", "_"))
@@ -112,7 +115,7 @@ class RunEnds:
 
 
 def _grown(last: Totals, now: Totals) -> tuple[int, int, int, int]:
-    """In the order of `RecordChange`."""
+    """What was added to the totals, in the order of `RecordChange`."""
     return (
         now.new - last.new,
         now.changed - last.changed,

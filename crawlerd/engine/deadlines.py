@@ -1,4 +1,4 @@
-"""Runs that take longer than their import's `deadline` are ended."""
+"""Cancels runs that take longer than the `deadline` of their import."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Deadlines:
-    """Used on the store's thread."""
+    """Cancels the runs whose deadline has passed. Used on the store's thread."""
 
     def __init__(
         self,
@@ -28,22 +28,22 @@ class Deadlines:
     ) -> None:
         self._settings, self._frontier, self._clock = settings, frontier, clock
         self._writer, self._store = writer, store
-        self._ends: list[tuple[float, int, str, float]] = []  # when a run is to end, the run, its import, the deadline
+        self._ends: list[tuple[float, int, str, float]] = []  # (when to end the run, run, import, deadline)
         self._ending = False
 
     def watch(self, name: str, run: int, started_at: float) -> None:
-        """A run of an import is under way."""
+        """A run of an import is under way. started_at: Unix seconds."""
         if (deadline := self._settings.imports[name].deadline) is not None:
             heappush(self._ends, (started_at + deadline, run, name, deadline))
 
     def look(self) -> None:
-        """Ends the runs whose time is over. Call every now and then."""
+        """Cancels the runs whose deadline has passed. Call it every few seconds."""
         if self._ends and self._ends[0][0] <= self._clock.now() and not self._ending:
             self._ending = True
             self._store.call(self._end)
 
     def _end(self) -> None:
-        """Raises what the frontier raises; the runs that are left are ended at the next look."""
+        """Cancels them. Raises the errors of the frontier; the remaining runs are cancelled at the next look."""
         try:
             now = self._clock.now()
             while self._ends and self._ends[0][0] <= now:

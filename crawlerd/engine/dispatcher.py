@@ -1,4 +1,5 @@
-"""The dispatcher thread: gives what the workbench picks to workers, watches them, and acts on what comes back."""
+"""The dispatcher thread: gives the tasks that the workbench picks to workers, watches the workers, and handles their
+results."""
 
 from __future__ import annotations
 
@@ -43,20 +44,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TICK_SECONDS = 0.25  # between looks at workers and leases when nothing happens
-TIDY_SECONDS, TIDY_SOON = 10.0, 2.0  # soon: while buckets sleep that could be leased from
-WAKE_BUCKETS = 256  # at once
-TURN_LEASES = 32  # leases that an account without limits gets before it is another's turn
+TICK_SECONDS = 0.25  # between two checks of workers and leases when nothing happens
+TIDY_SECONDS, TIDY_SOON = 10.0, 2.0  # between two calls of `Workbench.tidy`; soon: while buckets wait to be woken
+WAKE_BUCKETS = 256  # most buckets to ask for at once
+TURN_LEASES = 32  # leases that an account without limits gets in one turn
 
 NAMES = {outcome: AttemptOutcome(outcome.__name__.lower()) for outcome in get_args(Outcome)}
 
 
 class Dispatcher:
-    """Runs on a thread of its own; it touches neither disk nor network. Others talk to it through its inbox.
+    """Leases tasks to workers and handles their results. Runs on a thread of its own, and uses neither the disk nor the
+    network. Other threads talk to it through its inbox.
 
-    progress_at: when its thread was last seen to run; monotonic.
-    first_lease_at: monotonic, 0 before the first.
-    drained: set when it was told to drain, and no lease is out any more.
+    progress_at: when its thread was last seen running; monotonic seconds.
+    first_lease_at: when the first task was leased; monotonic seconds, 0 before that.
+    drained: set when `drain` was called and no task is leased any more.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class Dispatcher:
         lease_seconds: float,
         counts: AttemptCounts | None = None,
     ) -> None:
-        """free: counts tasks without a request that are completed, by run."""
+        """free: gets the count of completed tasks that made no request, by run."""
         self._counts = counts or AttemptCounts()
         self._rates = rates
         self._bench, self._inbox, self._store, self._pool, self._clock = bench, inbox, store, pool, clock
@@ -97,17 +99,17 @@ class Dispatcher:
         self.first_lease_at = 0.0
 
     def start(self) -> None:
-        self._pool.expect(time.monotonic())  # an old frontier may have taken minutes to open
+        self._pool.expect(time.monotonic())  # it may have taken minutes to migrate the frontier: count from now
         self._thread.start()
 
     def drain(self) -> None:
-        """Leases nothing more; `drained` is set when no lease is out."""
+        """Leases no more tasks; `drained` is set when no task is leased any more."""
         self._inbox.drain()
 
     def stop(self) -> None:
-        """Kills the workers and ends the thread; leases that are still out are void."""
+        """Kills the workers and ends the thread. Outcomes of tasks that are still leased are lost."""
         self._inbox.stop()
-        if self._thread.ident is None:  # it was never started
+        if self._thread.ident is None:  # the thread was never started
             self._pool.close()
         else:
             self._thread.join()
@@ -118,12 +120,12 @@ class Dispatcher:
 
     @property
     def draining(self) -> bool:
-        """Whether nothing more is leased, since the engine is to stop."""
+        """Whether no more tasks are leased because the engine is stopping."""
         return self._inbox.draining
 
     @property
     def worker_pids(self) -> dict[int, int]:
-        """By number: of the lowest ones, a worker has the first that is free."""
+        """The process ids of the workers, by worker number. A new worker gets the lowest number that is free."""
         return {worker.number: worker.process.pid for worker in list(self._pool.workers)}
 
     @property
@@ -131,7 +133,7 @@ class Dispatcher:
         return dict(self._pool.losses)
 
     def without_workers(self) -> tuple[str, float] | None:
-        """Why no worker is up, and for how many seconds; None while one is, or starts as it should."""
+        """Why no worker is running, and for how many seconds. None while one is running, or is starting normally."""
         return self._pool.restarts.down(time.monotonic())
 
     # the thread
@@ -185,8 +187,8 @@ class Dispatcher:
     # leasing
 
     def _dispatch(self, now: float) -> float:
-        """Gives out what may start. Returns when there may be more to give; what a worker or another thread must do
-        first is not counted, for that ends the wait by itself."""
+        """Leases the tasks that may start now. Returns the monotonic time at which the next may start. Events that wake
+        this thread anyway, such as a worker's result or a message in the inbox, do not count."""
         if self._inbox.draining or self._store.behind:
             return math.inf
         given: dict[WorkerProcess, list[LeaseBatch]] = {}
@@ -224,7 +226,7 @@ class Dispatcher:
     ) -> None:
         lease = self._leases.issue(pick, self._bench.charge(pick, now), worker, now)
         if pick.cost and pick.bucket is not None:
-            self._rates.started[pick.tasks[0].run] += len(pick.tasks)  # all are of one
+            self._rates.started[pick.tasks[0].run] += len(pick.tasks)  # a pick has tasks of one run
             self._rates.lately[pick.account.name] += len(pick.tasks)
         latest = now + worker.grace if pick.limited and pick.cost else 0.0
         given.setdefault(worker, []).append(LeaseBatch(lease.token, pick.account.name, pick.tasks, latest))
@@ -242,9 +244,9 @@ class Dispatcher:
     # results
 
     def _receive(self, worker: WorkerProcess, results: list[Result], now: float) -> None:
-        issued = begun = requested = 0.0  # sums over all attempts that have ended
+        issued = begun = requested = 0.0  # sums of times over all attempts that have ended
         ended, completed = len(results), 0
-        last: Lease[WorkerProcess] | None = None  # whose tasks were completed: they come together, and count as one
+        last: Lease[WorkerProcess] | None = None  # consecutive completed tasks of one lease are counted together
         settle, unanswered = self._leases.settle, self._portioned.unanswered
         for result in results:
             lease = settle(result.token)
@@ -274,11 +276,11 @@ class Dispatcher:
             if result.sent_at or type(outcome) is Retry:
                 outcome = self._feedback.heard(pick, task, result, outcome, lease.issued_at, now)
             if type(outcome) is Pause and pick.bucket is not None and lease.issued_at < pick.account.rekeyed_at:
-                self._feedback.unknown(pick, task, lease.stamp, now)  # the key that was refused is used no more
+                self._feedback.unknown(pick, task, lease.stamp, now)  # the refused key has been replaced meanwhile
                 issued += lease.issued_at
                 continue
             if not pick.limited and pick.bucket is not None and type(outcome) is Complete and not pick.bucket.doubts:
-                # the fast path: there is no limit that must hear of it
+                # fast path: unlimited tasks need no limiter feedback
                 if lease is last:
                     completed += 1
                 else:
@@ -301,7 +303,7 @@ class Dispatcher:
         worker.alone = worker.alone and worker.leases > 0
 
     def _completed(self, lease: Lease[WorkerProcess] | None, count: int) -> float:
-        """Tasks of a lease. The sum of when they were issued."""
+        """Counts `count` completed tasks of a lease. Returns the sum of the times at which they were issued."""
         if lease is None:
             return 0.0
         lease.pick.account.counts.outcomes[AttemptOutcome.COMPLETE] += count
@@ -324,13 +326,13 @@ class Dispatcher:
             self._settled.append(Settled(task, pick.account.id, outcome, made))
 
     def _settle(self, settled: Settled) -> None:
-        """What has become of a task that was refused."""
+        """Commits the final outcome of a task that a limit had refused."""
         if isinstance(settled.outcome, Bury) and (account := self._bench.known(settled.account)):
             account.counts.outcomes[AttemptOutcome.BURY] += 1
         self._settled.append(settled)
 
     def _stored(self, token: int, refused: str) -> None:
-        """The store has done with a portion."""
+        """The store has written a portion of a lease's outcome, or refused it. refused: why, or empty."""
         worker = self._portioned.answered(token, refused)
         if worker is not None and worker.wants_to_write:
             self._pool.listen(worker)
@@ -351,7 +353,7 @@ class Dispatcher:
             self._counts.expired += 1
             how = f"held a task for more than {self._leases.seconds:g} s"
             self._lose(lease.worker, how, now, WorkerLoss.EXPIRED, guilty=token)
-        for worker, how in self._pool.grown():  # one page may take gigabytes within a second or two
+        for worker, how in self._pool.grown():  # checked often: one page may take gigabytes within two seconds
             self._lose(worker, how, now, WorkerLoss.GREW)
         if now >= self._next_tidy:
             sleeping = self._inbox.sleeping
@@ -364,11 +366,16 @@ class Dispatcher:
     def _lose(
         self, worker: WorkerProcess, how: str, now: float, loss: WorkerLoss, *, guilty: int | None = None
     ) -> None:
-        """Kills a worker and takes its leases back: their tasks are given out again, or buried after three deaths."""
+        """Kills a worker and takes its leases back: their tasks are leased again, or buried when workers have died with
+        them three times.
+
+        how: what has happened to the worker, for the log.
+        guilty: the token of the task that has caused it, if that is known.
+        """
         self._pool.lose(worker, how, now, loss)
         for lease, task, crashed, token in self._leases.take_back(worker, guilty):
             self._portioned.lost(token, task)
-            lease.stamp.at = now  # its request may have been sent at any time until now
+            lease.stamp.at = now  # the request may have been sent at any time until now: count it as late as possible
             if crashed:
                 crash = Crash(f"worker {how}")
                 lease.pick.account.counts.failed(crash)

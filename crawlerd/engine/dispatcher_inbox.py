@@ -1,4 +1,4 @@
-"""What other threads tell the dispatcher. They never wait for it: it acts on it between two leases."""
+"""Messages of other threads to the dispatcher. The senders do not wait; the dispatcher acts between two leases."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crawlerd.core.task import Task
 from crawlerd.engine.account_waits import of_account
 from crawlerd.frontier.reports import Told
 
-CENSUS_SLICE = 64  # accounts that are asked about between two leases
+CENSUS_SLICE = 64  # accounts that `census` handles between two leases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -31,16 +31,17 @@ T = TypeVar("T")
 
 
 class DispatcherInbox:
-    """Any thread may tell; `act` is for the dispatcher's own.
+    """The messages to the dispatcher. Any thread may call its methods, except `act` and `clear`, which are for the
+    dispatcher's thread.
 
-    fd: readable when there is something to act on.
-    sleeping: there may be buckets that are not awake and could be leased from; set by the store.
-    waking: the store is waking some of them; set by the dispatcher, reset by the store's answer.
-    on_stored: does, on the dispatcher's thread, what `stored` tells.
-    pool: the dispatcher's own.
-    on_count: says, on the dispatcher's thread, how many tasks of a run workers have.
-    draining: nothing more is to be leased.
-    stopping: the thread is to end.
+    fd: a file descriptor that is readable when there are messages.
+    sleeping: whether there may be buckets on disk whose tasks could be leased; set by the store.
+    waking: whether the store is reading some of them; set by the dispatcher, reset by the store's answer.
+    on_stored: handles the message `stored`, on the dispatcher's thread.
+    pool: the dispatcher's pool of workers.
+    on_count: returns how many tasks of a run are leased, on the dispatcher's thread.
+    draining: no more tasks must be leased.
+    stopping: the thread must end.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -56,23 +57,23 @@ class DispatcherInbox:
         self.stopping = False
 
     def close(self) -> None:
-        """Call last, when nobody has anything to tell any more."""
-        fd, self.fd = self.fd, -1  # who tells something all the same gets an error, and does not write elsewhere
+        """Call last, when no thread sends messages any more."""
+        fd, self.fd = self.fd, -1  # a late sender gets an error, instead of writing to a reused file descriptor
         os.close(fd)
 
     def act(self, bench: Workbench, now: float) -> None:
-        """Does what was asked for, in its order."""
-        for _ in range(len(self._actions)):  # what these ask for in turn comes after the next leases
+        """Acts on the messages, in their order."""
+        for _ in range(len(self._actions)):  # messages that these lead to wait until the next leases are given
             self._actions.popleft()(bench, now)
 
     def clear(self) -> None:
-        """`fd` was readable."""
+        """Call when `fd` was readable."""
         os.eventfd_read(self.fd)
 
     # from the store
 
     def heads(self, bucket: Bucket, run: int, tasks: Sequence[Task], *, more: bool) -> None:
-        """Ready tasks of a run in a bucket."""
+        """Ready tasks of a run in a bucket. more: the frontier has further ones."""
         blocked_until = self._clock.monotonic(bucket.blocked_until)
         why = Reason(bucket.reason), bucket.waits_for
 
@@ -88,7 +89,7 @@ class DispatcherInbox:
         self._post(add)
 
     def granted(self, grants: Sequence[Grant]) -> None:
-        """Starts of quotas, or of shared limits."""
+        """Starts that quotas, or shared limits, have granted."""
 
         def receive(bench: Workbench, now: float) -> None:
             for grant in grants:
@@ -97,29 +98,29 @@ class DispatcherInbox:
         self._post(receive)
 
     def stored(self, token: int, refused: str) -> None:
-        """A portion of a lease's outcome is durable; or nothing more of it is wanted, and why."""
+        """A portion of a lease's outcome is durable. refused: why no more portions of it are wanted, or empty."""
         self._post(lambda bench, now: self.on_stored(token, refused))
 
     def withdraw(self, runs: Collection[int], give_back: Callable[[list[Task]], None]) -> None:
-        """Takes the runs' tasks from the workbench, see there; `give_back` is called on the dispatcher's thread."""
+        """Calls `Workbench.withdraw`; `give_back` is called on the dispatcher's thread."""
         self._post(lambda bench, now: bench.withdraw(runs, give_back, now))
 
     def asleep(self, bucket: Bucket, *, agreed: bool) -> None:
-        """The answer to `StoreInbox.sleep`."""
+        """The answer to `StoreInbox.sleep`. agreed: the bucket leaves memory."""
         self._post(lambda bench, now: bench.asleep(bucket.id, bucket.account, agreed=agreed, now=now))
 
     def woken(self) -> None:
-        """The answer to `StoreInbox.wake`; or buckets may be woken again."""
+        """The answer to `StoreInbox.wake`. Also sent when buckets on disk may be woken again."""
         self._post(lambda bench, now: setattr(self, "waking", False))
 
     def has_room(self) -> None:
-        """The store can take outcomes again."""
+        """The store accepts outcomes again."""
         os.eventfd_write(self.fd, 1)
 
     # about accounts
 
     def check(self, account: int, kind: str, payload: str) -> None:
-        """Lets nothing of the account start before this check of its credentials has passed."""
+        """Starts no task of the account until this check of its credentials has passed."""
         task = Task(seq=0, bucket=0, priority=0, run=0, kind=kind, attempt=0, payload=payload)
 
         def check(bench: Workbench, now: float) -> None:
@@ -140,7 +141,7 @@ class DispatcherInbox:
         self._post(accept)
 
     def refuse(self, account: int, reason: str) -> None:
-        """The account's credentials do not work: lets nothing of it start."""
+        """The account's credentials do not work: starts none of its tasks."""
 
         def refuse(bench: Workbench, now: float) -> None:
             if queue := bench.account(account):
@@ -154,8 +155,11 @@ class DispatcherInbox:
     def ask(
         self, account: int, bucket: int | None, kind: str, payload: str, answer: Future[Outcome], *, confirms: bool
     ) -> None:
-        """Has the account make this request as soon as its limits permit, see `Question`. bucket: one that `heads` has
-        told of, None for none."""
+        """Makes a request with the account as soon as its limits permit, see `Question`.
+
+        bucket: the number of a bucket that `heads` has named, or None.
+        confirms: the request is the source's check of credentials.
+        """
         task = Task(seq=0, bucket=0, priority=0, run=0, kind=kind, attempt=0, payload=payload)
 
         def ask(bench: Workbench, now: float) -> None:
@@ -169,7 +173,7 @@ class DispatcherInbox:
         self._post(ask)
 
     def forget(self, account: int, answer: Future[Outcome]) -> None:
-        """Whoever has asked waits no longer. A request that is out comes to its end."""
+        """The caller of `ask` does not wait any longer. A request that was sent is still finished."""
 
         def forget(bench: Workbench, now: float) -> None:
             queue = bench.known(account)
@@ -179,12 +183,12 @@ class DispatcherInbox:
         self._post(forget)
 
     def hold(self, pauses: Pauses) -> None:
-        """Lets nothing start of what is paused, and the rest again."""
+        """Applies these pauses: starts no task that they cover, and again those that no pause covers any more."""
         self._post(lambda bench, now: bench.hold(pauses, now))
 
     def change(self, accounts: Mapping[int, bool]) -> Future[None]:
-        """These accounts are configured otherwise; by number, whether they have another key or address. Few at once:
-        nothing is leased meanwhile."""
+        """The configuration of these accounts has changed. accounts: by number, whether the key or the address is
+        another one. Pass few at once: no tasks are leased meanwhile."""
         done: Future[None] = Future()
 
         def change(bench: Workbench, now: float) -> None:
@@ -196,7 +200,7 @@ class DispatcherInbox:
         return done
 
     def with_pool(self, function: Callable[[Pool, float], T]) -> Future[T]:
-        """Calls it on the dispatcher's thread, which must not wait for anything."""
+        """Calls `function` on the dispatcher's thread; it must not wait for anything."""
         answer: Future[T] = Future()
 
         def call(bench: Workbench, now: float) -> None:
@@ -207,24 +211,24 @@ class DispatcherInbox:
         return answer
 
     def lower(self, lowered: Lowered) -> None:
-        """Lets these lower limits hold as well, and those alone."""
+        """Applies the limits that people have lowered, in place of those that were applied before."""
         self._post(lambda bench, now: bench.lower(lowered, now))
 
     def explain(self, account: int, answer: Future[Waiting | None]) -> None:
-        """Why nothing of the account starts, None when nothing of it is in memory. A question stops no dispatcher: what
-        goes wrong is the answer."""
+        """Answers why no task of the account starts; None when it has no ready tasks in memory. An error is passed on
+        to the caller, so that a question does not stop the dispatcher."""
 
         def explain(bench: Workbench, now: float) -> None:
             try:
                 queue, unix = bench.known(account), self._clock.now() - now
                 answer.set_result(of_account(queue, bench.cost, now, lambda at: at + unix) if queue else None)
-            except Exception as error:  # noqa: BLE001 - whoever has asked is told
+            except Exception as error:  # noqa: BLE001 - passed on to the caller
                 answer.set_exception(error)
 
         self._post(explain)
 
     def census(self, answer: Future[list[Told]]) -> None:
-        """What each account in memory waits for that has something to start: a slice of them between two leases."""
+        """Answers what each account with ready tasks in memory waits for; handles a slice between two leases."""
         left: list[int] | None = None
         found: list[Told] = []
 
@@ -248,7 +252,7 @@ class DispatcherInbox:
         self._post(step)
 
     def count(self, run: int, answer: Future[int]) -> None:
-        """How many tasks of a run workers have."""
+        """Answers how many tasks of a run are leased."""
         self._post(lambda bench, now: answer.set_result(self.on_count(run)))
 
     # at the end

@@ -1,4 +1,5 @@
-"""The engine assembled: one frontier, its store and dispatcher, the sinks, the workers, and the runs."""
+"""Creates all parts of the engine, connects them, starts and stops them: the frontier, the store, the dispatcher, the
+sinks, the workers and the runs."""
 
 from __future__ import annotations
 
@@ -67,14 +68,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MIB = 1 << 20
-GARBAGE_OBJECTS = 50_000  # new ones that start a collection; at the default of 700, it took a third of the time
+# New objects between two garbage collections. With Python's default of 700, they took a third of the time.
+GARBAGE_OBJECTS = 50_000
 
 
 class Engine:
-    """Everything below the commands. Construct, `start`, ask `runs`, `stop`; used from the main thread.
+    """Runs imports, for a command or the daemon: construct it, call `start`, use `runs`, and call `stop`. To be used
+    from the main thread.
 
-    stopped: it was told to stop.
-    attempt_counts: for metrics.
+    stopped: `stop` was called.
+    attempt_counts: counts of attempts and requests, for metrics.
     """
 
     def __init__(
@@ -84,7 +87,8 @@ class Engine:
         reading: Callable[[Known], Changes] | None = None,
         around_reload: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
-        """Takes the state directory's lock and opens the frontier. FrontierLocked, FrontierTooNew, FrontierError.
+        """Takes the lock of the state directory and opens the frontier. Raises FrontierLocked when another crawlerd has
+        the lock, FrontierTooNew for a frontier of a newer crawlerd, and FrontierError for the rest.
 
         changed: set whenever a run has ended, an account was paused, or the engine has failed.
         reading, around_reload: see `Reloads`.
@@ -112,7 +116,7 @@ class Engine:
             terms=terms,
         )
         try:
-            pool.fill(time.monotonic())  # they come up while the frontier is opened
+            pool.fill(time.monotonic())  # workers start while the frontier is opened
             self._frontier = frontier = open_frontier(daemon.state_dir, now=clock.now())
         except BaseException:
             pool.close()
@@ -231,22 +235,23 @@ class Engine:
 
     @property
     def changed(self) -> SafeEvent:
-        """The one that it was given, or its own."""
+        """The event that the constructor was given, or else a new one."""
         return self._changed
 
     @property
     def failure(self) -> BaseException | None:
-        """What has stopped it."""
+        """The error that has stopped the engine, if any."""
         return self._failure.error
 
     def keep(self, promise: Promise) -> None:
-        """Keeps the answer to what was done without the frontier. From any thread."""
+        """Stores the answer to a request whose work did not use the frontier, so that the same request gets the same
+        answer when it is sent again. From any thread."""
         self._to_store.call(lambda: self._frontier.keep(promise, None)).result()
 
     def start(self) -> None:
-        gc.freeze()  # start-up objects are permanent
+        gc.freeze()  # objects made at the start live as long as the process: never collect them
         free_large_buffers()
-        gc.set_threshold(GARBAGE_OBJECTS)  # tasks in flight are no garbage, yet each collection walks them
+        gc.set_threshold(GARBAGE_OBJECTS)  # each collection traverses all tasks in flight, which are not garbage
         if self._shared:
             self._shared.start()
         self.dispatcher.start()
@@ -256,8 +261,11 @@ class Engine:
         self._renewals.look()
 
     def stop(self, drain_seconds: float) -> bool:
-        """Stops leasing, waits for what is running, commits it. False when something was still running at the end:
-        those tasks are done again after the next start. Does nothing when it was called before."""
+        """Stops leasing, waits for running tasks and commits their outcomes. Does nothing at a second call.
+
+        drain_seconds: how long to wait for running tasks.
+        Returns False when some were still running then: these tasks are done again after the next start.
+        """
         if self.stopped:
             return False
         self.stopped = True
@@ -266,7 +274,7 @@ class Engine:
         self.reloads.stop()
         self._renewals.stop()
         drained = False
-        with ExitStack() as at_last:  # whatever fails, no thread is left, and the lock is free
+        with ExitStack() as at_last:  # whatever fails here, all threads end and the lock is released
             at_last.callback(self._lock.close)
             at_last.callback(self._frontier.close)
             at_last.callback(self._close_sinks)

@@ -1,4 +1,4 @@
-"""What has stopped the engine, if anything has."""
+"""The error that has stopped the engine, if any."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class Failure:
-    """From any thread.
+    """Keeps the first error that has stopped the engine. To be used from any thread.
 
-    error: the first one; those after it follow from it.
+    error: the first error; later ones are its consequences.
     """
 
     def __init__(self, changed: SafeEvent) -> None:
@@ -24,6 +24,6 @@ class Failure:
     def set(self, error: BaseException) -> None:
         if self.error is None:
             self.error = error
-            if not isinstance(error, FrontierError):  # which is the command's last word
+            if not isinstance(error, FrontierError):  # the command prints a FrontierError when it ends
                 tell(Event.FAILED, "%s: %s", type(error).__name__, error, cause=error, error=str(error))
         self._changed.set()

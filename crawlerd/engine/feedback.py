@@ -1,4 +1,4 @@
-"""What the outcome of an attempt means for its account: for its pace, its check of credentials, its pause."""
+"""Applies the outcome of an attempt to its account: to its limits, its outages and the check of its credentials."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Feedback:
-    """Used by the dispatcher's thread alone.
+    """Applies the outcomes of attempts to accounts, limits and outages. Used by the dispatcher's thread alone.
 
     refused: tasks that a limit has refused.
     """
@@ -44,7 +44,7 @@ class Feedback:
         credentials: Credentials,
         settle: Callable[[Settled], None],
     ) -> None:
-        """settle: takes what becomes of a task, where that is found out later than its outcome."""
+        """settle: gets the final outcome of a refused task, which may be decided long after its attempt."""
         self._bench, self._outages, self._store, self._clock = bench, outages, store, clock
         self._credentials = credentials
         self.refused = RefusedTasks(settle, self._block)
@@ -64,10 +64,11 @@ class Feedback:
         sent_at: float,
         made: Made | None = None,
     ) -> None:
-        """An attempt has ended.
+        """An attempt has ended. Times are monotonic seconds.
 
-        sent_at: when its request was sent, 0 when it sent none or nobody knows.
-        made: what it cost, if that is known.
+        stamp: the start that was charged to the limits.
+        sent_at: when its request was sent; 0 when it sent none, or that is unknown.
+        made: the requests that it made, if that is known.
         """
         account, bucket = pick.account, pick.bucket
         blocked_until: float | None = None
@@ -81,7 +82,7 @@ class Feedback:
                 stamp.unsent(now)
         if isinstance(outcome, Pause) and bucket is not None:
             self._refused(account, outcome.error, now)
-        # A task that made no request shows nothing of what the API permits.
+        # A task that made no request gives no evidence about the API's limits.
         known = outcome if sent_at or not isinstance(outcome, Complete) else None
         self._answered(pick, stamp, known, now, blocked_until)
         self._bench.finish(pick, now)
@@ -96,7 +97,7 @@ class Feedback:
         self._follow_outages(now)
 
     def unknown(self, pick: Pick, task: Task, stamp: Stamp, now: float) -> None:
-        """The lease ends through no fault of its task, which is given out again; nobody knows what came of it."""
+        """A lease has ended without an outcome, and its task is not to blame: the task is leased again."""
         self._failed(pick, stamp)
         self._answered(pick, stamp, None, now, None)
         self._bench.finish(pick, now)
@@ -104,7 +105,7 @@ class Feedback:
         self._follow_outages(now)
 
     def _follow_outages(self, now: float) -> None:
-        """Accounts may start something at another time than before."""
+        """Calls `Workbench.place` for the accounts whose outages have begun or ended."""
         if self._outages.moved:
             moved, self._outages.moved = self._outages.moved, set()
             for number in moved:
@@ -122,10 +123,10 @@ class Feedback:
     def _answered(
         self, pick: Pick, stamp: Stamp, outcome: Outcome | None, now: float, blocked_until: float | None
     ) -> None:
-        """Tells the laws that paced a start what came of it. Call before `Workbench.finish`.
+        """Reports the outcome to the adaptive limits that paced its start. Call before `Workbench.finish`.
 
-        outcome: None when nobody knows.
-        blocked_until: as `_throttle` says.
+        outcome: None when it is unknown.
+        blocked_until: the result of `_throttle`.
         """
         for limiter in pick.limiters:
             limiter.ended(stamp)
@@ -148,8 +149,8 @@ class Feedback:
     def _throttle(
         self, pick: Pick, task: Task, stamp: Stamp, outcome: Defer, now: float, sent_at: float
     ) -> float | None:
-        """Returns until when nothing of the bucket or the account starts, 0 when that is not what the refusal means,
-        None when it is known to be about this task alone."""
+        """Blocks the bucket or account that a refusal concerns. Returns until when it is blocked (monotonic seconds), 0
+        when the refusal blocks neither, and None when it is known to concern this task alone."""
         account, bucket = pick.account, pick.bucket
         limiter = self._throttled_by(pick, outcome)
         if bucket is not None:
@@ -159,7 +160,7 @@ class Feedback:
                 return None
         concerned = [limiter]
         if bucket is not None and limiter is not bucket.limiter and outcome.scope == "bucket" and outcome.retry_after:
-            concerned.append(bucket.limiter)  # it may be the limit of the bucket, though only the account has a pace
+            concerned.append(bucket.limiter)  # only the account has a pace, but the limit may be the bucket's
         until = 0.0
         for each in concerned:
             before = max(each.blocked_until, now)
@@ -199,8 +200,8 @@ class Feedback:
         self._store.block(bucket, Block(until - time.monotonic() + self._clock.now()))
 
     def _throttled_by(self, pick: Pick, outcome: Defer) -> Limiter:
-        """The limiter that a 429 concerns: the bucket's or the account's as it says, unless only the other one has a
-        pace to slow."""
+        """The limiter that a 429 concerns: the bucket's or the account's, as its scope says. When only the other one
+        has a pace that can slow down, it is that one."""
         account, bucket = pick.account, pick.bucket
         if bucket is None:
             return pick.limiters[0 if outcome.scope == "account" else -1]
@@ -211,14 +212,15 @@ class Feedback:
 
     def _check_ended(self, account: AccountQueue, task: Task, outcome: Outcome, now: float) -> None:
         guard = account.check_of(task)
-        if guard is None:  # such as that of a key which was replaced meanwhile
+        if guard is None:  # a newer check has replaced it, for example because the key was replaced
             return
         if isinstance(guard, Question):
             self._answer(account, guard, outcome, now)
             return
         match outcome:
             case Complete():
-                self._credentials.passed(account.id, outcome.identity)  # nothing starts before its answer
+                # No task of the account starts before the answer to this.
+                self._credentials.passed(account.id, outcome.identity)
             case Retry():
                 guard.at = now + outcome.delay
                 attempts = guard.failed(outcome.charged)
@@ -241,7 +243,7 @@ class Feedback:
         self._bench.place(account, now)
 
     def _answer(self, account: AccountQueue, question: Question, outcome: Outcome, now: float) -> None:
-        """Tells those who have asked. Credentials that work let tasks start again, and others do not."""
+        """Answers a question about an account. Its tasks may start again if the credentials work, and stop if not."""
         account.question = None
         if isinstance(outcome, Pause):
             self._refused(account, outcome.error, now)

@@ -1,4 +1,5 @@
-"""Forgets: the frontier first, so that the next run reads in full; then files and rows of sinks, slice after slice."""
+"""Deletes what was imported: from the frontier first, so that the next run reads in full; then from the sinks, in
+slices."""
 
 from __future__ import annotations
 
@@ -26,25 +27,25 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SLICE_ROWS = 2_000  # that one transaction of a sink deletes
-MOST_BYTES = 256 << 20  # of a database that is written anew while imports wait
+SLICE_ROWS = 2_000  # rows that one transaction of a sink deletes
+MOST_BYTES = 256 << 20  # largest database that is rewritten while imports wait
 
 
 class Caller(Protocol):
-    """Runs a function where frontier and sinks may be used, between two commits."""
+    """Calls a function on the thread that may use the frontier and the sinks, between two commits."""
 
     def __call__(self, function: Callable[[], T]) -> T: ...
 
 
 class Here:
-    """On this thread, while nobody else uses the state directory."""
+    """Calls functions on this thread, when no daemon uses the state directory."""
 
     def __call__(self, function: Callable[[], T]) -> T:
         return function()
 
 
 class StoreCaller:
-    """On the thread of the store, which alone uses them in a daemon."""
+    """Calls functions on the store's thread, as a daemon must."""
 
     def __init__(self, store: StoreInbox) -> None:
         self._store = store
@@ -54,11 +55,11 @@ class StoreCaller:
 
 
 class Forgot(msgspec.Struct, kw_only=True):
-    """What was forgotten so far.
+    """How much was deleted so far.
 
-    done: it has ended.
-    error: why it could not go on, if so; what was forgotten stays so, and the same request goes on.
-    left: where deleted bytes may still be found, and why.
+    done: the request has ended.
+    error: why it could not go on. Deleted data stays deleted, and the same request continues from there.
+    left: files in which deleted bytes may still be found, and why.
     """
 
     records: int = 0
@@ -72,10 +73,10 @@ class Forgot(msgspec.Struct, kw_only=True):
 
 
 class Forgettor(NamedTuple):
-    """One request. Killed at any moment, it is repeated: what is gone is not found again.
+    """One request to forget. After a crash it can be repeated, and goes on where it was.
 
-    most_bytes: as of `Sink.scrub`.
-    queues: the spool of dead letters, and the inbox, if there are.
+    most_bytes: see `Sink.scrub`.
+    queues: the spool of dead letters and the inbox, if configured.
     """
 
     sinks: Mapping[str, tuple[SinkSpec, Erasure]]
@@ -85,7 +86,7 @@ class Forgettor(NamedTuple):
     queues: tuple[SpoolSpec | None, InboxSpec | None] = (None, None)
 
     def run(self, frontier: Frontier, call: Caller, forgot: Forgot) -> None:
-        """RunUnderWay as soon as a run is that may write of it."""
+        """Carries the request out. Raises RunUnderWay when a run is under way that may write such data again."""
         after: int | None = 0
         while after is not None:
             count, after = call(partial(frontier.forget_letters, self.scope, after))
@@ -136,16 +137,16 @@ class Forgettor(NamedTuple):
 
 
 class Forgetting:
-    """Those of a daemon, one after the other, each on a thread of its own. From any thread."""
+    """The requests of a daemon, one at a time, each on a thread of its own. To be used from any thread."""
 
     def __init__(self, frontier: Frontier, call: Caller, sinks: Mapping[str, Sink]) -> None:
-        """sinks: those that are open, by name."""
+        """sinks: the open sinks, by name."""
         self._frontier, self._call, self._sinks = frontier, call, sinks
         self._one = threading.Lock()
         self._current: Forgot | None = None
 
     def begin(self, forgettor: Forgettor) -> bool:
-        """False while another one is under way. `progress` tells how it goes on."""
+        """Begins a request; `progress` shows how far it has come. Returns False while another one is under way."""
         with self._one:
             if self._current is not None and not self._current.done:
                 return False
@@ -154,7 +155,7 @@ class Forgetting:
         return True
 
     def progress(self) -> Forgot | None:
-        """Of the last one of this process."""
+        """The progress of the last request of this process."""
         return self._current
 
     def _look_again(self) -> None:

@@ -1,4 +1,4 @@
-"""Whether a new run is a full one, and why it is where nobody asked for that: pure."""
+"""Decides whether a new run is a full one, and explains why when nobody has asked for that. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ if TYPE_CHECKING:
 
     from crawlerd.source import RunPlan
 
-NAMED = 5  # streams that a reason names, before they are only counted
+NAMED = 5  # most streams that a reason names; more are only counted
 
 
 class Fullness(NamedTuple):
-    """
-    full: of all streams.
-    why: None where it was asked for.
-    streams: those that are read in full.
+    """Which streams a run reads in full, and why.
+
+    full: whether it reads all streams in full.
+    why: the reason; None when a person has asked for it, or no stream is read in full.
+    streams: the streams that it reads in full.
     """
 
     full: bool
@@ -32,10 +33,10 @@ NO_SYNC_POINTS = "its streams keep no sync points, so each run reads all of them
 
 
 def believed(cursors: Mapping[str, str], doubted: Collection[str], streams: Collection[str]) -> dict[str, str]:
-    """The sync points that a new run of these streams may begin from. Those of what is doubted do not count, nor those
-    that belong to no stream by their name, which is "<stream>" or "<stream>:…".
+    """The sync points that a new run of these streams may begin from. If any stream is doubted, leaves out the sync
+    points of doubted streams, and those whose name is neither "<stream>" nor "<stream>:…".
 
-    doubted: streams, among them those that have come from elsewhere so far.
+    doubted: the streams in doubt, and those whose records came from another origin so far.
     """
     if not doubted:
         return dict(cursors)
@@ -51,10 +52,12 @@ def fullness(
     *,
     clean: bool = False,
 ) -> Fullness:
-    """
-    clean: the last run has ended clean, and so has published what sync points there are.
-    said: reasons of the source, with the streams, none for all.
-    news: why nothing is believed of the sink.
+    """Decides which streams the planned run reads in full.
+
+    said: the source's reasons for a full run, each with the streams; no streams means all.
+    doubted: the streams in doubt.
+    news: why the sync points for the sink were dropped, if they were.
+    clean: the last run has ended clean, and so has published its sync points.
     """
     if plan.full:
         return Fullness(True, None, plan.streams)
@@ -73,7 +76,7 @@ def fullness(
 
 
 def setup(*options: Any) -> str:
-    """A digest of what an import is told to read."""
+    """A digest of the options that decide what an import reads."""
     plain = [msgspec.to_builtins(each, enc_hook=repr) for each in options]
     return hashlib.blake2b(msgspec.json.encode(plain, order="deterministic"), digest_size=16).hexdigest()
 

@@ -1,4 +1,4 @@
-"""The accounts while the engine runs: the checks of whose credentials they have, and their pauses."""
+"""Checks the credentials of accounts while the engine runs, and stops the accounts whose credentials are refused."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     from crawlerd.frontier.contract import Frontier
     from crawlerd.sink import Sink
 
-CHECK_SECONDS = 60.0  # many imports of one account that start together check its credentials once
-PROBE_SECONDS = 300.0  # a paused account's credentials are tried again so often
+CHECK_SECONDS = 60.0  # a check counts for this long: imports of an account that start together need one check
+PROBE_SECONDS = 300.0  # between two checks of refused credentials
 
 
 class Guards:
-    """Used on the store's thread, where nothing else is said.
+    """Checks credentials, and stops the accounts whose credentials are refused. To be used on the store's thread,
+    unless a method says otherwise.
 
-    paused: why nothing of an account is leased, by name.
+    paused: why no tasks of an account are leased, by the account's name.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Guards:
         changed: SafeEvent,
     ) -> None:
         """
-        sinks: those that are open, by name, kept by their owner.
+        sinks: the open sinks, by name; their owner changes it.
         changed: set when an account was paused.
         """
         self._settings, self._frontier, self._clock, self._sinks = settings, frontier, clock, sinks
@@ -55,13 +56,14 @@ class Guards:
         self._confirmed: set[str] = set()
         self._checked_at: dict[int, float] = {}
         self._paused_at: dict[str, float] = {}
-        self._noted: set[int] = set()  # those whose refusal is on disk
-        self._told: set[str] = set()  # those whose refusal is in the log
+        self._noted: set[int] = set()  # accounts whose refusal is on disk
+        self._told: set[str] = set()  # accounts whose refusal is in the log
         self._waiting: dict[str, list[int]] = {}  # parts, by the account whose check they wait for
         self.paused: dict[str, str] = {}
 
     def hold(self, names: Collection[str]) -> None:
-        """These accounts get other keys or addresses: nothing of those in use starts until `changed` has let it."""
+        """These accounts get other keys or addresses. Those in use start no tasks until `changed` is called and their
+        check has passed."""
         for name in names:
             number = self._names.numbers[name]
             if self._in_use(name, number):
@@ -70,7 +72,7 @@ class Guards:
         self._hold_parts(names, REPLACED)
 
     def _hold_parts(self, names: Collection[str], reason: str) -> None:
-        """They wait for the check of their account."""
+        """Makes the parts of these accounts wait for the check of their account."""
         for part, known in list(self._names.parts.items()):
             if (owner := known.partition(PART)[0]) in names and part not in self._waiting.get(owner, ()):
                 self._waiting.setdefault(owner, []).append(part)
@@ -80,24 +82,24 @@ class Guards:
         return number in self._checked_at or name in self.paused
 
     def changed(self, name: str) -> None:
-        """An account is new, or has another key or address. One that is in use, refused or not, is checked at once."""
+        """An account is new, or has another key or address. If it is in use, refused or not, it is checked at once."""
         number = self._names.numbers[name]
         if self._in_use(name, number):
             self._checked_at.pop(number, None)
             self.check(number)
 
     def found(self, name: str) -> str | None:
-        """What came of the last check of an account's credentials: "" where they work, why they do not, or None where
-        it is under way or there was none. From any thread."""
+        """The result of the last check of an account's credentials: "" if they work, or why they do not. None while the
+        check is under way, or when there was none. From any thread."""
         return "" if name in self._confirmed else self.paused.get(name)
 
     def is_checked(self, name: str) -> bool:
-        """Whether its source has a check of credentials that has been asked for. From any thread."""
+        """Whether a check of its credentials has been started, by the source's guard. From any thread."""
         source = self._names.source(name)
         return source is not None and source.guard is not None and self._names.numbers.get(name) in self._checked_at
 
     def removed(self, name: str) -> None:
-        """An account is not configured any more: nothing of it starts, nor of its parts."""
+        """An account is not configured any more: no tasks of it or its parts start."""
         number = self._names.numbers[name]
         self._confirmed.discard(name)
         self._paused_at.pop(name, None)
@@ -114,12 +116,13 @@ class Guards:
         self._changed.set()
 
     def forget_sinks(self) -> None:
-        """Imports have changed."""
+        """Call when imports have changed: their sinks are read from the configuration again."""
         self.__dict__.pop("_sinks_of", None)
 
     @cached_property
     def _sinks_of(self) -> dict[str, set[str]]:
-        """The sinks of an account's imports. Not made at the start, which is to be quick with many accounts."""
+        """The sinks of the imports of each account. Built at the first use, so that a start with many accounts is
+        quick."""
         sinks: dict[str, set[str]] = {}
         for spec in self._settings.imports.values():
             if spec.sink:
@@ -127,14 +130,14 @@ class Guards:
         return sinks
 
     def probe(self) -> None:
-        """Tries the accounts again that have been paused for long. From any thread."""
+        """Checks the credentials again of accounts that have been paused for PROBE_SECONDS. From any thread."""
         now = self._clock.now()
         for account, since in list(self._paused_at.items()):
             if now - since >= PROBE_SECONDS:
                 self.check(self._names.numbers[account])
 
     def passed(self, account: int, identity: str | None) -> None:
-        """A guard has passed; whether its identity is the right one is decided here. From any thread."""
+        """A guard has passed. Compares the identity with the one that the account had before. From any thread."""
         if identity is None:
             self._resume(account)
         else:
@@ -159,21 +162,21 @@ class Guards:
         self.refused(account, reason)
 
     def _others(self, account: int, name: str, identity: str) -> str | None:
-        """Where records of another one than `identity` lie already under the account's name: here, or in a sink that
-        other state directories use."""
+        """Finds records under the account's name that belong to another identity: imported here, or in a sink that is
+        shared with other state directories. Returns a text that names them, or None."""
         (noted,) = self._frontier.identities([account])
         if noted not in (None, identity):
             return f"what was imported so far came from {noted}"
         for sink in sorted(self._sinks_of.get(name, ())):
             if sink in self._sinks:
-                with suppress(SinkError):  # it will refuse the records as well, and say why
+                with suppress(SinkError):  # the sink will refuse the records as well, which is reported then
                     noted = self._sinks[sink].confirm(self._settings.accounts[name].source, name, identity)
                     if noted is not None:
                         return f"what sinks.{sink} holds under this name came from {noted}"
         return None
 
     def _resume(self, account: int) -> None:
-        """Lets tasks of an account start, and those of its parts, which its credentials are good for."""
+        """Lets tasks of an account and its parts, which share its credentials, start again."""
         name = self._names.names[account]
         self._confirmed.add(name)
         if account in self._noted:
@@ -187,7 +190,7 @@ class Guards:
             tell(Event.ACCOUNT_ACCEPTED, text, name, account=name)
 
     def _tell(self, account: int, owner: str, reason: str) -> None:
-        """owner: the account that a part belongs to, or itself."""
+        """Logs a refusal. owner: the account that a part belongs to, or the account itself."""
         self._told.add(owner)
         name = self._names.name(account)
         tell(Event.ACCOUNT_REFUSED, "account %s is paused: %s", name, reason, account=name, reason=reason)
@@ -195,7 +198,7 @@ class Guards:
     def refused(self, account: int, reason: str) -> None:
         """The account's credentials do not work. From any thread."""
         whose = account
-        if account in self._names.parts:  # its credentials are those of the whole account
+        if account in self._names.parts:  # a part has the credentials of its account
             part, account = account, self._names.numbers[self._names.parts[account].partition(PART)[0]]
             self._waiting.setdefault(self._names.names[account], []).append(part)
             self._dispatcher.refuse(account, reason)
@@ -209,13 +212,14 @@ class Guards:
         self._changed.set()
 
     def borrowed(self, pairs: Iterable[tuple[int, int]]) -> None:
-        """(run, account) of runs that have got their first tasks for an account that is not their own."""
+        """Checks accounts before their first tasks start. pairs: (run, account) of runs that have got their first tasks
+        for an account other than their own."""
         for _, account in pairs:
             self.check(account)
 
     def check(self, number: int) -> None:
-        """Lets the source's guard check the account's credentials (again), paused or not. A part waits for that of its
-        account."""
+        """Checks the account's credentials (again) with the source's guard, paused or not. A part waits for the check
+        of its account."""
         account = self._names.names.get(number)
         if account is None and PART in (part := self._frontier.account_name(number)):
             owner = part.partition(PART)[0]

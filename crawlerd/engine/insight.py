@@ -1,4 +1,4 @@
-"""What a running engine says of itself: what waits for what, what holds up what, how fast it goes."""
+"""The state of a running engine, for people and metrics: what waits, why, and how fast tasks are done."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from crawlerd.frontier.wait_index import WaitIndex
     from crawlerd.ratelimit.shared import SharedLimits
 
-EXPLAIN_SECONDS = 5.0  # within which the dispatcher answers
+EXPLAIN_SECONDS = 5.0  # how long to wait for an answer of the dispatcher
 
 
 class Insight:
-    """From any thread."""
+    """Answers questions about a running engine. To be used from any thread."""
 
     def __init__(
         self,
@@ -71,16 +71,16 @@ class Insight:
 
     @property
     def storage_trouble(self) -> str | None:
-        """What a disk or a sink holds up at the moment."""
+        """Why a full disk or a sink holds up imports at the moment, as text; None when neither does."""
         return self._store.trouble or self._sinks.trouble or self._agenda.trouble
 
     def broken(self) -> dict[str, str]:
-        """Imports whose source raises an error when they are to start, with the error."""
+        """Imports that cannot start because their source raises an error, each with the error."""
         return self._agenda.broken()
 
     @property
     def busy(self) -> str | None:
-        """That all workers have tasks, in words; None while one is free."""
+        """A text saying that all worker threads have tasks; None while one is free."""
         daemon = self._settings.daemon
         threads = daemon.worker_processes * daemon.threads_per_process
         if self._dispatcher.leased < threads:
@@ -89,11 +89,11 @@ class Insight:
 
     @property
     def otherwise(self) -> str:
-        """What an account with ready tasks waits for that has nothing in memory to start."""
+        """What an account waits for that has ready tasks, but none in memory."""
         return "its turn among the accounts"
 
     def holds(self, run: int, import_name: str) -> tuple[Reason, str] | None:
-        """What holds up a run, or keeps a new one of the import from starting, other than its accounts."""
+        """What holds up a run, or keeps a new run of the import from starting, apart from its accounts."""
         if down := self._dispatcher.without_workers():
             return Reason.WORKERS, down[0]
         if import_name not in self._settings.imports:
@@ -107,26 +107,26 @@ class Insight:
         return None
 
     def refusals(self) -> dict[str, str]:
-        """Why imports could not start when that was last tried, by import."""
+        """Why imports could not start at the last try, by import."""
         return self._agenda.refusals()
 
     def in_force(self) -> InForce:
-        """The configuration."""
+        """Which configuration is in force."""
         return self._reloads.in_force
 
     def stuck_runs(self) -> dict[int, tuple[Reason, str]]:
-        """The runs that a sink or the disk holds up."""
+        """The runs that a sink or the disk holds up, each with the reason and a text."""
         reason = Reason.STORE if self._store.disk_trouble else Reason.SINK
         return {run: (reason, text) for run, text in self._store.stuck.items()}
 
     def requests_of(self, run: int) -> int:
-        """How many tasks of a run workers have at the moment. TimeoutError as of `explain`."""
+        """How many tasks of a run workers have now. Raises TimeoutError when the dispatcher does not answer."""
         answer: Future[int] = Future()
         self._asked.count(run, answer)
         return answer.result(EXPLAIN_SECONDS)
 
     def limits_of(self, account: str) -> dict[str, list[str]] | None:
-        """As configured, by bucket, "" for the whole account; None when it is not configured."""
+        """The configured limits of an account, by bucket, "" for the whole account. None for an unknown account."""
         spec = self._settings.limits.get(account.partition(PART)[0])
         if spec is None:
             return None
@@ -135,8 +135,8 @@ class Insight:
         }
 
     def explain(self, accounts: Sequence[str]) -> dict[str, Waiting]:
-        """Why nothing of these accounts or parts starts, by name; of those that have something in memory to start.
-        TimeoutError when the dispatcher does not answer."""
+        """Why no tasks of these accounts or parts start, by name. Only those with ready tasks in memory are in the
+        result. Raises TimeoutError when the dispatcher does not answer."""
         answers: dict[str, Future[Waiting | None]] = {}
         for name in accounts:
             number = self._names.number(name)
@@ -153,7 +153,7 @@ class Insight:
         return told
 
     def census(self) -> list[Told]:
-        """What each account in memory waits for. TimeoutError as of `explain`."""
+        """What each account in memory waits for. Raises TimeoutError when the dispatcher does not answer."""
         answer: Future[list[Told]] = Future()
         self._asked.census(answer)
         found = answer.result(EXPLAIN_SECONDS)
@@ -162,18 +162,19 @@ class Insight:
         return [each._replace(reason=Reason.STORE) if each.reason == Reason.WORKERS else each for each in found]
 
     def wait_index(self, reader: FrontierReader, now: float) -> WaitIndex:
-        """Which accounts wait for what, as it was a moment ago. TimeoutError as of `explain`."""
+        """Which accounts wait for what, perhaps from a moment ago. Raises TimeoutError when the dispatcher does not
+        answer."""
         return self._index.get(reader, now)
 
     def _held_up(self) -> dict[int, str]:
         return {run: str(reason) for run, (reason, _) in self.stuck_runs().items()}
 
     def account_name(self, number: int) -> str:
-        """An account's or a part's."""
+        """The name of an account or part."""
         return self._names.name(number)
 
     def sinks_held_up(self) -> set[str]:
-        """Names of the sinks that refuse records or cannot be opened."""
+        """The names of the sinks that refuse records or cannot be opened."""
         return {*self._sinks.refused, *self._store.stuck_sinks}
 
     def rates(self) -> dict[int, float]:
@@ -181,15 +182,15 @@ class Insight:
         return self._rates.by_run(time.monotonic())
 
     def account_rates(self) -> dict[str, float]:
-        """Requests per second that accounts are asked, over the last few seconds."""
+        """Requests per second for accounts, over the last few seconds."""
         return self._rates.by_account(time.monotonic())
 
     def permitted(self, account: str) -> float | None:
-        """Requests per second that the account's own limits permit, lowered ones too; None when it has none."""
+        """Requests per second that the account's own limits permit, including lowered ones; None without limits."""
         spec = self._settings.limits.get(account.partition(PART)[0])
         lowered = [text for note in self._lowering.current.of(account) for text in note.limits]
         return permitted([*spec.limits, *lowered]) if spec else None
 
     def queue_troubles(self) -> dict[str, str]:
-        """Why the queues that other programs share cannot be used, by their place in the configuration."""
+        """Why the inbox or the spool cannot be used, by its key in the configuration."""
         return self._queues.troubles()

@@ -1,4 +1,4 @@
-"""Tasks that others submit join the run of their import that is under way, or begin one of their own."""
+"""Adds submitted tasks to the run of their import that is under way, or to a new run."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
 
 class Joined(NamedTuple):
-    """
+    """The result of a submission.
+
     began: the run is new.
-    added: tasks that are new in it. The others were asked for in it before.
-    open: tasks of it that are not done.
+    added: how many of the tasks are new in the run. It has had the others before.
+    open: how many tasks of the run are not done.
     """
 
     run: int
@@ -43,7 +44,7 @@ class NotNow(CrawlerdError):
 
 
 class Joining:
-    """Used from any thread."""
+    """Adds submitted tasks to runs. Used from any thread."""
 
     def __init__(
         self,
@@ -71,10 +72,11 @@ class Joining:
         chunk: Chunk = NO_CHUNK,
         promise: Promise | None = None,
     ) -> Joined:
-        """Returns when it is on disk. ImportPaused, ImportGone, NotNow, and what keeps the import from starting.
+        """Submits tasks; they are on disk when this returns. Raises ImportPaused, ImportGone, NotNow, and the errors
+        that keep an import from starting.
 
         began: who or what has started a new run, for people.
-        chunk: where they come from.
+        chunk: where the tasks come from.
         """
 
         def submit() -> Joined:
@@ -84,11 +86,11 @@ class Joining:
         return self._store.call(submit).result()
 
     def note(self, chunk: Chunk) -> None:
-        """Of a chunk without tasks."""
+        """Stores that a chunk without tasks was handled."""
         self._store.call(lambda: self._frontier.note_chunk(chunk, self._clock.now())).result()
 
     def open(self, run: int) -> int:
-        """Tasks of a run that are not done; none when it was forgotten."""
+        """How many tasks of a run are not done; 0 when the run was forgotten."""
 
         def found() -> int:
             try:
@@ -99,7 +101,8 @@ class Joining:
         return self._store.call(found).result()
 
     def must_wait(self, name: str) -> bool:
-        """The import is due, and starts when its run of submitted tasks has ended: that must come to an end."""
+        """Whether submitted tasks must wait: the import is due, and can start only when its run of submitted tasks has
+        ended, so that no more tasks may join that run."""
         if name not in self._agenda.overdue:
             return False
 
@@ -117,7 +120,7 @@ class Joining:
             raise ImportGone(name)
         runs = self._frontier.running_runs(name)
         if runs and not any(run in self._writer.targets for run in runs):
-            self._runs.start_here(name, began)  # a restart has interrupted them
+            self._runs.start_here(name, began)  # resumes runs that a restart has interrupted
             runs = self._frontier.running_runs(name)
         if not runs:
             (run,) = self._runs.start_here(name, began, Submission(tasks, chunk)).runs

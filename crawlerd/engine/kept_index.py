@@ -1,4 +1,4 @@
-"""The index of what accounts wait for, kept for a moment: with 100,000 accounts it takes a tenth of a second."""
+"""Caches the index of what accounts wait for: with 100,000 accounts, making it takes a tenth of a second."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from crawlerd.frontier.reports import Told
     from crawlerd.frontier.wait_index import WaitIndex
 
-CHEAP = 0.02  # seconds of a processor: one that takes less is made each time
-SHARE = 0.01  # of the time that may be spent on making others
+CHEAP = 0.02  # an index that takes fewer seconds of CPU time is not cached
+SHARE = 0.01  # share of the time that may be spent on making other indexes
 
 
 class KeptIndex:
-    """Used from any thread. Of several that ask at once, one makes it, and the others get the one before."""
+    """Caches the index of what accounts wait for. To be used from any thread. When several threads ask at once, one
+    makes a new index, and the others get the old one."""
 
     def __init__(
         self,
@@ -29,14 +30,18 @@ class KeptIndex:
         clock: Callable[[], float] = time.monotonic,
         spent: Callable[[], float] = time.thread_time,
     ) -> None:
-        """told, stuck: as of `wait_index`. clock: seconds. spent: seconds of a processor."""
+        """
+        told, stuck: arguments of `wait_index`.
+        clock: seconds.
+        spent: seconds of CPU time.
+        """
         self._told, self._stuck, self._clock, self._spent = told, stuck, clock, spent
         self._making = threading.Lock()
         self._index: WaitIndex | None = None
         self._good_until = 0.0
 
     def get(self, reader: FrontierReader, now: float) -> WaitIndex:
-        """now: Unix seconds."""
+        """The index, new or cached. now: Unix seconds."""
         if (kept := self._kept()) and (self._clock() < self._good_until or self._making.locked()):
             return kept
         with self._making:

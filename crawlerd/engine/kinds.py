@@ -1,4 +1,4 @@
-"""A source's kinds of task: from the arguments that an author writes to what the frontier keeps, and back."""
+"""A source's kinds of task: encodes the arguments that handlers yield for the frontier, and decodes them again."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from crawlerd.core.output import Output, Sweep
     from crawlerd.source import RunPlan
 
-SourceOf = Callable[[str], Source | None]  # an account's source by the account's name, None when it is not configured
+SourceOf = Callable[[str], Source | None]  # the source of an account, by its name; None when it is not configured
 
 _decoders: dict[type[TaskArgs], Callable[[str], TaskArgs]] = {}
 
 
 def no_accounts(account: str) -> Source | None:
-    """No other account is configured."""
+    """A `SourceOf` for tests and checks without any other account."""
     return None
 
 
 def new_task(
     source: Source, args: TaskArgs | ForAccount | ForPart | ForParent, source_of: SourceOf = no_accounts
 ) -> NewTask:
-    """`args` as the frontier takes it. KeyError when no handler is registered for its kind; Permanent when it is for an
-    account that is not configured, or whose source has no such kind."""
+    """Encodes a task for the frontier. Raises KeyError when no handler is registered for its kind; Permanent when it is
+    for an account that is not configured, or whose source has no such kind."""
     if isinstance(args, ForPart):
         return msgspec.structs.replace(new_task(source, args.args), account=PART + args.part)
     if isinstance(args, ForParent):
         if not isinstance(args.since, TaskArgs) or not isinstance(args.full, TaskArgs):
-            raise TypeError("a ForParent is of two TaskArgs")
+            raise TypeError("a ForParent has two TaskArgs")
         if_new = IfNew(args.list, parent_hash(args.parent), new_task(source, args.full))
         return msgspec.structs.replace(new_task(source, args.since), if_new=if_new)
     if isinstance(args, ForAccount):
@@ -63,13 +63,13 @@ def new_task(
 
 
 def new_gather(source: Source, gather: Gather, source_of: SourceOf = no_accounts) -> NewGather:
-    """`gather` as the frontier takes it; raises as `new_task` does."""
+    """Encodes a group for the frontier. Raises the errors of `new_task`."""
     tasks = [new_task(source, args, source_of) for args in gather.tasks]
     return NewGather(tasks, new_task(source, gather.then, source_of), gather.if_dead)
 
 
 def new_comparison(source: Source, sweep: Sweep | Orphans) -> Comparison:
-    """One with an `otherwise`, as a sink and the frontier take it; raises as `new_task` does."""
+    """Encodes a sweep with an `otherwise`, for the sink and the frontier. Raises the errors of `new_task`."""
     if not isinstance(sweep.otherwise, TaskArgs):
         whose = "Orphans'" if isinstance(sweep, Orphans) else "a Sweep's"
         raise TypeError(f"{whose} otherwise is TaskArgs, not {type(sweep.otherwise).__name__}")
@@ -79,7 +79,7 @@ def new_comparison(source: Source, sweep: Sweep | Orphans) -> Comparison:
 
 
 def first(source: Source, plan: RunPlan, source_of: SourceOf = no_accounts) -> Complete:
-    """What a run begins with, as if a task had yielded it."""
+    """The first tasks of a run, as an outcome that yields them."""
     children: list[NewTask] = []
     gathers: list[NewGather] = []
     full: list[tuple[str, list[str]]] = []
@@ -94,7 +94,7 @@ def first(source: Source, plan: RunPlan, source_of: SourceOf = no_accounts) -> C
 
 
 def perform(source: Source, api: object, kind: str, payload: str) -> Iterator[Output]:
-    """Runs the handler of one task. Permanent when the kind or its arguments are not (or no longer) known."""
+    """Runs the handler of one task. Raises Permanent when the source does not know its kind or arguments (any more)."""
     known = source.kinds.get(kind)
     if known is None:
         raise Permanent(f"source {source.name} has no handler for {kind}")
@@ -106,7 +106,7 @@ def perform(source: Source, api: object, kind: str, payload: str) -> Iterator[Ou
 
 
 def decoder(args: type[TaskArgs]) -> Callable[[str], TaskArgs]:
-    """From a payload to the arguments."""
+    """A function that decodes a payload to arguments of this type."""
     decode = _decoders.get(args)
     if decode is None:
         decode = _decoders[args] = msgspec.json.Decoder(args, float_hook=number).decode

@@ -16,14 +16,14 @@ Worker = TypeVar("Worker")
 
 
 class Lease(msgspec.Struct, Generic[Worker], frozen=True):
-    """What was given to a worker at once.
+    """Tasks that were given to a worker together. Times are monotonic seconds.
 
-    token: the fence of the first task; each next task has the next number.
+    token: of the first task; each further task has the next number.
     pick: the tasks, with their account and bucket.
     stamp: when their requests reached the server.
-    worker: who has them.
-    deadline: until when; monotonic.
-    issued_at: monotonic.
+    worker: the worker that performs them.
+    deadline: when the lease expires.
+    issued_at: when it was issued.
     """
 
     token: int
@@ -51,9 +51,9 @@ class TakenBack(NamedTuple, Generic[Worker]):
 
 
 class Leases(Generic[Worker]):
-    """Those that are out. A token is issued once, and leaves once: it is settled, or its worker is lost.
+    """The leases that have not ended. A token is issued once and ends once: it is settled, or its worker is lost.
 
-    seconds: how long each lasts.
+    seconds: how long each lease lasts.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -73,8 +73,8 @@ class Leases(Generic[Worker]):
         return lease
 
     def settle(self, token: int) -> Lease[Worker] | None:
-        """Ends a lease by its outcome. None for an outcome that must write nothing: the token was settled already, or
-        its task has been taken back and may be with another worker."""
+        """Ends a lease because its outcome has arrived. None when the outcome must be ignored: its token was settled
+        already, or its task was taken back and may run in another worker."""
         return self._out.pop(token, None)
 
     def of_run(self, run: int) -> int:
@@ -82,24 +82,24 @@ class Leases(Generic[Worker]):
         return sum(lease.task(token).run == run for token, lease in self._out.items())
 
     def held(self, token: int) -> Lease[Worker] | None:
-        """The lease of a token that is out."""
+        """The lease of a token, None when it has ended."""
         return self._out.get(token)
 
     def renew(self, token: int, now: float) -> None:
-        """The task of a token that is out has all its time again; others of the same lease have not."""
+        """Gives the task of a token its full time again, but not the other tasks of the same lease."""
         self._out[token] = msgspec.structs.replace(self._out.pop(token), deadline=now + self.seconds)
 
     def expired(self, now: float) -> tuple[int, Lease[Worker]] | None:
-        """The token and lease that is out for longest, if its time is over."""
-        for token, lease in self._out.items():  # in the order of deadlines, since all last equally long
+        """The oldest token and its lease, if its deadline has passed."""
+        for token, lease in self._out.items():  # the first has the earliest deadline, since all last equally long
             return (token, lease) if lease.deadline <= now else None
         return None
 
     def take_back(self, worker: Worker, guilty: int | None = None) -> list[TakenBack[Worker]]:
-        """Ends all leases of a worker that is lost.
+        """Ends all leases of a lost worker.
 
-        guilty: the token of the task that is known to be the cause. Without one, each of them may be, and for each it
-        counts as evidence.
+        guilty: the token of the task that is known to be the cause. Without it, the loss counts as evidence against
+            each of the worker's tasks.
         """
         tokens = [token for token, lease in self._out.items() if lease.worker is worker]
         leases = [(token, self._out.pop(token)) for token in tokens]

@@ -1,4 +1,4 @@
-"""The log tells of the first dead letter of each kind in a run, up to a number of kinds."""
+"""Logs the first dead letter of each kind in a run, up to a number of kinds."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 
     from crawlerd.frontier.letter_contract import FirstLetter
 
-MOST_KINDS = 50  # of a run that are told; an API may word each failure in another way
+MOST_KINDS = 50  # most kinds of a run that are logged: an API may word each failure differently
 
 
 class LetterNews:
-    """Used by the store's thread."""
+    """Logs the first dead letter of each kind in a run. Used by the store's thread."""
 
     def __init__(self, import_of: Callable[[int], str]) -> None:
         """import_of: the name of a run's import."""
         self._import_of = import_of
-        self._told: Counter[int] = Counter()  # kinds, by run
+        self._told: Counter[int] = Counter()  # how many kinds were logged, by run
 
     def tell(self, letters: Iterable[FirstLetter]) -> None:
-        """These are durable."""
+        """Logs letters that are on disk."""
         for letter in letters:
             self._told[letter.run] += 1
             if self._told[letter.run] <= MOST_KINDS:
                 self._tell(letter, last=self._told[letter.run] == MOST_KINDS)
 
     def forget(self, runs: Iterable[int]) -> None:
-        """These have ended."""
+        """These runs have ended."""
         for run in runs:
             del self._told[run]
 

@@ -1,8 +1,8 @@
-"""The spool: a copy of each letter that dies goes into a queue of persist-queue, for other programs.
+"""The spool: puts a copy of each new dead letter into a queue of persist-queue, for other programs.
 
-The copy is made in the transaction in which the letter dies, so that nothing is lost, whatever becomes of the letter or
-the process. A thread of its own moves copies into the queue, and deletes them afterwards: killed between the two, it
-puts them once more.
+The copy is stored in the transaction that makes the task a dead letter, so none is lost, even when the letter is
+retried or the process dies. A thread of its own puts copies into the queue and deletes them afterwards. If the process
+dies in between, they are put into the queue twice.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0  # between looks for letters that have died
-LETTERS, LETTER_BYTES = 500, 4 << 20  # that one transaction puts
+LOOK_SECONDS = 1.0  # between two looks for new letters
+LETTERS, LETTER_BYTES = 500, 4 << 20  # most letters, and their bytes, that one transaction puts into the queue
 
 
 class Spool:
-    """watch: its thread."""
+    """Puts copies of dead letters into the spool on a thread of its own, `watch`."""
 
     def __init__(self, settings: Settings, frontier: Frontier, store: StoreInbox) -> None:
         """Call before the store's thread is started."""
@@ -35,7 +35,7 @@ class Spool:
         self._switch()
 
     def take(self, spec: SpoolSpec | None) -> None:
-        """Another configuration, on the store's thread."""
+        """Applies another configuration. On the store's thread."""
         self._settings.spool = spec
         self._switch()
         self.watch.wake()
@@ -51,7 +51,7 @@ class Spool:
     # the thread
 
     def _look(self) -> float:
-        """Puts what there is; looks whether it could, where it could not the last time."""
+        """Puts the waiting letters into the queue. If there are none, but the last try has failed, tests the queue."""
         spec = self._settings.spool
         if spec is not None and (self.watch.trouble or self._store.call(self._has_letters).result()):
             queue = AckQueue(spec.path, spec.mode)
@@ -66,7 +66,7 @@ class Spool:
         return bool(self._frontier.copied_letters(1, 1))
 
     def _put(self, queue: AckQueue) -> bool:
-        """Whether there were letters."""
+        """Puts one chunk of letters into the queue. Returns whether there were any."""
         letters = self._store.call(lambda: self._frontier.copied_letters(LETTERS, LETTER_BYTES)).result()
         if not letters:
             return False

@@ -1,4 +1,4 @@
-"""Makes the limiters of accounts and buckets, and keeps what their laws have found out."""
+"""Makes the limiters of accounts and buckets, and stores what they have learned about the APIs' limits."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOVED = 1.2  # times: a rate that is told differs at least so much from the one before
+MOVED = 1.2  # a learned rate is logged again when it has changed by this factor
 
 
 def learned_of(rows: Mapping[str, str]) -> dict[str, Learned]:
-    """What limiters have found out, as the frontier keeps it; what cannot be read is left out."""
+    """Decodes what limiters have learned, as the frontier stores it. Leaves out, and logs, rows that cannot be read."""
     learned = {}
     for key, value in rows.items():
         try:
@@ -39,10 +39,13 @@ def learned_of(rows: Mapping[str, str]) -> dict[str, Learned]:
 
 
 class Limiters:
-    """All share one log of starts."""
+    """Makes limiters, which all share one log of starts."""
 
     def __init__(self, store: Supplier, learned: Mapping[str, Learned] | None, quiet_since: float) -> None:
-        """learned: what earlier processes have found out, by the keys of limiters. quiet_since: see `Limiter`."""
+        """
+        learned: what earlier processes have learned, by the keys of limiters.
+        quiet_since: see `Limiter`.
+        """
         self._store, self._quiet_since = store, quiet_since
         self._learned = dict(learned or {})
         self._told = dict(self._learned)
@@ -61,7 +64,7 @@ class Limiters:
         return limiter
 
     def lower(self, lowered: Lowered, accounts: Iterable[AccountQueue], now: float) -> None:
-        """Takes over what people have lowered. accounts: those in memory. now: monotonic seconds."""
+        """Applies the limits that people have lowered. accounts: those in memory. now: monotonic seconds."""
         self._lowered = lowered
         for account in accounts:
             self._lower(account.limiter, lowered.of(account.name), now)
@@ -79,9 +82,9 @@ class Limiters:
         )
 
     def change(self, account: AccountQueue, spec: LimitSpec, now: float) -> None:
-        """From now on, other limits hold. What was started before counts against them."""
+        """Applies other limits to an account. Requests started before count against them."""
         old, before = account.spec, self._quiet_since
-        self._quiet_since = now  # nothing is known of what the old limits did not count
+        self._quiet_since = now  # starts that the old limits did not count are unknown
         try:
             account.spec, account.keys = spec, [(item, [account.name]) for item in parse_limits(spec.limits)]
             if _of_account(old) != _of_account(spec):
@@ -116,7 +119,7 @@ class Limiters:
         )
 
     def learn(self, limiter: Limiter, account: str, bucket: str = "") -> None:
-        """Keeps what its law has found out since, and tells what is new."""
+        """Stores what the limiter has learned since the last call, and logs it if it is new."""
         if limiter.law is None:
             return
         learned = limiter.law.learned()
@@ -129,7 +132,7 @@ class Limiters:
 
 
 def is_news(learned: Learned, told: Learned) -> bool:
-    """Whether people should know: a limit was found, or lies elsewhere than they were told."""
+    """Whether to log it: a limit was found, or differs much from the one that was logged last."""
     if learned.concurrency is not None and learned.concurrency != told.concurrency:
         return True
     if learned.rate is None:
@@ -138,7 +141,7 @@ def is_news(learned: Learned, told: Learned) -> bool:
 
 
 def tell_learned(learned: Learned, account: str, bucket: str) -> None:
-    """Of an account or one of its buckets."""
+    """Logs the limits that were learned about an account, or about one of its buckets."""
     rate = None if learned.rate is None else float(f"{learned.rate:.3g}")
     limits = [] if rate is None else [f"{rate:g} requests a second"]
     limits += [] if learned.concurrency is None else [f"{learned.concurrency} requests at once"]
@@ -154,7 +157,7 @@ def tell_learned(learned: Learned, account: str, bucket: str) -> None:
 
 
 def _of_account(spec: LimitSpec) -> tuple[object, ...]:
-    """All of an account's limits that its own limiter knows."""
+    """The limits that the account's own limiter applies, to compare two configurations."""
     return spec.limits, spec.concurrency, spec.smooth
 
 

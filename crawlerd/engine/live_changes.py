@@ -1,4 +1,4 @@
-"""Takes another configuration over while the engine runs: each thread gets its part, and nothing is lost or waits."""
+"""Applies a changed configuration while the engine runs: passes each thread its part. No task is lost or held up."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SLICE = 250  # accounts or imports that are changed between two commits, and between two leases
-NAMED = 5  # names that a sentence has
+SLICE = 250  # accounts or imports that are changed at once, between two commits and between two leases
+NAMED = 5  # most names in a sentence
 MIB = 1 << 20
 
 T = TypeVar("T")
@@ -48,11 +48,11 @@ R = TypeVar("R")
 
 
 class Applied(NamedTuple):
-    """What has come of another configuration.
+    """The result of a reload.
 
-    applied: what is in force now and was not, for people.
-    restart: what stays as it was until a restart.
-    rekeyed: accounts whose key is another one now, the first ones.
+    applied: texts that describe the changes in force, for people.
+    restart: the settings whose change needs a restart.
+    rekeyed: the first few accounts whose key has changed.
     """
 
     applied: list[str]
@@ -61,7 +61,7 @@ class Applied(NamedTuple):
 
 
 class Kinds(NamedTuple):
-    """What the workbench knows of kinds of tasks; see there."""
+    """The costs and the wide kinds of tasks, see `Workbench`."""
 
     costs: dict[str, int]
     wide: set[str]
@@ -74,7 +74,8 @@ class Kinds(NamedTuple):
 
 
 class LiveChanges:
-    """Used by one thread at a time, and by none of the engine's own."""
+    """Applies a changed configuration to the running engine. To be used by one thread at a time, which must not be the
+    dispatcher's or the store's."""
 
     def __init__(
         self,
@@ -101,13 +102,14 @@ class LiveChanges:
         self._prefetch, self._store, self._dispatcher, self._changed = prefetch, store, dispatcher, changed
 
     def apply(self, found: Changes) -> Applied:
-        """Returns when it holds. ConfigurationError when sources cannot be used, before anything has changed;
-        FrontierError when the disk refuses: what was changed until then holds, and the next call does the rest."""
+        """Applies the changes; they are in force when this returns. Raises ConfigurationError when a source cannot be
+        used; nothing has changed then. Raises FrontierError when the disk fails: the changes made so far stay in force,
+        and the next call makes the others."""
         told = list(self._told(found))
         new_keys = list(islice((each.spec.name for each in found.accounts if "key" in self._parts(each)), NAMED))
         daemon, at_once, at_a_start = daemon_changes(self._settings.daemon, found.daemon)
         new_sinks, gone_sinks, other_sinks = sink_changes(self._settings.sinks, found.sinks)
-        for part in _slices(found.accounts):  # before any worker can have a task for one of them
+        for part in _slices(found.accounts):  # before a worker can get a task for one of them
             self._in_store(part, lambda part: self._names.add({each.spec.name: each.spec for each in part}))
         self._change_workers(found, daemon)
         for part in _slices(found.accounts):
@@ -115,7 +117,7 @@ class LiveChanges:
                 each.spec.name for each in part if _rekeyed(self._settings.accounts.get(each.spec.name), each.spec)
             }
             self._in_store(others, self._guards.hold)
-            self._dispatcher.change({}).result()  # no lease from now on has the new key before it was checked
+            self._dispatcher.change({}).result()  # waits until leases of these accounts are held, before keys change
             rekeyed = self._in_store(part, self._take_accounts)
             self._dispatcher.change({self._names.numbers[name]: new for name, new in rekeyed.items()}).result()
             self._in_store([name for name, new in rekeyed.items() if new], self._check)
@@ -151,7 +153,8 @@ class LiveChanges:
     # workers
 
     def _change_workers(self, found: Changes, daemon: Daemon) -> None:
-        """Tells them of accounts that are new or gone. For other sources or threads, others take their place."""
+        """Tells the workers which accounts are new or gone. If sources or the number of threads have changed, replaces
+        the workers."""
         settings, before = self._settings, self._settings.daemon
         made = {name: load_source(*each) for name, each in found.descriptions.items()}
         made |= {name: load_source(name) for name in found.sources if name not in made}
@@ -198,7 +201,7 @@ class LiveChanges:
         self._dispatcher.with_pool(lambda pool, now: setattr(pool, "max_mb", most)).result()
 
     def _change_notify(self, found: Changes) -> list[str]:
-        """Whoever tells people looks at it again and again."""
+        """Stores the settings of notices, which the sender of notices reads each time. Returns texts for people."""
         before, self._settings.notify = self._settings.notify, found.notify
         if before == found.notify:
             return []
@@ -207,7 +210,7 @@ class LiveChanges:
     # on the store's thread
 
     def _take_accounts(self, part: Sequence[AccountChange]) -> dict[str, bool]:
-        """By name, whether it is new or has another key or address."""
+        """Stores these accounts. Returns by name whether each is new, or has another key or address."""
         rekeyed = {}
         for spec, limits, renewal in ((each.spec, each.limits, each.renewal) for each in part):
             rekeyed[spec.name] = _rekeyed(self._settings.accounts.get(spec.name), spec)
@@ -220,13 +223,13 @@ class LiveChanges:
         return rekeyed
 
     def _numbers_of(self, accounts: Collection[str]) -> list[int]:
-        """With those of their parts."""
+        """The numbers of these accounts and their parts."""
         parts = self._names.parts.items() if accounts else ()
         found = [number for number, name in list(parts) if name.partition(PART)[0] in accounts]
         return [*(self._names.numbers[name] for name in accounts), *found]
 
     def _ask_again(self, numbers: Sequence[int]) -> None:
-        """Those that sleep until a quota frees do so by the limit that was."""
+        """Lets these accounts ask for their quotas again: those that wait do so because of the old limits."""
         self._frontier.quota_rows.ask_again_of(numbers)
         self._prefetch.look_again()
 
@@ -253,14 +256,14 @@ class LiveChanges:
                 self._writer.resume(self._frontier.running_runs(spec.name))
 
     def _drop_imports(self, names: Sequence[str]) -> None:
-        """What is out comes to its end; nothing more starts."""
+        """Removes imports. Leased tasks are finished; no more tasks start."""
         self._guards.forget_sinks()
         for name in names:
             self._settings.imports.pop(name, None)
             self._writer.pause(self._frontier.running_runs(name))
 
     def _drop_sinks(self, names: Sequence[str]) -> list[str]:
-        """Returns those that runs under way write to, which stay as they are."""
+        """Removes sinks. Returns those that were kept because runs under way write to them."""
         busy = [name for name in names if not self._sinks.drop(name)]
         for name in names:
             if name not in busy:
@@ -288,7 +291,7 @@ class LiveChanges:
         )
 
     def _what(self, change: AccountChange) -> str:
-        """What of an account is different."""
+        """What has changed about an account, in words."""
         if change.spec.name not in self._settings.accounts:
             return "added"
         return f"changed ({', '.join(self._parts(change))})"

@@ -1,4 +1,4 @@
-"""The log of a process: its handler on stderr, and what else Python writes there, in the same format."""
+"""The log of a process: its handler on stderr. Other output of Python, or of a source, gets the same format."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
     from crawlerd.core.folding import Folded
 
-QUIET = ("persistqueue",)  # libraries that say at each start what they do without
+QUIET = ("persistqueue",)  # libraries that log at each start which optional packages are missing
 
 log = logging.getLogger(__name__)
 _printed = logging.getLogger("crawlerd.printed")
-_style = LogStyle()  # of this process
+_style = LogStyle()  # the style of this process
 _handler: logging.Handler | None = None
 
 
 def style() -> LogStyle:
-    """That which this process was told to use."""
+    """The style of this process."""
     return _style
 
 
 def is_journal(fd: int = 2) -> bool:
-    """Whether the journal of systemd reads the file descriptor: JOURNAL_STREAM of systemd.exec(5)."""
+    """Whether systemd's journal reads the file descriptor, by JOURNAL_STREAM; see systemd.exec(5)."""
     expected = os.environ.get("JOURNAL_STREAM", "")
     try:
         found = os.fstat(fd)
@@ -44,10 +44,10 @@ def is_journal(fd: int = 2) -> bool:
 
 
 def use(style: LogStyle, level: str, *, folds: bool = True, alone: bool = False) -> None:
-    """From now on, this process logs to stderr, in this style.
+    """Makes this process log to stderr, in this style.
 
-    folds: repeated events are counted.
-    alone: where lines have a form, all else that is written to the standard streams becomes lines of the log.
+    folds: whether repeated events are counted, and logged once a minute.
+    alone: if the style has a format such as JSON, everything else written to the standard streams becomes log lines.
     """
     global _style
     _style = style
@@ -58,7 +58,7 @@ def use(style: LogStyle, level: str, *, folds: bool = True, alone: bool = False)
 
 
 def use_handler(handler: logging.Handler, level: str, *, folds: bool = True) -> None:
-    """The same, with another handler, in the place of the one before."""
+    """Makes this process log to another handler, in place of the one before. folds: see `use`."""
     global _handler
     root = logging.getLogger()
     if _handler is not None:
@@ -74,7 +74,7 @@ def use_handler(handler: logging.Handler, level: str, *, folds: bool = True) -> 
 
 
 def repeat(said: bytes) -> None:
-    """Writes what was said before this process had its log."""
+    """Logs the text that was written before this process had its log."""
     if _style.is_formed:
         for line in said.decode(errors="replace").split("\n"):
             print_line(line)
@@ -84,13 +84,13 @@ def repeat(said: bytes) -> None:
 
 
 def print_line(line: str) -> None:
-    """What was printed, as a line of the log, whatever its level."""
+    """Writes a printed line as a line of the log, whatever the log's level."""
     if line.strip():
         _printed.info("%s", line)
 
 
 def _take_over() -> None:
-    """What Python itself, or a source, would write past the log goes into it."""
+    """Redirects the output of Python itself, and of sources, into the log."""
     logging.captureWarnings(True)
     _printed.setLevel(logging.INFO)
     sys.excepthook = _log_end
@@ -119,7 +119,7 @@ class Printed(io.TextIOBase):
         super().__init__()
         self.original = original
         self.buffer = getattr(original, "buffer", None)
-        self._begun = threading.local()  # a line of each thread
+        self._begun = threading.local()  # the unfinished line of each thread
 
     @property
     def encoding(self) -> str:  # type: ignore[override] # read-only
@@ -149,24 +149,24 @@ class Lines(logging.Handler):
         self._stream = stream
         self.setFormatter(style.formatter)
         if style.format == "json" and isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8")  # whatever the locale
+            stream.reconfigure(encoding="utf-8")  # independent of the locale
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             lines = self.format(record)
-        except Exception as error:  # noqa: BLE001 - what a library wants to log must not end who calls it
+        except Exception as error:  # noqa: BLE001 - a bad log call of a library must not end its caller
             text = f"a line of the logger {record.name} cannot be made ({type(error).__name__}): {record.msg!r}"
             lines = self.format(logging.LogRecord(__name__, logging.ERROR, __file__, 0, text, (), None))
         try:
             for line in lines.split("\n"):
                 self._stream.write(f"{line}\n")
                 self._stream.flush()
-        except (OSError, ValueError):  # nobody reads it any more
+        except (OSError, ValueError):  # the reader of stderr is gone
             return
 
 
 class Fold(logging.Filter):
-    """Lets an event pass once a minute for each subject, and has the handler tell how many were left out."""
+    """Lets an event pass once a minute for each subject, and makes the handler log how many were left out."""
 
     def __init__(self, handler: logging.Handler) -> None:
         super().__init__()

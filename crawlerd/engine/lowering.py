@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class Lowering:
-    """Used on the store's thread, where nothing else is said.
+    """Lowers limits for people, and restores them. To be used on the store's thread, unless a method says otherwise.
 
-    current: what is lowered; each change brings another one. From any thread.
+    current: the lowered limits. Each change replaces the object, so any thread may read it.
     """
 
     def __init__(self, frontier: Frontier, store: StoreInbox, dispatcher: DispatcherInbox) -> None:
@@ -29,15 +29,17 @@ class Lowering:
         self._take()
 
     def lower(self, note: LimitNote, promise: Promise | None = None) -> None:
-        """From any thread. Returns when it is on disk; it holds for what starts from then on."""
+        """Lowers a limit. It is on disk when this returns, and applies to tasks that start later. From any thread."""
         self._store.call(lambda: self._lower(note, promise)).result()
 
     def end(self, account: str, bucket: str, by: str, promise: Promise | None = None) -> bool:
-        """From any thread. Whether limits of it were lowered."""
+        """Restores the configured limits of a bucket, or of an account (bucket ""). Returns whether they were lowered.
+        From any thread."""
         return self._store.call(lambda: self._end(account, bucket, by, promise)).result()
 
     def look(self) -> None:
-        """Ends those whose time is over, by the wall clock, which people mean. Call every now and then."""
+        """Ends the lowered limits whose time is over, by the wall clock, since people give such times. Call it every
+        few seconds."""
         end = self.current.next_end
         if end is not None and end <= time.time() and not self._ending:
             self._ending = True

@@ -1,4 +1,4 @@
-"""The sinks that are open, and the runs that begin again when a sink is not what the frontier believes."""
+"""Opens and closes sinks. When a sink is not the one that the frontier knows, its runs begin again."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 1.0  # between tries of a sink that cannot be opened
+RETRY_SECONDS = 1.0  # between two tries to open a sink
 
 
 class OpenSinks:
-    """Used on the store's thread, except for `close`.
+    """Opens, replaces and closes sinks. To be used on the store's thread, except for `close`.
 
-    by_name: those that are open.
-    abandoned: runs that begin again.
-    refused: those that cannot be opened, by name, with the error; read by other threads as well.
+    by_name: the open sinks.
+    abandoned: abandoned runs, whose imports begin again.
+    refused: the errors of sinks that cannot be opened, by name; other threads read it as well.
     """
 
     def __init__(self, settings: Settings, frontier: Frontier, clock: Clock, writer: SinkWriter) -> None:
         self._settings, self._frontier, self._clock, self._writer = settings, frontier, clock, writer
-        self._ids: dict[str, int] = {}  # the frontier's numbers of those that are open
+        self._ids: dict[str, int] = {}  # the frontier's numbers of the open sinks
         self.by_name: dict[str, Sink] = {}
         self.abandoned: set[int] = set()
         self.refused: dict[str, SinkError] = {}
         self._tried_at: dict[str, float] = {}
 
     def of(self, spec: ImportSpec, numbers: Mapping[str, int]) -> tuple[Sink | None, int]:
-        """An import's sink, and the frontier's number of it, or of who receives its deliveries. Its runs under way into
-        another one are abandoned. numbers: of the accounts, by name."""
+        """The sink of an import, and the frontier's number of it, or of the receiver of its deliveries. Abandons the
+        import's runs that write to another sink. numbers: the numbers of accounts, by name."""
         names = sorted(getattr(spec.options, "accounts", tuple)())
         sink, number = None, 0
         if names or spec.sink is None:
@@ -68,27 +68,27 @@ class OpenSinks:
         return self._frontier.elsewhere(spec.name, self._origins(spec))
 
     def open_all(self) -> None:
-        """Opens those that imports use, so that what is wrong with one is said at the start and not when it is needed.
-        What cannot be opened is left for then."""
+        """Opens the sinks that imports use, so that errors are reported at the start, and not when a sink is first
+        needed. A sink that cannot be opened is tried again then."""
         self.open_some(dict.fromkeys(spec.sink for spec in self._settings.imports.values() if spec.sink))
 
     def open_some(self, names: Iterable[str]) -> None:
-        """The same for these."""
+        """Like `open_all`, for these sinks."""
         for name in names:
             try:
                 self.by_name.get(name) or self._open(name)
             except SyncFailed:
                 raise
-            except SinkError:  # told in `_open`
+            except SinkError:  # `_open` has logged it
                 continue
 
     @property
     def trouble(self) -> str | None:
-        """Of the first sink that cannot be opened, why. From any thread."""
+        """Why the first of the sinks that cannot be opened cannot. None when all can. From any thread."""
         return next((str(error) for error in list(self.refused.values())), None)
 
     def replaced(self, old: Sink) -> None:
-        """The file of an open sink is gone. Another one takes its place as soon as it can be opened."""
+        """The file of an open sink is gone: opens the sink again as soon as that is possible."""
         name = next(name for name, sink in self.by_name.items() if sink is old)
         try:
             new = self._open(name)
@@ -101,7 +101,7 @@ class OpenSinks:
             old.close()
 
     def drop(self, name: str) -> bool:
-        """A sink is not configured any more; False while runs write to it."""
+        """Closes a sink that is not configured any more. Returns False while runs write to it."""
         sink = self.by_name.get(name)
         if sink is not None:
             if self._writer.uses(sink):
@@ -113,18 +113,18 @@ class OpenSinks:
         return True
 
     def idle(self) -> None:
-        """Nothing was written for some seconds."""
+        """Call when nothing was written for some seconds."""
         for sink in self.by_name.values():
             sink.idle()
 
     def release(self) -> None:
-        """From any thread: no sink waits for a reader any more."""
+        """Makes sinks stop waiting for readers. From any thread."""
         for sink in list(self.by_name.values()):
             if release := getattr(sink, "release", None):
                 release()
 
     def close(self) -> SyncFailed | None:
-        """Closes all. An error that ends the process, if there was one."""
+        """Closes all sinks. Returns the error that must end the process, if there was one."""
         failed = None
         for name, sink in self.by_name.items():
             try:
@@ -136,8 +136,8 @@ class OpenSinks:
         return failed
 
     def _open(self, name: str) -> Sink:
-        """Opens a sink. One that has just refused is not tried for the next import that wants it: that would cost a try
-        and a log line for each."""
+        """Opens a sink. If that has just failed, raises the same error again: a try and a log line for each import
+        would be too many."""
         now = self._clock.now()
         if name in self.refused and now < self._tried_at[name] + RETRY_SECONDS:
             raise self.refused[name].with_traceback(None)
@@ -156,7 +156,8 @@ class OpenSinks:
         return sink
 
     def _opened(self, name: str) -> Sink:
-        """What the frontier believed of the sink, and does not hold, is dropped; runs into it begin again."""
+        """Opens a sink, and compares it with what the frontier knows, see `Frontier.attach`. Logs which of its runs
+        begin again."""
         try:
             sink = open_sink(self._settings.sinks[name])
         except SinkError as error:
@@ -179,7 +180,7 @@ class OpenSinks:
         return sink
 
     def goes_on(self, run: int) -> bool:
-        """Whether tasks of a run will be leased."""
+        """Whether tasks of a run may still be leased."""
         try:
             found = self._frontier.run(run)
         except KeyError:
@@ -200,11 +201,12 @@ class OpenSinks:
             if fields and (rules := [fields.streams[each] for each in (ANY, stream) if each in fields.streams]):
                 own = (*own, rules, hashed(b"0", fields.key.encode()).decode())
             origin = setup(where, *own)
-            origins[stream] = f"{origin}.{setup(*chosen)}" if chosen else origin  # who is new here must be told of all
+            # A subscriber that is newly chosen must get all records of the stream: then the stream is read in full.
+            origins[stream] = f"{origin}.{setup(*chosen)}" if chosen else origin
         return origins
 
     def _receiver(self, spec: ImportSpec, names: Sequence[str], numbers: Mapping[str, int]) -> int:
-        """The frontier's number of who receives an import's deliveries, or of nobody. names: of the accounts."""
+        """The frontier's number of the receiver of an import's deliveries. names: the receiving accounts."""
         found: list[str | None] = [getattr(spec.options, "receiver", str)()]
         noted = self._frontier.identities([numbers[name] for name in names])
         for name, identity in zip(names, noted, strict=True):

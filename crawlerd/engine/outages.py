@@ -1,4 +1,5 @@
-"""Outages of APIs: what each answer says of its origin, who may still ask it, what is logged and kept of it."""
+"""Outages of APIs: learns from each result whether its origin answers, holds up requests to origins that do not, logs
+and stores outages."""
 
 from __future__ import annotations
 
@@ -22,26 +23,27 @@ if TYPE_CHECKING:
     from crawlerd.engine.queues import Pick
     from crawlerd.ratelimit.outage import Health
 
-UNUSED_SECONDS = 900.0  # more than between two probes
-SILENT_SECONDS = 1.0  # without a result, while requests are out
-WHOLE = 0  # in the place of an account's number: the whole origin
+UNUSED_SECONDS = 900.0  # an outage that no account waits for is dropped after this; longer than between two probes
+SILENT_SECONDS = 1.0  # an origin with open requests is hanging after this time without a result
+WHOLE = 0  # used as an account's number: the whole origin
 
 
 class Outages:
-    """Used by the dispatcher's thread, except where something else is said.
+    """Knows which origins answer which accounts, and handles outages. To be used by the dispatcher's thread, unless a
+    method says otherwise. Times are monotonic seconds.
 
     hanging: origins that have given no result for a while.
-    silent: requests that wait for these.
-    moved: accounts whose next start has changed; emptied by its reader.
+    silent: how many requests wait for these origins.
+    moved: accounts whose outages have changed, so that their tasks may start at another time; the reader empties it.
     """
 
     def __init__(self, names: UsualOrigins, store: OutageNotes, clock: Clock, kept: Iterable[OutageNote] = ()) -> None:
-        """kept: what was noted by an earlier process."""
+        """kept: the outages that an earlier process has stored."""
         self._names, self._store, self._clock = names, store, clock
         self._origins: dict[str, Origin] = {}
         self._origins_of: dict[int, set[Origin]] = {}  # by account
         self._open: dict[tuple[str, int], Outage] = {}
-        self._unused_at: dict[tuple[str, int], float] = {}  # since when nobody waits for the end of an outage
+        self._unused_at: dict[tuple[str, int], float] = {}  # since when no account waits for the end of an outage
         self._began_at = time.monotonic()
         self.silent = 0
         self.hanging: set[Origin] = set()
@@ -55,8 +57,8 @@ class Outages:
                 origin.suffer(outage)
 
     def without_answer(self, since: float) -> set[str]:
-        """The accounts that have had no answer since then; monotonic. What an earlier process has left counts from its
-        start until a probe has failed: the API may be there again. From any thread."""
+        """The accounts that have had no answer since that time. An outage that an earlier process has stored counts
+        from the start of this process until a probe has failed, since the API may answer again. From any thread."""
         down: set[int] = set()
         for (name, account), outage in list(self._open.items()):
             if (outage.since if outage.tried else self._began_at) <= since:
@@ -65,17 +67,17 @@ class Outages:
         return {self._names.name(each) for each in down if each != WHOLE and self._answered_at(each) <= since}
 
     def _answered_at(self, account: int) -> float:
-        """Its last good answer, at any origin."""
+        """When the account got its last good answer, from any origin."""
         of = [origin.accounts.get(account) for origin in list(self._origins_of.get(account, ()))]
         return max((each.answered_at for each in of if each is not None), default=-math.inf)
 
     def origins_down(self) -> set[str]:
-        """Origins that do not answer, to some account or to all. From any thread."""
+        """The origins that do not answer at least one account. From any thread."""
         return {origin for origin, _ in list(self._open)}
 
     def listen(self, now: float) -> None:
-        """Finds the origins that give no results, and drops outages whose end nobody waits for. Call a few times
-        a second."""
+        """Finds the origins that give no results, and drops outages that no account waits for. Call a few times a
+        second."""
         self.hanging = {each for each in self._origins.values() if each.out and now - each.heard_at > SILENT_SECONDS}
         self.silent = sum(each.out for each in self.hanging)
         for key in list(self._open):
@@ -90,15 +92,15 @@ class Outages:
 
     @property
     def several(self) -> bool:
-        """Tasks of more than one origin are in memory."""
+        """Whether tasks for more than one origin are in memory."""
         return len(self._origins_of) > 1 and len(self._origins) > 1
 
     def usual(self, account: int) -> Health:
-        """Of an account at the origin that it is configured with."""
+        """The health of the account at its configured origin."""
         return self.health("", account)
 
     def health(self, origin: str, account: int) -> Health:
-        """origin: "" for the usual one."""
+        """The health of an account at an origin. origin: "" for the configured one."""
         usual, give_up_seconds = self._names.usual_origin(account)
         found = self._origin(origin or usual)
         self._origins_of.setdefault(account, set()).add(found)
@@ -114,7 +116,7 @@ class Outages:
         return origin
 
     def forget(self, account: int) -> None:
-        """Nothing of the account is in memory any more."""
+        """The account has left memory."""
         for origin in self._origins_of.pop(account, ()):
             del origin.accounts[account]
             self._drop(origin)
@@ -124,16 +126,17 @@ class Outages:
             del self._origins[origin.name]
 
     def heard(self, pick: Pick, task: Task, result: Result, outcome: Outcome, started_at: float, now: float) -> Outcome:
-        """What a result says of the origin that it is from. Returns the outcome as it is to be settled: what a failure
-        costs, and whether that is one too many, is decided here.
+        """Learns from a result whether its origin answers. Returns the outcome to settle, after deciding whether a
+        failure counts as an attempt, and whether the task becomes a dead letter.
 
-        started_at: when it was leased; monotonic.
+        result: the worker's result, with the origin and the time of its request.
+        started_at: when the task was leased.
         """
         health = self._health_of(pick, result.origin)
         if type(outcome) is Retry or (type(outcome) is Bury and outcome.fault != "task"):
             fault, sent = outcome.fault, bool(result.sent_at)
             if fault == "answer" and pick.bucket is None:
-                fault = "connection"  # a guard: no other task of its account can show whose fault it is
+                fault = "connection"  # a guard runs alone: no other task can show that the origin works
             if pick.probe is not None and fault != "task":
                 if fault == "answer" and pick.probe.blames(task.seq):
                     self._recover(pick.probe, now)
@@ -153,19 +156,19 @@ class Outages:
             return charge(outcome, task.attempt, count)
         if type(outcome) in (Complete, Bury) and result.sent_at:
             health.answered(task.seq, now)
-            # After `give_up_after` all requests are sent, and each good answer is as good as that of a probe.
+            # After `give_up_after` seconds all requests are sent, and each good answer counts like that of a probe.
             probe = pick.probe or health.given_up(now)
             if probe is not None:
                 self._probed(probe, now, None, good=True)
         return outcome
 
     def ended(self, probe: Outage, now: float) -> None:
-        """The attempt that was a probe has ended, with or without a result."""
+        """The attempt that was the probe of this outage has ended, with or without a result."""
         if probe.probing:
             self._probed(probe, now, None)
 
     def _health_of(self, pick: Pick, origin: str) -> Health:
-        """Of the account at this origin, where the bucket's next request is expected to go as well."""
+        """The health of the account at this origin. Expects the bucket's next request to go there as well."""
         queue = pick.account if pick.bucket is None else pick.bucket
         name = origin or pick.account.origin
         if queue.health.origin.name != name:
@@ -173,8 +176,8 @@ class Outages:
         return queue.health
 
     def _lost(self, health: Health, account: int, now: float) -> None:
-        """An account's outage begins, and perhaps that of the whole origin."""
-        assert health.outage is not None  # noqa: S101 - it was lost
+        """Begins an account's outage, and perhaps one of the whole origin."""
+        assert health.outage is not None  # noqa: S101 - `Health.lost` has set it
         origin = health.origin
         self._note(origin, account, health.outage)
         self.moved.add(account)
@@ -185,8 +188,8 @@ class Outages:
             self.moved.update(origin.accounts)
 
     def _probed(self, probe: Outage, now: float, error: str | None, *, good: bool = False) -> None:
-        """A probe has ended. error: why it got no answer; None when it says nothing of the origin."""
-        if (where := self._place_of(probe)) is None:  # the outage has ended otherwise
+        """A probe has ended. error: why it got no answer; None when its result shows nothing about the origin."""
+        if (where := self._place_of(probe)) is None:  # the outage has ended already
             return
         origin, account = where
         if good:
@@ -203,12 +206,12 @@ class Outages:
             self._note(origin, account, probe)
 
     def _place_of(self, outage: Outage) -> tuple[Origin, int] | None:
-        """The origin, and the account or WHOLE; None when it is over."""
+        """The origin of an outage, and its account or WHOLE; None when the outage is over."""
         key = next((key for key, each in self._open.items() if each is outage), None)
         return None if key is None else (self._origins[key[0]], key[1])
 
     def _recover(self, outage: Outage, now: float) -> None:
-        """It is over, if it was not already."""
+        """Ends an outage, if it has not ended already."""
         if (where := self._place_of(outage)) is None:
             return
         origin, account = where
@@ -223,7 +226,7 @@ class Outages:
             origin.accounts[account].recover(now)
 
     def _over(self, origin: Origin, account: int, now: float, *, quietly: bool = False) -> None:
-        """quietly: it was part of the whole origin's, whose end is told."""
+        """Removes an outage and logs its end. quietly: do not log it: it was a part of the whole origin's outage."""
         outage = self._close(origin, account)
         if outage is not None and outage.told and not quietly:
             tell(
@@ -251,7 +254,8 @@ class Outages:
         self._store.note_outage((origin.name, account), note)
 
     def _tell(self, origin: Origin, account: int, outage: Outage, now: float) -> None:
-        """Once an outage. That of an account alone is told after its first probe: by then it may be the origin's."""
+        """Logs each outage once. One of an account alone is logged after its first probe: until then, it may turn out
+        to be an outage of the whole origin."""
         if outage.told or (account != WHOLE and origin.outage is not None):
             return
         outage.told = True
@@ -273,5 +277,5 @@ class Outages:
 
 
 def _reason(outage: Outage) -> str:
-    """The last failure, without the name of its kind."""
+    """The last failure, without the name of its error class."""
     return plain_error(outage.error)

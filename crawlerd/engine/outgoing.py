@@ -1,4 +1,4 @@
-"""Tasks that deliver what a sink keeps: what they send, and what the sink is told of their end."""
+"""Tasks that deliver the records of a sink's outbox: fills in what they send, and reports their end to the outbox."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KIND = "http.outbox"
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """Of a task's arguments, what tells the batch; see `crawlerd.sinks.sqlite.outbox.Task`."""
+    """The part of a task's arguments that identifies its batch; see `crawlerd.sinks.sqlite.outbox.Task`."""
 
     database: str
     batch: int
@@ -43,7 +43,8 @@ def outbox_of(sink: Sink | None) -> Outbox | None:
 
 
 def filled(kind: str, payload: str) -> str | None:
-    """A task's arguments with what is to be sent; None when that is nothing any more."""
+    """The arguments of a task, with the records to send; None when there are none any more. Raises Transient when the
+    outbox cannot be read."""
     if kind != KIND:
         return payload
     asked = _asked(payload)
@@ -65,7 +66,7 @@ def filled(kind: str, payload: str) -> str | None:
 
 
 def receipt(task: Task, outcome: Outcome) -> Receipt | None:
-    """What the sink is told of the end of a task that it has asked for; None where it has not ended so."""
+    """The receipt for the sink, when a delivery task has ended; None for other tasks, and if it will be retried."""
     if task.kind != KIND or not isinstance(outcome, Complete | Bury):
         return None
     asked = _asked(task.payload)
@@ -79,10 +80,11 @@ def receipt(task: Task, outcome: Outcome) -> Receipt | None:
 def follow(
     outbox: Outbox, parcel: list[Settled], instead: dict[int, Settled | None], targets: Mapping[int, Target]
 ) -> None:
-    """Lets what was written have the tasks follow that the outbox asks for.
+    """Adds the tasks that the outbox has asked for to the outcomes that were written.
 
-    instead: of tasks that are not committed as they are in the parcel; gets those that are not from now on.
-    targets: of the runs.
+    parcel: the outcomes that were written.
+    instead: changed outcomes, by task number, which replace those of the parcel; this adds more.
+    targets: the targets of the runs.
     """
     errands = outbox.take_errands()
     for settled in parcel:
@@ -92,7 +94,7 @@ def follow(
             continue
         tasks = targets[settled.task.run].each(errands.pop(settled.task.run, []))
         told = receipt(settled.task, outcome)
-        if told and told.state == "split":  # its half goes on in another task
+        if told and told.state == "split":  # its records are sent by new tasks, each with half of them
             outcome = Complete(errands=tasks)
         elif told and isinstance(outcome, Bury):
             outcome = msgspec.structs.replace(outcome, kept=True, errands=tasks)

@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from crawlerd.frontier.acts_contract import Promise
     from crawlerd.frontier.contract import Frontier
 
-ITSELF = "crawlerd"  # who resumes what was paused until a time
+ITSELF = "crawlerd"  # named in the log when the time of a pause is over
 
 
 class ImportPaused(CrawlerdError):
-    """A person has paused the import, so that it does not start."""
+    """The import cannot start because a person has paused it."""
 
     def __init__(self, note: PauseNote) -> None:
         super().__init__(f"{note.text}; `crawlerd resume import {note.name}` ends the pause")
 
 
 class Pausing:
-    """Used on the store's thread, where nothing else is said.
+    """Sets and ends the pauses of people. To be used on the store's thread, unless a method says otherwise.
 
-    current: what is paused; each change brings another one. From any thread.
-    resumed: imports that may start again, until somebody takes them out. From any thread.
+    current: the pauses. Each change replaces the object, so any thread may read it.
+    resumed: imports that were resumed; the agenda takes them out. From any thread.
     """
 
     def __init__(
@@ -59,15 +59,17 @@ class Pausing:
         self._take()
 
     def pause(self, *notes: PauseNote, promise: Promise | None = None) -> None:
-        """From any thread. Returns when it is on disk; requests that are out come to their end."""
+        """Pauses what the notes name. It is on disk when this returns; tasks that were leased before are finished. From
+        any thread."""
         self._store.call(lambda: self._pause(notes, promise)).result()
 
     def resume(self, kind: Pausable, name: str, by: str, promise: Promise | None = None) -> bool:
-        """From any thread. Whether there was such a pause."""
+        """Ends a pause. Returns whether there was one. From any thread."""
         return self._store.call(lambda: self._lift(kind, name, by, promise)).result()
 
     def look(self) -> None:
-        """Ends the pauses whose time is over, by the wall clock, which people mean. Call every now and then."""
+        """Ends the pauses whose time is over, by the wall clock, since people give such times. Call it every few
+        seconds."""
         end = self.current.next_end
         if end is not None and end <= time.time() and not self._ending:
             self._ending = True
@@ -113,7 +115,7 @@ class Pausing:
 
 
 def _whose(kind: Pausable, name: str) -> dict[str, Any]:
-    """As fields of an event."""
+    """What is paused, as fields of a log event."""
     if kind == "bucket":
         account, _, bucket = name.partition("/")
         return {"account": account, "bucket": bucket}

@@ -1,9 +1,10 @@
-"""How many requests the limits would have let accounts with ready work send: what the sent ones are compared with.
+"""Counts how many requests the limits would have permitted accounts with ready tasks: a metric compares this number
+with the requests that were sent, and so shows how well the limits are used.
 
-An account with ready work earns what its limits permit in the time that passes, and spends it with each request. What
-it has not spent it keeps, up to what may be sent at once. A request for which nothing is left was permitted as well: by
-a store of the API's, by no limit at all, or because there was work between two looks. So no more is ever sent than
-counts as permitted, and over time the requests are the share of the limits that was used.
+While an account has ready tasks, it earns permitted requests at the rate of its limits, and spends one with each
+request. It keeps those that it has not spent, up to what may be sent at once. A request for which none is left was
+permitted as well, for example by a burst that the API allows, or because tasks were ready between two looks: it is
+counted as permitted, too. So the number of requests sent never exceeds the number permitted.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
     from crawlerd.engine.workbench import Workbench
 
 SLICE = 64  # accounts that are looked at between two leases
-SPARE_SECONDS = 5.0  # of requests that are kept at least: answers come later than requests were permitted
+SPARE_SECONDS = 5.0  # an account keeps at least the permitted requests of this time: answers come later than starts
 
 
 class Permit:
-    """Of one account; monotonic seconds."""
+    """The permitted requests of one account. Times are monotonic seconds."""
 
     __slots__ = ("_counts", "_left", "_looked_at")
 
@@ -43,7 +44,7 @@ class Permit:
             self._left = 0.0
 
     def look(self, permitted: Permitted, now: float) -> None:
-        """permitted: by its limits, since the last look."""
+        """Counts the requests permitted since the last look. permitted: what its limits have permitted meanwhile."""
         before, self._looked_at = self._looked_at, now
         if before is None or not permitted.rate:
             return
@@ -59,7 +60,7 @@ class Permitting:
         self._left: list[int] = []
 
     def look(self, bench: Workbench, now: float) -> None:
-        """Call a few times a second."""
+        """Looks at a slice of the accounts. Call a few times a second."""
         if not self._left:
             self._left = [account.id for account in bench.accounts()]
         for number in self._left[-SLICE:]:
@@ -69,8 +70,8 @@ class Permitting:
 
 
 def of_account(account: AccountQueue, cost: Callable[[BucketQueue], int], now: float) -> Permitted:
-    """What the limits of an account permit for its ready work; no rate where none holds, or nothing may start. cost: of
-    a bucket's next task."""
+    """The requests that the limits of an account permit for its ready tasks. The rate is 0 when there are no limits, or
+    no task may start. cost: how many requests a bucket's next task counts as."""
     if account.stopped or account.guard is not None:
         return Permitted(0.0)
     own, costs = account.limiter.permits(now), 1

@@ -1,4 +1,4 @@
-"""Leases whose outcomes come in portions: what is on its way to the store, and who waits for an answer."""
+"""Leases whose outcomes come in portions: passes portions to the store, and answers to the workers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 class Portioned:
-    """Used by the dispatcher's thread alone. A worker sends the next portion of a lease when the last one was answered,
-    so that there is at most one of each lease in this process.
+    """Passes portions from workers to the store, and the answers back. Used by the dispatcher's thread alone. A worker
+    sends the next portion of a lease when the last one was answered, so this process holds at most one portion of each
+    lease.
 
-    unanswered: whether the last portion of a lease is with the store, by the token of each that has sent some.
+    unanswered: by the token of each lease that has sent portions, whether the store still has to answer the last one.
     """
 
     def __init__(self, leases: Leases[WorkerProcess], store: StoreInbox) -> None:
@@ -26,7 +27,7 @@ class Portioned:
         self.unanswered: dict[int, bool] = {}
 
     def take(self, worker: WorkerProcess, now: float) -> None:
-        """Hands what a worker has sent to the store."""
+        """Passes the portions that a worker has sent to the store."""
         for portion in worker.portions():
             token = portion.token
             lease = self._leases.held(token)
@@ -40,7 +41,7 @@ class Portioned:
             self._store.ahead(Ahead(task, account, outcome, token=token, entries=portion.entries, first=portion.first))
 
     def answered(self, token: int, refused: str) -> WorkerProcess | None:
-        """The store has done with a portion. The worker that is told of it, if it still has the lease."""
+        """The store has answered a portion. Returns the worker that gets the answer, if it still has the lease."""
         lease = self._leases.held(token)
         if lease is None:
             return None
@@ -53,6 +54,6 @@ class Portioned:
         return self.unanswered.get(token, False)
 
     def lost(self, token: int, task: Task) -> None:
-        """The lease has ended without one."""
+        """The lease has ended without an outcome."""
         if self.unanswered.pop(token, None) is not None:
             self._store.void(task.seq, token)

@@ -1,4 +1,4 @@
-"""Outcomes that are too large for one message, cut into portions; and what an outcome weighs. Pure."""
+"""Splits outcomes that are too large for one message into portions, and estimates the memory of outcomes. Pure."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 Thing = TypeVar("Thing")
 
-WHOLE = 4 << 20  # bytes that an outcome weighs up to which it is one message
-PORTION = 256 << 10  # bytes that a portion weighs, unless one thing in it weighs more
-MOST_ENTRIES = 100  # that become ready together, at least: all others wait for that
-MOST_TASKS = 5_000_000  # that one task may lead to
-MOST_ARGUMENTS = 8 << 20  # bytes of one task's arguments: the main process holds them several times
-# What the main process needs for each, besides its texts.
+WHOLE = 4 << 20  # bytes; an outcome up to this size is one message
+PORTION = 256 << 10  # bytes of a portion, unless a single record or task in it is larger
+MOST_ENTRIES = 100  # tasks in one row; they become ready together, and all other tasks wait meanwhile
+MOST_TASKS = 5_000_000  # most tasks that one task may yield
+MOST_ARGUMENTS = 8 << 20  # bytes of one task's arguments; the main process holds several copies of them
+# Bytes of memory that the main process needs for each, in addition to its texts.
 RECORD, SKIP, TASK, NOTE = 120, 250, 350, 200
 
 
 def weight(outcome: Outcome) -> int:
-    """About how many bytes of memory it takes in the main process."""
+    """About how many bytes of memory an outcome takes in the main process."""
     if type(outcome) is not Complete:
         return 0
     size = 0
@@ -45,13 +45,13 @@ def weight(outcome: Outcome) -> int:
 
 
 def is_large(outcome: Outcome) -> bool:
-    """Whether it goes to the main process in portions."""
+    """Whether an outcome must be sent to the main process in portions."""
     return weight(outcome) > WHOLE
 
 
 def portions(outcome: Complete, token: int, *, most: int = PORTION) -> Iterator[Portion | Complete]:
-    """The outcome of a lease in portions of about `most` bytes, then what is left of it. Permanent, at any of them,
-    when there is something that no portion can hold: it names the bound."""
+    """Yields the outcome of a lease in portions of about `most` bytes, and at last the rest as a `Complete`. May raise
+    Permanent at any portion when a task or the rest is too large; the message names the limit."""
     records: Counter[str] = Counter()
     kinds: Counter[tuple[str, int]] = Counter()
     skipped: dict[str, tuple[int, str]] = {}
@@ -90,7 +90,7 @@ def portions(outcome: Complete, token: int, *, most: int = PORTION) -> Iterator[
 
 
 def _rest(outcome: Complete) -> Complete:
-    """With what is said twice said once."""
+    """The outcome without repetitions: one cursor, one mark and one parent of each kind."""
     greatest: dict[str, str] = {}
     for stream, value in outcome.greatest:
         greatest[stream] = max(value, greatest.get(stream, value))
@@ -109,7 +109,7 @@ def _rest(outcome: Complete) -> Complete:
 
 
 def _cut(batch: Batch, most: int) -> Iterator[Batch]:
-    """Its records, in their order; the first of the batches has the names of all fields."""
+    """Splits a batch. Its records keep their order; the first part has the names of all fields."""
     sizes = [len(key) + len(data or b"") for key, data in zip(batch.keys, batch.data, strict=True)]
     deep = set(batch.deep)
     fields = batch.fields
@@ -125,10 +125,10 @@ def _cut(batch: Batch, most: int) -> Iterator[Batch]:
 
 
 def _entries(outcome: Complete) -> Iterator[Entry]:
-    """Groups with their tasks, then the other tasks."""
+    """Yields groups with their tasks, then the other tasks."""
     count = len(outcome.children) + sum(1 + len(each.tasks) for each in outcome.gathers)
     if count > MOST_TASKS:
-        raise Permanent(f"it leads to {count:,} tasks; at most {MOST_TASKS:,} may come of one")
+        raise Permanent(f"it yields {count:,} tasks; one task may yield at most {MOST_TASKS:,}")
     place = 0
     for gather in outcome.gathers:
         place += 1
@@ -160,7 +160,7 @@ def _batched(entries: Iterable[Entry], most: int) -> Iterator[list[Entry]]:
 
 
 def _sliced(things: Sequence[Thing], sizes: Sequence[int], most: int) -> Iterator[Sequence[Thing]]:
-    """In their order, each slice of at most `most`, or of one thing."""
+    """Slices in the given order, each with a total size of at most `most`, or with a single element."""
     start = size = 0
     for place, its in enumerate(sizes):
         if place > start and size + its > most:
@@ -177,7 +177,7 @@ def _task(task: NewTask) -> int:
 
 
 def _noted(outcome: Complete) -> int:
-    """What is told with the last message, whatever its size."""
+    """The bytes of those parts that must be in the last message, such as cursors."""
     texts = [*outcome.cursors, *outcome.greatest]
     size = sum(NOTE + len(stream) + len(value) for stream, value in texts)
     size += sum(NOTE + len(of) + len(key) for of, key, _ in outcome.parents)

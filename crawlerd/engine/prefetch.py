@@ -1,4 +1,5 @@
-"""What of the frontier is in memory: the buckets that are awake, and the tasks of theirs that the dispatcher has."""
+"""Which parts of the frontier are in memory: the buckets that are awake, and those of their tasks that the dispatcher
+has."""
 
 from __future__ import annotations
 
@@ -20,19 +21,19 @@ if TYPE_CHECKING:
     from crawlerd.frontier.contract import Committed, Frontier, Settled
     from crawlerd.frontier.waiting_contract import Block, Bucket, Queue
 
-AWAKE_BUCKETS = 4_096  # in memory; beyond these, others stay on disk until those that are awake do not fill the workers
-PUSHED_HEADS = 4  # sent along, unasked, when tasks arrive in a queue that had none or that are more urgent
-LEAST_READ = 16  # rows read at once, at least: some may be in memory already
-HELD_MOST = 4_096  # tasks of a queue in memory beyond which nothing is sent unasked
-ALL = (-1.0, 0)  # all sleeping buckets have a greater (blocked_until, id)
+AWAKE_BUCKETS = 4_096  # in memory; when there are more, the others stay on disk until workers have nothing to do
+PUSHED_HEADS = 4  # tasks sent to the dispatcher unasked, when its queue was empty or they are more urgent
+LEAST_READ = 16  # fewest rows to read at once: some may be in memory already
+HELD_MOST = 4_096  # when more tasks of a queue are in memory, none is sent unasked
+ALL = (-1.0, 0)  # less than the (blocked_until, id) of every bucket
 
 
 class Held:
-    """What is in memory of a queue.
+    """The part of a queue that is in memory.
 
-    tasks: those that the dispatcher was given, as far as they are not done.
-    cursor: tasks after it have not been read. Tasks up to it are held or done.
-    dry: the dispatcher was told that there is no more.
+    tasks: the tasks that the dispatcher has got and that are not done.
+    cursor: the key of the last task that was read. Tasks up to it are in `tasks`, or done.
+    dry: whether the dispatcher was told that there are no more tasks.
     """
 
     __slots__ = ("bucket", "cursor", "dry", "run", "tasks")
@@ -45,7 +46,7 @@ class Held:
 
 
 class Awake:
-    """A bucket that is awake, with what is in memory of its queues, by run."""
+    """A bucket that is awake, with the parts of its queues that are in memory, by run."""
 
     __slots__ = ("bucket", "queues")
 
@@ -61,24 +62,24 @@ class Awake:
         return held
 
     def tasks(self) -> Iterator[int]:
-        """Numbers of all that the dispatcher has."""
+        """The numbers of all its tasks that the dispatcher has."""
         return (seq for held in self.queues.values() for seq in held.tasks)
 
 
 class Prefetch:
-    """Used by the store's thread alone.
+    """Decides which buckets are in memory, and reads their tasks ahead. Used by the store's thread alone.
 
-    serving: runs of which tasks may be given out, kept by its owner, who withdraws from the dispatcher what leaves it.
-    drowsy: buckets that need not be awake, until `let_sleep`.
-    unblocked_at: when the next blocked bucket may be leased from; monotonic.
+    serving: runs whose tasks may be leased. Its owner changes it, and withdraws the tasks of runs that leave it.
+    drowsy: buckets that may leave memory at the next `let_sleep`.
+    unblocked_at: when the next blocked bucket may be leased from; monotonic seconds.
     """
 
     def __init__(self, frontier: Frontier, clock: Clock, serving: Collection[int], dispatcher: HeadsReceiver) -> None:
         self._frontier, self._clock, self._serving, self._dispatcher = frontier, clock, serving, dispatcher
         self._awake: dict[int, Awake] = {}
-        self._by_account: Counter[int] = Counter()  # how many are awake
-        self._round = ALL  # how far the present round of waking sleeping buckets has come
-        self._woken = 0  # in that round
+        self._by_account: Counter[int] = Counter()  # how many buckets of each account are awake
+        self._round = ALL  # the last bucket that the present round through all sleeping buckets has reached
+        self._woken = 0  # buckets woken in this round
         self.drowsy: list[Sleep] = []
         self.unblocked_at = math.inf
 
@@ -93,13 +94,13 @@ class Prefetch:
             awake = self._awake.get(queue[0])
             if awake is None:
                 continue
-            known = queue[1] in awake.queues  # of another one, there may be earlier tasks that were not read
+            known = queue[1] in awake.queues  # an unknown queue may have earlier tasks that were not read
             held = awake.queue(queue[1])
             urgent = first <= held.cursor
             if urgent:
                 held.cursor = (first[0], first[1] - 1)
             if len(held.tasks) >= HELD_MOST:
-                if held.dry:  # it asks for them when it wants them
+                if held.dry:  # otherwise the dispatcher asks for them when it wants them
                     held.dry = False
                     self._dispatcher.heads(held.bucket, held.run, [], more=True)
             elif known and held.dry and not urgent and queue in committed.fresh:
@@ -109,7 +110,7 @@ class Prefetch:
         self._send(pushed)
 
     def offer(self, account: int | None) -> None:
-        """Tells the dispatcher of the account's (or all) queues that have ready tasks, when more runs are served."""
+        """Sends the dispatcher the queues with ready tasks of an account, or of all. Call when runs join `serving`."""
         self._offer(self._frontier.ready_queues(account))
 
     def _offer(self, queues: Iterable[tuple[Bucket, int]]) -> None:
@@ -122,11 +123,11 @@ class Prefetch:
                 self._dispatcher.heads(bucket, run, [], more=True)
 
     def offer_runs(self, runs: Sequence[int]) -> None:
-        """The same for the queues of these runs."""
+        """Sends the dispatcher the queues with ready tasks of these runs."""
         self._offer(self._frontier.queues_of(runs))
 
     def look_again(self) -> None:
-        """Buckets that sleep may be leased from again."""
+        """Call when buckets on disk may be leased from again: begins a new round through them."""
         self._dispatcher.sleeping = True
         self._dispatcher.woken()
 
@@ -135,9 +136,9 @@ class Prefetch:
         touched = set()
         bucket = run = -1
         for settled in group:
-            if type(settled.outcome) is not Pause:  # that is still with the dispatcher
+            if type(settled.outcome) is not Pause:  # the dispatcher still has a paused task
                 task = settled.task
-                if task.run != run or task.bucket != bucket:  # most follow others of their queue
+                if task.run != run or task.bucket != bucket:  # most tasks are of the same queue as the one before
                     bucket, run = task.bucket, task.run
                     touched.add((bucket, run))
                     tasks = self._awake[bucket].queues[run].tasks
@@ -145,7 +146,7 @@ class Prefetch:
         return touched
 
     def drop_empty(self, queues: Iterable[Queue]) -> None:
-        """Drops those of the queues that have nothing more, or of which nothing may be given out any more."""
+        """Drops queues that have no more tasks, or whose tasks may not be leased any more."""
         for number, run in queues:
             awake = self._awake.get(number)
             held = awake.queues.get(run) if awake else None
@@ -155,7 +156,7 @@ class Prefetch:
                     self._drop(number, awake)
 
     def withdrawn(self, tasks: Iterable[Task]) -> None:
-        """Tasks that the dispatcher has not leased and does not hold any more, since their runs were not served."""
+        """The dispatcher has dropped these tasks without leasing them, since their runs have left `serving`."""
         for task in tasks:
             awake = self._awake.get(task.bucket)
             held = awake.queues.get(task.run) if awake else None
@@ -165,7 +166,7 @@ class Prefetch:
         self.drop_empty({(task.bucket, task.run) for task in tasks})
 
     def refill(self, wanted: Mapping[Queue, int]) -> None:
-        """Sends the dispatcher more tasks of queues. wanted: how many of each."""
+        """Sends the dispatcher more tasks of queues. wanted: how many of each queue."""
         served = {queue: count for queue, count in wanted.items() if queue[1] in self._serving}
         unknown = list(dict.fromkeys(number for number, _ in served if number not in self._awake))
         for bucket in self._frontier.buckets(unknown) if unknown else ():
@@ -173,8 +174,8 @@ class Prefetch:
         self._send([(self._awake[number].queue(run), count) for (number, run), count in served.items()])
 
     def wake(self, count: int) -> None:
-        """Wakes the next of the sleeping buckets. When a round through all of them has found nothing, it waits for the
-        first of the blocked ones."""
+        """Wakes the next `count` sleeping buckets. After a round through all of them that has woken none, waits until
+        the first blocked bucket may be leased from."""
         buckets = self._frontier.sleeping_buckets(self._round, self._clock.now(), count)
         asleep = [bucket for bucket in buckets if bucket.id not in self._awake]
         pushed: list[tuple[Held, int]] = []
@@ -194,20 +195,21 @@ class Prefetch:
         self._dispatcher.woken()
 
     def wake_unblocked(self) -> None:
-        """Tells the dispatcher when a blocked bucket that sleeps may be leased from."""
+        """Tells the dispatcher that a blocked bucket on disk may be leased from, once that time has come."""
         if self.unblocked_at <= time.monotonic():
             self.unblocked_at = math.inf
             self.look_again()
 
     def awake_of(self, accounts: Collection[int]) -> list[tuple[int, int]]:
-        """The buckets of these accounts that are awake, each with its account."""
+        """The (bucket, account) pairs of these accounts' buckets that are awake."""
         return [
             (number, each.bucket.account) for number, each in self._awake.items() if each.bucket.account in accounts
         ]
 
     def let_sleep(self) -> dict[int, Block]:
-        """Call after a commit, so that whatever was settled before is gone. A bucket of which more is in memory than
-        the dispatcher said stays awake. Returns how long those that fell asleep are blocked."""
+        """Lets the drowsy buckets leave memory. Call it after a commit, when settled tasks are gone. A bucket stays
+        awake if more of its tasks are in memory than the dispatcher said. Returns the blocks of those that have left.
+        """
         blocked: dict[int, Block] = {}
         drowsy, self.drowsy = self.drowsy, []
         buckets = self._frontier.buckets([each.bucket for each in drowsy]) if drowsy else []
@@ -225,7 +227,7 @@ class Prefetch:
         return blocked
 
     def _admit(self, bucket: Bucket) -> Awake | None:
-        """Wakes a bucket that is not awake, unless many others are, and none of its account."""
+        """Wakes a bucket. Leaves it on disk, and returns None, when AWAKE_BUCKETS are awake but none of its account."""
         if len(self._awake) >= AWAKE_BUCKETS and bucket.account not in self._by_account:
             self._dispatcher.sleeping = True
             return None
@@ -244,14 +246,15 @@ class Prefetch:
             del self._by_account[account]
 
     def _hand_on(self, held: Held, tasks: Sequence[Task]) -> None:
-        """All that is after the cursor: a chain's next page costs no read."""
+        """Sends the dispatcher tasks that are known to be all after the cursor: the next page of a chain is not read
+        from the disk."""
         held.cursor = (tasks[-1].priority, tasks[-1].seq)
         held.tasks.update([task.seq for task in tasks])
         self._dispatcher.heads(held.bucket, held.run, tasks, more=False)
 
     def _send(self, wanted: Sequence[tuple[Held, int]]) -> None:
-        """Sends the dispatcher up to so many tasks of each queue. Those that it has do not count, so some queues may
-        have to be read on."""
+        """Sends the dispatcher up to this number of tasks of each queue. Tasks that it has do not count, so some queues
+        are read several times."""
         found: list[list[Task]] = [[] for _ in wanted]
         for held, _ in wanted:
             held.dry = False
@@ -269,7 +272,7 @@ class Prefetch:
             self._dispatcher.heads(held.bucket, held.run, tasks, more=not held.dry)
 
     def _sift(self, held: Held, count: int, tasks: list[Task], rows: list[Task]) -> None:
-        """Of rows that were read, adds to `tasks` what may be given out, up to `count` in all."""
+        """Adds to `tasks` those of the rows that the dispatcher does not have, up to `count` in all."""
         held.dry = len(rows) < max(count, LEAST_READ)
         tasks += [task for task in rows if task.seq not in held.tasks]
         last = rows[-1] if rows else None

@@ -1,7 +1,7 @@
-"""What an attempt has yielded, without the fields that its import drops, and with hashes of those that it hashes.
+"""Drops and hashes fields of the records that an attempt has yielded, as its import says.
 
-A worker does it, before anything of the outcome leaves the process. What may not be dropped, since a key, a sync point
-or a task repeats it, makes the task a dead letter that says so.
+The worker does it, before any part of the outcome leaves the process. If the value of such a field is also in a key, a
+sync point or a task, which must be stored unchanged, the task becomes a dead letter with this reason.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ INSTEAD = "take it out of `fields` of the import, or leave out the stream that n
 
 
 def run_fields(spec: ImportSpec, key: str) -> RunFields | None:
-    """What a run of an import drops and hashes; None for nothing. ConfigurationError where it hashes without a key, as
-    after a reload that has brought both."""
+    """What a run of an import drops and hashes; None for nothing. Raises ConfigurationError when it hashes fields but
+    `daemon.hash_key` is not in force yet, as after a reload that has added both."""
     if not spec.fields:
         return None
     if not key and any(each.hash for each in spec.fields.values()):
@@ -40,30 +40,31 @@ def run_fields(spec: ImportSpec, key: str) -> RunFields | None:
     return RunFields(spec.fields, key)
 
 
-LONGEST = 2_000  # characters of a value that is waited for before a text is cut: a pattern of more takes seconds
+LONGEST = 2_000  # longest value, in characters, that is searched for across a cut: a longer pattern takes seconds
 
 
 class Private:
-    """Of one attempt."""
+    """Applies the rules for private fields to one attempt."""
 
     def __init__(self, fields: RunFields) -> None:
         self._shaped = Shaped(fields)
         self._answers: list[tuple[Any, bool]] = []
-        self._said: set[str] | None = set()  # words of answers that were errors
+        self._said: set[str] | None = set()  # words of error responses; None when there were too many
 
     def hear(self, answer: Any, failed: bool) -> None:
-        """What an API has answered, for an error that may quote it. failed: it is an error itself."""
+        """Remembers a response, since an error text may quote it. failed: it is an error response."""
         self._answers.append((answer, failed))
 
     def see(self, stream: str, texts: Iterable[bytes | None]) -> None:
-        """Records that were yielded, of an attempt that fails."""
+        """Remembers the private values of records that a failed attempt has yielded."""
         for text in texts if self._shaped.branch(stream) else ():
             if text is not None:
                 with suppress(ValueError, RecursionError):
                     self._shaped.shaped(text, stream)
 
     def applied(self, outcome: Complete) -> Complete:
-        """Permanent when what is dropped would be kept elsewhere."""
+        """The outcome with its private fields dropped and hashed. Raises Permanent when another part of it that must be
+        stored has such a value."""
         batches, skipped = [], [self._quoting_nothing(each) for each in outcome.skipped]
         for batch in outcome.batches:
             shaped = self._batch(batch, skipped) if self._shaped.branch(batch.stream) else batch
@@ -78,7 +79,7 @@ class Private:
         return outcome
 
     def _batch(self, batch: Batch, skipped: list[Skipped]) -> Batch:
-        """skipped: gets what cannot be read."""
+        """The batch with its private fields dropped and hashed. skipped: gets the records that cannot be read."""
         branch = self._shaped.branch(batch.stream)
         left: list[int] = []
         data: list[bytes | None] = []
@@ -108,7 +109,7 @@ class Private:
         )
 
     def _quoting_nothing(self, skipped: Skipped) -> Skipped:
-        """What could not be read is not known either, and must not be quoted."""
+        """Removes quotes from the reason: the private values of a record that could not be read are unknown."""
         if not self._shaped.branch(skipped.stream):
             return skipped
         reason, but, _ = skipped.reason.partition(" but ")
@@ -116,14 +117,14 @@ class Private:
         return replace(skipped, reason=reason) if quotes else skipped
 
     def redacting(self, known: Redaction, *, answers: bool) -> Redaction:
-        """Takes out of texts what was taken out of records, too.
+        """A redaction of texts that removes private values as well as the credentials of `known`.
 
-        answers: also what no record was made of; a text that tells of a failure may quote that.
+        answers: also remove private values of responses from which no record was made; an error text may quote them.
         """
         if answers:
             heard, self._answers = self._answers, []
             for each, failed in heard:
-                if failed:  # the API's own words may have any value in them
+                if failed:  # the text of an error response may contain any value
                     words = said_in(each)
                     self._said = None if words is None or self._said is None else self._said | words
                 else:
@@ -134,10 +135,10 @@ class Private:
 
 
 class _Both(Redaction):
-    """Credentials, and other values that must be nowhere."""
+    """Removes credentials and private values."""
 
     def __init__(self, known: Redaction, values: Collection[str], said: set[str] | None) -> None:
-        """said: words of answers that were errors; None: more than can be told."""
+        """said: words of error responses to remove; None when there are too many: then whole texts are removed."""
         self.__dict__ = {**known.__dict__}
         self.longest = min(LONGEST, max(self.longest, max(map(len, values), default=0)))
         self._traces, self._said = Traces(values), said
@@ -164,7 +165,7 @@ def _refused(field: str, what: str) -> Permanent:
 
 
 def _kept(outcome: Complete) -> Iterator[tuple[str, str]]:
-    """All texts of an outcome that the frontier keeps as they are, with what they are."""
+    """Yields all texts of an outcome that the frontier stores unchanged, each with a description."""
     tasks: list[NewTask] = [*outcome.children, *(each.then for each in outcome.comparisons)]
     for gather in outcome.gathers:
         tasks += [*gather.tasks, gather.then]

@@ -1,4 +1,4 @@
-"""What the parts of the engine are to each other: one small Protocol each."""
+"""The interfaces through which the parts of the engine call each other, as small Protocols."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class AccountLimits(Protocol):
-    """Who knows the accounts."""
+    """Knows the accounts and their limits."""
 
     def limits(self, number: int) -> tuple[str, LimitSpec] | None:
         """An account's name and limits; None when it is not configured (any more)."""
@@ -26,10 +26,10 @@ class AccountLimits(Protocol):
 
 
 class UsualOrigins(Protocol):
-    """Who knows where accounts send their requests."""
+    """Knows where accounts send their requests."""
 
     def name(self, account: int) -> str:
-        """An account's or a part's name."""
+        """The name of an account or part."""
         ...
 
     def usual_origin(self, account: int) -> tuple[str, float]:
@@ -38,66 +38,66 @@ class UsualOrigins(Protocol):
 
 
 class Healths(Protocol):
-    """Who knows which origins answer."""
+    """Knows which origins answer."""
 
-    silent: int  # leases of origins that give no results
+    silent: int  # how many leases wait for origins that give no results
     hanging: set[Origin]  # these origins
 
     @property
     def several(self) -> bool:
-        """Tasks of more than one origin are in memory."""
+        """Whether tasks for more than one origin are in memory."""
         ...
 
     def usual(self, account: int) -> Health:
-        """Of an account at the origin that it is configured with."""
+        """The health of the account at its configured origin."""
         ...
 
     def ended(self, probe: Outage, now: float) -> None:
-        """The attempt that was a probe has ended, with or without a result."""
+        """The attempt that was the probe of this outage has ended, with or without a result."""
         ...
 
     def forget(self, account: int) -> None:
-        """Nothing of the account is in memory any more."""
+        """The account has left memory."""
         ...
 
 
 class OutageNotes(Protocol):
-    """Who keeps what is known of outages for the next process."""
+    """Stores outages for the next process."""
 
     def note_outage(self, key: tuple[str, int], note: OutageNote | None) -> None:
-        """key: origin and account, 0 for the whole origin. None: it is over."""
+        """Stores an outage, or None for its end. key: origin and account, 0 for the whole origin."""
         ...
 
 
 class Supplier(Protocol):
-    """Who has what the workbench lacks, and answers later."""
+    """Supplies the workbench with tasks and quotas; answers later."""
 
     def refill(self, queue: Queue, count: int) -> None:
-        """Wants more heads, which come back through `Workbench.add_heads`."""
+        """Asks for more heads; the answer is `Workbench.add_heads`."""
         ...
 
     def ask_quota(self, ask: Ask) -> None:
-        """Wants a grant, which comes back through `Workbench.grant`."""
+        """Asks for a grant; the answer is `Workbench.grant`."""
         ...
 
     def remember(self, key: str, learned: Learned) -> None:
-        """Keeps what a limiter has found out for the next process."""
+        """Stores what a limiter has learned, for the next process."""
         ...
 
 
 class Sharing(Protocol):
-    """Who keeps the windows of limits that other programs share."""
+    """Keeps the windows of limits that are shared with other programs."""
 
     def ask(self, ask: Ask) -> None:
-        """Wants a start, which comes back through `Workbench.grant`."""
+        """Asks for a start; the answer is `Workbench.grant`."""
         ...
 
 
 class Credentials(Protocol):
-    """Who decides about accounts, as the dispatcher's thread tells."""
+    """Gets the results of checks of credentials from the dispatcher's thread, and decides about the accounts."""
 
     def passed(self, account: int, identity: str | None) -> None:
-        """A check has passed. Whether that identity is the right one is decided here; until then, nothing starts."""
+        """A check has passed. Decides whether the identity is the right one; until then, no task of it starts."""
         ...
 
     def refused(self, account: int, reason: str) -> None:
@@ -106,9 +106,9 @@ class Credentials(Protocol):
 
 
 class HeadsReceiver(Protocol):
-    """The dispatcher, as Prefetch sees it. Methods may be called from any thread.
+    """The part of the dispatcher that Prefetch uses. Methods may be called from any thread.
 
-    sleeping: there may be buckets that are not awake and could be leased from.
+    sleeping: whether there may be buckets on disk whose tasks could be leased.
     """
 
     sleeping: bool
@@ -119,7 +119,7 @@ class HeadsReceiver(Protocol):
 
 
 class CommitReceiver(Protocol):
-    """The dispatcher, as the store sees it. Methods may be called from any thread."""
+    """The part of the dispatcher that the store uses. Methods may be called from any thread."""
 
     def has_room(self) -> None: ...
     def granted(self, grants: Sequence[Grant]) -> None: ...
@@ -128,23 +128,23 @@ class CommitReceiver(Protocol):
 
 
 class StoreEvents(Protocol):
-    """Who is told by the store what has happened, on its thread."""
+    """Gets the events of the store, on the store's thread."""
 
     def ended(self, runs: Sequence[int]) -> None:
         """Runs have ended, or were abandoned."""
         ...
 
     def borrowed(self, pairs: Sequence[tuple[int, int]]) -> None:
-        """(run, account) of runs that have got their first tasks for an account that is not their own. Called before
-        these are given out."""
+        """Runs have got their first tasks for an account other than their own. Called before these tasks are leased.
+        pairs: (run, account)."""
         ...
 
     def replaced(self, sink: Sink) -> None:
-        """The file of this sink is gone. Called again at each try, until `SinkWriter.swap` brings another one."""
+        """The file of this sink is gone. Called again at each try, until `SinkWriter.swap` has replaced the sink."""
         ...
 
     def failed(self, error: BaseException) -> None:
-        """The store has stopped, once."""
+        """The store has stopped because of this error. Called once."""
         ...
 
     def idle(self) -> None:
@@ -152,5 +152,5 @@ class StoreEvents(Protocol):
         ...
 
     def beat(self) -> None:
-        """It works. Called about once a second."""
+        """Called about once a second while the store runs."""
         ...

@@ -1,4 +1,4 @@
-"""Asks an account one request, within its limits, whether it works."""
+"""Makes one request with an account, within its limits, to find out whether it works."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 
 class QuestionFacts(NamedTuple):
-    """
-    task: its one request.
-    stream: what it reads a first page of, "" where it reads none.
+    """The request that shows whether an account works.
+
+    task: the task that makes the request.
+    stream: the stream that it reads a first page of, "" if it reads none.
     confirms: it is the source's check of credentials.
     """
 
@@ -50,9 +51,9 @@ class Questions:
         self._store, self._dispatcher = store, dispatcher
 
     def ask(self, account: str, seconds: float) -> tuple[QuestionFacts, Outcome]:
-        """What came of the request, which is sent as soon as the account's limits permit, also where it is paused.
+        """Makes the request as soon as the account's limits permit, even when it is paused, and returns its outcome.
 
-        Permanent when there is nothing to ask, TimeoutError when no answer came within these seconds.
+        Raises Permanent when there is no such request, and TimeoutError when no answer came within these seconds.
         """
         deadline = time.monotonic() + seconds
         source, number = self._names.source(account), self._names.numbers.get(account)
@@ -75,16 +76,16 @@ class Questions:
             raise
 
     def identity(self, account: str) -> str | None:
-        """Who the account's credentials belonged to when they were first checked; None where that is not known."""
+        """Who the account's credentials belonged to when they were first checked; None if that is unknown."""
         number = self._names.numbers[account]
         (noted,) = self._store.call(lambda: self._frontier.identities([number])).result()
         return noted
 
 
 def question_of(source: Source, options: dict[str, object]) -> QuestionFacts:
-    """The request that shows whether an account works. Permanent when there is none.
+    """The request that shows whether an account works. Raises Permanent when the source has none.
 
-    options: of the account.
+    options: the account's options.
     """
     args = source.question or source.guard
     if args is not None:

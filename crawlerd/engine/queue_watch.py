@@ -1,4 +1,4 @@
-"""A thread that looks at a queue which other programs share: none of the engine's threads waits for such a file."""
+"""A thread that uses a queue shared with other programs, so that no thread of the engine waits for its file."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from crawlerd.core.log_events import Event, tell
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TROUBLE_SECONDS = 5.0  # between tries while the queue cannot be used
-STOP_SECONDS = 5.0  # that a stop waits for the chunk that is under way
+TROUBLE_SECONDS = 5.0  # between two tries while the queue cannot be used
+STOP_SECONDS = 5.0  # for which `stop` waits for the present chunk
 
 
 class QueueWatch:
-    """Runs on a thread of its own between `start` and `stop`.
+    """Calls a function again and again that uses a queue of other programs. Runs on a thread of its own between `start`
+    and `stop`.
 
     trouble: why the queue cannot be used at the moment. From any thread.
     """
 
     def __init__(self, name: str, look: Callable[[], float], what: str) -> None:
         """
-        look: does what there is to do, chunk by chunk, and returns the seconds until the next look. CrawlerdError when
-            the queue, or the frontier, cannot be used.
-        what: what does not happen meanwhile, for the log.
+        look: does the work, in chunks, and returns the seconds until the next look. Raises CrawlerdError when the
+            queue, or the frontier, cannot be used.
+        what: the consequence while the queue cannot be used, for the log.
         """
         self._name, self._look, self._what = name, look, what
         self.trouble: str | None = None
@@ -35,7 +36,7 @@ class QueueWatch:
 
     @property
     def stopping(self) -> bool:
-        """A look under way must end soon."""
+        """Whether a look under way must end soon."""
         return self._stopping.is_set()
 
     def start(self) -> None:
@@ -48,11 +49,11 @@ class QueueWatch:
             self._thread.join(STOP_SECONDS)
 
     def wake(self) -> None:
-        """There is something to look at. From any thread."""
+        """Makes the thread look now. From any thread."""
         self._news.set()
 
     def rest(self, seconds: float) -> None:
-        """Call in a look: lets others have their turn."""
+        """Pauses, to let other threads work. Call it within a look."""
         self._stopping.wait(seconds)
 
     def _run(self) -> None:
@@ -62,18 +63,19 @@ class QueueWatch:
                 wait = self._look()
                 self._note(None)
             except (SyncFailed, FrontierRefused):
-                return  # the store has said so, and ends everything
+                return  # the store has reported this error, which ends the engine
             except CrawlerdError as error:
                 self._note(str(error))
                 wait = TROUBLE_SECONDS
-            except Exception as error:  # noqa: BLE001 - top of a thread: no file of others may end what runs
+            except Exception as error:  # noqa: BLE001 - top of a thread: a foreign file must not end the engine
                 self._note(f"{type(error).__name__}: {error}", error)
                 wait = TROUBLE_SECONDS
             if not self.stopping:
                 self._news.wait(wait)
 
     def _note(self, trouble: str | None, cause: Exception | None = None) -> None:
-        """cause: whose traceback the log has."""
+        """Stores and logs why the queue cannot be used, or None when it can again. cause: the error whose traceback is
+        logged."""
         if self.stopping:
             return
         if trouble is not None and trouble != self.trouble:

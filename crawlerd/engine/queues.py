@@ -1,4 +1,4 @@
-"""What of accounts and buckets is in memory while tasks of them may start: queues of task heads, and what was taken."""
+"""Accounts and buckets in memory: their first ready tasks, their limits, and counts of their picked tasks."""
 
 from __future__ import annotations
 
@@ -27,27 +27,29 @@ if TYPE_CHECKING:
     from crawlerd.ratelimit.outage import Health
     from crawlerd.ratelimit.shared import Keys, SharedWindow
 
-LATE_ARRIVAL, LATEST_ARRIVAL = 0.025, 0.250  # seconds of a slow answer that may have passed before the server's count
-UNEVEN = 0.3  # share of answers later than that, from which on lateness is the server's own
+# Seconds by which a request with a slow answer may have reached the server late: at an API whose answers take unequally
+# long, and at any other.
+LATE_ARRIVAL, LATEST_ARRIVAL = 0.025, 0.250
+UNEVEN = 0.3  # share of slow answers above which an API is taken to answer unevenly by itself
 
 
 class BucketQueue:
     """A bucket's limits, and the queues of the runs that have tasks in it.
 
-    queues: by run.
-    hungry: those that lack heads, though the frontier has some.
-    out: tasks that were picked and may come back.
-    served: when it was last picked from, as a count of picks.
+    queues: the queues, by run.
+    hungry: queues that lack heads although the frontier has more.
+    out: how many of its tasks were picked and are not finished.
+    served: the number of the last pick from it.
     others: how often it refuses tasks that it has not refused before.
     doubts: refused tasks, while it is not known whether others pass.
-    suspects: tasks that were refused and did not pay for it, by their numbers.
-    passed_at: when the latest of the requests that got a good answer was sent.
+    suspects: tasks that were refused and not charged, by their numbers.
+    passed_at: when the latest request with a good answer was sent; monotonic seconds.
     latency: seconds that its quickest requests take, 0 before the first.
-    health: of its account at the origin of its last request.
-    since: when it came into memory.
-    held: a person's pause of it.
-    resting: nothing of it starts, so that it may leave memory.
-    leaving: the store was asked whether it may.
+    health: the health of its account at the origin of its last request.
+    since: when it came into memory; monotonic seconds.
+    held: the pause that a person has set for it.
+    resting: none of its tasks starts, because it may leave memory.
+    leaving: the store was asked whether it may leave memory.
     """
 
     __slots__ = (
@@ -97,12 +99,12 @@ class BucketQueue:
         self.latency = 0.0
 
     def name_keys(self) -> None:
-        """Call when its account has other limits."""
+        """Call when the limits of its account have changed."""
         limits = parse_limits(self.account.spec.of_bucket(self.name))
         self.keys = [(item, [self.account.name, self.name]) for item in limits]
 
     def queue(self, run: int) -> RunQueue:
-        """The run's, made at the first call."""
+        """The queue of a run, made at the first call."""
         queue = self.queues.get(run)
         if queue is None:
             if len(self.queues) == 1:
@@ -111,14 +113,14 @@ class BucketQueue:
         return queue
 
     def place(self, queue: RunQueue, *, several: bool = False) -> None:
-        """Finds the queue's place among the others; call after whatever changes its first task. A single one needs
-        none. several: another one is about to come."""
+        """Puts the queue into its order among the others. Call after every change of its first task. A single queue
+        needs no order. several: another queue is about to come."""
         if queue.heads and (several or len(self.queues) > 1):
             heappush(self._order, (queue.heads[-1].priority, queue.served, queue.run))
 
     @property
     def next(self) -> RunQueue | None:
-        """The queue with the most urgent task; among equals, of the run that was served longest ago."""
+        """The queue with the most urgent task; among equals, that of the run that was served longest ago."""
         if len(self.queues) == 1:
             (queue,) = self.queues.values()
             return queue if queue.heads else None
@@ -132,24 +134,24 @@ class BucketQueue:
 
     @property
     def more(self) -> bool:
-        """The frontier has tasks of it that are not here."""
+        """Whether the frontier has tasks of it that are not in memory."""
         return any(queue.more for queue in self.queues.values())
 
     @property
     def heads(self) -> list[Task]:
-        """All tasks that are here."""
+        """All its tasks in memory."""
         return [task for queue in self.queues.values() for task in queue.heads]
 
     def take(self, most: int) -> tuple[RunQueue, list[Task]]:
-        """Up to `most` tasks of the next queue, the most urgent first, of which there is one; beside other queues, of
-        one priority. In an outage one that has not failed as a probe, if there is any."""
+        """Takes up to `most` tasks of the next queue, which must exist, the most urgent first. If there are other
+        queues, all are of one priority. During an outage, takes a task that has not failed as a probe, if any."""
         if bad := self.health.bad:
             for each in self.queues.values():
                 for place in range(len(each.heads) - 1, -1, -1):
                     if each.heads[place].seq not in bad:
                         return each, [each.heads.pop(place)]
         queue = self.next
-        assert queue is not None  # noqa: S101 - the caller has seen it
+        assert queue is not None  # noqa: S101 - the caller has checked this
         heads = queue.heads
         count = min(most, len(heads))
         if count > 1 and len(self.queues) > 1:
@@ -162,12 +164,12 @@ class BucketQueue:
 
     @property
     def tried(self) -> bool:
-        """In an outage: all that is here has failed as a probe."""
+        """Whether, during an outage, all its tasks in memory have failed as probes."""
         bad = self.health.bad
         return bool(bad) and all(task.seq in bad for task in self.heads)
 
     def take_hungry(self) -> list[RunQueue]:
-        """Those that still are; nothing is left of them here."""
+        """Returns the queues that still lack heads, and empties `hungry`."""
         hungry, self.hungry = self.hungry, []
         return [
             queue
@@ -176,7 +178,7 @@ class BucketQueue:
         ]
 
     def tidy(self) -> None:
-        """Drops queues that have nothing."""
+        """Drops empty queues."""
         for run in [run for run, queue in self.queues.items() if not (queue.heads or queue.more or queue.asked)]:
             del self.queues[run]
         if len(self.queues) < 2:
@@ -186,20 +188,20 @@ class BucketQueue:
 class AccountQueue:
     """An account with ready tasks.
 
-    guard: the check of its credentials, while it must pass before anything starts.
-    question: what somebody wants it to be asked.
-    refused: why its credentials do not work, so that nothing starts.
-    rekeyed_at: when it got the key that it has now; monotonic.
-    held: a person's pause of it.
+    guard: the check of its credentials, while it must pass before any task starts.
+    question: a request that a person wants it to make.
+    refused: why its credentials do not work, so that none of its tasks starts.
+    rekeyed_at: when it got its present key; monotonic seconds.
+    held: the pause that a person has set for it.
     turn: virtual time of its next lease, for fair shares by weight.
-    latency: as of a bucket.
-    counts: of its source.
-    permit: what its limits have permitted.
+    latency: seconds that its quickest requests take, 0 before the first.
+    counts: the counts of its source.
+    permit: how many requests its limits have permitted.
     origin: where it usually sends requests.
-    health: of it at the origin of its last check, or at `origin`.
-    crowded: it waits until others leave it some of the workers.
-    unevenness: share of answers that took markedly longer.
-    version: of its place in the heaps: older entries there are void.
+    health: its health at the origin of its last check, or else at `origin`.
+    crowded: it waits until its origin has fewer of the workers' threads.
+    unevenness: the share of its answers that took markedly longer than the quickest.
+    version: the version of its entries in the heaps; entries with an older version are ignored.
     """
 
     __slots__ = (
@@ -258,25 +260,25 @@ class AccountQueue:
         self.version = 0
 
     def check(self, task: Task) -> None:
-        """Nothing but this check of its credentials starts, until `accept` or `refuse`."""
+        """Starts only this check of its credentials, until `accept` or `refuse`."""
         self.guard, self.refused = Guard(task), None
 
     def refuse(self, reason: str) -> None:
-        """Nothing starts, until `accept` or `check`."""
+        """Starts none of its tasks, until `accept` or `check`."""
         self.guard, self.refused = None, reason
 
     def accept(self) -> None:
         self.guard = self.refused = None
 
     def ask(self, task: Task, bucket: BucketQueue | None, confirms: bool, answer: Future[Outcome]) -> None:
-        """Has `task` performed as soon as limits permit. Those who ask while it is under way share the answer."""
+        """Performs `task` as soon as limits permit. Callers that ask while one is under way share its answer."""
         if self.question is None:
             self.question = Question(task, bucket, confirms, answer)
         else:
             self.question.answers.append(answer)
 
     def forget(self, answer: Future[Outcome]) -> bool:
-        """Whoever waits for this answer waits no longer. Whether nothing is asked any more."""
+        """The caller that waits for this answer gives up. Returns whether no caller waits any more."""
         question = self.question
         if question is None or answer not in question.answers:
             return False
@@ -288,16 +290,16 @@ class AccountQueue:
 
     @property
     def next_check(self) -> Guard | None:
-        """What goes before all tasks: a question that is not out yet, else the guard."""
+        """The check that goes before all tasks: a question that was not sent yet, else the guard."""
         return self.guard if self.question is None or self.question.leased else self.question
 
     def check_of(self, task: Task) -> Guard | None:
-        """The question or guard whose task it is; None where another one has taken its place."""
+        """The question or guard that `task` belongs to; None when another one has replaced it."""
         found = self.question if self.question is not None and self.question.task is task else self.guard
         return found if found is not None and found.task is task else None
 
     def hold(self, pauses: Pauses) -> None:
-        """Takes over what people have paused of it."""
+        """Takes over the pauses of it and its buckets."""
         self.held = pauses.of_account(self.name)
         for bucket in self.buckets.values():
             bucket.held = pauses.of_bucket(self.name, bucket.name)
@@ -309,11 +311,11 @@ class AccountQueue:
 
     @property
     def stopped(self) -> bool:
-        """Nothing of it starts but a question."""
+        """Whether it starts nothing except a question."""
         return self.refused is not None or self.held is not None
 
     def granted(self, bucket: BucketQueue | None, cost: int, now: float) -> bool:
-        """Whether others' use of shared limits permits this start; asks, if that is not known yet."""
+        """Whether the limits shared with other programs permit this start. Asks for it if that is not known yet."""
         if self.shared is None:
             return True
         number, keys = (0, self.keys) if bucket is None else (bucket.id, [*self.keys, *bucket.keys])
@@ -323,11 +325,11 @@ class AccountQueue:
         return False
 
     def arrival(self, bucket: BucketQueue | None, sent_at: float, done_at: float) -> float:
-        """When the server got a request, at the latest: not before it was sent, and later by what its answer was slower
-        than the quickest ones. Where most answers take equally long, a late one means that it arrived late; elsewhere
-        that is mostly the server's own time, and only a little of it counts."""
+        """The latest time at which the server may have received a request: the time it was sent, plus the time by which
+        its answer was slower than the quickest ones. If most answers take equally long, a slow answer means that the
+        request arrived late. Otherwise most of the time is the server's own, and only a little of it counts."""
         took = done_at - sent_at
-        quickest = (bucket and bucket.latency) or self.latency  # a bucket's first requests: as for its account
+        quickest = (bucket and bucket.latency) or self.latency  # before a bucket's first answer: that of its account
         excess = max(0.0, took - quickest)
         late = min(excess, LATE_ARRIVAL if self.unevenness > UNEVEN else LATEST_ARRIVAL)
         self.unevenness += ((excess > LATE_ARRIVAL) - self.unevenness) / 20
@@ -338,13 +340,13 @@ class AccountQueue:
 
 
 class Pick(msgspec.Struct, frozen=True):
-    """Tasks that may start now: one where there are limits, else several.
+    """Tasks that may start now: one if there are limits, else one or more.
 
     bucket: None for the account's guard, or a question.
-    cost: what one task counts as against limits.
-    limited: there are limits.
+    cost: how many requests each task counts as.
+    limited: whether there are limits.
     origin: where their requests go, None when they make none.
-    probe: it is the probe of this outage.
+    probe: the outage that this pick is the probe of, if any.
     """
 
     account: AccountQueue
@@ -357,14 +359,14 @@ class Pick(msgspec.Struct, frozen=True):
 
     @property
     def counted(self) -> BucketQueue | None:
-        """The bucket whose limits its start counts against."""
+        """The bucket whose limits the start counts against."""
         if self.bucket is None and type(check := self.account.check_of(self.tasks[0])) is Question:
             return check.bucket
         return self.bucket
 
     @property
     def limiters(self) -> list[Limiter]:
-        """Those that its start counts against, the account's first."""
+        """The limiters that the start counts against, the account's first."""
         bucket = self.bucket or self.counted
         return [self.account.limiter] if bucket is None else [self.account.limiter, bucket.limiter]
 

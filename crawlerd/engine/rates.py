@@ -1,4 +1,4 @@
-"""How many requests a second are made, by the runs under way and for accounts."""
+"""How many requests per second the runs under way make, and how many are made for each account."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections import Counter, deque
 
 from crawlerd.core.task import PART
 
-EVERY, SPAN = 2.0, 10.0  # seconds between looks, and over which a rate is the mean
+EVERY, SPAN = 2.0, 10.0  # seconds between two looks, and the seconds over which a rate is averaged
 
 
 class Rates:
-    """Times are monotonic seconds.
+    """Computes requests per second. Times are monotonic seconds.
 
     started: requests by run, counted by the dispatcher.
-    lately: those since the last look, by account or part of one, counted by the dispatcher. Only what was asked
-        in the last seconds has an entry, however many accounts there are.
+    lately: requests since the last look, by account or part, counted by the dispatcher. An account without recent
+        requests has no entry, which bounds memory.
     """
 
     def __init__(self) -> None:
         self.started: Counter[int] = Counter()
         self.lately: Counter[str] = Counter()
-        self._spans: deque[tuple[float, Counter[str]]] = deque()  # when each began
+        self._spans: deque[tuple[float, Counter[str]]] = deque()  # when each span began, and its counts
         self._began: float | None = None
         self._points: deque[tuple[float, dict[int, int]]] = deque()
 
@@ -37,7 +37,7 @@ class Rates:
                 self._spans.popleft()
 
     def by_run(self, now: float) -> dict[int, float]:
-        """From any thread. Nothing of runs that have made no request."""
+        """Requests per second by run; runs without requests are left out. From any thread."""
         if not (points := list(self._points)):
             return {}
         at, before = next(((at, then) for at, then in points if now - at <= SPAN + EVERY), points[-1])
@@ -45,7 +45,7 @@ class Rates:
         return {run: (count - before.get(run, 0)) / seconds for run, count in dict(self.started).items()}
 
     def by_account(self, now: float) -> dict[str, float]:
-        """From any thread. Nothing of accounts that were not asked anything lately."""
+        """Requests per second by account; accounts without recent requests are left out. From any thread."""
         spans = [each for each in self._spans.copy() if now - each[0] <= SPAN + EVERY]
         began = spans[0][0] if spans else self._began
         if began is None:
@@ -57,5 +57,5 @@ class Rates:
         return {name: count / max(now - began, 0.001) for name, count in found.items()}
 
     def forget(self, run: int) -> None:
-        """It has ended. From any thread."""
+        """The run has ended. From any thread."""
         self.started.pop(run, None)

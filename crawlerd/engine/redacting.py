@@ -1,4 +1,4 @@
-"""The last look at an outcome before it leaves the worker: no text of it has a credential, or what a terminal obeys."""
+"""Removes credentials, and control characters of terminals, from the texts of outcomes before they leave the worker."""
 
 from __future__ import annotations
 
@@ -31,18 +31,19 @@ class Secretive(Protocol):
     """An Api that knows what it sends."""
 
     def secrets(self) -> Sequence[str]:
-        """All credentials that are at hand, and the words of the headers that carry them. Asks for none."""
+        """All credentials that are known now, and the words of the headers that carry them. Makes no request."""
         ...
 
     def authenticate(self) -> None:
-        """Asks for those that are not at hand, such as an access token. Raises as a request does."""
+        """Requests credentials that are not known yet, such as an access token. Raises the errors of a request."""
         ...
 
 
 def of(account: AccountSpec, api: object, private: Private | None = None, *, answers: bool = True) -> Redaction:
-    """What an attempt knows of the account's credentials by now: access tokens come late.
+    """A redaction with all credentials of the account that are known now. Access tokens become known during an attempt.
 
-    private: what its run drops or hashes must be in no text either. answers: as of `Private.redacting`.
+    private: also removes the private values of the attempt.
+    answers: see `Private.redacting`.
     """
     known: Sequence[str] = getattr(api, "secrets", tuple)()
     found = redaction((account.secret, *(each for each in known if each != account.secret)))
@@ -50,7 +51,7 @@ def of(account: AccountSpec, api: object, private: Private | None = None, *, ans
 
 
 def tried(asked: tuple[str, str, int] | None, seconds: float, known: Redaction) -> Tried | None:
-    """The request of an attempt, for whoever looks at its dead letter."""
+    """The request of an attempt, without credentials, for people who look at its dead letter."""
     if asked is None:
         return None
     method, url, status = asked
@@ -58,12 +59,13 @@ def tried(asked: tuple[str, str, int] | None, seconds: float, known: Redaction) 
 
 
 def restored(payload: str, account: AccountSpec, api: object) -> str:
-    """A task's arguments as they were yielded. CredentialsChanged when they repeated what is not known any more."""
+    """A task's arguments, with the credentials put back that were taken out of them. Raises CredentialsChanged when
+    these credentials are not known any more."""
     if not is_hidden(payload):
         return payload
     try:
         return of(account, api).restored(payload)
-    except CredentialsChanged:  # or there was no request yet, and they are not at hand
+    except CredentialsChanged:  # or they are not known yet, since there was no request
         authenticate = getattr(api, "authenticate", None)
         if authenticate is None:
             raise
@@ -72,9 +74,9 @@ def restored(payload: str, account: AccountSpec, api: object) -> str:
 
 
 def redacted(outcome: Outcome, secrets: Callable[[], Redaction]) -> Outcome:
-    """The outcome without credentials: of texts, they are gone; of what is done next, they are taken out and put back
-    when it is. What was imported stays as the API sent it, and so do the arguments of other accounts' tasks."""
-    if isinstance(outcome, Complete) and not any(getattr(outcome, name) for name in _SAYING):  # as most do
+    """The outcome without credentials. They are deleted from texts. From the arguments of new tasks they are taken out,
+    and put back when the task runs. Records stay as the API sent them, and so do arguments of other accounts' tasks."""
+    if isinstance(outcome, Complete) and not any(getattr(outcome, name) for name in _SAYING):  # most outcomes
         return outcome
     known = secrets()
     if not isinstance(outcome, Complete):
@@ -90,7 +92,7 @@ def redacted(outcome: Outcome, secrets: Callable[[], Redaction]) -> Outcome:
         changes["gathers"] = [_gather(each, known) for each in outcome.gathers]
     if outcome.comparisons:
         changes["comparisons"] = [replace(each, then=_task(each.then, known)) for each in outcome.comparisons]
-    if outcome.identity and known.repeated(outcome.identity):  # still tells this account from another
+    if outcome.identity and known.repeated(outcome.identity):  # a hash still distinguishes this account from others
         changes["identity"] = (
             f"{known.text(outcome.identity)} {blake2b(outcome.identity.encode(), digest_size=8).hexdigest()}"
         )
@@ -105,7 +107,7 @@ def redacted(outcome: Outcome, secrets: Callable[[], Redaction]) -> Outcome:
 
 
 def _skipped(skipped: Skipped, known: Redaction) -> Skipped:
-    """The key stays what it is: a sweep spares the record by it."""
+    """Redacts the reason. The key stays unchanged, since a sweep needs it to keep the record."""
     return replace(skipped, reason=printable(known.text(skipped.reason)))
 
 

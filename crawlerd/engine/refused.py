@@ -1,4 +1,5 @@
-"""Tasks that a limit has refused: each is delayed until its own time, and pays an attempt where others passed."""
+"""Tasks that an API has refused because of a limit. Each is delayed. It is charged an attempt only if requests of other
+tasks, sent later, have passed: then the refusal concerns this task, and not the limit of all."""
 
 from __future__ import annotations
 
@@ -19,18 +20,18 @@ if TYPE_CHECKING:
     from crawlerd.core.task import Task
     from crawlerd.engine.queues import BucketQueue
 
-FIRST_WAIT, MOST_WAIT = 0.5, 30.0  # seconds of a task's own backoff, where the API does not say
-SUSPECTS = 1_000  # of a bucket, in memory
+FIRST_WAIT, MOST_WAIT = 0.5, 30.0  # seconds of a task's own backoff, when the API does not say how long to wait
+SUSPECTS = 1_000  # most suspects of a bucket that are remembered
 LONG_WAIT = 60.0  # seconds; longer waits that an API asks for are logged: they look like a hang
 
 
 class Doubt(NamedTuple):
-    """A refused task, while it is not known whether others of its bucket pass.
+    """A refused task, while it is not known whether other tasks of its bucket pass. Times are monotonic seconds.
 
     sent_at: when its request was sent.
-    own_at: when the task is ready again, as far as it is concerned.
-    due_at: the same, as far as its bucket is concerned.
-    made: what the attempt cost.
+    own_at: when the wait of the task itself is over.
+    due_at: when the wait of its bucket is over as well.
+    made: the requests that the attempt made.
     """
 
     task: Task
@@ -42,10 +43,10 @@ class Doubt(NamedTuple):
 
 
 class Suspect(NamedTuple):
-    """A task that was refused and did not pay for it, since nothing passed meanwhile.
+    """A task that was refused and not charged for it, since no other task passed meanwhile.
 
-    sent_at: when its request was sent for the first time.
-    times: how often that was so.
+    sent_at: when its first request was sent; monotonic seconds.
+    times: how often it was refused in this way.
     """
 
     sent_at: float
@@ -53,24 +54,25 @@ class Suspect(NamedTuple):
 
 
 class RefusedTasks:
-    """Used by the dispatcher's thread alone; monotonic seconds.
+    """Decides what happens to refused tasks. Used by the dispatcher's thread alone. Times are monotonic seconds.
 
-    A task that is in doubt is ready in the frontier, and its bucket is blocked there, though not here: if the process
-    dies, the next one waits as long as the API asked, and does the task again, without its having paid.
+    While a task is in doubt, it is still ready in the frontier, and its bucket is blocked there, but not in memory. If
+    the process dies, the next one therefore waits as long as the API asked, and does the task again without charging
+    it.
     """
 
     def __init__(self, settle: Callable[[Settled], None], block: Callable[[int, float], None]) -> None:
         """
-        settle: takes what becomes of each task.
-        block: notes until when a bucket is blocked in the frontier.
+        settle: called with the final outcome of each task.
+        block: blocks a bucket, by its number, in the frontier until a time.
         """
         self._settle, self._block = settle, block
         self._random = random.Random()  # noqa: S311 - jitter
         self._doubtful: dict[int, BucketQueue] = {}
-        self._told_at: dict[int, float] = {}  # by account
+        self._told_at: dict[int, float] = {}  # when to log a long wait of an account again, by account
 
     def suspected(self, bucket: BucketQueue, task: Task) -> bool:
-        """Whether others have passed since the task was refused before."""
+        """Whether other tasks have passed since this task was refused before."""
         suspect = bucket.suspects.get(task.seq)
         return task.refused > 0 or (suspect is not None and bucket.passed_at > suspect.sent_at)
 
@@ -86,9 +88,10 @@ class RefusedTasks:
     ) -> None:
         """An attempt was refused.
 
-        blocked_until: so long nothing of the bucket starts, 0 when the refusal did not lead to that, None when it is
-            known to be about the task alone.
-        made: what the attempt cost.
+        sent_at: when its request was sent.
+        blocked_until: until when the bucket is blocked; 0 when the refusal did not block it, None when it is known to
+            concern the task alone.
+        made: the requests that the attempt made.
         """
         if not task.refused and task.seq not in bucket.suspects:
             bucket.others.refused()
@@ -106,7 +109,7 @@ class RefusedTasks:
             self._block(bucket.id, doubt.due_at)
 
     def passed(self, bucket: BucketQueue, task: Task, sent_at: float, now: float) -> None:
-        """A good answer. Tasks that were refused though they had been sent before this one pay for it."""
+        """A task got a good answer. Refused tasks that were sent before this one are charged an attempt."""
         if not task.refused and (not bucket.suspects or bucket.suspects.pop(task.seq, None) is None):
             bucket.others.passed()
         bucket.passed_at = max(bucket.passed_at, sent_at)
@@ -120,10 +123,11 @@ class RefusedTasks:
                 self._clear(bucket, now)
 
     def look(self, now: float) -> None:
-        """Settles what is in doubt where nothing more can be learned; call every now and then.
+        """Delays the tasks in doubt about which no more can be learned. Call it every few seconds.
 
-        That is so when all wait for a limit, and when the bucket has nothing else and the time of the task has come.
-        Where the bucket has something else, that goes first: or the refused task would be the next one again.
+        No more can be learned when the whole bucket waits for a limit, and when the bucket has no other tasks and the
+        refused task is due. If the bucket has other tasks, they go first: otherwise the refused task would start next
+        again.
         """
         for bucket in list(self._doubtful.values()):
             if bucket.out:
@@ -134,20 +138,20 @@ class RefusedTasks:
                 for doubt in self._take(bucket, now):
                     due_at = max(doubt.due_at, blocked_until)
                     times = self._suspect(bucket, doubt)
-                    if others and times > 1:  # or it would be the first again, and the next block its own
+                    if others and times > 1:  # otherwise it would start first again, and block the others again
                         wait = FIRST_WAIT + due_at - now
                         due_at += backoff(times - 1, base=wait, cap=max(wait, MOST_WAIT), jitter=1.0)
                     self._delay(bucket, doubt, due_at - now)
 
     def let_go(self, now: float) -> None:
-        """Settles all that is in doubt, before an orderly end."""
+        """Delays all tasks in doubt, before an orderly end."""
         for bucket in list(self._doubtful.values()):
             for doubt in self._take(bucket, now):
                 self._delay(bucket, doubt, doubt.due_at - now)
 
     def _suspect(self, bucket: BucketQueue, doubt: Doubt) -> int:
-        """It did not pay; but if it is refused again, and others have passed meanwhile, it will. How often that was
-        so."""
+        """Remembers that the task was refused and not charged. It will be charged if it is refused again and others
+        have passed meanwhile. Returns how often this has happened."""
         known = bucket.suspects.get(doubt.task.seq)
         suspect = Suspect(known.sent_at, known.times + 1) if known else Suspect(doubt.sent_at, 1)
         bucket.suspects[doubt.task.seq] = suspect
@@ -166,7 +170,7 @@ class RefusedTasks:
         self._block(bucket.id, max(now, bucket.limiter.blocked_until, bucket.account.limiter.blocked_until))
 
     def _wait(self, task: Task, outcome: Defer) -> float:
-        """Seconds, as far as the task is concerned. One that is refused again and again waits longer each time."""
+        """Seconds that the task itself must wait, more with each refusal."""
         if outcome.retry_after is not None and not task.refused:
             return max(outcome.retry_after, outcome.least)
         longest = backoff(task.refused or 1, base=FIRST_WAIT, cap=MOST_WAIT, jitter=1.0)
@@ -192,7 +196,7 @@ class RefusedTasks:
         self._settle(Settled(doubt.task, bucket.account.id, outcome, doubt.made))
 
     def _tell(self, bucket: BucketQueue, task: Task, outcome: Defer, seconds: float, now: float) -> None:
-        """At most once a minute and account."""
+        """Logs a long wait, at most once a minute for each account."""
         account = bucket.account
         if now >= self._told_at.get(account.id, 0.0):
             self._told_at[account.id] = now + LONG_WAIT

@@ -1,4 +1,4 @@
-"""Reads the configuration again when somebody asks for it, and remembers what came of that."""
+"""Reads the configuration again on request, applies it, and remembers the result."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SWITCH_SECONDS = 0.0005  # after which the interpreter is given to another thread; at the default, 5 ms
-REMIND_SECONDS = 3600.0  # between log lines about a configuration that is wrong
+SWITCH_SECONDS = 0.0005  # Python's switch interval during a reload; its default is 5 ms
+REMIND_SECONDS = 3600.0  # between two log lines about a wrong configuration
 
 
 class Reloads:
-    """Any thread may ask; one at a time is done, for all who have asked before it began.
+    """Reloads the configuration on request. Any thread may ask for a reload. One reload at a time is done, and answers
+    all requests made before it began.
 
-    in_force: from any thread.
+    in_force: which configuration is in force. From any thread.
     """
 
     def __init__(
@@ -46,8 +47,9 @@ class Reloads:
         around: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         """
-        read: finds what differs in the file; ConfigurationError when it is wrong. None where nothing can be reloaded.
-        around: entered while one is under way.
+        read: finds the changes in the file; raises ConfigurationError when the file is wrong. None when reloads are not
+            possible.
+        around: a context that is entered during each reload.
         """
         self._settings, self._changes, self._read, self._around = settings, changes, read, around
         self._failure = failure
@@ -59,10 +61,10 @@ class Reloads:
         self.in_force = InForce(read_at=time.time())
 
     def ask(self) -> Future[Reloaded]:
-        """The file is read again. CrawlerdError where what was read cannot be put into force."""
+        """Starts a reload. The future raises CrawlerdError when the configuration cannot be applied."""
         future: Future[Reloaded] = Future()
         if self._read is None:
-            future.set_exception(CrawlerdError("an import in the foreground uses the configuration of its start"))
+            future.set_exception(CrawlerdError("an import in the foreground cannot reload its configuration"))
             return future
         with self._asking:
             self._asked.append(future)
@@ -73,7 +75,7 @@ class Reloads:
         return future
 
     def stop(self) -> None:
-        """What is under way is not waited for, nor heard of."""
+        """Stops without waiting for a reload under way; its result is not reported."""
         self._ending = True
 
     def _run(self, read: Callable[[Known], Changes]) -> None:
@@ -117,7 +119,7 @@ class Reloads:
             problems, before = list(error.problems), self.in_force
             for each in problems:
                 log.error("%s", each)
-            text = "the configuration is wrong; the one before is used further"
+            text = "the configuration is wrong; the one before stays in force"
             tell(Event.RELOAD_FAILED, text, reason="; ".join(problems))
             self.in_force = msgspec.structs.replace(
                 before, problems=problems, wrong_since=before.wrong_since if before.problems else now
@@ -136,8 +138,8 @@ class Reloads:
 
 @contextmanager
 def _giving_way() -> Iterator[None]:
-    """Within this block, a thread that computes lets the others go on soon: the dispatcher waits for the interpreter
-    several times a lease."""
+    """In this block, a computing thread gives the interpreter lock up sooner: the dispatcher needs the lock several
+    times for each lease."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)
     try:

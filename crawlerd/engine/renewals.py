@@ -1,4 +1,4 @@
-"""Keys that expire: asked for again in time, on a thread, and given to the workers with the next lease."""
+"""Renews keys before they expire, on a thread of its own. Workers get a new key with the next lease."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from crawlerd.engine.guards import Guards
     from crawlerd.engine.store_inbox import StoreInbox
 
-AGAIN_SECONDS = 30.0  # after a command that has failed, at most
+AGAIN_SECONDS = 30.0  # a failed command is run again after this time at most
 
 
 class Renewals:
-    """Renews keys of `settings.accounts` as they expire. One that cannot be is used further."""
+    """Renews the keys in `settings.accounts` as they expire. If a renewal fails, the old key stays in use."""
 
     def __init__(
         self, settings: Settings, names: AccountNames, guards: Guards, store: StoreInbox, dispatcher: DispatcherInbox
     ) -> None:
         self._settings, self._names, self._guards = settings, names, guards
         self._store, self._dispatcher = store, dispatcher
-        self._due: dict[str, tuple[Renewal, float]] = {}  # by account; monotonic
+        self._due: dict[str, tuple[Renewal, float]] = {}  # when to renew, in monotonic seconds, by account
         self._failing: set[str] = set()
         self._woken = threading.Event()
         self._ending = False
@@ -44,7 +44,7 @@ class Renewals:
         self._woken.set()
 
     def stop(self) -> None:
-        """A command that hangs is not waited for."""
+        """Stops without waiting for a command that hangs."""
         self._ending = True
         self._woken.set()
 
@@ -74,14 +74,15 @@ class Renewals:
             self._due[name] = renewal, time.monotonic() + min(renewal.seconds, AGAIN_SECONDS)
             if name not in self._failing:
                 self._failing.add(name)
-                text = "accounts.%s.api_key: %s; the key that was there is used further"
+                text = "accounts.%s.api_key: %s; the old key stays in use"
                 tell(Event.KEY_KEPT, text, name, error, account=name, reason=str(error))
             return
         self._failing.discard(name)
         self._store.call(lambda: self._replace(name, renewal, secret))
 
     def _replace(self, name: str, renewal: Renewal, secret: str) -> None:
-        """On the store's thread. The workers are told with the next lease, since it is another object."""
+        """Replaces the key, on the store's thread. Workers get it with the next lease, since the account is a new
+        object."""
         account = self._settings.accounts.get(name)
         if account is None or self._settings.renewals.get(name) is not renewal or secret == account.secret:
             return
@@ -91,4 +92,4 @@ class Renewals:
         self._dispatcher.change({self._names.numbers[name]: True})
         if name in self._guards.paused:
             self._guards.changed(name)
-        tell(Event.KEY_RENEWED, "accounts.%s: another key is used from now on", name, account=name)
+        tell(Event.KEY_RENEWED, "accounts.%s: a new key is used from now on", name, account=name)

@@ -1,4 +1,4 @@
-"""What sinks keep no longer than their settings say is deleted, a slice at a time, between the commits of what runs."""
+"""Deletes old records from sinks, as the settings of each sink say, in slices, between the commits of runs."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 600.0  # between looks at what has become old
-SOON_SECONDS = 0.1  # between slices
+LOOK_SECONDS = 600.0  # between two looks for old records
+SOON_SECONDS = 0.1  # between two slices
 SLICE = 1_000  # rows, or files
 
 
 class Retention:
-    """Used on the store's thread."""
+    """Deletes old records from sinks. Used on the store's thread."""
 
     def __init__(self, sinks: Mapping[str, Sink], clock: Clock) -> None:
-        """sinks: those that are open, by name."""
+        """sinks: the open sinks, by name."""
         self._sinks, self._clock = sinks, clock
-        self._next: dict[str, float] = {}  # monotonic seconds
+        self._next: dict[str, float] = {}  # when to look at each sink next; monotonic seconds
         self._told: dict[str, str] = {}
 
     def look(self) -> None:
-        """Deletes a slice of what is old, where that is due. Often called. SyncFailed alone."""
+        """Deletes a slice of the old records of each sink that is due. Call it often. Raises only SyncFailed."""
         now = time.monotonic()
         for name, sink in self._sinks.items():
             if self._next.get(name, now) > now:
@@ -42,7 +42,7 @@ class Retention:
                 raise
             except SinkError as error:
                 if self._told.get(name) != str(error):
-                    log.error("sinks.%s: what is old cannot be deleted: %s; tried again", name, error)
+                    log.error("sinks.%s: old records cannot be deleted: %s; trying again", name, error)
                 self._told[name], more = str(error), False
             else:
                 self._told.pop(name, None)

@@ -1,4 +1,4 @@
-"""The runs of the configured imports: each is started, goes on, ends, or is canceled here."""
+"""Starts, resumes, ends and cancels the runs of the configured imports."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
     from crawlerd.frontier.contract import Frontier, Run
     from crawlerd.frontier.reports import Act
 
-START_SLICE = 0.05  # seconds that starting imports may hold up what runs already
-PRUNED = 200  # runs that are forgotten in one transaction, at most
+START_SLICE = 0.05  # seconds for which starting imports may hold up the runs under way
+PRUNED = 200  # most runs to forget in one transaction
 T = TypeVar("T")
 
 Result = tuple[str, "Started | CrawlerdError"]  # an import's name, and what came of its start
 
 
 class Runs:
-    """Used from the main thread, except where something else is said.
+    """Starts, cancels and observes runs. To be used from the main thread, unless a method says otherwise.
 
-    free: tasks without a request that were completed, by run under way; counted by the dispatcher.
-    idle: imports whose last run under way has ended; whoever starts what is due takes them out.
+    free: how many tasks without a request were completed, by run under way; counted by the dispatcher.
+    idle: imports whose last run under way has ended; the agenda takes them out.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Runs:
     ) -> None:
         """
         changed: set when runs have ended.
-        count_ends: of runs, for metrics.
+        count_ends: called with runs that have ended, for metrics.
         """
         self._settings, self._frontier, self._clock = settings, frontier, clock
         self._starter, self._sinks, self._store = starter, sinks, store
@@ -91,8 +91,8 @@ class Runs:
         specs: Mapping[str, ImportSpec] | None = None,
         promise: Promise | None = None,
     ) -> Started:
-        """Resumes what is unfinished of the import, else begins a new run; its credentials are checked first. Raises
-        what kept it from starting."""
+        """Resumes the unfinished runs of an import, or else begins a new one; credentials are checked first. Raises the
+        error that kept it from starting. For the parameters see `start_imports`."""
         ((_, result),) = self.start_imports(
             [name], full=full, allow_shrink=allow_shrink, began=began, specs=specs, promise=promise
         )
@@ -111,14 +111,15 @@ class Runs:
         specs: Mapping[str, ImportSpec] | None = None,
         promise: Promise | None = None,
     ) -> Iterator[Result]:
-        """The same for many, each with what came of it. They start a slice of time after the other, since a question to
-        the store waits for the commit of what runs already.
+        """Starts many imports, and yields the result of each. It starts them in slices of START_SLICE, and lets the
+        store commit the outcomes of other runs in between.
 
-        allow_shrink: full runs that see far less than the last ones are not doubted.
+        full: new runs are full runs.
+        allow_shrink: full runs that see far fewer records than the last ones are not doubted.
         began: who or what starts them, for people.
-        notes: what is noted of schedules with their new runs.
-        specs: of imports as they are for new runs; the others are as configured.
-        promise: of a single one.
+        notes: new notes of schedules, by import, to store with new runs.
+        specs: other settings of imports for new runs; imports that are not in it run as configured.
+        promise: the request to answer, when it is a single import.
         """
 
         def start(name: str) -> Started:
@@ -131,7 +132,7 @@ class Runs:
             yield from results
 
     def abandoned(self, runs: Iterable[int]) -> bool:
-        """Whether any of these runs was given up, so that its import must be started again."""
+        """Whether any of these runs was abandoned, so that its import must be started again."""
         return not self._sinks.abandoned.isdisjoint(runs)
 
     def ended(self) -> list[int]:
@@ -153,7 +154,7 @@ class Runs:
         return runs
 
     def _prune(self, name: str) -> None:
-        """Forgets old runs of an import, a slice after the other, between the commits of what runs."""
+        """Forgets old runs of an import in slices, between the commits of other runs."""
         if (spec := self._settings.imports.get(name)) is None:
             return
         keep = spec.keep_runs
@@ -175,7 +176,7 @@ class Runs:
         spec: ImportSpec | None = None,
         promise: Promise | None = None,
     ) -> Started:
-        """Starts a run of a configured import; one that is under way is the answer as it is. From any thread."""
+        """Starts a run of a configured import. If one is under way, returns that one unchanged. From any thread."""
         if (note := self._pauses.current.of_import(name)) is not None:
             raise ImportPaused(note)
 
@@ -198,7 +199,8 @@ class Runs:
         )
 
     def cancel(self, run: int, act: Act, promise: Promise | None = None, *, forget: bool = False) -> bool:
-        """Ends a run; what it has leased writes nothing any more. Whether it was under way. From any thread.
+        """Cancels a run; the outcomes of its leased tasks are ignored. Returns whether it was under way. From any
+        thread.
 
         forget: see `Frontier.cancel_run`.
         """
@@ -213,18 +215,18 @@ class Runs:
         return self._store.call(cancel).result()
 
     def with_frontier(self, work: Callable[[Frontier], T]) -> T:
-        """What `work` does with the frontier, between two commits. From any thread."""
+        """Calls `work` with the frontier, between two commits, and returns its result. From any thread."""
         return self._store.call(lambda: work(self._frontier)).result()
 
     def facts(self, numbers: Sequence[int]) -> list[Run]:
-        """What runs have done so far."""
+        """What these runs have done so far."""
         return self._store.call(lambda: [self._frontier.run(number) for number in numbers]).result()
 
     def retry_dead(self, numbers: Sequence[int], act: Act | None = None, promise: Promise | None = None) -> int:
-        """Makes dead letters ready again, and resumes their runs as far as their imports are configured. From any
-        thread.
+        """Makes dead letters ready again, and resumes their runs if their imports are configured. Returns how many
+        letters. From any thread.
 
-        act: what the audit says of it.
+        act: the entry for the audit.
         """
 
         def retry() -> tuple[int, list[str]]:
@@ -238,7 +240,7 @@ class Runs:
         return count
 
     def resume(self, names: Sequence[str]) -> None:
-        """Runs of these imports go on, as far as those are configured and not paused; one that cannot start is tried
+        """Resumes the runs of these imports that are configured and not paused. An import that cannot start is tried
         again later. From any thread."""
         for name in names:
             if name not in self._settings.imports or self._pauses.current.of_import(name):
@@ -266,7 +268,7 @@ class Runs:
         self._changed.set()
 
     def start_here(self, name: str, began: str, submission: Submission | None = None) -> Started:
-        """Resumes what is unfinished of the import, or begins a run of what was submitted. On the store's thread."""
+        """Resumes the unfinished runs of an import, or begins a run of submitted tasks. On the store's thread."""
         started = self._starter.start(name, full=False, allow_shrink=False, began=began, submission=submission)
         self._note_started(name, started)
         if started.ended:
@@ -279,7 +281,7 @@ class Runs:
             self._import_of |= dict.fromkeys(started.runs, name)
         for run in started.runs:
             facts = self._frontier.run(run)
-            if not facts.submitted:  # the others' tasks would be lost with it
+            if not facts.submitted:  # the submitted tasks of such a run would be lost
                 self._deadlines.watch(name, run, facts.started_at)
             tell(
                 Event.RUN_RESUMED if started.resumed else Event.RUN_STARTED,
@@ -301,11 +303,11 @@ class Runs:
             try:
                 with self._frontier.answering(promise):
                     started = start(name)
-                self._note_started(name, started)  # here, before anybody can hear of the end of one
+                self._note_started(name, started)  # here, before the end of a run can be reported
                 results.append((name, started))
                 if started.ended:
                     self.note_ended(started.ended)
-            except (SyncFailed, FrontierRefused) as error:  # nothing may go on as it is
+            except (SyncFailed, FrontierRefused) as error:  # the frontier must not be used any more
                 self._failure.set(error)
                 raise
             except CrawlerdError as error:

@@ -1,4 +1,4 @@
-"""An event that a signal handler may set, too, whatever the main thread is doing."""
+"""An event that even a signal handler may set, whatever the main thread is doing."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import select
 
 class SafeEvent:
     """Like threading.Event, which a signal handler must not set: the thread that it interrupts may hold the event's
-    lock, or be about to wait, and would not hear of it.
+    lock, or may be about to wait and then miss it.
 
-    fd: for signal.set_wakeup_fd.
+    fd: a file descriptor for signal.set_wakeup_fd.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class SafeEvent:
         self._poll.register(self._read, select.POLLIN)
 
     def set(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # full, and so set
+        with contextlib.suppress(BlockingIOError):  # the pipe is full: the event is set already
             os.write(self.fd, b"\0")
 
     def clear(self) -> None:
@@ -29,7 +29,7 @@ class SafeEvent:
                 pass
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Until it is set; False when the time was over before."""
+        """Waits until it is set. Returns False when these seconds have passed before. None: waits without end."""
         return bool(self._poll.poll(None if seconds is None else max(0.0, seconds) * 1000))
 
     def __del__(self) -> None:

@@ -1,4 +1,4 @@
-"""A run that is a sample: it takes the first records of each stream, and asks for no more than it needs for them."""
+"""Sample runs: they take only the first records of each stream, and make only the requests that they need for that."""
 
 from __future__ import annotations
 
@@ -16,22 +16,26 @@ if TYPE_CHECKING:
 
 
 class Sample:
-    """Of one run; used on the store's thread.
+    """Selects the records and tasks of one sample run. Used on the store's thread.
 
-    most: records of each stream.
+    most: how many records of each stream it takes.
     """
 
     def __init__(self, most: int, kinds: Mapping[str, Kind], seen: Mapping[str, int]) -> None:
-        """kinds: of its source. seen: records of an earlier process, by stream."""
+        """
+        kinds: the source's kinds of task.
+        seen: how many records the run has taken in an earlier process, by stream.
+        """
         self.most, self._kinds = most, kinds
         self._records = Counter(seen)
-        self._taken: dict[str, set[str]] = {}  # keys, by stream
-        self._lists: dict[str, set[int]] = {}  # tasks that were asked for by those of another stream, hashed
+        self._taken: dict[str, set[str]] = {}  # keys of the records taken, by stream
+        self._lists: dict[str, set[int]] = {}  # hashes of the tasks that tasks of another stream have yielded
 
     def cut(self, outcome: Complete, kind: str) -> Complete:
-        """What the run takes of a task's outcome. kind: of the task.
+        """The part of a task's outcome that the run takes. kind: the kind of the task.
 
-        No next page of a stream that has enough; of the lists below records, as many as would do with a record each.
+        A stream with enough records reads no next page. Of lists below records, as many are read as would be enough if
+        each had one record.
         """
         if not (outcome.batches or outcome.children):
             return outcome
@@ -41,7 +45,7 @@ class Sample:
         return msgspec.structs.replace(outcome, batches=batches, children=children)
 
     def _batch(self, batch: Batch) -> Batch:
-        """Its records that were taken before, as pages that overlap have them, and new ones up to the number."""
+        """The batch with new records up to `most`, and those taken before, which pages that overlap yield again."""
         taken = self._taken.setdefault(batch.stream, set())
         places = []
         for place, key in enumerate(batch.keys):

@@ -1,4 +1,4 @@
-"""Which imports are due: the law of `crawlerd.core.schedule_rules` over what the frontier notes."""
+"""Decides which imports are due: applies the rules of `crawlerd.core.schedule_rules` to the notes of the frontier."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ PAUSED = "the import was paused"  # why scheduled starts came to nothing
 
 
 class Verdict(NamedTuple):
-    """
-    at: when to start it, by the wall clock; math.inf for never.
-    note: what is noted of its schedule when its run starts.
-    text: what is to be said of it then, if anything.
+    """What to do with an import.
+
+    at: when to start it, in Unix seconds of the wall clock; math.inf for never.
+    note: the new note of its schedule, to store when its run starts.
+    text: what to log then about missed starts; empty for nothing.
     """
 
     at: float
@@ -37,20 +38,20 @@ class Verdict(NamedTuple):
 
 
 class Scheduling:
-    """Used on the store's thread, but for `unable` and `tried`. Times are the wall clock's, which people mean and which
-    may jump."""
+    """Decides which imports are due. Used on the store's thread, except for `unable` and `tried`. Times are Unix
+    seconds of the wall clock: people mean this clock in schedules, and it may jump."""
 
     def __init__(self, settings: Settings, frontier: Frontier, wall: Callable[[], float]) -> None:
         self._settings, self._frontier, self._wall = settings, frontier, wall
         self._began = wall()
-        self._unable: dict[str, str] = {}  # why imports could not start when that was last tried
+        self._unable: dict[str, str] = {}  # why imports could not start at the last try
 
     def unable(self, name: str, why: str) -> None:
         """The import could not start. From any thread."""
         self._unable[name] = why
 
     def tried(self, name: str, result: Started | CrawlerdError, verdict: Verdict) -> None:
-        """It has started, or could not. From any thread."""
+        """Notes whether the import has started. result: the error if it could not. From any thread."""
         if isinstance(result, CrawlerdError):
             self._unable[name] = PAUSED if isinstance(result, ImportPaused) else f"it could not start: {result}"
             return
@@ -59,13 +60,13 @@ class Scheduling:
             tell(Event.START_MISSED, "%s", verdict.text, import_name=name)
 
     def look(self, names: Iterable[str], now: float) -> dict[str, Verdict]:
-        """What is to be done with each of these imports. Starts that are to be skipped are noted as skipped."""
+        """Decides what to do with each of these imports. Stores which starts are skipped."""
         verdicts: dict[str, Verdict] = {}
         noted: dict[str, ScheduleNote] = {}
         overdue: list[tuple[str, Schedule, ScheduleNote, Due]] = []
         for name in names:
             spec = self._settings.imports.get(name)
-            if spec is None:  # not any more
+            if spec is None:  # not configured any more
                 verdicts[name] = Verdict(math.inf)
                 continue
             schedule, last = spec.schedule, self._frontier.latest_run(name)
@@ -98,9 +99,9 @@ class Scheduling:
         return verdicts
 
     def of_start(self, name: str, note: ScheduleNote | None) -> ScheduleNote | None:
-        """What is noted when the import starts now: an interval counts from each start, also by hand.
+        """The note to store when the import starts now. An interval counts from each start, even one by hand.
 
-        note: by the schedule, None by hand.
+        note: the note by the schedule; None for a start by hand.
         """
         schedule = self._settings.imports[name].schedule
         if schedule is None or not schedule.rule.every:
@@ -110,7 +111,7 @@ class Scheduling:
         return msgspec.structs.replace(note, key=schedule.key, settled=now, catch_up_at=None)
 
     def full_now(self, name: str) -> str | None:
-        """Why a run that starts now is to be a full one, or None."""
+        """Why a run that starts now must be a full one, or None."""
         spec = self._settings.imports[name]
         since = self._frontier.full_since(name) if spec.full_every is not None else None
         if spec.full_every is None or since is None:
@@ -129,7 +130,8 @@ class Scheduling:
         noted: dict[str, ScheduleNote],
         now: float,
     ) -> None:
-        """Spreads the starts that make up for missed ones. When each comes is noted, and a restart does not move it."""
+        """Spreads the starts that make up for missed ones over a time. Their times are stored, so that a restart does
+        not move them."""
         waiting, spread = [], self._settings.daemon.catch_up_seconds
         for name, schedule, note, found in overdue:
             if note.catch_up_at is None or note.catch_up_at > now + spread:  # the clock was set back

@@ -1,4 +1,4 @@
-"""The queues that the daemon shares with other programs: the inbox, and the spool of dead letters."""
+"""Starts, stops and reconfigures the queues shared with other programs: the inbox, and the spool of dead letters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class SharedQueues:
-    """Used from the main thread, where nothing else is said."""
+    """The inbox and the spool together. To be used from the main thread, unless a method says otherwise."""
 
     def __init__(
         self,
@@ -29,8 +29,10 @@ class SharedQueues:
         *,
         takes: bool,
     ) -> None:
-        """Call before the store's thread is started. takes: tasks, from the inbox; an import in the foreground, which
-        is to end, takes none."""
+        """Call before the store's thread is started.
+
+        takes: whether to take tasks from the inbox. An import in the foreground must end, and takes none.
+        """
         self._settings, self._store = settings, store
         self._spool = Spool(settings, frontier, store)
         self._inbox = Inbox(settings, frontier, store, joining)
@@ -41,23 +43,23 @@ class SharedQueues:
             watch.start()
 
     def stop(self) -> None:
-        """What is not in the spool yet, and what is in the inbox, is the next process's."""
+        """Stops both queues. The next process handles letters that are not in the spool yet, and tasks in the inbox."""
         for watch in self._watches.values():
             watch.stop()
 
     def troubles(self) -> dict[str, str]:
-        """Why they cannot be used, by their place in the configuration. From any thread."""
+        """Why a queue cannot be used, by its key in the configuration. From any thread."""
         return {key: watch.trouble for key, watch in self._watches.items() if watch.trouble}
 
     def take(self, found: Changes) -> None:
-        """Another configuration. From any thread but the store's."""
+        """Applies a changed configuration. From any thread except the store's."""
         if found.spool != self._settings.spool:
             self._store.call(lambda: self._spool.take(found.spool)).result()
         if found.inbox != self._settings.inbox:
             self._store.call(lambda: self._inbox.take(found.inbox)).result()
 
     def told(self, found: Changes) -> Iterator[str]:
-        """What of them another configuration changes, for people."""
+        """Yields what a changed configuration changes about the queues, for people."""
         spool, inbox = self._settings.spool, self._settings.inbox
         for key, old, new in (("dead_letters.spool", spool, found.spool), ("inbox", inbox, found.inbox)):
             if old != new:

@@ -1,4 +1,4 @@
-"""What of an outcome a sink must be told."""
+"""Selects the parts of an outcome that a sink must know."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def is_for_sink(outcome: Outcome) -> bool:
 
 
 def without_word(outcome: Complete, *, cursors: bool) -> Complete:
-    """Without all that says something of a whole list, and tombstones what is not in it. cursors: they stay."""
+    """The outcome without sweeps and everything else that says that a list was read to its end: the run must not
+    tombstone records that are not in the list. cursors: keep the cursors."""
     if outcome.sweeps or outcome.comparisons or outcome.orphans or outcome.parents:
         outcome = msgspec.structs.replace(outcome, sweeps=[], comparisons=[], orphans=[], parents=[])
     if not cursors and (outcome.cursors or outcome.greatest):
@@ -30,13 +31,13 @@ def without_word(outcome: Complete, *, cursors: bool) -> Complete:
 
 
 def buried(settled: Settled, error: Refused) -> Settled:
-    """What no sink can take."""
+    """Turns an outcome that the sink can never store into a dead letter. error: the sink's reason."""
     bury = Bury(str(error)[:ERROR_LIMIT], stream=streams_of(settled.outcome)[0])
     return msgspec.structs.replace(settled, outcome=bury)
 
 
 def streams_of(outcome: Outcome) -> list[str]:
-    """Those that the outcome is about to change."""
+    """The streams that the outcome changes."""
     if not isinstance(outcome, Complete):
         return []
     return [

@@ -1,4 +1,4 @@
-"""Between the store and the sinks: a sink that refuses holds up its own runs, and no others."""
+"""Writes outcomes to the sinks for the store. A sink that refuses holds up its own runs, and no others."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from crawlerd.frontier.contract import Settled
     from crawlerd.sink import Mark, Sink, Totals
 
-RETRY_SECONDS = 1.0  # between tries of a sink that refuses
+RETRY_SECONDS = 1.0  # between two tries to write to a sink that refuses
 
 
 class Target(NamedTuple):
@@ -37,12 +37,12 @@ class Target(NamedTuple):
     sink: None when the import has none.
     source: the name of its source.
     account: the name of its account.
-    priority: of all its tasks, None for auto.
-    sink_name: in the configuration.
-    sink_id: the frontier's number of it.
-    sweeps: False for an ad hoc run, which tombstones nothing by what it has not found, and leaves no word to later runs
-        of which lists were read to their end.
-    sample: for a run that takes the first records alone.
+    priority: the priority of all its tasks, None for auto.
+    sink_name: the sink's name in the configuration.
+    sink_id: the frontier's number of the sink.
+    sweeps: False for an ad hoc run: it tombstones no records that it has not found, and does not note which lists it
+        has read to their end.
+    sample: selects the records of a sample run; None for other runs.
     """
 
     sink: Sink | None
@@ -55,13 +55,13 @@ class Target(NamedTuple):
     sample: Sample | None = None
 
     def adapted(self, outcome: Complete, kind: str = "", *, submitted: bool = False) -> Complete | Bury:
-        """A task's outcome as the run's import wants it. kind: of the task. submitted: it, or what has led to it, is
-        not what the run itself reads."""
+        """Changes the outcome of a task as the run's import requires. kind: the kind of the task. submitted: the task
+        was submitted, or descends from such a task."""
         if self.sample is not None:
             outcome = self.sample.cut(outcome, kind)
         if submitted or not self.sweeps:
             outcome = without_word(outcome, cursors=not submitted)
-        # a Skip is for the run's report alone
+        # Skipped records are not counted: they are only for the run's report.
         of_records = outcome.batches or outcome.sweeps or outcome.comparisons or outcome.orphans
         if self.sink is None and of_records:
             streams = streams_of(outcome)
@@ -83,25 +83,24 @@ class Target(NamedTuple):
         )
 
     def each(self, tasks: list[NewTask]) -> list[NewTask]:
-        """Tasks of the run, as its import wants them."""
+        """Changes new tasks of the run as its import requires."""
         return tasks if self.priority is None else [task.prioritised(self.priority) for task in tasks]
 
 
 class SinkWriter:
-    """Used by the store's thread alone.
+    """Writes outcomes to sinks. Used by the store's thread alone.
 
-    parts: names of the parts of accounts, by their numbers, under which they have records of their own.
+    parts: the names of the parts of accounts, by number; the records of a part have its name.
     expected: see `Frontier.expected`; without it, no sweep is held back.
     submitted: see `Frontier.submitted_groups`.
-    serving: runs whose sinks take records and that nobody has paused, so that their tasks may be leased.
-    fell_out: runs that have left `serving` since this was last emptied.
-    came_back: runs that have joined `serving` again since this was last emptied.
-    replaced: sinks whose files are gone, as the last `deliver` found; nothing of their runs goes on until `swap` brings
-        another one.
-    abandoned: runs that were given up since this was last emptied.
-    dropped: portions that waited for a sink and are not written any more, since this was last emptied.
-    fenced: all runs that were given up; outcomes of theirs must not come here any more.
-    counts: for metrics; the store counts there too.
+    serving: runs whose tasks may be leased: they are not paused, and their sinks accept records.
+    fell_out: runs that have left `serving` since the owner last emptied this set.
+    came_back: runs that have joined `serving` again since the owner last emptied this set.
+    replaced: sinks whose files were gone at the last `deliver`; their runs wait until `swap` replaces the sink.
+    abandoned: runs that were abandoned since the owner last emptied this list.
+    dropped: portions of abandoned runs or lost leases that waited for a sink, since the owner last emptied this list.
+    fenced: all abandoned runs; do not pass their outcomes to this class.
+    counts: counts for metrics, shared with the store.
     """
 
     def __init__(
@@ -112,8 +111,8 @@ class SinkWriter:
     ) -> None:
         self._expected, self._submitted = expected, submitted
         self._parts = {} if parts is None else parts
-        self._sinks: Counter[Sink] = Counter()  # runs that go into each
-        self._outboxes = 0  # runs that go into a sink that has one
+        self._sinks: Counter[Sink] = Counter()  # how many runs write to each sink
+        self._outboxes = 0  # how many runs write to a sink with an outbox
         self.replaced: list[Sink] = []
         self.targets: dict[int, Target] = {}
         self.serving: set[int] = set()
@@ -128,7 +127,7 @@ class SinkWriter:
         self._stuck: dict[Sink, Stuck] = {}
 
     def serve(self, run: int, target: Target, started: float) -> None:
-        """Once, or again: nothing changes then. started: when the run began, in Unix seconds."""
+        """Begins to serve a run. A second call changes nothing. started: when the run began, in Unix seconds."""
         if run in self.targets:
             return
         self.targets[run], self._started[run] = target, started
@@ -139,11 +138,11 @@ class SinkWriter:
             self.serving.add(run)
 
     def uses(self, sink: Sink) -> bool:
-        """Runs under way write to it."""
+        """Whether runs under way write to a sink."""
         return any(target.sink is sink for target in self.targets.values())
 
     def pause(self, runs: Collection[int]) -> None:
-        """A person has paused these runs; what they have leased is still written."""
+        """A person has paused these runs. Outcomes of tasks that are leased already are still written."""
         self._paused.update(run for run in runs if run in self.targets)
         self._leave(self._paused & self.serving)
 
@@ -182,7 +181,7 @@ class SinkWriter:
         return sink
 
     def abandon(self, runs: Collection[int]) -> None:
-        """The frontier has ended these runs: nothing of theirs is written any more."""
+        """The frontier has ended these runs: none of their outcomes is written any more."""
         runs = [run for run in runs if run in self.targets]
         self.abandoned += runs
         self.fenced.update(runs)
@@ -194,17 +193,17 @@ class SinkWriter:
         self._let_go(lambda settled: settled.task.run in runs)
 
     def void(self, tokens: Collection[int]) -> None:
-        """Leases that have sent portions are lost."""
+        """The leases of these tokens are lost: their portions are dropped."""
         self._let_go(lambda settled: isinstance(settled, Ahead) and settled.token in tokens)
 
     def _let_go(self, over: Callable[[Settled], bool]) -> None:
-        """What waits for a sink and need not any more."""
+        """Drops the outcomes that wait for a sink and for which `over` is true."""
         for stuck in self._stuck.values():
             self.dropped += [each for each in stuck.held if isinstance(each, Ahead) and over(each)]
             stuck.held = [each for each in stuck.held if not over(each)]
 
     def swap(self, old: Sink, new: Sink) -> None:
-        """Runs that went into one sink go into another from now on, and what waits for it with them."""
+        """Replaces a sink by another, for its runs and the outcomes that wait for it."""
         for run, target in self.targets.items():
             if target.sink is old:
                 self.targets[run] = target._replace(sink=new)
@@ -215,8 +214,8 @@ class SinkWriter:
             self._stuck[new] = stuck
 
     def stuck(self) -> dict[int, str]:
-        """Runs that wait for their sinks, with the reason."""
-        stuck = dict(self._stuck)  # read from other threads as well
+        """The runs that wait for their sinks, each with the reason. From any thread."""
+        stuck = dict(self._stuck)  # a copy, since the store's thread may change it meanwhile
         return {
             run: f"sinks.{target.sink_name}: {stuck[target.sink].error}"
             for run, target in dict(self.targets).items()
@@ -224,18 +223,19 @@ class SinkWriter:
         }
 
     def due(self, clock: float) -> bool:
-        """Whether a sink is to be tried again; clock: monotonic seconds."""
+        """Whether it is time to try a refusing sink again. clock: monotonic seconds."""
         return any(stuck.retry_at <= clock for stuck in self._stuck.values())
 
     def deliver(
         self, group: list[Settled], now: float, clock: float, mark: Mark | None = None
     ) -> tuple[list[Settled], dict[tuple[int, str], Totals], set[int]]:
-        """Makes outcomes what their imports want, and writes what they have for sinks, with the mark. Returns what may
-        be committed now, the sinks' totals, and the numbers of the sinks that have got the mark: without the outcomes
-        whose sink refuses, with those that have waited for theirs. SyncFailed when nothing may be committed at all."""
+        """Changes outcomes as their imports require, and writes their records to the sinks, with the mark. Outcomes
+        whose sink refuses wait here, and are part of a later result. Returns the outcomes that may be committed now,
+        the sinks' totals, and the numbers of the sinks that got the mark. Raises SyncFailed when nothing may be
+        committed."""
         parcels: dict[Sink, list[Settled]] = {}
         self.replaced = [sink for sink in self._sinks if not sink.intact()]
-        for sink in self.replaced:  # a run must not end that has lost what it has written
+        for sink in self.replaced:  # their outcomes wait: a run must not end when its records are gone
             parcels[sink] = [each for each in group if self.targets[each.task.run].sink is sink]
         for index, settled in enumerate(group):
             outcome = settled.outcome
@@ -257,7 +257,7 @@ class SinkWriter:
                 group = [*group, *stuck.held]
         totals: dict[tuple[int, str], Totals] = {}
         written: set[int] = set()
-        instead: dict[int, Settled | None] = {}  # of tasks that cannot be committed as they are
+        instead: dict[int, Settled | None] = {}  # what to commit in place of an outcome; None: nothing now
         for sink, parcel in parcels.items():
             before, began = self._stuck.get(sink), time.monotonic()
             if before is not None and before.retry_at > clock:
@@ -265,7 +265,7 @@ class SinkWriter:
                 instead |= dict.fromkeys(settled.task.seq for settled in parcel)
                 continue
             try:
-                mixed = before is not None or sink in self.replaced  # with outcomes that merely wait with the others
+                mixed = before is not None or sink in self.replaced  # some have no records, and wait with the others
                 writable = [each for each in parcel if self._is_for_sink(each)] if mixed else parcel
                 totals |= self._write(sink, writable, now, instead, mark)
                 if parcel:
@@ -290,7 +290,7 @@ class SinkWriter:
     def _write(
         self, sink: Sink, parcel: list[Settled], now: float, instead: dict[int, Settled | None], mark: Mark | None
     ) -> dict[tuple[int, str], Totals]:
-        """What a sink can never take becomes a dead letter, alone."""
+        """Writes outcomes to one sink. Only the outcomes that the sink can never store become dead letters."""
         guards = {settled.task.seq: guard for settled in parcel if (guard := self._guard(settled))}
         deliveries = [self._delivery(settled, guards.get(settled.task.seq, ())) for settled in parcel]
         try:
@@ -325,7 +325,7 @@ class SinkWriter:
         return totals
 
     def _compared(self, sink: Sink, settled: Settled, outcome: Complete) -> Complete:
-        """With the tasks that follow where records are missing."""
+        """Adds the tasks that follow when a comparison finds records missing from the list."""
         delivery = self._delivery(settled)
         missing = [
             (each, sink.missing(delivery, each.stream, each.prefix, each.after, each.parent))
@@ -335,7 +335,7 @@ class SinkWriter:
         return msgspec.structs.replace(outcome, children=children, comparisons=[])
 
     def _guard(self, settled: Settled) -> dict[str, Expected]:
-        """The streams of its sweeps of which something is expected."""
+        """The swept streams for which a number of records is expected."""
         outcome = settled.outcome
         if self._expected is None or not isinstance(outcome, Complete) or not outcome.sweeps:
             return {}
@@ -344,7 +344,7 @@ class SinkWriter:
         return {stream: each for stream, each in found.items() if each and (each.guarded or not each.alone)}
 
     def _delivery(self, settled: Settled, without: Container[str] = ()) -> Delivery:
-        """without: streams whose sweeps are left out."""
+        """What to write to the sink for an outcome. without: streams whose sweeps are left out."""
         task = settled.task
         outcome = settled.outcome if isinstance(settled.outcome, Complete) else DONE
         target = self.targets[task.run]
@@ -366,7 +366,7 @@ class SinkWriter:
         return is_for_sink(settled.outcome) or self._is_for_outbox(settled)
 
     def _is_for_outbox(self, settled: Settled) -> bool:
-        """It says what became of a delivery, or is an occasion for one."""
+        """Whether the outbox needs it: as the result of a delivery, or to start new deliveries with it."""
         if not self._outboxes or not isinstance(settled.outcome, Complete | Bury):
             return False
         outbox = outbox_of(self.targets[settled.task.run].sink)

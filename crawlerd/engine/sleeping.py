@@ -1,4 +1,4 @@
-"""Which buckets may leave memory for a while, so that others that are only on disk have their turn."""
+"""Decides which buckets may leave memory for a while, so that tasks of buckets on disk get their turn."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
 
     from crawlerd.engine.queues import BucketQueue
 
-SLEEP_SECONDS = 5.0  # a bucket that waits for longer need not be in memory
-TURN_SECONDS = 30.0  # for which a bucket stays awake at most, while others sleep
+SLEEP_SECONDS = 5.0  # a bucket that waits longer may leave memory
+TURN_SECONDS = 30.0  # a bucket stays in memory for this time at most while others wait on disk
 
 
 def let_sleep(
     bucket: BucketQueue, now: float, free_at: float, sleep: Callable[[BucketQueue, float | None], None]
 ) -> None:
-    """Lets a bucket sleep if it must wait for long, is paused, or has had its turn, once what its limits have counted
-    does not matter any more.
+    """Lets a bucket leave memory if it must wait long, is paused, or has had its turn. Waits until the counts of its
+    limits may be forgotten.
 
-    free_at: when its first task may start.
+    free_at: when its first task may start; monotonic seconds.
     sleep: see `Workbench.tidy`.
     """
     if bucket.leaving:
@@ -30,7 +30,7 @@ def let_sleep(
     if bucket.out or bucket.doubts or any(queue.asked for queue in bucket.queues.values()):
         return
     quiet_at, until = bucket.limiter.quiet_at(), free_at
-    if not bucket.health.calm:  # the outage may end before its next probe, by that of another account
+    if not bucket.health.calm:  # a probe of another account may end the outage sooner
         until = min(until, now + TURN_SECONDS)
     if now + SLEEP_SECONDS < until < math.inf and quiet_at <= until:
         bucket.resting = bucket.leaving = True

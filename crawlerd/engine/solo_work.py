@@ -1,4 +1,4 @@
-"""Long work of which there is one at a time, on a thread of its own."""
+"""Runs long work on a thread of its own, one piece at a time."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ log = logging.getLogger(__name__)
 
 
 class SoloWork(Generic[T]):
-    """From any thread.
+    """Runs one piece of long work at a time. To be used from any thread.
 
-    latest: what the work under way, or the last one of this process, tells of itself.
+    latest: the progress of the work under way, or of the last work of this process.
     """
 
     def __init__(self, name: str) -> None:
-        """name: of the thread."""
+        """name: the thread's name."""
         self._name = name
         self._one = threading.Lock()
         self.latest: T | None = None
 
     def begin(self, told: T, work: Callable[[], None]) -> bool:
-        """False while another one is under way. told: becomes `latest`; `work` keeps it up to date."""
+        """Begins work. Returns False while other work is under way. told: becomes `latest`; `work` updates it."""
         if not self._one.acquire(blocking=False):
             return False
         self.latest = told

@@ -1,4 +1,4 @@
-"""How one import starts: its unfinished runs go on, or a new one is planned; then its tasks are given out."""
+"""Starts one import: resumes its unfinished runs, or plans a new one, and then lets its tasks be leased."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ SUBMITTED = "it has only what was submitted"  # how such a run differs from othe
 
 
 class Submission(NamedTuple):
-    """What a new run is to have instead of what its import reads.
+    """Submitted tasks, which a new run does instead of reading what its import reads.
 
-    chunk: where they come from.
+    chunk: where the tasks come from.
     """
 
     tasks: Sequence[NewTask]
@@ -50,8 +50,8 @@ class Submission(NamedTuple):
 class Started(NamedTuple):
     """The runs of an import that are now under way.
 
-    resumed: they were begun before.
-    ended: those of them that had nothing to do.
+    resumed: whether they are older runs that go on.
+    ended: the runs among them that had nothing to do.
     """
 
     runs: list[int]
@@ -60,14 +60,14 @@ class Started(NamedTuple):
 
 
 class ImportGone(CrawlerdError):
-    """The import is not configured any more, so that it does not start."""
+    """The import cannot start because it is not configured any more."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"import {name} is not configured any more")
 
 
 class Starter:
-    """Used on the store's thread."""
+    """Starts one import. Used on the store's thread."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Starter:
         pauses: Pausing,
         scheduling: Scheduling,
     ) -> None:
-        """terms: takes what a run asks of workers, if anything; drop those of runs that have ended."""
+        """terms: gets what workers must know about a run, by run. The owner drops runs that have ended."""
         self._settings, self._frontier, self._clock = settings, frontier, clock
         self._names, self._accounts, self._sinks = names, accounts, sinks
         self._writer, self._prefetch, self._terms, self._pauses = writer, prefetch, terms, pauses
@@ -102,9 +102,9 @@ class Starter:
     ) -> Started:
         """See `Runs.start_import`.
 
-        spec: the import as it is for a new run; None: as configured.
-        note: what is noted of its schedule with a new run that the schedule starts.
-        submission: for a new run that reads nothing on its own.
+        spec: other settings of the import for a new run; None for those of the configuration.
+        note: the new note of its schedule, for a new run that the schedule starts.
+        submission: the tasks of a new run that reads nothing on its own.
         """
         configured = self._settings.imports.get(name)
         if configured is None:
@@ -119,7 +119,7 @@ class Starter:
         runs = self._frontier.running_runs(name)
         resumed, ended = bool(runs), list[int]()
         if not resumed:
-            if (outbox := outbox_of(sink)) is not None:  # what earlier runs have left
+            if (outbox := outbox_of(sink)) is not None:  # records that earlier runs have not delivered
                 outbox.call_back(self._frontier.mark, self._sinks.goes_on)
             if submission is None:
                 run, ended, enqueued = self._new_run(spec, target, full, allow_shrink, began, note)

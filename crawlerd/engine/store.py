@@ -1,4 +1,5 @@
-"""The store thread: the only writer of the frontier. Sinks first, then one transaction a group, then fresh heads."""
+"""The store thread, the only writer of the frontier. It writes each group of outcomes to the sinks first, then commits
+it to the frontier in one transaction, then sends the dispatcher new task heads."""
 
 from __future__ import annotations
 
@@ -31,17 +32,18 @@ if TYPE_CHECKING:
 
 GROUP_TASKS = 2000
 GROUP_SECONDS = 0.010
-TROUBLE_SECONDS = 1.0  # between tries while a disk is full or a sink refuses
+TROUBLE_SECONDS = 1.0  # between two tries while a disk is full or a sink refuses
 BEAT_SECONDS = 1.0
-NOTED_SECONDS = 5.0  # a shorter wait for a quota is not noted
-IDLE_SECONDS = 5.0  # without a commit after which the files give back what speed has cost
+NOTED_SECONDS = 5.0  # a shorter wait for a quota is not stored
+IDLE_SECONDS = 5.0  # after this time without a commit, files are truncated that were kept large for speed
 
 
 class Store:
-    """Runs on a thread of its own between `start` and `stop`. Others talk to it through its inbox.
+    """Writes outcomes to the sinks and the frontier. Runs on a thread of its own between `start` and `stop`. Other
+    threads talk to it through its inbox.
 
-    progress_at: when its thread was last seen to run; monotonic.
-    counts: for metrics.
+    progress_at: when its thread was last seen running; monotonic seconds.
+    counts: counts of commits, sinks and runs, for metrics.
     """
 
     def __init__(
@@ -60,38 +62,39 @@ class Store:
         self._letters = LetterNews(lambda run: frontier.run(run).import_name)
         self._asks: list[Ask] = []
         self._void: list[Void] = []
-        self._unanswered = 0  # portions
-        self._wanted: Counter[Queue] = Counter()  # heads
-        self._held: set[int] = set()  # runs whose sinks refuse, as they were told
+        self._unanswered = 0  # portions whose sender still waits for an answer
+        self._wanted: Counter[Queue] = Counter()  # how many task heads the dispatcher wants, by queue
+        self._held: set[int] = set()  # runs whose sinks refuse, as far as an event was noted for them
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store")
         self._committed_at = 0.0
-        self._rested = False  # since the last commit, the files were made as small as they can be
+        self._rested = False  # whether files have been truncated since the last commit
         self._trouble: str | None = None
         self.progress_at = time.monotonic()
         self.counts = writer.counts
-        self._attempts, self._stamps = 0, 0.0  # whose outcomes are to be committed; the sum of when those came
+        self._attempts, self._stamps = 0, 0.0  # attempts to commit, and the sum of the times their outcomes came
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """Commits what was received, then ends the thread. In trouble, what cannot be committed is left undone."""
+        """Commits the outcomes received so far, then ends the thread. Outcomes that cannot be committed, for example on
+        a full disk, are lost: their tasks are done again after the next start."""
         self._stopping.set()
         self._inbox.stop()
-        if self._thread.ident is not None:  # else it was never started
+        if self._thread.ident is not None:  # the thread was started
             self._thread.join()
 
     # read by others
 
     @property
     def trouble(self) -> str | None:
-        """What holds up all runs, or else some: a full disk, a sink that refuses."""
+        """What holds up all runs, or else some of them: a full disk, or a sink that refuses."""
         return self._trouble or next(iter(self.stuck.values()), None)
 
     @property
     def disk_trouble(self) -> bool:
-        """The frontier itself cannot be written."""
+        """Whether the frontier itself cannot be written."""
         return self._trouble is not None
 
     @property
@@ -101,7 +104,7 @@ class Store:
 
     @property
     def stuck_sinks(self) -> set[str]:
-        """Names of the sinks that refuse."""
+        """The names of the sinks that refuse."""
         targets = self._writer.targets
         return {
             target.sink_name
@@ -136,8 +139,8 @@ class Store:
         return going_on
 
     def _collect(self) -> tuple[list[Settled], int, bool]:
-        """Outcomes up to the size of a group, or until its time is over, with the bytes of their records; False after
-        the last. Questions are answered meanwhile."""
+        """Takes outcomes from the inbox until a group is full or its time is over. Answers other messages meanwhile.
+        Returns the group, the bytes of its records, and False when the thread must end after it."""
         group: list[Settled] = []
         size, going_on = 0, True
         messages = self._inbox.messages
@@ -192,7 +195,7 @@ class Store:
             self._prefetch.refill(wanted)
 
     def _answer_call(self) -> bool:
-        """Whether there was one."""
+        """Runs the next function that another thread has sent. Returns whether there was one."""
         call = self._inbox.next_call()
         if call is None:
             return False
@@ -201,14 +204,14 @@ class Store:
             result = function()
             self._follow_writer()
             future.set_result(result)
-        except (SyncFailed, FrontierRefused) as error:  # nothing may go on as it is
+        except (SyncFailed, FrontierRefused) as error:  # the frontier must not be used any more
             future.set_exception(error)
             raise
         except CrawlerdError as error:
             self._give_up_abandoned()
             future.set_exception(error)
         except BaseException:
-            future.set_exception(FrontierError("the store has stopped"))  # or its caller would wait without end
+            future.set_exception(FrontierError("the store has stopped"))  # otherwise its caller would wait forever
             raise
         return True
 
@@ -261,7 +264,7 @@ class Store:
                 self._trouble = str(error)
                 self.progress_at = time.monotonic()
                 self._events.beat()  # requests go out until the backlog is full
-                while self._answer_call():  # they are told of the trouble, or need no disk
+                while self._answer_call():  # callers get the error, unless they need no disk
                     pass
                 if self._stopping.wait(TROUBLE_SECONDS):
                     return
@@ -275,7 +278,7 @@ class Store:
         self._attempts, self._stamps = 0, 0.0
         self._inbox.committed(
             received, size
-        )  # what waits for a sink is bounded otherwise: its runs are not leased from
+        )  # outcomes that wait for a sink are bounded in another way: tasks of their runs are not leased
         late, fenced = self._portions(late)
         self._answer(ahead, fenced)
         touched = self._prefetch.done([*group, *late] if late else group)
@@ -288,7 +291,7 @@ class Store:
         self._dispatcher.has_room()
 
     def _note_used_up(self, refused: list[Grant]) -> None:
-        """The next commit says which buckets wait for a quota: people ask for that also after a crash."""
+        """Stores with the next commit which buckets wait for a quota, so that people can see it even after a crash."""
         accounts: dict[int, Block] = {}
         now = self._clock.now()
         for each in refused:
@@ -304,14 +307,14 @@ class Store:
             self._inbox.block(bucket, accounts[account])
 
     def _portions(self, group: list[Settled]) -> tuple[list[Settled], list[Ahead]]:
-        """The outcomes of a group, and its portions."""
+        """Separates the outcomes of a group from its portions."""
         if not self._unanswered:
             return group, []
         portions = [each for each in group if isinstance(each, Ahead)]
         return [each for each in group if not isinstance(each, Ahead)] if portions else group, portions
 
     def _answer(self, ahead: list[Ahead], fenced: list[Ahead]) -> None:
-        """Reports the portions that the store has done with."""
+        """Answers the senders of portions: `ahead` was written or buried, `fenced` belongs to abandoned runs."""
         dropped, self._writer.dropped = self._writer.dropped, []
         for portion in ahead:
             self._dispatcher.stored(portion.token, portion.outcome.error if isinstance(portion.outcome, Bury) else "")
@@ -320,7 +323,7 @@ class Store:
         self._unanswered -= len(ahead) + len(fenced) + len(dropped)
 
     def arrived(self, committed: Committed) -> None:
-        """Tells of tasks that have become ready, and of runs that ended. On its thread."""
+        """Passes on which tasks have become ready and which runs have ended. Called on the store's thread."""
         for run, count in committed.enqueued.items():
             if run in self._writer.targets:
                 self.counts.enqueued[self._writer.targets[run].source] += count
@@ -347,8 +350,8 @@ class Store:
             self._events.ended(committed.ended)
 
     def _fence(self, group: list[Settled]) -> tuple[list[Settled], list[Settled]]:
-        """Outcomes that count, and those of runs that were abandoned. A task of the latter that was throttled is back
-        with the dispatcher, which gives it up."""
+        """Separates the outcomes that count from those of abandoned runs. The dispatcher, which keeps throttled tasks
+        in memory, is told to drop those of abandoned runs."""
         fenced = self._writer.fenced
         late = [settled for settled in group if settled.task.run in fenced]
         if late:
@@ -357,8 +360,8 @@ class Store:
         return group, late
 
     def _follow_writer(self) -> None:
-        """Leases follow: none for runs whose sink has begun to refuse or that were paused, and again when it takes
-        records, or they are resumed."""
+        """Withdraws the tasks of runs whose sink has begun to refuse, or that were paused, from the dispatcher. Offers
+        them again when the sink accepts records, or the run is resumed."""
         writer = self._writer
         if writer.fell_out:
             self._dispatcher.withdraw(writer.fell_out, self._withdrawn)
@@ -379,7 +382,7 @@ class Store:
             writer.came_back = set()
 
     def _give_up_abandoned(self) -> None:
-        """Tells of runs that were abandoned meanwhile."""
+        """Reports the runs that were abandoned since the last call."""
         if self._writer.abandoned:
             abandoned, self._writer.abandoned = self._writer.abandoned, []
             self._dispatcher.withdraw(abandoned, self._withdrawn)
@@ -389,7 +392,7 @@ class Store:
         self._inbox.call(lambda: self._take_back(tasks))
 
     def _take_back(self, tasks: list[Task]) -> None:
-        """Tasks that the dispatcher was given and has not leased."""
+        """Takes back tasks that the dispatcher had in memory and has not leased."""
         self._prefetch.withdrawn(tasks)
-        again = {task.run for task in tasks if task.run in self._writer.serving}  # they are served again meanwhile
+        again = {task.run for task in tasks if task.run in self._writer.serving}  # runs that were resumed meanwhile
         self._prefetch.offer_runs(list(again))

@@ -1,4 +1,4 @@
-"""Who hears of what the store tells."""
+"""Passes the events of the store on to the parts of the engine that need them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Events:
-    """Passes on what the store tells; see `StoreEvents`."""
+    """Passes on the store's events; see `StoreEvents`."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Events:
         rates: Rates,
         *looks: Callable[[], None],
     ) -> None:
-        """looks: are to be called every now and then."""
+        """looks: functions to call about once a second."""
         self._runs, self._terms, self._looks, self._lock, self._rates = runs, terms, looks, lock, rates
         self.borrowed = accounts.borrowed
         self.replaced = sinks.replaced

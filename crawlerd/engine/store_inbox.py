@@ -1,4 +1,4 @@
-"""What other threads want of the store: its messages, and what may be noted with the next commit."""
+"""Messages of other threads to the store, and notes for it to write with the next commit."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from crawlerd.frontier.contract import OutageNote
     from crawlerd.ratelimit.adaptive import Learned
 
-BACKLOG_TASKS, BACKLOG_BYTES = 8_000, 64 << 20  # outcomes waiting to be committed, beyond which leasing stops
+BACKLOG_TASKS, BACKLOG_BYTES = 8_000, 64 << 20  # when more outcomes wait for a commit, no more tasks are leased
 
 T = TypeVar("T")
 
 
 class Outcomes(msgspec.Struct, frozen=True):
-    """Outcomes of leased tasks are to be committed.
+    """Outcomes of leased tasks, to be committed.
 
-    size: bytes that they weigh.
-    at: when they were received; monotonic.
+    size: about how many bytes of memory they take.
+    at: when they were received; monotonic seconds.
     portions: how many of them are `Ahead`.
     """
 
@@ -45,30 +45,30 @@ class Outcomes(msgspec.Struct, frozen=True):
 
 
 class Void(msgspec.Struct, frozen=True):
-    """A lease ended without an outcome; what it has sent ahead is void."""
+    """A lease has ended without an outcome: its portions must be dropped."""
 
     task: int
     token: int
 
 
 class Refill(msgspec.Struct, frozen=True):
-    """More task heads of a queue are wanted."""
+    """The dispatcher wants more task heads of a queue."""
 
     queue: Queue
     count: int
 
 
 class Wake(msgspec.Struct, frozen=True):
-    """Sleeping buckets are wanted, up to `count`."""
+    """The dispatcher wants up to `count` buckets that are on disk."""
 
     count: int
 
 
 class Sleep(msgspec.Struct, frozen=True):
-    """A bucket need not be in memory.
+    """A bucket may leave memory.
 
-    heads: all tasks of it that the dispatcher has, by their numbers.
-    block: how long nothing of it will start; None when it has only had its turn.
+    heads: the numbers of all its tasks that the dispatcher has.
+    block: until when none of its tasks will start; None when it has only had its turn.
     """
 
     bucket: int
@@ -77,20 +77,20 @@ class Sleep(msgspec.Struct, frozen=True):
 
 
 class AskQuota(msgspec.Struct, frozen=True):
-    """Starts of a quota are wanted."""
+    """The dispatcher wants starts of a quota."""
 
     ask: Ask
 
 
 class Signal(Enum):
-    """Messages that say nothing but themselves."""
+    """Messages without content."""
 
     CALL = auto()  # a function waits to be called
-    STOP = auto()  # the thread is to end
+    STOP = auto()  # the thread must end
 
 
 class Notes(NamedTuple):
-    """What goes with the next commit; see `Frontier.commit`."""
+    """Notes to write with the next commit; see `Frontier.commit`."""
 
     blocked: dict[int, Block]
     learned: dict[str, Learned]
@@ -103,9 +103,9 @@ Call = tuple[Future[Any], "Callable[[], Any]"]
 
 
 class StoreInbox:
-    """Any thread may ask; what is taken out is for the store's own.
+    """The messages and notes for the store. Any thread may send; only the store's thread takes messages out.
 
-    messages: in the order in which they came.
+    messages: in the order of their arrival.
     """
 
     def __init__(self) -> None:
@@ -127,47 +127,52 @@ class StoreInbox:
         self.messages.put(Outcomes(group, size, time.monotonic()))
 
     def ahead(self, portion: Ahead) -> None:
-        """A portion of the outcome of a leased task, to be kept. The answer is `DispatcherInbox.stored`."""
-        size = weight(portion.outcome) + 2 * sum(len(text) for _, text in portion.entries)  # bound to a statement, too
+        """A portion of the outcome of a leased task, to be stored. The answer is `DispatcherInbox.stored`."""
+        # Twice: the text itself, and its copy when it is bound to a statement.
+        size = weight(portion.outcome) + 2 * sum(len(text) for _, text in portion.entries)
         self._received += 1
         self._received_bytes += size
         self.messages.put(Outcomes([portion], size, 0.0, 1))
 
     def void(self, task: int, token: int) -> None:
-        """What the lease has sent ahead of an outcome that does not come is to be dropped."""
+        """Drops the portions of a lease that has ended without an outcome."""
         self.messages.put(Void(task, token))
 
     def refill(self, queue: Queue, count: int) -> None:
-        """Wants `count` more heads of a queue; they are sent to the dispatcher."""
+        """Asks for `count` more heads of a queue; they are sent to the dispatcher."""
         self.messages.put(Refill(queue, count))
 
     def wake(self, count: int) -> None:
-        """Wants up to `count` sleeping buckets; they are sent to the dispatcher, which is told when that is done."""
+        """Asks for up to `count` buckets that are on disk. Their heads are sent to the dispatcher, and then
+        `DispatcherInbox.woken`."""
         self.messages.put(Wake(count))
 
     def sleep(self, bucket: int, heads: Sequence[Task], block: Block | None) -> None:
-        """A bucket without leased tasks, which gets none as long as `block` says, need not be in memory.
-        heads: all tasks of it that the dispatcher has. The answer is `DispatcherInbox.asleep`."""
+        """A bucket without leased tasks may leave memory. The answer is `DispatcherInbox.asleep`.
+
+        heads: all its tasks that the dispatcher has.
+        block: until when none of them will start; None when it has only had its turn.
+        """
         self.messages.put(Sleep(bucket, [task.seq for task in heads], block))
 
     def ask_quota(self, ask: Ask) -> None:
-        """Wants starts of a quota; they are charged with the next commit, and then sent to the dispatcher."""
+        """Asks for starts of a quota; they are charged with the next commit, and then sent to the dispatcher."""
         self.messages.put(AskQuota(ask))
 
     def remember(self, key: str, learned: Learned) -> None:
-        """Notes, with the next commit, what a limiter has found out."""
+        """Stores with the next commit what a limiter has learned."""
         self._learned[key] = learned
 
     def block(self, bucket: int, block: Block) -> None:
-        """Notes, with the next commit, that a bucket may not be leased from for a while."""
+        """Stores with the next commit that a bucket may not be leased from for a while."""
         self._blocked[bucket] = block
 
     def note_outage(self, key: tuple[str, int], note: OutageNote | None) -> None:
-        """Notes, with the next commit, an outage, or its end. key: origin and account, 0 for the whole origin."""
+        """Stores with the next commit an outage, or its end. key: origin and account, 0 for the whole origin."""
         self._outages[key] = note
 
     def note_event(self, run: int, text: str) -> None:
-        """Notes, with the next commit, what has happened to a run."""
+        """Stores with the next commit what has happened to a run, for people."""
         self._events.append((run, text))
 
     def call(self, function: Callable[[], T]) -> Future[T]:
@@ -184,7 +189,7 @@ class StoreInbox:
 
     @property
     def behind(self) -> bool:
-        """Too much is waiting to be committed: nothing should be leased until `DispatcherInbox.has_room`."""
+        """Whether too many outcomes wait for a commit. If so, lease no task until `DispatcherInbox.has_room`."""
         return (
             self._received - self._committed > BACKLOG_TASKS
             or self._received_bytes - self._committed_bytes > BACKLOG_BYTES
@@ -195,27 +200,27 @@ class StoreInbox:
     def next_call(self) -> Call | None:
         try:
             return self._calls.popleft()
-        except IndexError:  # after a failure, callers empty it as well
+        except IndexError:  # after a failure, callers empty the queue as well
             return None
 
     @property
     def notes(self) -> bool:
-        """Something was noted for the next commit."""
+        """Whether there are notes for the next commit."""
         return bool(self._blocked or self._learned or self._outages or self._events)
 
     def take_notes(self) -> Notes:
-        """What was noted for the next commit."""
+        """Takes out the notes for the next commit."""
         notes = Notes(self._blocked, self._learned, self._outages, self._events)
         self._blocked, self._learned, self._outages, self._events = {}, {}, {}, []
         return notes
 
     def committed(self, tasks: int, size: int) -> None:
-        """As many outcomes, that weigh as much, wait no longer."""
+        """Outcomes were committed. tasks: how many. size: their size in bytes, as in `Outcomes`."""
         self._committed += tasks
         self._committed_bytes += size
 
     def fail(self) -> None:
-        """The store has stopped: whoever waits for an answer, now or later, is told so."""
+        """The store has stopped: callers that wait for an answer, now or later, get an error."""
         self._failed = True
         while call := self.next_call():
             call[0].set_exception(FrontierError("the store has stopped"))

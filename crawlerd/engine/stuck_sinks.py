@@ -1,4 +1,4 @@
-"""A sink that refuses, and what waits for it."""
+"""A sink that refuses, and the outcomes that wait for it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 class Stuck:
     """A sink that refuses.
 
-    held: outcomes that wait for it, at most as many as were leased when it began to refuse.
+    held: outcomes that wait for it. Their number is bounded by the tasks leased when it began to refuse.
     """
 
     __slots__ = ("error", "held", "name", "retry_at")

@@ -1,4 +1,4 @@
-"""What others may submit: a kind of an import's source, with arguments that fit it."""
+"""Checks submitted tasks: the import's source must know their kind, and their arguments must fit it."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from crawlerd.config.load import Settings
     from crawlerd.core.task import NewTask
 
-LARGEST = 1 << 20  # bytes of a task
-SHOWN = 300  # characters of what is no task
+LARGEST = 1 << 20  # most bytes of a task
+SHOWN = 300  # most characters of an invalid item that a message shows
 AS_JSON = 'a task is a JSON object, such as {"kind": "shop.customer", "args": {"id": "cus_1"}}'
 
 HOLDS_KEY = "its arguments hold the credential of account {}, or what looks like one that was hidden"
 
 
 class NotATask(CrawlerdError):
-    """What was submitted cannot be performed, now or ever."""
+    """A submitted item is not a valid task, and trying again will not help."""
 
 
 class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A task as others write it.
+    """A task as other programs write it.
 
-    args: of the kind's own fields; those with defaults may be left out.
+    args: the fields of the kind's arguments; fields with defaults may be left out.
     """
 
     kind: str
@@ -44,7 +44,11 @@ _arguments = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def request_of(data: bytes | None, size: int) -> TaskRequest:
-    """What was put into a queue. NotATask for anything else. data: None when they are too large. size: in bytes."""
+    """Decodes an item of a queue. Raises NotATask when it is not a task.
+
+    data: the item; None when it is too large to read.
+    size: its size in bytes.
+    """
     if data is None:
         raise NotATask(f"it has {size:,} bytes, and a task has at most {LARGEST:,}" if size else "it is empty")
     try:
@@ -53,13 +57,14 @@ def request_of(data: bytes | None, size: int) -> TaskRequest:
         raise NotATask(f"{AS_JSON}: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NotATask(
-            f"it is no JSON ({error}): open the queue with the JSON serializer of persist-queue (`from "
+            f"it is not JSON ({error}): open the queue with the JSON serializer of persist-queue (`from "
             "persistqueue.serializers import json`), whose default writes pickles, which are not read"
         ) from None
 
 
 def task_of(settings: Settings, import_name: str, request: TaskRequest) -> NewTask:
-    """As the frontier takes it. NotATask; ImportGone when there is no such import."""
+    """Encodes a submitted task for the frontier. Raises NotATask when it is invalid, ImportGone when there is no such
+    import."""
     spec = settings.imports.get(import_name)
     account = settings.accounts.get(spec.account) if spec else None
     source = settings.sources.get(account.source) if account else None
@@ -78,13 +83,13 @@ def task_of(settings: Settings, import_name: str, request: TaskRequest) -> NewTa
             if name not in names:
                 raise NotATask(f"{request.kind} has no argument {_quoted(name)}; {_instead(name, names)}")
         args = decoder(kind.args)(bytes(request.args).decode())
-        task = new_task(source, replace(args))  # type: ignore[type-var] # with its defaults, as the source asks for it
+        task = new_task(source, replace(args))  # type: ignore[type-var] # with the defaults of the source's arguments
     except NotATask:
         raise
     except (msgspec.MsgspecError, OverflowError) as error:
         problem = printable(str(error))[:SHOWN]
         raise NotATask(f"the arguments do not fit {request.kind}: {problem}; it takes {_taken(kind.args)}") from None
-    except Exception as error:  # noqa: BLE001 - the source's own functions of the arguments
+    except Exception as error:  # noqa: BLE001 - methods of the source's arguments may raise anything
         problem = printable(f"{type(error).__name__}: {error}")[:SHOWN]
         raise NotATask(f"{request.kind} cannot be queued with these arguments: {problem}") from None
     if len(task.payload) > LARGEST:
@@ -95,7 +100,7 @@ def task_of(settings: Settings, import_name: str, request: TaskRequest) -> NewTa
 
 
 def _taken(arguments: type) -> str:
-    """What a kind takes, for people."""
+    """The arguments of a kind, for people."""
     texts = []
     for each in fields(arguments):
         optional = not (each.default is MISSING and each.default_factory is MISSING)
@@ -104,7 +109,7 @@ def _taken(arguments: type) -> str:
 
 
 def _instead(word: str, names: list[str]) -> str:
-    from crawlerd.config.problems import instead  # pydantic comes with it, which few commands need
+    from crawlerd.config.problems import instead  # imported late: it imports pydantic, which few commands need
 
     return instead(word, names)
 

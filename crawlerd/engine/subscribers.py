@@ -1,4 +1,4 @@
-"""What extensions of a source make of the records that its tasks yield; see `crawlerd.source.subscribe`."""
+"""Calls the extensions that subscribe to the records of a source; see `crawlerd.source.subscribe`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ OF_STREAMS = (Record, Records, Cursor, Marks, Note, Skip, Sweep, Orphans)
 
 
 def outputs(subscription: Subscription, batches: Iterable[Batch]) -> Iterator[Output]:
-    """What a subscriber yields for the records of its stream. ValueError for what it says of another source's streams,
-    or of those that it has not added."""
+    """Yields the outputs of a subscriber for the records of its stream. Raises ValueError when an output is for a
+    stream that the subscriber has not added."""
     for batch in batches:
         if batch.stream == subscription.stream:
             parents = batch.parents or [""] * batch.count
@@ -37,7 +37,7 @@ def outputs(subscription: Subscription, batches: Iterable[Batch]) -> Iterator[Ou
 
 
 def joined(outcomes: Sequence[Complete]) -> Complete:
-    """All of them as one."""
+    """All outcomes as one."""
     whole = outcomes[0] if outcomes else Complete()
     for each in outcomes[1:]:
         whole = Complete(

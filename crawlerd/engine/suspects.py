@@ -1,4 +1,4 @@
-"""Tasks that were running when a worker died: each is performed alone, which shows whether it kills its worker."""
+"""Tasks that were running when a worker died. Each is run alone to find out whether it crashes its worker."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from crawlerd.engine.queues import Pick
     from crawlerd.engine.worker_process import WorkerProcess
 
-PATIENCE_SECONDS = 0.25  # a suspect that its limits hold up for longer lets others go first
+PATIENCE_SECONDS = 0.25  # a suspect whose limits hold it up for longer lets others go first
 
 
 class Suspects:
-    """Those that were picked and wait for a worker of their own."""
+    """The suspects that were picked and wait for a worker of their own."""
 
     def __init__(self) -> None:
         self._waiting: deque[Pick] = deque()
@@ -32,19 +32,19 @@ class Suspects:
         return msgspec.structs.replace(pick, tasks=[task for task in pick.tasks if not task.crashes])
 
     def take_back(self, runs: Container[int]) -> list[Pick]:
-        """Takes out those of runs that are not served any more."""
+        """Takes out the suspects of these runs, which get no leases any more."""
         gone = [pick for pick in self._waiting if pick.tasks[0].run in runs] if runs else []
         for pick in gone:
             self._waiting.remove(pick)
         return gone
 
     def next_at(self, now: float) -> float:
-        """When the next one may start; infinity when none waits, or what it waits for is a worker."""
+        """When limits permit the next suspect to start. Infinity when there is none, or it waits for a worker."""
         at = self._waiting[0].free_at(now) if self._waiting else math.inf
         return at if at > now else math.inf
 
     def next(self, workers: Sequence[WorkerProcess], now: float) -> tuple[WorkerProcess | None, Pick | None]:
-        """The worker that is kept free for a suspect, and the suspect, if it may start there now."""
+        """The worker that is kept free for a suspect, and the suspect if it may start there now."""
         if any(worker.alone for worker in workers):
             return None, None
         for _ in range(len(self._waiting)):
@@ -53,7 +53,7 @@ class Suspects:
             held = suspect.bucket is not None and suspect.bucket.held is not None
             if not held and not suspect.account.stopped and not now + PATIENCE_SECONDS < free_at < math.inf:
                 break
-            self._waiting.rotate(-1)  # it must wait, and no worker with it
+            self._waiting.rotate(-1)  # it must wait; no worker is kept free for it meanwhile
         else:
             return None, None
         worker = min((worker for worker in workers if worker.room), key=lambda each: each.leases, default=None)

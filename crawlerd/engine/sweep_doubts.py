@@ -1,4 +1,4 @@
-"""Sweeps of full runs: held back where the run has seen far less than the last one."""
+"""Sweeps of full runs, held back when a run has seen far fewer records of a stream than the last one."""
 
 from __future__ import annotations
 
@@ -25,8 +25,12 @@ def sweep(
     now: float,
     mark: Mark | None,
 ) -> tuple[list[Counted], dict[tuple[int, str], Totals]]:
-    """Sweeps these streams as far as what the run has seen of them is not doubted. Call when what the run has yielded
-    so far is written; the delivery has the sweeps alone. Returns what was counted, and new totals."""
+    """Sweeps those streams that are not in doubt. Call it after the run's records so far were written.
+
+    delivery: only the sweeps.
+    guard: the number of records expected of each stream.
+    Returns how many records the run has seen of each stream and whether its sweep was held back, and new totals.
+    """
     counted: list[Counted] = []
     sweeps: list[tuple[str, str]] = []
     for stream, expected in guard.items():
@@ -43,8 +47,8 @@ def sweep(
 
 
 def _few(sink: Sink, delivery: Delivery, stream: str, prefixes: list[str], expected: Expected, total: Totals) -> bool:
-    """Whether a sweep of parts of a stream, while others of it may still be read, tombstones so little that with all
-    the run has tombstoned it is at most half of what was there."""
+    """Whether the sweep of some parts of a stream is harmless although other parts may not have been read yet: together
+    with earlier sweeps of the run, it tombstones at most half of the records that were there."""
     if "" in prefixes or not expected.alone:
         return False
     left = expected.before // 2 - total.tombstoned

@@ -1,7 +1,8 @@
-"""The inbox: tasks that other programs put into a queue of persist-queue are taken, checked, and given to a run.
+"""The inbox: takes tasks that other programs put into a queue of persist-queue, checks them, and adds them to a run.
 
-A chunk is noted in the frontier in the transaction that takes its tasks, and leaves the queue afterwards. Killed
-between the two, the next process finds the note, and takes nothing twice. Its thread has one chunk in memory at most.
+Tasks are taken in chunks. One transaction of the frontier adds the tasks of a chunk and stores a note of it; afterwards
+the chunk is removed from the queue. If the process dies in between, the next one finds the note, so no task is taken
+twice. At most one chunk is in memory.
 """
 
 from __future__ import annotations
@@ -31,29 +32,29 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0  # between looks for tasks
-ITEMS, ITEM_BYTES = 500, 4 << 20  # that one chunk has
-MOST_OPEN = 20_000  # tasks of the run; with more, the others wait in the queue
-AGAIN_SECONDS = 60.0  # between looks at items that were there before: somebody may have put one back
-BEGAN = "the inbox"  # who has started its runs
+LOOK_SECONDS = 1.0  # between two looks for tasks
+ITEMS, ITEM_BYTES = 500, 4 << 20  # most items, and their bytes, in a chunk
+MOST_OPEN = 20_000  # if a run has more open tasks, further tasks wait in the queue
+AGAIN_SECONDS = 60.0  # between two looks at items that were there before: a person may have put one back
+BEGAN = "the inbox"  # who has started its runs, for people
 
 
 class Inbox:
-    """watch: its thread."""
+    """Takes tasks from the inbox on a thread of its own, `watch`."""
 
     def __init__(self, settings: Settings, frontier: Frontier, store: StoreInbox, joining: Joining) -> None:
         self._settings, self._frontier, self._store, self._joining = settings, frontier, store, joining
         self.watch = QueueWatch("inbox", self._look, "tasks wait in the inbox")
         self._queue: AckQueue | None = None
-        self._spec: InboxSpec | None = None  # of the queue that is open
-        self._left: Sequence[InboxItem] | None = None  # noted, and perhaps in the queue still; None: not known yet
-        self._after = 0  # items up to it were dealt with
-        self._version: int | None = None  # of the queue, when there was nothing more in it
-        self._looked_at = 0.0  # at all items; monotonic
+        self._spec: InboxSpec | None = None  # the settings of the open queue
+        self._left: Sequence[InboxItem] | None = None  # taken, but perhaps still in the queue; None: not known yet
+        self._after = 0  # items up to this number were handled
+        self._version: int | None = None  # the queue's version when it was last found empty
+        self._looked_at = 0.0  # when all items were last looked at; monotonic seconds
         self._full: int | None = None  # a run that has MOST_OPEN tasks
 
     def take(self, spec: InboxSpec | None) -> None:
-        """Another configuration, on the store's thread."""
+        """Applies another configuration. On the store's thread."""
         self._settings.inbox = spec
         self.watch.wake()
 
@@ -69,7 +70,7 @@ class Inbox:
                 began = time.monotonic()
                 if not self._take_chunk(spec, queue):
                     return LOOK_SECONDS
-                self.watch.rest(time.monotonic() - began)  # what runs has the store for as long
+                self.watch.rest(time.monotonic() - began)  # leaves the store to the runs for as long
         except BaseException:
             self._close()
             raise
@@ -90,7 +91,7 @@ class Inbox:
             self._queue = None
 
     def _take_chunk(self, spec: InboxSpec, queue: AckQueue) -> bool:
-        """Whether there may be more."""
+        """Takes one chunk. Returns whether there may be more."""
         if self._left is None:
             self._left = self._store.call(self._frontier.inbox_items).result()
         if self._left:
@@ -130,14 +131,14 @@ class Inbox:
         return True
 
     def _must_wait(self, spec: InboxSpec) -> bool:
-        """The run has enough to do, or is to end."""
+        """Whether tasks must wait, because the run has enough to do or must end."""
         if self._full is not None and self._joining.open(self._full) >= MOST_OPEN // 2:
             return True
         self._full = None
         return self._joining.must_wait(spec.import_name)
 
     def _settle(self, queue: AckQueue, items: Sequence[InboxItem]) -> None:
-        """Items that were noted leave the queue, or are marked in it."""
+        """Removes items that were taken from the queue, or marks them as rejected."""
         taken = [(each.number, each.put_at) for each in items if not each.rejected]
         queue.settle(taken, [(each.number, each.put_at) for each in items if each.rejected])
         self._left = ()
@@ -158,7 +159,7 @@ class Inbox:
         return Chunk(noted, rejections), tasks
 
     def _credentials(self, spec: InboxSpec) -> Redaction:
-        """What must not be kept of what was put."""
+        """A redaction of the credentials that must not be stored with an item."""
         imports, accounts = self._settings.imports, self._settings.accounts
         account = accounts.get(imports[spec.import_name].account) if spec.import_name in imports else None
         return redaction((account.secret,) if account else ())

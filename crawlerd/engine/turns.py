@@ -1,4 +1,4 @@
-"""Whose turn it is: accounts that may start something now, by their virtual time, and those that wait for a limit."""
+"""The order in which accounts are served: by virtual time, for fair shares; some wait for a limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 class Turns:
-    """Two heaps. An account has one place; entries for earlier ones are void, as their version tells."""
+    """Two heaps: accounts that may start a task now, and accounts that wait. Each account has one valid entry; entries
+    with an older version are ignored."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[float, int, int, AccountQueue]] = []
@@ -22,7 +23,7 @@ class Turns:
         self._ties = 0
 
     def place(self, account: AccountQueue, at: float, now: float) -> None:
-        """at: when it may start something; infinity when nothing of it may."""
+        """Gives the account a new place. at: when its next task may start; infinity when none may."""
         account.version += 1
         if at == math.inf:
             return
@@ -34,14 +35,14 @@ class Turns:
             heappush(self._waiting, (at, self._ties, account.version, account))
 
     def due(self, now: float) -> Iterator[AccountQueue]:
-        """Takes out those whose time has come; each is to be placed again."""
+        """Takes out the accounts whose time has come. The caller must place each of them again."""
         while self._waiting and self._waiting[0][0] <= now:
             _, _, version, account = heappop(self._waiting)
             if version == account.version:
                 yield account
 
     def next(self) -> AccountQueue | None:
-        """Takes out the one whose turn it is; it is to be placed again."""
+        """Takes out the account whose turn it is. The caller must place it again."""
         while self._runnable:
             turn, _, version, account = heappop(self._runnable)
             if version == account.version:
@@ -50,7 +51,7 @@ class Turns:
         return None
 
     def next_at(self) -> float:
-        """When the first of those that wait may start something; infinity when none waits."""
+        """When the first of the waiting accounts may start a task; infinity when none waits."""
         while self._waiting and self._waiting[0][2] != self._waiting[0][3].version:
             heappop(self._waiting)
         return self._waiting[0][0] if self._waiting else math.inf

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def urgency(bucket: BucketQueue, queue: RunQueue, wide: Collection[str]) -> float:
-    """The less, the more urgent. queue: has the bucket's first task.
+    """How urgent the bucket's first task is; a smaller number is more urgent. queue: the queue with that task.
 
-    A task of a wide kind feeds a shallow frontier before others are drained, and waits while that is deep: going always
-    first would finish no sooner, with many times as many tasks waiting.
+    A task of a wide kind, which yields many tasks, is urgent while few tasks are ready, and waits while many are. If it
+    always went first, the run would not end sooner, but many times as many tasks would wait.
     """
     task = queue.heads[-1]
     priority = task.priority

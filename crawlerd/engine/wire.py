@@ -1,4 +1,4 @@
-"""What the main process and its workers say to each other: msgpack frames on a socket pair."""
+"""The messages between the main process and its workers: msgpack frames on a socket pair."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from crawlerd.core.task import LeaseBatch
 HEADER = struct.Struct("!I")
 # Signals that reach the whole process group; the main process decides what they mean, and workers ignore them.
 OF_THE_GROUP = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
-READ_BYTES = 1 << 18  # at once: more than a socket holds
+READ_BYTES = 1 << 18  # most bytes to read at once; more than a socket's buffer holds
 
 
 class Setup(msgspec.Struct, tag="setup", frozen=True, array_like=True):
-    """First message to a worker.
+    """The first message to a worker.
 
-    accounts: the names of all, one a line, by their source's.
-    threads: how many it has.
-    places: "module:object" by the name of a source's entry point, and the modules that extend the source. A worker
-        searches for those that are missing, which takes as long as all else that it does to start.
-    descriptions: by name, the entry point and the description of each source that is made from one: a worker that
-        starts later makes it from the same, whatever has become of the file.
-    log: how it writes its log.
+    accounts: the names of all accounts, one a line, by the name of their source.
+    threads: how many threads it has.
+    places: for each source's entry point, by name, its "module:object" and the modules that extend the source. A worker
+        searches for missing ones, which doubles the time that it needs to start.
+    descriptions: by source name, the entry point and the content of its description. A worker that starts later uses
+        the same content, even if the file has changed.
+    log: the style of its log.
     """
 
     accounts: dict[str, str]
@@ -40,10 +40,10 @@ class Setup(msgspec.Struct, tag="setup", frozen=True, array_like=True):
 
 
 class RunTerms(msgspec.Struct, frozen=True, array_like=True):
-    """What a run asks of those who perform its tasks.
+    """What a worker must know about a run to perform its tasks.
 
     added: the streams of extensions that it reads.
-    fields: what it drops and hashes of records, with the key of the hash: a worker gets it over its socket alone.
+    fields: the fields that it drops and hashes, with the key of the hash; for secrecy sent only over the socket.
     """
 
     added: tuple[str, ...] = ()
@@ -53,9 +53,9 @@ class RunTerms(msgspec.Struct, frozen=True, array_like=True):
 class Work(msgspec.Struct, tag="work", frozen=True, array_like=True):
     """Leases to perform, in this order.
 
-    accounts: those among them of which the worker has had none before. They carry secrets: a worker gets them over its
-    socket, never by argument.
-    terms: what the leases' runs ask for, where they ask for anything, by the number of the run.
+    accounts: the accounts of these leases that are new to the worker. They have secrets: they are sent only over the
+        socket, never as an argument of the process.
+    terms: the terms of the leases' runs, by the number of the run; a run without terms is left out.
     """
 
     leases: list[LeaseBatch]
@@ -64,27 +64,27 @@ class Work(msgspec.Struct, tag="work", frozen=True, array_like=True):
 
 
 class Renamed(msgspec.Struct, tag="renamed", frozen=True, array_like=True):
-    """Which accounts there are has changed since Setup.
+    """Accounts were added or removed since Setup.
 
-    sources: of accounts that are new, by name; None for one that is not configured any more.
+    sources: by account name, the source of a new account; None for an account that was removed.
     """
 
     sources: dict[str, str | None]
 
 
 class Ping(msgspec.Struct, tag="ping", frozen=True, array_like=True):
-    """Asks for a Pong; a worker that owes one for too long hangs."""
+    """Asks for a Pong. A worker that does not answer for HANG_SECONDS is killed."""
 
 
 class Pong(msgspec.Struct, tag="pong", frozen=True, array_like=True):
-    """The worker's main thread runs. First sent when it is set up."""
+    """The worker's main thread is running. Sent after Setup, and as the answer to Ping."""
 
 
 class Stored(msgspec.Struct, tag="stored", frozen=True, array_like=True):
     """The answer to a Portion: the next one may be sent.
 
-    token: of its lease.
-    refused: why nothing more of the outcome is wanted, if so: the task is a dead letter.
+    token: the token of the portion's lease.
+    refused: why no more portions are wanted, or empty; the task becomes a dead letter.
     """
 
     token: int
@@ -106,7 +106,7 @@ from_worker = msgspec.msgpack.Decoder(FromWorker)
 
 
 def frame(message: ToWorker | FromWorker) -> bytes:
-    """The message as it goes over the socket. OverflowError for one of 4 GiB or more."""
+    """The bytes of a message on the socket. Raises OverflowError for 4 GiB or more."""
     body = _encoder.encode(message)
     if len(body) >> 32:
         raise OverflowError("a message between processes is limited to 4 GiB")
@@ -114,13 +114,13 @@ def frame(message: ToWorker | FromWorker) -> bytes:
 
 
 class Frames:
-    """Cuts a stream of bytes back into the bodies of frames."""
+    """Splits a stream of bytes into the bodies of frames."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The bodies that `data` completes."""
+        """Adds received bytes. Returns the bodies of the frames that are complete now."""
         buffer = self._buffer
         buffer += data
         bodies, position = [], 0

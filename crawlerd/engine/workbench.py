@@ -1,4 +1,4 @@
-"""Which task may start now: the accounts and buckets that are in memory, and their limits."""
+"""Chooses the task that starts next, among the accounts and buckets that are in memory, within their limits."""
 
 from __future__ import annotations
 
@@ -31,16 +31,17 @@ if TYPE_CHECKING:
 
 
 class Workbench:
-    """Times are monotonic seconds. O(log accounts) a lease, whatever the number of tasks.
+    """Picks tasks for the dispatcher; used by its thread alone. Times are monotonic seconds. A pick takes
+    O(log accounts), whatever the number of tasks.
 
-    shared: replaces the quotas and our own windows, where limits are shared with other programs.
-    costs: by kind of task, 1 where it is not there. With more kinds, its owner adds them.
-    wide: kinds that yield many tasks; the same.
+    shared: the limits shared with other programs, which replace the quotas and windows of this process.
+    costs: how many requests a task counts as, by kind; 1 for other kinds. The owner adds new kinds.
+    wide: kinds that yield many tasks. The owner adds new kinds.
     quiet_since: see `Limiter`.
-    learned: what earlier processes have found out, by the keys of limiters.
-    counts: of the source of an account, by its number.
-    awaited: queues whose heads are on their way.
-    withdrawn: runs that are not served, until tasks of them are added again.
+    learned: what earlier processes have learned about limits, by the keys of limiters.
+    counts: the counts of an account's source, by the account's number.
+    awaited: how many queues have asked the store for task heads that have not arrived yet.
+    withdrawn: runs that get no leases until tasks of them are added again.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Workbench:
         self._outages = outages
         self._costs = {} if costs is None else costs
         self._wide = wide
-        self._unlimited = Stamp(0.0)  # of every start that no limit asks about
+        self._unlimited = Stamp(0.0)  # shared by all starts without limits
         self._accounts: dict[int, AccountQueue] = {}
         self._turns = Turns()
         self._pauses = Pauses((), lambda account: None)
@@ -102,8 +103,8 @@ class Workbench:
         blocked_for: tuple[Reason, str] = (Reason.THROTTLED, ASKED),
         now: float,
     ) -> None:
-        """Ready tasks of a run in a bucket, read from the frontier. more: there are others after them."""
-        self.withdrawn.pop(run, None)  # it is served again
+        """Adds ready tasks of a run in a bucket, read from the frontier. more: the frontier has further ones."""
+        self.withdrawn.pop(run, None)
         account = self.account(account_number)
         if account is None:
             return
@@ -123,8 +124,8 @@ class Workbench:
         self.place(account, now)
 
     def withdraw(self, runs: Collection[int], give_back: Callable[[list[Task]], None], now: float) -> None:
-        """Drops the runs' queues, until tasks of them are added again. give_back: is told of their tasks, and then of
-        each that was out and would have its place there again."""
+        """Drops the queues of these runs, until tasks of them are added again. give_back: called with the dropped
+        tasks, and later with each leased task that would otherwise return to its queue."""
         self.withdrawn |= dict.fromkeys(runs, give_back)
         taken: list[Task] = []
         for account in self._accounts.values():
@@ -140,14 +141,14 @@ class Workbench:
         give_back(taken)
 
     def hold(self, pauses: Pauses, now: float) -> None:
-        """Nothing starts of what people have paused, and the rest does again."""
+        """Starts no task that these pauses cover, and again those that no pause covers any more."""
         self._pauses = pauses
         for account in self._accounts.values():
             account.hold(pauses)
             self.place(account, now)
 
     def change(self, number: int, *, rekeyed: bool, now: float) -> None:
-        """The account is configured otherwise from now on. rekeyed: it has another key, or another address."""
+        """The account's configuration has changed. rekeyed: its key or its address is another one."""
         account, found = self._accounts.get(number), self._limits_of.limits(number)
         if account is None or found is None:
             return
@@ -160,24 +161,24 @@ class Workbench:
         self.place(account, now)
 
     def lower(self, lowered: Lowered, now: float) -> None:
-        """Lower limits that people have set hold as well, and those alone."""
+        """Applies the lower limits that people have set, in place of those that were applied before."""
         self._limiters.lower(lowered, self._accounts.values(), now)
         for account in self._accounts.values():
             self.place(account, now)
 
     def grant(self, grant: Grant, until: float, now: float) -> None:
-        """A quota's answer to `ask_quota`; `until` is the grant's, in monotonic seconds."""
+        """The store's answer to `StoreInbox.ask_quota`. until: when the grant expires, in monotonic seconds."""
         grant.quota.receive(grant, until)
         if account := self._accounts.get(grant.quota.account):
             self.place(account, now)
 
     def give_back_quotas(self) -> None:
-        """Returns what was granted and will not be used, before an orderly end."""
+        """Returns the granted starts that will not be used, before an orderly end."""
         for account in self._accounts.values():
             account.give_back_quotas()
 
     def put_back(self, pick: Pick, task: Task, now: float) -> None:
-        """One of the picked tasks was not performed: it is ready again, as it was."""
+        """Makes a picked task that was not performed ready again, unchanged."""
         if pick.bucket is None:
             if (check := pick.account.check_of(task)) is not None:
                 check.leased = False
@@ -190,7 +191,7 @@ class Workbench:
         self.place(pick.account, now)
 
     def undo(self, pick: Pick, now: float) -> None:
-        """What was picked is not performed, and was not charged."""
+        """Makes all tasks of a pick ready again that were neither performed nor charged."""
         if pick.origin is not None:
             pick.origin.out -= len(pick.tasks)
         if pick.probe is not None:
@@ -203,7 +204,7 @@ class Workbench:
     # what may start
 
     def place(self, account: AccountQueue, now: float) -> None:
-        """Finds the account's place among the turns; call after whatever changes when it may start next."""
+        """Puts the account into its turn again. Call after every change of when its next task may start."""
         at = self._ready_at(account, now)
         if account.shared is not None:
             at = max(at, account.shared.free_at(now))
@@ -230,7 +231,7 @@ class Workbench:
         return max(check.at, account.limiter.free_at(now), also)
 
     def _free_at(self, bucket: BucketQueue, now: float) -> float:
-        """When limits and outages permit the bucket's first task to start; a task that makes no request, at once."""
+        """When limits and outages permit the bucket's first task to start; at once for a task without a request."""
         cost = self.cost(bucket)
         if not cost:
             return -math.inf
@@ -238,15 +239,16 @@ class Workbench:
         return at if bucket.health.calm else max(at, bucket.health.free_at(now))
 
     def cost(self, bucket: BucketQueue) -> int:
-        """What the bucket's first task counts as against limits."""
+        """How many requests the bucket's first task counts as."""
         queue = bucket.next
         return self._costs.get(queue.heads[-1].kind, 1) if queue else 1
 
     def choose(self, now: float, most: int, threads: int = UNBOUNDED) -> Pick | None:
-        """Takes tasks of one account that may start now out of their queue: one where limits hold, since each start
-        moves the next; up to `most` where none do; None when nothing may start. Follow with `charge`, or `undo`.
+        """Takes tasks of one account that may start now from their queue. Call `charge` or `undo` with the result.
 
-        threads: of all workers. An origin that hangs must not have them all.
+        most: how many, for an account without limits. With limits it is one, since each start delays the next.
+        threads: how many all workers have. A single origin, which may hang, does not get all of them.
+        None when no task may start.
         """
         for due in self._turns.due(now):
             self.place(due, now)
@@ -261,14 +263,14 @@ class Workbench:
         return None
 
     def relieve(self, now: float, threads: int) -> None:
-        """Call before `choose`: accounts of crowded origins may start again as far as there is room. threads: see
-        there."""
+        """Call before `choose`. Accounts that wait for a crowded origin may start again when threads have become free.
+        threads: see `choose`."""
         for account in self._crowds.relieve(threads):
             self.place(account, now)
 
     def _pick_of(self, account: AccountQueue, now: float, most: int, threads: int) -> Pick | Origin | None:
         """The account's most urgent tasks that may start; among equals, of the bucket that was served longest ago. An
-        origin when all that could start is for crowded ones."""
+        origin when all of them would go to origins that have their share of threads already."""
         if (check := account.next_check) is not None:
             if self._check_at(account, check, now) > now or not account.granted(None, 1, now):
                 return None
@@ -321,7 +323,7 @@ class Workbench:
         self._store.refill((bucket.id, queue.run), queue.ask(now))
 
     def charge(self, pick: Pick, now: float) -> Stamp:
-        """Charges the start of what was picked to all its limits at once."""
+        """Charges the start of a pick to all its limits."""
         if not pick.limited:
             return self._unlimited
         account, stamp = pick.account, Stamp(now)
@@ -333,7 +335,7 @@ class Workbench:
         return stamp
 
     def finish(self, pick: Pick, now: float) -> None:
-        """The request of one of the tasks has ended, however."""
+        """The request of one of the tasks has ended, with or without success."""
         account, bucket = pick.account, pick.bucket
         if pick.origin is not None:
             pick.origin.out -= 1
@@ -352,11 +354,11 @@ class Workbench:
         return self._turns.next_at()
 
     def tidy(self, now: float, sleep: Callable[[BucketQueue, float | None], None] | None = None) -> None:
-        """Keeps what was learned; drops buckets that have no tasks and whose limits have nothing left to remember.
+        """Stores what limits have learned, and drops buckets that have no tasks and whose limits are back at rest.
 
-        sleep: while there are buckets that are not in memory, is told of those here that may give up their place, with
-        the time before which nothing of them will start (None for those that have only had their turn); the answer is
-        `asleep`.
+        sleep: given while buckets on disk wait for a place in memory. Called with each bucket that may give up its
+        place, and the time before which none of its tasks will start, or None if it has only had its turn. The answer
+        to it is `asleep`.
         """
         for account in list(self._accounts.values()):
             self._limiters.learn(account.limiter, account.name)
@@ -378,7 +380,8 @@ class Workbench:
                 del self._accounts[account.id]
 
     def asleep(self, number: int, account: int, *, agreed: bool, now: float) -> None:
-        """The store's answer. Not agreed: more of the bucket was on its way here."""
+        """The store's answer to `sleep`, see `tidy`. agreed: False when more tasks of the bucket were being sent here,
+        so that it stays awake."""
         queue = self._accounts.get(account)
         bucket = queue.buckets.get(number) if queue else None
         if queue is None or bucket is None:

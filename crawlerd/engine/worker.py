@@ -64,15 +64,15 @@ if TYPE_CHECKING:
     from crawlerd.engine.attempt import AttemptApi, Client
     from crawlerd.source import Source
 
-COALESCE_SECONDS = 0.001  # results wait this long for company: a message for each no-op would cost more than the no-op
+COALESCE_SECONDS = 0.001  # a result waits this long for others, since a message costs more than a task without work
 COALESCE_RESULTS = 256
 NO_TERMS = RunTerms()
-MUCH = 50  # new tasks that are worth a message
-GARBAGE_OBJECTS = 10_000  # new ones that start a collection: a page is thousands
-NICE = 2  # below the main process: what it is late with, all workers wait for
-OOM_SCORE = 500  # of 1,000: the kernel kills a worker, which is replaced, before the main process
+MUCH = 50  # a result with more new tasks is sent at once
+GARBAGE_OBJECTS = 10_000  # new objects between two garbage collections; a page of records makes thousands
+NICE = 2  # lower priority than the main process, since all workers wait for it when it is late
+OOM_SCORE = 500  # of 1,000: the kernel kills a worker, which can be replaced, before the main process
 PR_SET_PDEATHSIG = 1
-STDERR = 3  # the argument's place
+STDERR = 3  # index of the argument in sys.argv
 
 
 class Outbox:
@@ -89,7 +89,7 @@ class Outbox:
         self._results.append(result)
         outcome = result.outcome
         if len(self._results) >= COALESCE_RESULTS or (type(outcome) is Complete and _is_much(outcome)):
-            self.flush()  # it is worth a message
+            self.flush()
         elif not self._waiting.is_set():
             self._waiting.set()
 
@@ -110,13 +110,13 @@ class Outbox:
     def _send(self, message: Done | Pong | Portion) -> None:
         try:
             self._connection.sendall(frame(message))
-        except ConnectionError:  # the main process is gone, and nobody waits for anything
+        except ConnectionError:  # the main process is gone, so no one needs the result
             os._exit(0)
 
     def _flush_forever(self) -> None:
         while True:
             self._waiting.wait()
-            time.sleep(COALESCE_SECONDS)  # for company; no event tells that none will come
+            time.sleep(COALESCE_SECONDS)  # lets further results come; no event says whether there will be any
             self._waiting.clear()
             self.flush()
 
@@ -128,9 +128,9 @@ def _is_much(outcome: Complete) -> bool:
 class Worker:
     """The threads of this process and what they share.
 
-    A thread that takes a lease while there are more rings for one other thread, which does the same. So as many come as
-    are needed where tasks wait for an API; were each lease to wake one, tasks that wait for nothing would be performed
-    by the first, and cost the waking of all.
+    A thread that takes a lease wakes one other thread if there are more leases, which does the same. So as many threads
+    wake up as are needed while tasks wait for an API. If each lease woke a thread, then for tasks without waiting the
+    first thread would do all the work, and waking the others would be wasted.
     """
 
     def __init__(self, setup: Setup, outbox: Outbox) -> None:
@@ -144,31 +144,31 @@ class Worker:
         self._threads = setup.threads
         self._forked = False
         os.register_at_fork(after_in_child=self._mark_forked)
-        if any(source.client == "aws" for source in self._sources.values()):  # a second to import: before it is wanted
+        if any(source.client == "aws" for source in self._sources.values()):  # importing it early: it takes a second
             threading.Thread(target=self._client, args=("aws",), name="warm-up", daemon=True).start()
         self._leases: deque[tuple[int, str, AccountSpec | None, Task, float, RunTerms]] = deque()
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._rung = False
-        self._answers: dict[int, SimpleQueue[str]] = {}  # to portions, by token
+        self._answers: dict[int, SimpleQueue[str]] = {}  # answers to portions, by token
         for number in range(setup.threads):
             threading.Thread(target=self._work, name=f"worker-{number}", daemon=True).start()
 
     def add(self, work: Work) -> None:
-        """To be performed by the next threads that are free."""
+        """Queues leases for the next free threads."""
         self._accounts |= {each.name: each for each in work.accounts}
         for batch in work.leases:
-            account = self._accounts.get(batch.account.partition(PART)[0])  # a later one may have another key
+            account = self._accounts.get(batch.account.partition(PART)[0])  # kept: a later message may have a new key
             for token, task in enumerate(batch.tasks, batch.token):
                 terms = work.terms.get(task.run, NO_TERMS)
                 self._leases.append((token, batch.account, account, task, batch.latest, terms))
         self._ring()
 
     def rename(self, news: Renamed) -> None:
-        """Which accounts there are has changed."""
+        """Accounts were added or removed."""
         self._renamed |= news.sources
 
     def stored(self, answer: Stored) -> None:
-        """A portion is durable, or nothing more of its outcome is wanted."""
+        """Passes the answer to a portion to the thread that waits for it."""
         if answers := self._answers.get(answer.token):
             answers.put(answer.refused)
 
@@ -181,7 +181,7 @@ class Worker:
         draw = random.Random().random  # noqa: S311 - jitter
         while True:
             self._bell.get()
-            self._rung = False  # before a look at the leases: whoever adds one later rings again
+            self._rung = False  # before looking at the leases, so that a lease added later rings again
             while True:
                 try:
                     token, name, account, task, latest, terms = self._leases.popleft()
@@ -192,16 +192,16 @@ class Worker:
                     self._outbox.add(Result(token, None, unsent=True))
                     continue
                 result = self._perform(token, name, account, task, draw(), terms)
-                if self._forked:  # the handler has: two processes must not write to one connection
+                if self._forked:  # the handler has forked, and this is the child: it must not use the connection
                     os._exit(0)
                 if type(result.outcome) is Complete and is_large(result.outcome):
                     result = self._send_ahead(result, result.outcome, task, name)
                 self._outbox.add(result)
 
     def _send_ahead(self, result: Result, outcome: Complete, task: Task, account: str) -> Result:
-        """Sends an outcome that is too large for one message in portions, each when the one before is durable. What is
-        to be sent then."""
-        if not task.run:  # a check of credentials: nothing comes of it
+        """Sends an outcome that is too large for one message in portions, each when the one before is durable. Returns
+        the result to send at last."""
+        if not task.run:  # a check of credentials, whose records and tasks are not used
             return msgspec.structs.replace(result, outcome=Complete(identity=outcome.identity))
         token = result.token
         answers = self._answers[token] = SimpleQueue()
@@ -249,10 +249,10 @@ class Worker:
                 added=terms.added,
                 private=private,
             )
-        except KeyboardInterrupt:  # no Ctrl-C, which is ignored here: the handler's own
+        except KeyboardInterrupt:  # raised by the handler itself, since workers ignore Ctrl-C
             outcome = Bury("Permanent: the handler raised KeyboardInterrupt")
         if isinstance(outcome, Bury | Defer | Retry) and kind:
-            known = redacting.of(account, api, private, answers=False)  # a URL is made of tasks, and quotes no answer
+            known = redacting.of(account, api, private, answers=False)  # a URL quotes no answer
             tried = redacting.tried(api.asked, api.done_at - api.sent_at, known)
             outcome = msgspec.structs.replace(outcome, stream=kind.stream, tried=tried)
         made = _made(api, outcome, begun)
@@ -261,7 +261,7 @@ class Worker:
 
     @cached_property
     def _source_names(self) -> dict[str, str]:
-        """Of each account; not made before a task asks for others, since there may be many."""
+        """The source of each account. Made only when a task yields tasks for other accounts: there may be many."""
         return {account: name for name, accounts in self._names.items() for account in accounts.splitlines()}
 
     def _source_of(self, account: str) -> Source | None:
@@ -283,7 +283,7 @@ class Worker:
         return client
 
     def _opened(self, kind: str) -> Client:
-        """Imported late: it takes 0.1 s and more, and an import without requests ends without it."""
+        """Imports and opens a client. Done late, since it takes 0.1 s and more, and some imports make no requests."""
         if kind == "aws":
             from crawlerd.clients.aws import AwsClient
 
@@ -294,7 +294,7 @@ class Worker:
 
 
 def _made(api: AttemptApi, outcome: Outcome, begun: float) -> Made | None:
-    """What an attempt cost that has begun then and just ended."""
+    """The cost of an attempt that has just ended. begun: when it began; monotonic seconds."""
     if api.sent_at:
         return Made(api.done_at - api.sent_at, api.status, api.received)
     seconds = time.monotonic() - begun
@@ -308,7 +308,7 @@ def _source(name: str, setup: Setup) -> Source:
     place = setup.places.get(entry)
     if place is not None:
         return made(entry, imported(entry, *place), description)
-    from crawlerd.sources.registry import load_source  # with all that reads the metadata of distributions
+    from crawlerd.sources.registry import load_source  # imported late: it reads the metadata of distributions
 
     return load_source(entry, description)
 
@@ -342,17 +342,18 @@ def serve(connection: socket.socket) -> None:
 
 
 def give_way() -> None:
-    """Lets the main process go first: all wait for what it is late with, and a worker that is killed costs little."""
-    with contextlib.suppress(OSError):  # a hardened unit may forbid it, and all are equals
+    """Gives the main process priority for the processor and for memory: all workers wait for it when it is late, and
+    losing a worker costs little."""
+    with contextlib.suppress(OSError):  # a hardened systemd unit may forbid it; then all have the same priority
         os.nice(NICE)
     with contextlib.suppress(OSError, ValueError), open("/proc/self/oom_score_adj", "rb+", buffering=0) as score:
-        if int(score.read()) < OOM_SCORE:  # to raise it takes no privilege
+        if int(score.read()) < OOM_SCORE:  # raising it needs no privilege
             score.write(b"%d" % OOM_SCORE)
 
 
 def find_stderr(fd: int) -> bytes:
-    """From now on, what is written goes to the main process' stderr. What was said so far went to a file that the main
-    process reads when the worker cannot start; returns it."""
+    """Redirects the standard streams to the main process' stderr. Until now they went to a file, which the main process
+    reads when the worker cannot start; returns its content."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     said = b""
@@ -362,9 +363,9 @@ def find_stderr(fd: int) -> bytes:
     os.dup2(fd, 1)
     os.dup2(fd, 2)
     os.close(fd)
-    for name in ("stdout", "stderr"):  # those before take a pipe, or the journal's socket, for a file that has places
+    for name in ("stdout", "stderr"):  # opened again: the old streams expect a seekable file, not a pipe or socket
         before = getattr(sys, name)
-        again = open(  # noqa: SIM115 - as long as the process
+        again = open(  # noqa: SIM115 - stays open as long as the process
             before.fileno(), "w", buffering=1, encoding=before.encoding, errors=before.errors, closefd=False
         )
         setattr(sys, name, again)
@@ -377,7 +378,7 @@ def main() -> None:
     free_large_buffers()
     for number in OF_THE_GROUP:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, OF_THE_GROUP)  # blocked so far, by the main process
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, OF_THE_GROUP)  # the main process has blocked them
     faulthandler.register(signal.SIGUSR1)
     give_way()
     log_output.use(LogStyle(), "warning", folds=False)  # for libraries and handlers, until the first message
@@ -385,7 +386,7 @@ def main() -> None:
     if os.getppid() == parent:
         with contextlib.suppress(ConnectionError):
             serve(socket.socket(fileno=fd))
-    os._exit(0)  # threads may be amid requests whose outcome nobody waits for
+    os._exit(0)  # without waiting for threads, whose results no one needs
 
 
 if __name__ == "__main__":

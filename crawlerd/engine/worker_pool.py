@@ -1,4 +1,4 @@
-"""As many worker processes as there should be: started, killed, replaced."""
+"""Keeps the configured number of worker processes running: starts, kills and replaces them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 class Pool:
-    """As many workers as there should be. Used by one thread at a time; others may read it.
+    """The worker processes. Used by one thread at a time; others may read it.
 
-    workers: those that there are.
-    losses: how many have been lost, or replaced, by reason.
-    selector: waits for what they say.
-    max_mb: resident memory at which one is replaced.
-    restarts: when those that are missing are started, and why they cannot be.
+    workers: the present workers.
+    losses: how many workers were lost or replaced, by reason.
+    selector: waits for messages of the workers.
+    max_mb: a worker with more resident memory, in MiB, is replaced.
+    restarts: when missing workers are started, and why they cannot start.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class Pool:
 
     @property
     def working(self) -> int:
-        """How many are up."""
+        """How many workers are running."""
         return sum(worker.up for worker in list(self.workers))
 
     def fill(self, now: float) -> None:
-        """Starts those that are missing, not too often. Call a few times a second."""
+        """Starts missing workers, but not too often. Call a few times a second."""
         if self._processes:
             self.restarts.look(now, self.working)
         missing = self._processes - sum(not worker.outdated for worker in self.workers)
@@ -66,7 +66,7 @@ class Pool:
         for _ in range(missing):
             try:
                 self._start(now)
-            except OSError as error:  # no descriptor, process or memory at the moment
+            except OSError as error:  # no file descriptor, process or memory is available now
                 self.restarts.failed(error.strerror or str(error), self.working)
                 return
 
@@ -83,14 +83,15 @@ class Pool:
         self.listen(worker)
 
     def rename(self, setup: Setup, sources: dict[str, str | None]) -> None:
-        """Which accounts there are has changed: see `Renamed`, and `setup` for workers that start later."""
+        """Accounts were added or removed. setup: for workers that start later. sources: see `Renamed`."""
         self._setup = setup
         for worker in self.workers:
             worker.write(frame(Renamed(sources)))
             self.listen(worker)
 
     def renew(self, setup: Setup, processes: int, renewed: Future[None], now: float) -> None:
-        """Replaces all, by as many with another setup. When these are up, the others get nothing more to do."""
+        """Replaces all workers by `processes` workers with another setup. When the new ones are running, the old ones
+        get no more tasks, and `renewed` is set."""
         self._setup, self._processes, self._renewed = setup, processes, renewed
         self.restarts.next_at = now
         for worker in self.workers:
@@ -98,8 +99,8 @@ class Pool:
         self.fill(now)
 
     def keep_old(self, setup: Setup, processes: int) -> None:
-        """Undoes `renew`, whose workers do not start."""
-        if self._renewed is None:  # just now
+        """Undoes `renew` when its workers do not start."""
+        if self._renewed is None:  # they have started just now
             return
         self._setup, self._processes, self._renewed = setup, processes, None
         for worker in self.workers:
@@ -107,7 +108,7 @@ class Pool:
             worker.outdated = False
 
     def read(self, worker: WorkerProcess, now: float) -> list[Result] | None:
-        """As `WorkerProcess.read`."""
+        """See `WorkerProcess.read`."""
         was_up = worker.up
         results = worker.read(now)
         if worker.up and not was_up:
@@ -120,17 +121,17 @@ class Pool:
         return results
 
     def expect(self, now: float) -> None:
-        """From now on they are heard: the time in which they must be up begins."""
+        """Call when the dispatcher begins to read: the time in which workers must start counts from here."""
         for worker in self.workers:
             worker.asked(now)
 
     def listen(self, worker: WorkerProcess) -> None:
-        """Waits for what it has to say and, if something is unsent, until it takes more."""
+        """Makes the selector wait for messages of the worker and, if data is unsent, until its socket accepts more."""
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.wants_to_write else 0)
         self.selector.modify(worker.socket, events, worker)
 
     def failing(self, now: float) -> list[tuple[WorkerProcess, str, WorkerLoss]]:
-        """Those to lose, and why: they hang, or were to be replaced and hold nothing more."""
+        """The workers to kill, each with the reason: they hang, or are to be replaced and have no more leases."""
         return [
             (worker, "hung", WorkerLoss.HUNG)
             if hangs
@@ -140,7 +141,8 @@ class Pool:
         ]
 
     def grown(self) -> list[tuple[WorkerProcess, str]]:
-        """Those to lose, and why: they go on growing. One that has just grown is replaced once it is idle."""
+        """The workers to kill because their memory has grown to twice `max_mb`, each with the reason. A worker that has
+        grown beyond `max_mb` is replaced once it is idle."""
         killed = []
         for worker in self.workers:
             memory = worker.memory_mb()
@@ -154,13 +156,13 @@ class Pool:
         return killed
 
     def close(self) -> None:
-        """Kills them all."""
+        """Kills all workers."""
         for worker in self.workers:
             worker.kill()
         self.selector.close()
 
     def lose(self, worker: WorkerProcess, how: str, now: float, loss: WorkerLoss) -> None:
-        """Kills a worker; its leases are the caller's to take back."""
+        """Kills a worker. The caller must take back its leases."""
         self.selector.unregister(worker.socket)
         self.workers.remove(worker)
         failed, code, said = worker.failed_to_start(now), worker.process.poll(), worker.last_words()

@@ -25,52 +25,55 @@ if TYPE_CHECKING:
     from crawlerd.core.task import LeaseBatch
     from crawlerd.engine.wire import RunTerms
 
-    Terms = Mapping[int, RunTerms]  # what runs ask for, by the number of the run
+    Terms = Mapping[int, RunTerms]  # by the number of the run
 
-HANG_SECONDS = 10.0  # a worker that owes an answer for so long is killed
+HANG_SECONDS = 10.0  # a worker that does not answer for this time is killed
 PING_SECONDS = 1.0
-STEADY_SECONDS = 10.0  # a worker that has lived for so long has not failed to start
-GRACE_SHRINKS = 0.98  # with each lease that is started in time
-GRACE_SECONDS, GRACE_MOST = 0.250, 8.0  # after its turn, within which a lease must start
-START_SECONDS = 60.0  # a worker that is not up by then hangs
-PREFETCH_SECONDS = 0.020  # leases waiting in a worker cover what it does in this time …
-PREFETCH_MOST = 1024  # … but are no more than this, since they come back when it dies
+STEADY_SECONDS = 10.0  # a worker that dies after this time has not failed to start
+GRACE_SHRINKS = 0.98  # factor for `grace` with each lease that is started in time
+GRACE_SECONDS, GRACE_MOST = 0.250, 8.0  # least and most of `grace`
+START_SECONDS = 60.0  # a worker that is not running after this time hangs
+PREFETCH_SECONDS = 0.020  # a worker gets as many leases in advance as it performs in this time …
+PREFETCH_MOST = 1024  # … but no more than this, since they are given out again when it dies
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
-TOLD_BYTES = 300  # of what a worker said last before it could not start
+TOLD_BYTES = 300  # most bytes that are logged of the last output of a worker that could not start
 
 
 class WorkerProcess:
     """One worker. Its socket never blocks the dispatcher.
 
-    number: see `Pool`.
-    leases: how many it holds.
-    up: it has said that it runs.
-    outdated: it has an older setup than it should; it retires when those with the new one are up.
-    retiring: it is replaced once it holds nothing.
-    grew: its memory is the reason.
-    alone: it performs a suspect, and nothing else at the same time.
-    grace: seconds within which it must start what it is given, else that comes back. A worker that is late gets fewer
-        leases; one that is late with a single one gets more time.
+    number: see `Dispatcher.worker_pids`.
+    leases: how many tasks it has.
+    up: it has said that it is running.
+    outdated: it has an old setup, and retires when workers with the new one are running.
+    retiring: it is replaced once it has no more leases.
+    grew: it retires because of its memory.
+    alone: it performs a suspect, and nothing else meanwhile.
+    grace: seconds after its turn within which it must start a lease; otherwise it returns the lease. A worker that is
+        late gets fewer leases; one that is late with a single lease gets more time.
     """
 
     def __init__(self, setup: Setup, accounts: Mapping[str, AccountSpec], terms: Terms, now: float) -> None:
-        """accounts: all, by name; the worker is told of each with its first lease. OSError when the system has no
-        process, descriptor or memory for it."""
+        """Starts a worker. Raises OSError when the system has no process, file descriptor or memory for it.
+
+        accounts: all accounts, by name; the worker gets each with its first lease.
+        terms: the terms of runs; the worker gets those of its leases.
+        """
         with ExitStack() as undo:
             ours, theirs = socket.socketpair()
             undo.enter_context(ours)
             self._said = undo.enter_context(os.fdopen(os.memfd_create("worker-start"), "rb"))
             with theirs, os.fdopen(os.dup(sys.stderr.fileno()), "wb") as shared:
                 their_fd, stderr = theirs.fileno(), shared.fileno()
-                # Inherited: a signal to the group that comes before the worker ignores these must not kill it.
+                # The worker inherits this mask, so that no signal to the group kills it before it ignores them.
                 before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_THE_GROUP)
                 undo.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
-                self.process = subprocess.Popen(  # noqa: S603 - this very interpreter and module
-                    # -P: else a file types.py or queue.py in the current folder is imported for Python's own
+                self.process = subprocess.Popen(  # noqa: S603 - the same interpreter, and a module of this package
+                    # -P: otherwise a file such as types.py in the current folder would replace Python's own module
                     [sys.executable, "-P", "-m", "crawlerd.engine.worker", *map(str, (their_fd, os.getpid(), stderr))],
                     pass_fds=[their_fd, stderr],
                     stdin=subprocess.DEVNULL,
-                    stdout=self._said,  # until it is up, and then stderr, since stdout belongs to the command's report
+                    stdout=self._said,  # until it is running; then stderr, since stdout is for the command's report
                     stderr=self._said,
                 )
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -87,7 +90,7 @@ class WorkerProcess:
         self.retiring = self.grew = False
         self.alone = False
         self.grace = GRACE_SECONDS
-        self._most = math.inf  # leases, as long as it is late
+        self._most = math.inf  # most leases, while it is late
         self._late_at = -math.inf
         self._accounts, self._terms = accounts, terms
         self._told: dict[str, AccountSpec | None] = {}
@@ -102,7 +105,7 @@ class WorkerProcess:
 
     @property
     def room(self) -> int:
-        """How many more leases it may be given: one a thread, and a few milliseconds' worth in advance."""
+        """How many more leases it may get: one for each thread, and the work of a few milliseconds in advance."""
         if not self.up or self.retiring or self.alone:
             return 0
         return int(min(self._capacity, self._most)) - self.leases
@@ -112,12 +115,12 @@ class WorkerProcess:
         return self.threads + min(PREFETCH_MOST, int(self._rate * PREFETCH_SECONDS))
 
     def started(self, now: float, *, late: bool) -> None:
-        """It has started a lease, or was too late for it."""
+        """It has started a lease. late: it was too late, and has returned it."""
         if not late:
             if self._most < self._capacity:
                 self._most += 1 / self._most
             self.grace = max(GRACE_SECONDS, self.grace * GRACE_SHRINKS)
-        elif now - self._late_at > self.grace:  # what was late at the same time is one sign
+        elif now - self._late_at > self.grace:  # several leases that are late at the same time count once
             self._late_at = now
             if self._most > 1:
                 self._most = max(1.0, min(self._most, self._capacity) / 2)
@@ -132,24 +135,24 @@ class WorkerProcess:
         self.leases += sum(len(each.tasks) for each in leases)
         names = {each.account.partition(PART)[0] for each in leases}
         news = {name: now for name in names if (now := self._accounts.get(name)) is not self._told.get(name)}
-        self._told |= news  # another one when its key was renewed
+        self._told |= news  # an account with a renewed key is a new object, and is sent again
         runs = {task.run for each in leases for task in each.tasks if task.run in self._terms} if self._terms else ()
         terms = {run: self._terms[run] for run in runs}
         self.write(frame(Work(leases, [each for each in news.values() if each is not None], terms)))
 
     def write(self, data: bytes = b"") -> None:
-        """Sends what the socket takes; the rest when it is writable again."""
+        """Sends as much data as the socket accepts now, and the rest when it is writable again."""
         self._unsent += data
         try:
             sent = self.socket.send(self._unsent)
         except BlockingIOError:
             return
-        except OSError:  # it died; reading will say so
+        except OSError:  # the worker has died, which `read` will report
             sent = len(self._unsent)
         del self._unsent[:sent]
 
     def read(self, now: float) -> list[Result] | None:
-        """New results; None when the process is gone, or must be, since what it says makes no sense."""
+        """Reads new results. None when the process is gone, or sends invalid messages and must be killed."""
         try:
             data = self.socket.recv(READ_BYTES)
         except BlockingIOError:
@@ -171,30 +174,30 @@ class WorkerProcess:
                 self._portions.append(message)
             if not self.up:
                 self.up = True
-                self._said.close()  # it has said it again where it belongs
+                self._said.close()  # the worker has written its early output to stderr by itself
         self._done += len(results)
         self._useful = self._useful or bool(results)
         return results
 
     def portions(self) -> list[Portion]:
-        """Those that `read` has brought since this was last asked for."""
+        """The portions that `read` has received since the last call."""
         if not self._portions:
             return self._portions
         portions, self._portions = self._portions, []
         return portions
 
     def answer(self, token: int, refused: str) -> None:
-        """The next portion of a lease's outcome may come, or nothing more of it is wanted."""
+        """Answers a portion: the worker may send the next one, unless `refused` says why not."""
         self.write(frame(Stored(token, refused)))
 
     def failed_to_start(self, now: float) -> bool:
-        """Asked when it is lost: it was of no use, and no task is to blame."""
+        """Whether a worker that was lost had failed to start, so that no task is to blame."""
         return not self.up or not (
             self._useful or self.leases or self.retiring or now - self._started_at > STEADY_SECONDS
         )
 
     def last_words(self) -> str:
-        """The last line of what it said before it was up; empty when there is none."""
+        """The last line that it wrote before it was running; empty when there is none."""
         if self._said.closed:
             return ""
         fd = self._said.fileno()
@@ -203,7 +206,7 @@ class WorkerProcess:
         return next(filter(None, reversed(lines)), "")
 
     def hangs(self, now: float) -> bool:
-        """Asks for a sign of life once a second, and says whether one has been owed for too long."""
+        """Sends a Ping once a second, and returns whether an answer is overdue."""
         elapsed = now - self._done_since
         if elapsed > 0:
             self._rate = (self._rate + self._done / elapsed) / 2
@@ -219,7 +222,7 @@ class WorkerProcess:
         self._asked_at = now
 
     def memory_mb(self) -> float:
-        """Resident memory; 0 when the process is gone."""
+        """Resident memory in MiB; 0 when the process is gone."""
         try:
             with open(f"/proc/{self.process.pid}/statm", "rb") as file:
                 return int(file.read().split()[1]) * PAGE_KIB / 1024

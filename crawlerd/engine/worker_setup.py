@@ -1,4 +1,4 @@
-"""What a worker process is told at its start: who the accounts are, and where their sources are found."""
+"""Makes the first message to a worker process: the accounts, and where their sources are found."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ def worker_setup(
     descriptions: Mapping[str, tuple[str, dict[str, Any]]],
     threads: int,
 ) -> Setup:
-    """sources_of: of accounts. sources: names of all. descriptions: as of `Settings`."""
+    """Makes the first message to a worker.
+
+    sources_of: the source of each account, by the account's name.
+    sources: the names of all sources.
+    descriptions: see `Settings`.
+    threads: how many threads a worker has.
+    """
     names: dict[str, list[str]] = {source: [] for source in sources}
     for name, source in sources_of.items():
         names[source].append(name)

@@ -1,28 +1,29 @@
 """The frontier: the durable priority queue of tasks on disk, and the runs, cursors and dead letters around it.
 
-Here it is opened and looked after; what it can do is said in `crawlerd.frontier.contract`. A frontier is found by its
-state directory, the one thing that every command knows without reading the rest of the configuration. The databases are
-imported when they are used.
+This module opens, checks, backs up and restores it; `crawlerd.frontier.contract` lists its operations. A frontier is
+found by its state directory, which every command knows without reading the rest of the configuration. The modules of
+a database are imported when they are used.
 
-contract: all that a frontier can do, on whichever database.
-reports: what commands show: state, reports of runs, dead letters.
-letter_contract: the part of it about dead letters.
-letter_filter: which dead letters are meant.
-schedule_contract: the part of it about schedules.
-submission_contract: the part of it about tasks that others have submitted.
-sync_point_contract: the part of it about sync points, as people change them.
-waiting_contract: the part of it about tasks that wait, by queue.
-acts_contract: the part of it about what people do, and the answers that they got.
-reader_contract: all that other threads and processes can read of it.
-metric_contract: the part of it that metrics alone read.
-quota_contract: where quotas are charged; the charging itself is in `crawlerd.ratelimit.quota`.
-wait_index: which accounts wait for what, as it was at one moment.
+contract: all operations of a frontier, independent of the database.
+letter_contract: the operations on dead letters.
+schedule_contract: the operations on schedules.
+submission_contract: the operations on tasks that other programs have submitted.
+sync_point_contract: the operations on sync points, for people who change them.
+waiting_contract: the operations on waiting tasks, by queue.
+acts_contract: the audit of what people do, and the stored answers to their requests.
+reader_contract: what other threads and processes can read.
+metric_contract: what only metrics read.
+quota_contract: where quotas are charged; `crawlerd.ratelimit.quota` does the charging.
+reports: the values that commands show: state, reports of runs, dead letters.
+letter_filter: selects dead letters.
+wait_index: which accounts wait for what, at one moment.
 change: what a group of outcomes changes: tasks, counters, cursors.
-figures, figure_reports: what a group adds to the figures of runs, and what people are told of these.
-group_end: a group is closed; its `then` follows, or is dead.
-lock: one crawlerd for each state directory.
+figures: what a group of outcomes adds to the figures of runs.
+figure_reports: the figures of runs, for people.
+group_end: closes a group; its `then` becomes ready, or dead.
+lock: lets one crawlerd use a state directory.
 backup_note: when the last backup was made.
-access: who may use its files.
+access: which users may read the files.
 sqlite: the frontier on SQLite.
 """
 
@@ -43,12 +44,13 @@ if TYPE_CHECKING:
 
 
 def open_frontier(state_dir: Path, *, now: float) -> Frontier:
-    """The one writer; call with the lock of the state directory held (`crawlerd.frontier.lock.StateLock`).
+    """Opens the frontier for writing, and creates or migrates it as needed. There must be one writer: hold the lock of
+    the state directory (`crawlerd.frontier.lock.StateLock`).
 
-    now: Unix seconds, by which due times and charges of a wrong clock are known.
+    now: Unix seconds; due times and charges too far after it come from a wrong clock, and are corrected.
 
-    Made or brought up to date as needed. FrontierTooNew for one of a newer crawlerd, untouched; FrontierRefused when it
-    is not the one that was used here, or is gone; StorageFailed and FrontierError for the rest.
+    Raises FrontierTooNew for a frontier of a newer crawlerd, which is not changed; FrontierRefused when it is not the
+    one that was used here, or is gone; StorageFailed and FrontierError for the rest.
     """
     from crawlerd.frontier.sqlite.frontier import SqliteFrontier
 
@@ -56,9 +58,9 @@ def open_frontier(state_dir: Path, *, now: float) -> Frontier:
 
 
 def open_reader(state_dir: Path) -> FrontierReader | None:
-    """A reader of it, whether it is in use or not; None when there is no frontier there yet.
+    """Opens the frontier for reading, also while a daemon uses it. None when there is no frontier there yet.
 
-    FrontierError for one of an older crawlerd, FrontierTooNew for one of a newer.
+    Raises FrontierError for a frontier of an older crawlerd, FrontierTooNew for one of a newer.
     """
     from crawlerd.frontier.sqlite.reader import SqliteReader
 
@@ -66,24 +68,24 @@ def open_reader(state_dir: Path) -> FrontierReader | None:
 
 
 def database_version() -> str:
-    """Of the library that reads and writes it."""
+    """The version of the database library."""
     from crawlerd.frontier.sqlite.database import library_version
 
     return library_version()
 
 
 def files(state_dir: Path) -> dict[str, Path]:
-    """The frontier's files that grow, by what they are: `frontier`, and `frontier_wal`, its write-ahead log."""
+    """The files whose size a metric shows: `frontier`, the database, and `frontier_wal`, its write-ahead log."""
     from crawlerd.frontier.sqlite.database import FILE_NAME
 
     return {"frontier": state_dir / FILE_NAME, "frontier_wal": state_dir / f"{FILE_NAME}-wal"}
 
 
 def check(state_dir: Path, *, full: bool = False) -> Checked:
-    """Whether every invariant holds. Changes nothing; works alongside the daemon.
+    """Checks every invariant of the frontier. Changes nothing, and works while a daemon runs.
 
-    full: compares every index with its table as well.
-    FrontierError when there is none, or it cannot be read at all.
+    full: also compare every index with its table.
+    Raises FrontierError when there is no frontier, or it cannot be read at all.
     """
     from crawlerd.frontier.sqlite.database import FILE_NAME
 
@@ -91,17 +93,17 @@ def check(state_dir: Path, *, full: bool = False) -> Checked:
 
 
 def check_file(file: Path, *, full: bool = False) -> Checked:
-    """The same for a file that `backup` has made."""
+    """Like `check`, for a file that `backup` has made."""
     from crawlerd.frontier.sqlite import check as checking
 
     return Checked(str(file), checking.check(file, full=full))
 
 
 def vacuum(state_dir: Path) -> tuple[int, int]:
-    """Gives the space of tasks that are done back to the disk. Its size before and after, in bytes.
+    """Gives the space of finished tasks back to the disk. Returns the size before and after, in bytes.
 
-    FrontierLocked alongside a daemon; StorageFailed when there is not the space that it needs meanwhile: nothing has
-    changed then.
+    Raises FrontierLocked while a daemon runs, and StorageFailed when the disk lacks the space for the copy that is
+    made meanwhile. Nothing has changed then.
     """
     from crawlerd.frontier.sqlite import vacuum as vacuuming
 
@@ -109,11 +111,11 @@ def vacuum(state_dir: Path) -> tuple[int, int]:
 
 
 def backup(state_dir: Path, target: Path, *, force: bool = False) -> int:
-    """Copies the frontier as it is at this moment into a file, alongside the daemon or without it. The size in bytes.
+    """Copies the frontier as it is at this moment into a file, also while a daemon runs. Returns its size in bytes.
 
-    force: replaces an existing file.
-    The file appears whole and durable, or not at all. FrontierError when it may not be there, StorageFailed on a full
-    disk.
+    force: replace an existing file.
+    The file appears whole and durable, or not at all. Raises FrontierError when the target is not allowed, such as an
+    existing file without `force`, and StorageFailed on a full disk.
     """
     from crawlerd.frontier.backup_note import note
     from crawlerd.frontier.sqlite import backup as copying
@@ -124,17 +126,17 @@ def backup(state_dir: Path, target: Path, *, force: bool = False) -> int:
 
 
 def last_backup(state_dir: Path) -> float | None:
-    """When the last backup was made, in Unix seconds; None while there was none."""
+    """When the last backup was made, in Unix seconds; None when there was none yet."""
     from crawlerd.frontier.backup_note import noted
 
     return noted(state_dir)
 
 
 def restore(state_dir: Path, file: Path) -> Path | None:
-    """Puts a copy of a backup in the frontier's place. Where the frontier that was there is now.
+    """Replaces the frontier by a copy of a backup. Returns the file to which the old frontier was moved, if any.
 
-    Killed at any point, it can be repeated. FrontierLocked alongside a daemon; FrontierError for a file that is damaged
-    or is no frontier, StorageFailed on a full disk: nothing has changed then.
+    When it is killed, it can be repeated. Raises FrontierLocked while a daemon runs, FrontierError for a file that is
+    damaged or not a frontier, and StorageFailed on a full disk. Nothing has changed then.
     """
     from crawlerd.frontier.sqlite import restore as restoring
 
@@ -142,8 +144,8 @@ def restore(state_dir: Path, file: Path) -> Path | None:
 
 
 def backed_up(file: Path) -> BackedUp:
-    """What a file that `backup` has made holds. FrontierError when it cannot be read, or is of an older crawlerd,
-    FrontierTooNew for one of a newer."""
+    """Describes the content of a file that `backup` has made. Raises FrontierError when it cannot be read or was made
+    by an older crawlerd, FrontierTooNew when it was made by a newer one."""
     from crawlerd.frontier.sqlite import backup as copying
 
     return copying.backed_up(file)
@@ -151,14 +153,14 @@ def backed_up(file: Path) -> BackedUp:
 
 @contextmanager
 def restoring(state_dir: Path, source: Path, file: Path) -> Iterator[bool]:
-    """Within this block, the lock is held, nothing can be started in the state directory, over a crash as well, and
-    sinks are put in place. At its end the frontier of the backup follows, and all is well. After an error that leaves
-    the block nothing is different.
+    """A block in which the caller puts the sinks of a backup in place; at its end, the frontier of the backup is put in
+    place as well. In the block the lock is held, and nothing can be started in the state directory, even after a crash.
+    An error that leaves the block changes nothing.
 
-    source: the whole backup, which a message names.
+    source: the whole backup, named in messages.
     file: the frontier in it.
-    Gives whether a restore of the same backup was cut off here, so that what is in place is a part of it.
-    FrontierLocked alongside a daemon; FrontierError where there is a frontier, or a part of another backup.
+    Yields whether an earlier restore of the same backup was interrupted here, so that a part of it is in place already.
+    Raises FrontierLocked while a daemon runs, and FrontierError when there is a frontier, or a part of another backup.
     """
     from crawlerd.frontier.lock import StateLock
     from crawlerd.frontier.sqlite import database
@@ -173,7 +175,7 @@ def restoring(state_dir: Path, source: Path, file: Path) -> Iterator[bool]:
             )
         if before is None and (there := putting.in_use(state_dir)):
             raise FrontierError(
-                f"{there} is there already, and nothing is put in the place of what is there: move {state_dir} away"
+                f"{there} exists, and a restore does not replace an existing frontier: move {state_dir} away"
             )
         putting.begin_restoring(state_dir, source)
         try:
@@ -186,10 +188,10 @@ def restoring(state_dir: Path, source: Path, file: Path) -> Iterator[bool]:
 
 
 def begin_new(state_dir: Path, *, force: bool = False) -> Path | None:
-    """Lets the next start begin with an empty frontier. Where the one that was there is now.
+    """Makes the next start begin with an empty frontier. Returns the file to which the old frontier was moved, if any.
 
-    force: also when there is a usable one.
-    FrontierLocked alongside a daemon; FrontierError when there is a usable one and it is not forced.
+    force: also when the old frontier is usable.
+    Raises FrontierLocked while a daemon runs, and FrontierError when the old frontier is usable and `force` is not set.
     """
     from crawlerd.frontier.sqlite import restore as restoring
 

@@ -1,4 +1,4 @@
-"""Who may use the files of a state directory, and what to tell those who may not."""
+"""Checks who may use the files of a state directory, and explains to others why not and what to do."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def require(path: Path) -> None:
-    """FrontierUnusable when a file or directory is there that this user may not write, or none may."""
+    """Raises FrontierUnusable when a file or directory exists that this user, or any user, may not write."""
     if path.exists() and not os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0), effective_ids=True):
         read_only = os.statvfs(path).f_flag & os.ST_RDONLY
         raise refused(path, OSError(errno.EROFS if read_only else errno.EACCES, ""))
 
 
 def require_own(state_dir: Path) -> None:
-    """FrontierUnusable for root in another user's state directory: that user could not use what root makes there."""
+    """Raises FrontierUnusable for root in the state directory of another user, who could not use files made by root."""
     owner = state_dir.stat().st_uid
     if owner != os.geteuid() == 0:
         raise FrontierUnusable(
@@ -33,11 +33,11 @@ def require_own(state_dir: Path) -> None:
 
 
 def refused(path: Path, error: OSError, *, reading: bool = False, missing: bool = False) -> FrontierError:
-    """What the system's refusal of a file or directory means.
+    """The error to raise when the system refuses a file or directory, with a way to fix it.
 
     reading: for a command that only reads.
-    missing: the path is a state directory that could not be made. What is above it may be the system's: nobody is told
-        to give that away.
+    missing: the path is a state directory that could not be made. The directories above it may belong to the system, so
+        the message does not advise to change their owner.
     """
     kind = FrontierError if reading else FrontierUnusable
     doing = f"cannot {'read' if reading else 'use'} {path}"
@@ -81,12 +81,12 @@ def refused(path: Path, error: OSError, *, reading: bool = False, missing: bool 
 
 
 def _in_the_way(path: Path) -> str:
-    """What of the way to it is no directory."""
+    """Describes the part of the path that should be a directory but is not."""
     for each in (*reversed(path.parents), path):
         if os.path.lexists(each) and not each.is_dir():
-            what = "is a symbolic link that leads to no directory" if each.is_symlink() else "is no directory"
+            what = "is a symbolic link that does not lead to a directory" if each.is_symlink() else "is not a directory"
             return f"{each} {what}"
-    return f"{path} is no directory"
+    return f"{path} is not a directory"
 
 
 def _leads_somewhere(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What people do to a frontier, each act with its line in the audit; and the answers that they got."""
+"""The operations of people on a frontier, each with its line in the audit, and the stored answers to their requests."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from crawlerd.core.pauses import Pausable, PauseNote
     from crawlerd.frontier.reports import Act
 
-KEPT_SECONDS = 86_400.0  # for which an answer is kept
+KEPT_SECONDS = 86_400.0  # how long an answer is kept
 
 
 class Promise(NamedTuple):
-    """That a request which comes again gets its first answer, and is not done again.
+    """Stores the answer to a request, so that the same request, sent twice, is done once and gets the same answer.
 
-    key: of the request, as whoever asks has chosen it.
-    digest: of all that was asked for.
-    at: Unix seconds.
-    answer: the body, from what the frontier's method has returned.
+    key: the key of the request, chosen by its sender.
+    digest: a digest of the whole request.
+    at: when it was made; Unix seconds.
+    answer: makes the body of the answer from the result of the frontier's method.
     """
 
     key: str
@@ -32,7 +32,7 @@ class Promise(NamedTuple):
 
 
 class KeptAnswer(NamedTuple):
-    """See `Promise`."""
+    """A stored answer, see `Promise`."""
 
     digest: str
     body: bytes
@@ -42,69 +42,68 @@ class Acts(Protocol):
     """See `Frontier`."""
 
     def answering(self, promise: Promise | None) -> AbstractContextManager[None]:
-        """Within it, the first act that does something keeps its answer, in its transaction. These are acts: `pause`,
-        `lift`, `lower`, `end_lowered`, `cancel_run`, `retry_dead`, `begin_operation`, `change_sync_points` and
+        """A block in which the first act that changes something stores its answer, in the same transaction. Acts are
+        `pause`, `lift`, `lower`, `end_lowered`, `cancel_run`, `retry_dead`, `begin_operation`, `change_sync_points` and
         `start_run`."""
         ...
 
     def keep(self, promise: Promise, result: object) -> None:
-        """Keeps the answer of what was done elsewhere, or needed nothing to be done. One transaction."""
+        """Stores the answer to a request that was done elsewhere, or that changed nothing. One transaction."""
         ...
 
     def pauses(self) -> list[PauseNote]:
-        """Those that last, the oldest first."""
+        """The pauses in force, the oldest first."""
         ...
 
     def pause(self, *notes: PauseNote) -> list[int]:
-        """Adds pauses, or replaces those of the same, each with its line in the audit. Returns the runs of imports that
-        are under way. One transaction."""
+        """Adds pauses, or replaces earlier ones of the same things, each with its line in the audit. Returns the runs
+        under way of paused imports. One transaction."""
         ...
 
     def lift(self, kind: Pausable, name: str, by: str, now: float) -> list[int] | None:
-        """Ends a pause, with its line in the audit. Returns the runs of the import that go on; None, and nothing is
-        written, where there was no such pause. One transaction."""
+        """Ends a pause, with its line in the audit. Returns the runs of the import that go on. Returns None, and writes
+        nothing, when there was no such pause. One transaction."""
         ...
 
     def lowered(self) -> list[LimitNote]:
-        """The lowered limits that last, the oldest first."""
+        """The lowered limits in force, the oldest first."""
         ...
 
     def lower(self, note: LimitNote) -> None:
-        """Lowers limits, or replaces what was lowered of the same. One transaction."""
+        """Lowers limits, or replaces earlier lowered limits of the same account or bucket. One transaction."""
         ...
 
     def end_lowered(self, account: str, bucket: str, by: str, now: float) -> bool:
-        """The configured limits alone hold again. False, and nothing is written, where none were lowered. One
-        transaction."""
+        """Restores the configured limits. Returns False, and writes nothing, if none were lowered. One transaction."""
         ...
 
     def forget_letters(self, scope: ErasureScope, after: int) -> tuple[int, int | None]:
-        """Deletes, of the next dead letters after a number, those that are meant, with their attempts. How many, and
-        the last one that was looked at, None at the end. RunUnderWay, and nothing is written, while a run is that may
-        write of what is forgotten. One transaction."""
+        """Looks at the next dead letters after the number `after`, and deletes those in the scope, with their attempts.
+        Returns how many, and the last number looked at, None at the end. Raises RunUnderWay, and writes nothing, while
+        a run is under way that may write such data again. One transaction."""
         ...
 
     def forget_notes(self, scope: ErasureScope, act: Act) -> ErasedNotes:
-        """Deletes sync points and what else is noted of what is forgotten, with its line in the audit. RunUnderWay, and
-        nothing is written, as of `forget_letters`. One transaction."""
+        """Deletes sync points and other notes in the scope, with its line in the audit. Raises RunUnderWay, and writes
+        nothing, like `forget_letters`. One transaction."""
         ...
 
     def check_scope(self, scope: ErasureScope) -> None:
-        """RunUnderWay while a run is that may write of it."""
+        """Raises RunUnderWay while a run is under way that may write data in the scope."""
         ...
 
     def scrub(self, most_bytes: int | None) -> str | None:
-        """Sees to it that what was deleted is not in free space of the database either. Why it may still be, if so.
+        """Removes deleted data from the free space of the database as well. Returns why it may still be there, or None.
 
-        most_bytes: of a database that is written anew at once, which holds up all imports; None for any size.
+        most_bytes: the largest database to rewrite at once, which holds up all imports; None for any size.
         """
         ...
 
     def note_act(self, act: Act) -> None:
-        """Writes a line of the audit for what was done elsewhere. One transaction."""
+        """Writes a line of the audit for something that was done elsewhere. One transaction."""
         ...
 
     def rename_import(self, old: str, new: str, act: Act) -> str | None:
-        """Moves all that is noted of an import to another name, with its line in the audit. Why it cannot be done, and
-        nothing is written; else None. One transaction."""
+        """Gives an import another name everywhere, with its line in the audit. Returns None; or, having written
+        nothing, why it cannot be done. One transaction."""
         ...

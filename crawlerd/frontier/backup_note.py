@@ -1,4 +1,4 @@
-"""When the last backup was made: the time of an empty file in the state directory."""
+"""The time of the last backup, kept as the time of an empty file in the state directory."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ NAME = "last-backup"
 
 
 def note(state_dir: Path) -> None:
-    """A backup was made just now. Whoever may read the frontier and not write beside it leaves no note."""
+    """Notes that a backup was made just now. Does nothing for a user who may not write to the state directory."""
     with suppress(OSError):
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(state_dir / NAME, flags, PRIVATE_FILE)
         try:
-            if os.geteuid() == 0:  # the daemon's own user must be able to renew it
+            if os.geteuid() == 0:  # the daemon's user must be able to update the file
                 owner = state_dir.stat()
                 os.fchown(fd, owner.st_uid, owner.st_gid)
             os.utime(fd)
@@ -29,7 +29,7 @@ def note(state_dir: Path) -> None:
 
 
 def noted(state_dir: Path) -> float | None:
-    """Unix seconds; None where there is no note."""
+    """When the last backup was made, in Unix seconds; None when there is no note."""
     try:
         return (state_dir / NAME).stat().st_mtime
     except OSError:

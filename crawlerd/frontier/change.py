@@ -1,4 +1,4 @@
-"""What one transaction will change, gathered in memory: pure, so that a group costs a handful of statements."""
+"""Collects in memory what a group of outcomes changes, so that one transaction with few SQL statements can write it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from crawlerd.frontier.waiting_contract import Block, Queue
     from crawlerd.sink import Totals
 
-FEW = 4  # new tasks of a queue that are handed on without being read
+FEW = 4  # most new tasks of a queue that the dispatcher gets directly, without reading them from the database
 Place = tuple[int, int, str, str]  # run, account, list, hash of the parent
 ReadyRow = (
     tuple[int, int, int, int, int, int, str]
@@ -31,7 +31,7 @@ ReadyRow = (
 
 @dataclass(slots=True)
 class Counts:
-    """Differences to the counters of a run."""
+    """What to add to the counters of a run."""
 
     open: int = 0
     delayed: int = 0
@@ -57,7 +57,7 @@ class Counts:
 
 @dataclass(slots=True)
 class Members:
-    """Differences to the counters of a group."""
+    """What to add to the counters of a group."""
 
     open: int = 0
     dead: int = 0
@@ -65,7 +65,7 @@ class Members:
 
 @dataclass(slots=True)
 class Tally:
-    """What a change adds to the report of one stream of a run."""
+    """What to add to the report of one stream of a run."""
 
     records: int = 0
     skipped: int = 0
@@ -80,63 +80,64 @@ class Tally:
 
 @dataclass(slots=True)
 class Change:
-    """Rows to write, as tuples in the order of their table's columns, and counters as differences."""
+    """The rows to write, as tuples in the order of their table's columns, and what to add to counters."""
 
     now: float  # Unix seconds
     # see `Frontier.commit`
     blocked: Mapping[int, Block] = field(default_factory=dict)
     learned: Mapping[str, object] = field(default_factory=dict)
     totals: Mapping[tuple[int, str], Totals] = field(default_factory=dict)
-    # numbers of tasks that leave `ready`, by bucket, run and priority
+    # numbers of the tasks to remove from `ready`, by bucket, run and priority
     gone: defaultdict[tuple[int, int, int], list[int]] = field(default_factory=lambda: defaultdict(list))
-    # the tasks that are done, by run, kind, chain and bucket
+    # how many tasks are done, by run, kind, chain and bucket
     done: Counter[tuple[int, str, int, int]] = field(default_factory=Counter)
-    # what becomes ready: in no group, in a group, and what was refused before or follows one of its kind
+    # tasks that become ready: those in no group, those in a group, and those that were refused before or follow a task
+    # of their kind
     ready: list[ReadyRow] = field(default_factory=list)
     grouped: list[ReadyRow] = field(default_factory=list)
     rare: list[ReadyRow] = field(default_factory=list)
     delayed: list[tuple[object, ...]] = field(default_factory=list)
-    # columns of `dead`, and at the end the name of the kind
+    # columns of `dead`, followed by the name of the kind
     dead: list[tuple[Any, ...]] = field(default_factory=list)
-    # those of `dead` that were written, as far as they are the first of their kind in their run
+    # the written dead letters that are the first of their kind in their run
     first_letters: list[FirstLetter] = field(default_factory=list)
-    # rows of `attempt` without their numbers, and tasks that are done and may have some
+    # rows of `attempt` without their numbers, and finished tasks that may have such rows
     attempts: list[tuple[object, ...]] = field(default_factory=list)
     succeeded: list[int] = field(default_factory=list)
     # (bucket, run, priority, seq) of tasks that have crashed once more
     crashed: list[tuple[int, int, int, int]] = field(default_factory=list)
-    # (run, stream, value) of cursors: the last one of a stream counts, and the greatest one
+    # (run, stream, value) of cursors. The last value of a stream in `staged` counts, and the greatest one in `greatest`
     staged: list[tuple[int, str, str]] = field(default_factory=list)
     greatest: list[tuple[int, str, str]] = field(default_factory=list)
     # new tasks and groups of (run, account, …, the group they are in)
     children: list[tuple[int, int, NewTask, int]] = field(default_factory=list)
     gathers: list[tuple[int, int, NewGather, int]] = field(default_factory=list)
-    # what outcomes have sent ahead: (task, account, …)
+    # portions that outcomes have sent ahead: (task, account, …)
     sent: list[tuple[Task, int, Sent]] = field(default_factory=list)
     # whether the list below a parent was read to its end
     parents: list[tuple[Place, bool]] = field(default_factory=list)
     # (run, account, stream, records seen so far, whether a sweep was held back)
     counted: list[tuple[int, int, str, int, bool]] = field(default_factory=list)
-    # differences to counters
+    # what to add to counters
     queues: Counter[Queue] = field(default_factory=Counter)
     runs: defaultdict[int, Counts] = field(default_factory=lambda: defaultdict(Counts))
     tallies: defaultdict[tuple[int, str], Tally] = field(default_factory=lambda: defaultdict(Tally))
     figures: Figures = field(default_factory=Figures)
     groups: defaultdict[int, Members] = field(default_factory=lambda: defaultdict(Members))
-    # see `Committed`; rows of `fresh` are None where they are many, or one of the queue was ready before
+    # see `Committed`; a value of `fresh` is None when the tasks are many, or the queue had ready tasks before
     arrived: dict[Queue, tuple[int, int]] = field(default_factory=dict)
     fresh: dict[Queue, list[ReadyRow] | None] = field(default_factory=dict)
     borrowed: list[tuple[int, int]] = field(default_factory=list)
     enqueued: Counter[int] = field(default_factory=Counter)
 
     def take(self, group: Sequence[Settled], kind: Callable[[str], int]) -> None:
-        """The outcomes of a group of leased tasks. kind: the number of a kind's name."""
+        """Takes the outcomes of a group of leased tasks. kind: returns the number of a kind's name."""
         key, stage, count = (-1, -1, -1), (-1, "", 0, 0), 0
         gone: list[int] = []
-        last = gone  # of the tasks that `count` counts
+        last = gone  # of the tasks that `count` counts together
         for settled in group:
             task, outcome = settled.task, settled.outcome
-            if outcome is DONE and not task.group:  # the many from which nothing comes, at half the cost
+            if outcome is DONE and not task.group:  # fast path: most tasks yield nothing; this halves their cost
                 if task.priority != key[2] or task.run != key[1] or task.bucket != key[0]:
                     key = task.bucket, task.run, task.priority
                     gone = self.gone[key]
@@ -161,7 +162,7 @@ class Change:
             self.runs[run].done += count
 
     def settle(self, task: Task, account: int, kind: int, outcome: Retry | Bury | Defer | Pause | Crash) -> None:
-        """What the outcome of a leased task changes that is not complete."""
+        """Takes an outcome of a leased task other than `Complete`."""
         counts = self.runs[task.run]
         if isinstance(outcome, Bury | Crash) or (isinstance(outcome, Retry | Defer) and outcome.charged):
             self._note_attempt(task, outcome)
@@ -185,7 +186,7 @@ class Change:
             case Crash():
                 result = after_crash(task.crashes + 1, outcome)
                 if isinstance(result, Bury):
-                    self.attempts.pop()  # it is noted as what it became
+                    self.attempts.pop()  # `bury` notes the attempt
                     self.settle(task, account, kind, result)
                 else:
                     queue = task.bucket, task.run
@@ -222,7 +223,7 @@ class Change:
         self.runs[task.run].delayed += 1
 
     def complete(self, task: Task, account: int, outcome: Complete) -> None:
-        """`settle` for the outcome that nearly all tasks have: `gone` and `done` say what counts them."""
+        """Takes a `Complete` outcome of a leased task."""
         run = task.run
         self.gone[task.bucket, task.run, task.priority].append(task.seq)
         self.done[run, task.kind, task.chain, task.bucket] += 1
@@ -270,7 +271,8 @@ class Change:
             self._count_sent(task, account, outcome.sent)
 
     def _count_sent(self, task: Task, account: int, sent: Sent) -> None:
-        """All of it at once: nothing of its run or group may be over before it has unfolded."""
+        """Counts all tasks and groups of a large outcome at once, before they become ready in slices: the run and the
+        group must not end before that."""
         run = task.run
         self.sent.append((task, account, sent))
         self.runs[run].open += sent.count
@@ -307,7 +309,7 @@ class Change:
             self.rare.append(row := (bucket, run, priority, seq, kind, attempt, payload, group, refused, chain))
         elif group:
             self.grouped.append(row := (bucket, run, priority, seq, kind, attempt, payload, group))
-        else:  # a column less is a tenth of the time of a row
+        else:  # without the group's column: one column less saves a tenth of the time of a row
             self.ready.append(row := (bucket, run, priority, seq, kind, attempt, payload))
         queue = bucket, run
         self.queues[queue] += 1
@@ -320,14 +322,14 @@ class Change:
                 self.fresh[queue] = None
 
     def opened(self, run: int, kind: str, chain: int, count: int) -> None:
-        """New tasks of a run."""
+        """Counts new tasks of a run."""
         if count:
             self.runs[run].open += count
             self.enqueued[run] += count
             self.figures.opened(run, kind, chain, count)
 
     def bury(self, task: Task, kind: int, outcome: Bury) -> None:
-        """A dead letter, of a task that is not (or no longer) counted as open."""
+        """Adds a dead letter for a task that is not (or no longer) counted as open."""
         self.dead.append(
             (
                 task.seq,
@@ -356,11 +358,11 @@ class Change:
         self.arrived[queue] = min(self.arrived.get(queue, (priority, seq)), (priority, seq))
 
     def take_groups(self) -> dict[int, Members]:
-        """The differences to the counters of groups so far, which are to be written now."""
+        """Returns what to add to the counters of groups, and begins to count from 0."""
         members, self.groups = self.groups, defaultdict(Members)
         return members
 
     def count(self) -> None:
-        """Adds up what was gathered one by one. Call once, when all is."""
+        """Adds up the counters. Call it once, after everything was taken."""
         for (bucket, run, _), tasks in self.gone.items():
             self.queues[bucket, run] -= len(tasks)

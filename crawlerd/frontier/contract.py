@@ -1,4 +1,4 @@
-"""What every frontier can do, on whichever database: the protocols, and the values that they take and give."""
+"""The operations that every frontier offers, whatever its database, and the values that they take and return."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from crawlerd.sink import Mark, SinkState, Totals
 
 RunState = Literal["running", "completed", "completed with dead letters", "failed", "cancelled"]
-MAX_DELAY = 86_400.0  # seconds; a due time further off than this means that the clock was set back
+MAX_DELAY = 86_400.0  # seconds; a due time further ahead than this means that the clock was set back
 NOWHERE: Mapping[str, str] = MappingProxyType({})
-FARTHEST_GRANT = 900.0  # seconds: more than a hundredth of a day, the farthest a charge is dated ahead
+FARTHEST_GRANT = 900.0  # seconds; a charge is dated ahead by a hundredth of its quota's window (a day) at most
 
 
 class Settled(msgspec.Struct, frozen=True, gc=False):
-    """A leased task, its account, and what its attempt led to.
+    """A leased task, its account, and the outcome of its attempt.
 
-    made: what the attempt cost, see `Result`.
+    made: the requests that the attempt made, see `Result`.
     """
 
     task: Task
@@ -45,9 +45,9 @@ class Settled(msgspec.Struct, frozen=True, gc=False):
 
 
 class Ahead(Settled, frozen=True, gc=False, kw_only=True):
-    """A portion of what an attempt leads to, while its task is still leased: `outcome` has its records.
+    """A portion of a large outcome, sent while its task is still leased. `outcome` has the records of the portion.
 
-    token: of the lease.
+    token: the token of the lease.
     entries, first: see `Portion`.
     """
 
@@ -67,22 +67,22 @@ class LongRun(NamedTuple):
 class Committed(NamedTuple):
     """What a commit has changed."""
 
-    # queues that got ready tasks, with the first key of them
+    # queues that got ready tasks, each with the key of the first
     arrived: dict[Queue, Key]
-    # runs now over
+    # runs that have ended
     ended: list[int]
-    # (run, account) where a run has got its first tasks for an account that is not its own
+    # (run, account) of runs that have got their first tasks for an account other than their own
     borrowed: Sequence[tuple[int, int]] = ()
-    # all that a queue got, in order, where that is few and nothing of it was there before: it need not be read
+    # all tasks of a queue that was empty before, in order, when they are few: the caller need not read them
     fresh: Mapping[Queue, Sequence[Task]] = {}
-    # runs that do far more than the last full one; each again when it has done twice as much
+    # runs that do far more tasks than the last full run; each is named again whenever its number of tasks has doubled
     long: Sequence[LongRun] = ()
     enqueued: Mapping[int, int] = MappingProxyType({})  # tasks that are ready for the first time, by run
     first_letters: Sequence[FirstLetter] = ()  # dead letters that are the first of their kind in their run
 
 
 class StartedRun(NamedTuple):
-    """A new run's id, which is in `ended` as well when it had nothing to do."""
+    """The id of a new run. It is in `ended` as well when the run had nothing to do."""
 
     run: int
     ended: list[int]
@@ -90,7 +90,7 @@ class StartedRun(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A run as its row says."""
+    """A run, as stored."""
 
     id: int
     import_name: str
@@ -99,9 +99,9 @@ class Run(NamedTuple):
     state: RunState
     started_at: float  # Unix seconds
     ended_at: float | None  # Unix seconds
-    again: bool = False  # it was abandoned, and its import is to begin again
+    again: bool = False  # it was abandoned, and its import must begin again
     records: int = 0
-    done: int = 0  # tasks, as are `dead` and `open`
+    done: int = 0  # `done`, `dead` and `open` count tasks
     dead: int = 0
     ad_hoc: str | None = None  # see `Frontier.start_run`
     added: tuple[str, ...] = ()  # see `Frontier.start_run`
@@ -111,20 +111,20 @@ class Run(NamedTuple):
 
 
 class Attached(NamedTuple):
-    """A sink as the frontier knows it from now on."""
+    """A sink and what the frontier knows about it."""
 
     id: int
-    abandoned: list[int]  # runs that were under way into it, and begin again
-    news: str | None  # why nothing is believed of it; None when all of it is
+    abandoned: list[int]  # runs that were writing to it; their imports begin again
+    news: str | None  # why its sync points were dropped; None when they are valid
 
 
 class Bounds(NamedTuple):
-    """How much one commit does of what may wait, so that none stalls, and how much is remembered."""
+    """How much background work one commit does at most, so that it does not take long, and how much is cached."""
 
-    purge: int = 2_000  # keys of ended runs, and parents of lists that were dropped, to be removed
-    slice: int = 2_000  # rows to be looked at for tasks of abandoned runs
-    stages: int = 100  # rows of portions that nobody takes over any more, to be removed
-    names: int = 20_000  # accounts, buckets and runs that were looked up lately; bounds memory at many accounts
+    purge: int = 2_000  # keys of ended runs, and parents of dropped lists, that are deleted
+    slice: int = 2_000  # rows that are searched for tasks of abandoned runs
+    stages: int = 100  # rows of portions without an owner that are deleted
+    names: int = 20_000  # accounts, buckets and runs in the cache; bounds memory when there are many accounts
 
 
 class OutageNote(NamedTuple):
@@ -133,26 +133,26 @@ class OutageNote(NamedTuple):
     origin: str
     account: int  # 0 for the whole origin
     since: float
-    next_at: float  # of the next probe
+    next_at: float  # time of the next probe
     delay: float  # seconds between probes
     error: str
 
 
 class Frontier(LetterFrontier, WaitingTasks, Acts, Schedules, SyncPointStore, Submissions, Protocol):
-    """The one writer of a frontier, used by one thread. It is open from `open_frontier` to `close`.
+    """The only writer of a frontier, used by one thread. It is open from `open_frontier` to `close`.
 
-    Every method that changes something is one durable transaction: it is written whole, or it raises and nothing is.
-    All raise StorageFailed when the storage is full or fails, after which the frontier stays usable; SyncFailed when a
-    sync fails, after which it must not be used; FrontierRefused when the data is not the frontier's any more; and
+    Every method that changes something is one durable transaction: it writes everything, or it raises and writes
+    nothing. All raise StorageFailed when the disk is full or fails, after which it stays usable; SyncFailed when a
+    sync fails, after which it must not be used; FrontierRefused when its data was moved, deleted or replaced; and
     FrontierError for the rest. Times are Unix seconds. Accounts, buckets, runs and sinks are numbers that the frontier
-    gives out, from 1 and never twice.
+    assigns, from 1 and never twice.
 
-    Opening it also: forgets whose credentials were refused; lets what is blocked, delayed or charged further ahead than
-    a wrong clock alone can explain (MAX_DELAY, FARTHEST_GRANT) be due now.
+    Opening it also forgets which credentials were refused, and makes everything due now that is blocked, delayed or
+    charged so far ahead that only a wrong clock can explain it (MAX_DELAY, FARTHEST_GRANT).
     """
 
     def close(self) -> None:
-        """Ends the use of it in good order; a crash instead loses nothing."""
+        """Closes it in good order. A crash instead of this loses nothing."""
         ...
 
     @property
@@ -161,33 +161,33 @@ class Frontier(LetterFrontier, WaitingTasks, Acts, Schedules, SyncPointStore, Su
     # accounts
 
     def account(self, name: str, source: str) -> int:
-        """The account's number, given out at the first call. One transaction."""
+        """The account's number, assigned at the first call. One transaction."""
         ...
 
     def account_numbers(self, sources: Mapping[str, str]) -> dict[str, int]:
-        """The numbers of accounts by name, given out at the first call. One transaction, one round trip or two.
+        """The numbers of accounts by name, assigned at the first call. One transaction, one round trip or two.
 
-        sources: the source of each account, by the account's name. Another one than before takes its place.
+        sources: the source of each account, by the account's name. It replaces the source stored before.
         """
         ...
 
     def account_name(self, number: int) -> str: ...
 
     def bucket_number(self, account: int, name: str) -> int:
-        """The number of an account's bucket, given out at the first call. One transaction."""
+        """The number of an account's bucket, assigned at the first call. One transaction."""
         ...
 
     def identities(self, accounts: Sequence[int]) -> list[str | None]:
-        """Who the credentials of each of these accounts belong to, as `confirm` noted; None where it has not."""
+        """The owner of each account's credentials, as `confirm` has stored it; None if it has not."""
         ...
 
     def confirm(self, account: int, identity: str) -> str | None:
-        """Notes who the account's credentials belong to, once. The identity noted before if it is another one. One
-        transaction."""
+        """Stores the owner of the account's credentials, if none is stored yet. Returns the stored one when it differs.
+        One transaction."""
         ...
 
     def refuse(self, account: int, reason: str, now: float) -> None:
-        """Notes why the account's credentials do not work, until the frontier is opened again. One transaction."""
+        """Stores why the account's credentials do not work, until the frontier is opened again. One transaction."""
         ...
 
     def accept(self, account: int, now: float) -> None:
@@ -220,44 +220,44 @@ class Frontier(LetterFrontier, WaitingTasks, Acts, Schedules, SyncPointStore, Su
         submitted: bool = False,
         chunk: Chunk = NO_CHUNK,
     ) -> StartedRun:
-        """A new run with its first tasks and groups; without any it has ended at once. One transaction.
+        """Starts a run with its first tasks and groups; without any, it has ended at once. One transaction.
 
-        sink: the number of where its records go, see `attach`; 0 for none.
-        why: why it is full, where nobody asked for that.
-        streams: all that it reads.
-        whole: those of them that it reads in full.
-        setup: what its import is told to read, as a digest; with another one than before, nothing is expected.
-        shrink: as little as it sees is accepted, and so is what was doubted before.
+        sink: the number of its sink, see `attach`; 0 for none.
+        why: why it is a full run, when nobody asked for one.
+        streams: the streams that it reads.
+        whole: the streams among them that it reads in full.
+        setup: a digest of the import's options. After a change, no number of records is expected.
+        shrink: accept it without a doubt when it sees few records, and forget earlier doubts.
         ad_hoc: how a command has changed the import for this run, for people. Such a run leaves nothing to the next
             one: no sync points, and nothing of `streams`, `whole`, `setup` and `shrink`.
-        added: the streams of extensions that it asks for. It does so to its end, whatever its import says then.
+        added: the streams of extensions that it reads, to its end, even when the configuration changes meanwhile.
         began: who or what has started it, for people.
-        schedule: what is noted of the import's schedule from now on, if that changes.
-        sample: records of each stream that it takes; None for all.
-        part: which of the import's streams it reads, for people; None for all. What it leaves counts, but it is not the
+        schedule: the new note of the import's schedule, if it changes.
+        sample: how many records of each stream it takes; None for all.
+        part: which of the import's streams it reads, for people; None for all. Its sync points count, but it is not the
             import's latest run.
-        submitted: it has nothing but tasks of others, each once. Without a sink, it takes that of its import later.
+        submitted: it has only submitted tasks, each once. Without a sink, it gets the import's sink later.
         chunk: where its tasks come from.
         """
         ...
 
     def run(self, number: int) -> Run:
-        """KeyError when there is no such run."""
+        """The run of this number. Raises KeyError when there is none."""
         ...
 
     def accounts(self, run: int) -> list[int]:
-        """The accounts that a run has had tasks for, its own first."""
+        """The accounts for which a run has had tasks, its own first."""
         ...
 
     def latest_run(self, import_name: str) -> Run | None:
-        """The import's newest run, running or ended, ad hoc ones and those of some streams alone aside."""
+        """The import's newest run, running or ended. Ad hoc runs and runs of only some streams do not count."""
         ...
 
     def tallied(self, run: int) -> dict[str, Totals]:
         """The totals of a run as of the last commit, by stream."""
 
     def resumed(self, runs: Sequence[int], now: float) -> None:
-        """Notes with the next commit, of those that the end of a process has interrupted, that they go on."""
+        """Notes with the next commit that these runs, which the end of a process has interrupted, go on."""
         ...
 
     def happened(self, run: int, text: str, now: float) -> None:
@@ -277,17 +277,17 @@ class Frontier(LetterFrontier, WaitingTasks, Acts, Schedules, SyncPointStore, Su
         ...
 
     def learned(self) -> dict[str, str]:
-        """What limiters have found out, as JSON, by their keys."""
+        """What limiters have learned, as JSON, by their keys."""
         ...
 
     def outages(self) -> list[OutageNote]:
-        """Those that were under way at the last commit that noted them."""
+        """The outages that were under way at the last commit that noted them."""
         ...
 
     # doubts
 
     def doubted(self, import_name: str, sink: int) -> set[str]:
-        """The streams of an import of which the last full run into the sink has seen too little."""
+        """The streams in doubt: the import's last full run into the sink has seen too few of their records."""
         ...
 
     def expected(self, run: int, account: int, stream: str) -> Expected | None:
@@ -295,72 +295,72 @@ class Frontier(LetterFrontier, WaitingTasks, Acts, Schedules, SyncPointStore, Su
         ...
 
     def cancel_run(self, run: int, act: Act, *, forget: bool = False) -> bool:
-        """Ends a run that is under way, as a person wants it: nothing of it is published, its tasks leave in slices.
-        False, and nothing is written, when it was not under way. One transaction, with its line in the audit. To forget
-        it, under way or not, is to let the run itself go as well; False when that was asked for before."""
+        """Cancels a run that is under way: it publishes no cursors, and its tasks are removed in slices. Writes `act`
+        to the audit. Returns False, and writes nothing, when the run is not under way. One transaction.
+        forget: delete the run as well, under way or not; False is returned when this was asked for before."""
         ...
 
     def prune_runs(self, import_name: str, count: int, before: float, most: int) -> int:
-        """Forgets up to `most` runs of an import that have ended: all but the newest `count`, and those that ended
-        before a time. What has dead letters is kept, and so are the newest run and the last full one. How many it has
-        dealt with; 0 when none is left. One transaction, in which it ends early when that takes long."""
+        """Forgets up to `most` ended runs of an import: all but the newest `count`, and all that ended before a time.
+        Keeps runs with dead letters, the newest run and the last full run. Returns how many runs it has handled; 0 when
+        there are no more. One transaction, which stops early when it takes long."""
         ...
 
     def let_shrink(self, runs: Sequence[int]) -> None:
-        """However little these runs see from now on is accepted. One transaction."""
+        """Accepts it without a doubt when these runs see few records. One transaction."""
         ...
 
     # sinks
 
     @property
     def mark(self) -> Mark:
-        """What is to be left in the sinks that are written before the next commit. Costs no read."""
+        """The mark of the next commit, which is left in the sinks that are written before it. Costs no read."""
         ...
 
     def attach(self, name: str, state: SinkState, now: float) -> Attached:
-        """Compares a sink that was opened with what is believed of it; what does not hold is dropped, and so are the
-        runs under way into it. FrontierRefused when the frontier is the one that is older. One transaction.
+        """Compares an opened sink with what is stored about it. If the sink is older or another one, drops its sync
+        points and abandons its runs. Raises FrontierRefused when the frontier is the older one. One transaction.
 
-        name: as people know it, such as "sinks.warehouse".
+        name: the sink's name for people, such as "sinks.warehouse".
         """
         ...
 
     def attach_receiver(self, import_name: str, identity: str | None, now: float) -> Attached:
-        """The same for who receives an import's deliveries. One transaction.
+        """Like `attach`, for the receiver of an import's deliveries. One transaction.
 
-        identity: None while it is not known.
+        identity: who the receiver is; None while that is unknown.
         """
         ...
 
     def bind(
         self, import_name: str, sink: int, now: float, origins: Mapping[str, str] = NOWHERE, *, ad_hoc: bool = False
     ) -> Attached:
-        """Call when an import starts, with the sink that it has now. Its runs under way into another one are abandoned.
+        """Call when an import starts, with its present sink. Abandons its runs that write to another sink. When records
+        of a stream come from another origin than before, drops its sync points and abandons all runs of the import; the
+        result's `news` says so. One transaction.
 
-        origins: of its streams, a digest of where their records come from, and, behind a ".", of what is made of them.
-        Of streams whose records have come from elsewhere, nothing is believed any more, and all runs of the import that
-        are under way are abandoned; `news` says so. One transaction.
-        ad_hoc: what is made of them is so for one run: it is not compared, and no streams are noted that are new.
+        origins: by stream, a digest of where its records come from; if extensions use them, "." and a digest of these.
+        ad_hoc: the second digest holds for one run only: it is not compared, and new streams are not stored.
         """
         ...
 
     def elsewhere(self, import_name: str, origins: Mapping[str, str]) -> set[str]:
-        """The streams whose origin is noted as another one: their sync points are of no use for an ad hoc run."""
+        """The streams that have another origin than stored: an ad hoc run cannot use their sync points."""
 
     def news(self, import_name: str, sink: int) -> str | None:
-        """Why nothing was believed of a sink, or of the receiver of an import's deliveries, when that was last so."""
+        """Why the sync points for a sink, or for the receiver of an import's deliveries, were last dropped."""
         ...
 
     # changing tasks
 
     def idle(self) -> bool:
-        """Nothing was committed for some seconds: space that is taken for speed's sake is given back. False when a
-        reader is in the way."""
+        """Call after some seconds without a commit: truncates files that were kept large for speed. Returns False when
+        a reader prevents it."""
         ...
 
     @property
     def chores(self) -> bool:
-        """There are rows that commits make ready or remove, some with each. Costs no read."""
+        """Whether rows are left that each commit makes ready or deletes in slices. Costs no read."""
         ...
 
     def commit(
@@ -378,23 +378,23 @@ class Frontier(LetterFrontier, WaitingTasks, Acts, Schedules, SyncPointStore, Su
         outages: Mapping[tuple[str, int], OutageNote | None] | None = None,
         due: int = 500,
     ) -> Committed:
-        """One transaction: the outcomes of a group of leased tasks, each with its children and counters, and up to
-        `due` delayed tasks whose time has come. The group's records must be durable in their sinks already.
-        FrontierError, and nothing is written, when one of the tasks is not ready, or what it has sent ahead is not
-        here.
+        """Commits the outcomes of a group of leased tasks, each with its children and counters, and makes up to `due`
+        delayed tasks ready whose time has come. One transaction. The group's records must be durable in their sinks
+        before. Raises FrontierError, and writes nothing, when one of the tasks is not ready, or a portion that its
+        outcome has sent ahead is not stored.
 
-        What an outcome has sent ahead (`Complete.sent`) is counted with it at once, under numbers that follow each
-        other, and becomes ready in slices, one with each of the commits that follow: see `chores`. A task that turns
-        out to be a repeat leaves the counters again.
+        Tasks that an outcome has sent ahead (`Complete.sent`) are counted at once, get consecutive numbers, and become
+        ready in slices, one with each of the following commits: see `chores`. A task that the run has already had is
+        subtracted from the counters again.
 
-        blocked: buckets that may not be leased from before a time, with the reason, which people are told.
-        learned: by limiters, see `learned`.
+        blocked: until when, and why, buckets may not be leased from, by number.
+        learned: what limiters have learned, by their keys; see the method `learned`.
         charge: writes to `quota_rows`; part of the transaction.
-        totals: of (run, stream), as their sinks have returned them.
-        written: the sinks, by number, that have got the mark.
-        ahead: portions of tasks that are still leased; they are kept aside, in their order, until the outcome of that
-            lease takes them over. Any other outcome of the task drops them, and so does an opening of the frontier.
-        void: (task, token) of leases that ended without an outcome; what they have sent ahead is dropped.
-        outages: by origin and account; None where one is over.
+        totals: the totals of (run, stream) that their sinks have returned.
+        written: the numbers of the sinks that have got the mark.
+        ahead: portions of tasks that are still leased; they are stored, in their order, until the outcome of that lease
+            takes them over. Any other outcome of the task drops them, and so does opening the frontier.
+        void: (task, token) of leases that ended without an outcome; their portions are dropped.
+        outages: by origin and account; None when the outage is over.
         """
         ...

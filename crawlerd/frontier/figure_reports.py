@@ -1,4 +1,4 @@
-"""What people are told of a run's figures: what it cost, and what happened to it."""
+"""The figures of a run, for people: what it cost, and what happened to it."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ class KindFigures(msgspec.Struct, frozen=True):
     """The tasks of one kind."""
 
     kind: str
-    # tasks that are not over: ready, delayed, waiting for a group, or leased
+    # unfinished tasks: ready, delayed, waiting for a group, or leased
     open: int
     done: int
     dead: int
-    # tasks of the longest chain, in which each has asked for the next one of the same kind
+    # tasks of the longest chain, in which each task has yielded the next one of the same kind
     longest_chain: int
-    # seconds that an attempt at a done task took, or less; None before one was measured
+    # half of the attempts at finished tasks took this many seconds or less; None before one was measured
     p50: float | None
     p95: float | None
 
 
 class AnswerFigures(msgspec.Struct, frozen=True):
-    """The requests that had one status."""
+    """The requests of a run that had the same status."""
 
-    # of HTTP; 0 where no complete answer came
+    # the HTTP status; 0 when no complete response came
     status: int
     requests: int
-    # bytes of the answers' bodies
+    # bytes of the response bodies
     received: int
 
 
@@ -35,7 +35,7 @@ class SlowTask(msgspec.Struct, frozen=True):
 
     task: int
     kind: str
-    # its arguments, cut
+    # its arguments, shortened
     about: str
     seconds: float
 
@@ -49,9 +49,9 @@ class RunEvent(msgspec.Struct, frozen=True):
 
 
 class RunFigures(msgspec.Struct, frozen=True):
-    """What a run cost."""
+    """The figures of a run: what it cost, and what happened to it."""
 
-    # those with the most tasks first
+    # kinds with the most tasks first
     kinds: list[KindFigures] = []
     # by status
     answers: list[AnswerFigures] = []

@@ -1,4 +1,4 @@
-"""What one transaction adds to the figures of runs: pure, and added up, so that a group costs a handful of rows."""
+"""Adds up what a group of outcomes adds to the figures of runs, so that few rows are written. Pure."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from crawlerd.core.outcome import Complete, Made
     from crawlerd.core.task import NewGather, NewTask, Task
 
-START = ""  # in the place of a kind: what a run began with
-SLOWEST = 20  # attempts of a run that are kept
-ABOUT = 120  # characters of a slow task's arguments
-MOST_ARGUMENTS = 10_000  # characters that are looked at
+START = ""  # used as a kind: the tasks that a run began with
+SLOWEST = 20  # how many of the slowest attempts of a run are kept
+ABOUT = 120  # most characters of a slow task's arguments
+MOST_ARGUMENTS = 10_000  # most characters of arguments that are read for that
 
 Stage = tuple[int, str, int]  # run, kind, level of chain
 
 
 @dataclass(slots=True)
 class StageCounts:
-    """Differences to the counters of the tasks of one run, kind and level.
+    """What to add to the counters of the tasks of one run, kind and level.
 
-    longest: tasks of the longest chain of this kind that has one here.
+    longest: the length of the longest chain of this kind that has a task at this level.
     """
 
     open: int = 0
@@ -39,7 +39,7 @@ class StageCounts:
 
 @dataclass(slots=True)
 class Answers:
-    """Requests of a run that had the same status, and bytes of their answers."""
+    """Counts of requests of a run that had the same status, and of the bytes of their responses."""
 
     requests: int = 0
     received: int = 0
@@ -47,13 +47,14 @@ class Answers:
 
 @dataclass(slots=True)
 class Figures:
-    """
-    stages: the tasks.
-    served: done tasks by run, kind and bucket.
-    asked: tasks that the done ones have asked for, by the stage of these and the kind.
-    durations: attempts of done tasks by run, kind and bin.
-    answers: by run and status, 0 for none.
-    slow: of each run (seconds, number, kind, arguments cut), the slowest ones.
+    """What to add to the figures of runs.
+
+    stages: counts of tasks, by run, kind and level of chain.
+    served: finished tasks, by run, kind and bucket.
+    asked: tasks that finished tasks have yielded, by the stage of the finished task and the kind of the new one.
+    durations: attempts at finished tasks, by run, kind and bin.
+    answers: requests, by run and status; 0 for no response.
+    slow: the slowest attempts of each run, as (seconds, task number, kind, shortened arguments).
     """
 
     stages: defaultdict[Stage, StageCounts] = field(default_factory=lambda: defaultdict(StageCounts))
@@ -64,11 +65,11 @@ class Figures:
     slow: defaultdict[int, list[tuple[float, int, str, str]]] = field(default_factory=lambda: defaultdict(list))
 
     def stage(self, run: int, kind: str, chain: int) -> StageCounts:
-        """The counters of tasks, to be changed. chain: see `Task`."""
+        """The counters of tasks, for the caller to change. chain: see `Task`."""
         return self.stages[run, kind, level_of(chain)]
 
     def did(self, run: int, kind: str, chain: int, bucket: int, count: int) -> None:
-        """Counts tasks that are done."""
+        """Counts finished tasks."""
         stage = self.stage(run, kind, chain)
         stage.open -= count
         stage.done += count
@@ -82,12 +83,12 @@ class Figures:
             stage.longest = max(stage.longest, chain + 1)
 
     def asks(self, task: Task, outcome: Complete) -> None:
-        """Counts what a done task has asked for."""
+        """Counts the tasks that a finished task has yielded."""
         level = level_of(task.chain)
         kinds = [child.kind for child in outcome.children]
         if outcome.gathers or outcome.errands:
             kinds += _kinds(outcome.errands, outcome.gathers)
-        same = kinds.count(kinds[0]) if kinds else 0  # a third of the time of a Counter
+        same = kinds.count(kinds[0]) if kinds else 0  # takes a third of the time of a Counter
         for kind, count in {kinds[0]: same}.items() if same and same == len(kinds) else Counter(kinds).items():
             self.asked[task.run, task.kind, level, kind] += count
         if outcome.sent is not None:
@@ -95,12 +96,12 @@ class Figures:
                 self.asked[task.run, task.kind, level, kind] += count
 
     def begins(self, run: int, tasks: Sequence[NewTask], gathers: Sequence[NewGather]) -> None:
-        """Counts what a run begins with."""
+        """Counts the first tasks of a run."""
         for kind in _kinds(tasks, gathers):
             self.asked[run, START, 0, kind] += 1
 
     def attempt(self, task: Task, made: Made, *, done: bool) -> None:
-        """Counts what an attempt cost. done: it was the task's last one."""
+        """Counts the cost of an attempt. done: it was the task's last one."""
         if made.status != NO_REQUEST:
             answers = self.answers[task.run, made.status]
             answers.requests += 1
@@ -115,7 +116,7 @@ class Figures:
 
 
 def in_short(text: str, most: int) -> str:
-    """At most this number of characters: the beginning, and more of the end, where tasks of a kind differ."""
+    """Shortens a text to `most` characters: keeps the beginning, and more of the end, where tasks of a kind differ."""
     return text if len(text) <= most else f"{text[: most // 4]}…{text[len(text) - (most - most // 4 - 1) :]}"
 
 

@@ -1,8 +1,8 @@
-"""The end of a group: what becomes of the task that waits for it, and what comes back with a dead letter.
+"""The end of a group: decides what happens to the task that waits for it, and restores it with retried dead letters.
 
-An inner group counts as open in the one around it until it is over, so that they end from within. What is dead in a
-group that is over counts in the one around it. The task that follows a group that has failed comes back with any of the
-group's other dead letters, in all groups around it; not by itself, since its group is still not what it needs.
+An inner group counts as one open task of the outer group until it has ended, so inner groups end first. Its dead
+letters then count in the outer group. A follow-up task that died because its group had dead letters is restored when
+one of those is retried, and so are the follow-up tasks of all outer groups. It cannot be retried on its own.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from crawlerd.core.output import IfDead
     from crawlerd.frontier.change import Change
 
-LETTERS = "dead_letters"  # the field of what follows that names them
-NOT_RUN = "not run:"  # begins the error of what follows a group that has failed; the others say why
+LETTERS = "dead_letters"  # the argument of a follow-up task that gets the group's dead letters
+NOT_RUN = "not run:"  # the error of a follow-up task whose group has failed begins with this
 
 
 class Counted(NamedTuple):
-    """A group, as its counters are now, and the task that follows it, which has the group's number."""
+    """A group with its present counters, and its follow-up task, which has the group's number."""
 
     id: int
     run: int
-    parent: int  # the group around it, 0 for none
-    open: int  # tasks and inner groups that are not over
+    parent: int  # the outer group, 0 for none
+    open: int  # tasks and inner groups that have not ended
     dead: int  # dead letters
-    if_dead: IfDead  # what becomes of the task that follows when there are some
+    if_dead: IfDead  # what happens to the follow-up task when there are dead letters
     bucket: int
     priority: int
     kind: int
     payload: str
     kind_name: str
-    endless: int = 0  # 1: nothing follows it, and its run may get more of its tasks
+    endless: int = 0  # 1: it has no follow-up task, and its run may add tasks to it
 
     @property
     def tells(self) -> bool:
-        """Whether what follows now is told of the dead letters, see `crawlerd.source.Gather`."""
+        """Whether the follow-up task gets the dead letters as an argument, see `crawlerd.source.Gather`."""
         return (
             bool(self.dead)
             and not self.open
@@ -52,12 +52,15 @@ class Counted(NamedTuple):
         )
 
     def telling(self, letters: list[str]) -> Counted:
-        """letters: kinds and errors of the first dead letters."""
+        """The group, with the dead letters in the arguments of its follow-up task.
+
+        letters: kinds and errors of the first dead letters.
+        """
         return self._replace(payload=with_field(self.payload, LETTERS, letters))
 
 
 class Letter(NamedTuple):
-    """A dead letter that comes back."""
+    """A dead letter that is retried."""
 
     bucket: int
     priority: int
@@ -66,14 +69,15 @@ class Letter(NamedTuple):
     kind: int
     payload: str
     group: int
-    follows: bool  # it follows a group, and waits for it
+    follows: bool  # it is a follow-up task, and waits for its group again
     chain: int
     kind_name: str
 
 
 def end_groups(change: Change, groups: Iterable[Counted]) -> list[tuple[int, int]]:
-    """Where nothing is open any more, the task that waited becomes ready or dead, or is left out. Returns (group, group
-    around it) of those that are over; one that has failed is not, since its dead letters may be retried."""
+    """Ends the groups in which nothing is open: their follow-up tasks become ready or dead, or are left out. Returns
+    (group, outer group) of those that have ended. A failed group has not ended, since its dead letters may be retried.
+    """
     over: list[tuple[int, int]] = []
     for group in groups:
         if group.open or group.endless:
@@ -106,7 +110,7 @@ def end_groups(change: Change, groups: Iterable[Counted]) -> list[tuple[int, int
 
 
 def bring_back(change: Change, letters: Iterable[Letter]) -> None:
-    """Dead letters become ready again with all their attempts, or wait again for their group."""
+    """Makes dead letters ready again, with all their attempts, or lets them wait for their group again."""
     for letter in letters:
         counts = change.runs[letter.run]
         if letter.follows:

@@ -1,4 +1,4 @@
-"""The part of a frontier about dead letters: what is done to them."""
+"""The operations of a frontier on dead letters."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class Stepped(NamedTuple):
-    """What a step of an operation has done.
+    """The result of one step of an operation.
 
-    done: dead letters.
-    imports: of runs that go on.
+    done: how many dead letters it has changed.
+    imports: the imports whose runs have tasks again.
     """
 
     done: int
@@ -22,10 +22,10 @@ class Stepped(NamedTuple):
 
 
 class FirstLetter(NamedTuple):
-    """A dead letter that no other of its run has the fingerprint of.
+    """A dead letter that is the first of its run with its fingerprint.
 
-    seq: of the task.
-    account, kind: their names.
+    seq: the number of the task.
+    account, kind: the names of its account and its kind.
     """
 
     seq: int
@@ -38,9 +38,9 @@ class FirstLetter(NamedTuple):
 
 
 class Copied(NamedTuple):
-    """A dead letter that is to be put into the spool.
+    """A copy of a dead letter that waits for the spool.
 
-    number: of its burial, higher than those of all that died before.
+    number: a number that grows with each new dead letter.
     letter: a `DeadLetter` with its attempts, as JSON.
     """
 
@@ -52,36 +52,38 @@ class LetterFrontier(Protocol):
     """See `crawlerd.frontier.contract.Frontier`."""
 
     def retry_dead(self, numbers: Sequence[int], act: Act | None = None) -> tuple[int, list[str]]:
-        """Makes dead letters ready again, with all their attempts; ended runs run again. Returns how many there were,
-        and the names of their imports. Groups that have failed for them wait again. One transaction."""
+        """Makes dead letters ready again, with all their attempts; their ended runs go on, and their failed groups wait
+        again. Returns how many there were, and the names of their imports. One transaction."""
         ...
 
     def begin_operation(self, operation: OperationReport, act: Act) -> OperationReport:
-        """Notes what is to be done to dead letters, and the act in the audit. With its number."""
+        """Stores an operation on dead letters, with its line in the audit. Returns it with its number."""
         ...
 
     def running_operations(self) -> list[OperationReport]:
-        """Those that have not ended, the oldest first."""
+        """The operations that have not ended, the oldest first."""
         ...
 
     def step_operation(self, operation: int, numbers: Sequence[int], now: float) -> Stepped | None:
-        """Does what an operation is about to these letters, as far as they had died when it began, and notes that in
-        the same transaction; ends it when there are none. None when it has ended already."""
+        """Carries an operation out on those of these letters that existed when it began, and stores how far it has
+        come. Ends it when there are no numbers. Returns None when it has ended already. One transaction."""
         ...
 
     def end_operation(self, operation: int, error: str | None, act: Act | None, now: float) -> bool:
-        """Ends it as failed, or, without an error, as cancelled; what was done stays done. Whether it was running."""
+        """Ends an operation as failed, or as cancelled if `error` is None. Letters changed so far stay changed. Returns
+        whether it was running."""
         ...
 
     def copy_letters(self, on: bool) -> int:
-        """Whether each letter that dies from now on is copied for the spool, in the transaction in which it dies.
-        Turned off, the copies that nobody has taken are deleted: how many. One transaction, if anything changes."""
+        """Turns copies for the spool on or off: each new dead letter is copied in the transaction that adds it. Turning
+        them off deletes the copies that are not in the spool yet; returns how many. One transaction, if anything
+        changes."""
         ...
 
     def copied_letters(self, most: int, most_bytes: int) -> list[Copied]:
-        """The first copies that nobody has taken: at most so many, and not many more bytes."""
+        """The first copies that are not in the spool yet, up to this number and about this size."""
         ...
 
     def spooled(self, through: int) -> None:
-        """Deletes copies up to this number: they are in the spool. One transaction."""
+        """Deletes the copies up to this number, which are in the spool now. One transaction."""
         ...

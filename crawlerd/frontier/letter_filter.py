@@ -1,4 +1,4 @@
-"""Which dead letters are meant: everything that matches all that is said."""
+"""Selects dead letters: a letter must match all fields that are set."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class LetterFilter(
     rename={"import_name": "import"},
     forbid_unknown_fields=True,
 ):
-    """Another field than these is an error: a misspelled one must not mean all letters.
+    """A filter of dead letters. Unknown fields are an error: a misspelled field must not select all letters.
 
-    ids: numbers of letters; empty: whichever.
-    account: of the task, or the account that it is a part of.
-    stream: that the letter is reported under.
+    ids: the numbers of letters; empty for any.
+    account: the account of the task, or of the part that the task is for.
+    stream: the stream that the letter is reported under.
     group: its fingerprint.
-    error: is in its error text, whatever the case.
-    since, until: when it became one; Unix seconds, the end is not included.
+    error: a part of its error text; upper and lower case are equal.
+    since, until: when it became a dead letter; Unix seconds, without the end itself.
     """
 
     ids: list[int] = []
@@ -38,12 +38,12 @@ class LetterFilter(
 
     @property
     def narrow(self) -> bool:
-        """Whether it leaves out anything."""
+        """Whether it leaves out any letters."""
         return self != ALL
 
     @property
     def text(self) -> str:
-        """For people."""
+        """The filter as text, for people."""
         numbers = ", ".join(map(str, self.ids[:10])) + (f" and {len(self.ids) - 10:,} more" if self.ids[10:] else "")
         said = {
             "id": numbers,

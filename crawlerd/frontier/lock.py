@@ -1,4 +1,5 @@
-"""One crawlerd a state directory: exclusive locks on the directory and on a file, whose holder the kernel knows."""
+"""Lets only one crawlerd use a state directory, by exclusive locks on the directory and on a file in it. The kernel can
+say which process holds them."""
 
 from __future__ import annotations
 
@@ -21,26 +22,28 @@ from crawlerd.frontier.access import refused, require, require_own
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 1.0
-PATIENCE = 10.0  # seconds to wait for a command that has the directory for a moment
-SIGNED_WITHIN = 0.25  # seconds that it takes until such a command has said so
-AGAIN_SECONDS = 0.02  # between tries
-BRIEF = b"for a moment"  # what it says
+PATIENCE = 10.0  # seconds to wait for a command that holds the lock for a moment
+SIGNED_WITHIN = 0.25  # seconds within which such a command has written BRIEF into the file
+AGAIN_SECONDS = 0.02  # between two tries
+BRIEF = b"for a moment"  # the content of the lock file of such a command
 BUSY = (errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN)
 SHARED = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - directories that must stay open to all
 
 
 class StateLock:
-    """Held from construction to `close`, or to the death of the process, however it dies.
+    """The lock of a state directory, held from construction to `close` or the end of the process.
 
-    The file's lock is the one that others can ask about. The directory's cannot be deleted.
+    There are two locks. Other processes can ask who holds the lock of the file. The lock of the directory protects
+    against deletion of the file.
 
-    last_alive: Unix time after which no earlier holder did anything; None when there was none.
+    last_alive: when the last holder was alive; Unix seconds, None when there was none.
     """
 
     def __init__(self, state_dir: Path, *, brief: bool = False) -> None:
-        """FrontierLocked, FrontierUnusable, StorageFailed.
+        """Takes the lock. Raises FrontierLocked when another crawlerd holds it, FrontierUnusable when this user may not
+        use the directory, StorageFailed when the disk is full or fails.
 
-        brief: it is held for a moment: others that start meanwhile wait for that.
+        brief: the lock is held for a moment only, so other commands wait for it.
         """
         self._path = state_dir / "lock"
         began = time.monotonic()
@@ -51,7 +54,7 @@ class StateLock:
             except FrontierLocked:
                 if time.monotonic() - began > (PATIENCE if _held_briefly(self._path) else SIGNED_WITHIN):
                     raise
-            time.sleep(AGAIN_SECONDS)  # flock waits without a limit or not at all, and the file may be replaced
+            time.sleep(AGAIN_SECONDS)  # flock cannot wait with a time limit, and the file may be replaced meanwhile
         self._beat_at = time.monotonic()
 
     def _take(self, state_dir: Path, *, brief: bool) -> None:
@@ -86,8 +89,9 @@ class StateLock:
         )
 
     def beat(self) -> None:
-        """Call often: about once a second it notes on the file that its holder lives. A file that was deleted or
-        replaced is made again; FrontierRefused when another program holds it, or the directory is gone."""
+        """Call often: updates the file's time about once a second, to show that the holder is alive. Makes a file that
+        was deleted or replaced again. Raises FrontierRefused when another program holds it, or the directory is gone.
+        """
         now = time.monotonic()
         if now - self._beat_at < BEAT_SECONDS:
             return
@@ -109,8 +113,8 @@ class StateLock:
             fd = _open(self._path)
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT):
-                return  # at the next beat, perhaps
-            if error.errno in (errno.ELOOP, errno.EMLINK, errno.EINVAL):  # something else lies there
+                return  # tried again at the next call
+            if error.errno in (errno.ELOOP, errno.EMLINK, errno.EINVAL):  # the path is not a regular file any more
                 raise refused(self._path, error) from None
             raise FrontierRefused(
                 f"{self._path} was deleted or moved while it was in use, and cannot be made again ({error.strerror}): "
@@ -140,10 +144,10 @@ class StateLock:
 
 
 def _keep_others_out(folder: int, state_dir: Path) -> None:
-    """Takes away what others may do with the directory and our files in it. Whoever may read the queue's files may also
-    lock them, which stops the daemon. FrontierUnusable for a directory that is everybody's.
+    """Removes the rights of other users to the directory and our files in it. A user who may read the files may also
+    lock them, which would stop the daemon. Raises FrontierUnusable for a directory that everybody uses, such as /tmp.
 
-    folder: the directory's descriptor.
+    folder: the file descriptor of the directory.
     """
     try:
         facts = os.fstat(folder)
@@ -159,14 +163,14 @@ def _keep_others_out(folder: int, state_dir: Path) -> None:
             ours = [each for each in entries if each.name == "lock" or each.name.startswith("frontier.")]
         for entry in ours:
             if entry.is_file(follow_symlinks=False):
-                with suppress(FileNotFoundError):  # its holder is ending
+                with suppress(FileNotFoundError):  # the process that uses it has just removed it
                     set_mode(str(state_dir / entry.name), entry.stat(follow_symlinks=False), PRIVATE_FILE)
     except OSError as error:
         raise refused(state_dir, error) from None
 
 
 def _others_use(folder: int, state_dir: Path) -> bool:
-    """Asked of a directory that is open to all. A file system of one's own may be so, too, when it is new."""
+    """Whether other users use a directory that is open to all. A new private file system may be open to all, too."""
     me = os.geteuid()
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -177,7 +181,7 @@ def _others_use(folder: int, state_dir: Path) -> bool:
 
 
 def lock_holder(state_dir: Path) -> int | None:
-    """The pid of the crawlerd that owns the state directory now, None when nobody does."""
+    """The pid of the crawlerd that holds the lock of the state directory; None when no process does."""
     try:
         fd = os.open(state_dir / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
@@ -189,7 +193,7 @@ def lock_holder(state_dir: Path) -> int | None:
 
 
 def _is(fd: int, path: Path) -> bool:
-    """Whether the path leads to what is open."""
+    """Whether the path leads to the file that is open as `fd`."""
     ours = os.fstat(fd)
     try:
         there = path.stat()
@@ -213,7 +217,7 @@ def _lock(fd: int) -> bool:
 
 
 def _lock_directory(fd: int) -> bool:
-    """Where the file system cannot lock directories, as NFS, the file's lock has to do."""
+    """Locks the directory. A file system such as NFS cannot lock directories; there the lock of the file must do."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -229,7 +233,8 @@ def _held_briefly(path: Path) -> bool:
 
 
 def _sign(fd: int, path: Path, *, brief: bool = False) -> None:
-    """Written before it is cut, and so never empty again: that would say that there was no earlier holder."""
+    """Writes to the lock file. Writes before it truncates, so that the file is never empty: an empty file means that
+    there was no earlier holder."""
     text = b"%d %s\n" % (os.getpid(), BRIEF) if brief else b"%d\n" % os.getpid()
     try:
         os.ftruncate(fd, os.pwrite(fd, text, 0))
@@ -238,14 +243,15 @@ def _sign(fd: int, path: Path, *, brief: bool = False) -> None:
 
 
 def _holder(fd: int) -> int | None:
-    """Asks the kernel, which takes no lock itself (so a question cannot make a start fail)."""
+    """The pid of the process that holds the lock of a file. Asks the kernel without locking the file, so that asking
+    cannot make the start of another process fail."""
     layout = struct.Struct("hhqqi0q")  # struct flock: type, whence, start, length, pid
     answer = layout.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, layout.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)))
     return None if answer[0] == fcntl.F_UNLCK else answer[4]
 
 
 def _holder_of_directory(fd: int) -> int | None:
-    """Of such a lock, the kernel tells in /proc/locks alone; None where it does not tell."""
+    """The pid of the process that holds the lock of a directory, from /proc/locks; None when it is not listed there."""
     facts = os.fstat(fd)
     wanted = f"{os.major(facts.st_dev):02x}:{os.minor(facts.st_dev):02x}:{facts.st_ino}"
     try:

@@ -1,4 +1,4 @@
-"""Where quotas are charged, on whichever database."""
+"""The storage of quota charges, independent of the database."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ if TYPE_CHECKING:
 
 
 class QuotaRows(Protocol):
-    """Charges of quotas, at most a hundred or so a key. Times in Unix seconds. Reads see what the same transaction
-    has written; use it in `charge` of `Frontier.commit` alone."""
+    """Charges of quotas, about a hundred for each key at most. Times are Unix seconds. Reads see what the same
+    transaction has written. Use it only in `charge` of `Frontier.commit`."""
 
     def charged(self, key: str, since: float) -> list[tuple[float, int]]:
-        """(time, count) of the charges after `since`, oldest first."""
+        """The charges after `since`, as (time, count), the oldest first."""
         ...
 
     def charge(self, key: str, at: float, count: int) -> None:
-        """Adds `count`, which may be negative, to what is charged at this very time. It never falls below 0."""
+        """Adds `count`, which may be negative, to the charge at exactly this time. A charge never falls below 0."""
         ...
 
     def forget(self, key: str, before: float) -> None:
-        """Drops the charges up to `before`."""
+        """Deletes the charges up to `before`."""
         ...
 
     def keys(self, beginning: str) -> list[str]:
-        """Those that have charges and begin so. beginning: ends with "/"."""
+        """The keys with charges that begin with `beginning`, which ends with "/"."""
         ...
 
     def ask_again_of(self, accounts: Sequence[int]) -> None:
-        """The limits of these accounts have changed: that their buckets wait for a quota no longer counts. Call
-        it outside of `charge`."""
+        """Lets the buckets of these accounts ask for their quotas again, since the limits have changed. Call it outside
+        of `charge`."""
         ...

@@ -1,4 +1,4 @@
-"""What people are told of a frontier: its state, the reports of its runs, and its dead letters."""
+"""What commands show about a frontier: its state, the reports of its runs, and its dead letters."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ NOTHING: dict[int, str] = {}
 
 
 class Told(NamedTuple):
-    """What an account waits for, as the crawlerd says that has its tasks in memory."""
+    """What an account waits for, as reported by the crawlerd that has its tasks in memory."""
 
     account: int
     reason: str
-    until: float  # Unix seconds; 0 when that is not known
+    until: float  # Unix seconds; 0 when unknown
 
 
 class StreamReport(msgspec.Struct, frozen=True):
@@ -37,14 +37,14 @@ class StreamReport(msgspec.Struct, frozen=True):
     skipped: int = 0
     dead: int = 0
     denied: bool = False
-    # why something was skipped or denied or is dead, one reason for all; else `note`
+    # why records were skipped or denied, or tasks are dead: one reason for all; without one, see `note`
     reason: str | None = None
-    # why the next run reads all of it, or in which records the time of change could not be read
+    # why the next run reads the stream in full, or why the time of change could not be read in some records
     note: str | None = None
 
 
 class Doubt(msgspec.Struct, frozen=True):
-    """A stream that a full run has seen less than half of what the last one saw of."""
+    """A stream in doubt: a full run has seen less than half of the records that the last one saw."""
 
     account: str
     stream: str
@@ -58,13 +58,13 @@ class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
     id: int
     import_name: str
     account: str
-    # it reads all there is
+    # it reads all records of all its streams
     full: bool
     state: str
     # Unix seconds, both
     started_at: float
     ended_at: float | None
-    # tasks, those that are leased at this moment included
+    # tasks, including those that are leased at this moment
     ready: int
     delayed: int
     # tasks that follow a group of others
@@ -76,27 +76,27 @@ class RunReport(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
     records: int
     # it has ended, and nothing is dead, denied, skipped or doubted
     complete: bool
-    # why it is full, where nobody asked for that; or, when only some streams are read in full, which and why
+    # why it is a full run, if nobody asked for one; or which streams it reads in full, and why
     full_reason: str | None = None
     # why it was cancelled
     ended_reason: str | None = None
     # how a command has changed the import for this run
     ad_hoc: str | None = None
     doubts: list[Doubt] = []
-    # who or what has started it; "" where that is not known
+    # who or what has started it; "" when unknown
     began: str = ""
-    # the streams of its import that it reads, with commas; None: all
+    # the streams of its import that it reads, separated by commas; None: all
     part: str | None = None
 
 
 class BlockReport(msgspec.Struct, frozen=True):
-    """Why nothing of a bucket may be leased. Unix seconds."""
+    """Why no task of a bucket may be leased. Times are Unix seconds."""
 
     until: float
     reason: str
     # what it waits for, as a part of a sentence
     text: str
-    # None where that is not known
+    # None when unknown
     since: float | None
 
 
@@ -111,13 +111,13 @@ class AccountReport(msgspec.Struct, frozen=True):
     ready: int
     # the latest Unix second of its blocked buckets
     blocked_until: float
-    # of the bucket that may start first, among those with ready tasks that nobody has paused; None without such a one.
-    # `until` may be over
+    # why the bucket waits that may start first, among those with ready tasks that are not paused; None without one.
+    # Its `until` may have passed
     first: BlockReport | None = None
-    # a run of the account itself has tasks that wait for their next try; that wait for others of their group
+    # whether runs of the account have tasks that wait for their next try, and tasks that wait for their group
     retries: bool = False
     gathers: bool = False
-    # `refused`, by the name that it had before people could pause an account
+    # the same as `refused`, under the name that it had before people could pause accounts
     paused: str | None = None
 
     def __post_init__(self) -> None:
@@ -132,7 +132,7 @@ class BucketReport(msgspec.Struct, frozen=True):
     ready: int
     # Unix seconds; 0 when it is not blocked
     blocked_until: float
-    # why it is, or was when that was last so
+    # why it is blocked, or was the last time
     reason: str = "throttled"
 
 
@@ -140,11 +140,11 @@ class LeftImport(msgspec.Struct, frozen=True):
     """An import with a history that is not configured any more."""
 
     name: str
-    # of its last run, "" when that is forgotten
+    # the account of its last run, "" when that run was forgotten
     account: str
-    # of what it was told to read, see `Frontier.start_run`
+    # a digest of its options, see `Frontier.start_run`
     setup: str
-    # those it has read
+    # the streams that it has read
     streams: frozenset[str]
 
 
@@ -154,18 +154,18 @@ class RetryReport(msgspec.Struct, frozen=True):
     # Unix seconds
     due_at: float
     attempts: int
-    # of the last one
+    # the error of the last attempt
     error: str
 
 
 class TaskReport(msgspec.Struct, frozen=True):
-    """Where a task is."""
+    """The state of a task."""
 
     run: int
     account: str
     kind: str
     attempts: int
-    # it is ready, or a worker has it, when this is None
+    # None when the task is ready, or leased
     retry: RetryReport | None = None
 
 
@@ -173,12 +173,12 @@ class OutageReport(msgspec.Struct, frozen=True):
     """An API that does not answer."""
 
     origin: str
-    # the account that gets no answer; None for all of them, which are not listed one by one then
+    # the account that gets no answer; None for the whole origin, whose accounts are then not listed
     account: str | None
-    # Unix seconds, both; the next try is a single request
+    # Unix seconds, both; at `next_at` a single request tries the origin
     since: float
     next_at: float
-    # the last one
+    # the error of the last request
     error: str
 
 
@@ -195,7 +195,7 @@ class Status(msgspec.Struct, frozen=True):
     accounts: list[AccountReport]
     outages: list[OutageReport] = []
     pauses: list[PauseNote] = []
-    # by people, for a time
+    # limits that people have lowered for a time
     lowered: list[LimitNote] = []
 
 
@@ -207,35 +207,35 @@ class Overview(msgspec.Struct, frozen=True):
     delayed: int
     waiting: int
     dead: int
-    # under way, the oldest first, and how many there are
+    # runs under way, the oldest first, and how many there are
     running: list[RunReport]
     running_count: int
-    # the newest ended run of each import, the newest first, and how many imports have one; None: very many
+    # the newest ended run of each import, the newest first, and how many imports have one; None: too many to count
     latest: list[RunReport]
     imports: int | None
-    # of these, those that failed, have dead letters, or are doubted
+    # the runs among `latest` that have failed, have dead letters, or are doubted
     unclean: list[RunReport]
-    # that need a look, refused ones first; and how many there are of all
+    # accounts that need attention, refused ones first; and how many accounts there are in all
     accounts: list[AccountReport]
     account_count: int
     outages: list[OutageReport]
     pauses: list[PauseNote]
-    # limits, by people, for a time
+    # limits that people have lowered for a time
     lowered: list[LimitNote] = []
 
 
 class AttemptReport(msgspec.Struct, frozen=True):
     """An attempt that has failed."""
 
-    # when it was noted; Unix seconds
+    # when it was stored; Unix seconds
     at: float
-    # that its request took; None where there was none
+    # how long its request took; None without a request
     seconds: float | None
-    # of HTTP; None where there was no answer
+    # the HTTP status; None without a response
     status: int | None
-    # of HTTP, or the operation of a service; "" where there was no request
+    # the HTTP method, or the operation of an AWS service; "" without a request
     method: str
-    # where it went, without credentials
+    # the URL of the request, without credentials
     url: str
     error: str
 
@@ -255,11 +255,11 @@ class DeadLetter(msgspec.Struct, frozen=True, rename={"import_name": "import"}):
     payload: str
     # Unix seconds
     at: float
-    # the fingerprint that it has in common with the others of its group
+    # its fingerprint, which is that of its group
     group: str = ""
-    # letters of this task, of as many runs: this one, and older ones that are shown as one with it
+    # how many runs have a letter for this task; their letters are shown as one, the newest
     letters: int = 1
-    # its last attempts, the oldest first, where one letter was asked for
+    # its last attempts, the oldest first; only when a single letter is read
     history: list[AttemptReport] = []
 
 
@@ -270,20 +270,20 @@ class DeadGroup(msgspec.Struct, frozen=True):
     group: str
     source: str
     kind: str
-    # the exception's; "" where none was raised
+    # the class of the exception; "" when none was raised
     error_class: str
-    # of HTTP; None where the error has none
+    # the HTTP status; None when the error has none
     status: int | None
-    # the error's fixed words
+    # the fixed words of the error text
     message: str
     letters: int
-    # how many imports its newest 1,000 runs are of, and how many runs there are
+    # how many imports have such letters, as far as seen in the newest 1,000 runs; and how many runs have them
     imports: int
     runs: int
-    # when the first and the last one came; Unix seconds
+    # when the first and the last letter came; Unix seconds
     first_at: float
     last_at: float
-    # the number of the newest one
+    # the number of the newest letter
     example: int
 
 
@@ -291,9 +291,9 @@ class LetterPage(msgspec.Struct, frozen=True):
     """Dead letters that match, the newest first."""
 
     letters: list[DeadLetter]
-    # the id before which to go on; None when there are no more
+    # pass it as `before` to get the next page; None when there are no more letters
     next: int | None
-    # the page is short because very many letters were looked at
+    # the page is short because too many letters would have had to be read
     cut: bool = False
 
 
@@ -301,38 +301,38 @@ class LetterCount(msgspec.Struct, frozen=True):
     """How many dead letters match."""
 
     count: int
-    # the number of the last burial: of what dies later, nothing is meant
+    # the number of the last dead letter that was counted; later ones are not meant
     through: int
-    # there are more than that: they were not all counted
+    # there are more than `count`: not all were counted
     more: bool = False
 
 
 class OperationReport(msgspec.Struct, frozen=True, kw_only=True, rename={"which": "filter"}):
-    """What is done, or was, to all dead letters that match a filter."""
+    """An operation on all dead letters that match a filter."""
 
     id: int
     act: LetterAct
     which: LetterFilter
-    # the number of the last burial: of what died later, nothing is meant
+    # the number of the last dead letter when it began; later ones are left alone
     through: int
     by: str
     reason: str = ""
     state: Literal["running", "done", "cancelled", "failed"] = "running"
-    # why it has failed, or cannot go on at the moment
+    # why it has failed, or cannot continue at the moment
     error: str | None = None
     # Unix seconds, both
     began_at: float
     ended_at: float | None = None
-    # letters: that matched when it began, that it has come to, that it has changed
+    # letters: those that matched when it began, those handled so far, those changed so far
     total: int
     seen: int = 0
     done: int = 0
-    # the last letter that it has come to
+    # the number of the last letter handled
     last: int = 0
 
 
 class Act(msgspec.Struct, frozen=True):
-    """What a person did, as the audit has it."""
+    """What a person did: a line of the audit."""
 
     # Unix seconds
     at: float
@@ -340,24 +340,24 @@ class Act(msgspec.Struct, frozen=True):
     # such as "pause", and "import acme"
     act: str
     subject: str
-    # the reason that was given, and the like
+    # further details, such as the reason that the person gave
     detail: str
-    # what it was done to
+    # how many things it was done to, such as dead letters
     count: int
-    # in the audit; 0 for one that is not in it yet
+    # its number in the audit; 0 before it is written
     id: int = 0
 
 
 class Checked(NamedTuple):
-    """What a check of a frontier has found."""
+    """The result of a check of a frontier."""
 
-    name: str  # of what was checked, as people know it
-    broken: list[str]  # a line for each thing that is wrong; nothing when every invariant holds
+    name: str  # the name of the checked file, for people
+    broken: list[str]  # a line for each fault; empty when every invariant holds
 
 
 class BackedUp(NamedTuple):
-    """Which frontier a backup is of."""
+    """Describes the frontier in a backup."""
 
     identity: str
     commits: int  # the number of its last group commit
-    sinks: dict[str, int]  # by identity, the number of the last one that wrote to the sink
+    sinks: dict[str, int]  # by identity of the sink, the number of the last commit that wrote to it

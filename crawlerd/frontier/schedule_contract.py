@@ -1,4 +1,4 @@
-"""What a frontier keeps of schedules."""
+"""The notes of schedules that a frontier keeps."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 class Schedules(Protocol):
-    """Part of `Frontier`."""
+    """The notes of schedules. Part of `Frontier`."""
 
     def schedule_note(self, import_name: str) -> ScheduleNote | None:
-        """What is noted of the import's schedule; None before it was first looked at."""
+        """The note of the import's schedule; None before the schedule was first looked at."""
         ...
 
     def note_schedules(self, notes: Mapping[str, ScheduleNote]) -> None:
-        """By import. One transaction. Where a run starts, `start_run` does it in its own."""
+        """Stores notes, by import. One transaction. When a run starts, `start_run` stores the note instead."""
         ...
 
     def full_since(self, import_name: str) -> float | None:
@@ -27,6 +27,6 @@ class Schedules(Protocol):
         ...
 
     def expire_run(self, run: int, now: float, why: str) -> bool:
-        """Ends a run that has taken too long: cancelled, and none of its sync points is published. Whether it was under
-        way. One transaction."""
+        """Cancels a run that has taken too long; it publishes no sync points. Returns whether it was under way. One
+        transaction."""
         ...

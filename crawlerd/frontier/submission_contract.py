@@ -1,4 +1,4 @@
-"""The part of a frontier about tasks that others have submitted: by a command, or through the inbox."""
+"""The operations of a frontier on tasks that were submitted by a command or through the inbox."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from crawlerd.frontier.contract import Committed
     from crawlerd.frontier.reports import Act
 
-REJECTED = 1_000  # that are remembered, the newest
+REJECTED = 1_000  # how many of the newest rejections are remembered
 
 
 class InboxItem(NamedTuple):
-    """An item of the inbox that a transaction has dealt with.
+    """An item of the inbox that a transaction has handled.
 
-    number, put_at: tell it from all others, see `crawlerd.sinks.ack_queue.Item`.
+    number, put_at: identify the item, see `crawlerd.sinks.ack_queue.Item`.
     """
 
     number: int
@@ -28,15 +28,15 @@ class InboxItem(NamedTuple):
 
 
 class Rejection(msgspec.Struct, frozen=True):
-    """What was put into the inbox and is no task."""
+    """An item of the inbox that is not a valid task."""
 
     # its number in the inbox's file
     item: int
-    # Unix seconds, by the clock of the program that put it
+    # Unix seconds, by the clock of the program that put it there
     put_at: float
-    # what was put, cut
+    # the item, shortened
     text: str
-    # why it is no task, and what to do
+    # why it is not a valid task, and what to do
     reason: str
     # when it was rejected; Unix seconds
     at: float = 0.0
@@ -45,10 +45,10 @@ class Rejection(msgspec.Struct, frozen=True):
 
 
 class Chunk(NamedTuple):
-    """Where submitted tasks come from, which their transaction notes.
+    """Where submitted tasks come from, stored in their transaction.
 
-    items, rejections: of the inbox.
-    act: of a person, for the audit.
+    items, rejections: the items of the inbox that were taken, and those that were rejected.
+    act: what a person did, for the audit.
     """
 
     items: Sequence[InboxItem] = ()
@@ -60,10 +60,10 @@ NO_CHUNK = Chunk()
 
 
 class Submitted(NamedTuple):
-    """What has come of tasks.
+    """The result of a submission.
 
-    added: that are new in the run. The others were asked for in it before.
-    open: tasks of the run that are not done now.
+    added: how many tasks are new in the run. It has had the others before.
+    open: how many tasks of the run are not finished now.
     """
 
     run: int
@@ -77,22 +77,22 @@ class Submissions(Protocol):
 
     @property
     def submitted_groups(self) -> Container[int]:
-        """The groups of tasks, and of those that they led to, which others have submitted to runs that read on their
-        own. Costs no read."""
+        """The groups of submitted tasks, and of the tasks that these have yielded, in runs that also read on their own.
+        Costs no read."""
         ...
 
     def submit(self, run: int, tasks: Sequence[NewTask], now: float, chunk: Chunk = NO_CHUNK) -> Submitted | None:
-        """Adds tasks to a run; those that were asked for in it before are left out, whatever their kind says. None, and
-        nothing is written, when it is not under way. One transaction, with what is noted of the chunk.
+        """Adds tasks to a run, except those that it has had before, whatever their kind says. Stores the chunk. Returns
+        None, and writes nothing, when the run is not under way. One transaction.
 
-        In a run that reads on its own, they are in a group of their own, and so is all that they lead to.
+        In a run that also reads on its own, these tasks, and all tasks that they yield, are in a group of their own.
         """
         ...
 
     def inbox_items(self) -> list[InboxItem]:
-        """Those of the last chunk that was noted, which may be in the inbox still."""
+        """The items of the last chunk that was stored, which may still be in the inbox."""
         ...
 
     def note_chunk(self, chunk: Chunk, now: float) -> None:
-        """Of a chunk without tasks. One transaction."""
+        """Stores a chunk without tasks. One transaction."""
         ...

@@ -1,4 +1,4 @@
-"""What a frontier can do with sync points on behalf of people."""
+"""The operations of a frontier on sync points, for people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class RunUnderWay(CrawlerdError):
-    """A run of the import is, which reads and stages sync points."""
+    """A run of the import is under way, which reads and stages sync points, so that these cannot be changed now."""
 
     def __init__(self, import_name: str, run: int) -> None:
         super().__init__(
@@ -23,14 +23,14 @@ class RunUnderWay(CrawlerdError):
 
 
 class SyncPointStore(Protocol):
-    """Part of `Frontier`."""
+    """Reads and changes sync points for people. Part of `Frontier`."""
 
     def sync_points(self, import_name: str, sink_name: str) -> dict[str, str] | None:
         """See `FrontierReader`."""
         ...
 
     def change_sync_points(self, import_name: str, sink_name: str, changes: Mapping[str, str | None], act: Act) -> None:
-        """Sets sync points of an import, which has used the sink, and clears those that become None, with its line in
-        the audit. Runs that have ended publish none of these names any more. RunUnderWay, and nothing is written, while
-        a run of the import is. One transaction."""
+        """Sets sync points of an import that has used the sink, and deletes those whose new value is None, with its
+        line in the audit. Ended runs, if retried, do not publish these names any more. Raises RunUnderWay, and writes
+        nothing, while a run of the import is under way. One transaction."""
         ...

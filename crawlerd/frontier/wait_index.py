@@ -1,4 +1,4 @@
-"""Which accounts wait for what, as it was at one moment: counted, and paged by name."""
+"""An index of which accounts wait for what, at one moment: with counts, and pages of names."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ if TYPE_CHECKING:
 
 
 class WaitIndex:
-    """8 bytes an account: the names stay on disk."""
+    """Takes 8 bytes for each account; the names stay on disk."""
 
     def __init__(self, numbers: Mapping[str, Iterable[int]], at: float) -> None:
-        """numbers: of the accounts, by reason, in the order of their names. at: Unix seconds."""
+        """
+        numbers: the numbers of accounts, by reason, in the order of their names.
+        at: when this was so; Unix seconds.
+        """
         self._numbers = {reason: array("q", found) for reason, found in numbers.items()}
         self.at = at
 
     @property
     def counts(self) -> dict[str, int]:
-        """By reason, "idle" in any case."""
+        """How many accounts wait, by reason; always has the reason "idle"."""
         return {"idle": 0} | {reason: len(found) for reason, found in self._numbers.items()}
 
     def names(self, reader: FrontierReader, reason: str, *, after: str, prefix: str, most: int) -> list[str]:
-        """Of the accounts with this reason, after a name, that begin so. Reads as many names as it returns, and a few
-        to find the first."""
+        """The names of up to `most` accounts with this reason that come after the name `after` and begin with `prefix`.
+        Reads few more names than it returns."""
         numbers = self._numbers.get(reason) or array("q")
 
         def name(number: int) -> str:
@@ -44,5 +47,6 @@ class WaitIndex:
 def wait_index(
     reader: FrontierReader, now: float, told: Iterable[Told] = (), stuck: Mapping[int, str] = NOTHING
 ) -> WaitIndex:
-    """As it is now; reads all accounts that wait. The parameters are those of `FrontierReader.wait_counts`."""
+    """Makes an index of the present state; reads all accounts that wait. For the parameters see
+    `FrontierReader.wait_counts`."""
     return WaitIndex(reader.waiting_accounts(now, told, stuck), now)

@@ -1,4 +1,4 @@
-"""What a frontier says of the tasks that wait in it: by queue, which is what a run has ready in a bucket."""
+"""Reads the waiting tasks of a frontier, by queue: the ready tasks of one run in one bucket."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Bucket(NamedTuple):
     account: int
     name: str
     blocked_until: float  # Unix seconds
-    reason: str = Reason.THROTTLED  # why it is blocked, or was; and in words
+    reason: str = Reason.THROTTLED  # why it is blocked, or was the last time; the next field says it in words
     waits_for: str = ASKED
 
 
 class Block(NamedTuple):
-    """Nothing of a bucket may be leased for a while."""
+    """No task of a bucket may be leased for a while."""
 
     until: float  # Unix seconds
     reason: Reason = Reason.THROTTLED
@@ -36,27 +36,27 @@ class Block(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """Ready tasks of a queue that somebody wants."""
+    """A request for ready tasks of a queue."""
 
     queue: Queue
     after: Key
-    most: int  # tasks
+    most: int  # how many tasks
 
 
 class WaitingTasks(Protocol):
-    """Part of `Frontier`. What people have paused counts as having nothing ready, but for `heads`."""
+    """Reads the waiting tasks. Part of `Frontier`. Paused tasks do not count as ready, except for `heads`."""
 
     def ready_queues(self, account: int | None) -> list[tuple[Bucket, int]]:
-        """The account's queues that have ready tasks, as bucket and run; None: those of all accounts."""
+        """The queues of an account that have ready tasks, as (bucket, run). account: None for all accounts."""
         ...
 
     def queues_of(self, runs: Sequence[int]) -> list[tuple[Bucket, int]]:
-        """The queues of these runs that have ready tasks."""
+        """The queues of these runs that have ready tasks, as (bucket, run)."""
         ...
 
     def sleeping_buckets(self, after: tuple[float, int], now: float, count: int) -> list[Bucket]:
-        """Up to `count` buckets with ready tasks that may be leased from now, by (blocked_until, id), after that
-        key."""
+        """Up to `count` buckets with ready tasks that may be leased from now, in the order of (blocked_until, id),
+        after the key `after`."""
         ...
 
     def next_unblocked(self, now: float) -> float | None:
@@ -65,7 +65,7 @@ class WaitingTasks(Protocol):
 
     def bucket(self, number: int) -> Bucket: ...
     def buckets(self, numbers: Sequence[int]) -> list[Bucket]:
-        """The same for several, in the order of the numbers; one round trip."""
+        """The buckets of these numbers, in the same order; one round trip."""
         ...
 
     def runs_of(self, buckets: Sequence[int]) -> list[list[int]]:
@@ -73,11 +73,11 @@ class WaitingTasks(Protocol):
         ...
 
     def heads(self, queue: Queue, after: Key, count: int) -> list[Task]:
-        """The queue's next `count` ready tasks after a key, most urgent first."""
+        """The queue's next `count` ready tasks after a key, the most urgent first."""
         ...
 
     def heads_many(self, wanted: Sequence[Wanted]) -> list[list[Task]]:
-        """The same for several queues, in the order in which they were asked for; one round trip."""
+        """Like `heads` for several queues, in the same order; one round trip."""
         ...
 
     def next_due(self) -> float | None:

@@ -1,4 +1,4 @@
-"""Finds a limit that nobody documented by its 429s, and follows it. Pure: times are given, nothing is random."""
+"""Learns an undocumented limit from its 429s, and follows its changes. Pure: times are arguments, nothing is random."""
 
 from __future__ import annotations
 
@@ -11,35 +11,34 @@ from crawlerd.core.notation import MOST_RATE
 from crawlerd.ratelimit.background import Background
 from crawlerd.ratelimit.concurrency import ConcurrencyLimit
 
-LATENESS = 0.050  # seconds by which a start may be late without the next ones being late too; later, it was idle
-FIRST_RATE, LEAST_RATE = 2.0, 0.05  # starts a second
-DOUBLING_SECONDS = 1.0  # of the rate, until the first 429
-OVERSHOT = 0.7  # of the rate that met a 429: it had doubled unawares while that was on its way
-STRIKES, RESUME = 2, 16  # 429s that end the doubling; after the first it goes on when so many were accepted
+LATENESS = 0.050  # seconds; a start that is later than this does not delay the next ones: the account was idle
+FIRST_RATE, LEAST_RATE = 2.0, 0.05  # starts per second
+DOUBLING_SECONDS = 1.0  # time in which the rate doubles, until the first 429
+OVERSHOT = 0.7  # factor for the rate that met a 429 while doubling: it had grown further before the 429 arrived
+STRIKES, RESUME = 2, 16  # 429s that end the doubling; accepted requests after which it continues after the first 429
 
-CLIMB_REQUESTS, CLIMB_SECONDS, CLIMB = 70, 3.0, 0.03  # after so many requests, but not sooner, the rate is 3% higher
-HOLD_FIRST, HOLD_GROWTH, HOLD_MOST = 40, 1.6, 300  # accepted requests at a rate that proved right before the next climb
-# Seconds of holding for each that a probe costs where the server sends Retry-After, and how fast the holding becomes so
-# long where a probe costs none.
+CLIMB_REQUESTS, CLIMB_SECONDS, CLIMB = 70, 3.0, 0.03  # after these requests, but not sooner, the rate is 3% higher
+HOLD_FIRST, HOLD_GROWTH, HOLD_MOST = 40, 1.6, 300  # accepted requests for which a rate is held before the next climb
+# If the server sends Retry-After, a 429 costs a pause. The rate is then held for this many seconds for each second of
+# the pause. If climbs cost no pause, the time of holding grows by this factor instead.
 HOLD_PER_PAUSE, PAUSE_GROWTH = 100, 8.0
-STEADY_RISE, STEADY_FALL = 1.2, 0.92  # a limit found within this of the last one has not moved
+STEADY_RISE, STEADY_FALL = 1.2, 0.92  # a limit within these factors of the last one has not changed
 
-CUT, DEEPEST_CUT = 0.98, 0.5  # of the rate that was throttled
-CREEP = 1.01  # of the rate that was measured, which in a window lags behind the limit
-EVIDENCE = 8  # answers to judge a rate by
-IDLE_SHARE = 0.4  # of the time may be lost to late starts, and success is still proof that the rate is permitted
-PROOF_SECONDS = 0.5  # at that rate after more was lost: a short burst may have come out of a bucket's store
-FLAT = 1.0001  # of the rate that is held: it has begun to climb
-BELOW, CLIMBED = 0.95, 1.01  # of a proven rate: well below it; of the one that is held: it has been survived
-LONGEST_PAUSE = 30.0  # seconds between probes while nothing is accepted
+CUT, DEEPEST_CUT = 0.98, 0.5  # most and least of the throttled rate that remains after a cut
+CREEP = 1.01  # factor for the measured rate, which in a moving window stays below the limit
+EVIDENCE = 8  # answers that are needed to judge a rate
+IDLE_SHARE = 0.4  # success proves that a rate is permitted if late starts have lost no more than this share of the time
+PROOF_SECONDS = 0.5  # after more was lost, this time at the rate proves it: a burst may have used a bucket's tokens
+FLAT = 1.0001  # times the held rate: above this, the rate has begun to climb
+BELOW, CLIMBED = 0.95, 1.01  # times a proven rate: well below it; times the held rate: above this, it is proven
+LONGEST_PAUSE = 30.0  # seconds between two probes while no request is accepted
 
 
 class Learned(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What to keep over a restart.
+    """What is stored for the next process. Raises ValueError for numbers that are out of range.
 
-    rate: starts a second that the server permits, None until a 429 has shown it.
-    concurrency: requests at once, None when nothing speaks for such a limit.
-    ValueError when these are not numbers that a law learns.
+    rate: starts per second that the server permits, None until a 429 has shown a limit.
+    concurrency: requests at once, None without evidence of such a limit.
     """
 
     rate: float | None = None
@@ -47,18 +46,18 @@ class Learned(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def __post_init__(self) -> None:
         if self.rate is not None and not 0 < self.rate <= MOST_RATE:
-            raise ValueError(f"no rate that was learned: {self.rate}")
+            raise ValueError(f"not a learned rate: {self.rate}")
         if self.concurrency is not None and not self.concurrency >= 1:
-            raise ValueError(f"no concurrency that was learned: {self.concurrency}")
+            raise ValueError(f"not a learned concurrency: {self.concurrency}")
 
 
 class Sent(NamedTuple):
-    """A request on its way.
+    """A request under way.
 
-    cost: ordinary ones it counts as.
-    beside: others on their way then.
-    spacing: seconds since the start before, as far as our pace was the reason.
-    held: whether it was, long enough for success to be proof.
+    cost: how many ordinary requests it counts as.
+    beside: how many others were under way when it started.
+    spacing: seconds since the start before it, if our pace was the reason for them; else the interval of the rate.
+    held: whether our pace has held requests back for long enough that success proves the rate.
     """
 
     at: float
@@ -70,19 +69,20 @@ class Sent(NamedTuple):
 
 
 class AdaptiveLaw:
-    """The pace of one account or bucket. Times are monotonic seconds; O(1) an event; used by one thread.
+    """The pace of one account or bucket. Times are monotonic seconds; O(1) for each event; used by one thread.
 
-    ceiling: starts a second that are never exceeded, None when no limit is known.
-    learned: of an earlier process.
-    first: when the first may start.
+    ceiling: starts per second that are never exceeded, None when no limit is known.
+    learned: what an earlier process has learned.
+    first: when the first request may start.
 
-    The rate begins at what is known, or doubles each second until the second 429. From then on it is held, then climbs
-    along a cubic curve, flat at first, until a 429; the new rate is what was accepted a second since the last cut, but
-    less than was throttled. So a token bucket, which such a rate keeps empty, is measured exactly; in a window the rate
-    creeps up to the limit; and when the limit has fallen, the fraction accepted says how far. The longer the limit has
-    not moved, the longer the rate is held. Answers to requests sent before the last cut say nothing, nor does success
-    while the pace was not what held requests back. 429s that no cut ends are no limit's: the rate goes back to where
-    they began, and as many are forgiven as come at a lower rate (see `Background`).
+    The rate begins at the known value, or doubles each second until the second 429. From then on it is held for a time,
+    and then climbs along a cubic curve, flat at first, until a 429. The new rate is the number of requests accepted per
+    second since the last cut, but less than the rate that was throttled. So the limit of a token bucket, which such a
+    rate keeps empty, is measured exactly; in a moving window the rate approaches the limit slowly; and when the limit
+    has fallen, the share of accepted requests shows how far. The longer the limit has not changed, the longer the rate
+    is held. Answers to requests sent before the last cut do not count, nor does success while something else than the
+    pace held requests back. 429s that no cut ends are not caused by a limit: the rate goes back to where they began,
+    and as many of them are ignored as come at a lower rate (see `Background`).
     """
 
     __slots__ = (
@@ -111,27 +111,27 @@ class AdaptiveLaw:
 
     def __init__(self, *, ceiling: float | None = None, learned: Learned | None = None, first: float = 0.0) -> None:
         if ceiling is not None and not 0 < ceiling <= MOST_RATE:
-            raise ValueError(f"{ceiling} starts a second is no limit")
+            raise ValueError(f"{ceiling} starts per second is not a valid limit")
         learned = learned or Learned()
         self._ceiling = ceiling or MOST_RATE
-        self._strikes = STRIKES if learned.rate is None and ceiling is None else 0  # left; none: it doubles no more
-        self._level = learned.rate or ceiling or FIRST_RATE  # the rate that is held and climbed from
+        self._strikes = STRIKES if learned.rate is None and ceiling is None else 0  # 429s left until doubling ends
+        self._level = learned.rate or ceiling or FIRST_RATE  # the held rate, from which it climbs
         self._level = self.rate = min(self._level, self._ceiling)
         self._concurrency = ConcurrencyLimit(learned.concurrency or math.inf)
         self._inflight = 0
         self._until = self._started_at = 0.0
-        self._idle = 0.0  # seconds in which neither pace nor server kept us from sending, a leaky bucket
+        self._idle = 0.0  # a leaky bucket of the seconds in which neither the pace nor the server held requests back
         self._next = first  # time of the next start
-        self._refusals = 0  # fresh 429s in a row
+        self._refusals = 0  # consecutive 429s to requests sent after the last one
         self._refused_at = self._resume_at = 0.0
         self._hold, self._climbed = 0.0, 0
-        self._base = self._level  # the rate that was proven last: held, and climbed from
-        self._background: Background | None = None  # as long as nothing suggests any
+        self._base = self._level  # the last rate that was proven: held, and then exceeded
+        self._background: Background | None = None  # None without signs of 429s at any rate
         self._begin(0.0)
 
     @property
     def concurrency(self) -> int | None:
-        """Requests at once, None while no limit is known."""
+        """How many requests may be under way at once; None while no limit is known."""
         return None if self._concurrency.most == math.inf else int(self._concurrency.most)
 
     def learned(self) -> Learned:
@@ -141,19 +141,19 @@ class AdaptiveLaw:
 
     @property
     def slowed(self) -> bool:
-        """The rate is below the ceiling."""
+        """Whether the rate is below the ceiling."""
         return self.rate < self._ceiling * (1 - 1e-9)
 
     def free_at(self, *, even: bool = True) -> float:
-        """When the next request may start; infinity while as many as permitted are on their way. even: at an even pace;
-        False where that is not needed as long as no 429 has made it slower than the known limit."""
+        """When the next request may start; infinity while as many as permitted are under way. even: False permits
+        bursts as long as no 429 has made the rate lower than the ceiling."""
         if self._inflight >= self._concurrency.most:
             return math.inf
         paced = self._next if even or self.rate < self._ceiling else 0.0
         return max(paced, self._resume_at, self._until)
 
     def start(self, now: float, cost: int = 1) -> Sent:
-        """A request is sent, as `free_at` permitted. cost: how many ordinary ones it counts as."""
+        """A request starts, as `free_at` has permitted. cost: how many ordinary requests it counts as."""
         paced, gap, interval = max(self._next, self._resume_at), now - self._started_at, cost / self.rate
         due = max(paced, self._until)
         late = now - due if now > due + LATENESS else 0.0
@@ -163,18 +163,18 @@ class AdaptiveLaw:
         self._next = (now if late else due) + interval
         if self._background and self._until > paced:
             self._background.paused += self._until - max(paced, self._started_at)
-        if self._refusals > 1:  # then each start is a lone probe: a full window may last a minute
+        if self._refusals > 1:  # each start is then a single probe, since a full window may last a minute
             self._resume_at = now + self._pause()
         self._started_at = now
         self._inflight += 1
         return sent
 
     def failed(self, sent: Sent, now: float) -> None:
-        """It ended in a way that says nothing about limits."""
+        """The request has ended in a way that shows nothing about limits."""
         self._inflight -= 1
 
     def accepted(self, sent: Sent, now: float) -> None:
-        """It was not throttled, whatever else came of it."""
+        """The request was not throttled, whether it succeeded or not."""
         self._inflight -= 1
         self._concurrency.accepted(sent.beside)
         if self._refusals and sent.at >= self._refused_at:
@@ -194,11 +194,11 @@ class AdaptiveLaw:
     def throttled(
         self, sent: Sent, now: float, *, retry_after: float | None, concurrency: bool, pause: bool = True
     ) -> None:
-        """A 429.
+        """The request got a 429.
 
-        retry_after: seconds that the server asked for.
-        concurrency: it said that this was the reason.
-        pause: nothing starts for so long.
+        retry_after: the seconds that the server asked us to wait.
+        concurrency: the server said that concurrent requests were the reason.
+        pause: whether to start no request for this time.
         """
         self._inflight -= 1
         background, fresh = self._background, sent.at >= self._cut_at
@@ -221,15 +221,15 @@ class AdaptiveLaw:
         self._answered(now, throttled=True)
         if forgiven or sent.at < self._cut_at:
             return
-        self._strikes = max(0, self._strikes - 1)  # the first alone may be chance
+        self._strikes = max(0, self._strikes - 1)  # a single one may be chance
         if self._strikes:
             self._cut(OVERSHOT * sent.rate, now)
             self._prove(DEEPEST_CUT * self._level, now)
-        elif self._accepted and self._accepted + self._throttled >= EVIDENCE:  # none at all accepted says nothing
+        elif self._accepted and self._accepted + self._throttled >= EVIDENCE:  # if none was accepted, no rate is known
             self._judge(sent, now, retry_after or 0.0, pause=pause)
 
     def _judge(self, sent: Sent, now: float, retry_after: float, *, pause: bool) -> None:
-        """A 429 that was not forgiven, with evidence enough: what it says of the limit."""
+        """Cuts the rate after a 429 that was not ignored, when there is enough evidence to estimate the limit."""
         if (background := self._background) and background.explains():
             self._hold = 0.0
             self._cut(self._base, now)
@@ -244,12 +244,12 @@ class AdaptiveLaw:
             rate /= known.factor
         steady = rate > STEADY_FALL * self._level and sent.rate < STEADY_RISE * self._level
         paused = 0.0 if known else HOLD_PER_PAUSE * min(retry_after, LONGEST_PAUSE) * rate
-        climbed = sent.rate > FLAT * self._level  # else it was no probe that was throttled
+        climbed = sent.rate > FLAT * self._level  # whether the throttled request was part of a climb
         longest, growth = (max(HOLD_MOST, paused), PAUSE_GROWTH) if climbed and paused else (HOLD_MOST, HOLD_GROWTH)
         self._hold = min(HOLD_FIRST + growth * self._hold, longest) if steady else 0.0
         if steady and pause:
             self._hold = max(self._hold, paused)
-        deep = deep and self._throttled > 1  # by one alone it may be chance
+        deep = deep and self._throttled > 1  # a single 429 may be chance
         failed = known is not None and known.trial and sent.rate < CLIMBED * self._level
         if failed:
             self._background = None
@@ -262,7 +262,7 @@ class AdaptiveLaw:
             self._background.deep = deep
 
     def _answered(self, now: float, *, throttled: bool) -> None:
-        """To a request sent since the last change of the rate."""
+        """Counts the answer to a request sent since the last change of the rate."""
         if (background := self._background) is None:
             return
         if background.cured(self._accepted, self._throttled):
@@ -300,7 +300,7 @@ class AdaptiveLaw:
             self.rate = max(self.rate * self._background.factor, min(LEAST_RATE, self._ceiling))
 
     def _prove(self, rate: float, now: float) -> None:
-        """What comes at a lower rate than this one is to be looked at, and what came before is not."""
+        """Sets the proven rate: from now on, 429s at a lower rate are suspicious. Forgets earlier ones."""
         self._base = rate
         if self._background and self._background.known:
             self._background.look_again(now)
@@ -315,11 +315,11 @@ class AdaptiveLaw:
         self._begin(now)
 
     def _begin(self, now: float) -> None:
-        """Counts anew, at another rate."""
+        """Begins to count again, at another rate."""
         self._cut_at, self._accepted, self._throttled, self._seconds = now, 0, 0, 0.0
         if self._background:
             self._background.paused = 0.0
 
     def _pause(self) -> float:
-        """Seconds until the next start after a refusal: twice as long after each further one."""
+        """Seconds until the next start after a 429: twice as long after each further one."""
         return min(LONGEST_PAUSE, 2.0 ** min(self._refusals, 20) / self.rate)

@@ -1,31 +1,32 @@
-"""429s that come whatever the rate: suspected, measured at a rate that no limit forbids, and forgiven."""
+"""429s that occur at any rate, because a server throttles at random. Detects them, measures how many there are at a
+lower rate, and ignores as many."""
 
 from __future__ import annotations
 
 import math
 
-SUSPECT = 5  # 429s at once after cuts that should have ended them, before this server is believed to throttle at random
-AT_ONCE = 60  # accepted requests since the cut; at a limit, the climb meets the next 429 later
-DENSEST = 7.0  # answers from one to the next, at least: a limit that has fallen throttles more than that
-CURED = 120  # accepted requests after which a deep cut that none followed was right
+SUSPECT = 5  # after this many 429s soon after cuts that should have ended them, the server throttles at random
+AT_ONCE = 60  # "soon": fewer accepted requests since the cut; at a real limit, the next 429 comes later
+DENSEST = 7.0  # least mean number of answers from one 429 to the next; a limit that has fallen throttles more often
+CURED = 120  # a deep cut was right if this many requests were accepted after it without a 429
 
-CONTROL, CYCLE = 100, 400  # answers at a lower rate, of so many: there they are counted
-LOWER = 0.9  # of the rate; and as much lower as pauses that the server asked for have slowed it anyway
-LOWEST = 0.05  # of the rate: where starts need not be even, nearly all of the time may have been such pauses
-MEMORY = 8  # distances that the mean is taken of
-GONE = 7  # mean distances without a 429 and there are none any more: by chance once in e**7
-DENSER = 1.5  # times as many are supposed when those that are forgiven do not explain it
+CONTROL, CYCLE = 100, 400  # random 429s are counted in the first CONTROL answers of each CYCLE, at a lower rate
+LOWER = 0.9  # the lower rate, as a share of the rate; pauses that the server asked for lower it further
+LOWEST = 0.05  # the least share, since nearly all of the time may have been such pauses when starts are not even
+MEMORY = 8  # number of distances between 429s over which the mean is taken
+GONE = 7  # after this many mean distances without a 429, there are no random 429s any more; by chance once in e**7
+DENSER = 1.5  # factor for the assumed number of random 429s, when those ignored do not explain all
 
-FORGIVEN = 1.5  # of what is expected, since the mean may be wrong by a third
-SELDOM = 1000  # answers in which those that come by chance exceed once what is forgiven
-ROOT = 0.76  # the x of FORGIVEN * x = e**x - 1: chance exceeds a store of n with e**-nx
+FORGIVEN = 1.5  # factor for the expected number of 429s to ignore, since the mean may be wrong by a third
+SELDOM = 1000  # random 429s exceed the number ignored once in this many answers
+ROOT = 0.76  # solves FORGIVEN * x = e**x - 1: random 429s exceed a store of n with probability e**-nx
 
 
 class Background:
-    """Begins as a suspicion, when the rate falls well below a `base` that was proven; a 429 there is a doubt. A limit
-    that has fallen is met at first by many, and after a cut to what it permits by none for long; those at random go on.
-    When enough have, every CYCLE answers begin with CONTROL at a lower rate (`factor`), which tell how many are to be
-    expected; those are forgiven. O(1) an answer.
+    """Begins as a suspicion, when the rate falls well below the proven rate; a 429 at such a rate is a doubt. If the
+    limit has fallen, many 429s come at first, and after a cut to the new limit none for a long time. Random 429s
+    continue. After enough of them they are known: then every CYCLE answers begin with CONTROL answers at a lower rate
+    (`factor`), which show how many random 429s to expect. As many are ignored. O(1) for each answer.
 
     now: monotonic seconds.
     """
@@ -46,13 +47,13 @@ class Background:
     )
 
     def __init__(self, now: float) -> None:
-        self.distance = math.inf  # mean number of answers from one to the next; infinity while they are only suspected
-        self.deep = False  # the last cut was, by more than one 429
-        self.trial = False  # back at the base, where a limit would show
-        self.factor = 1.0  # of the rate; less in control
-        self.paused = 0.0  # seconds for which the server asked, since the last change of the rate
-        self._credit = 0.0  # 429s that may be forgiven
-        self._since_last = self._turn = 0  # answers in control since the last 429; in this cycle
+        self.distance = math.inf  # mean number of answers from one random 429 to the next; infinity while unknown
+        self.deep = False  # whether the last cut was deep, because of more than one 429
+        self.trial = False  # the rate is back at the proven one, where a real limit would show
+        self.factor = 1.0  # for the rate; less than 1 while 429s are counted
+        self.paused = 0.0  # seconds of pauses that the server asked for, since the last change of the rate
+        self._credit = 0.0  # how many 429s may be ignored
+        self._since_last = self._turn = 0  # counted answers since the last 429; answers in this cycle
         self.look_again(now)
 
     @property
@@ -61,26 +62,27 @@ class Background:
 
     @property
     def share(self) -> float:
-        """Of all requests, so many are throttled whatever their rate."""
+        """The share of all requests that is throttled at random."""
         return 1 / self.distance
 
     def look_again(self, now: float) -> None:
-        """The base is another."""
+        """The proven rate has changed: begins to count again."""
         self._since = now
         self._answers = self._doubts = self._at_once = 0
 
     def seen_below(self, sent_at: float) -> None:
-        """An answer to a request that was sent well below the base."""
+        """Counts an answer to a request that was sent well below the proven rate."""
         self._answers += sent_at >= self._since
 
     def doubt(self, sent_at: float, accepted: int) -> None:
-        """A 429 to such a request, not forgiven. accepted: since the last cut."""
+        """Counts a 429 to such a request that was not ignored. accepted: requests accepted since the last cut."""
         if sent_at >= self._since:
             self._doubts += 1
             self._at_once += accepted < AT_ONCE
 
     def explains(self) -> bool:
-        """The cuts have not helped: what they answered was no limit. From now on it is known, and to be tried."""
+        """Whether random 429s explain what has happened: cuts of the rate have not helped. If so, they are known from
+        now on, and the rate returns to the proven one for a trial."""
         if self._at_once < SUSPECT or self._answers < DENSEST * self._doubts:
             return False
         distance = self.distance / DENSER if self.known else self._answers / self._doubts
@@ -91,26 +93,26 @@ class Background:
         return True
 
     def cured(self, accepted: int, throttled: int) -> bool:
-        """The last cut has ended the 429s: it was right. accepted, throttled: since then."""
+        """Whether the last cut has ended the 429s, and so was right. accepted, throttled: requests since the cut."""
         if not self.deep or accepted < CURED or throttled:
             return False
         self.deep = False
         return True
 
     def forgives(self) -> bool:
-        """One 429 more."""
+        """Whether to ignore one more 429."""
         if self._credit < 1:
             return False
         self._credit -= 1
         return True
 
     def accepted(self) -> None:
-        """Some part of a 429 more may be forgiven."""
+        """Counts an accepted request: a fraction of one more 429 may be ignored."""
         if self.known:
             self._credit = max(self._credit, min(self._most, self._credit + FORGIVEN / self.distance))
 
     def answered(self, *, throttled: bool) -> None:
-        """An answer since the last change of the rate."""
+        """Counts an answer since the last change of the rate."""
         self._turn += 1
         if self.factor == 1:
             return
@@ -121,7 +123,7 @@ class Background:
 
     @property
     def gone(self) -> bool:
-        """It throttles at random no more."""
+        """Whether the server does not throttle at random any more."""
         return self._since_last > GONE * self.distance
 
     @property
@@ -135,13 +137,13 @@ class Background:
     def control(self, proven: float, seconds: float) -> None:
         """Begins a cycle.
 
-        proven: share of the rate that has lasted for one.
-        seconds: of pacing since the last change.
+        proven: the share of the rate that was proven in a cycle.
+        seconds: seconds of pacing since the last change of the rate.
         """
         self._turn, self.trial = 0, False
         self.factor = max(LOWEST, LOWER * proven * seconds / max(seconds + self.paused, 1e-6))
 
     @property
     def _most(self) -> float:
-        """To be forgiven at once."""
+        """The most 429s that are ignored in a row."""
         return max(1.0, math.log(SELDOM / self.distance) / ROOT)

@@ -1,21 +1,22 @@
-"""How many requests a server takes at once: told apart from its rate limit by how many were on their way."""
+"""Learns how many requests a server accepts at once. Distinguishes this limit from a rate limit by the number of
+requests that were under way at each 429."""
 
 from __future__ import annotations
 
 import math
 
 FIRST_PATIENCE, MOST_PATIENCE = 100, 4000  # accepted requests at the limit before one more at once is tried
-GIVEN_PATIENCE = 500  # the same at a limit that was given, and is likely to be right
-CHANCE = 0.001  # with which the 429s may all have come at high concurrency by accident
+GIVEN_PATIENCE = 500  # the same for a limit that was given, which is likely to be right
+CHANCE = 0.001  # the accepted probability that all 429s came at high concurrency by accident
 
 
 class ConcurrencyLimit:
-    """Finds how many requests may be on their way at once, from each one's answer and `beside`: how many others were
-    on their way when it started. O(1) an answer.
+    """Learns how many requests may be under way at once, from each answer and `beside`: the number of other requests
+    that were under way when this one started. O(1) for each answer.
 
-    A 429 is about concurrency when the server says so; or when one more than usual was being tried; or when, at about
-    the same rate, they come from some number beside them on and never below it (where not all such requests fail: an
-    answer on its way back makes room that we do not see).
+    A 429 concerns concurrency if the server says so; or if one more request than usual was being tried; or if, at about
+    the same rate, 429s come only to requests with at least a certain number of others under way. Not all of these fail:
+    an answer on its way back has made room that we do not see.
 
     most: the limit; infinity until there is one.
     """
@@ -25,8 +26,8 @@ class ConcurrencyLimit:
     def __init__(self, most: float = math.inf) -> None:
         self.most = most
         self._patience = GIVEN_PATIENCE
-        self._full = 0  # accepted at the limit, since it was moved
-        self._trying = False  # one more than was known to be permitted
+        self._full = 0  # requests accepted at the limit since it was changed
+        self._trying = False  # whether the limit is one more than is known to be permitted
         self._look_from(math.inf)
 
     def accepted(self, beside: int) -> None:
@@ -37,14 +38,14 @@ class ConcurrencyLimit:
         if beside + 1 < self.most:
             return
         self._full += 1
-        if self._full >= (FIRST_PATIENCE if self._trying else self._patience):  # it has risen, perhaps by much
+        if self._full >= (FIRST_PATIENCE if self._trying else self._patience):  # the server's limit may be much higher
             self._move(self.most + 1, trying=True)
 
     def throttled(self, beside: int, *, said: bool) -> bool:
-        """Whether the 429 was about concurrency, as far as can be told. said: the server said so."""
+        """Whether a 429 probably concerns concurrency. said: the server said so."""
         at_once = beside + 1
         if at_once > self.most:
-            return True  # sent before the limit was lowered: nothing new
+            return True  # sent before the limit was lowered: no news
         if self._trying and at_once == self.most:
             self._patience = min(2 * self._patience, MOST_PATIENCE)
             self._move(self.most - 1, trying=False)
@@ -54,7 +55,7 @@ class ConcurrencyLimit:
         elif not said and self._proven(beside):
             limit = self._level
         else:
-            return False  # or alone and told so: another program has taken all, and a lower rate is all that is left
+            return False  # also if it was alone: other programs use all of the limit, so only a lower rate can help
         self._move(limit, trying=False)
         self._patience = FIRST_PATIENCE
         self._look_from(math.inf)
@@ -69,8 +70,8 @@ class ConcurrencyLimit:
         return beside > 0 and accident < CHANCE
 
     def _look_from(self, level: float) -> None:
-        self._level = level  # the fewest others beside which a request was throttled
-        self._throttled = self._above = self._below = 0  # 429s; accepted from that level on; accepted below it
+        self._level = level  # the smallest `beside` of a throttled request
+        self._throttled = self._above = self._below = 0  # 429s; requests accepted at this level or above; and below it
 
     def _move(self, most: float, *, trying: bool) -> None:
         self.most, self._trying, self._full = most, trying, 0

@@ -1,4 +1,4 @@
-"""What keeps a request from starting; and how a limit is kept to."""
+"""What keeps a request from starting, and constants of all limits."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from crawlerd.core.reasons import Reason
 
-EFFICIENCY = 0.985  # of a limit, at most: what is left absorbs network jitter between our clock and the server's
-PACED_WINDOW = 60  # seconds; a longer window is a quota: it caps, and may be used up as fast as the shorter ones permit
+EFFICIENCY = 0.985  # share of a limit that is used at most; the rest absorbs network jitter
+PACED_WINDOW = 60  # seconds; a longer window is a quota: it may be used up as fast as the shorter windows permit
 
 
 class Permitted(NamedTuple):
-    """What limits let start.
+    """The requests that limits permit.
 
-    rate: requests per second; infinity where nothing limits it, 0 while nothing may start for another reason.
+    rate: requests per second; infinity without limits, 0 while no request may start for another reason.
     stored: requests that may start at once after a quiet time.
     """
 
@@ -23,8 +23,8 @@ class Permitted(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """What keeps a request from starting, in words, and until when (monotonic seconds; infinity when that is not
-    known)."""
+    """What keeps a request from starting: the reason, a text, and until when (monotonic seconds; infinity when that is
+    unknown)."""
 
     reason: Reason
     text: str

@@ -1,4 +1,4 @@
-"""The limits of one account or of one bucket: several windows, a pace, a concurrency cap, and what a 429 changed."""
+"""The limits of one account or bucket: windows, a pace, a limit of concurrent requests, and the waits after 429s."""
 
 from __future__ import annotations
 
@@ -27,36 +27,36 @@ if TYPE_CHECKING:
     from crawlerd.ratelimit.quota import Ask
     from crawlerd.ratelimit.window import Stamp, StartLog
 
-AUTO = "auto"  # in the place of a limit: find it
-FIRST_CONCURRENCY = 4  # requests at once, where it is to be found how many are permitted
+AUTO = "auto"  # used as a limit: learn it
+FIRST_CONCURRENCY = 4  # requests at once, when the limit must be learned
 THROTTLED_FIRST, THROTTLED_MOST = 0.5, 30.0  # seconds to wait after a 429 that does not say how long
-LEAST_MOST = 3600.0  # seconds that the least wait grows to while nothing passes
+LEAST_MOST = 3600.0  # seconds up to which the least wait grows while no request passes
 
 
 def parse_limits(texts: Iterable[str]) -> list[RateLimitItem]:
-    """`limits` notation, "auto" left out; none twice, since each start counts against each. ValueError names the text
-    that is wrong."""
+    """Parses limits in the notation of the library `limits`. Leaves out "auto" and repetitions, since a start counts
+    once against each limit. Raises ValueError, which names the wrong text."""
     parts = (part.strip() for text in texts for part in re.split("[,;|]", text))
     return list(dict.fromkeys(notation.limit(part) for part in parts if part != AUTO))
 
 
 def permitted(limits: Iterable[str]) -> float | None:
-    """Requests per second that all of these limits permit, as long as no quota is used up; None when none sets a pace.
-    In the notation of the configuration."""
+    """The requests per second that all of these limits permit while no quota is used up; None when none sets a pace.
+    limits: in the notation of the configuration."""
     paced = [item for item in parse_limits(limits) if item.get_expiry() <= PACED_WINDOW]
     return min((item.amount / item.get_expiry() for item in paced), default=None)
 
 
 class Limiter:
-    """Times are monotonic seconds. Used by the dispatcher's thread only.
+    """The limits of one account or bucket. Times are monotonic seconds. Used by the dispatcher's thread only.
 
-    ask: where grants of quotas are asked for.
-    quiet_since: no request of an earlier process was sent after this time, but any number may have been before.
-    auto: a limit that nobody documented is to be found, below the others.
-    learned: of an earlier process.
-    cost: how many ordinary requests one counts as.
-    concurrency: most requests at once; "auto": to be found as well, from a few on.
-    lowered: what people have lowered it to for a time; both hold.
+    ask: asks for grants of quotas.
+    quiet_since: no request of an earlier process was sent after this time; any number may have been sent before.
+    auto: learn an undocumented limit below the others.
+    learned: what an earlier process has learned.
+    cost: how many ordinary requests a request counts as.
+    concurrency: most requests at once; "auto": learn it, beginning with a few.
+    lowered: limits that people have lowered for a time, which apply in addition.
     """
 
     __slots__ = (
@@ -104,7 +104,7 @@ class Limiter:
         }
         self._windows = [(item, key, item.key_for(key)) for item in items if item.get_expiry() < QUOTA_WINDOW]
         self._quotas = [Quota(item, key) for item in items if item.get_expiry() >= QUOTA_WINDOW]
-        self._leaving: list[Quota] = []  # replaced ones, which may still get what they have asked for
+        self._leaving: list[Quota] = []  # replaced quotas, which may still get grants
         self._free = not every and not auto and concurrency is None
         self._log, self._ask = log, ask
         self._strategy = MovingWindowRateLimiter(log)
@@ -120,14 +120,14 @@ class Limiter:
         stored += [] if smooth else [float(item.amount) for item in items if item.get_expiry() < QUOTA_WINDOW]
         self._told = Permitted(min(told, default=math.inf), max(stored, default=0.0))
         rates = [EFFICIENCY * item.amount / item.get_expiry() for item in items if item.get_expiry() <= PACED_WINDOW]
-        self._even = auto or bool(smooth and rates)  # else a bucket sets the pace, as long as nothing slows it
+        self._even = auto or bool(smooth and rates)  # otherwise starts may come in bursts until a 429 slows them down
         rates += [item.amount / item.get_expiry() / MARGIN for item in bursts]
         if (smooth and rates) or auto or concurrency == "auto":
             learned = learned or Learned()
             if concurrency == "auto" and learned.concurrency is None:
                 learned = Learned(learned.rate, FIRST_CONCURRENCY)
             rate = min(rates, default=None if auto else notation.MOST_RATE)
-            # Both the process before and this one may have made up for lateness just then.
+            # Both the earlier process and this one may have caught up with late starts just then.
             first = quiet_since + 1 / rate + 2 * LATENESS if rate else 0.0
             self.law = AdaptiveLaw(ceiling=rate, learned=learned, first=first)
         self.refusals = Refusals(one_first=self.law is None)
@@ -137,12 +137,12 @@ class Limiter:
 
     @property
     def unlimited(self) -> bool:
-        """Nothing limits its starts, so that they need not be charged."""
+        """Whether there are no limits, so that starts need not be charged."""
         return self._free and self.blocked_until == 0.0 and not self.refusals.met and self.lowered is None
 
     def free_at(self, now: float, cost: int = 1) -> float:
-        """When the next request may start; infinity while as many as permitted are on their way, or while a grant is
-        being asked for."""
+        """When the next request may start; infinity while as many as permitted are under way, or while the store is
+        asked for a grant."""
         if self.concurrency is not None and self.inflight >= self.concurrency:
             return math.inf
         at = max(self.blocked_until, self.refusals.free_at())
@@ -160,7 +160,7 @@ class Limiter:
         return at
 
     def holds(self, now: float, cost: int = 1) -> list[Hold]:
-        """All that keeps the next request from starting now. Asks for no grant."""
+        """Everything that keeps the next request from starting now. Does not ask for a grant."""
         found = [
             Hold(*self.blocked_for, self.blocked_until),
             Hold(Reason.THROTTLED, ASKED, self.refusals.free_at()),
@@ -182,8 +182,8 @@ class Limiter:
         return [each for each in found if each.until > now]
 
     def permits(self, now: float) -> Permitted:
-        """What it lets start for as long as there is work: as it was told, or less where it has found less. A quota
-        that is not used up limits nothing."""
+        """The requests that it permits while there are tasks: by its configured limits, or fewer if it has learned a
+        lower limit. A quota counts only when it is used up."""
         closed = max(self.blocked_until, self.refusals.free_at(), *(quota.used_up(now) for quota in self._quotas))
         if closed > now or (self.concurrency is not None and self.inflight >= self.concurrency):
             return Permitted(0.0)
@@ -192,12 +192,12 @@ class Limiter:
         return self._told._replace(rate=min(self._told.rate, found, lowered))
 
     def block(self, until: float, reason: Reason, text: str) -> None:
-        """Nothing starts before `until`, and why, in words."""
+        """Starts no request before `until`. text: why, in words."""
         if until > self.blocked_until:
             self.blocked_until, self.blocked_for = until, (reason, text)
 
     def start(self, stamp: Stamp, cost: int = 1) -> None:
-        """Charges a start that `free_at` permitted, to all limits at once."""
+        """Charges all limits for a start that `free_at` has permitted."""
         self._log.stamp = stamp
         for item, key, _ in self._windows:
             if not self._strategy.hit(item, key, cost=cost):
@@ -215,7 +215,8 @@ class Limiter:
         self.inflight += 1
 
     def ended(self, stamp: Stamp) -> None:
-        """What was charged as `stamp` has ended, however. Call before `finish`, and after what came of it was told."""
+        """The request of `stamp` has ended, with or without success. Call it before `finish`, and after `succeeded`,
+        `failed` or `throttled`."""
         self.refusals.ended(stamp.numbers.get(self, 0))
 
     def finish(self, now: float, cost: int = 1) -> None:
@@ -224,13 +225,13 @@ class Limiter:
             bucket.finish(now, cost)
 
     def succeeded(self, stamp: Stamp, sent_at: float) -> None:
-        """A good answer to what was charged as `stamp`, and sent at `sent_at`."""
+        """The request of `stamp`, sent at `sent_at`, got a good answer."""
         self.refusals.passed(stamp.numbers.get(self, 0), sent_at)
         if self.refusals.passing:
             self._throttles = 0
 
     def failed(self, stamp: Stamp) -> None:
-        """What was charged as `stamp` has ended in a way that says nothing about limits."""
+        """The request of `stamp` has ended in a way that shows nothing about limits."""
         self.refusals.failed(stamp.numbers.get(self, 0))
 
     def throttled(
@@ -244,13 +245,16 @@ class Limiter:
         least: float = 0.0,
         certain: bool = False,
     ) -> bool:
-        """A 429 to a request sent at `sent_at`. Those sent before we reacted to an earlier one say nothing new,
-        unless they ask for more time. Where an adaptive law sets the pace, it alone decides what follows from one
-        without `retry_after`. Returns whether it is believed to concern all, who then wait (see `Refusals`).
+        """A request got a 429. If it was sent before we reacted to an earlier 429, it is no news, unless it asks for
+        more time. If an adaptive law sets the pace, that alone reacts to a 429 without `retry_after`. Returns whether
+        the 429 is taken to concern all requests, which then wait (see `Refusals`).
 
-        stamp: as which it was charged; None when it was not.
-        least: seconds to wait at least, twice as many after each further one; it concerns all, then.
-        certain: it concerns all.
+        sent_at: when the request was sent.
+        retry_after: the seconds that the server asked us to wait, if it did.
+        jitter: a random number from 0 to 1, for the wait.
+        stamp: the stamp of the start; None when the start was not charged.
+        least: least seconds to wait, doubled after each further 429; if given, the 429 concerns all requests.
+        certain: the 429 is known to concern all requests.
         """
         for bucket in self._buckets.values():
             bucket.refused(now)
@@ -277,8 +281,8 @@ class Limiter:
         return True
 
     def follow(self, old: Limiter) -> None:
-        """Takes the place of one of the same key that had other limits: what that let start counts here. To be made
-        with `quiet_since` = now, since nothing is known of what the old one did not count."""
+        """Replaces a limiter of the same key that had other limits: the starts that it has counted count here, too.
+        Construct this one with `quiet_since` = now, since starts that the old one did not count are unknown."""
         self.inflight, self.refusals = old.inflight, old.refusals
         self.refusals.go_on(one_first=self.law is None)
         self._throttles, self._reacted_at, self.lowered = old._throttles, old._reacted_at, old.lowered
@@ -299,12 +303,12 @@ class Limiter:
         self.blocked_until = max(self.blocked_until, old.blocked_until)
 
     def give_back_unused(self) -> None:
-        """Returns granted starts of limits that hold no more."""
+        """Gives back granted starts of limits that do not apply any more."""
         for quota in self._leaving:
             quota.give_back(self._ask)
 
     def give_back(self) -> None:
-        """Returns granted starts that will not happen."""
+        """Gives back granted starts that will not happen."""
         self.give_back_unused()
         for quota in self._quotas:
             quota.give_back(self._ask)
@@ -312,12 +316,12 @@ class Limiter:
             self.lowered.give_back()
 
     def quiet(self, now: float) -> bool:
-        """Nothing that this limiter remembers matters any more: it may be dropped and made anew."""
+        """Whether the limiter has nothing to remember, so that it may be dropped and made again."""
         return not self._throttles and self.quiet_at() <= now
 
     def quiet_at(self) -> float:
-        """From when on nothing that it has counted matters any more, as long as nothing starts; infinity while
-        something is on its way."""
+        """When the limiter will have nothing to remember, if no other request starts; infinity while requests are under
+        way."""
         if self.inflight:
             return math.inf
         at = max(self.blocked_until, self.law.free_at() if self.law else 0.0)
@@ -328,14 +332,14 @@ class Limiter:
         return max([at, *(bucket.quiet_at for bucket in self._buckets.values())])
 
     def forget(self) -> None:
-        """To be called when it is dropped."""
+        """Call when it is dropped."""
         self.give_back()
         for _, _, key in self._windows:
             self._log.clear(key)
         self.lower(None)
 
     def lower(self, lowered: LoweredLimits | None) -> None:
-        """Takes these lower limits in the place of those before; None: the configured ones alone hold."""
+        """Applies lower limits in place of those before; None: only the configured ones apply."""
         if self.lowered is not None:
             self.lowered.forget()
         self.lowered = lowered

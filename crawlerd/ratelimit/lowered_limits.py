@@ -1,4 +1,4 @@
-"""Limits that people have lowered for a time: they hold in addition to the configured ones."""
+"""Limits that people have lowered for a time. They apply in addition to the configured ones."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 
 class LoweredLimits:
-    """Times are monotonic seconds. Used by the dispatcher's thread only, as part of a `Limiter`.
+    """The lowered limits of one account or bucket. Times are monotonic seconds. Used by the dispatcher's thread only,
+    as part of a `Limiter`.
 
-    Windows up to a minute are paced, those from a minute on outlast a restart, as the configured ones. A request that
-    counts as more than a window has takes all of it.
+    Like configured limits, windows up to a minute are paced, and windows of a minute or longer outlast a restart. A
+    request that counts as more than a window permits takes the whole window.
 
     notes: who has lowered them, and why.
-    quiet_since: any number of requests may have been sent until then.
+    quiet_since: requests before this time are unknown: any number may have been sent.
     """
 
     __slots__ = ("_ask", "_log", "_next", "_quotas", "_rate", "_strategy", "_windows", "key", "notes")
@@ -54,7 +55,7 @@ class LoweredLimits:
         self._next = quiet_since + 1 / self._rate + 2 * LATENESS if rates else -math.inf
 
     def free_at(self, now: float, cost: int) -> float:
-        """When the next request may start; infinity while a grant is being asked for."""
+        """When the next request may start; infinity while the store is asked for a grant."""
         at = self._next
         for item, key in self._windows:
             at = max(at, self._log.free_at(key, item.amount, item.get_expiry(), min(cost, item.amount)))
@@ -68,7 +69,7 @@ class LoweredLimits:
         return 0.0 if any(quota.used_up(now) > now for quota in self._quotas) else self._rate / EFFICIENCY
 
     def holds(self, now: float, cost: int) -> list[Hold]:
-        """What keeps the next request from starting now. Asks for no grant."""
+        """What keeps the next request from starting now. Does not ask for a grant."""
         times = [self._next]
         for item, key in self._windows:
             times.append(self._log.free_at(key, item.amount, item.get_expiry(), min(cost, item.amount)))
@@ -76,7 +77,7 @@ class LoweredLimits:
         return [Hold(Reason.LIMIT, "; ".join(note.text for note in self.notes), max(times))]
 
     def start(self, stamp: Stamp, cost: int) -> None:
-        """Charges a start that `free_at` permitted."""
+        """Charges a start that `free_at` has permitted."""
         for item, _ in self._windows:
             if not self._strategy.hit(item, self.key, cost=min(cost, item.amount)):
                 raise AssertionError(f"{item} of {self.key} was free and is not")
@@ -88,17 +89,17 @@ class LoweredLimits:
         self._next = due + cost / self._rate
 
     def quiet_at(self) -> float:
-        """From when on nothing that it has counted matters any more, as long as nothing starts."""
+        """When all counted starts will have left the windows, if no other request starts."""
         free = [self._log.free_at(key, item.amount, item.get_expiry(), item.amount) for item, key in self._windows]
         return max([self._next, *free])
 
     def give_back(self) -> None:
-        """Returns granted starts that will not happen."""
+        """Gives back granted starts that will not happen."""
         for quota in self._quotas:
             quota.give_back(self._ask)
 
     def forget(self) -> None:
-        """To be called when it is dropped."""
+        """Call when it is dropped."""
         self.give_back()
         for _, key in self._windows:
             self._log.clear(key)

@@ -1,4 +1,5 @@
-"""Tells an outage of an API from failures of single tasks, and finds out when it is over. Pure: times are given."""
+"""Distinguishes an outage of an API from failures of single tasks, and finds out when it is over. Pure: times are
+arguments."""
 
 from __future__ import annotations
 
@@ -9,28 +10,28 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from crawlerd.core.errors import Fault
 
-IN_A_ROW = 10  # failures without a good answer between them
-SHARE_LEAST, SHARE_SECONDS = 20, 30  # or: half of at least 20 answers within 30 seconds
-TASKS = 3  # different ones that must fail with an answer (a 5xx, too late) before that is the origin's doing
-ACCOUNTS = 3  # that must be without an answer before the whole origin is down
-FIRST_PROBE, LONGEST_PROBE = 5.0, 300.0  # seconds between probes; each that fails doubles them
-GOOD_PROBES = 3  # in a row end the outage
-ACTIVE_SECONDS = 60.0  # an account that was heard of within this time is in use
-MOST_OWED = 10_000  # tasks of an account; what is forgotten is in their favor
-FIRST_RATE, STEP_SECONDS, STEPS = 2.0, 1.0, 10  # after an outage: starts a second, doubled each step
+IN_A_ROW = 10  # an outage begins after this many failures without a good answer between them …
+SHARE_LEAST, SHARE_SECONDS = 20, 30  # … or when half of at least 20 answers within 30 seconds are failures
+TASKS = 3  # this many tasks must fail with an answer (a 5xx, or too late) before the origin is taken to be the cause
+ACCOUNTS = 3  # this many accounts must be without an answer before the whole origin is down
+FIRST_PROBE, LONGEST_PROBE = 5.0, 300.0  # seconds between two probes; each failed probe doubles them
+GOOD_PROBES = 3  # this many good probes in a row end the outage
+ACTIVE_SECONDS = 60.0  # an account with an answer or failure within this time is in use
+MOST_OWED = 10_000  # tasks of an account whose attempts are remembered; others are not charged
+FIRST_RATE, STEP_SECONDS, STEPS = 2.0, 1.0, 10  # after an outage: starts per second, doubled with each step
 
 
 class Outage:
-    """What is asked while nothing answers: one probe at a time.
+    """An outage. While it lasts, one probe is sent at a time. Times are monotonic seconds.
 
-    since: when the first of the failures was; monotonic.
+    since: when the first of the failures was.
     error: the last failure.
     next_at: when the next probe may start.
-    delay: seconds between the last two.
-    probing: one is on its way.
-    bad: tasks whose probes have failed, with whether they had failed by themselves before. Others are asked first.
-    told: the log has it.
-    tried: a request of this process has met it, and not only one of an earlier process.
+    delay: seconds between the last two probes.
+    probing: a probe is under way.
+    bad: tasks that have failed as probes, and whether each had failed by itself before. Other tasks are used first.
+    told: it was logged.
+    tried: a request of this process has failed because of it, and not only one of an earlier process.
     """
 
     __slots__ = ("_good", "bad", "delay", "error", "next_at", "probing", "since", "told", "tried")
@@ -51,12 +52,12 @@ class Outage:
         return self._good >= GOOD_PROBES
 
     def blames(self, task: int) -> bool:
-        """Whether an answer that is a failure says nothing of the origin: the task was asked for again, since there is
-        no other, and too few others fail that had never failed by themselves."""
+        """Whether a failed answer to this probe is the fault of its task, and shows nothing about the origin: the same
+        task was probed before, because there is no other, and too few fail that had never failed by themselves."""
         return task in self.bad and sum(not proven for proven in self.bad.values()) < TASKS
 
     def free_at(self) -> float:
-        """When the next probe may start; infinity while one is on its way."""
+        """When the next probe may start; infinity while one is under way."""
         return math.inf if self.probing else self.next_at
 
     def answered(self, now: float) -> None:
@@ -66,7 +67,7 @@ class Outage:
         self.next_at = now
 
     def worse(self, error: str) -> None:
-        """A request that was no probe has failed: the good answers before it prove nothing."""
+        """A request that was not a probe has failed: good answers to probes before it do not count."""
         self.error = error
         self._good = 0
 
@@ -78,17 +79,18 @@ class Outage:
         self.next_at = now + self.delay
 
     def unknown(self, now: float) -> None:
-        """The probe ended without a word about the origin: its worker died, it made no request, it was throttled."""
+        """The probe has ended without showing anything about the origin: its worker died, it made no request, or it was
+        throttled."""
         self.probing = False
         self.next_at = now + self.delay
 
 
 class Origin:
-    """One scheme, host and port, or one service, with what is known of the accounts that use it.
+    """One scheme, host and port, or one AWS service, with the health of the accounts that use it.
 
-    failing: tasks that failed since the last good answer, and had never failed by themselves.
-    out: requests that were started and have not ended.
-    heard_at: when the last result was, of whatever kind; monotonic.
+    failing: tasks that have failed since the last good answer, and had never failed by themselves.
+    out: how many requests are under way.
+    heard_at: when the last result of any kind came; monotonic seconds.
     """
 
     __slots__ = ("accounts", "failing", "heard_at", "name", "out", "outage")
@@ -108,7 +110,7 @@ class Origin:
         return health
 
     def consider(self, now: float) -> bool:
-        """Call when an account has lost its answers. Whether that makes it an outage of the whole origin."""
+        """Call when an account's outage begins. Returns whether it is now an outage of the whole origin."""
         down = [each for each in self.accounts.values() if each.outage is not None]
         if self.outage is not None or not down:
             return False
@@ -120,29 +122,29 @@ class Origin:
         return True
 
     def suffer(self, outage: Outage) -> None:
-        """The outage of the whole origin begins, or goes on after a restart."""
+        """Begins an outage of the whole origin, or continues one after a restart."""
         self.outage = outage
         for each in self.accounts.values():
             each.calm = False
 
     def recover(self, now: float) -> None:
-        """The outage of the whole origin is over."""
+        """Ends the outage of the whole origin."""
         self.outage = None
         for each in self.accounts.values():
             each.recover(now)
 
 
 class Health:
-    """Of one account at one origin.
+    """Whether one origin answers one account. Times are monotonic seconds.
 
-    An attempt is charged when the origin has answered another task well since; never while it answers nobody. A task
-    that was charged before is proven to fail by itself: as long as only such tasks fail, each is charged at once.
+    A failed attempt is charged when the origin has answered another task since, and never while it answers no task. A
+    task that was charged before is known to fail by itself. As long as only such tasks fail, each is charged at once.
 
-    give_up_seconds: after an outage of this length attempts count again, so that runs end.
-    outage: of this account alone, or of the account as part of the whole origin's.
-    heard_at: when the last answer or failure was; monotonic.
-    answered_at: when the last good answer was; monotonic.
-    calm: starts need not ask it.
+    give_up_seconds: after an outage of this length attempts are charged again, so that runs end.
+    outage: the outage of this account, alone or as a part of the origin's.
+    heard_at: when the last answer or failure was.
+    answered_at: when the last good answer was.
+    calm: whether starts need no permission of this object.
     """
 
     __slots__ = (
@@ -169,12 +171,12 @@ class Health:
         self.outage: Outage | None = None
         self.heard_at = self.answered_at = -math.inf
         self.calm = origin.outage is None
-        self._failed = 0  # in a row
-        self._theirs = False  # the last failure may be the origin's
-        self._since = 0.0  # when the first of these was
-        self._fresh: set[int] = set()  # tasks among them that had never failed by themselves
+        self._failed = 0  # failures in a row
+        self._theirs = False  # whether the last failure may be the origin's fault
+        self._since = 0.0  # when the first of these failures was
+        self._fresh: set[int] = set()  # the tasks of these failures that had never failed by themselves
         self._pending: dict[int, int] = {}  # attempts not charged yet, by task, since the last good answer
-        self._owed: dict[int, int] = {}  # attempts to be charged with the task's next failure
+        self._owed: dict[int, int] = {}  # attempts to charge with the next failure of each task
         self._recent: deque[list[int]] = deque()  # [second, good, failed]
         self._recovered_at = -math.inf
         self._free_at = -math.inf
@@ -183,12 +185,12 @@ class Health:
 
     @property
     def bad(self) -> dict[int, bool]:
-        """See `Outage`; none while there is no outage."""
+        """The tasks that have failed as probes, see `Outage`; empty without an outage."""
         outage = self.origin.outage or self.outage
         return {} if outage is None else outage.bad
 
     def free_at(self, now: float) -> float:
-        """When the next request may start; infinity while a probe is on its way."""
+        """When the next request may start; infinity while a probe is under way."""
         outage = self.origin.outage or self.outage
         if outage is not None:
             given_up_at = outage.since + self.give_up_seconds
@@ -201,7 +203,7 @@ class Health:
         return self._free_at
 
     def start(self, now: float) -> Outage | None:
-        """A request starts, when `free_at` permits; it is the probe of what this returns."""
+        """A request starts, as `free_at` has permitted. Returns the outage that it is the probe of, if any."""
         outage = self.origin.outage or self.outage
         if outage is not None:
             if self._given_up(outage, now):
@@ -213,7 +215,7 @@ class Health:
         return None
 
     def given_up(self, now: float) -> Outage | None:
-        """The outage that has lasted too long for this account to wait for its end."""
+        """The outage, if it has lasted for `give_up_seconds`, so that the account does not wait for its end."""
         outage = self.origin.outage or self.outage
         return outage if outage is not None and self._given_up(outage, now) else None
 
@@ -223,7 +225,7 @@ class Health:
     # answers
 
     def answered(self, task: int, now: float) -> None:
-        """A task got an answer that is the origin's at its best, whether the task liked it or not."""
+        """A task got an answer which shows that the origin works, even if the task cannot use it."""
         self.heard_at = self.answered_at = self.origin.heard_at = now
         self._count(now, 1)
         if self.origin.failing:
@@ -236,10 +238,10 @@ class Health:
         self.ended(task)
 
     def failed(self, task: int, attempt: int, fault: Fault, *, sent: bool, started_at: float, now: float) -> int:
-        """A task has failed. How many attempts that costs it now. Call `lost` next.
+        """A task has failed. Returns how many attempts to charge it now. Call `lost` next.
 
-        attempt: those that it has been charged so far.
-        sent: its request left.
+        attempt: how many attempts it was charged so far.
+        sent: whether its request was sent.
         started_at: when its attempt began.
         """
         self.heard_at = self.origin.heard_at = now
@@ -254,7 +256,7 @@ class Health:
             self._fresh.add(task)
             self.origin.failing.add(task)
         elif sent and not self._fresh:
-            return owed + 1  # all that fail now have failed while others got answers
+            return owed + 1  # all tasks that fail now have failed before while others got answers
         if not self._failed:
             self._since = now
         self._failed += 1
@@ -267,7 +269,7 @@ class Health:
         return owed
 
     def lost(self, now: float, error: str) -> bool:
-        """Whether the last failure is one too many: an outage has begun."""
+        """Whether an outage has begun with the last failure."""
         if not self._theirs or self.outage is not None or self.origin.outage is not None:
             return False
         if self._failed < IN_A_ROW and not self._half_lost(now):
@@ -276,13 +278,13 @@ class Health:
         return True
 
     def suffer(self, outage: Outage) -> None:
-        """The account's outage begins, or goes on after a restart. What failed so far is its fault, and not charged."""
+        """Begins the account's outage, or continues one after a restart. The failures so far are not charged."""
         self.outage = outage
         self.calm = False
         self._forget()
 
     def recover(self, now: float) -> None:
-        """The outage is over: the old rate comes back in steps."""
+        """Ends the outage: the rate returns to its old value in steps."""
         self.outage = None
         self._recovered_at = now
         self._free_at = now
@@ -291,7 +293,7 @@ class Health:
         self._forget()
 
     def ended(self, task: int) -> None:
-        """The task is over, or waits for something else: what it owes is forgotten."""
+        """The task has ended, or waits for something else: forgets the attempts that it owes."""
         if self._owed:
             self._owed.pop(task, None)
 

@@ -1,7 +1,8 @@
-"""Quotas: windows of a minute and longer, kept on disk, so that neither a restart nor a crash exceeds them.
+"""Quotas: limits with a window of a minute or longer. They are stored on disk, so that neither a restart nor a crash
+leads to more requests than permitted.
 
-The dispatcher never waits for a disk. The store charges a few starts in advance and grants them to it; a start that was
-granted and never happened is given back, or, after a crash, stays charged.
+The dispatcher never waits for the disk. The store charges some starts in advance, and grants them to the dispatcher.
+Granted starts that do not happen are given back; after a crash, they stay charged.
 """
 
 from __future__ import annotations
@@ -17,33 +18,33 @@ if TYPE_CHECKING:
 
     from limits import RateLimitItem
 
-QUOTA_WINDOW = 60  # seconds: from here on a window outlasts a restart
-GRANULARITY = 100  # grants a window: what a grant wastes, in time and in starts after a crash, is a hundredth of it
-# Windows are kept this much longer than asked for: a start may happen up to a grant's time before the one at which it
-# is charged, when one charged a window earlier has just happened; and clocks of client and server tick apart.
+QUOTA_WINDOW = 60  # seconds; a window of this length or longer outlasts a restart
+GRANULARITY = 100  # grants in a window, so that a grant wastes a hundredth of it at most, in time and in lost starts
+# Windows are kept longer than configured by this factor. A start may happen earlier than the time at which it is
+# charged, by up to the validity of a grant; and the clocks of client and server differ.
 KEPT = 1 + 1.5 / GRANULARITY
 
 
 class Charges(Protocol):
-    """Where charges are kept: (key, Unix time, how many). Used inside the transaction of its owner."""
+    """The storage of charges, as (key, Unix time, count). Used inside a transaction of its owner."""
 
     def charged(self, key: str, since: float) -> Sequence[tuple[float, int]]:
-        """(time, count) of the charges after `since`, oldest first."""
+        """The charges after `since`, as (time, count), the oldest first."""
         ...
 
     def charge(self, key: str, at: float, count: int) -> None:
-        """Adds `count` (which may be negative, to give back) to what is charged at this very time."""
+        """Adds `count`, which is negative to give starts back, to the charge at exactly this time."""
         ...
 
     def forget(self, key: str, before: float) -> None: ...
 
     def keys(self, beginning: str) -> Sequence[str]:
-        """Those that have charges and begin so."""
+        """The keys with charges that begin with `beginning`."""
         ...
 
 
 class DurableWindows(Storage, MovingWindowSupport):
-    """A `limits` storage whose charges lie in `rows`. Set `now` (Unix seconds) before each use."""
+    """A storage for the library `limits` with its charges in `rows`. Set `now` (Unix seconds) before each use."""
 
     STORAGE_SCHEME = ["crawlerd-durable"]  # noqa: RUF012 - read by `limits`, which wants a plain list
 
@@ -64,12 +65,12 @@ class DurableWindows(Storage, MovingWindowSupport):
         return (charges[0][0] if charges else self.now), sum(count for _, count in charges)
 
     def give_back(self, key: str, at: float, count: int) -> None:
-        """Takes back a part of what was charged at this very time."""
+        """Takes back a part of the charge at exactly this time."""
         self._rows.charge(key, at, -count)
 
     def inherit(self, key: str, expiry: float) -> None:
-        """What was charged to another limit of the same owner and window, since it was configured so, counts here too:
-        that of which most is charged. It may be this one."""
+        """After a change of the limit: takes over the charges of an earlier limit of the same owner and window. Takes
+        those of the limit with the most charges, which may be this one."""
         owner, _, multiples, unit = key.rsplit("/", 3)
         since = self.now - expiry * KEPT
         most, found = sum(count for _, count in self._rows.charged(key, since)), None
@@ -85,7 +86,7 @@ class DurableWindows(Storage, MovingWindowSupport):
                 self._rows.charge(key, at, count)
 
     def free_at(self, key: str, limit: int, expiry: int, amount: int) -> float:
-        """Unix time from which `amount` more starts fit into the window."""
+        """The Unix time from which `amount` more starts fit into the window."""
         charges = self._rows.charged(key, self.now - expiry * KEPT)
         free, surplus = self.now, sum(count for _, count in charges) + amount - limit
         for at, count in charges:
@@ -103,7 +104,7 @@ class DurableWindows(Storage, MovingWindowSupport):
     def base_exceptions(self) -> type[Exception]:
         return RuntimeError
 
-    # `limits` also asks every storage for plain counters, which moving windows do not use.
+    # `limits` requires these counters of every storage, though moving windows do not use them.
 
     def get(self, key: str) -> int:
         return sum(count for _, count in self._rows.charged(key, 0.0))
@@ -119,10 +120,10 @@ class DurableWindows(Storage, MovingWindowSupport):
 
 
 class Ask(NamedTuple):
-    """The dispatcher wants at least `cost` starts of a quota; 0: none.
+    """A request for at least `cost` starts of a quota; 0 only gives starts back.
 
-    unused: of the last grant, to be given back.
-    first: of this quota since it is what it is.
+    unused: starts of the last grant to give back.
+    first: it is the first request since the quota was made or changed.
     """
 
     quota: Allowance
@@ -133,9 +134,9 @@ class Ask(NamedTuple):
 
 
 class Window(NamedTuple):
-    """A quota, as its key says.
+    """The quota that a key stands for.
 
-    account, bucket: their numbers; bucket: 0 when it is the whole account's.
+    account, bucket: their numbers; `bucket` is 0 for a quota of the whole account.
     """
 
     account: int
@@ -146,12 +147,12 @@ class Window(NamedTuple):
 
     @property
     def text(self) -> str:
-        """As the configuration writes it."""
+        """The quota in the notation of the configuration."""
         return f"{self.amount}/{self.unit}" if self.multiples == 1 else f"{self.amount}/{self.multiples} {self.unit}s"
 
 
 def window_of(key: str) -> Window | None:
-    """The quota that a key of `Charges` is of; None for one that people have set for a time."""
+    """The quota of a key of `Charges`; None for a limit that people have lowered for a time."""
     _, _, rest = key.partition("/")
     owner, *window = rest.rsplit("/", 3)
     account, _, bucket = owner.partition("/")
@@ -162,8 +163,12 @@ def window_of(key: str) -> Window | None:
 
 
 class Grant(NamedTuple):
-    """starts, to be used before `until`; when there are none, none is free before `until`. Unix seconds. used: of the
-    quota, by then."""
+    """The answer to an `Ask`.
+
+    starts: how many starts are granted.
+    until: use them before this time; if there are none, none will be free before it. Unix seconds.
+    used: how much of the quota is used then.
+    """
 
     quota: Allowance
     starts: int
@@ -172,20 +177,20 @@ class Grant(NamedTuple):
 
 
 class Allowance(Protocol):
-    """Starts that are granted to the dispatcher by whoever keeps the window, since the dispatcher cannot wait."""
+    """Starts that the keeper of a window (the store, or Redis) grants to the dispatcher, which cannot wait for them."""
 
     @property
     def account(self) -> int:
-        """Number of the account that it belongs to."""
+        """The number of its account."""
         ...
 
     def receive(self, grant: Grant, until: float) -> None:
-        """The keeper's answer; `until` is the grant's, in monotonic seconds."""
+        """The keeper's answer. until: that of the grant, in monotonic seconds."""
         ...
 
 
 class Quota:
-    """The dispatcher's side of a quota: what it has been granted. Monotonic seconds, but for charged_at."""
+    """The dispatcher's side of a quota: the starts it was granted. Monotonic seconds, except for charged_at."""
 
     __slots__ = ("_asked", "_charged_at", "_first", "_left", "_until", "_used", "item", "key")
 
@@ -204,32 +209,32 @@ class Quota:
 
     @property
     def bucket(self) -> int:
-        """Number of the bucket that it belongs to; 0 when it is the whole account's."""
+        """The number of its bucket; 0 for a quota of the whole account."""
         part = self.key.split("/")[1:2]
         return int(part[0]) if part and part[0].isdecimal() else 0
 
     @property
     def validity(self) -> float:
-        """Seconds that a grant may be used."""
+        """For how many seconds a grant may be used."""
         return float(self.item.get_expiry()) / GRANULARITY
 
     def free_at(self, now: float, cost: int, ask: Callable[[Ask], None]) -> float:
-        """When `cost` starts may happen; infinity while the store is being asked."""
+        """When `cost` starts may happen; infinity while the store is asked for a grant."""
         if self._left >= cost and now < self._until:
             return 0.0
         if self._left == 0 and now < self._until:
-            return self._until  # there was nothing to grant
+            return self._until  # the last grant had no starts
         if not self._asked:
             self._asked = True
             ask(self._settled(cost))
         return math.inf
 
     def used_up(self, now: float) -> float:
-        """Until when nothing is left of it; 0 when something is, or that is not known."""
+        """Until when the quota is used up; 0 when it is not, or that is unknown."""
         return self._until if self._left == 0 and now < self._until else 0.0
 
     def used_text(self) -> str:
-        """What there is to say while nothing is left of it."""
+        """A text for people while the quota is used up."""
         return used_text(self.item, self._used)
 
     def start(self, cost: int) -> None:
@@ -238,25 +243,26 @@ class Quota:
             self._until = 0.0
 
     def giving_back(self, cost: int, ask: Callable[[Ask], None]) -> Callable[[float], None]:
-        """What takes a start back that is charged now; call before `start`. It is given a monotonic time."""
+        """A function that gives back the start that is about to be charged; call this before `start`. The function
+        takes a monotonic time."""
         charged_at = self._charged_at
 
         def give_back(now: float) -> None:
             if charged_at == self._charged_at and now < self._until:
-                self._left += cost  # of the grant that is still in use
+                self._left += cost  # the grant is still in use
             else:
                 ask(Ask(self, 0, cost, charged_at))
 
         return give_back
 
     def receive(self, grant: Grant, until: float) -> None:
-        """The store's answer; `until` is the grant's, in monotonic seconds."""
+        """The store's answer. until: that of the grant, in monotonic seconds."""
         self._asked = False
         self._left, self._until, self._charged_at = grant.starts, until, grant.until
         self._used = grant.used
 
     def give_back(self, ask: Callable[[Ask], None]) -> None:
-        """Returns what will not be used."""
+        """Gives back the starts that will not be used."""
         if self._left:
             ask(self._settled(0))
 
@@ -267,7 +273,7 @@ class Quota:
 
 
 def used_text(item: RateLimitItem, used: int) -> str:
-    """Such as "400 of 400 requests of the day are used"."""
+    """A text such as "400 of 400 requests of the day are used"."""
     name, many = item.GRANULARITY.name, item.multiples
     window = f"the {name}" if many == 1 else f"{many} {name}s"
     return (
@@ -276,10 +282,10 @@ def used_text(item: RateLimitItem, used: int) -> str:
 
 
 def grant(windows: DurableWindows, ask: Ask, now: float) -> Grant | None:
-    """Charges as many starts as a grant is large, at the last moment at which they may be used.
+    """Charges the starts of one grant, dated at the last moment at which they may be used.
 
-    Call it inside a transaction, which makes the charge durable before any of the starts happens. None when none was
-    asked for.
+    Call it inside a transaction, which makes the charge durable before any of the starts happens. Returns None when no
+    starts were asked for.
     """
     quota = ask.quota
     assert isinstance(quota, Quota)  # noqa: S101 - shared windows are asked for elsewhere

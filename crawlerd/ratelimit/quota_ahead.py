@@ -1,4 +1,4 @@
-"""When starts will fit into a quota of which a part is used. Pure."""
+"""When starts will fit into a quota that is partly used. Pure."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ if TYPE_CHECKING:
 
 
 def seconds_until(charges: Sequence[tuple[float, int]], amount: int, expiry: float, starts: int, now: float) -> float:
-    """After how many seconds the last of `starts` fits into a moving window, when each starts as soon as it fits.
+    """After how many seconds the last of `starts` fits into a moving window, if each starts as soon as it fits.
 
-    charges: (Unix time, count) of what is charged to it, the oldest first.
-    amount: starts that the window of `expiry` seconds permits. now: Unix seconds.
+    charges: the charges of the window, as (Unix time, count), the oldest first.
+    amount: how many starts the window of `expiry` seconds permits.
+    now: Unix seconds.
     """
     if starts <= 0:
         return 0.0
     kept = expiry * KEPT
     lasting = [(at, count) for at, count in charges if at > now - kept and count > 0]
-    # Once all of the window has been used, its places come free in the same order, a window later each time.
+    # When the whole window has been used, its places become free in the same order, one window later each time.
     rounds, left = divmod(starts - 1, amount)
     used = sum(count for _, count in lasting)
-    over = used - amount  # of a quota that was lowered: these places do not come back
+    over = used - amount  # more than 0 if the quota was lowered: these places do not become free again
     left -= max(0, amount - used)
     if left < 0:
         return rounds * kept

@@ -1,34 +1,37 @@
-"""Whether a refusal concerns one task or all: found out by the next requests. Pure: times are given."""
+"""Whether a refusal concerns one task or all requests, which the next requests show. Pure: times are arguments."""
 
 from __future__ import annotations
 
 import math
 
-CREDIT, MOST_CREDIT = 1 / 12, 4.0  # of a test, for each good answer: where one in 12 is refused, that concerns all
-MOST_SPACING = 1024  # refusals to the next test, after many that were refused as well
-IN_A_ROW = 3  # requests that are refused one after the other before all wait, as long as tests seldom fail
-SILENCE, MARGIN = 1.5, 0.005  # times as long as the refusal took, and seconds: not refused by then, it will not be
+# Tests earned by each good answer, and the most that are saved. If one in 12 requests is refused, no test is left, and
+# a refusal concerns all requests.
+CREDIT, MOST_CREDIT = 1 / 12, 4.0
+MOST_SPACING = 1024  # most refusals until the next test, after tests that have failed
+IN_A_ROW = 3  # requests refused one after the other before all wait, as long as tests seldom fail
+SILENCE, MARGIN = 1.5, 0.005  # a request is not refused if this many times the refusal's time, and seconds, have passed
 MEMORY = 200  # answers
-MINORITY = 0.5  # of the others may be refused where a refusal is a task's own all the same
-PROBE_SECONDS = 30.0  # for which one request alone is waited for
-CHANCE = 1e-4  # with which a task that is given up was refused by accident each time
+MINORITY = 0.5  # up to this share of other tasks may be refused while a refusal still counts as the task's own
+PROBE_SECONDS = 30.0  # how long to wait for the answer of a single request
+CHANCE = 1e-4  # the accepted probability that a task that is given up was refused by accident each time
 
 
 class Refusals:
-    """What a 429 means for all requests of an account or bucket. O(1) an event; monotonic seconds; used by one thread.
+    """Decides whether a 429 concerns all requests of an account or bucket. O(1) for each event; monotonic seconds; used
+    by one thread.
 
-    After a lone refusal nothing starts until it is known what comes of the request that was sent next: one that is on
-    its way, or else one that starts now, as a test. If that is not refused, nothing is blocked; if it is, and perhaps
-    one more, all wait for as long as the API asks. So nobody waits a second, or an hour, for one refusal in fifty.
+    After a single refusal, no request starts until the result of the next request is known: one that is under way, or
+    else one that starts now as a test. If it is not refused, nothing is blocked. If it is, and perhaps one more, all
+    requests wait as long as the API asks. So one refusal in fifty does not make all requests wait a second, or an hour.
 
-    A server that enforces a limit gets one request more for each test. So tests are earned by good answers; and each
-    time that they were refused, twice as many refusals must come to the next one, half as many when one was not.
+    A server that enforces a limit gets one more request for each test. So tests are earned by good answers. After a
+    test that was refused, the next test comes after twice as many refusals; otherwise, after half as many.
 
-    Where no pace spreads the starts, the first one after a block goes alone: else as many as there are threads would be
-    refused each time. What comes of it decides about the others.
+    If no pace spreads the starts, the first request after a block goes alone: otherwise one for each thread would be
+    refused each time. Its result decides about the others.
 
     one_first: no pace spreads the starts.
-    passing: a request that was sent after those that led to the last block got a good answer; or there was no block.
+    passing: since the last block, a request sent after those that led to it got a good answer; or there was no block.
     met: there was a refusal.
     """
 
@@ -58,23 +61,23 @@ class Refusals:
 
     def __init__(self, *, one_first: bool = False) -> None:
         self.one_first = one_first
-        self._probe, self._probe_until = 0, 0.0  # the start that goes alone, 0 for none
-        self._number, self._started_at = 0, 0.0  # of the latest start; they are numbered from 1
-        self._passed = 0  # the latest that got a good answer
-        self._blocked, self._blocked_at = 0, -math.inf  # the latest when the present block began, and when that was
-        self._blocking = -math.inf  # when the last of those that led to it was sent
-        self._refused: int | None = None  # the last of the refusals that are looked into
-        self._presumed: int | None = None  # the same, when it was found to be alone by silence
-        self._in_a_row = self._least = 0  # how many those are, and how many lead to a block
-        self._took = 0.0  # seconds until the first one came
-        self._until = 0.0  # by then it is over, whatever comes of it
-        self._known_at = 0.0  # by then it would be known that the next one was refused
+        self._probe, self._probe_until = 0, 0.0  # the number of the start that goes alone, 0 for none
+        self._number, self._started_at = 0, 0.0  # the latest start; starts are numbered from 1
+        self._passed = 0  # the latest start that got a good answer
+        self._blocked, self._blocked_at = 0, -math.inf  # the latest start when the last block began, and when that was
+        self._blocking = -math.inf  # when the last request that led to this block was sent
+        self._refused: int | None = None  # the last of the refusals under test
+        self._presumed: int | None = None  # the same, when no answer to the next request came in time
+        self._in_a_row = self._least = 0  # how many refusals are under test, and how many lead to a block
+        self._took = 0.0  # seconds until the first of them came
+        self._until = 0.0  # when the wait that the API asked for is over, and with it the test
+        self._known_at = 0.0  # when a refusal of the next request would have arrived
         self._credit, self._spacing, self._skip = MOST_CREDIT, 1, 0
         self.passing, self.met = True, False
 
     @property
     def testing(self) -> bool:
-        """A refusal is looked into."""
+        """Whether a refusal is under test."""
         return self._refused is not None
 
     def free_at(self) -> float:
@@ -86,10 +89,10 @@ class Refusals:
         return min(self._known_at, self._until)
 
     def started(self, now: float) -> int:
-        """Returns the start's number, to be told what came of it."""
+        """A request starts. Returns its number, under which its result is reported."""
         if self._refused is not None:
             if self._number > self._refused or now >= self._until:
-                self._presumed, self._refused = self._refused, None  # nothing more has come, and no good answer yet
+                self._presumed, self._refused = self._refused, None  # neither a refusal nor a good answer came
             self._known_at = now + SILENCE * self._took + MARGIN
         self._number += 1
         self._started_at = now
@@ -98,21 +101,21 @@ class Refusals:
         return self._number
 
     def go_on(self, *, one_first: bool) -> None:
-        """Under limits that are others: those who know the number of the start that goes alone are gone."""
+        """The limits have changed: forgets the start that goes alone, whose number the new limiter does not know."""
         self.one_first, self._probe = one_first, 0
 
     def ended(self, number: int) -> None:
-        """It has ended, however."""
+        """The request has ended, with or without success."""
         if number == self._probe:
             self._probe = 0
 
     def failed(self, number: int) -> None:
-        """It has ended in a way that says nothing about limits."""
+        """The request has ended in a way that shows nothing about limits."""
         if self._refused is not None and number == self._refused + 1:
-            self._refused = number  # and so the next one is the test
+            self._refused = number  # the next request is the test instead
 
     def passed(self, number: int, sent_at: float = math.inf) -> None:
-        """A good answer to a request that was sent then. number: 0 for one that was not started here."""
+        """A request got a good answer. number: 0 for one that was not started here. sent_at: when it was sent."""
         self._passed = max(self._passed, number)
         self._credit = min(self._credit + CREDIT, MOST_CREDIT)
         self.passing = self.passing or sent_at > self._blocking
@@ -124,15 +127,15 @@ class Refusals:
             self._spacing = max(1, self._spacing // 2)
 
     def refused(self, number: int, sent_at: float, now: float, until: float, *, certain: bool = False) -> bool:
-        """A 429. Returns whether nothing is to start before `until`.
+        """A request got a 429. Returns whether all requests must wait until `until`.
 
-        number: as in `passed`.
-        until: for so long the API asks.
-        certain: it is known to concern all.
+        number: 0 for a request that was not started here.
+        until: when the wait that the API asks for is over.
+        certain: it is known to concern all requests.
         """
         self.met = True
         if number <= self._blocked if number else sent_at <= self._blocked_at:
-            return True  # sent before all were told to wait
+            return True  # sent before the block began
         if self._refused is not None:
             if certain or not number:
                 return self._block(sent_at, now)
@@ -171,16 +174,17 @@ class Refusals:
 
 
 class Others:
-    """How often a bucket refuses tasks that it has not refused before: the others, to one that it has. O(1) an answer.
+    """How often a bucket refuses tasks that it has not refused before: for a refused task, these are the others. O(1)
+    for each answer.
 
-    Each task's first refusal counts, and so one of them is that of the task in question.
+    The first refusal of each task counts, so one of the refusals is that of the task in question itself.
     """
 
     __slots__ = ("_answers", "_share")
 
     def __init__(self) -> None:
-        self._answers = 0  # up to MEMORY
-        self._share = 0.0  # of the last answers that were refusals
+        self._answers = 0  # how many answers were counted, up to MEMORY
+        self._share = 0.0  # share of the last answers that were refusals
 
     def passed(self) -> None:
         self._count(0.0)
@@ -194,7 +198,7 @@ class Others:
 
     @property
     def share(self) -> float:
-        """The share of the others that is refused."""
+        """The share of other tasks that is refused."""
         return max(0.0, self._share - 1 / self._answers) if self._answers else 0.0
 
     @property
@@ -202,5 +206,5 @@ class Others:
         return self.share <= MINORITY
 
     def could_be_chance(self, times: int) -> bool:
-        """Whether a task is refused as many times in a row, where each request may be."""
+        """Whether a task may have been refused this many times in a row by chance, given the share of the others."""
         return self.share**times > CHANCE

@@ -1,7 +1,8 @@
-"""Limits that other programs and other daemons share: windows in Redis, asked for by a thread of their own.
+"""Limits that are shared with other programs and daemons: windows in Redis, used by a thread of their own.
 
-The keys are those of `limits` itself: a program whose `MovingWindowRateLimiter` does `hit(parse("25/second"), "acme")`
-counts into the window of the account `acme`; that of its bucket `charges` is `"acme", "charges"`.
+The keys are those of the library `limits`. A program whose `MovingWindowRateLimiter` calls
+`hit(parse("25/second"), "acme")` uses the window of the account `acme`; that of its bucket `charges` has the names
+`"acme", "charges"`.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ from crawlerd.ratelimit.window import MARGIN
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-GRANT_SECONDS = 1.0  # a granted start that was not used by then is lost: nobody can take it back
-JITTER_SECONDS = 0.010  # that a window is kept longer for, since programs start at different distances from the server
-TROUBLE_SECONDS = 1.0  # between tries while Redis does not answer
+GRANT_SECONDS = 1.0  # a granted start must be used within this time; it cannot be given back
+JITTER_SECONDS = 0.010  # windows are longer by this, since programs are at different distances from the server
+TROUBLE_SECONDS = 1.0  # between two tries while Redis does not answer
 
 
 Keys = Sequence[tuple[RateLimitItem, Sequence[str]]]
 
 
 class SharedWindow:
-    """The dispatcher's side, one an account: a start is asked for when it is due, counted into all its windows (the
-    account's and the bucket's; all are tested before any is hit), and happens at once. Monotonic seconds."""
+    """The dispatcher's side, one for each account. A start is asked for when it is due. It is counted in the windows of
+    the account and the bucket, after all of them were tested, and then happens at once. Times are monotonic seconds."""
 
     __slots__ = ("_ask", "_asked", "_bucket", "_granted", "_until", "account", "keys")
 
@@ -50,17 +51,17 @@ class SharedWindow:
         self._until = 0.0
 
     def free_at(self, now: float) -> float:
-        """When it is worth asking, or starting; infinity while the answer is on its way."""
+        """When to ask, or to start; infinity while an answer is on its way."""
         if self._asked:
             return math.inf
         return 0.0 if self._granted else self._until
 
     def granted_to(self, now: float) -> int | None:
-        """The bucket whose start was granted, 0 for the account's guard; None when none was."""
+        """The number of the bucket whose start was granted, 0 for the account's guard; None without a grant."""
         return self._bucket if self._granted and now < self._until else None
 
     def ask(self, bucket: int, keys: Keys, cost: int) -> None:
-        """Asks for a start; keys: (limit, names of its key) of all windows that it counts into."""
+        """Asks for a start. keys: all windows in which it counts, as (limit, names of its key)."""
         self._bucket, self.keys, self._asked, self._granted = bucket, keys, True, 0
         self._ask(Ask(self, cost, 0, 0.0))
 
@@ -72,11 +73,11 @@ class SharedWindow:
 
 
 class SharedLimits:
-    """The thread that asks Redis.
+    """The thread that asks Redis. The constructor raises ConfigurationError when the storage's address or its client
+    library is not usable.
 
-    now: Unix seconds.
-    reply: gets the grants; called on that thread.
-    ConfigurationError when the storage's address or its client library is unusable.
+    now: returns Unix seconds.
+    reply: called with grants, on that thread.
     """
 
     def __init__(self, uri: str, *, now: Callable[[], float], reply: Callable[[Sequence[Grant]], None]) -> None:
@@ -84,7 +85,7 @@ class SharedLimits:
         self._known = Redaction([password])
         try:
             storage = storage_from_string(uri)
-        except Exception as error:  # noqa: BLE001 - `limits` raises its own, and redis' when that is not installed
+        except Exception as error:  # noqa: BLE001 - `limits` raises many types, also when redis is not installed
             why = self._without_password(error)
             raise ConfigurationError([f"daemon.limiter_storage: cannot be used: {why}"]) from None
         if not isinstance(storage, Storage) or not isinstance(storage, MovingWindowSupport):
@@ -109,7 +110,7 @@ class SharedLimits:
         self._thread.join()
 
     def ask(self, ask: Ask) -> None:
-        """May be called from any thread."""
+        """Asks for starts. From any thread."""
         self._inbox.put(ask)
 
     def _run(self) -> None:
@@ -119,7 +120,7 @@ class SharedLimits:
                 if self.trouble:
                     tell(Event.SHARED_LIMITS_RELEASED, "recovered: %s", self.trouble, error=self.trouble)
                     self.trouble = None
-            except Exception as error:  # noqa: BLE001 - top of a thread: whatever it is, nothing may start without an answer
+            except Exception as error:  # noqa: BLE001 - top of a thread: after any error, no request may start
                 if self.trouble is None:
                     self.trouble = f"the shared limiter does not answer: {self._without_password(error)}"
                     text = "%s; nothing that it limits starts until it does"
@@ -128,7 +129,8 @@ class SharedLimits:
             self._reply([grant])
 
     def _grant(self, ask: Ask) -> Grant:
-        """Tests all windows, then hits all; when one is full, says when its oldest start leaves it."""
+        """Tests all windows, then counts the start in all of them. When one is full, says when its oldest start leaves
+        it."""
         window = ask.quota
         assert isinstance(window, SharedWindow)  # noqa: S101 - quotas are asked for elsewhere
         free_at = 0.0
@@ -137,13 +139,13 @@ class SharedLimits:
             opened, count = self._storage.get_moving_window(
                 item.key_for(*names),
                 item.amount,
-                seconds,  # type: ignore[arg-type] # a margin is no whole number; any number will do here
+                seconds,  # type: ignore[arg-type] # not an integer because of the margin; any number works here
             )
             if count + ask.cost > item.amount:
                 free_at = max(free_at, opened + seconds)
         if free_at:
             return Grant(window, 0, max(self._now() + 0.001, free_at - time.time() + self._now()))
-        shortest_first = sorted(window.keys, key=lambda each: each[0].get_expiry())  # those are lost in a race, if any
+        shortest_first = sorted(window.keys, key=lambda each: each[0].get_expiry())  # a lost race costs the least there
         if not all(self._strategy.hit(item, *names, cost=ask.cost) for item, names in shortest_first):
-            return Grant(window, 0, self._now() + JITTER_SECONDS)  # another program was quicker
+            return Grant(window, 0, self._now() + JITTER_SECONDS)  # another program was faster
         return Grant(window, ask.cost, self._now() + GRANT_SECONDS)

@@ -1,4 +1,4 @@
-"""A storage for `limits` that knows when each request reached the server, not only when it was let go."""
+"""A storage for the library `limits` that knows when each request reached the server, not only when it started."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ if TYPE_CHECKING:
     from crawlerd.ratelimit.adaptive import AdaptiveLaw, Sent
     from crawlerd.ratelimit.limiter import Limiter
 
-MARGIN = 1.005  # windows are kept this much longer than asked for: clocks of client and server tick apart
+MARGIN = 1.005  # windows are longer than configured by this factor, since the clocks of client and server differ
 
 
 class Stamp:
-    """One start.
+    """One start. The same stamp is in the windows of all limits that the start was charged to, so that a correction
+    reaches all of them.
 
-    at: monotonic time at which the server had it, as far as is known by now.
-
-    numbers: of the start, as each of its limiters counts them.
-    A stamp lies in the windows of every limit that its start was charged to, so that a correction reaches all.
-    marks: what the adaptive laws of its limits want to have back with its answer.
-    quotas: what gives back its charge of each quota, at a monotonic time.
+    at: when the server received the request, as far as is known by now; monotonic seconds.
+    numbers: the number of the start, as each of its limiters counts.
+    marks: values that the adaptive laws of its limits need again with its answer.
+    quotas: functions that give its charge of each quota back; each takes a monotonic time.
     """
 
     __slots__ = ("at", "marks", "numbers", "quotas")
@@ -38,17 +37,18 @@ class Stamp:
         self.quotas: list[Callable[[float], None]] = []
 
     def unsent(self, now: float) -> None:
-        """Its request never left: no quota counts it. Windows of less than a minute do, since they are soon over."""
+        """Its request was never sent: quotas do not count it. Windows of less than a minute still do; they end soon."""
         for give_back in self.quotas:
             give_back(now)
         self.quotas = []
 
 
 class StartLog(Storage, MovingWindowSupport):
-    """Moving windows over the last `limit` starts of each key. O(1) a start, `limit` stamps a key; used by one thread.
+    """Moving windows over the last `limit` starts of each key. Takes O(1) for each start, and keeps `limit` stamps for
+    each key. Used by one thread.
 
-    Time comes with `stamp`, the start under consideration, so a clock that jumps moves nothing. A window is judged by
-    its stamps in the order of their starts, which errs on the safe side when corrections have put them out of order.
+    The time comes from `stamp`, the start in question, and not from a clock that may jump. The stamps of a window are
+    used in the order of their starts. If corrections have changed their order, this is on the safe side.
     """
 
     STORAGE_SCHEME = ["crawlerd"]  # noqa: RUF012 - read by `limits`, which wants a plain list
@@ -59,7 +59,7 @@ class StartLog(Storage, MovingWindowSupport):
         self._starts: dict[str, deque[Stamp]] = {}
 
     def free_at(self, key: str, limit: int, expiry: float, amount: int = 1) -> float:
-        """Monotonic time from which `amount` more starts fit into the window; infinity when they never do."""
+        """The monotonic time from which `amount` more starts fit into the window; infinity when they never fit."""
         if amount > limit:
             return math.inf
         starts = self._starts.get(key, ())
@@ -83,7 +83,7 @@ class StartLog(Storage, MovingWindowSupport):
         return (within[0] if within else self.stamp.at), len(within)
 
     def copy(self, key: str, to: str, limit: int) -> None:
-        """The newest starts of a key count in the window of another one, of `limit` starts, as well."""
+        """Copies the newest starts of a key into the window of another key, which has `limit` starts."""
         if (starts := self._starts.get(key)) is not None and to not in self._starts:
             self._starts[to] = deque(starts, maxlen=limit)
 
@@ -102,7 +102,7 @@ class StartLog(Storage, MovingWindowSupport):
     def base_exceptions(self) -> type[Exception]:
         return RuntimeError
 
-    # `limits` also asks every storage for plain counters, which moving windows do not use.
+    # `limits` requires these counters of every storage, though moving windows do not use them.
 
     def get(self, key: str) -> int:
         return len(self._starts.get(key, ()))

@@ -331,10 +331,10 @@ def test_a_state_directory_that_is_none(arguments: list[str], install: Callable[
     done = here.run(*arguments)
     if arguments[0] in ("run", "import"):
         assert done.code == 78
-        assert f"cannot use {here.state_dir}: {here.state_dir} is no directory; move it away" in done.stderr
+        assert f"cannot use {here.state_dir}: {here.state_dir} is not a directory; move it away" in done.stderr
     else:
         assert done.code == 1
-        assert f"{here.state_dir} is no directory" in done.stderr
+        assert f"{here.state_dir} is not a directory" in done.stderr
 
 
 def test_a_state_directory_that_may_not_be_written(tmp_path: Path, install: Callable[..., Installation]) -> None:

@@ -67,7 +67,7 @@ def test_beside_a_daemon_and_back_from_a_backup(api: Server, install: Callable[.
         assert daemon.finish().code == 0
         again = here.run("frontier", "backup", "copy.db")
         assert again.code == 1
-        assert again.stderr == "crawlerd: copy.db is there already: choose another name, or say --force\n"
+        assert again.stderr == "crawlerd: copy.db is there already: choose another name, or use --force\n"
         assert here.run("frontier", "check", "--full", "copy.db").stdout == f"copy.db: {SOUND}"
         ((done, unfinished),) = here.select("SELECT sum(done), sum(open) FROM run", path=here.folder / "copy.db")
         assert done < 2 * tasks_of(40)

@@ -96,7 +96,7 @@ def test_a_file_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
         (["--source", "stripe", "--set", "limits=fast"], "accounts.stripe.limits"),
         (["--source", "stripe", "--set", "streams=custmers"], 'did you mean "customers"?'),
         (["--source", "stripe", "--set", "api_key=sk_live_1"], "api_key cannot be set here"),
-        (["--source", "stripe", "--name", "a b"], 'the name "a b" is no usable name'),
+        (["--source", "stripe", "--name", "a b"], 'the name "a b" is not allowed as a name'),
     ],
 )
 def test_what_cannot_be_used_leaves_no_file(words: list[str], said: str, tmp_path: Path) -> None:

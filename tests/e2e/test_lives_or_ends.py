@@ -68,7 +68,7 @@ def broken(install: Callable[..., Installation]) -> Installation:
 def test_workers_that_cannot_start_are_told_of_once_and_waited_for(broken: Installation) -> None:
     daemon = broken.start("run")
     reason = r"no worker process can start \(died( with exit code 7)?: no memory\[1m left\)"
-    daemon.says(f"ERROR {reason}: nothing is done until one can; trying again")
+    daemon.says(f"ERROR {reason}: no task runs until one can; trying again")
     assert "no memory" in until(lambda: (found := fetch(daemon, "/readyz"))[0] == 503 and found[1])
     assert metrics_of(daemon)["crawlerd_trouble"] == 1
     assert re.search(r"held up: (for \d+ s, )?no worker process can start", broken.run("status").stdout)

@@ -1,47 +1,60 @@
 """The frontier on SQLite.
 
-frontier: the transactions, each a call of the others.
-reader: what `status` and `dead` read; whether a run is complete.
-letter_tables, dead_rows: their tables; how dead letters come in, with their fingerprints.
-letter_work: dead letters are retried or dropped; operations on many of them.
-spool_rows: copies of letters that are to be put into the spool.
-attempt_rows: the last attempts at tasks that have failed.
-closing: a task that is done closes the letters that earlier runs have of it.
-dead_reader: what is asked about dead letters.
-notice_reader: what people are told unasked.
-account_reader: what is asked about accounts, pauses and the audit.
-database, migrations: how the file is opened; its tables, and from one version to the next.
-enqueue: how tasks come in; the same task is asked for once.
-wait_counts: how many accounts wait for what.
-waiting: the tasks of a queue, in their order.
-queue_rows: how many ready tasks each run has in each bucket; paused runs.
-write: what a group of outcomes changes.
-stages: what a large outcome has sent ahead; it becomes ready in slices.
-groups: the counters of groups.
+frontier: the transactions; the modules below do the work of each.
+database: opens the file.
+migrations: the tables, and how each version becomes the next.
 names, accounts: numbers of names; the accounts, and why one is paused.
-known_runs: what is said of runs.
-run_rows: how a run begins, and what is known of it.
-run_end: how a run ends; its cursors become sync points.
-erasing_notes: what is known of an account, an import or a record is deleted.
-renaming: an import gets another name.
-run_control: runs are scheduled, ended and forgotten from outside.
-schedule_rows: what is noted of schedules.
-submission_rows: tasks that others have submitted; what is noted of the inbox.
-sync_point_rows: sync points as people see and change them.
-metric_reader: what metrics alone read.
+
+Tasks:
+enqueue: inserts tasks; a task that a run has already had is not inserted again.
+queue_rows: how many ready tasks each run has in each bucket; paused runs.
+waiting: the tasks of a queue, in their order.
+wait_counts: how many accounts wait for what.
+write: writes what a group of outcomes changes.
+stages: the portions of a large outcome, which become ready in slices.
+groups: the counters of groups.
+attempt_rows: the last attempts at tasks that have failed.
+
+Dead letters:
+letter_tables, dead_rows: their tables; inserts dead letters with their fingerprints.
+letter_work: retries and drops dead letters; operations on many of them.
+spool_rows: copies of letters that wait for the spool.
+closing: a task that is done closes the letters that earlier runs have for it.
+dead_reader: answers questions about dead letters.
+
+Runs:
+run_rows: begins a run, and reads what is known of it.
+known_runs: lists runs.
+run_end: ends a run; its cursors become sync points.
+run_control: starts, ends and forgets runs for people.
+cancel: cancels a run; its tasks are removed in slices.
+prune: forgets runs that ended long ago.
+schedule_rows: the notes of schedules.
+submission_rows: tasks that other programs have submitted; the notes of the inbox.
 figure_tables, figure_rows, event_rows, figure_reader: the figures of runs, and what happened to them.
-prune: runs that ended long ago are forgotten.
-cancel: a run is cancelled; its tasks leave in slices.
-sink_identity: which database a sink is; runs are abandoned where it is another one.
-origins: whether an import's records still come from the same account, address and list.
-doubts: what full runs have seen, and what is doubted.
+doubts: how many records full runs have seen, and what is doubted.
 parents: the parents whose lists were read to their end.
+renaming: gives an import another name.
+erasing_notes: deletes what is known of an account, an import or a record.
+
+Sinks and sync points:
+sink_identity: which database a sink is; abandons runs when it has become another one.
+origins: whether an import's records still come from the same account, address and list.
+sync_point_rows: sync points, for people who read and change them.
+
+Limits and people:
+quota_rows: the charges of quotas.
+lowered_rows: limits that people have lowered.
 outage_rows: the outages under way.
-acts: what people do, each act a transaction.
 pause_rows: what people have paused; the audit.
-lowered_rows: the limits that people have lowered.
-answer_rows: the answers that requests got which may come again.
-quota_rows: what quotas were charged.
+acts: what people do, each act a transaction.
+answer_rows: stored answers, for requests that may be sent twice.
+
+Reading and maintenance:
+reader: what `status` and `dead` read; whether a run is complete.
+account_reader: answers questions about accounts, pauses and the audit.
+notice_reader: what notices are made from.
+metric_reader: what only metrics read.
 backup, restore, check, vacuum: the commands of `crawlerd frontier`.
-invariants: what holds of every sound frontier.
+invariants: what must hold in every sound frontier.
 """

@@ -1,4 +1,4 @@
-"""What people ask of a frontier about its accounts, and what people did."""
+"""Reads about accounts and buckets, and the audit, for people."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ account.id IN (
 _OWNER = "substr(account.name, 1, instr(account.name || '/', '/') - 1)"
 _OWNERS = "SELECT name FROM account WHERE ?1 IS NOT NULL AND instr(name, '/') = 0 AND "
 _LAST = "char(1114111)"  # comes after all characters of names
-PARTS_READ = 5  # rows that are read for each account: several may be its buckets or parts
+PARTS_READ = 5  # rows to read for each account, since several rows may be buckets or parts of one account
 _LOOKS = [
     f"SELECT {_OWNER} FROM account {rest} LIMIT ?2"  # noqa: S608 - our own text
     for rest in (
@@ -72,7 +72,7 @@ _KNOWN = {
 
 
 class AccountReader:
-    """Part of `FrontierReader`."""
+    """Reads accounts, buckets and the audit. Part of `FrontierReader`."""
 
     def __init__(self, database: apsw.Connection, path: Path) -> None:
         self._db, self._path = database, path
@@ -92,7 +92,7 @@ class AccountReader:
         between = f"{_OWNER} {first} AND {_OWNER} < ?4 || {_LAST} ORDER BY 1 LIMIT ?3"
         statement = f"SELECT DISTINCT {_OWNER} FROM account WHERE {NEED_A_LOOK} AND {between}"  # noqa: S608 - our own text
         if not needs_a_look:
-            statement = _OWNERS + between.replace(_OWNER, "name")  # as the index has it
+            statement = _OWNERS + between.replace(_OWNER, "name")  # the expression of the index
         names = self._rows(statement, now, after, most, prefix)
         return [found for (name,) in names if (found := self.account(name))]
 
@@ -104,7 +104,7 @@ class AccountReader:
         return [name or "" for (name,) in rows]
 
     def first_to_look_at(self, most: int, now: float) -> list[str]:
-        """Names of accounts that need a look: refused ones, those without an answer, then those that wait."""
+        """The names of accounts that need attention: refused ones, then those without an answer, then waiting ones."""
         found: dict[str, None] = {}
         for statement in _LOOKS:
             if len(found) < most:
@@ -197,7 +197,7 @@ class AccountReader:
 
 
 def account_report(row: Sequence[Any]) -> AccountReport:
-    """Of a row of ACCOUNTS."""
+    """Makes a report of a row of ACCOUNTS."""
     name, source, identity, refused, ready, blocked_until, first, retries, gathers = row
     block = BlockReport(*msgspec.json.decode(first[FIRST_DIGITS:])) if first else None
     return AccountReport(name, source, identity, refused, ready, blocked_until, block, bool(retries), bool(gathers))

@@ -1,4 +1,4 @@
-"""The accounts: their numbers, whose credentials they have, and why nothing of one is leased."""
+"""The accounts: their numbers, the owners of their credentials, and why their tasks are not leased."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class Accounts:
-    """See `Frontier`. What changes something is called in the frontier's transactions."""
+    """See `Frontier`. Call the methods that change something in a transaction of the frontier."""
 
     def __init__(self, db: apsw.Connection, read: Callable[..., list[Any]], execute: Execute) -> None:
         self._db, self._read, self._execute = db, read, execute
 
     def known(self, sources: Mapping[str, str]) -> dict[str, int]:
-        """The numbers of those that are known, under the same source."""
+        """The numbers of the accounts that are known and have the same source."""
         rows = self._read(
             "SELECT account.name, source, account.id FROM json_each(?) AS j JOIN account ON account.name = j.value",
             msgspec.json.encode(list(sources)).decode(),
@@ -29,7 +29,7 @@ class Accounts:
         return {name: number for name, source, number in rows if sources[name] == source}
 
     def add(self, sources: Mapping[str, str]) -> dict[str, int]:
-        """The numbers of those that are new, or have another source than before."""
+        """Adds accounts that are new, or have another source than before. Returns their numbers."""
         return dict(
             self._execute(
                 "INSERT INTO account(name, source) SELECT value->>0, value->>1 FROM json_each(?) WHERE true "
@@ -55,7 +55,7 @@ class Accounts:
         return None if noted == identity else noted
 
     def refuse(self, account: int, reason: str | None) -> bool:
-        """Whether that is news. reason: None to resume it."""
+        """Stores why an account is refused; None when its credentials work. Returns whether this has changed."""
         before = self._db.execute("SELECT refused FROM account WHERE id = ?", (account,)).get
         self._db.execute("UPDATE account SET refused = ? WHERE id = ?", (reason, account))
         return (before is None) != (reason is None)

@@ -1,4 +1,4 @@
-"""What people do to the frontier, each act one transaction with its line in the audit."""
+"""The operations of people on the frontier, each one transaction with its line in the audit."""
 
 from __future__ import annotations
 

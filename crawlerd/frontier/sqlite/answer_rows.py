@@ -1,4 +1,4 @@
-"""The answers that requests got which may come again."""
+"""Stored answers, for requests that may be sent twice."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def kept_answer(db: apsw.Connection, key: str, now: float) -> KeptAnswer | None:
-    """That of the last 24 hours; now: Unix seconds."""
+    """The answer of the last 24 hours with this key, if any. now: Unix seconds."""
     row = db.execute("SELECT digest, body FROM answer WHERE key = ? AND at > ?", (key, now - KEPT_SECONDS)).fetchone()
     return KeptAnswer(*row) if row else None
 
 
 class AnswerRows:
-    """Used on the frontier's thread."""
+    """Stores answers to requests of people. Used on the frontier's thread."""
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
@@ -38,14 +38,14 @@ class AnswerRows:
             self._promise = None
 
     def done(self, result: T) -> T:
-        """Call in the transaction of an act that did something. Returns `result`, which its method returns."""
+        """Stores the answer; call it in the transaction of an act that has changed something. Returns `result`."""
         promise, self._promise = self._promise, None
         if promise is not None:
             self.keep(promise, result)
         return result
 
     def keep(self, promise: Promise, result: object) -> None:
-        """Call in a transaction. Forgets what is older than it need be."""
+        """Stores an answer, and deletes old ones. Call it in a transaction."""
         self._db.execute("DELETE FROM answer WHERE at <= ?", (promise.at - KEPT_SECONDS,))
         row = (promise.key, promise.digest, promise.at, promise.answer(result))
         self._db.execute("INSERT OR REPLACE INTO answer(key, digest, at, body) VALUES (?, ?, ?, ?)", row)

@@ -1,4 +1,4 @@
-"""The last attempts at tasks that have failed so far, for whoever looks at a dead letter."""
+"""The last failed attempts at tasks, for people who look at a dead letter."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from crawlerd.frontier.change import Change
     from crawlerd.frontier.sqlite.dead_rows import Execute
 
-MOST = 10  # of a task
+MOST = 10  # attempts of a task that are kept
 _NOTE = """INSERT INTO attempt(seq, number, run, at, seconds, status, method, url, error)
 SELECT value->>0, 1 + coalesce((SELECT max(number) FROM attempt WHERE seq = value->>0), 0), value->>1, value->>2,
 value->>3, value->>4, value->>5, value->>6, value->>7 FROM json_each(?)"""
@@ -18,7 +18,7 @@ _FORGET = "DELETE FROM attempt WHERE seq IN (SELECT value->>0 FROM json_each(?))
 
 
 def note(change: Change, execute: Execute) -> None:
-    """One more of each that has failed, at most. Before what is buried is written."""
+    """Writes the failed attempts, at most one of each task. Call it before dead letters are written."""
     execute(_NOTE, change.attempts)
     execute(_TRIM, ((row[0],) for row in change.attempts))
     execute(_FORGET, ((seq,) for seq in change.succeeded))

@@ -1,4 +1,4 @@
-"""Runs that are cancelled end at once; their tasks leave the frontier in slices, so that no commit stalls."""
+"""Cancels runs: they end at once, and their tasks are removed in slices, so that no commit takes long."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from crawlerd.frontier.reports import Act
     from crawlerd.frontier.sqlite.queue_rows import QueueRows
 
-# Rows of a run among the next ones of a table: looked at by key, since these tables have no index of runs.
+# Rows of a run, found among the next rows of a table by key, since these tables have no index by run.
 _DELAYED = """DELETE FROM delayed WHERE (due_at, seq) > (?1, ?2) AND (due_at, seq) <= (?3, ?4) AND run = ?5
 RETURNING bucket"""
 _DELAYED_END = "SELECT due_at, seq FROM delayed WHERE (due_at, seq) > (?, ?) ORDER BY due_at, seq LIMIT 1 OFFSET ?"
@@ -28,13 +28,14 @@ _SEEN = "DELETE FROM seen WHERE run = ?1 AND key IN (SELECT key FROM seen WHERE 
 _DEAD = "DELETE FROM dead WHERE seq IN (SELECT seq FROM dead WHERE run = ? LIMIT ?) RETURNING 1"
 _ATTEMPTS = """DELETE FROM attempt WHERE (seq, number) IN (SELECT seq, number FROM attempt WHERE run = ? LIMIT ?)
 RETURNING 1"""
-# values of `run.again`: its tasks are removed, and its import begins again at once, or does not; or it is forgotten
+# Values of `run.again` of a cancelled run, whose tasks are removed. AGAIN: its import begins again at once. NEVER: it
+# does not. FORGET: the run is forgotten as well.
 AGAIN, NEVER, FORGET = 1, 2, 3
 _FIRST, _LAST = (-1, -1), (1e300, 1 << 62)
 
 
 def cancel(db: apsw.Connection, runs: Iterable[int], now: float, why: str, *, again: int = AGAIN) -> None:
-    """Ends runs. Their tasks are removed by `Removal`. again: whether their imports are to begin again."""
+    """Cancels runs. `Removal` removes their tasks. why: the reason, for people. again: AGAIN, NEVER or FORGET."""
     for run in runs:
         db.execute(
             "UPDATE run SET state = 'cancelled', ended_at = ?, ended_why = ?, again = ? WHERE id = ?",
@@ -45,7 +46,7 @@ def cancel(db: apsw.Connection, runs: Iterable[int], now: float, why: str, *, ag
 
 
 def end_run(db: apsw.Connection, run: int, now: float, why: str, *, again: int) -> bool:
-    """The same for one run. False when it was not under way."""
+    """Cancels one run. Returns False when it was not under way."""
     if not db.execute("SELECT EXISTS (SELECT 1 FROM run WHERE id = ? AND state = 'running')", (run,)).get:
         return False
     cancel(db, [run], now, why, again=again)
@@ -53,7 +54,7 @@ def end_run(db: apsw.Connection, run: int, now: float, why: str, *, again: int) 
 
 
 def cancel_run(db: apsw.Connection, run: int, act: Act, *, forget: bool) -> bool:
-    """Ends a run as a person wants it. False when it was not under way, or is to be forgotten already."""
+    """Cancels a run for a person. Returns False when it was not under way, or will be forgotten already."""
     found = "again <> ?2" if forget else "state = 'running' AND again <> ?2"
     if not db.execute(f"SELECT EXISTS (SELECT 1 FROM run WHERE id = ?1 AND {found})", (run, FORGET)).get:  # noqa: S608 - our own text
         return False
@@ -63,21 +64,21 @@ def cancel_run(db: apsw.Connection, run: int, act: Act, *, forget: bool) -> bool
 
 
 class Removal:
-    """Used in the frontier's transactions. Nothing is added to these runs any more: they have ended, and outcomes of
-    theirs are fenced off.
+    """Removes the tasks of cancelled runs. Used in the frontier's transactions. No more tasks are added to these runs:
+    they have ended, and their outcomes are fenced off.
 
     A slice whose transaction is rolled back is done again only after `rolled_back`.
     """
 
     def __init__(self, db: apsw.Connection, queues: QueueRows, slice_rows: int) -> None:
-        """slice_rows: rows that one commit looks at."""
+        """slice_rows: how many rows one commit looks at."""
         self._db, self._queues, self._slice_rows = db, queues, slice_rows
         self._runs: deque[int] = deque()
         self._slices: Iterator[None] | None = None
         self.find()
 
     def find(self) -> None:
-        """Runs of which something is left."""
+        """Finds the cancelled runs that still have tasks."""
         self._runs.clear()
         self._runs.extend(
             run
@@ -88,7 +89,7 @@ class Removal:
         self._slices = None
 
     def __bool__(self) -> bool:
-        """Something is left to do."""
+        """Whether tasks are left to remove."""
         return bool(self._runs)
 
     def step(self) -> None:
@@ -101,11 +102,11 @@ class Removal:
             self._slices = None
 
     def rolled_back(self) -> None:
-        """The last transaction was: the run is gone through once more."""
+        """The last transaction was rolled back: begins again with the run."""
         self._slices = None
 
     def _of(self, run: int) -> Iterator[None]:
-        """A step for each slice of a run. What is delayed goes first: nothing of it may become ready after that."""
+        """Removes one slice of a run, then yields. Delayed tasks go first, since they would otherwise become ready."""
         while self._rows(_ATTEMPTS, run, self._slice_rows):
             yield
         place: tuple[Any, ...] = _FIRST

@@ -1,4 +1,4 @@
-"""Whether a frontier is sound: its file, and every invariant of its rows."""
+"""Checks a frontier: its file, and every invariant of its rows."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-EXAMPLES = 5  # of one broken invariant, before the rest is only counted
+EXAMPLES = 5  # rows that are shown of one broken invariant; more are only counted
 
 
 def check(path: Path, *, full: bool = False) -> list[str]:
-    """What is wrong with a frontier or a backup of one, a line each; nothing when every invariant holds.
+    """Checks a frontier or a backup. Returns a line for each fault; no lines when every invariant holds.
 
-    Changes nothing; works beside the daemon, whose log grows as long as this reads: two seconds for a million tasks.
-    full: compares every index with its table as well. FrontierError when it is no frontier or cannot be read at all.
+    Changes nothing, and works while a daemon runs; the daemon's log grows while this reads, which takes two seconds for
+    a million tasks.
+    full: also compare every index with its table.
+    Raises FrontierError when it is not a frontier, or cannot be read at all.
     """
     with _reading(path) as database:
         damage = damage_of(database, full=full)
@@ -35,7 +37,7 @@ def check(path: Path, *, full: bool = False) -> list[str]:
 
 
 def damage_of(database: apsw.Connection, *, full: bool) -> list[str]:
-    """What SQLite finds itself, which may be too much for it to get to the end."""
+    """The faults that SQLite itself finds in the file. A badly damaged file may end its check early."""
     lines: list[str] = []
     try:
         for (text,) in database.execute("PRAGMA integrity_check" if full else "PRAGMA quick_check"):

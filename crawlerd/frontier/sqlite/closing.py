@@ -1,4 +1,4 @@
-"""A later run that completes a task closes the dead letters that earlier runs of its import have of the same task."""
+"""When a run completes a task, closes the dead letters that earlier runs of its import have for the same task."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ if TYPE_CHECKING:
     from crawlerd.frontier.contract import Settled
     from crawlerd.frontier.sqlite.dead_rows import Execute
 
-MOST = 10_000  # runs that are remembered
+MOST = 10_000  # most runs that are remembered
 _OLDER = """SELECT EXISTS (
     SELECT 1 FROM run AS mine JOIN run AS old ON old.import = mine.import AND old.id < mine.id AND old.sink = mine.sink
     WHERE mine.id = ? AND old.dead > 0
 )"""
-# CROSS JOIN: from the tasks that are done to letters by their key, however many letters there are.
+# CROSS JOIN makes SQLite look letters up by the keys of finished tasks, however many letters there are.
 _SAME = """SELECT dead.seq FROM json_each(?) AS j CROSS JOIN dead ON dead.key = unhex(j.value->>1)
 CROSS JOIN run AS mine ON mine.id = j.value->>0 CROSS JOIN run AS old ON old.id = dead.run
 WHERE old.id < mine.id AND old.import = mine.import AND old.sink = mine.sink"""
 
 
 class Closing:
-    """Used in the frontier's transactions. Tasks are hashed only in runs that have older dead letters."""
+    """Closes dead letters whose task a later run has completed. Used in the frontier's transactions. Hashes tasks only
+    in runs whose import has older dead letters."""
 
     def __init__(self, db: apsw.Connection, execute: Execute) -> None:
         self._db, self._execute = db, execute
         self._older: dict[int, bool] = {}  # whether earlier runs of the same import have dead letters
 
     def forget(self) -> None:
-        """Dead letters have come or gone."""
+        """Call when dead letters were added or removed."""
         self._older.clear()
 
     def close(self, group: Sequence[Settled]) -> None:

@@ -1,4 +1,4 @@
-"""How the frontier's database is opened and brought up to date, and what its errors are called."""
+"""Opens and migrates the frontier's database, and turns SQLite's errors into exceptions of crawlerd."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_NAME = FRONTIER_FILE
-MARK_NAME = "frontier.id"  # says that there was a frontier, and which one
-RESTORING_NAME = "frontier.restoring"  # names the backup that `crawlerd restore` is putting in place
+MARK_NAME = "frontier.id"  # this file has the identity of the frontier that belongs here
+RESTORING_NAME = "frontier.restoring"  # this file names the backup that `crawlerd restore` is putting in place
 WAYS_ON = (
     "put a backup in its place with `crawlerd frontier restore FILE`, or begin without it with `crawlerd frontier new`"
 )
-CACHE_KIB = 8 * 1024  # fixed: a larger page cache would make memory grow with the queue
+CACHE_KIB = 8 * 1024  # a fixed page cache, so that memory does not grow with the queue
 WRITING = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOFOLLOW
-WAL_PAGES = 10_000  # 40 MB of log between checkpoints: 1.7 times the commits of the default 1,000
+WAL_PAGES = 10_000  # 40 MB of log between checkpoints: 1.7 times as many commits as with the default of 1,000
 PRAGMAS = {
     "journal_mode": "wal",
     "synchronous": "full",
@@ -48,11 +48,13 @@ PRAGMAS = {
 
 
 def connect(path: Path, *, mark: Path | None = None) -> apsw.Connection:
-    """The frontier's only writing connection, created or migrated as needed. Call with the state lock held.
+    """Opens the frontier's only writing connection, and creates or migrates the database as needed. Call it with the
+    state lock held.
 
-    mark: the file that names the frontier that belongs there; made when there is none. FrontierTooNew for a database of
-    a newer crawlerd, untouched; FrontierRefused when it is not the one that the mark names, is gone, or a restore was
-    cut off; FrontierError for a file that is none.
+    mark: the file with the identity of the frontier that belongs there; written when there is none.
+    Raises FrontierTooNew for a database of a newer crawlerd, which is not changed; FrontierRefused when the frontier is
+    not the one that the mark names, is gone, or a restore was interrupted; FrontierError for a file that is not a
+    database.
     """
     for each in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
         require(each)
@@ -64,10 +66,10 @@ def connect(path: Path, *, mark: Path | None = None) -> apsw.Connection:
     with storage_errors(path):
         database = apsw.Connection(_prepared(path), flags=WRITING)
     with storage_errors(path, database):
-        database.set_busy_timeout(10_000)  # a reader that closes last may be checkpointing
+        database.set_busy_timeout(10_000)  # the last reader that closes may be making a checkpoint
         version = database.pragma("user_version")
         if version > len(MIGRATIONS):
-            database.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # its log, if a crash left one, stays as it is
+            database.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # leaves the log of a crash unchanged
             database.close()
             raise FrontierTooNew(
                 f"{path} was written by a newer crawlerd (version {version}, this one knows up to "
@@ -79,10 +81,10 @@ def connect(path: Path, *, mark: Path | None = None) -> apsw.Connection:
         for name, value in PRAGMAS.items():
             database.pragma(name, value)
         _settle_log(database, path)
-        database.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)  # or it compiles a statement anew for each other value
+        database.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)  # keeps compiled statements when bound values change
         try:
             if version < len(MIGRATIONS):
-                with transaction(database):  # all at once: readers see a new frontier whole, or none
+                with transaction(database):  # one transaction, so that readers never see a part of a new frontier
                     database.execute(";".join(MIGRATIONS[version:]) + f"; PRAGMA user_version = {len(MIGRATIONS)}")
             identity: str = database.execute("SELECT id FROM frontier").get
         except apsw.SQLError as error:
@@ -112,10 +114,10 @@ def _gone(path: Path, what: str) -> FrontierRefused:
 
 
 def being_restored(state_dir: Path) -> str | None:
-    """The directory of the backup that was being put in place when that was cut off."""
+    """The directory of the backup whose restore is under way or was interrupted, if any."""
     try:
         return (state_dir / RESTORING_NAME).read_text().strip()
-    except OSError:  # where it cannot be read, nor can the frontier
+    except OSError:  # the frontier cannot be read either, which is reported then
         return None
 
 
@@ -129,7 +131,7 @@ def _refuse_half(mark: Path) -> None:
 
 
 def _way_on(path: Path) -> str:
-    """From a file that cannot be used: the frontier in use, or a copy of one."""
+    """What to do about a file that cannot be used: the frontier in use, or a copy of one."""
     return WAYS_ON if path.name == FILE_NAME else "use another file"
 
 
@@ -143,8 +145,8 @@ def _marked(mark: Path, *, reading: bool = False) -> str | None:
 
 
 def write_mark(mark: Path, text: str) -> None:
-    """A line in a file, durable, whole or not at all. Of the frontier's identity: call when the frontier is durable; a
-    first start that is killed before begins again."""
+    """Writes a line to a file, durably, as a whole or not at all. Write the frontier's identity only when the frontier
+    is durable: a first start that is killed before begins again."""
     part = mark.with_name(f"{mark.name}.part")
     try:
         part.unlink(missing_ok=True)
@@ -160,7 +162,7 @@ def write_mark(mark: Path, text: str) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Makes the names in a directory durable."""
+    """Makes the names of files in a directory durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -169,15 +171,15 @@ def sync_directory(path: Path) -> None:
 
 
 def _settle_log(database: apsw.Connection, path: Path) -> None:
-    """Moves all of the log that an earlier process has left into the database, with its sync: what the log holds may be
-    in the page cache alone."""
+    """Moves the log that an earlier process has left into the database, and syncs it: the content of the log may be
+    only in the page cache."""
     busy, pages, moved = next(database.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
     if busy and moved < pages:
         raise FrontierError(f"another program keeps an old read transaction open on {path}: end that program")
 
 
 def shrink_log(database: apsw.Connection) -> bool:
-    """Moves the log into the database and makes its file empty; False, without a wait, when a reader is in the way."""
+    """Moves the log into the database and truncates its file. Returns False at once when a reader prevents it."""
     patience = database.pragma("busy_timeout")
     database.set_busy_timeout(0)
     try:
@@ -187,15 +189,16 @@ def shrink_log(database: apsw.Connection) -> bool:
 
 
 def connect_reader(path: Path, *, older: bool = False, mark: Path | None = None) -> apsw.Connection | None:
-    """A read-only connection, None when there is no frontier yet. Keep it short: a long reader holds up checkpoints.
+    """Opens a read-only connection; None when there is no frontier yet. Close it soon: a reader holds up checkpoints.
 
-    older: that of an older crawlerd will do; FrontierError for it otherwise, FrontierTooNew for one of a newer.
-    mark: see `connect`; FrontierRefused when there is nothing where it says that there was.
+    older: also accept a frontier of an older crawlerd, for which FrontierError is raised otherwise.
+    mark: see `connect`; raises FrontierRefused when the frontier that it names is gone.
+    Raises FrontierTooNew for a frontier of a newer crawlerd.
     """
     if mark:
         _refuse_half(mark)
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: a pipe would wait for a writer
+        if not stat.S_ISREG(path.stat().st_mode):  # checked before opening, which would wait for a writer of a pipe
             raise FrontierError(f"{path} is not a file")
         with path.open("rb"):
             pass
@@ -223,7 +226,7 @@ def connect_reader(path: Path, *, older: bool = False, mark: Path | None = None)
 
 
 def open_readable(path: Path, *, older: bool = False) -> apsw.Connection:
-    """As `connect_reader`; FrontierError when there is none, FrontierRefused when there was one."""
+    """Like `connect_reader`, but raises FrontierError if there is no frontier, and FrontierRefused if it is gone."""
     in_use = path.name == FILE_NAME
     database = connect_reader(path, older=older, mark=path.with_name(MARK_NAME) if in_use else None)
     if database is None:
@@ -233,7 +236,8 @@ def open_readable(path: Path, *, older: bool = False) -> apsw.Connection:
 
 @contextmanager
 def transaction(database: apsw.Connection) -> Iterator[None]:
-    """BEGIN IMMEDIATE … COMMIT; anything raised rolls back. (A deferred read→write upgrade fails with BUSY.)"""
+    """A transaction: BEGIN IMMEDIATE … COMMIT; any exception rolls it back. Not DEFERRED, since the change from reading
+    to writing could then fail with SQLITE_BUSY."""
     database.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -246,7 +250,7 @@ def transaction(database: apsw.Connection) -> Iterator[None]:
 
 @contextmanager
 def storage_errors(path: Path, database: apsw.Connection | None = None) -> Iterator[None]:
-    """SQLite's errors as crawlerd's. database: which knows why the system refused."""
+    """Turns SQLite's errors into those of crawlerd. database: the connection, which knows the error of the system."""
     try:
         yield
     except (apsw.FullError, apsw.IOError) as error:
@@ -263,7 +267,7 @@ def storage_errors(path: Path, database: apsw.Connection | None = None) -> Itera
 
 
 def library_version() -> str:
-    """Of SQLite."""
+    """The version of SQLite."""
     return apsw.sqlite_lib_version()
 
 

@@ -1,4 +1,4 @@
-"""What people ask of a frontier about its dead letters: letters that match, and groups of them."""
+"""Reads dead letters and groups of them, for people."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from crawlerd.frontier.reports import OperationReport
     from crawlerd.frontier.submission_contract import Rejection
 
-NEWEST_LETTERS = 100_000  # task numbers among which an account's newest dead letters are looked for
+NEWEST_LETTERS = 100_000  # an account's newest dead letters are searched among this many of the newest task numbers
 _OF_ACCOUNT = """{0}.bucket IN (SELECT bucket.id FROM bucket JOIN account ON account.id = bucket.account
 WHERE account.name = {1} OR (account.name > {1} || '/' AND account.name < {1} || '0'))"""
-# What a filter says of a row of `dead`, {0}, where {1} is the value.
+# The conditions of a filter on a row of `dead`: {0} is the row, {1} the value.
 _CONDITIONS = {
     "ids": "{0}.seq IN (SELECT value FROM json_each({1}))",
     "import_name": "{0}.run IN (SELECT id FROM run WHERE import = {1})",
@@ -76,7 +76,7 @@ JOIN kind ON kind.id = letter.kind WHERE substr(error, 1, ?3) = ?4 ORDER BY kind
 
 
 class DeadReader(AccountReader):
-    """Part of `FrontierReader`."""
+    """Reads dead letters. Part of `FrontierReader`."""
 
     def _found(self, statement: str, bindings: dict[str, Any] | tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         with storage_errors(self._path, self._db):
@@ -105,7 +105,7 @@ class DeadReader(AccountReader):
         return LetterPage(letters, letters[-1].id if full else least + 1 if least else None, cut=not full and least > 0)
 
     def _way_down(self, which: LetterFilter, before: int | None, most_read: int) -> tuple[str, int]:
-        """The way to letters, the newest first, and the first one that is too many to look at, or 0."""
+        """The index by which to read the newest letters first, and the number of the letter to stop at, or 0."""
         group = (which.group, most_read)
         narrow = [which.run, which.import_name]
         if which.group is None and narrow != [None, None] and self._counted(which) <= most_read:
@@ -130,7 +130,7 @@ class DeadReader(AccountReader):
         return LetterCount(count, last, more=least > 0)
 
     def _counted(self, which: LetterFilter) -> int:
-        """By group, import and run, the rest of the filter aside."""
+        """Counts letters by group, import and run, from counters; ignores the rest of the filter."""
         ((count,),) = self._found(_COUNTED, (which.group, which.import_name, which.run))
         return int(count)
 
@@ -208,13 +208,13 @@ class DeadReader(AccountReader):
 
 
 def _way(which: LetterFilter) -> str:
-    """To letters in the order of their numbers, from any of them on: whoever asks for the next ones, again and again,
-    must not pay for all each time."""
+    """The index that reads letters in the order of their numbers, beginning anywhere: reading page after page must not
+    read all letters each time."""
     return "NOT INDEXED" if which.group is None else "INDEXED BY dead_fingerprint"
 
 
 def _one_each(which: LetterFilter) -> tuple[str, str, dict[str, Any]]:
-    """Of letters of the same task the newest one: their count, the condition, and its values."""
+    """To read only the newest letter of each task: the expression of its count, the condition, and its values."""
     where, values = matching(which, "dead")
     others, more = matching(which, "other")
     same = f"SELECT {{}} FROM {_OTHERS} WHERE {_SAME} AND {others}"  # noqa: S608 - our own text
@@ -223,7 +223,7 @@ def _one_each(which: LetterFilter) -> tuple[str, str, dict[str, Any]]:
 
 
 def matching(which: LetterFilter, table: str) -> tuple[str, dict[str, Any]]:
-    """What it says of rows of `dead`, under the name `table`, and its values by name."""
+    """The filter as an SQL condition on the table `dead`, which the statement calls `table`, and its values by name."""
     said = {name: getattr(which, name) for name in _CONDITIONS}
     wanted = {name: value for name, value in said.items() if value not in (None, [])}
     conditions = [_CONDITIONS[name].format(table, f":{name}") for name in wanted]

@@ -1,4 +1,4 @@
-"""The table of dead letters: how one comes into it, with its fingerprint and its key."""
+"""Inserts dead letters, with their fingerprints and keys."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ class _Known(NamedTuple):
 
 
 def key(account: int, kind: str, payload: str) -> str:
-    """What makes a task the same as one of another run: 32 hex digits."""
+    """A hash by which the same task is found in other runs: 32 hex digits."""
     return hashlib.blake2b(f"{account}\0{kind}\0{payload}".encode(), digest_size=16).hexdigest()
 
 
 def bury(change: Change, execute: Execute) -> None:
-    """Writes the dead letters gathered so far."""
+    """Writes the collected dead letters."""
     rows, change.dead = change.dead, []
     if not rows:
         return

@@ -1,4 +1,5 @@
-"""Full runs that have seen too little: what each saw last, by import, sink, account and stream, and what is doubted."""
+"""Doubts about full runs: how many records the last one has seen, by import, sink, account and stream, and which
+streams are in doubt because a run has seen too few."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from crawlerd.frontier.sqlite.groups import Execute
 
-# Records of parts are their own accounts'; those of other accounts that a run has tasks for are the run's account's.
+# Records of a part belong to the part; records of other accounts for which a run has tasks belong to the run's account.
 _PARTS = (
     "EXISTS (SELECT 1 FROM borrowed JOIN account ON account.id = borrowed.account "
     "WHERE borrowed.run = run.id AND instr(account.name, '/'))"
@@ -27,7 +28,7 @@ LEFT JOIN last_full ON last_full.import = run.import AND last_full.sink = run.si
     AND last_full.stream = whole.stream
 WHERE run.id = ?1
 """  # noqa: S608 - our own text
-# Where a run has records of parts, only its sweeps tell whose they are.
+# If a run has records of parts, only its sweeps show to which part they belong.
 _SEEN = f"""
 SELECT run.id, run.import, run.sink, whole.account, whole.stream,
     iif({_PARTS}, whole.seen, coalesce(tally.seen, 0)), whole.held,
@@ -61,7 +62,7 @@ _ACCEPT = """
 UPDATE last_full SET seen = doubted, doubted = NULL
 WHERE (import, sink) IN (SELECT import, sink FROM run WHERE id = ?1) AND doubted IS NOT NULL
 """
-# Of what nobody reads any more.
+# Doubts about streams that the import does not read any more.
 _DROP = """
 UPDATE last_full SET doubted = NULL
 WHERE (import, sink) IN (SELECT import, sink FROM run WHERE id = ?1) AND doubted IS NOT NULL
@@ -70,7 +71,7 @@ AND stream NOT IN (SELECT value FROM json_each(?2))
 
 
 class Doubts:
-    """Used in the frontier's transactions."""
+    """Counts the records of full runs, and knows which streams are in doubt. Used in the frontier's transactions."""
 
     def __init__(self, db: apsw.Connection, execute: Execute) -> None:
         self._db, self._execute = db, execute
@@ -78,10 +79,10 @@ class Doubts:
     def begin(self, run: int, streams: Sequence[str], whole: Sequence[str], *, setup: str, shrink: bool) -> None:
         """Call for a new run.
 
-        streams: all that it reads.
-        whole: those that it reads in full.
-        setup: what its import is told to read, as a digest; with another one than before, nothing is expected.
-        shrink: as little as it sees is accepted, and so is what was doubted before.
+        streams: the streams that it reads.
+        whole: the streams among them that it reads in full.
+        setup: a digest of the import's options. After a change, no number of records is expected.
+        shrink: accept it without a doubt when it sees few records, and forget earlier doubts.
         """
         if list(self._db.execute(_SETUP, (run, setup))):
             self._db.execute("DELETE FROM last_full WHERE import = (SELECT import FROM run WHERE id = ?)", (run,))
@@ -96,13 +97,13 @@ class Doubts:
         self._db.execute(_DROP, (run, msgspec.json.encode(list(streams)).decode()))
 
     def expected(self, run: int, account: int, stream: str) -> Expected | None:
-        """Of a stream that the run reads in full; None for others."""
+        """How many records the run should see of a stream that it reads in full; None for other streams."""
         for before, doubted, alone in self._db.execute(_EXPECTED, (run, account, stream)):
             return Expected(before, doubted, bool(alone))
         return None
 
     def count(self, rows: Iterable[tuple[int, int, str, int, bool]]) -> None:
-        """(run, account, stream, records seen so far, whether a sweep was held back)."""
+        """Stores counts. rows: (run, account, stream, records seen so far, whether a sweep was held back)."""
         self._execute(
             "INSERT INTO whole SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?) "
             "WHERE true ON CONFLICT DO UPDATE SET seen = excluded.seen, held = max(held, excluded.held)",
@@ -110,7 +111,7 @@ class Doubts:
         )
 
     def standing(self, import_name: str, sink: int) -> set[str]:
-        """The streams of an import that are doubted."""
+        """The streams of an import that are in doubt."""
         rows = self._db.execute(
             "SELECT DISTINCT stream FROM last_full WHERE import = ? AND sink = ? AND doubted IS NOT NULL",
             (import_name, sink),
@@ -119,8 +120,8 @@ class Doubts:
 
 
 def note(ended: Sequence[tuple[int, str]], execute: Execute) -> None:
-    """Notes what runs that have ended, with their states, have seen of what they read in full, and what is doubted of
-    it. Nothing is noted of streams that have not come to a clean end."""
+    """Stores how many records ended runs have seen of the streams that they read in full, and which are in doubt.
+    Leaves out streams that have not come to a clean end. ended: (run, state)."""
     learned: list[tuple[object, ...]] = []
     doubts: list[tuple[object, ...]] = []
     for run, name, sink, account, stream, seen, held, before, doubted in execute(_SEEN, ended):

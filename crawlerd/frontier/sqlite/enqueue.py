@@ -1,4 +1,4 @@
-"""How tasks and groups come into the frontier: their numbers, and what was asked for in the same run before."""
+"""Inserts tasks and groups: gives them numbers, and leaves out tasks that the same run has already had."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from crawlerd.frontier.sqlite.names import Names
     from crawlerd.frontier.sqlite.parents import Parents
 
-MOST_SUBMITTED = 10_000  # groups in memory before those that are over are looked for
+MOST_SUBMITTED = 10_000  # when more groups are in memory, those that have ended are removed
 OPEN = (
     "INSERT INTO gather(id, run, parent, if_dead, bucket, priority, kind, payload, submitted) SELECT value->>0, "
     "value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8 FROM json_each(?)"
@@ -27,9 +27,10 @@ OPEN = (
 
 
 class Enqueuer:
-    """Used in the frontier's transactions. A number that was given out in one that is rolled back is not used again.
+    """Inserts tasks and groups. Used in the frontier's transactions. Numbers that were given out in a transaction that
+    is rolled back are not used again.
 
-    submitted: groups of what others have submitted; some of them may be over.
+    submitted: groups of submitted tasks; some of them may have ended.
     """
 
     def __init__(self, db: apsw.Connection, names: Names, parents: Parents, execute: Execute) -> None:
@@ -42,7 +43,10 @@ class Enqueuer:
     def open(
         self, change: Change, gathers: Sequence[tuple[int, int, NewGather, int]]
     ) -> list[tuple[int, int, NewTask, int]]:
-        """New groups of (run, account, …, the group they are inside of). Returns their tasks, which are to be added."""
+        """Inserts new groups. Returns their tasks, which the caller must add.
+
+        gathers: (run, account, group, outer group).
+        """
         rows, members = [], []
         for run, account, gather, parent in gathers:
             then = gather.then
@@ -54,7 +58,7 @@ class Enqueuer:
             change.runs[run].open += 1
             change.figures.opened(run, then.kind, 0, 1)
             change.runs[run].waiting += 1
-            change.groups[self._next_seq].open += 0  # it may have ended already
+            change.groups[self._next_seq].open += 0  # makes it known to `settle`: an empty group ends at once
             if parent:
                 change.groups[parent].open += 1
             self._next_seq += 1
@@ -63,7 +67,7 @@ class Enqueuer:
         return members
 
     def _inherits(self, group: int, parent: int) -> int:
-        """1 where a new group is inside of one of what others have submitted."""
+        """1 if a new group is inside a group of submitted tasks, else 0."""
         if parent not in self.submitted:
             return 0
         if len(self.submitted) >= self._most_submitted:
@@ -78,16 +82,19 @@ class Enqueuer:
         self._most_submitted = 2 * len(self.submitted) + MOST_SUBMITTED
 
     def reserve(self, count: int) -> int:
-        """Gives out `count` numbers that follow each other. The first of them."""
+        """Reserves `count` consecutive numbers. Returns the first."""
         first = self._next_seq
         self._next_seq += count
         self._db.execute("UPDATE next_seq SET value = ?", (self._next_seq,))
         return first
 
     def unfold(self, change: Change, run: int, account: int, entries: Sequence[tuple[int, int, Entry]]) -> None:
-        """Entries of an outcome, as (number, group, …), which were counted with it. A group comes before its tasks."""
+        """Makes tasks and groups of a large outcome ready, which were counted with the outcome.
+
+        entries: (number, group, entry); a group comes before its tasks.
+        """
         rows, tasks, numbers = [], [], []
-        # `add` counts those that are made
+        # These were counted with the outcome; `add` counts those that it inserts once more.
         undone = Counter((each.task.kind, each.task.chain) for _, _, each in entries if each.members < 0)
         for (name, chain), count in undone.items():
             change.runs[run].open -= count
@@ -105,16 +112,17 @@ class Enqueuer:
             row = (number, run, group, entry.if_dead, bucket, task.priority, kind, task.payload)
             rows.append((*row, self._inherits(number, group)))
             change.runs[run].waiting += 1
-            change.groups[number].open += entry.members  # none: it is over
+            change.groups[number].open += entry.members  # an empty group ends at once
         self._execute(OPEN, rows)
         self.add(change, tasks, numbers)
 
     def add(
         self, change: Change, tasks: Sequence[tuple[int, int, NewTask, int]], numbers: Sequence[int] | None = None
     ) -> None:
-        """New tasks of (run, account, …, group); one that must be unique in its run and was there before is left out.
+        """Inserts new tasks; leaves out a task that must be unique in its run and was there before.
 
-        numbers: theirs; without them, each that is made gets the next one.
+        tasks: (run, account, task, group).
+        numbers: the numbers of the tasks; without them, each inserted task gets the next number.
         """
         if not tasks:
             return
@@ -128,7 +136,7 @@ class Enqueuer:
             )
         }
         fresh: list[tuple[int, str]] = []
-        of, name, chain, kind, count = 0, "", 0, 0, 0  # the latest tasks, which are alike, and how many
+        of, name, chain, kind, count = 0, "", 0, 0, 0  # the last tasks of one run, kind and chain, and how many
         for place, ((run, account, task, group), its) in enumerate(zip(self._chosen(tasks), keys, strict=True)):
             if task.account:
                 account = self._account_for(change, run, account, task)
@@ -168,14 +176,14 @@ class Enqueuer:
         self._db.execute("UPDATE next_seq SET value = ?", (self._next_seq,))
 
     def _account_for(self, change: Change, run: int, account: int, task: NewTask) -> int:
-        """The account that a new task of a run is for, which is noted when it is not the run's own."""
+        """The account that a new task of a run is for. Notes the account when it is not the run's own."""
         account = self._names.account(account, task)
         if task.account and self._names.borrows(run, account):
             change.borrowed.append((run, account))
         return account
 
     def _chosen(self, tasks: Sequence[tuple[int, int, NewTask, int]]) -> Sequence[tuple[int, int, NewTask, int]]:
-        """The tasks with what takes the place of those whose parents are new."""
+        """The tasks. A task for a parent that is new to the import is replaced by its `if_new` task."""
         if all(task.if_new is None for _, _, task, _ in tasks):
             return tasks
         places = [
@@ -189,7 +197,7 @@ class Enqueuer:
         ]
 
     def _keys(self, run: int, account: int, task: NewTask) -> tuple[tuple[int, str], ...]:
-        """What makes it the same as another of its run; nothing when it may be made twice."""
+        """The keys by which the same task of its run is found; none when the run may have the task twice."""
         if task.if_new is None and not task.unique:
             return ()
         number = self._names.account(account, task)

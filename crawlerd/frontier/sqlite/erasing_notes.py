@@ -1,4 +1,4 @@
-"""What a frontier has of an account, an import or a record, counted and deleted."""
+"""Counts and deletes what a frontier stores about an account, an import or a record."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from crawlerd.core.erasure import ErasureScope
     from crawlerd.frontier.reports import Act
 
-# Values are JSON: :accounts and :imports, :streams.
+# The values :accounts, :imports and :streams are JSON lists.
 _NAMED = "SELECT value FROM json_each(:{})"
 _ACCOUNTS = """SELECT account.id FROM account, json_each(:accounts) AS named
 WHERE account.name = named.value OR (account.name > named.value || '/' AND account.name < named.value || '0')"""
@@ -33,7 +33,7 @@ AND (:streams = '[]' OR stream IN ({_NAMED.format("streams")})) ORDER BY seq LIM
 _TRIED = "SELECT url || ' ' || error FROM attempt WHERE seq = ?"
 _POINTS = f"SELECT import, sink, stream, value FROM cursor WHERE import IN ({_IMPORTS})"  # noqa: S608 - our own text
 _OF_IMPORTS = f"import IN ({_IMPORTS})"
-# Texts that may quote a record, and what tells a row from others.
+# Columns with texts that may quote a record, and the key of their rows.
 _TEXTS = (
     ("tally", "skip_reason", "run, stream"),
     ("tally", "unmarked_reason", "run, stream"),
@@ -52,17 +52,17 @@ _TEXTS = (
     ("operation", "which", "id"),
     ("operation", "reason", "id"),
 )
-LETTERS = 500  # that are looked at at once
+LETTERS = 500  # dead letters that are looked at in one transaction
 
 
 def check_scope(db: apsw.Connection, scope: ErasureScope) -> None:
-    """RunUnderWay while a run is that may write of it."""
+    """Raises RunUnderWay while a run is under way that may write data in the scope."""
     for import_name, run in list(_find(db, _UNDER_WAY, scope)):
         raise RunUnderWay(import_name, run)
 
 
 def letters_of(db: apsw.Connection, scope: ErasureScope, after: int) -> tuple[list[int], int | None]:
-    """Of the next LETTERS dead letters, those that are meant; and the last one that was looked at, None at the end."""
+    """Looks at the next LETTERS dead letters. Returns those in the scope, and the last one read, None at the end."""
     rows = list(_find(db, _LETTERS, scope, after=after, most=LETTERS))
     about = mentioning(scope.key)
     found = [
@@ -83,7 +83,8 @@ def count_notes(db: apsw.Connection, scope: ErasureScope) -> ErasedNotes:
 
 
 def erase_notes(db: apsw.Connection, scope: ErasureScope, act: Act) -> ErasedNotes:
-    """Used in a transaction, after the dead letters. How many sync points and texts; with its line in the audit."""
+    """Deletes sync points and texts, and writes a line of the audit. Call it in a transaction, after the dead letters
+    were deleted. Returns how many."""
     points, texts = list(_points(db, scope)), list(_texts(db, scope))
     for import_name, sink, stream, _ in points:
         key = (import_name, sink, stream)
@@ -118,7 +119,7 @@ _OF_STREAMS = f"(:streams = '[]' OR {{}} IN ({_NAMED.format('streams')}))"
 
 
 def _points(db: apsw.Connection, scope: ErasureScope) -> Iterator[tuple[Any, ...]]:
-    """Sync points that are meant."""
+    """Yields the sync points in the scope."""
     about = mentioning(scope.key)
     for import_name, sink, stream, value in list(_find(db, _POINTS, scope)):
         first, _, others = stream.partition(":")
@@ -129,12 +130,12 @@ def _points(db: apsw.Connection, scope: ErasureScope) -> Iterator[tuple[Any, ...
 
 
 def _texts(db: apsw.Connection, scope: ErasureScope) -> Iterator[tuple[str, str, str, tuple[Any, ...], str | None]]:
-    """Table, column, what tells the row, its values, and the text as it is to be. Of a whole account or import, what
-    the reports quote of records."""
+    """Yields the texts to change, as (table, column, condition of the row, its values, new text). For a whole account
+    or import, these are all texts of reports that quote records."""
     if not scope.key:
         found = f"SELECT run, stream FROM tally WHERE run IN ({_RUNS}) AND {_OF_STREAMS.format('stream')}"  # noqa: S608 - our own text
         slow = f"SELECT run, seq FROM run_slow WHERE run IN ({_RUNS}) AND about <> '{FORGOTTEN}'"  # noqa: S608 - our own text
-        for key in list(_find(db, slow, scope)):  # of whichever stream: a task is of a kind
+        for key in list(_find(db, slow, scope)):  # of all streams, since a task has a kind and not a stream
             yield "run_slow", "about", "run = ? AND seq = ?", key, FORGOTTEN
         for column in ("skip_reason", "unmarked_reason"):
             for key in list(_find(db, f"{found} AND {column} <> '{FORGOTTEN}'", scope)):

@@ -1,4 +1,4 @@
-"""What happened to runs: a few lines for each, written in the transaction that does it, or with the next commit."""
+"""What happened to runs: a few lines for each run, written in the transaction that does it, or with the next commit."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from crawlerd.frontier.contract import OutageNote
 
-EVENTS = 100  # of a run, the newest
-EVENT = 300  # characters of one
+EVENTS = 100  # how many of the newest lines of a run are kept
+EVENT = 300  # most characters of a line
 
 # `found` has the runs.
 _ADD = """
@@ -29,23 +29,24 @@ _OLD = f"DELETE FROM run_event WHERE run = ?1 AND number <= ?2 - {EVENTS}"  # no
 
 
 class EventRows:
-    """Used in the frontier's transactions; `done` when one was committed, `rolled_back` when it was not."""
+    """Writes what happens to runs. Used in the frontier's transactions. Call `done` after a commit, and `rolled_back`
+    after a rollback."""
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
         self._waiting: list[tuple[float, str, int]] = []
         self._written = 0
-        # under way when the last process ended
+        # the runs that were under way when the last process ended
         self._interrupted = {run for (run,) in db.execute("SELECT id FROM run WHERE state = 'running'")}
 
     def resumed(self, runs: Iterable[int], now: float) -> None:
-        """These runs go on. Said once of those that the end of a process has interrupted."""
+        """Notes once for each of these runs, if the end of a process has interrupted it, that it goes on."""
         for run in self._interrupted.intersection(runs):
             self._interrupted.discard(run)
             self.happened(run, "goes on, after crawlerd was started again", now)
 
     def happened(self, run: int, text: str, now: float) -> None:
-        """To be written with the next commit."""
+        """Notes what has happened to a run, with the next commit."""
         self._waiting.append((now, cut(text, EVENT), run))
 
     def write(self) -> None:
@@ -61,21 +62,21 @@ class EventRows:
         self._written = 0
 
     def of_runs(self, runs: Iterable[int], text: str, now: float) -> None:
-        """Something has happened to these runs, in this transaction."""
+        """Notes what has happened to these runs, in this transaction."""
         for run in runs:
             self._add(_ONE, now, cut(text, EVENT), run)
 
     def of_account(self, account: int, text: str, now: float) -> None:
-        """The same to all runs under way with tasks for the account."""
+        """Notes it for all runs under way with tasks for the account."""
         self._add(_RUNS.format("bucket.account = ?3"), now, cut(text, EVENT), account)
 
     def of_buckets(self, which: str, name: str, text: str, now: float) -> None:
-        """The same to all runs under way in these buckets. which: a condition, with ?1 for the name."""
+        """Notes it for all runs under way with tasks in these buckets. which: a condition, with ?1 for the name."""
         chosen = f"bucket.id IN (SELECT id FROM bucket WHERE {which.replace('?1', '?3')})"  # noqa: S608 - our own text
         self._add(_RUNS.format(chosen), now, cut(text, EVENT), name)
 
     def outages(self, outages: Mapping[tuple[str, int], OutageNote | None], now: float) -> None:
-        """Outages that have begun or are over. Call before they are noted."""
+        """Notes outages that have begun or ended. Call it before the outages are stored."""
         for (origin, account), note in outages.items():
             known = self._db.execute(
                 "SELECT EXISTS (SELECT 1 FROM outage WHERE origin = ? AND account = ?)", (origin, account)

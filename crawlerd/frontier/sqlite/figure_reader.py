@@ -1,4 +1,4 @@
-"""What is read of the figures of runs."""
+"""Reads the figures of runs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def figures(rows: Rows, run: int) -> RunFigures:
     kinds = []
     for kind, opened, done, dead, longest in rows(_KINDS, run):
         its = bins[kind]
-        its[0] += max(0, done - sum(its.values())) if its else 0  # what took next to nothing is not measured
+        its[0] += max(0, done - sum(its.values())) if its else 0  # tasks without measurement took almost no time
         kinds.append(KindFigures(kind, opened, done, dead, longest, quantile(its, 0.5), quantile(its, 0.95)))
     answers = rows("SELECT status, requests, received FROM run_answer WHERE run = ? ORDER BY status", run)
     events = rows("SELECT at, text FROM run_event WHERE run = ? ORDER BY number", run)

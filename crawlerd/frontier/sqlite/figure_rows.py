@@ -1,4 +1,4 @@
-"""The rows of runs' figures: what a commit adds."""
+"""Writes what a commit adds to the figures of runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SERVED = """
 INSERT INTO figure(run, what, a, b, v) SELECT value->>0, 3, value->>1, value->>2, value->>3
 FROM json_each(?) WHERE true ON CONFLICT DO UPDATE SET v = v + excluded.v
 """
-# See crawlerd.core.pace, which says the same. Nothing is known of the time before the first commit.
+# The same rule as in crawlerd.core.pace. The time before the first commit is unknown.
 _PACE = f"""
 INSERT INTO figure(run, what, a, v, w, x) SELECT value->>0, 4, value->>1, value->>2, 0, value->>3
 FROM json_each(?) WHERE true ON CONFLICT DO UPDATE SET
@@ -64,18 +64,18 @@ SELECT run, min(seconds) FROM run_slow WHERE run IN ({_THESE}) GROUP BY run HAVI
 
 
 class FigureRows:
-    """Used in the frontier's transactions; `forget` when one was rolled back."""
+    """Writes the figures of runs. Used in the frontier's transactions. Call `forget` after a rollback."""
 
     def __init__(self, execute: Execute, number: Callable[[str], int]) -> None:
-        """number: of a kind."""
+        """number: returns the number of a kind, by its name."""
         self._execute, self._number = execute, number
-        self._least: dict[int, float] = {}  # what is not slower is none of the run's slowest
+        self._least: dict[int, float] = {}  # by run, the seconds that an attempt must exceed to be among the slowest
 
     def forget(self) -> None:
         self._least.clear()
 
     def end(self, runs: Iterable[int]) -> None:
-        """Nothing more happens to them."""
+        """These runs have ended: forgets what is cached of them."""
         for run in runs:
             self._least.pop(run, None)
 

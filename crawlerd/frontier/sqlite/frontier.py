@@ -1,4 +1,4 @@
-"""The frontier on SQLite: every change of state is one transaction here, and every statement works on a whole group."""
+"""The frontier on SQLite. Every change of state is one transaction, and every statement works on a whole group."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 
 class SqliteFrontier(RunControl, SubmissionRows):
-    """See `Frontier`. Call with the state lock held."""
+    """See `Frontier`. Construct it with the state lock held."""
 
     def __init__(self, state_dir: Path, *, now: float, bounds: Bounds = Bounds()) -> None:  # noqa: B008 - frozen
         path = state_dir / FILE_NAME
@@ -75,7 +75,7 @@ class SqliteFrontier(RunControl, SubmissionRows):
             self._answers = AnswerRows(self._db)
             self._removal = Removal(self._db, self._queues, bounds.slice)
             self._closing = Closing(self._db, self._execute)
-        self._sound = True  # nothing has happened after which it must not be used
+        self._sound = True  # False after an error after which the frontier must not be used
         self._inode = self.path.stat().st_ino
         self._purge_rows = bounds.purge
         self._purging: list[int] = [
@@ -115,7 +115,7 @@ class SqliteFrontier(RunControl, SubmissionRows):
 
     def close(self) -> None:
         if self._purging and self._sound:
-            with suppress(FrontierError), self._transaction():  # what it does not remove, the next process does
+            with suppress(FrontierError), self._transaction():  # the next process removes what is left
                 self._purge()
         with storage_errors(self.path, self._db):
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -256,7 +256,7 @@ class SqliteFrontier(RunControl, SubmissionRows):
         return attached
 
     def _left(self, runs: list[int]) -> None:
-        """What is left of these runs is to be removed."""
+        """Call when runs were cancelled: their tasks must be removed."""
         self._stages.abandon()
         self._removal.find()
         self._purging += runs
@@ -300,7 +300,7 @@ class SqliteFrontier(RunControl, SubmissionRows):
             self._parents.note(change.parents)
             self._doubts.count(change.counted)
             children = change.children
-            if change.gathers:  # what others wait for goes first
+            if change.gathers:  # groups first, since tasks refer to them
                 children = self._enqueuer.open(change, change.gathers) + children
             self._enqueuer.add(change, children)
             unfolding, started = self._stages.unfolding, time.monotonic()
@@ -325,7 +325,7 @@ class SqliteFrontier(RunControl, SubmissionRows):
         return committed
 
     def _execute(self, statement: str, rows: Iterable[Sequence[object]]) -> list[Any]:
-        """Runs a statement once for all `rows`, which it reads as json_each(?); not at all when there are none."""
+        """Runs a statement once for all `rows`, which it reads as json_each(?). Does nothing when there are no rows."""
         values = list(rows)
         return list(self._db.execute(statement, (msgspec.json.encode(values).decode(),))) if values else []
 
@@ -341,7 +341,7 @@ class SqliteFrontier(RunControl, SubmissionRows):
             raise FrontierError(f"{self.path}: a task that was worked on is not in `ready`; nothing was written")
 
     def _wake(self, change: Change, limit: int) -> None:
-        """Delayed tasks that are due become ready."""
+        """Moves up to `limit` delayed tasks whose time has come to `ready`."""
         for seq, bucket, priority, run, kind, attempt, payload, group, refused, chain in self._db.execute(
             "DELETE FROM delayed WHERE (due_at, seq) IN "
             "(SELECT due_at, seq FROM delayed WHERE due_at <= ? ORDER BY due_at, seq LIMIT ?) "
@@ -352,7 +352,7 @@ class SqliteFrontier(RunControl, SubmissionRows):
             change.runs[run].delayed -= 1
 
     def _apply(self, change: Change) -> Committed:
-        """Writes what a change has gathered, and ends the runs that have nothing open any more."""
+        """Writes a change, and ends the runs that have no open tasks any more."""
         borrowed = write(change, self._execute, self._queues)
         self._figures.write(change)
         self._events.write()
@@ -369,9 +369,9 @@ class SqliteFrontier(RunControl, SubmissionRows):
         return Committed(change.arrived, ended, borrowed, fresh, long, change.enqueued, change.first_letters)
 
     def _purge(self) -> int:
-        """Removes a slice of the keys and queues of runs that have ended: of as many runs as it takes, or those of
-        small runs would pile up. How many of them have none left; they are to be forgotten when the transaction has
-        ended."""
+        """Removes a slice of the keys and queues of ended runs. A slice may cover several runs: otherwise those of many
+        small runs would accumulate. Returns how many runs have none left; the caller must forget these after the
+        transaction."""
         left, done = self._purge_rows, 0
         while left > 0 and done < len(self._purging):
             run = self._purging[done]

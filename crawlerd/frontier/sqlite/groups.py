@@ -1,4 +1,4 @@
-"""The tables of groups: their counters, and what `crawlerd.frontier.group_end` decides written out."""
+"""Updates the counters of groups, and writes what `crawlerd.frontier.group_end` decides."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ WHERE gather.id = j.value->>0
 RETURNING id, run, parent, open, dead, if_dead, bucket, priority, kind, payload,
     (SELECT name FROM kind WHERE kind.id = gather.kind), submitted = 2
 """
-# They are in their group, and in no one inside of it: those are over, and closed.
+# These letters are directly in the group: inner groups have ended, and their letters were moved to it.
 LETTERS = f"""
 SELECT j.value->>0, (SELECT json_group_array(letter.text) FROM (
     SELECT kind.name || ': ' || dead.error AS text FROM dead JOIN kind ON kind.id = dead.kind
     WHERE dead.grp = j.value->>0 AND dead.grp > 0 ORDER BY dead.seq LIMIT {NAMED_LETTERS}) AS letter)
 FROM json_each(?) AS j
 """  # noqa: S608 - our own number
-# What is dead in a group that is over counts in the one around it.
+# The dead letters of a group that has ended count in the outer group.
 CLOSE = (
     "DELETE FROM gather WHERE id IN (SELECT value->>0 FROM json_each(?))",
     "UPDATE gather SET parent = j.value->>1 FROM json_each(?) AS j "
@@ -50,7 +50,7 @@ CLOSE = (
 
 
 def settle(change: Change, execute: Execute) -> None:
-    """Counts what has happened to groups, until nothing more follows from that."""
+    """Updates the counters of groups and ends groups, again and again until no other group ends."""
     while change.groups:
         members = change.take_groups()
         rows = execute(COUNT, ((group, each.open, each.dead) for group, each in members.items()))
@@ -67,7 +67,7 @@ def settle(change: Change, execute: Execute) -> None:
 
 
 def retry(numbers: Sequence[int], change: Change, execute: Execute) -> int:
-    """Dead letters become ready again, and groups that have failed for them wait again. How many there were."""
+    """Makes dead letters ready again, and lets groups that have failed because of them wait again. Returns how many."""
     rows = execute(RETRY, ((number,) for number in numbers))
     bring_back(change, [Letter(*row) for row in rows])
     return len(rows)

@@ -1,13 +1,13 @@
-"""What holds of every sound frontier, as queries for what breaks it."""
+"""The invariants of every sound frontier, as queries for the rows that break them."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-# Nothing is said of the groups of a run that was abandoned, whose tasks are being removed in slices: `removed`.
-# `unfolded` is what unfoldings will put into `ready` and `gather`; it has a number, but no bucket and no kind yet.
-# `task` is every task; `pile` counts those of one run, bucket, kind, place and group, so that two passes over the tasks
-# are enough. Both sort on disk: the memory needed does not grow with the queue.
+# `removed` are the runs whose tasks are being removed in slices; the groups of these runs are not checked.
+# `unfolded` are the tasks that unfoldings will put into `ready` and `gather`; they have numbers, but no bucket or kind
+# yet. `task` are all tasks. `pile` counts the tasks of one run, bucket, kind, place and group, so that two passes over
+# the tasks are enough. Both sort on disk: the memory needed does not grow with the queue.
 SCAN = """
 CREATE TEMP VIEW removed AS SELECT id FROM run WHERE state = 'cancelled' AND again > 0;
 CREATE TEMP VIEW unfolded AS
@@ -32,7 +32,11 @@ CREATE INDEX temp.opened_id ON opened(id);
 
 
 class Invariant(NamedTuple):
-    """rows: a query for what breaks it. broken: what is said of one such row."""
+    """An invariant.
+
+    broken: the text about one row that breaks it.
+    rows: a query for the rows that break it.
+    """
 
     broken: str
     rows: str

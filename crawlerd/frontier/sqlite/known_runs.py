@@ -1,4 +1,4 @@
-"""What a frontier says of its runs, and of what holds them up. See `Frontier`."""
+"""Reads of a frontier about its runs, and about what holds them up. See `Frontier`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class KnownRuns(Waiting):
-    """Part of a frontier; whoever is one sets `_runs`, `_doubts` and `_events`."""
+    """Reads runs. Part of a frontier. The subclass sets `_runs`, `_doubts` and `_events`."""
 
     _runs: Runs
     _doubts: Doubts

@@ -1,5 +1,4 @@
-"""The tables of dead letters: what they have in common, how often they were tried, what people do to them, and which
-are to be copied into the spool."""
+"""The tables of dead letters: fingerprints, attempts, operations, and copies for the spool."""
 
 from __future__ import annotations
 

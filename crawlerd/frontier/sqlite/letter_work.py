@@ -1,4 +1,4 @@
-"""What is done to dead letters: retried or dropped, one by one or by an operation that goes on after a crash."""
+"""Retries and drops dead letters, one by one or by an operation, which continues after a crash."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from crawlerd.frontier.sqlite.event_rows import EventRows
     from crawlerd.frontier.sqlite.parents import Parents
 
-SCRUB_PATIENCE = 2_000  # milliseconds that readers are waited for
-KEPT = 366 * 86_400.0  # seconds for which operations that have ended are kept
+SCRUB_PATIENCE = 2_000  # milliseconds to wait for readers
+KEPT = 366 * 86_400.0  # seconds for which ended operations are kept
 COLUMNS = ", ".join(OperationReport.__struct_fields__)
-# What cannot leave: of runs that are being removed; and, while its run is under way, what a group is to know of.
+# Not dropped: letters of runs that are being removed, and letters of a group whose run is under way, since the group's
+# follow-up task must know them.
 _DROP = """DELETE FROM dead WHERE seq IN (SELECT value->>0 FROM json_each(?))
 AND run NOT IN (SELECT id FROM run WHERE state = 'cancelled')
 AND (grp = 0 OR grp IN (SELECT id FROM gather WHERE submitted = 2)
@@ -49,7 +50,7 @@ WHERE run = j.value->>0 AND what = 1 AND a = j.value->>1 AND b = j.value->>2 AND
 
 
 class LetterWork(PeoplesActs):
-    """Part of a frontier; whoever is one sets these."""
+    """Retries and drops dead letters. Part of a frontier. The subclass sets these attributes."""
 
     _events: EventRows
     _purging: list[int]
@@ -68,7 +69,7 @@ class LetterWork(PeoplesActs):
                 self._events.of_runs(runs, f"dead letters are retried by {act.by}", act.at)
                 note_act(self._db, msgspec.structs.replace(act, count=count))
             self._answers.done((count, imports))
-        self._purging = [run for run in self._purging if run not in runs]  # it needs its keys again
+        self._purging = [run for run in self._purging if run not in runs]  # these runs need their keys again
         return count, imports
 
     def begin_operation(self, operation: OperationReport, act: Act) -> OperationReport:
@@ -143,7 +144,7 @@ class LetterWork(PeoplesActs):
     def scrub(self, most_bytes: int | None) -> str | None:
         size = file_size(self.path)
         if most_bytes is not None and size > most_bytes:
-            return f"{self.path} has {size >> 20} MiB, too much to be written anew while crawlerd runs"
+            return f"{self.path} has {size >> 20} MiB, too much to be rewritten while crawlerd runs"
         with storage_errors(self.path, self._db):
             self._db.execute("VACUUM")
             patience = self._db.pragma("busy_timeout")
@@ -155,7 +156,7 @@ class LetterWork(PeoplesActs):
         return f"another program reads {self.path}, whose log still has what was deleted" if busy else None
 
     def _retry(self, numbers: Sequence[int]) -> tuple[int, list[str], set[int]]:
-        """How many there were, their imports and runs."""
+        """Makes dead letters ready again. Returns how many there were, their imports and their runs."""
         change = Change(0.0)
         count = groups.retry(numbers, change, self._execute)
         runs = list(change.runs)
@@ -174,8 +175,8 @@ def operation_of(row: Sequence[Any]) -> OperationReport:
 
 
 def drop(numbers: Sequence[int], execute: Execute) -> int:
-    """Dead letters leave the frontier, and their runs remember how many. How many there were. What follows a group
-    leaves with the last dead letter of the group: it could never be retried."""
+    """Deletes dead letters, and counts them in their runs. Returns how many there were. A follow-up task is deleted
+    with the last dead letter of its group, since it could never be retried."""
     count = 0
     todo: list[int] = list(numbers)
     while todo:
@@ -192,7 +193,7 @@ def drop(numbers: Sequence[int], execute: Execute) -> int:
 
 
 def _forget_groups(followers: Sequence[int], execute: Execute) -> None:
-    """Of groups whose followers were dropped, what is dead counts in the group around them."""
+    """Closes groups whose follow-up tasks were dropped: their dead letters count in the outer group."""
     over = execute(_FOLLOW, ((number,) for number in followers))
     execute(_MORE, ((parent, dead) for _, parent, dead in over if parent))
     for statement in groups.CLOSE if over else ():

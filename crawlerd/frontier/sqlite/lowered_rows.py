@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def all_lowered(db: apsw.Connection) -> list[LimitNote]:
-    """The oldest first."""
+    """The lowered limits, the oldest first."""
     return [
         LimitNote(
             account=account,
@@ -33,7 +33,7 @@ def all_lowered(db: apsw.Connection) -> list[LimitNote]:
 
 
 def lower(db: apsw.Connection, note: LimitNote) -> None:
-    """Call in a transaction."""
+    """Stores a lowered limit. Call it in a transaction."""
     db.execute(
         "INSERT INTO lowered VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET limits = excluded.limits, "
         "reason = excluded.reason, by = excluded.by, since = excluded.since, until = excluded.until",
@@ -51,7 +51,7 @@ def lower(db: apsw.Connection, note: LimitNote) -> None:
 
 
 def end_lowered(db: apsw.Connection, account: str, bucket: str, by: str, now: float) -> bool:
-    """Call in a transaction. Whether there was one."""
+    """Ends a lowered limit. Call it in a transaction. Returns whether there was one."""
     note = next((each for each in all_lowered(db) if (each.account, each.bucket) == (account, bucket)), None)
     if note is None:
         return False

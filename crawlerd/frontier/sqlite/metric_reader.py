@@ -1,4 +1,4 @@
-"""What metrics and plans read."""
+"""The reads of metrics and plans. See `MetricReader`."""
 
 from __future__ import annotations
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from crawlerd.frontier.sqlite.figure_tables import FIGURES
 from crawlerd.frontier.sqlite.letter_tables import LETTERS
 
-# A task's state is the table it lies in: ready, delayed or dead; gone when its completion committed. A lease is not on
-# disk: it lives in the memory of the process that holds the lock, and dies with it. A row of `gather` is a group, and
-# the task that waits for its end, whose number it has; when the group has failed, that task lies in `dead` instead.
+# A task's state is the table that it is in: ready, delayed or dead. A completed task is deleted. A lease is not stored:
+# it is in the memory of the process that holds the lock, and ends with it. A row of `gather` is a group together with
+# the task that waits for its end; both have the same number. When the group has failed, that task is in `dead` instead.
 #
-# What a large outcome leads to comes first into `stage`, which is nobody's yet. When the task is done, an `unfolding`
-# makes tasks of it: they count, have their numbers, and become ready, or rows of `gather`, in slices.
+# The tasks that a large outcome yields are first in `stage`, and belong to no run yet. When the outcome is committed, a
+# row of `unfolding` refers to them: they are counted, have numbers, and become ready, or rows of `gather`, in slices.
 #
 #   run.open     tasks ready, delayed, waiting, unfolding queue.ready    rows of `ready` of the run in the bucket
 #                                                         bucket.ready   those of its runs that are not paused

@@ -1,4 +1,4 @@
-"""The numbers that stand for the names of accounts, buckets and kinds of task, those used lately kept in memory."""
+"""The numbers of accounts, buckets and kinds of task, by name; those used lately are kept in memory."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 class Names:
-    """Looks numbers up, and gives new names theirs, in the frontier's transaction. `forget` when one is rolled back:
-    its numbers were given out to nobody."""
+    """Looks numbers up, and assigns numbers to new names, in the frontier's transactions. Call `forget` after a
+    rollback: the numbers that were assigned in the transaction are void."""
 
     def __init__(self, db: apsw.Connection, most: int) -> None:
-        """most: accounts, buckets, runs and scopes each that are kept in memory."""
+        """most: how many accounts, buckets, runs and scopes are each kept in memory."""
         self._db, self._most = db, most
         self.forget()
 
     def forget(self) -> None:
-        self._accounts: dict[tuple[int, str], int] = {}  # by (the account that asks, what it says)
+        self._accounts: dict[tuple[int, str], int] = {}  # by (account of the yielding task, account of the new task)
         self._kinds: dict[str, int] = dict(self._db.execute("SELECT name, id FROM kind"))
         self._kind_names = {number: name for name, number in self._kinds.items()}
         self._buckets: dict[tuple[int, str], int] = {}
@@ -32,11 +32,11 @@ class Names:
         self.forget_scopes()
 
     def forget_scopes(self) -> None:
-        """After some were dropped."""
+        """Call when scopes were dropped."""
         self._scopes: dict[tuple[int, str], int] = {}
 
     def end_run(self, run: int) -> None:
-        """Nothing of the run is asked for any more."""
+        """The run has ended: forgets what is cached of it."""
         self._owners.pop(run, None)
         self._borrowers.pop(run, None)
 
@@ -48,7 +48,7 @@ class Names:
         return number
 
     def task(self, row: ReadyRow) -> Task:
-        """A row that has become ready."""
+        """Makes a task of a row of `ready`."""
         bucket, run, priority, seq, kind, attempt, payload, *others = row
         return Task(seq, bucket, priority, run, self._kind_names[kind], attempt, payload, 0, *others)
 
@@ -66,8 +66,8 @@ class Names:
         return number
 
     def account(self, account: int, task: NewTask) -> int:
-        """The account that a task is for, which one of `account` has led to. What it names after PART is a part of that
-        account, made known here."""
+        """The target account of a task that a task of `account` has yielded. If the task names a part after PART, it is
+        a part of that account, and added if it is new."""
         if not task.account:
             return account
         key = (account if task.account.startswith(PART) else 0, task.account)
@@ -79,7 +79,7 @@ class Names:
         return number
 
     def _number(self, name: str) -> int:
-        """KeyError for an account that nobody knows."""
+        """The number of an account. Raises KeyError when it is unknown."""
         number: int | None = self._db.execute("SELECT id FROM account WHERE name = ?", (name,)).get
         if number is None:
             raise KeyError(name)
@@ -104,7 +104,7 @@ class Names:
         return number
 
     def scope(self, run: int, of: str) -> int:
-        """A list below parents, as the run's import reads it into its sink."""
+        """The number of a scope: a list below parents, as the run's import reads it into its sink."""
         number = self._scopes.get((run, of))
         if number is None:
             if len(self._scopes) >= self._most:
@@ -117,7 +117,7 @@ class Names:
         return number
 
     def borrows(self, run: int, account: int) -> bool:
-        """Whether, for all that is known here, this is the run's first task for an account that is not its own."""
+        """Whether this may be the run's first task for an account other than its own, as far as the cache knows."""
         if account == self.owner(run) or account in (known := self._borrowers.setdefault(run, set())):
             return False
         known.add(account)

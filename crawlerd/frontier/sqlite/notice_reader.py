@@ -1,4 +1,4 @@
-"""What is told to people unasked: refused accounts, imports that fail, runs that have ended."""
+"""Reads what notices are made from: refused accounts, imports that fail, runs that have ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 _REFUSED = "SELECT name, refused FROM account INDEXED BY account_refused WHERE refused IS NOT NULL ORDER BY id LIMIT ?"
 _BAD = "run.import = j.value AND ad_hoc IS NULL AND state IN ('failed', 'completed with dead letters')"
-# Only of an import whose newest run has gone wrong are the ones before looked at.
+# Older runs are read only of imports whose newest run has failed.
 _FAILING = f"""
 SELECT name, runs, last FROM (
     SELECT j.value AS name,
@@ -36,26 +36,26 @@ UNION SELECT id, state FROM run WHERE id > ?2 AND id <= ?3
 
 
 def refused_accounts(read: Callable[..., list[Any]], most: int) -> list[tuple[str, str]]:
-    """read: runs a statement with bindings."""
+    """See `FrontierReader`. read: runs a statement with bindings."""
     return [(name, reason) for name, reason in read(_REFUSED, most)]
 
 
 def first_started(read: Callable[..., list[Any]], imports: Sequence[str]) -> dict[str, float]:
-    """read: as above."""
+    """See `FrontierReader`. read: runs a statement with bindings."""
     return dict(read(_FIRST, json.dumps(list(imports))))
 
 
 def failing(read: Callable[..., list[Any]], imports: Sequence[str], least: int) -> dict[str, tuple[int, int]]:
-    """read: as above."""
+    """See `FrontierReader`. read: runs a statement with bindings."""
     return {name: (runs, last) for name, runs, last in read(_FAILING, json.dumps(list(imports)), least)}
 
 
 def run_states(read: Callable[..., list[Any]], numbers: Sequence[int], after: int, through: int) -> dict[int, str]:
-    """read: as above."""
+    """See `FrontierReader`. read: runs a statement with bindings."""
     return dict(read(_STATES, json.dumps(list(numbers)), after, through))
 
 
 def newest_run(read: Callable[..., list[Any]]) -> int:
-    """read: as above."""
+    """See `FrontierReader`. read: runs a statement with bindings."""
     ((number,),) = read("SELECT coalesce(max(id), 0) FROM run")
     return int(number)

@@ -1,4 +1,5 @@
-"""Where the records of an import come from: sync points of another account, address or list do not count for it."""
+"""Where the records of an import come from. When the account, the address or the list has changed, the import's sync
+points do not count any more."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ if TYPE_CHECKING:
 
     import apsw
 
-# A cursor or list belongs to the stream that its name begins with, up to a colon; if there is none, it may be of any.
+# A cursor or list belongs to the stream that its name begins with, up to a colon. If there is no such stream, it may
+# belong to any stream.
 _OF_STREAM = (
     "import = ?1 AND (substr({name}, 1, instr({name} || ':', ':') - 1) IN (SELECT value FROM json_each(?2)) "
     "OR substr({name}, 1, instr({name} || ':', ':') - 1) NOT IN (SELECT stream FROM origin WHERE import = ?1))"
@@ -19,19 +21,20 @@ _FORGET = (
     f"DELETE FROM last_full WHERE {_OF_STREAM.format(name='stream')}",  # noqa: S608 - our own text
     f"UPDATE scope SET dropped = 1 WHERE dropped = 0 AND {_OF_STREAM.format(name='list')}",  # noqa: S608 - our own text
 )
-TOLD = "."  # in a digest, before that of the streams which are made of a stream's records
-SHOWN = 5  # streams that a reason names
+TOLD = "."  # in a digest, precedes the digest of the extensions' streams that are made from a stream's records
+SHOWN = 5  # most streams that a reason names
 
 
 class Origins:
-    """Used in the frontier's transactions."""
+    """Stores and compares the origins of streams. Used in the frontier's transactions."""
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
 
     def note(self, import_name: str, origins: Mapping[str, str], *, ad_hoc: bool = False) -> str | None:
-        """Drops what was believed of the streams that come from elsewhere now. Why, if there are any. ad_hoc: what is
-        told of streams is another choice for one run, which is neither compared nor noted."""
+        """Stores the origins of an import's streams, and drops the sync points of streams whose origin has changed.
+        Returns why, if there are any. ad_hoc: the part after TOLD holds for one run only: it is neither compared nor
+        stored."""
         noted = self._noted(import_name)
         if ad_hoc:
             origins = {
@@ -48,15 +51,15 @@ class Origins:
             return None
         shown = ", ".join(changed) if len(changed) <= SHOWN else f"{len(changed)} streams"
         why = f"{shown}: the account, its address, or what is asked for, dropped or hashed is another than before"
-        names = "[{}]".format(",".join(f'"{each}"' for each in changed))  # no name of a stream needs an escape
+        names = "[{}]".format(",".join(f'"{each}"' for each in changed))  # names of streams need no escapes in JSON
         for statement in _FORGET:
             self._db.execute(statement, (import_name, names))
         self._db.execute("UPDATE origin SET news = ? WHERE import = ?", (why, import_name))
         return why
 
     def elsewhere(self, import_name: str, origins: Mapping[str, str]) -> set[str]:
-        """The streams of which another origin is noted. Where nothing is made of a stream's records, what was does not
-        matter."""
+        """The streams for which another origin is stored. If no extension uses a stream now, the stored part after TOLD
+        does not matter."""
         noted = self._noted(import_name)
         return {
             stream
@@ -68,6 +71,6 @@ class Origins:
         return dict(self._db.execute("SELECT stream, digest FROM origin WHERE import = ?", (import_name,)))
 
     def news(self, import_name: str) -> str | None:
-        """The last reason."""
+        """Why sync points were last dropped."""
         found: str | None = self._db.execute("SELECT max(news) FROM origin WHERE import = ?", (import_name,)).get
         return found

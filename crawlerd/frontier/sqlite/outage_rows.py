@@ -1,4 +1,4 @@
-"""The outages that are under way, kept for the next process."""
+"""The outages under way, stored for the next process."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def all_outages(db: apsw.Connection) -> list[OutageNote]:
 
 
 def note_outages(db: apsw.Connection, outages: Mapping[tuple[str, int], OutageNote | None]) -> None:
-    """By origin and account; None where one is over."""
+    """Stores outages, by origin and account; None deletes one that is over."""
     db.executemany("DELETE FROM outage WHERE origin = ? AND account = ?", list(outages))
     db.executemany("INSERT INTO outage VALUES (?, ?, ?, ?, ?, ?)", [each for each in outages.values() if each])

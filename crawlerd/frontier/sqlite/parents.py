@@ -1,4 +1,5 @@
-"""The parents whose lists an import has read to their end: what is new to it must be read from the beginning."""
+"""The parents whose lists an import has read to their end. The list of a parent that is new to the import must be read
+from the beginning."""
 
 from __future__ import annotations
 
@@ -16,24 +17,26 @@ if TYPE_CHECKING:
 
 
 class Parents:
-    """Used in the frontier's transactions. A scope is a list as one import has read it into one sink."""
+    """Stores the parents whose lists were read to their end. Used in the frontier's transactions. A scope is a list as
+    one import has read it into one sink."""
 
     def __init__(self, db: apsw.Connection, names: Names, execute: Execute, slice_rows: int) -> None:
-        """slice_rows: parents of a scope that was dropped which one commit removes."""
+        """slice_rows: how many parents of dropped scopes one commit removes."""
         self._db, self._names, self._execute, self._slice_rows = db, names, execute, slice_rows
-        self._dropped = True  # there may be scopes that were
+        self._dropped = True  # whether there may be dropped scopes
 
     def __bool__(self) -> bool:
-        """Something may be left to purge."""
+        """Whether there may be something to purge."""
         return self._dropped
 
     def find(self) -> None:
-        """Call after scopes were dropped: nothing of them counts any more."""
+        """Call after scopes were dropped: their parents do not count any more."""
         self._dropped = True
         self._names.forget_scopes()
 
     def note(self, places: Iterable[tuple[Place, bool]]) -> None:
-        """Those that were read to the end of their list (True), and those that were not; the last word counts."""
+        """Stores whether the lists of these parents were read to their end. For a parent that comes twice, the last
+        value counts."""
         noted = {self._key(place): whole for place, whole in places}
         self._execute(
             "INSERT INTO parent SELECT value->>0, unhex(value->>1) FROM json_each(?) WHERE true ON CONFLICT DO NOTHING",
@@ -45,7 +48,7 @@ class Parents:
         )
 
     def known(self, places: Iterable[Place]) -> set[Place]:
-        """Those that were read to the end of their list before."""
+        """The places among these whose list was read to its end before."""
         keys = {place: self._key(place) for place in places}
         found = {
             (scope, key)
@@ -58,7 +61,7 @@ class Parents:
         return {place for place, key in keys.items() if key in found}
 
     def purge(self) -> None:
-        """Removes a slice of what was dropped."""
+        """Removes a slice of the parents of dropped scopes."""
         if not self._dropped:
             return
         scope = self._db.execute("SELECT id FROM scope WHERE dropped = 1 LIMIT 1").get
@@ -73,7 +76,7 @@ class Parents:
             self._db.execute("DELETE FROM scope WHERE id = ?", (scope,))
 
     def _key(self, place: Place) -> tuple[int, str]:
-        """The scope, and the hash among all accounts of the run."""
+        """The scope, and the parent's hash, which includes the account."""
         run, account, of, parent = place
         if account != self._names.owner(run):
             parent = hashlib.blake2b(f"{parent}\0{account}".encode(), digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""What people have paused, and the audit: who did what, written in the transaction that does it."""
+"""The pauses that people have set, and the audit: who did what, written in the transaction that does it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from crawlerd.frontier.sqlite.queue_rows import QueueRows
 
 YEAR = 366 * 86_400.0  # seconds for which the audit is kept
-# The buckets that a pause is about, so that nobody wakes them: ?1 is its name.
+# The buckets that a pause covers, so that they are not woken: ?1 is the name in the pause.
 _BUCKETS = {
     "account": "account IN (SELECT id FROM account WHERE name = ?1 OR (name > ?1 || '/' AND name < ?1 || '0'))",
     "source": "account IN (SELECT id FROM account WHERE source = ?1)",
@@ -27,19 +27,20 @@ _BUCKETS = {
 
 
 def all_pauses(db: apsw.Connection) -> list[PauseNote]:
-    """The oldest first."""
+    """All pauses, the oldest first."""
     rows = db.execute("SELECT kind, name, reason, by, since, until FROM pause ORDER BY since, kind, name")
     return [PauseNote(**dict(zip(PauseNote.__struct_fields__, row, strict=True))) for row in rows]
 
 
 class PauseRows:
-    """Used in the frontier's transactions. The engine holds back what is paused; the rows spare it looking."""
+    """Stores the pauses that people have set. Used in the frontier's transactions. The engine itself holds paused tasks
+    back; these rows save it from reading them."""
 
     def __init__(self, db: apsw.Connection, queues: QueueRows, events: EventRows) -> None:
         self._db, self._queues, self._events = db, queues, events
 
     def pause(self, note: PauseNote) -> list[int]:
-        """The runs that are under way of a paused import."""
+        """Stores a pause. Returns the runs under way of a paused import."""
         self._db.execute(
             "INSERT INTO pause VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
             "reason = excluded.reason, by = excluded.by, since = excluded.since, until = excluded.until",
@@ -54,20 +55,20 @@ class PauseRows:
         return runs
 
     def lift(self, kind: Pausable, name: str, by: str, now: float) -> list[int] | None:
-        """The runs that go on; None when there was no such pause."""
+        """Ends a pause. Returns the runs that go on; None when there was no such pause."""
         self._db.execute("DELETE FROM pause WHERE kind = ? AND name = ?", (kind, name))
         if not self._db.changes():
             return None
         note_act(self._db, Act(now, by, "resume", f"{kind} {name}", "", 1))
         self._mark(kind, name, paused=False)
-        for note in all_pauses(self._db):  # others may be about the same buckets
+        for note in all_pauses(self._db):  # another pause may cover some of the same buckets
             self._mark(note.kind, note.name, paused=True)
         runs = self._runs(kind, name, paused=False)
         self._tell(kind, name, runs, f"{kind} {name} is resumed by {by}", now)
         return runs
 
     def again(self, runs: list[int]) -> None:
-        """These runs are under way again; those of paused imports are paused."""
+        """These runs go on: pauses those of paused imports."""
         paused = [
             run
             for run in runs
@@ -98,7 +99,7 @@ class PauseRows:
 
 
 def note_act(db: apsw.Connection, act: Act) -> None:
-    """Adds a line to the audit, and drops those that are older than a year."""
+    """Adds a line to the audit, and deletes lines older than a year."""
     db.execute(
         "INSERT INTO audit(at, by, act, subject, detail, count) VALUES (?, ?, ?, ?, ?, ?)",
         (act.at, act.by, act.act, act.subject, act.detail, act.count),

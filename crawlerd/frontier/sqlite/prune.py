@@ -1,4 +1,4 @@
-"""Runs that have ended long ago leave the frontier, in slices, so that no transaction stalls the others."""
+"""Forgets runs that ended long ago, in slices, so that no transaction takes long."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from crawlerd.frontier.sqlite.figure_rows import TABLES as FIGURES
 if TYPE_CHECKING:
     import apsw
 
-SLICE_SECONDS = 0.01  # of one transaction
-SLICE_ROWS = 500  # of a table in which one run may have many
-# Kept whatever their age: what is under way, has dead letters or tasks to be removed, is the newest of its import, or
-# the last full one, by which long runs are known. Runs of what others have submitted, which may be many, are counted by
-# themselves. Each part of the union is a range of an index of what is not kept:
-# however many runs there are, or are kept for their dead letters, nothing else is looked at.
+SLICE_SECONDS = 0.01  # after this time a transaction ends
+SLICE_ROWS = 500  # most rows to delete at once from a table in which one run may have many
+# Kept at any age: runs under way, runs with dead letters or with tasks to be removed, and the newest and the last full
+# run of an import (by the latter, unusually long runs are found). Runs of submitted tasks, which may be many, are
+# counted separately. Each part of the union is a range of an index of the runs that are not kept: no other runs are
+# read, however many there are.
 _GONE = "state <> 'running' AND dead = 0 AND open = 0"
 _EMPTY = "NOT EXISTS (SELECT 1 FROM seen WHERE run = id) AND NOT EXISTS (SELECT 1 FROM queue WHERE run = id)"
 _OLD = f"""
@@ -43,7 +43,7 @@ AND id <> coalesce((
 ORDER BY id LIMIT ?4
 """  # noqa: S608 - our own text
 _TABLES = ("tally", "doubt", "whole", "staged", *FIGURES)
-_WIDE = {"borrowed": "account", "figure": "what, a, b, c"}  # a row for each account and more
+_WIDE = {"borrowed": "account", "figure": "what, a, b, c"}  # tables with many rows of one run, and their keys
 
 
 def prune(db: apsw.Connection, import_name: str, count: int, before: float, most: int) -> int:
@@ -58,8 +58,7 @@ def prune(db: apsw.Connection, import_name: str, count: int, before: float, most
 
 
 def forget(db: apsw.Connection, run: int) -> bool:
-    """Removes what is known of a run that has ended and has no tasks. False when something is left, for the next
-    transaction."""
+    """Removes an ended run without tasks. Returns False when something of it is left for the next transaction."""
     for table, key in _WIDE.items():
         db.execute(
             f"DELETE FROM {table} WHERE run = ?1 AND ({key}) IN (SELECT {key} FROM {table} WHERE run = ?1 LIMIT ?2)",  # noqa: S608 - our own names

@@ -28,15 +28,16 @@ _RUNS = "UPDATE run SET paused = j.value->>1 FROM json_each(?) AS j WHERE run.id
 
 
 class QueueRows:
-    """Used in the frontier's transactions. A bucket counts as ready what is not paused, so that nobody wakes it for the
-    rest; pausing a run changes a row for each of its buckets, and no task."""
+    """Updates the counters of queues. Used in the frontier's transactions. The counter of a bucket counts ready tasks
+    that are not paused, so that a bucket with only paused tasks is not woken. Pausing a run changes one row for each of
+    its buckets, and no task."""
 
     def __init__(self, db: apsw.Connection, execute: Execute) -> None:
         self._db, self._execute = db, execute
         self.rolled_back()
 
     def rolled_back(self) -> None:
-        """The last transaction was."""
+        """The last transaction was rolled back: reads the paused runs again."""
         self._paused: set[int] = {
             run
             for (run,) in self._db.execute(
@@ -45,7 +46,7 @@ class QueueRows:
         }
 
     def count(self, changes: Mapping[Queue, int]) -> None:
-        """changes: of the number of ready tasks."""
+        """Updates the counters. changes: what to add to the number of ready tasks, by queue."""
         rows = [(*queue, delta) for queue, delta in changes.items() if delta]
         buckets: Counter[int] = Counter()
         for bucket, run, delta in rows:
@@ -55,7 +56,7 @@ class QueueRows:
         self._execute(_BUCKETS, ((bucket, delta) for bucket, delta in buckets.items() if delta))
 
     def pause(self, runs: Collection[int], *, paused: bool) -> None:
-        """Nothing of the runs is to be leased, or again all of it."""
+        """Pauses runs, or ends their pause: their tasks may not, or may again be leased."""
         rows = [(run, int(paused)) for run in runs]
         sums = self._execute(_SUMS, rows)
         self._execute(_BUCKETS, ((bucket, -ready if paused else ready) for bucket, ready in sums))
@@ -67,11 +68,11 @@ class QueueRows:
             self._paused.difference_update(runs)
 
     def drop(self, queue: Queue) -> None:
-        """Nothing is left in it, and its run has ended."""
+        """Deletes an empty queue whose run has ended."""
         self._db.execute("DELETE FROM queue WHERE bucket = ? AND run = ?", queue)
 
     def purge(self, run: int, most: int) -> int:
-        """Removes up to `most` empty queues of a run that has ended. How many there were."""
+        """Deletes up to `most` empty queues of an ended run. Returns how many."""
         self._db.execute(
             "DELETE FROM queue WHERE run = ?1 AND bucket IN "
             "(SELECT bucket FROM queue WHERE run = ?1 AND ready = 0 LIMIT ?2)",

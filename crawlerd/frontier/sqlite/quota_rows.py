@@ -1,4 +1,4 @@
-"""Where quotas are charged: rows of (key, time, count), written in the frontier's transaction."""
+"""The charges of quotas: rows of (key, time, count), written in the frontier's transaction."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
     import apsw
 
-ASKED_AGAIN = 5_000  # buckets
+ASKED_AGAIN = 5_000  # how many buckets may ask for a quota again at once
 _ASK_AGAIN = """
 UPDATE bucket SET blocked_until = 0 WHERE id IN (SELECT id FROM bucket
 WHERE ready > 0 AND paused = 0 AND blocked_until > ? AND reason = 'quota' LIMIT ?)
 """
 
 
-# Also of buckets that have no task now: what was noted of them would hold up their next ones.
+# Buckets without tasks are included: otherwise the stored block would hold up their next tasks.
 _ASK_AGAIN_OF = """
 UPDATE bucket SET blocked_until = 0
 WHERE account IN (SELECT value FROM json_each(?)) AND blocked_until > 0 AND reason = 'quota'
@@ -51,15 +51,16 @@ class SqliteQuotaRows:
         return [key for (key,) in rows]
 
     def bring_back(self, now: float) -> None:
-        """Dates charges from a future that only a wrong clock can have made (grants reach 15 minutes ahead) at now."""
+        """Moves charges to `now` that are so far ahead that only a wrong clock can have made them (charges are dated at
+        most 15 minutes ahead)."""
         future = (now + FARTHEST_GRANT,)
         for key, count in list(self._db.execute("SELECT key, sum(count) FROM quota WHERE at > ? GROUP BY key", future)):
             self.charge(key, now, count)
         self._db.execute("DELETE FROM quota WHERE at > ?", future)
 
     def ask_again(self, now: float) -> None:
-        """Buckets that wait for a quota ask for it again: it may be a higher one now. Of very many, the others wait as
-        was noted."""
+        """Lets buckets that wait for a quota ask for it again, since the quota may be higher now. If there are more
+        than ASKED_AGAIN, the others wait until the stored time."""
         self._db.execute(_ASK_AGAIN, (now, ASKED_AGAIN))
 
     def ask_again_of(self, accounts: Sequence[int]) -> None:

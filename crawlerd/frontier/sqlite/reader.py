@@ -1,4 +1,4 @@
-"""What people ask of a frontier: its state and its dead letters. Read-only, and never by counting tasks."""
+"""Reads a frontier for people: its state, its runs and its dead letters. Read-only; never counts tasks one by one."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ if TYPE_CHECKING:
 
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
-SHOWN_RUNS, SHOWN_ACCOUNTS = 50, 500  # in a status: the newest runs, the first accounts
-MOST_IMPORTS = 1_000  # whose latest runs are looked for one by one; of more, those of the newest runs
+SHOWN_RUNS, SHOWN_ACCOUNTS = 50, 500  # how many of the newest runs, and of the first accounts, a status has
+MOST_IMPORTS = 1_000  # with up to this many imports, the latest run of each is read; else only the newest runs are
 NEWEST_RUNS = 5_000
-NEXT_RETRIES = 100_000  # delayed tasks among which one of a run is looked for
+NEXT_RETRIES = 100_000  # a run's next retry is searched among this many delayed tasks
 
 
 _LEFT = """
@@ -57,7 +57,7 @@ SELECT setup.import, coalesce((SELECT account.name FROM run JOIN account ON acco
        (SELECT json_group_array(stream) FROM origin WHERE origin.import = setup.import)
 FROM json_each(?) AS j JOIN setup ON setup.import = j.value ORDER BY j.key
 """
-# With what is written out, the partial indexes of those states serve; most runs are completed.
+# The constants make SQLite use the partial indexes of these states. Most runs are completed, which has no index.
 _STATE = {"completed": "run.state = ?", "running": "run.state = ? AND run.state = 'running'"}
 _NOT_CLEAN = "run.state = ? AND run.state IN ('failed', 'cancelled', 'completed with dead letters')"
 _RUN = """
@@ -94,7 +94,7 @@ SELECT {} FROM each WHERE each.name IS NOT NULL LIMIT ?
 """
 _IMPORTS = _EACH_IMPORT.format("(SELECT max(id) FROM run WHERE import = each.name AND state <> 'running')")
 _IMPORT_NAMES = _EACH_IMPORT.format("name")
-# The last run of an import, and the last whole one: an ad hoc run that went well makes up for nothing.
+# The last run of an import, and its last run of all streams: a good ad hoc run does not make up for a bad run before.
 _UNCLEAN = """
 WITH last(id) AS (SELECT value FROM json_each(?)), looked_at(id) AS (
     SELECT id FROM last UNION SELECT (
@@ -123,7 +123,7 @@ class SqliteReader(DeadReader):
 
     @classmethod
     def open(cls, state_dir: Path) -> SqliteReader | None:
-        """None when there is no frontier there yet; FrontierRefused when there was one."""
+        """Opens a reader; None when there is no frontier yet. Raises FrontierRefused when the frontier is gone."""
         database = connect_reader(state_dir / FILE_NAME, mark=state_dir / MARK_NAME)
         return None if database is None else cls(database, state_dir)
 
@@ -175,8 +175,8 @@ class SqliteReader(DeadReader):
         return newest_run(self._rows)
 
     def _ended(self) -> tuple[list[int], int | None]:
-        """The newest ended run of each import, the newest first, and how many imports have one; None: more than are
-        looked at."""
+        """The newest ended run of each import, the newest first, and how many imports have one; None when there are
+        more than MOST_IMPORTS."""
         found = [number for (number,) in self._rows(_IMPORTS, MOST_IMPORTS + 1)]
         if len(found) <= MOST_IMPORTS:
             ended = [number for number in found if number is not None]
@@ -337,7 +337,7 @@ class SqliteReader(DeadReader):
                 "SELECT EXISTS "
                 "(SELECT 1 FROM queue WHERE run = ?1 AND ready > 0 AND bucket IN (SELECT id FROM theirs)) "
                 "OR EXISTS (SELECT 1 FROM delayed WHERE run = ?1 AND bucket IN (SELECT id FROM theirs)) "
-                "OR EXISTS (SELECT 1 FROM unfolding WHERE run = ?1)",  # whoever it is for: that is known soon
+                "OR EXISTS (SELECT 1 FROM unfolding WHERE run = ?1)",  # the accounts of these tasks are not known yet
                 run,
                 _json(list(accounts)),
             )[0][0]
@@ -351,7 +351,7 @@ class SqliteReader(DeadReader):
         found: dict[int, dict[str, StreamReport]] = {run: {} for run in runs}
         for run, stream, *facts, reason, marked, unmarked, why in self._rows(_STREAMS, _json(list(found))):
             note = _note(marked, unmarked, why)
-            if any((*facts, note)):  # else a list that was read for those below it alone
+            if any((*facts, note)):  # otherwise the stream was read only for the lists below its records
                 found[run][stream] = _struct(StreamReport, [*facts, reason or note, note])
         return found
 
@@ -361,7 +361,7 @@ def _json(values: list[int] | list[str]) -> str:
 
 
 def _note(marked: int, unmarked: int, why: str | None) -> str | None:
-    """What a stream's report says of marks: times, or numbers, of the last change."""
+    """What a stream's report says about the times (or numbers) of the last change of its records."""
     if not unmarked:
         return None
     if marked:

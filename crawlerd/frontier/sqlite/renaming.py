@@ -1,4 +1,4 @@
-"""An import gets another name: all that the frontier has of it moves."""
+"""Gives an import another name: renames it in all tables of the frontier."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _RECEIVER = "the receiver of import "
 
 
 def rename_import(db: apsw.Connection, old: str, new: str, act: Act) -> str | None:
-    """Used in a transaction. Why it cannot be done, and nothing is written; else None."""
+    """Call it in a transaction. Returns None; or, having written nothing, why it cannot be done."""
     for name in (old, new):
         if db.execute("SELECT EXISTS (SELECT 1 FROM run WHERE import = ? AND state = 'running')", (name,)).get:
             return f"a run of import {name} is under way: let it end under that name first"
     if not _known(db, old):
-        return f"import {old} has no history, or there is none of that name"
+        return f"import {old} has no history, or there is no import of that name"
     if _known(db, new):
         return f"import {new} has a history of its own"
     for table in _TABLES:
@@ -31,7 +31,7 @@ def rename_import(db: apsw.Connection, old: str, new: str, act: Act) -> str | No
         "WHERE state = 'running' AND which ->> 'import' = ?",
         (new, old),
     )
-    # The new name may have been looked at already.
+    # The schedule of the new name may have a note already.
     db.execute("UPDATE OR REPLACE schedule SET import = ? WHERE import = ?", (new, old))
     db.execute("UPDATE pause SET name = ? WHERE kind = 'import' AND name = ?", (new, old))
     db.execute(

@@ -1,4 +1,4 @@
-"""Another file in the frontier's place: a backup, or none at all."""
+"""Replaces the frontier by a backup, or removes it."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from crawlerd.frontier.sqlite.sink_identity import RESTORED
 if TYPE_CHECKING:
     from pathlib import Path
 
-ASIDE = "replaced"  # what the files that were there are called then
+ASIDE = "replaced"  # part of the names of the old files
 
 
 def restore(state_dir: Path, file: Path) -> Path | None:
-    """Puts a copy of a backup, or of any frontier, in the frontier's place, and sees to it that sinks which were
-    written since are not taken for a sign of a mistake. Where the frontier that was there is now.
+    """Replaces the frontier by a copy of a backup, or of any frontier, so that it accepts sinks that were written after
+    the backup. Returns the file to which the old frontier was moved, if any.
 
-    Killed at any point, it can be repeated. FrontierLocked beside a daemon; FrontierError for a file that is damaged or
-    none, StorageFailed on a full disk: nothing has changed then.
+    When it is killed, it can be repeated. Raises FrontierLocked while a daemon runs, FrontierError for a file that is
+    damaged or not a frontier, and StorageFailed on a full disk. Nothing has changed then.
     """
     with StateLock(state_dir):
         aside = put_in_place(state_dir, file)
@@ -45,7 +45,7 @@ def restore(state_dir: Path, file: Path) -> Path | None:
 
 
 def put_in_place(state_dir: Path, file: Path) -> Path | None:
-    """The same with the lock held."""
+    """Like `restore`, for a caller that holds the lock."""
     path = state_dir / FILE_NAME
     part = state_dir / f"{FILE_NAME}.part"
     with closing(open_readable(file, older=True)) as source, storage_errors(file, source):
@@ -67,7 +67,8 @@ def put_in_place(state_dir: Path, file: Path) -> Path | None:
 
 
 def _accept(part: Path) -> str:
-    """What is restored may be older than its sinks: its next commit is to be beyond all of theirs. Its identity."""
+    """Raises the number of the next commit above those in all sinks, since these may be newer than the backup. Returns
+    the frontier's identity."""
     with closing(connect(part)) as database, storage_errors(part, database), transaction(database):
         database.execute("UPDATE frontier SET commits = commits + ?", (RESTORED,))
         identity: str = database.execute("SELECT id FROM frontier").get
@@ -75,26 +76,27 @@ def _accept(part: Path) -> str:
 
 
 def in_use(state_dir: Path) -> Path | None:
-    """A file that shows that there is, or was, a frontier in the state directory."""
+    """A file that shows that the state directory has, or had, a frontier; None when there is no such file."""
     names = (FILE_NAME, f"{FILE_NAME}-wal", MARK_NAME)
     return next((state_dir / name for name in names if os.path.lexists(state_dir / name)), None)
 
 
 def take_away(state_dir: Path) -> None:
-    """What `put_in_place` has put there where nothing was, and the mark of `begin_restoring` after it."""
+    """Removes the files of `put_in_place` from a directory that was empty before, and then the mark of
+    `begin_restoring`."""
     for name in (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", MARK_NAME):
         (state_dir / name).unlink(missing_ok=True)
     end_restoring(state_dir)
 
 
 def begin_restoring(state_dir: Path, backup: Path) -> None:
-    """From now on, and over a crash, nothing can be started in the state directory, until `end_restoring`. Call with
+    """Prevents that crawlerd is started in the state directory until `end_restoring`, even after a crash. Call it with
     the lock held."""
     write_mark(state_dir / RESTORING_NAME, str(backup))
 
 
 def end_restoring(state_dir: Path) -> None:
-    """Call with the lock held, when the frontier is in place and durable."""
+    """Ends `begin_restoring`. Call it with the lock held, when the frontier is in place and durable."""
     try:
         (state_dir / RESTORING_NAME).unlink(missing_ok=True)
         sync_directory(state_dir)
@@ -103,9 +105,9 @@ def end_restoring(state_dir: Path) -> None:
 
 
 def begin_new(state_dir: Path, *, force: bool = False) -> Path | None:
-    """Lets the next start begin with an empty frontier. Where the one that was there is now.
+    """Makes the next start begin with an empty frontier. Returns the file to which the old frontier was moved, if any.
 
-    FrontierLocked beside a daemon; FrontierError when there is a usable one, unless it is forced.
+    Raises FrontierLocked while a daemon runs, and FrontierError when the old frontier is usable and `force` is not set.
     """
     path = state_dir / FILE_NAME
     with StateLock(state_dir):
@@ -117,7 +119,7 @@ def begin_new(state_dir: Path, *, force: bool = False) -> Path | None:
             if not force:
                 raise FrontierError(
                     f"{path} is a usable frontier; without it, queued tasks, sync points and charged quotas are "
-                    "forgotten: say --force if that is what you want"
+                    "forgotten: use --force if that is what you want"
                 )
         try:
             aside = _set_aside(path)
@@ -130,8 +132,8 @@ def begin_new(state_dir: Path, *, force: bool = False) -> Path | None:
 
 
 def _set_aside(path: Path) -> Path | None:
-    """The database goes first: a log that is left alone is never taken for that of another one, since nothing is
-    opened where the database is missing."""
+    """Renames the files of a frontier, the database first. If this is interrupted, the log that is left is not taken
+    for that of another database, since crawlerd opens nothing where the database is missing."""
     aside = path.with_name(f"{path.name}.{ASIDE}")
     found = path.exists()
     path.with_name(f"{aside.name}-wal").unlink(missing_ok=True)

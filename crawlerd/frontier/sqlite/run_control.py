@@ -1,4 +1,4 @@
-"""What is done to runs from outside: they are scheduled, ended, forgotten, and begun from elsewhere. See `Frontier`."""
+"""Starts, cancels and forgets runs, and handles schedules and origins. See `Frontier`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class RunControl(LetterCopies):
-    """Part of a frontier."""
+    """Starts, cancels and forgets runs. Part of a frontier."""
 
     @abstractmethod
     def _left(self, runs: list[int]) -> None:
-        """What is left of these runs is to be removed."""
+        """Call when runs were cancelled: their tasks must be removed."""
 
     def cancel_run(self, run: int, act: Act, *, forget: bool = False) -> bool:
         with self._transaction():

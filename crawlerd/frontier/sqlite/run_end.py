@@ -1,4 +1,4 @@
-"""The end of a run: which runs are over, in which state, and what of their cursors is published."""
+"""The end of a run: decides which runs have ended and in which state, and publishes their cursors."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from crawlerd.frontier.change import Change
     from crawlerd.frontier.sqlite.groups import Execute
 
-# A cursor belongs to the stream that its name begins with, up to a colon, and to those that it names behind that, with
-# commas; one that belongs to none may be of any. Nothing is published that may be of what is doubted, nor what is of a
-# stream of which something was denied: no later run would ask for that again. What others have submitted to the run
-# does not count: the sync points say nothing of it.
+# A cursor belongs to the stream that its name begins with, up to a colon, and to the streams that follow the colon,
+# separated by commas. A cursor of no stream may belong to any. Cursors are not published if they may belong to a stream
+# in doubt, or to one with denied requests: no later run would read the missing records. Submitted tasks of the run do
+# not count, since sync points say nothing about them.
 PUBLISH = """
 INSERT INTO cursor SELECT run.import, run.sink, staged.stream, staged.value FROM json_each(?) AS j
 JOIN run ON run.id = j.value->>0 JOIN staged ON staged.run = run.id
@@ -32,9 +32,9 @@ ON CONFLICT DO UPDATE SET value = excluded.value
 
 
 def end_runs(change: Change, execute: Execute) -> list[int]:
-    """Ends the runs that have nothing open any more. A clean end publishes the run's cursors, unless the import has
-    been run again since, or it was an ad hoc run. It is clean as well where all dead letters were denied, but for
-    their streams. A dead letter that was dropped counts: what it was about is missing."""
+    """Ends the runs that have no open tasks any more. A clean end publishes the run's cursors, unless the import has
+    been run again since, or it was an ad hoc run. An end is clean without dead letters. Letters that were denied do not
+    count, except for their streams; letters that were dropped do count, since their records are missing."""
     ended = execute(
         "UPDATE run SET ended_at = j.value->>1, state = CASE WHEN dead + dropped = 0 THEN 'completed' "
         "WHEN done = 0 THEN 'failed' ELSE 'completed with dead letters' END "

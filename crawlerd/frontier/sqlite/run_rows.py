@@ -1,4 +1,4 @@
-"""The rows of runs: how one begins, and what is known of it."""
+"""The rows of runs: begins runs, and reads what is known of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from crawlerd.frontier.sqlite.groups import Execute
 
-LONG, LEAST_LONG = 10, 100  # a long run: times the tasks of the last full one; tasks, at least
+LONG, LEAST_LONG = 10, 100  # a run is long if it does LONG times the tasks of the last full run, and LEAST_LONG tasks
 _LAST_FULL = """(SELECT done FROM run AS r
 WHERE r.import = {} AND r."full" AND r.ad_hoc IS NULL AND r.part IS NULL
 AND r.state LIKE 'completed%'
@@ -28,7 +28,7 @@ _LONG_RUNS = _LONG + f"RETURNING run.id, done, {_LAST_FULL.format('run.import')}
 
 
 class Runs:
-    """See `Frontier`. What changes something is called in the frontier's transactions."""
+    """See `Frontier`. Call the methods that change something in a transaction of the frontier."""
 
     def __init__(self, db: apsw.Connection, read: Callable[..., list[Any]], execute: Execute) -> None:
         self._db, self._read, self._execute = db, read, execute
@@ -49,7 +49,7 @@ class Runs:
         part: str | None,
         submitted: bool,
     ) -> int:
-        """A new run, of which nothing is open yet."""
+        """Inserts a new run without tasks. Returns its number. For the parameters see `Frontier.start_run`."""
         streams = ",".join(added)
         bindings = (
             *(import_name, account, full, now, sink, why, LEAST_LONG, LONG, ad_hoc, streams, began),
@@ -59,7 +59,7 @@ class Runs:
         return run
 
     def long(self, runs: Iterable[int]) -> list[LongRun]:
-        """Those that have become long, or twice as long since that was last said."""
+        """The runs among these that have become long, or twice as long since they were last reported."""
         return [LongRun(*row) for row in self._execute(_LONG_RUNS, ((run,) for run in runs))]
 
     def let_shrink(self, runs: Sequence[int]) -> None:
@@ -68,7 +68,7 @@ class Runs:
         )
 
     def go_on(self, runs: Sequence[int]) -> list[str]:
-        """Ended runs run again. The imports of these runs."""
+        """Sets ended runs to running again. Returns their imports."""
         rows = self._execute(
             "UPDATE run SET state = 'running', ended_at = NULL WHERE id IN (SELECT value->>0 FROM json_each(?)) "
             "RETURNING import",

@@ -1,4 +1,4 @@
-"""What is noted of schedules, and what they need to know of runs. See `Schedules` of the contract."""
+"""The notes of schedules, and what schedules need to know about runs. See `Schedules`."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
 _NAMES = ScheduleNote.__struct_fields__
 _COLUMNS = ", ".join(_NAMES)
 _NOTE = f"INSERT OR REPLACE INTO schedule(import, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - our own names
-# Where no full run has ended, there is no sync point, and the next run is full anyway.
+# If no full run has ended, there are no sync points, and the next run is a full one in any case.
 _FULL_SINCE = """SELECT max(started_at) FROM run
 WHERE import = ? AND "full" AND state IN ('completed', 'completed with dead letters') AND ad_hoc IS NULL"""
 
 
 def put_note(db: apsw.Connection, import_name: str, note: ScheduleNote) -> None:
-    """Used in a transaction."""
+    """Stores a note. Call it in a transaction."""
     db.execute(_NOTE, (import_name, *msgspec.structs.astuple(note)))
 
 
 def schedule_note(read: Callable[..., list[Any]], import_name: str) -> ScheduleNote | None:
-    """read: runs a statement with bindings."""
+    """See `Schedules`. read: runs a statement with bindings."""
     rows = read(f"SELECT {_COLUMNS} FROM schedule WHERE import = ?", import_name)  # noqa: S608 - our own names
     return ScheduleNote(**dict(zip(_NAMES, rows[0], strict=True))) if rows else None
 
 
 def schedule_notes(read: Callable[..., list[Any]], names: Sequence[str]) -> dict[str, ScheduleNote]:
-    """By import. read: as above."""
+    """See `FrontierReader`. read: runs a statement with bindings."""
     which = "SELECT value FROM json_each(?)"
     rows = read(f"SELECT import, {_COLUMNS} FROM schedule WHERE import IN ({which})", json.dumps(list(names)))  # noqa: S608 - our own names
     return {name: ScheduleNote(**dict(zip(_NAMES, note, strict=True))) for name, *note in rows}
 
 
 def full_since(read: Callable[..., list[Any]], import_name: str) -> float | None:
-    """read: runs a statement with bindings."""
+    """See `Schedules`. read: runs a statement with bindings."""
     ((at,),) = read(_FULL_SINCE, import_name)
     return None if at is None else float(at)

@@ -1,7 +1,8 @@
-"""What the frontier believes of the sinks that its records go to, and when it stops to believe it.
+"""Compares sinks with what the frontier knows about them, and drops the sync points of a sink that has changed.
 
-Sync points, and all else that a run leaves to the next one, belong to an import and its sink. Both sides keep the
-number of the last group commit that wrote to the sink, so each can tell that the other one is an older copy.
+Sync points, and everything else that a run leaves to the next one, belong to an import and its sink. Both the frontier
+and the sink store the number of the last group commit that wrote to the sink, so each can tell that the other one is an
+older copy.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from crawlerd.sink import SinkState
 
-RESTORED = 1 << 32  # commits that a restored frontier leaps over, so that no sink's mark is newer than it
+RESTORED = 1 << 32  # added to the commit number of a restored frontier, so that no sink has a higher number
 
 
 class Sinks:
@@ -59,7 +60,7 @@ class Sinks:
         news = f"{name} is another database than before, or rows were deleted from it" if others else None
         if news and state.forgets:
             news = f"{name} has another reader each time, who has nothing yet"
-        adopts = not state.fresh and not others  # of a crawlerd that did not know its sinks yet
+        adopts = not state.fresh and not others  # takes over sync points of a version that did not know its sinks
         return Attached(self._add(name, state.identity, state.number or 0, news, adopts=adopts), abandoned, news)
 
     def attach_receiver(self, import_name: str, identity: str | None, now: float) -> Attached:
@@ -75,7 +76,7 @@ class Sinks:
         abandoned: list[int] = []
         if news:
             abandoned = self.forget(number, now, news)
-            self._db.execute("DELETE FROM cursor WHERE import = ?", (import_name,))  # it may have a sink as well
+            self._db.execute("DELETE FROM cursor WHERE import = ?", (import_name,))  # including those for its sink
             rows = self._rows("SELECT id FROM run WHERE state = 'running' AND import = ?", import_name)
             abandoned += self._abandon([run for (run,) in rows], now, news)
         self._db.execute("UPDATE sink SET identity = ?, news = ? WHERE id = ?", (text, news, number))
@@ -89,13 +90,13 @@ class Sinks:
         return added
 
     def bind(self, import_name: str, sink: int, now: float, moved: str | None = None) -> Attached:
-        """moved: why its runs under way are abandoned, whatever sink they have."""
+        """See `Frontier.bind`. moved: why all runs under way are abandoned, whatever their sink; None: they are not."""
         if self._db.execute("SELECT adopts FROM sink WHERE id = ?", (sink,)).get:
             self._db.execute("UPDATE OR IGNORE cursor SET sink = ? WHERE import = ? AND sink = 0", (sink, import_name))
             self._db.execute(
                 "UPDATE run SET sink = ? WHERE import = ? AND sink = 0 AND state <> 'completed'", (sink, import_name)
             )
-        self._db.execute(  # begun by a command, which opens no sink
+        self._db.execute(  # runs begun by a command, which opens no sink
             "UPDATE run SET sink = ? WHERE import = ? AND sink = 0 AND submitted = 1 AND state = 'running'",
             (sink, import_name),
         )
@@ -108,7 +109,7 @@ class Sinks:
         return Attached(sink, abandoned, moved)
 
     def forget(self, sink: int, now: float, why: str) -> list[int]:
-        """Drops what was believed of a sink. Returns the runs that were under way into it, which are abandoned."""
+        """Drops sync points and everything else known for a sink. Abandons and returns the runs that write to it."""
         for table in ("cursor", "last_full"):
             self._db.execute(f"DELETE FROM {table} WHERE sink = ?", (sink,))  # noqa: S608 - our own names
         self._db.execute("UPDATE scope SET dropped = 1 WHERE sink = ? AND dropped = 0", (sink,))
@@ -118,7 +119,8 @@ class Sinks:
         return self._abandon([run for (run,) in rows], now, why)
 
     def _end_letters(self, of: str, binding: str | int, why: str) -> None:
-        """Dead letters of ended runs come again with the next one; retried, their run would call itself complete."""
+        """Removes the dead letters of ended runs: the next run has these tasks again. If they were retried, their run
+        would count as complete."""
         cancelled = self._rows(
             "UPDATE run SET state = 'cancelled', ended_why = ?, again = 2 "  # noqa: S608 - our own text
             f"WHERE state <> 'running' AND dead > 0 AND {of} RETURNING id",
@@ -141,7 +143,7 @@ class Sinks:
         return found
 
     def note(self, written: Collection[int]) -> None:
-        """Call in a commit before which these sinks were written, with its number as their mark."""
+        """Stores that these sinks were written before this commit, with its number as their mark."""
         number = self.commits + 1
         self._db.execute("UPDATE frontier SET commits = ?", (number,))
         self._db.executemany("UPDATE sink SET number = ? WHERE id = ?", [(number, sink) for sink in written])

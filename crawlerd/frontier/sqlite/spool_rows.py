@@ -1,4 +1,4 @@
-"""Copies of dead letters that are to be put into the spool. See `LetterFrontier`."""
+"""Copies of dead letters that wait for the spool. See `LetterFrontier`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from crawlerd.frontier.letter_contract import Copied
 from crawlerd.frontier.sqlite.database import storage_errors
 from crawlerd.frontier.sqlite.letter_work import LetterWork
 
-# A letter that has left meanwhile has left its attempts as well.
+# The attempts of a letter that was retried or dropped meanwhile are gone, too.
 _NEXT = """SELECT number, json_set(letter, '$.letters', 1, '$.history', json((
     SELECT json_group_array(json_object('at', at, 'seconds', seconds, 'status', status, 'method', method, 'url', url,
         'error', error)) FROM (SELECT * FROM attempt WHERE seq = unspooled.letter->>'id' ORDER BY number)
@@ -14,7 +14,7 @@ _NEXT = """SELECT number, json_set(letter, '$.letters', 1, '$.history', json((
 
 
 class LetterCopies(LetterWork):
-    """Part of a frontier."""
+    """Copies dead letters for the spool. Part of a frontier."""
 
     def copy_letters(self, on: bool) -> int:
         ((before,),) = self._read("SELECT value FROM spooling")

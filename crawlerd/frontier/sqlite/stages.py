@@ -1,4 +1,5 @@
-"""Tasks and groups that an outcome has sent ahead: kept aside, taken over with the outcome, made ready in slices."""
+"""Tasks and groups that an outcome has sent ahead: stores them, takes them over with the outcome, and makes them ready
+in slices."""
 
 from __future__ import annotations
 
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 
 _entries = msgspec.json.Decoder(list[Entry]).decode
 
-MOST_SECONDS = 0.008  # of a commit, for making staged tasks ready: others wait for it
+MOST_SECONDS = 0.008  # of each commit, for making staged tasks ready, since other tasks wait for the commit
 MOST_ROWS = 20
 
 _STAGED = "SELECT count(*), coalesce(sum(count), 0), coalesce(max(first + count), 0) FROM stage WHERE id = ?"
-# Rows are large: only their keys are read to find those that nobody takes over.
+# Finds stages without an unfolding. Reads only keys, since rows are large.
 _LEFT = "SELECT DISTINCT id FROM stage WHERE id NOT IN (SELECT stage FROM unfolding) ORDER BY id"
 _PENDING = """SELECT stage FROM unfolding WHERE run NOT IN (SELECT id FROM run WHERE state = 'cancelled')
 ORDER BY stage"""
@@ -34,7 +35,7 @@ RETURNING stage, run, count"""
 
 
 class Staging(NamedTuple):
-    """What the lease of one task has sent ahead so far."""
+    """The portions that the lease of one task has sent ahead so far."""
 
     token: int
     run: int
@@ -42,14 +43,15 @@ class Staging(NamedTuple):
 
 
 class Stages:
-    """Used in the frontier's transactions: `begin` first, `rolled_back` when one was.
+    """Stores portions, and makes them ready. Used in the frontier's transactions. Call `begin` first, and `rolled_back`
+    after a rollback.
 
-    A stage that no `unfolding` refers to is nobody's: leases are in memory, and so is which of them has sent what. So
-    what a killed process has left is dropped at the next opening.
+    Which lease has sent which stage is known only in memory, like the leases themselves. So after a crash, a stage
+    without an `unfolding` belongs to no lease, and is deleted at the next opening.
     """
 
     def __init__(self, db: apsw.Connection, enqueuer: Enqueuer, most: int) -> None:
-        """most: rows that one commit removes."""
+        """most: how many rows one commit deletes."""
         self._db, self._enqueuer, self._most = db, enqueuer, most
         self._next: int = (
             1
@@ -57,14 +59,14 @@ class Stages:
                 "SELECT max(coalesce((SELECT max(id) FROM stage), 0), coalesce((SELECT max(stage) FROM unfolding), 0))"
             ).get
         )
-        self._staging: dict[int, Staging] = {}  # by task
+        self._staging: dict[int, Staging] = {}  # by task number
         self._pending = deque(stage for (stage,) in db.execute(_PENDING))
         self._void = deque(stage for (stage,) in db.execute(_LEFT))
-        self._rows = 1  # that one commit makes ready
+        self._rows = 1  # how many rows one commit makes ready
         self._before: tuple[dict[int, Staging], deque[int], deque[int]] | None = None
 
     def __bool__(self) -> bool:
-        """Something is left to do, with each commit."""
+        """Whether each commit has rows to make ready or to delete."""
         return bool(self._pending or self._void)
 
     @property
@@ -79,7 +81,7 @@ class Stages:
             self._staging, self._pending, self._void = self._before
 
     def put(self, portions: Iterable[Ahead]) -> None:
-        """Keeps what a lease sends ahead. What an earlier lease of its task has sent is dropped."""
+        """Stores portions that leases send ahead. Drops those of an earlier lease of the same task."""
         for portion in portions:
             task = portion.task
             staging = self._staging.get(task.seq)
@@ -99,7 +101,8 @@ class Stages:
                 first += count
 
     def take_over(self, change: Change, group: Sequence[Settled], void: Collection[tuple[int, int]]) -> None:
-        """What the outcomes of a group have sent ahead unfolds from now on; what others have is dropped."""
+        """Begins to unfold what the `Complete` outcomes of a group have sent ahead. Drops the portions of the group's
+        other outcomes, and of the leases in `void`."""
         for task, account, sent in change.sent:
             staging = self._staging.get(task.seq)
             stage = staging.stage if staging and staging.token == sent.token else 0
@@ -125,7 +128,7 @@ class Stages:
                     self._drop(number)
 
     def step(self, change: Change) -> None:
-        """Makes some rows of a stage ready, of the unfoldings in turn; removes some that nobody takes over."""
+        """Makes some rows of one unfolding ready, of each in turn, and deletes some rows without an owner."""
         if self._pending:
             self._unfold(change, self._pending[0])
         if self._void:
@@ -138,14 +141,14 @@ class Stages:
                 self._void.popleft()
 
     def took(self, seconds: float) -> None:
-        """How long the last `step` was, with the writing of what it has made ready."""
+        """Call with the seconds that the last `step` took, including the writes: adapts the size of the next one."""
         if seconds > MOST_SECONDS:
             self._rows = max(1, self._rows // 2)
         elif seconds < MOST_SECONDS / 2:
             self._rows = min(MOST_ROWS, self._rows + 1)
 
     def abandon(self) -> None:
-        """Runs were abandoned: nothing more of theirs becomes ready."""
+        """Call when runs were abandoned: stops their unfoldings."""
         for stage, run, count in list(self._db.execute(_ABANDON)):
             self._db.execute("UPDATE run SET open = open - ? WHERE id = ?", (count, run))
             self._pending.remove(stage)

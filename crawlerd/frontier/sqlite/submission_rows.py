@@ -1,4 +1,4 @@
-"""Tasks that others have submitted, and what is noted of the inbox. See `Submissions`."""
+"""Submitted tasks, and the notes of the inbox. See `Submissions`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _OLD = f"DELETE FROM rejected WHERE id <= (SELECT max(id) FROM rejected) - {REJE
 
 
 def rejections(read: Callable[[str, tuple[Any, ...]], list[Any]], most: int, before: int | None) -> list[Rejection]:
-    """The newest first, with numbers below `before`."""
+    """See `FrontierReader`. read: runs a statement with bindings."""
     rows = read(
         "SELECT item, put_at, text, reason, at, id FROM rejected WHERE ?1 IS NULL OR id < ?1 ORDER BY id DESC LIMIT ?2",
         (before, most),
@@ -48,7 +48,7 @@ def rejections(read: Callable[[str, tuple[Any, ...]], list[Any]], most: int, bef
 
 
 class SubmissionRows:
-    """Part of a frontier; whoever is one sets these."""
+    """Stores submitted tasks and the notes of the inbox. Part of a frontier. The subclass sets these attributes."""
 
     _db: apsw.Connection
     _enqueuer: Enqueuer
@@ -88,7 +88,7 @@ class SubmissionRows:
             self._note(chunk, now)
 
     def _note(self, chunk: Chunk, now: float, run: int = 0) -> None:
-        """In a transaction. run: that gets its tasks."""
+        """Stores what was taken in a chunk. Call it in a transaction. run: the run that gets its tasks."""
         if chunk.act:
             note_act(self._db, chunk.act)
             self._events.of_runs([run], f"{chunk.act.count:,} tasks were submitted by {chunk.act.by}", now)
@@ -102,7 +102,7 @@ class SubmissionRows:
             self._db.execute(_OLD)
 
     def _group(self, run: int) -> int:
-        """That of all tasks that were submitted to the run."""
+        """The group of all tasks that were submitted to the run; made when there is none."""
         group: int | None = self._db.execute(_GROUP, (run,)).get
         if group is None:
             group = self._enqueuer.reserve(1)
@@ -112,5 +112,6 @@ class SubmissionRows:
 
 
 def once(task: NewTask) -> NewTask:
-    """A task that is in its run once, and whose repeat is no cursor that came twice."""
+    """The task, changed so that its run has it only once, and so that a second submission of it is not taken for a
+    repeated cursor."""
     return msgspec.structs.replace(task, unique=True, sequential=False)

@@ -1,4 +1,4 @@
-"""Sync points as people see and change them: of an import and the sink that it is configured with."""
+"""Reads and changes sync points for people: those of an import for its configured sink."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
     from crawlerd.frontier.reports import Act
 
-# A sink may have been replaced by another one of its name: the one that the import has sync points of counts.
+# A sink may have been replaced by another one of the same name: the one counts for which the import has sync points.
 _SINK = """
 SELECT id FROM sink WHERE name = ?2
 ORDER BY EXISTS (SELECT 1 FROM cursor WHERE cursor.import = ?1 AND cursor.sink = sink.id) DESC, id DESC LIMIT 1
 """
-# Those of sink 0 are from a time before sinks had numbers; the next run takes them over.
+# Sync points of sink 0 come from a version in which sinks had no numbers; the next run takes them over.
 _POINTS = "SELECT stream, value FROM cursor WHERE import = ?1 AND sink IN (0, ?2) ORDER BY sink, stream"
 _NAMED = "SELECT value->>0 FROM json_each(?2)"
 _CLEAR = f"DELETE FROM cursor WHERE import = ?1 AND sink IN (0, ?3) AND stream IN ({_NAMED})"  # noqa: S608 - our own text
-# A run whose dead letters are retried publishes what it has staged: that would undo the change.
+# A run whose dead letters are retried publishes its staged cursors, which would undo the change.
 _UNSTAGE = f"""DELETE FROM staged WHERE run IN (SELECT id FROM run WHERE import = ?1) AND stream IN ({_NAMED})"""  # noqa: S608 - our own text
 _SET = "INSERT INTO cursor SELECT ?1, ?3, value->>0, value->>1 FROM json_each(?2) WHERE value->>1 IS NOT NULL"
 
@@ -38,7 +38,7 @@ def sync_points(read: Callable[..., list[Any]], import_name: str, sink_name: str
 def change_sync_points(
     db: apsw.Connection, import_name: str, sink_name: str, changes: Mapping[str, str | None], act: Act
 ) -> None:
-    """Used in a transaction. RunUnderWay, and nothing is written, while a run of the import is."""
+    """See `SyncPointStore`. Call it in a transaction."""
     run = db.execute("SELECT min(id) FROM run WHERE import = ? AND state = 'running'", (import_name,)).get
     if run is not None:
         raise RunUnderWay(import_name, run)

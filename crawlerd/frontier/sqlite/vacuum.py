@@ -1,4 +1,4 @@
-"""Gives the space that a frontier does not use back to the disk."""
+"""Gives the unused space of a frontier back to the disk."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from crawlerd.frontier.sqlite.database import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-READER_WAIT = 10_000  # milliseconds that vacuum waits for readers at its end
+READER_WAIT = 10_000  # milliseconds for which vacuum waits for readers at its end
 
 
 def vacuum(state_dir: Path) -> tuple[int, int]:
-    """Gives the frontier's free pages back to the disk. Its size before and after, in bytes.
+    """Gives the frontier's free pages back to the disk. Returns the size before and after, in bytes.
 
-    FrontierLocked beside a daemon. StorageFailed when the disk has no space for the two copies that SQLite needs
-    meanwhile: nothing has changed then.
+    Raises FrontierLocked while a daemon runs, and StorageFailed when the disk has no space for the two copies that
+    SQLite makes meanwhile. Nothing has changed then.
     """
     path = state_dir / FILE_NAME
-    open_readable(path, older=True).close()  # there is one, and nothing is made where there is none
-    before = _size(path)  # with the log that a crash has left, which opening moves into the database
+    open_readable(path, older=True).close()  # raises when there is no frontier, so that none is created
+    before = _size(path)  # includes the log of a crash, which opening moves into the database
     with (
         StateLock(state_dir),
         closing(connect(path, mark=state_dir / MARK_NAME)) as database,
@@ -38,7 +38,7 @@ def vacuum(state_dir: Path) -> tuple[int, int]:
     ):
         live = (database.pragma("page_count") - database.pragma("freelist_count")) * database.pragma("page_size")
         database.pragma("temp_store", "file")
-        database.pragma("temp_store_directory", str(state_dir))  # not a /tmp that may be memory
+        database.pragma("temp_store_directory", str(state_dir))  # not /tmp, which may be in memory
         try:
             with storage_errors(path, database):
                 database.execute("VACUUM")
@@ -57,5 +57,5 @@ def vacuum(state_dir: Path) -> tuple[int, int]:
 
 
 def _size(path: Path) -> int:
-    """Bytes of a database and its log."""
+    """The size of a database and its log, in bytes."""
     return file_size(path) + file_size(f"{path}-wal")

@@ -1,4 +1,4 @@
-"""Which accounts wait for what, and how many. Reads the accounts that have something to do, and no others."""
+"""Which accounts wait for what, and how many. Reads only the accounts that have tasks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     from crawlerd.frontier.reports import Told
 
-# Each row of `said` says why an account or a part of one waits. What counts is the first place, and there the earliest
-# time: so that is the reason of the bucket that may start first. It is what `operations.account_waits` says of one.
+# Each row of `said` has a reason why an account, or a part of it, waits. The reason with the lowest place counts, and
+# among these the one with the earliest time: it is that of the bucket that may start first. `operations.account_waits`
+# gives the same reason for a single account.
 _REASONS = """
 WITH told(account, reason, until) AS MATERIALIZED (SELECT value->>0, value->>1, value->>2 FROM json_each(?2)),
 part(id, owner) AS MATERIALIZED (
@@ -81,7 +82,7 @@ def waiting_accounts(
 def _chosen(
     db: apsw.Connection, of_each: str, now: float, told: Iterable[Told], stuck: Mapping[int, str], *, parts: bool
 ) -> list[tuple[str, Any]]:
-    """By reason, what `of_each` says of the accounts that have it."""
+    """The value of the expression `of_each` for the accounts with each reason, by reason."""
     said = msgspec.json.encode(list(told)).decode()
     held = msgspec.json.encode({str(run): reason for run, reason in stuck.items()}).decode()
     statement = (_PARTS if parts else _WHOLE).replace("{of_each}", of_each)

@@ -1,4 +1,4 @@
-"""The tasks that wait in the frontier, read by bucket in the order of their turn."""
+"""Reads the waiting tasks of the frontier, by bucket, in the order in which they start."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ SELECT json_group_array(json_array(
     chain))
 FROM (SELECT * FROM ready WHERE bucket = ? AND run = ? AND (priority, seq) > (?, ?) ORDER BY priority, seq LIMIT ?)
 """
-# what a Bucket is made of
+# The columns of a Bucket.
 BUCKET = f"bucket.id, account, name, blocked_until, coalesce(reason, 'throttled'), coalesce(waits_for, '{ASKED}')"
 _tasks = msgspec.json.Decoder(list[Task]).decode
 
 
 class Waiting:
-    """What a frontier says of its tasks. See `Frontier`."""
+    """Reads of a frontier about its tasks. See `WaitingTasks`."""
 
     def __init__(self, db: apsw.Connection, path: Path) -> None:
         self._db, self.path = db, path
@@ -90,7 +90,7 @@ class Waiting:
         return _tasks(text)
 
     def heads_many(self, wanted: Sequence[Wanted]) -> list[list[Task]]:
-        # here a statement a bucket costs no round trip, and each is a range of the primary key
+        # SQLite has no round trips: one statement for each queue is cheap, and reads a range of the primary key
         return [self.heads(*each) for each in wanted]
 
     def next_due(self) -> float | None:

@@ -1,4 +1,4 @@
-"""A change written out, a statement for each table, each once for the whole group."""
+"""Writes a change, with one statement for each table, which covers the whole group."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def write(change: Change, execute: Execute, queues: QueueRows) -> list[tuple[int, int]]:
-    """Returns (run, account) where a run has got its first tasks for an account that is not its own."""
+    """Writes a change. Returns (run, account) of runs that have got their first tasks for an account other than their
+    own."""
     change.count()
     if change.groups:
         groups.settle(change, execute)

@@ -445,7 +445,7 @@ def test_the_writers_log_has_a_bound(frontier: Frontier, tmp_path: Path, monkeyp
 def test_an_existing_file_is_replaced_when_asked_for(frontier: Frontier, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     copy.write_text("somebody's only copy")
-    with pytest.raises(FrontierError, match=f"{copy} is there already: choose another name, or say --force"):
+    with pytest.raises(FrontierError, match=f"{copy} is there already: choose another name, or use --force"):
         backup(frontier.path.parent, copy)
     assert copy.read_text() == "somebody's only copy"
     backup(frontier.path.parent, copy, force=True)
@@ -467,8 +467,8 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        (".", "is there already and not a file"),
-        ("pipe", "is there already and not a file"),
+        (".", "exists and is not a file"),
+        ("pipe", "exists and is not a file"),
         ("nowhere/copy.db", "cannot write .*: No such file or directory"),
         ("plain/copy.db", "Not a directory"),
         (f"var/{FILE_NAME}", "is in the state directory"),

@@ -120,7 +120,7 @@ def test_how_id_and_secret_are_sent(api: RestApi, client: HttpClient) -> None:
         (Answer({}, 429, {"Retry-After": "7"}), Throttled, "no access token: HTTP 429"),
         (Answer(b"<html>"), Transient, "not a token in JSON"),
         (Answer({"token": "x"}), Transient, "not a token in JSON"),
-        (granted("a\nb"), Transient, "no header can carry"),
+        (granted("a\nb"), Transient, "a header cannot contain"),
     ],
 )
 def test_why_there_is_none(

@@ -505,7 +505,7 @@ def test_a_source_without_an_address_needs_one() -> None:
 def test_tables_and_names_that_are_none() -> None:
     document = tomllib.loads(VALID) | {"deamon": {}, "sinks": 3}
     document["accounts"] |= {"two words": document["accounts"]["acme"], "-x": 7}
-    usable = 'is no usable name; take 1 to 63 letters, digits, "_", "." or "-", beginning with a letter or digit'
+    usable = 'is not allowed as a name; use 1 to 63 letters, digits, "_", "." or "-", beginning with a letter or digit'
     assert problems_of(document) == [
         f'crawlerd.toml: accounts."two words": {usable}',
         f"crawlerd.toml: accounts.-x: {usable}",

@@ -86,7 +86,7 @@ database = "crm.db"
         ('account = "crn"\npath = "/x"', "sinks.crm.account: [accounts.crn] does not exist; did you mean"),
         ('account = "news"\npath = "/x"', "sinks.crm.account: [accounts.news] is not of the source http; known: crm"),
         ('account = "crm"\npath = "x"', 'sinks.crm.path: must begin with "/"'),
-        ('account = "crm"\npath = "/{a..b}"', 'sinks.crm.path: "a..b" is no dotted path'),
+        ('account = "crm"\npath = "/{a..b}"', 'sinks.crm.path: "a..b" is not a dotted path'),
         ('account = "crm"\npath = "/{id}"\nbatch = 2', "sinks.crm.batch: is for a path without fields"),
         (
             'account = "crm"\npath = "/x"\nmethod = "GET"',
@@ -100,9 +100,9 @@ database = "crm.db"
         ),
         (
             'account = "crm"\npath = "/x"\ntombstones = { path = "/x/{id}" }',
-            'sinks.crm.tombstones.path: "{id}" is no field; write {key} or {stream} or {account}',
+            'sinks.crm.tombstones.path: "{id}" is not a field; write {key} or {stream} or {account}',
         ),
-        ('account = "crm"\npath = "/x"\naccepted = "a..b"', 'sinks.crm.accepted: "a..b" is no dotted path'),
+        ('account = "crm"\npath = "/x"\naccepted = "a..b"', 'sinks.crm.accepted: "a..b" is not a dotted path'),
         ('account = "crm"\npath = "/x"\ngzip = true', 'sinks.crm.gzip: is for sinks of the type "jsonl"'),
         (
             'account = "crm"\npath = "/x"\n[sinks.db]\ntype = "sqlite"\npath = "x.db"\nbatch = 1',

@@ -11,7 +11,7 @@ from crawlerd.core.pauses import parse_time
 
 @pytest.mark.parametrize("text", ["", "tomorrow", "-5", "0s", "2026-13-01", "2026-11-30T99:00", "9" * 14])
 def test_what_is_no_time_is_said_in_words(text: str) -> None:
-    with pytest.raises(ValueError, match=r'" is no date or time, such as 2026-01-31 or 2026-01-31T09:30:00Z$'):
+    with pytest.raises(ValueError, match=r'" is not a date or time, such as 2026-01-31 or 2026-01-31T09:30:00Z$'):
         parse_time(text, -math.inf)
 
 

@@ -77,7 +77,7 @@ def test_rules_of_all_streams_join_those_of_one() -> None:
 
 @pytest.mark.parametrize("path", ["", ".", "a.", ".a", "a..b", '"a', 'a"b', " a", ".".join("a" * 21)])
 def test_what_is_no_path(path: str) -> None:
-    with pytest.raises(ValueError, match=r"is no path|more than"):
+    with pytest.raises(ValueError, match=r"is not the path|more than"):
         names_of(path)
 
 

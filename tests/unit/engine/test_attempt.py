@@ -675,7 +675,7 @@ def test_a_handler_may_set_records_aside() -> None:
 def test_skipped_texts_are_bounded() -> None:
     outcome = run(lambda api, args: iter([Record("names", "k" * 10_000, {"x": Unknown()})]))
     assert isinstance(outcome, Complete)
-    assert outcome.skipped == [Skipped("names", "k" * 1000, "cannot be serialized: no JSON holds a Unknown")]
+    assert outcome.skipped == [Skipped("names", "k" * 1000, "cannot be serialized: JSON cannot contain a Unknown")]
 
 
 def test_a_record_that_is_too_large_is_set_aside_alone() -> None:

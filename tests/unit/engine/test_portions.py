@@ -151,8 +151,8 @@ def bounds(monkeypatch: pytest.MonkeyPatch) -> Sequence[tuple[Complete, str]]:
     task = NewTask("s.page", "page", 5, "{}")
     long = NewTask("s.page", "page", 5, "x" * MOST_ARGUMENTS)
     return [
-        (Complete(children=[task] * 11), "it leads to 11 tasks; at most 10 may come of one"),
-        (Complete(gathers=[NewGather([task] * 10, task)]), "it leads to 11 tasks"),
+        (Complete(children=[task] * 11), "it yields 11 tasks; one task may yield at most 10"),
+        (Complete(gathers=[NewGather([task] * 10, task)]), "it yields 11 tasks"),
         (Complete(children=[long]), "a task of kind s.page with arguments of 8 MB; at most 8 MB are kept"),
         (Complete(cursors=[("a", "x" * WHOLE)]), "it yields 4 MB of cursors and the like; at most 4 MB of one task"),
     ]

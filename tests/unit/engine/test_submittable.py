@@ -86,9 +86,9 @@ def test_however_it_is_written_it_is_the_same_task(settings: Settings, number: i
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"\x80\x04\x95pickle", "it is no JSON .*whose default writes pickles"),
-        (b"", "it is no JSON"),
-        (b'{"kind": "\xff"}', "it is no JSON|JSON object"),
+        (b"\x80\x04\x95pickle", "it is not JSON .*whose default writes pickles"),
+        (b"", "it is not JSON"),
+        (b'{"kind": "\xff"}', "it is not JSON|JSON object"),
         (b"[]", "a task is a JSON object"),
         (b"null", "a task is a JSON object"),
         (b'{"args": {}}', "missing required field `kind`"),
@@ -103,7 +103,7 @@ def test_however_it_is_written_it_is_the_same_task(settings: Settings, number: i
         (b'{"kind": "shop.odd", "args": {"name": "z"}}', "cannot be queued with these arguments: KeyError"),
         (b'{"kind": "shop.odd", "args": {"name": "' + SECRET.encode() + b'"}}', "cannot be queued|hold the credential"),
         (b'{"kind": "shop.order", "args": {"number": 1, "tags": ["' + SECRET.encode() + b'"]}}', "hold the credential"),
-        (b'{"kind": "a\x1b[2J"}', "it is no JSON|no kind"),
+        (b'{"kind": "a\x1b[2J"}', "it is not JSON|no kind"),
         (b"[" * 100_000, "no JSON|JSON object"),
     ],
 )

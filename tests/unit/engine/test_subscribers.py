@@ -146,7 +146,7 @@ def test_one_extension_is_told_of_what_another_adds_and_a_circle_is_a_dead_lette
     subscribe(source, "second", streams=["first"])(copied("first", 100))
     outcome = performed(source, *added)
     assert isinstance(outcome, Bury)
-    assert "come to no end" in outcome.error
+    assert "call each other without end" in outcome.error
 
 
 @pytest.mark.parametrize(

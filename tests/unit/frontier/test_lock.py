@@ -140,7 +140,7 @@ def test_a_state_directory_is_made_and_an_impossible_one_named(tmp_path: Path) -
         assert isinstance(held, StateLock)
         assert (tmp_path / "a" / "b" / "lock").read_text() == f"{os.getpid()}\n"
     (tmp_path / "file").write_text("")
-    with pytest.raises(FrontierUnusable, match=f"cannot use {tmp_path}/file: {tmp_path}/file is no directory"):
+    with pytest.raises(FrontierUnusable, match=f"cannot use {tmp_path}/file: {tmp_path}/file is not a directory"):
         StateLock(tmp_path / "file")
 
 
@@ -309,7 +309,7 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path: Path, target: str) -> None
     link = tmp_path / "link"
     link.symlink_to(target)
     for folder in (link, link / "below"):
-        with pytest.raises(FrontierUnusable, match=f"{link} is a symbolic link that leads to no directory"):
+        with pytest.raises(FrontierUnusable, match=f"{link} is a symbolic link that does not lead to a directory"):
             StateLock(folder)
 
 

@@ -208,7 +208,7 @@ def test_a_start_that_is_a_little_late_delays_no_other() -> None:
 
 @pytest.mark.parametrize("ceiling", [0, -1, math.nan, math.inf])
 def test_a_ceiling_that_is_no_rate_is_refused(ceiling: float) -> None:
-    with pytest.raises(ValueError, match="is no limit"):
+    with pytest.raises(ValueError, match="is not a valid limit"):
         AdaptiveLaw(ceiling=ceiling)
 
 
