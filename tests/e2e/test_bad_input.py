@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -154,11 +155,9 @@ def test_secrets_stay_secret(api: Server, install: Callable[..., Installation]) 
         importing = here.start("import", "--all")
         titles = []
         while importing.running:
-            for process in [*importing.workers(), psutil.Process(importing.pid)]:
-                try:
-                    titles.append(" ".join(process.cmdline()))
-                except psutil.NoSuchProcess:
-                    continue
+            for pid in [*(each.pid for each in importing.workers()), importing.pid]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    titles.append(" ".join(psutil.Process(pid).cmdline()))
         done = importing.finish()
         assert done.code == 1
         assert "HTTP 400: no *** here" in done.stdout
