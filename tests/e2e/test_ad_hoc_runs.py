@@ -74,7 +74,7 @@ def test_lists_and_a_time_as_the_command_says(install: Callable[..., Installatio
         assert len(found["a"]) == 1500
         assert gone(here) == []
         assert believed(here) == before
-        assert f"run 2 is an ad hoc one: since {time_of(1400)}, lists=b,c" in here.run("status").stdout
+        assert f"run 2 is an ad hoc run: since {time_of(1400)}, lists=b,c" in here.run("status").stdout
 
         asked = len(api.requests)
         done = here.run("import", "news", "--json")

@@ -85,7 +85,7 @@ def test_a_file_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "name the source: --source NAME; known: aws_contacts"),
+        ([], "give the source: --source NAME; known: aws_contacts"),
         (["--source", "strip"], 'there is no source "strip"; did you mean "stripe"?'),
         (["--source", "http"], "the source http reads nothing"),
         (["--source", "s3_batch", "--set", "input=s3://bucket/in/"], "--set output=… --set status_table=…"),

@@ -140,7 +140,7 @@ def test_a_task_is_submitted_by_a_daemon_or_into_the_files(here: Installation, a
 
     assert submit("f", "--json").json == {"run": 1, "began": True, "added": 1, "repeated": 0}
     assert submit("f").stdout == (
-        "run 1 of import things was asked for this task before: nothing is added; "
+        "run 1 of import things already had this task: nothing is added; "
         "the daemon performs it when it starts, or `crawlerd import things`\n"
     )
     assert api.asked == {}

@@ -236,7 +236,7 @@ def test_a_source_is_known_by_the_names_that_sources_prints(install: Callable[..
             here.start("run").says("pid ")
         done = here.run("pause", "source", "rest", "--reason", "stock")
         assert done.stdout == "source shop is paused until `crawlerd resume source shop`\n"
-        assert here.run("resume", "source", "rest").stdout == "source shop goes on\n"
+        assert here.run("resume", "source", "rest").stdout == "source shop is resumed\n"
         refused = here.run("pause", "source", "stripe", "--reason", "stock")
         assert refused.code
         assert "there is no source stripe that an account uses; those that are used: shop" in refused.stderr

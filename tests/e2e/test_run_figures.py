@@ -158,7 +158,7 @@ def test_a_run_of_an_import_that_is_gone_is_forgotten_beside_a_daemon(
     until(lambda: here.states() == ["completed with dead letters", "completed"])
     assert here.run("run", "drop", "1").code == 2  # a reason is asked for
     done = here.run("run", "drop", "1", "--reason", "the client has left")
-    assert (done.code, done.stdout) == (0, "run 1 is forgotten; the audit says who did it, and why\n")
+    assert (done.code, done.stdout) == (0, "run 1 is forgotten; the audit has who did it and why\n")
     until(lambda: here.states() == ["completed"])
     assert here.run("dead", "list", "--json").json == []
     assert here.run("run", "drop", "1", "--reason", "again").code == 1

@@ -152,7 +152,7 @@ def test_an_import_beside_a_daemon_is_run_by_that(install: Callable[..., Install
     following.send(signal.SIGINT)
     stopped = following.finish()
     assert stopped.code == 130
-    assert "the daemon goes on" in stopped.stderr
+    assert "the runs go on in the daemon" in stopped.stderr
     go_on.set()
     until(lambda: here.run("run", "show", "2", "--json").json["run"]["state"] == "completed")
     assert here.run("import", "nothing").code == 2

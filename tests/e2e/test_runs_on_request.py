@@ -232,7 +232,7 @@ def test_a_daemon_is_asked_for_a_run_though_the_file_is_wrong(
     here.config["imports"]["all"]["schdule"] = "1d"
     done = here.run("import", "all", "--no-wait")
     assert done.code == 0, done.stderr
-    assert "the configuration file is wrong, so that the daemon's own is used" in done.stderr
+    assert "the configuration file is wrong, so the one that the daemon has loaded is used" in done.stderr
     assert "schdule" in done.stderr
     followed = here.run("import", "all", "--full")
     assert (followed.code, "schdule" in followed.stderr) == (0, True)

@@ -211,7 +211,7 @@ def test_signals_end_what_waits_for_a_reader(shelf: Installation) -> None:
         command.send(signal.SIGINT)
         done = command.finish(10)
         assert done.code == 130
-        assert "out has another reader each time: what goes there is not resumed, but begins again" in done.stderr
+        assert "out cannot resume, since its reader changes each time: the next import writes everything again" in done.stderr
         read_all(reading)
 
 
@@ -227,7 +227,7 @@ def test_a_file_that_is_full_holds_the_import_up(shelf: Installation) -> None:
 @pytest.mark.parametrize(
     ("arguments", "redirected", "code", "reason"),
     [
-        (["run"], "", 78, "imports.shelf.sink: sinks.out writes to stdout, which nobody reads of a daemon"),
+        (["run"], "", 78, "imports.shelf.sink: sinks.out writes to stdout, which a daemon cannot use"),
         (["import", "shelf"], ">&-", 2, "sinks.out writes to stdout, which is closed"),
         (["sink", "copy", "out", "x"], "", 2, "keeps nothing to be copied"),
     ],

@@ -125,7 +125,7 @@ def test_a_cleared_stream_is_read_in_full(asked: Installation, api: RestApi) -> 
 def test_another_import_goes_on_from_a_copy(asked: Installation, api: RestApi) -> None:
     here = asked
     done = here.run("syncpoint", "copy", "shop", "part")
-    assert (done.code, "left out, since import part does not read them: bills" in done.stdout) == (0, True)
+    assert (done.code, "left out, since import part does not read these streams: bills" in done.stdout) == (0, True)
     assert here.run("import", "part").code == 0
     assert since(api) == ["2026-03-05T11:55:00Z"]
     refused = here.run("syncpoint", "copy", "shop", "far")
@@ -162,11 +162,11 @@ NO_SENSE: list[tuple[list[str], str | None, int, str]] = [
     (["set", "shop", "--back", "1d"], None, 1, "the sync point bills is no time but a number"),
     (["set", "shop", "--value", "x"], None, 2, "--value is for one --stream"),
     (["set", "shop", "--stream", "orders", "--value", "soon"], None, 1, "orders is a time, and soon is text"),
-    (["set", "shop", "--stream", "orders", "--value", "{"], None, 1, "no JSON object"),
+    (["set", "shop", "--stream", "orders", "--value", "{"], None, 1, "not a JSON object"),
     (["set", "shop", "--stream", "orders", "--value", " "], None, 1, "orders must be text, an object"),
     (["set", "shop", "--stream", "orders", "--value", "2999-01-01T00:00:00Z"], None, 1, "has nothing from then on"),
     (["set", "shop", "nowhere.json"], None, 2, "nowhere.json: No such file or directory"),
-    (["set", "shop", "file.json"], "orders: 1", 2, "is not as `crawlerd syncpoint show shop --json` prints it"),
+    (["set", "shop", "file.json"], "orders: 1", 2, "is not the output of `crawlerd syncpoint show shop --json`"),
     (["set", "shop", "file.json"], '{"import": "shop", "sink": "sink"}', 2, "missing required field `sync_points`"),
     (["set", "shop", "file.json"], '{"import": "part", "sink": "sink", "sync_points": {}}', 2, "copy part shop"),
     (["set", "shop", "file.json"], '{"import": "shop", "sink": "s", "sync_points": {}}', 2, "of sink s"),
