@@ -13,7 +13,7 @@ WIDTH = 72  # of a command line and its comment, so that help fits into 80 colum
 EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "": (
         ("crawlerd init --source stripe", "write a first configuration"),
-        ("crawlerd -c prod.toml status", "what needs attention"),
+        ("crawlerd -c prod.toml status", "what needs a look"),
     ),
     "run": (
         ("crawlerd run", "the daemon, until Ctrl-C"),

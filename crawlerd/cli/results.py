@@ -35,7 +35,7 @@ class StatusNow(Status, frozen=True, kw_only=True):
 
     pid: the process id of the crawlerd that works on it; null if there is none.
     trouble: what holds up its imports; null if nothing does.
-    troubles: what needs attention, the most serious first.
+    troubles: what needs a look, the most serious first.
     accounts: the first 500 by name; `accounts --jsonl` lists all.
     accounts_by_reason: how many accounts wait, by reason; of all accounts.
     """

@@ -1,4 +1,4 @@
-"""`crawlerd status`: what needs attention, what runs, what ran last, and what accounts wait for."""
+"""`crawlerd status`: what needs a look, what runs, what ran last, and what accounts wait for."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def status(
         ),
     ] = False,
 ) -> None:
-    """Show what needs attention, and the runs, imports and accounts, whether the daemon runs or not."""
+    """Show what needs a look, and the runs, imports and accounts, whether the daemon runs or not."""
     if watch + (check or modes.machine) > 1:
         fail("--watch cannot be combined with --json or --check", ExitCode.USAGE)
     with exit_codes():

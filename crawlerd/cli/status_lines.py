@@ -1,4 +1,4 @@
-"""The status as lines for a terminal, none wider than the terminal: first what needs attention."""
+"""The status as lines for a terminal, none wider than the terminal: first what needs a look."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def trouble_text(trouble: Trouble, now: float) -> str:
 def _troubles(troubles: Sequence[Trouble], now: float, width: int) -> Iterator[str]:
     if not troubles:
         return
-    yield "needs attention:" if any(each.grave for each in troubles) else "to know:"
+    yield "needs a look:" if any(each.grave for each in troubles) else "to know:"
     left = TROUBLE_LINES
     for count, each in enumerate(troubles):
         lines = _wrapped(trouble_text(each, now), width)

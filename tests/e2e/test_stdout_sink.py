@@ -211,7 +211,10 @@ def test_signals_end_what_waits_for_a_reader(shelf: Installation) -> None:
         command.send(signal.SIGINT)
         done = command.finish(10)
         assert done.code == 130
-        assert "out cannot resume, since its reader changes each time: the next import writes everything again" in done.stderr
+        assert (
+            "out cannot resume, since its reader changes each time: the next import writes everything again"
+            in done.stderr
+        )
         read_all(reading)
 
 

@@ -177,7 +177,7 @@ def test_what_is_no_socket_is_not_replaced(install: Callable[..., Installation],
         path.write_text("stays")
     done = here.run("run")
     assert done.code == 78
-    assert f"daemon.socket: cannot make the socket {path}: it is there already, and no socket" in done.stderr
+    assert f"daemon.socket: cannot make the socket {path}: the file exists already and is not a socket" in done.stderr
     assert path.read_text() == victim.read_text() == "stays"
 
 
