@@ -152,7 +152,7 @@ def test_a_command_prints_the_key_and_prints_the_next_one_in_time(install: Calla
         (["/no/such/program"], "cannot be started: No such file"),
         (["false"], "has ended with 1"),
         (["true"], "is empty"),
-        (["printf", "two\nlines\n"], "must hold the key alone"),
+        (["printf", "two\nlines\n"], "must contain only the key"),
         (["head", "-c", "100000", "/dev/zero"], "prints more than a key"),
         (["yes"], "prints more than a key"),  # and never ends
         (["sleep", "60"], "has not ended within 0.2 s"),

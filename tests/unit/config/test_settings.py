@@ -362,7 +362,7 @@ def test_a_secret_comes_from_a_credential(file: Path, tmp_path: Path, monkeypatc
     with_key(file, '{ credential = "acme-stripe" }')
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     assert problems_of(file) == [
-        "accounts.acme.api_key: only systemd gives credentials ($CREDENTIALS_DIRECTORY is not set); use { env = … } or "
+        "accounts.acme.api_key: credentials are only available under systemd ($CREDENTIALS_DIRECTORY is not set); use { env = … } or "
         "{ file = … }"
     ]
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
@@ -400,7 +400,7 @@ def test_a_key_in_the_place_of_its_files_name_is_not_quoted(file: Path, name: st
 def test_a_secret_that_no_header_can_carry_is_refused_unquoted(file: Path, key: str) -> None:
     (file.parent / "acme.key").write_text(key)
     assert problems_of(with_key(file, '{ file = "acme.key" }')) == [
-        "accounts.acme.api_key: the file must hold the key alone, on one line, without spaces and in ASCII"
+        "accounts.acme.api_key: the file must contain only the key, on one line, without spaces, in ASCII"
     ]
 
 
