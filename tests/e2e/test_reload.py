@@ -96,7 +96,9 @@ def test_a_rotated_key_is_used_at_once_and_loses_no_request(install: Callable[..
     until(lambda: len(api.requests) > 20)
     (here.folder / "key").write_text("second")
     told = here.run("reload")
-    tried = "account acme: its new key is tried by its next request; `crawlerd accounts test acme` tries it now"
+    tried = (
+        "account acme: its next request will show whether the new key works; `crawlerd accounts test acme` tests it now"
+    )
     assert (told.code, told.stdout) == (0, f"applied: account acme changed (key)\n{tried}\n")
     at = time.monotonic()
     only_second(api)
@@ -157,7 +159,7 @@ def test_a_wrong_file_leaves_the_old_one_in_force_and_says_so(
     assert "accounts.acme.limits" in told.stderr
     assert "imports.orders.schedule" in told.stderr
     assert told.stderr.endswith("the configuration is wrong; the one before is used further\n")
-    assert "configuration: the file is wrong, so that the one before is used" in told_by(here, "status")
+    assert "configuration: the file is wrong, so the previous configuration is used" in told_by(here, "status")
     assert "the configuration file is wrong since" in here.start_as_it_is("why", "orders").finish().stdout
     asked = len(api.requests)
     until(lambda: len(api.requests) > asked + 20)

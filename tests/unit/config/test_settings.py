@@ -362,8 +362,8 @@ def test_a_secret_comes_from_a_credential(file: Path, tmp_path: Path, monkeypatc
     with_key(file, '{ credential = "acme-stripe" }')
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     assert problems_of(file) == [
-        "accounts.acme.api_key: credentials are only available under systemd ($CREDENTIALS_DIRECTORY is not set); use { env = … } or "
-        "{ file = … }"
+        "accounts.acme.api_key: credentials are only available under systemd ($CREDENTIALS_DIRECTORY is not set); "
+        "use { env = … } or { file = … }"
     ]
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     assert problems_of(file) == [
@@ -571,7 +571,7 @@ def test_a_command_is_started_once_for_all_accounts_also_when_it_fails(file: Pat
     program.chmod(0o700)
     reference = f'{{ command = ["{program}"] }}'
     with_key(file, f'{reference}\n[accounts.other]\nsource = "stripe"\napi_key = {reference}')
-    wrong = f"the command {program} has ended with 3; run it by hand, as this user, to see why"
+    wrong = f"the command {program} ended with 3; run it by hand, as this user, to see why"
     assert problems_of(file) == [f"accounts.acme.api_key: {wrong}", f"accounts.other.api_key: {wrong}"]
     assert started.read_text() == "x\n"
 

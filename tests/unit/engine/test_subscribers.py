@@ -202,7 +202,7 @@ def test_two_packages_cannot_add_the_same_stream_and_one_can_twice() -> None:
 
     subscribe(source, "orders", streams=["names"])(function_of("first.orders"))
     subscribe(source, "lines", streams=["names", "others"])(function_of("first.lines"))
-    with pytest.raises(ValueError, match="first has added names to the source shop already, and its records would be"):
+    with pytest.raises(ValueError, match="first has already added names to the source shop, and its records would be"):
         subscribe(source, "lines", streams=["more", "names"])(function_of("second.names"))
     assert source.added == {"names", "others"}
     subscribe(source, "names", streams=["more"])(function_of("second.names"))

@@ -149,7 +149,7 @@ def test_a_program_may_get_json(tmp_path: Path) -> None:
     [
         (["/does/not/exist"], "/does/not/exist cannot be started: No such file or directory"),
         (["/etc/passwd"], "/etc/passwd cannot be started: Permission denied"),
-        (["sh", "-c", "exit 3"], "sh has ended with 3"),
+        (["sh", "-c", "exit 3"], "sh ended with 3"),
         (["sh", "-c", "kill -9 $$"], "sh was killed by SIGKILL"),
     ],
 )
@@ -163,7 +163,7 @@ def test_a_program_that_reads_nothing_and_says_much_has_still_been_told(tmp_path
 
 def test_a_program_that_hangs_is_killed_with_all_that_it_has_started(tmp_path: Path) -> None:
     problem = run(tmp_path, "sh", "-c", "sleep 60 & echo $! > child; wait", seconds=1.0)
-    assert problem == "sh has not ended within 1 s; it was killed"
+    assert problem == "sh did not end within 1 s; it was killed"
     child = int((tmp_path / "child").read_text())
     until(lambda: not psutil.pid_exists(child) or not is_alive(psutil.Process(child)))
 
