@@ -87,8 +87,8 @@ def check_drop(reader: FrontierReader, run: int, configured: Container[str], *, 
         return
     if found[0].state != "running":
         raise Refused(
-            f"run {run} has ended, and its import {found[0].import_name} is configured: `keep_runs` determines when it is "
-            "forgotten"
+            f"run {run} has ended, and its import {found[0].import_name} is configured: `keep_runs` determines when it "
+            "is forgotten"
         )
     if under_way:
         raise Refused(f"run {run} is under way: end it with `crawlerd run cancel {run} --reason …`")

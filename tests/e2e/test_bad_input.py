@@ -368,7 +368,7 @@ def test_a_sink_that_is_none(kind: str, api: Server, install: Callable[..., Inst
     told = {
         "a directory": "it is a directory; name a file",
         "no database": "is no intact database",
-        "in no directory": f"there is no directory {here.folder}/nowhere; make it",
+        "in no directory": f"there is no directory {here.folder}/nowhere; create it",
         "a file": "it is not a directory; name one",
     }
     assert told[kind] in done.stderr

@@ -143,7 +143,7 @@ def test_a_reader_that_leaves_ends_the_import_and_the_next_one_gets_all(shelf: I
         os.read(reading, 10)
     done = command.finish(20)
     assert done.code == 141
-    assert "crawlerd: stdout was closed by whoever read it; the import has not ended" in done.stderr
+    assert "crawlerd: stdout was closed by its reader; the import has not ended" in done.stderr
     assert len(done.stderr.splitlines()) == 3, done.stderr
     done = shelf.run("import", "shelf")
     assert (done.code, numbers(done.stdout)) == (0, list(range(300)))

@@ -47,7 +47,7 @@ def postgresql_sink(
 
 
 class StoredRecords:
-    """The objects themselves, and a view of each stream that has a column for each of their fields."""
+    """Stores the objects themselves, with a view for each stream that has a column for each of their fields."""
 
     def __init__(self, rows: PostgresRows, types: Mapping[str, str]) -> None:
         self._rows = rows
@@ -71,8 +71,8 @@ class StoredRecords:
         self._rows.sweep(table, bounds)
 
     def forget(self, which: Erasure) -> Erased:
-        """See `Content.forget`; nothing else is written."""
+        """See `Content.forget`; nothing but rows is written."""
         return Erased(0, False)
 
     def end(self, deliveries: Sequence[Delivery], mark: Mark | None) -> None:
-        """See `Content.end`; nothing is left to do."""
+        """See `Content.end`; there is nothing left to do."""

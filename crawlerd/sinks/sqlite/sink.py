@@ -54,7 +54,7 @@ def sqlite_sink(path: Path, mode: int = FILE_MODE, retain_tombstones: float | No
 
 
 class StoredObjects:
-    """The objects themselves, and a view of each stream that has a column for each of their fields."""
+    """Stores the objects themselves, with a view for each stream that has a column for each of their fields."""
 
     def __init__(self, rows: SqliteRows) -> None:
         self._rows = rows
@@ -74,8 +74,8 @@ class StoredObjects:
         self._rows.sweep(table, bounds)
 
     def forget(self, which: Erasure) -> Erased:
-        """See `Content.forget`; nothing else is written."""
+        """See `Content.forget`; nothing but rows is written."""
         return Erased(0, False)
 
     def end(self, deliveries: Sequence[Delivery], mark: Mark | None) -> None:
-        """See `Content.end`; nothing is left to do."""
+        """See `Content.end`; there is nothing left to do."""
