@@ -156,7 +156,7 @@ def test_a_description_says_what_to_ask(install: Callable[..., Installation], ap
     assert [each.target for each in api.requests] == ["/of/eu%2F/me"]
     source.write_text(f'{top}test = {{ path = "{path}", identity = "name" }}\n{endpoints}')
     done = here.run("accounts", "test", "acme")
-    assert (done.code, 'nothing at test.identity, which is "name"' in done.stdout) == (1, True)
+    assert (done.code, 'no value at test.identity, which is "name"' in done.stdout) == (1, True)
     source.write_text(f'{top}test = {{ path = "{path}" }}\n{endpoints}')
     assert here.run("accounts", "test", "acme").stdout == "acme: works; the API does not say who owns the account\n"
     source.write_text(
@@ -166,7 +166,7 @@ def test_a_description_says_what_to_ask(install: Callable[..., Installation], ap
     assert here.run("accounts", "test", "acme").stdout.startswith("acme: refused: ")
     source.write_text(f'{top}test = {{ path = "/{{parent.id}}" }}\n{endpoints}')
     done = here.run("accounts", "test", "acme")
-    assert (done.code, "test.path: is asked of the account itself" in done.stderr) == (78, True)
+    assert (done.code, "test.path: concerns the account itself" in done.stderr) == (78, True)
 
 
 def test_whom_a_description_says_the_key_belongs_to_is_kept(install: Callable[..., Installation], api: RestApi) -> None:

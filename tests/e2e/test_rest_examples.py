@@ -229,9 +229,9 @@ def test_one_page_is_shown(install: Callable[..., Installation]) -> None:
 @pytest.mark.parametrize(
     ("answer", "code", "told"),
     [
-        (Answer({"shop": [1]}), 1, "set aside: shop #0: is no object but a list"),
-        (Answer({"stop": {}}), 1, "set aside: shop #0: is no object but nothing"),
-        (Answer([]), 1, "set aside: shop #0: is no object but nothing"),
+        (Answer({"shop": [1]}), 1, "set aside: shop #0: is not an object but a list"),
+        (Answer({"stop": {}}), 1, "set aside: shop #0: is not an object but nothing"),
+        (Answer([]), 1, "set aside: shop #0: is not an object but nothing"),
         (Answer({}, 401), 1, "HTTP 401\n  the account would be paused"),
         (Answer({}, 429, {"Retry-After": "7"}), 1, "it would be asked again after 7 s"),
         (Answer({}, 503), 1, "it would be tried again"),

@@ -409,12 +409,16 @@ def endpoints(count: int) -> str:
 
 ODD_RECORDS: list[tuple[bytes, set[str], str]] = [
     (b'[{"id": "a", "n": NaN}, {"id": "b"}]', {"b"}, "no JSON holds"),
-    (b"[" * 100_000 + b"]" * 100_000, set(), "is no object but a list"),
+    (b"[" * 100_000 + b"]" * 100_000, set(), "is not an object but a list"),
     (rb'[{"id": "a", "n": "\ud800"}, {"id": "b"}]', {"b"}, "no valid JSON (half a surrogate pair)"),
-    (rb'[{"id": "\ud800"}, {"id": "b"}]', {"b"}, "half a character"),
+    (rb'[{"id": "\ud800"}, {"id": "b"}]', {"b"}, "half of a surrogate pair"),
     (b'[{"id": "a", "n": "\xff"}, {"id": "b"}]', {"b"}, "no valid UTF-8"),
     (b'[{"id": null}, {"id": "b"}]', {"b"}, "missing or null"),
-    (b'[{}, {"id": ""}, {"id": {}}, {"id": true}, {"id": 1.5}, null, [], 7, {"id": "b"}]', {"b"}, "is no object but 7"),
+    (
+        b'[{}, {"id": ""}, {"id": {}}, {"id": true}, {"id": 1.5}, null, [], 7, {"id": "b"}]',
+        {"b"},
+        "is not an object but 7",
+    ),
     (b'[{"id": "a", "n": 1}, {"id": "a", "n": 2}, {"id": "b"}]', {"a", "b"}, 'primary key "id" repeats'),
     (b'[{"id": "' + b"k" * 5000 + b'"}, {"id": "b"}]', {"b"}, "5,000 characters"),
 ]

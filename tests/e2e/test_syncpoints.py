@@ -159,7 +159,7 @@ NO_SENSE: list[tuple[list[str], str | None, int, str]] = [
     (["show", "slow"], None, 0, ""),
     (["set", "shop"], None, 2, "give one of: a FILE, --value with --stream, --back"),
     (["set", "shop", "--back", "2 days"], None, 2, "is not a duration"),
-    (["set", "shop", "--back", "1d"], None, 1, "the sync point bills is no time but a number"),
+    (["set", "shop", "--back", "1d"], None, 1, "the sync point bills is not a time but a number"),
     (["set", "shop", "--value", "x"], None, 2, "--value is for one --stream"),
     (["set", "shop", "--stream", "orders", "--value", "soon"], None, 1, "orders is a time, and soon is text"),
     (["set", "shop", "--stream", "orders", "--value", "{"], None, 1, "not a JSON object"),

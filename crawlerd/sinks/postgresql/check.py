@@ -53,7 +53,7 @@ def check(url: str, schema: str) -> list[str]:
                 return [*problems, f"the view {name}_view cannot be read: {error.diag.message_primary}"]
         for (name,) in execute(_TYPED).fetchall():
             for field, count in execute(_DRIFT.format(table=name)):
-                problems.append(f"{name}: {count:,} records have a {field} that is not of its type in `columns`")
+                problems.append(f"{name}: in {count:,} records, {field} does not have its type from `columns`")
         return problems
 
 

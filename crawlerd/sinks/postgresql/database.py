@@ -304,7 +304,7 @@ class Database:
 
     def _give_up(self) -> SinkReplaced:
         self._replaced = (
-            f"{self.place} was replaced while it was in use, or restored to an older state, or data "
-            "were deleted from it"
+            f"{self.place} was replaced while it was in use, or restored to an older state, or "
+            "something was deleted from it"
         )
         return SinkReplaced(self._replaced)
