@@ -91,7 +91,7 @@ def test_a_file_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
         (["--source", "s3_batch", "--set", "input=s3://bucket/in/"], "--set output=… --set status_table=…"),
         (
             ["--source", "stripe", "--set", "limit=1/second"],
-            "limit is no setting of the account or the import; did you",
+            "limit is not a setting of the account or the import; did you",
         ),
         (["--source", "stripe", "--set", "limits=fast"], "accounts.stripe.limits"),
         (["--source", "stripe", "--set", "streams=custmers"], 'did you mean "customers"?'),

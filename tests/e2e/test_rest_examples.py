@@ -210,7 +210,7 @@ def test_one_page_is_shown(install: Callable[..., Installation]) -> None:
             "repositories: GET /orgs/acme/repos?type=all&sort=created&direction=asc&page=1&per_page=100"
         )
         assert lines[1].startswith("  HTTP 200, ")
-        assert lines[2] == "  leads to 3 lists below; going on with the first"
+        assert lines[2] == "  leads to 3 lists below; continuing with the first"
         assert lines[3] == (
             "issues: GET /repos/acme/one/issues?state=all&sort=updated&direction=asc&page=1&per_page=100"
         )
@@ -233,8 +233,8 @@ def test_one_page_is_shown(install: Callable[..., Installation]) -> None:
         (Answer({"stop": {}}), 1, "set aside: shop #0: is not an object but nothing"),
         (Answer([]), 1, "set aside: shop #0: is not an object but nothing"),
         (Answer({}, 401), 1, "HTTP 401\n  the account would be paused"),
-        (Answer({}, 429, {"Retry-After": "7"}), 1, "it would be asked again after 7 s"),
-        (Answer({}, 503), 1, "it would be tried again"),
+        (Answer({}, 429, {"Retry-After": "7"}), 1, "the request would be repeated after 7 s"),
+        (Answer({}, 503), 1, "the request would be retried"),
         (Answer(b"<html>"), 1, "is not JSON"),
         (Answer({"errors": f"no such key: {KEY}"}, 404), 1, "it would be a dead letter"),
     ],

@@ -371,12 +371,12 @@ def test_a_trial_counts_the_times_that_can_be_read(rest_api: RestApi, install: C
     here = installed(install, UNREADABLE, rest_api.url)
     shown = here.run("source", "test", "source.toml", "some")
     why = '"updated_at" is "soon", which is not a time that can be read'
-    assert f"the time of change can be read in 2 of 3 records; it cannot be read in the others: {why}" in shown.stdout
+    assert f"the time of change can be read in 2 of 3 records; in the others, it cannot be read: {why}" in shown.stdout
     assert "the latest change is of 2025-10-09T08:53:20.123000Z" in shown.stdout
     assert shown.code == 0
     shown = here.run("source", "test", "source.toml", "american")
     assert "the time of change can be read in 0 of 1 records" in shown.stdout
-    assert "no mark: each run would read all of it" in shown.stdout
+    assert "no time of change: each run would read the whole list" in shown.stdout
     assert shown.code == 1
 
 

@@ -293,7 +293,7 @@ def test_pages_that_do_not_overlap_count_on_the_total() -> None:
     assert set(rows) <= keys(run)
     rows, moves = list(range(250)), [250]
     run, server = imported(toml, answer)
-    assert "it had 235 records, and then 230" in run.dead[0]
+    assert "it had 235 records at first, and then 230" in run.dead[0]
     assert [each["offset"] for each in queries(server)] == ["0", "100"] * 4
 
 
@@ -435,7 +435,7 @@ def test_a_full_page_of_one_cursor_is_not_the_end() -> None:
     times = [1, 2, *[3] * 12, 4]
     for more in ("", "parameters = { limit = 10 }"):
         run, _ = imported(KEYSET + more, by_time(times))
-        assert "there may be more records of this cursor" in run.dead[0]
+        assert "there may be more records with this cursor" in run.dead[0]
 
 
 @pytest.mark.parametrize("length", [1_001, 65_536])

@@ -200,8 +200,8 @@ def _on_from_the_last_time(rule: Incremental, page: Page, place: Place, marks: S
         return Next(None, Place(again=place.again, reached=marks[cut - 1], then=marks[-1], most=most, exact=exact))
     if count > 2 and count >= max([*_sizes(page), *([place.most] if exact else [])], default=math.inf):
         raise Permanent(
-            f'{count} records have the same "{rule.field}", as many as one answer holds: there may be more, which '
-            "cannot be asked for; ask for more at once in the parameters, or describe a paginator"
+            f'{count} records have the same "{rule.field}", as many as one answer holds: there may be more that '
+            "cannot be requested; request more at once in the parameters, or describe a paginator"
         )
     return None
 

@@ -1,4 +1,5 @@
-"""How each stream is followed, in words: the table of docs/stripe-streams.md, printed by `python -m` this module."""
+"""How each stream is followed, in words: the table of docs/stripe-streams.md, printed by `python -m` with this
+module."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ How each stream is followed, as `crawlerd/sources/stripe/catalogue_lists.py` and
 is made from them: `python -m crawlerd.sources.stripe.followed > docs/stripe-streams.md`.
 
 A full run reads all of every stream. A later run reads again the objects of events where Stripe sends events, and reads
-in other ways where it does not; what it reads is always the object as it is now. Where the last column says something,
-only the next full run (`import --full`) sees that. Streams that "must be named" are not part of `streams = ["*"]`.
+in other ways where it does not; what it reads is always the object as it is now. Changes in the last column are
+only noticed by the next full run (`import --full`). Streams that "must be named" are not part of `streams = ["*"]`.
 
 """
 
@@ -24,7 +25,7 @@ def page() -> str:
     """docs/stripe-streams.md."""
     parts = [HEAD, table(), "\n## Lists that no stream reads\n\n"]
     parts += [f"* `{path}`: {why}.\n" for path, why in LEFT_OUT.items()]
-    parts += ["\n## Events that nothing is read for\n\n"]
+    parts += ["\n## Events for which nothing is read\n\n"]
     for why in dict.fromkeys(UNHEEDED.values()):
         kinds = ", ".join(f"`{kind}`" for kind, reason in UNHEEDED.items() if reason == why)
         parts.append(f"* {kinds}: {why}.\n")
@@ -32,8 +33,8 @@ def page() -> str:
 
 
 def table() -> str:
-    """In Markdown: a row for each stream."""
-    rows = ["| stream | list | a later run reads | it does not see, until the next full run |", "|---|---|---|---|"]
+    """A Markdown table with a row for each stream."""
+    rows = ["| stream | list | a later run reads | it does not notice, until the next full run |", "|---|---|---|---|"]
     for stream in STREAMS:
         entry = BELOW[stream] if stream in BELOW else LISTS[stream]
         name = f"`{stream}`" + (" (must be named)" if entry.optional else "")
@@ -51,12 +52,12 @@ def how(stream: str) -> list[str]:
     if is_silent(stream):
         return ["all of it"]
     found = _events(listing.objects)
-    found += [f"what a changed `{kind}` names" for kind, _ in listing.mentions]
-    found += [f"those of each changed object of `{parent}`" for parent, _ in listing.of]
+    found += [f"objects named by a changed `{kind}`" for kind, _ in listing.mentions]
+    found += [f"objects that belong to a changed object of `{parent}`" for parent, _ in listing.of]
     if listing.lookback:
         days = listing.lookback // DAY
-        found.append(f"what was made since {days} day{'s' if days > 1 else ''} before the last run")
-    found += [f"those with `{name}={value}`" for name, value in listing.part]
+        found.append(f"objects created after {days} day{'s' if days > 1 else ''} before the last run")
+    found += [f"objects with `{name}={value}`" for name, value in listing.part]
     return found
 
 
@@ -65,11 +66,11 @@ def _below(stream: str) -> list[str]:
     if is_silent(stream):
         return [f"all of it, below all of `{entry.parent}`"]
     found = _events(entry.objects)
-    found += [f"those of what a changed `{kind}` names" for kind, _ in entry.mentions]
+    found += [f"objects below those named by a changed `{kind}`" for kind, _ in entry.mentions]
     if is_with_parent(stream):
-        found.append(f"those below each changed object of `{entry.parent}`")
+        found.append(f"objects below each changed object of `{entry.parent}`")
     if entry.orphaned:
-        found.append(f"that all below a deleted object of `{entry.parent}` is gone")
+        found.append(f"deletions of everything below a deleted object of `{entry.parent}`")
     return found
 
 
