@@ -181,13 +181,13 @@ def send(api: Api, args: Send) -> Iterator[Output]:
         about: About = "data" if status in OF_DATA or len(args.data) == 1 else "later"
         text = f"{error}, for {args.named}"
         raise type(error)(
-            f"not delivered, the next run tries again: {text}" if about == "later" else text, about=about
+            f"not delivered, the next run goes on: {text}" if about == "later" else text, about=about
         ) from None
     except (Transient, Throttled, Unauthorized) as error:
         text = f"{error}, for {args.named}"
         if time.time() >= args.expires_at:
             fault = error.fault if isinstance(error, Transient) else "task"
-            late = f"not delivered in time, the next run tries again: {text}"
+            late = f"not delivered in time, the next run goes on: {text}"
             raise Permanent(late, about="later", fault=fault) from None
         if not isinstance(error, Transient):
             raise

@@ -125,7 +125,7 @@ def test_refusals(
 @pytest.mark.parametrize("status", [401, 429, 503])
 def test_what_waits_for_its_receiver_is_left_to_the_next_run(client: HttpClient, status: int) -> None:
     responses.post(URL, status=status)
-    with pytest.raises(Permanent, match=f"not delivered in time, the next run tries again: HTTP {status}") as caught:
+    with pytest.raises(Permanent, match=f"not delivered in time, the next run goes on: HTTP {status}") as caught:
         perform(client, post(1, expires_at=time.time() - 1))
     assert caught.value.about == "later"
 

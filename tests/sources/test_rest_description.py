@@ -97,7 +97,7 @@ WRONG = [
     (
         "",
         'headers = { X = "{parents.id}" }',
-        'headers.X: "{parents.id}" would be sent unchanged; a parent\'s fields',
+        'headers.X: "{parents.id}" would be sent unchanged; use a parent\'s fields',
     ),
     ("", 'headers = { X = "{parent id}" }', 'headers.X: "{parent id}" would be sent unchanged'),
     ("", 'headers = { X = "{since}" }', 'headers.X: "{since}" would be sent unchanged'),
