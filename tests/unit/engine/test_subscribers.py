@@ -187,7 +187,7 @@ def test_what_cannot_be_subscribed_to_or_added_is_refused() -> None:
         subscribe(source, "orders", streams=["lines"])
     with pytest.raises(ValueError, match="is not a stream name"):
         subscribe(source, "orders", streams=["Totals"])
-    with pytest.raises(ValueError, match=r"the source shop has a handler for shop\.look already"):
+    with pytest.raises(ValueError, match=r"the source shop already has a handler for shop\.look"):
         source.handles(Look)(lambda api, args: iter(()))
 
 
