@@ -92,7 +92,7 @@ def show(context: typer.Context, number: Number) -> None:
 def cancel(
     context: typer.Context,
     number: Number,
-    reason: Annotated[str, typer.Option(help="Why, for whoever looks at it later.")],
+    reason: Annotated[str, typer.Option(help="Why, for the audit.")],
 ) -> None:
     """Cancel a run that is under way: its queued tasks are dropped, and none of its sync points is published."""
     from crawlerd.operations.run_history import CancelRequest
@@ -140,7 +140,7 @@ def retry(context: typer.Context, number: Number) -> None:
 def drop(
     context: typer.Context,
     number: Number,
-    reason: Annotated[str, typer.Option(help="Why, for whoever looks at the audit later.")],
+    reason: Annotated[str, typer.Option(help="Why, for the audit.")],
 ) -> None:
     """Forget a run with its queued tasks and dead letters. The run must be interrupted, or its import no longer
     configured. Records that it has written stay in the sink."""
@@ -197,7 +197,7 @@ def _print(found: RunDetail) -> None:
     say(f"  started {local_time(run.started_at)}, took {took}" + (", so far" if run.ended_at is None else ""))
     if run.full or run.full_reason:
         say(shown(f"  {'full' if run.full else 'full in part'}" + (f": {run.full_reason}" if run.full_reason else "")))
-    part = run.part and f"of the streams {run.part} alone"
+    part = run.part and f"only the streams {run.part}"
     for text in (part, run.ad_hoc and f"ad hoc: {run.ad_hoc}", run.ended_reason and f"cancelled: {run.ended_reason}"):
         if text:
             say(shown(f"  {text}"))

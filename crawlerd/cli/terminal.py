@@ -41,7 +41,7 @@ def _print(text: str, *, error: bool = False, file: TextIO | None = None) -> Non
         # Python flushes the rest at exit, which must not fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         if not error:
-            say(f"crawlerd: cannot write what was asked for: {reason.strerror}", error=True)
+            say(f"crawlerd: cannot write the output: {reason.strerror}", error=True)
         raise SystemExit(ExitCode.DISK) from None
 
 

@@ -128,7 +128,7 @@ def _contradictions(config: Checked) -> Iterator[str]:
     if remote and not daemon.allow_remote and not tokens:
         yield (
             f'daemon.listen: "{daemon.listen[0]}" can be reached from other machines: write an admin_token '
-            "(`crawlerd token new` makes one); or set allow_remote = true if that is meant, for metrics alone"
+            "(`crawlerd token new` makes one); or set allow_remote = true to permit it, for metrics only"
         )
     if daemon.trusted_proxies and not tokens:
         yield (

@@ -109,7 +109,7 @@ def plan(settings: Settings, reader: FrontierReader | None, name: str, request: 
         told.append("Its buckets have limits as well, which may make it slower.")
     long = [item for item in items if item.get_expiry() >= QUOTA_SECONDS]
     if elsewhere and long:
-        told.append("How much of its quotas is used is known to [daemon] limiter_storage alone.")
+        told.append("How much of its quotas is used is only known in [daemon] limiter_storage.")
     quotas = []
     for item in long:
         used = None if elsewhere else _used(charges.get(item, ()), item, now)

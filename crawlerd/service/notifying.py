@@ -115,11 +115,11 @@ class Notifier:
                     self._look(spec)
                 self._unseen = None
             except CrawlerdError as error:
-                self._unseen = f"what is wrong cannot be looked at: {error}"
+                self._unseen = f"checking for problems has failed: {error}"
             except Exception as error:
                 if self._unseen is None:
-                    log.exception("what is wrong cannot be looked at")
-                self._unseen = f"what is wrong cannot be looked at: {type(error).__name__}; see the log"
+                    log.exception("checking for problems has failed")
+                self._unseen = f"checking for problems has failed: {type(error).__name__}; see the log"
             took = time.monotonic() - started
             with self._changed:
                 if self._changed.wait_for(lambda: self._closing, max(LOOK_SECONDS, LOOK_SHARE * took)):

@@ -102,10 +102,10 @@ class Rows(Protocol):
         ...
 
     def put(self, table: str, stamp: RowStamp, batch: Batch, same: Same) -> None:
-        """Writes the batch's rows, a tombstone where data is None. Rows that the run has written so before are left
-        alone. A row keeps its parent where the batch has none for it.
+        """Writes the batch's rows; data that is None makes a tombstone. Rows that the run has already written with the
+        same content are unchanged. If the batch has no parent for a row, the row keeps its own.
 
-        same: asked about rows for which `may_be_respelled` holds.
+        same: decides about rows for which `may_be_respelled` is true.
         """
         ...
 

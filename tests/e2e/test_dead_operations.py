@@ -314,6 +314,6 @@ def test_one_kind_of_failure_is_retried_from_the_page_while_another_stays(depot:
         assert "Account d is paused." in paused.text
         assert "they move their shelves" in browser.get(f"{root}/accounts?reason=paused").text
         assert "they move their shelves" in depot.run("why", "account", "d").stdout
-        assert "Account d goes on." in sent("/resume/account/d", paused.text).text
+        assert "Account d is resumed." in sent("/resume/account/d", paused.text).text
     daemon.send(signal.SIGTERM)
     assert daemon.finish().code == 0

@@ -66,7 +66,7 @@ def test_what_others_reach_must_be_allowed(install: Callable[..., Installation],
     done = here.run("run")
     assert done.code == 78
     assert "daemon.listen:" in done.stderr
-    assert "set allow_remote = true if that is meant" in done.stderr
+    assert "set allow_remote = true to permit it" in done.stderr
 
 
 def test_what_is_allowed_is_told_and_has_nothing_but_three_pages(install: Callable[..., Installation]) -> None:

@@ -101,7 +101,7 @@ FORMS = (
         "DELETE",
         "/pauses/{kind}/{name}",
         lambda fields: {},
-        lambda words, answer: f"{words['kind'].capitalize()} {words['name']} goes on.",
+        lambda words, answer: f"{words['kind'].capitalize()} {words['name']} is resumed.",
     ),
     Form(
         "/accounts/{name:path}/test",

@@ -25,7 +25,7 @@ _ESCAPE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{
 
 
 def no_jsonb(texts: Sequence[bytes | None]) -> list[int]:
-    """The indexes of texts that PostgreSQL does not accept: with \u0000, half of a surrogate pair, or a number that is
+    """The indexes of texts that PostgreSQL does not accept: with \\u0000, half of a surrogate pair, or a number that is
     out of range or longer than LONGEST_NUMBER. Each text must be compact JSON in UTF-8."""
     if not _may_be(b"".join(filter(None, texts))):
         return []

@@ -11,14 +11,14 @@ LONGEST_NAME = 63 - len("_view")  # bytes of a table's name; PostgreSQL cuts lon
 
 # All names begin with an underscore, which no stream's table does.
 #
-# _crawlerd_sink: who the sink is.
+# _crawlerd_sink: the identity of the sink.
 # _crawlerd_frontier: the last mark of each frontier, see `crawlerd.sink.Mark`.
-# _crawlerd_writer: who may write for a sink of a configuration: the connection that took the last epoch.
-# _crawlerd_run: numbers of runs: the frontier's, unless that was given to another run before.
+# _crawlerd_writer: the connection that may write for a configured sink: the one that took the last epoch.
+# _crawlerd_run: numbers of runs: the frontier's number, unless another run has it already.
 # _crawlerd_tally: what each run has done to each stream.
-# _crawlerd_stream: the tables. counted: all that was ever in it is in the tallies; -1: it was dropped.
+# _crawlerd_stream: the tables. counted: every change of it is in the tallies; -1: it was dropped.
 # _crawlerd_field: the columns of the views.
-# _crawlerd_account: whom the records of an account come from.
+# _crawlerd_account: the owner of each account, from whom its records come.
 TABLES = """
 CREATE TABLE IF NOT EXISTS _crawlerd_sink(identity text NOT NULL, format int NOT NULL);
 INSERT INTO _crawlerd_sink SELECT replace(gen_random_uuid()::text, '-', ''), 1

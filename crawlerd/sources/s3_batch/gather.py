@@ -111,7 +111,7 @@ def pages(api: AwsApi, args: Pages) -> Iterator[Output]:
         _completed(api, args)
         problem = ""
         if args.lost:
-            why = args.letter or "no dead letter tells why; something else has changed or deleted their items"
+            why = args.letter or "no dead letter says why; another program has changed or deleted their items"
             problem = f"{args.lost} of {args.count} records have no result: {why}"
         elif args.count and not args.done:
             problem = f"all {args.count} records have an error, the first one: {args.error}"

@@ -69,7 +69,7 @@ _OF_BILLING = {
         embedded="lines",
         orphaned=True,
         expand=("discounts",),
-        missed="that an invoice has lost a line which its event does not name, or, of more than 10, any",
+        missed="that a line was removed from an invoice, if its event does not name it or there are more than 10",
     ),
     "credit_note_lines": Below("credit_notes", "/v1/credit_notes/{parent}/lines", embedded="lines"),
     "checkout_session_line_items": Below(
@@ -92,7 +92,7 @@ _OF_BILLING = {
         embedded="line_items",
         asked=True,
         expand=("discounts", "taxes"),
-        missed="that a draft has lost one",
+        missed="that one was removed from a draft",
     ),
     "quote_computed_upfront_line_items": Below(
         "quotes",
@@ -109,7 +109,7 @@ _OF_BILLING = {
         one="/v1/subscription_items/{id}",
         owner="subscription",
         expand=("discounts",),
-        missed="that one is gone which the event of its subscription does not name",
+        missed="that one was deleted, if the event of its subscription does not name it",
     ),
     "product_features": Below("products", "/v1/products/{parent}/features", whole=True, keyed=True, optional=True),
 }

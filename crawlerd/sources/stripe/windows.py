@@ -7,19 +7,19 @@ from typing import NamedTuple
 
 BEGINNING = 1_293_840_000  # 2011-01-01T00:00:00Z: Stripe has nothing older
 HOUR, DAY = 3_600, 86_400  # seconds
-SPARSE = 56 * DAY  # for a page; such a list is read page by page
-DEADLINE = 22  # pages, one after the other, with which all windows of a list are to end
-AGAIN = 8  # pages: what goes on behind the deadline has another one as often as that
-SLACK = 1.4  # times its deadline that a window may be expected to take: each cut costs half a page
-ENOUGH = 16  # windows side by side; as long as a line knows of fewer, they are cut as finely as EARLY
+SPARSE = 56 * DAY  # if a page covers this much, the list is read page by page
+DEADLINE = 22  # number of pages in a row with which all windows of a list should end
+AGAIN = 8  # pages between the further deadlines of a window that misses the first one
+SLACK = 1.4  # a window is divided if it would take this many times its deadline: each cut costs half a page
+ENOUGH = 16  # parallel windows; while a line knows of fewer, windows of EARLY pages are made
 EARLY = 6  # pages
 MANY = 12  # windows that one page may begin
-UNLIKELY = 100  # windows, of which FEW are begun: it is not that dense for so long
+UNLIKELY = 100  # if there would be this many windows, only FEW are begun: it is hardly that dense for so long
 FEW = 4
-ALIKE = 4  # times as dense, at most, is the same density
-GAP = 6  # pages that would have had their place in it
-BURST = 10  # pages that a burst may go on for
-SPREAD = 16  # bursts; what may hold more of them is halved
+ALIKE = 4  # up to this many times as dense counts as the same density
+GAP = 6  # pages that would have fitted into a gap
+BURST = 10  # pages that a burst may last
+SPREAD = 16  # bursts; a span that may contain more of them is halved
 
 
 class Line(NamedTuple):
