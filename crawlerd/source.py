@@ -233,8 +233,8 @@ class Source:
         args: the class of the task's arguments, which has the kind's name.
         stream: the stream for which its failures are reported; by default the kind's last part.
         bucket: the finer limit that it counts against, or a function of its arguments; by default the stream.
-        sequential: it yields its own successor, so it goes first. If a successor was there before, the task becomes a
-            dead letter.
+        sequential: it yields its own successor, so it goes first. A successor that the run has requested before becomes
+            a dead letter, since paging leads in a circle.
         unique: equal arguments in a run make only one task. A function of the arguments returns a text that decides
             what is equal; for equal texts, even of several kinds, only one task is made.
         priority: 0 first … 9 last; by default sequential kinds go first, so that no chain is left over at the end.

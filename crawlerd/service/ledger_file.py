@@ -1,4 +1,4 @@
-"""Which messages people were sent and will be sent, kept over a restart: a small file in the state directory."""
+"""The messages that were and will be sent to people, kept over a restart in a small file in the state directory."""
 
 from __future__ import annotations
 

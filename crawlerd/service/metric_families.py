@@ -82,7 +82,7 @@ FAMILIES = (
     _gauge("account_backlog_tasks", "account", "Ready tasks of the 20 accounts that have the most."),
     _gauge("quota_used_ratio", "account window", "Used share of the 20 fullest windows of an hour or longer."),
     _gauge("breakers_open", "", "Hosts that do not answer, and get only single probing requests."),
-    _counter("records", "source change", "Records, by how the sink has changed."),
+    _counter("records", "source change", "Records, by their effect on the sink."),
     _counter("runs", "source result", "Runs that have ended, by result."),
     _gauge("imports", "state", "Configured imports, by state; each is in one state."),
     _gauge(

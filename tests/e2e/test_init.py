@@ -75,7 +75,7 @@ def test_a_file_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "crawlerd.toml").write_text("mine")
     done = crawlerd(tmp_path, "init", "--source", "stripe")
     assert done.returncode == 1
-    assert "crawlerd.toml is there already, and is not overwritten" in done.stderr
+    assert "crawlerd.toml exists already, and is not overwritten" in done.stderr
     assert (tmp_path / "crawlerd.toml").read_text() == "mine"
     (tmp_path / "link.toml").symlink_to("elsewhere.toml")
     assert crawlerd(tmp_path, "-c", "link.toml", "init", "--source", "stripe").returncode == 1

@@ -32,8 +32,8 @@ def bounded_by_files(most: int) -> int:
 
 
 class Crowd:
-    """The connections of a listener, without streams. At the limit, a further one replaces the oldest, which has had
-    its time unless it is very slow. Used on the event loop."""
+    """The connections of a listener, without streams. At the limit, a new one replaces the oldest, which by then
+    has had enough time for its request. Used on the event loop."""
 
     def __init__(self) -> None:
         self._most = bounded_by_files(CONNECTIONS)
