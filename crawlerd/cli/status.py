@@ -67,9 +67,7 @@ def _check(context: typer.Context) -> None:
     now = time.time()
     grave = [trouble_text(each, now) for each in report.troubles if each.grave] if report else []
     if report is None and not pid and _scheduled(context):
-        grave.append(
-            "crawlerd: no daemon is running, so no import starts by its schedule: start it with `crawlerd run`"
-        )
+        grave.append("crawlerd: no daemon runs, so nothing starts by its schedule: start one with `crawlerd run`")
     tell(StatusCheck(wrong=grave), lines(grave))
     if grave:
         raise typer.Exit(ExitCode.FAILED)

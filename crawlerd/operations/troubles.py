@@ -156,7 +156,7 @@ def _without_daemon(reader: FrontierReader, configured: Configured | None, found
     if configured and any(each.every for each in configured.imports.values()):
         yield Trouble(
             who="crawlerd",
-            text="no daemon is running, so no import starts by its schedule: start it with `crawlerd run`",
+            text="no daemon runs, so nothing starts by its schedule: start one with `crawlerd run`",
         )
 
 

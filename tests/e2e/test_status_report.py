@@ -37,7 +37,7 @@ def narrow(here: Installation) -> str:
     return text
 
 
-NO_DAEMON = "crawlerd: no daemon is running, so no import starts by its schedule: start it with `crawlerd run`"
+NO_DAEMON = "crawlerd: no daemon runs, so nothing starts by its schedule: start one with `crawlerd run`"
 
 
 def test_all_is_well_and_then_the_daemon_is_gone(api: RestApi, install: Callable[..., Installation]) -> None:

@@ -30,7 +30,7 @@ _OF_CUSTOMERS = {
         keyed=True,
         single=True,
         optional=True,
-        missed="its settings",
+        missed="the settings of a balance",
     ),
     "customer_sources": Below(
         "customers",
@@ -69,7 +69,7 @@ _OF_BILLING = {
         embedded="lines",
         orphaned=True,
         expand=("discounts",),
-        missed="that a line was removed from an invoice, if its event does not name it or there are more than 10",
+        missed="a lost line that the event of its invoice does not name; of more than 10 lines, any lost one",
     ),
     "credit_note_lines": Below("credit_notes", "/v1/credit_notes/{parent}/lines", embedded="lines"),
     "checkout_session_line_items": Below(
@@ -92,7 +92,7 @@ _OF_BILLING = {
         embedded="line_items",
         asked=True,
         expand=("discounts", "taxes"),
-        missed="that one was removed from a draft",
+        missed="a lost line of a draft",
     ),
     "quote_computed_upfront_line_items": Below(
         "quotes",
@@ -109,7 +109,7 @@ _OF_BILLING = {
         one="/v1/subscription_items/{id}",
         owner="subscription",
         expand=("discounts",),
-        missed="that one was deleted, if the event of its subscription does not name it",
+        missed="a lost item that the event of its subscription does not name",
     ),
     "product_features": Below("products", "/v1/products/{parent}/features", whole=True, keyed=True, optional=True),
 }

@@ -99,9 +99,9 @@ TYPES = {
     "treasury.received_debit": _of("treasury.received_debit created"),
 }
 
-_CONNECTED = "in the list of the connected account, and the platform reads that stream in full each time"
+_CONNECTED = "they are about a connected account, and the platform reads that stream whole each time"
 _SINGLE = "the object is read each time"
-_NO_STREAM = "no list has its object"
+_NO_STREAM = "no list has their objects"
 UNHEEDED = {  # events for which nothing is read, and why
     **dict.fromkeys(
         _of("account updated", "account.external_account created deleted updated", "capability updated")
@@ -116,12 +116,12 @@ UNHEEDED = {  # events for which nothing is read, and why
         + _of("financial_connections.authorization expected_deactivation_date_updated upcoming_deactivation"),
         _NO_STREAM,
     ),
-    "billing.alert.triggered": "the alert does not change, and its list is read in full each time",
+    "billing.alert.triggered": "the alert does not change, and its list is read whole each time",
     "invoice.upcoming": "the invoice does not exist yet",
-    "reporting.report_type.updated": "the list is read in full each time",
+    "reporting.report_type.updated": "the list is read whole each time",
     **dict.fromkeys(
         _of("terminal.reader action_failed action_succeeded action_updated")
         + _of("issuing_personalization_design activated deactivated rejected updated"),
-        "no event reports new ones, and the list is read in full each time",
+        "no event reports new objects, and the list is read whole each time",
     ),
 }

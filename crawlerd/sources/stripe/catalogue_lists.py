@@ -5,9 +5,7 @@ from __future__ import annotations
 from crawlerd.sources.stripe.catalogue_v2 import V2_LISTS
 from crawlerd.sources.stripe.entries import EDITED, SETTLES, Listing
 
-_METADATA = (
-    "metadata and other edits of an object created over a day before the last run, unless an event reports a change"
-)
+_METADATA = "edits, as of metadata, of an object made more than a day before the last run, unless it changes otherwise"
 
 # Without filters, prices and products include active and inactive ones, and subscriptions exclude canceled ones.
 _PAYMENTS = {
@@ -26,13 +24,13 @@ _PAYMENTS = {
         "/v1/checkout/sessions",
         ("checkout.session",),
         lookback=SETTLES,
-        missed="edits of a session created more than 7 days before the last run",
+        missed="edits of a session made more than 7 days before the last run",
     ),
     "payment_links": Listing("/v1/payment_links", ("payment_link",), created=False),
     "balance_transactions": Listing(
         "/v1/balance_transactions",
         lookback=SETTLES,
-        missed="a status that changes more than 7 days after the transaction was created",
+        missed="a status that changes more than 7 days after the transaction was made",
     ),
     "refunds": Listing("/v1/refunds", ("refund",)),
     "disputes": Listing("/v1/disputes", ("dispute",)),
@@ -45,7 +43,7 @@ _PAYMENTS = {
         ("three_d_secure.authentication",),
         lookback=EDITED,
         optional=True,
-        missed="edits of one created more than a day before the last run, unless an event reports a change",
+        missed="edits of one made more than a day before the last run, unless it changes otherwise",
     ),
 }
 
@@ -75,7 +73,7 @@ _BILLING = {
         created=False,
         part=(("status", "draft"),),
         expand=("discounts",),
-        missed="metadata of a quote that is not a draft, unless an event reports a change",
+        missed="metadata of a quote that is not a draft, unless it changes otherwise",
     ),
     "products": Listing("/v1/products", ("product",)),
     "prices": Listing("/v1/prices", ("price",), expand=("currency_options", "tiers")),
@@ -118,7 +116,7 @@ _MONEY = {
         "/v1/treasury/financial_accounts",
         ("treasury.financial_account",),
         optional=True,
-        missed="metadata and the balance of an account, unless something else in it changes",
+        missed="metadata and the balance of an account, unless it changes otherwise",
     ),
     "financial_connections_accounts": Listing(
         "/v1/financial_connections/accounts", ("financial_connections.account",), created=False, optional=True
@@ -161,7 +159,7 @@ _OTHER = {
         ("climate.order",),
         created=False,
         optional=True,
-        missed="metadata of an order, unless something else in it changes",
+        missed="metadata of an order, unless it changes otherwise",
     ),
     "climate_products": Listing("/v1/climate/products", ("climate.product",), created=False, optional=True),
     "climate_suppliers": Listing("/v1/climate/suppliers", created=False, optional=True),
@@ -173,14 +171,14 @@ _OTHER = {
 LISTS: dict[str, Listing] = {**_PAYMENTS, **_BILLING, **_MONEY, **_OTHER, **V2_LISTS}
 
 LEFT_OUT = {  # lists that no stream reads, and why
-    "/v1/payment_methods": "they are read below their customers, as payment_methods",
-    "/v1/credit_notes/preview/lines": "previews of credit notes that do not exist yet",
+    "/v1/payment_methods": "the stream payment_methods reads them below their customers",
+    "/v1/credit_notes/preview/lines": "previews of what does not exist",
     "/v1/billing/meters/{id}/event_summaries": "sums for one customer and time range that the caller chooses",
     "/v1/financial_connections/accounts/{account}/owners": "needs the id of an ownership, which changes when refreshed",
-    "/v1/sources/{source}/source_transactions": "of sources, which Stripe has replaced by payment methods",
+    "/v1/sources/{source}/source_transactions": "they belong to sources, which Stripe has replaced by payment methods",
     "/v1/apps/secrets": "secrets, in a scope that the caller chooses",
     "/v1/tax/calculations/{calculation}/line_items": "no list has the calculations, which expire after days",
     "/v1/tax/transactions/{transaction}/line_items": "no list has the transactions",
-    "/v2/commerce/product_catalog/imports": "uploads of product feeds for agents that sell",
-    "/v2/core/events": "thin events of the last 30 days, about objects whose lists are read in full",
+    "/v2/commerce/product_catalog/imports": "uploads of product feeds, by sellers that sell through agents",
+    "/v2/core/events": "thin events of the last 30 days, about objects whose lists are read whole",
 }

@@ -1,5 +1,4 @@
-"""How each stream is followed, in words: the table of docs/stripe-streams.md, printed by `python -m` with this
-module."""
+"""How each stream is followed, in words: the table of docs/stripe-streams.md, printed by `python -m` this module."""
 
 from __future__ import annotations
 
@@ -11,12 +10,16 @@ from crawlerd.sources.stripe.entries import DAY
 HEAD = """\
 # Stripe's streams
 
-How each stream is followed, as `crawlerd/sources/stripe/catalogue_lists.py` and `catalogue_below.py` say it. This page
-is made from them: `python -m crawlerd.sources.stripe.followed > docs/stripe-streams.md`.
+This page shows how each stream is followed.
+It is made from `crawlerd/sources/stripe/catalogue_lists.py` and `catalogue_below.py`:
+`python -m crawlerd.sources.stripe.followed > docs/stripe-streams.md`.
 
-A full run reads all of every stream. A later run reads again the objects of events where Stripe sends events, and reads
-in other ways where it does not; what it reads is always the object as it is now. Changes in the last column are
-only noticed by the next full run (`import --full`). Streams that "must be named" are not part of `streams = ["*"]`.
+A full run reads all of every stream.
+A later run reads the objects that events are about, where Stripe sends events.
+Where it sends none, the later run reads in other ways.
+Either way it reads each object as it is now.
+Only the next full run (`import --full`) sees what the last column names.
+Streams that "must be named" are not part of `streams = ["*"]`.
 
 """
 
@@ -25,7 +28,7 @@ def page() -> str:
     """docs/stripe-streams.md."""
     parts = [HEAD, table(), "\n## Lists that no stream reads\n\n"]
     parts += [f"* `{path}`: {why}.\n" for path, why in LEFT_OUT.items()]
-    parts += ["\n## Events for which nothing is read\n\n"]
+    parts += ["\n## Events that nothing is read for\n\n"]
     for why in dict.fromkeys(UNHEEDED.values()):
         kinds = ", ".join(f"`{kind}`" for kind, reason in UNHEEDED.items() if reason == why)
         parts.append(f"* {kinds}: {why}.\n")
@@ -34,7 +37,7 @@ def page() -> str:
 
 def table() -> str:
     """A Markdown table with a row for each stream."""
-    rows = ["| stream | list | a later run reads | it does not notice, until the next full run |", "|---|---|---|---|"]
+    rows = ["| stream | list | a later run reads | only the next full run sees |", "|---|---|---|---|"]
     for stream in STREAMS:
         entry = BELOW[stream] if stream in BELOW else LISTS[stream]
         name = f"`{stream}`" + (" (must be named)" if entry.optional else "")
@@ -52,11 +55,11 @@ def how(stream: str) -> list[str]:
     if is_silent(stream):
         return ["all of it"]
     found = _events(listing.objects)
-    found += [f"objects named by a changed `{kind}`" for kind, _ in listing.mentions]
+    found += [f"objects that a changed `{kind}` names" for kind, _ in listing.mentions]
     found += [f"objects that belong to a changed object of `{parent}`" for parent, _ in listing.of]
     if listing.lookback:
         days = listing.lookback // DAY
-        found.append(f"objects created after {days} day{'s' if days > 1 else ''} before the last run")
+        found.append(f"objects made since {days} day{'s' if days > 1 else ''} before the last run")
     found += [f"objects with `{name}={value}`" for name, value in listing.part]
     return found
 
@@ -64,13 +67,13 @@ def how(stream: str) -> list[str]:
 def _below(stream: str) -> list[str]:
     entry = BELOW[stream]
     if is_silent(stream):
-        return [f"all of it, below all of `{entry.parent}`"]
+        return [f"all of it, below each object of `{entry.parent}`"]
     found = _events(entry.objects)
-    found += [f"objects below those named by a changed `{kind}`" for kind, _ in entry.mentions]
+    found += [f"the list below what a changed `{kind}` names" for kind, _ in entry.mentions]
     if is_with_parent(stream):
-        found.append(f"objects below each changed object of `{entry.parent}`")
+        found.append(f"the list below each changed object of `{entry.parent}`")
     if entry.orphaned:
-        found.append(f"deletions of everything below a deleted object of `{entry.parent}`")
+        found.append(f"deletions of `{entry.parent}`, which end everything below them")
     return found
 
 
