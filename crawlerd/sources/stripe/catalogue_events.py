@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def _of(*lines: str) -> tuple[str, ...]:
-    """The types in lines such as "customer created deleted"."""
+    """Of lines such as "customer created deleted"."""
     return tuple(f"{name}.{verb}" for line in lines for name, *verbs in [line.split()] for verb in verbs)
 
 
@@ -102,7 +102,7 @@ TYPES = {
 _CONNECTED = "they are about a connected account, and the platform reads that stream whole each time"
 _SINGLE = "the object is read each time"
 _NO_STREAM = "no list has their objects"
-UNHEEDED = {  # events for which nothing is read, and why
+UNHEEDED = {  # events that nothing is read for, and why
     **dict.fromkeys(
         _of("account updated", "account.external_account created deleted updated", "capability updated")
         + _of("person created deleted updated", "account.application authorized deauthorized"),

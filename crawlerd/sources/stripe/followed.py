@@ -36,7 +36,7 @@ def page() -> str:
 
 
 def table() -> str:
-    """A Markdown table with a row for each stream."""
+    """In Markdown: a row for each stream."""
     rows = ["| stream | list | a later run reads | only the next full run sees |", "|---|---|---|---|"]
     for stream in STREAMS:
         entry = BELOW[stream] if stream in BELOW else LISTS[stream]
