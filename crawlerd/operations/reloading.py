@@ -50,7 +50,7 @@ def sentences(done: Reloaded) -> Iterator[str]:
     """The result, for people."""
     if done.problems:
         yield from done.problems
-        yield "the configuration is wrong; the previous one stays in force"
+        yield "the configuration is wrong; the one before stays in force"
         return
     yield f"applied: {'; '.join(done.applied) or 'nothing has changed'}"
     if done.restart:
