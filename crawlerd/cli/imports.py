@@ -232,7 +232,7 @@ def _request(
     from crawlerd.operations.run_history import RunRequest
 
     if since is not None and full:
-        fail("--full reads everything, --since what has changed since a time; use only one", ExitCode.USAGE)
+        fail("--full reads everything, --since what has changed since a time: use one, not both", ExitCode.USAGE)
     if streams and not full and since is None and sample is None:
         fail("--stream needs --full, --since or --sample", ExitCode.USAGE)
     try:

@@ -169,7 +169,7 @@ def test_a_description_whose_lists_take_a_time(install: Callable[..., Installati
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        (["--since", "yesterday"], 2, '--since: "yesterday" is no date or time; write 2026-01-31'),
+        (["--since", "yesterday"], 2, '--since: "yesterday" is not a date or time; write 2026-01-31'),
         (["--since", "9000-01-01"], 2, '--since: "9000-01-01" is in the future'),
         (["--since", "0001-01-01T00:00:00+05:00"], 2, "is before 1970; use --full to read everything"),
         (["--since", "2020-01-01", "--full"], 2, "not both"),
