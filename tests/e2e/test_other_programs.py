@@ -148,7 +148,7 @@ def test_a_task_is_submitted_by_a_daemon_or_into_the_files(here: Installation, a
     assert ended(here, 1) == ["completed"]
     assert api.asked == {"/things/f": 1}
     assert set(here.imported("things", "things", "things")) == {"f"}
-    assert submit("f").stdout == "new run 2 of import things has the task\n", "the run that had it has ended"
+    assert submit("f").stdout == "new run 2 of import things has the task now\n", "the run that had it has ended"
     ended(here, 2)
     audit = here.select("SELECT act, subject, detail, count FROM audit")
     assert audit == [("submit", "import things", "things.one", 1)] * 3

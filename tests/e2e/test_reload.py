@@ -158,7 +158,7 @@ def test_a_wrong_file_leaves_the_old_one_in_force_and_says_so(
     assert told.code == 78
     assert "accounts.acme.limits" in told.stderr
     assert "imports.orders.schedule" in told.stderr
-    assert told.stderr.endswith("the configuration is wrong; the one before is used further\n")
+    assert told.stderr.endswith("the configuration is wrong; the one before stays in force\n")
     assert "configuration: the file is wrong, so the previous configuration is used" in told_by(here, "status")
     assert "the configuration file is wrong since" in here.start_as_it_is("why", "orders").finish().stdout
     asked = len(api.requests)
@@ -189,7 +189,7 @@ def test_what_needs_a_restart_is_named_and_stays(install: Callable[..., Installa
         "rekeyed": [],
         "keys": [],
     }
-    assert "which needs a restart: daemon.listen" in told_by(here, "status")
+    assert "that need a restart: daemon.listen" in told_by(here, "status")
     done(here, daemon)
     assert here.imported("acme", "orders", "shop")
     assert not (here.folder / "elsewhere.db").exists()
@@ -303,7 +303,7 @@ def test_a_quota_that_is_raised_holds_up_no_later_run(install: Callable[..., Ins
     for _ in range(2):
         assert here.run("import", "orders", "--full", seconds=40).code == 0
         time.sleep(0.5)  # in which what has nothing to do leaves memory, and is read again then
-    assert "nothing of it is ready" in here.run("why", "acme").stdout
+    assert "no task of it is ready" in here.run("why", "acme").stdout
 
 
 def test_killed_around_a_reload_nothing_is_lost(install: Callable[..., Installation], api: RestApi) -> None:

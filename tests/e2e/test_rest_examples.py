@@ -268,7 +268,8 @@ def test_a_record_that_cannot_be_used_is_shown(install: Callable[..., Installati
         "  no next page",
     ]
     assert (
-        "going on with the first\nproduct_metafields: GET /admin/api/2025-07/products/7/metafields.json" in below.stdout
+        "continuing with the first\nproduct_metafields: GET /admin/api/2025-07/products/7/metafields.json"
+        in below.stdout
     )
     assert 'records = "metafields" finds nothing, not a list, in the response: an object with products' in below.stdout
 
@@ -337,7 +338,7 @@ def test_what_a_trial_cannot_begin_with_is_told(install: Callable[..., Installat
     for arguments, code, told in [
         (["broken.toml", "a"], 78, "endpoints.a.path"),
         (["nowhere.toml", "a"], 78, "cannot be read"),
-        ([file, "issues"], 78, 'wants variables = { org = "…" }'),
+        ([file, "issues"], 78, 'needs variables = { org = "…" }'),
         ([file, "issues", "--variable", "org"], 2, "NAME=VALUE"),
         ([file, "issues", "--variable", "org=a"], 2, "--key-env"),
         ([file, "issuse", "--variable", "org=a", "--key-env", "HOME"], 2, 'did you mean "issues"?'),

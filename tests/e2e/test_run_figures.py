@@ -141,7 +141,7 @@ def test_a_daemon_retries_the_dead_letters_of_a_run_and_performs_them(
     assert "dead letters are retried by" in text
     assert here.run("run", "retry", "1").code == 1
     under_way = here.run("run", "drop", "1", "--reason", "x")
-    assert (under_way.code, "`keep_runs` says when" in under_way.stderr) == (1, True)
+    assert (under_way.code, "`keep_runs` determines when" in under_way.stderr) == (1, True)
     daemon.send(signal.SIGTERM)
     daemon.finish()
     here.assert_conserved()

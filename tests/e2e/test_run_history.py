@@ -37,7 +37,7 @@ def test_runs_are_listed_and_shown(install: Callable[..., Installation], api: Re
     assert ([run["id"] for run in first["runs"]], first["next"]) == ([2], 2)
     assert [run["id"] for run in here.run("runs", "orders", "--after", "2", "--json").json["runs"]] == [1]
     assert here.run("runs", "--state", "failed", "--json").json["runs"] == []
-    assert "there is none of that name" in here.run("runs", "nothing").stderr
+    assert "or does not exist" in here.run("runs", "nothing").stderr
     shown = here.run("run", "show", "2", "--json").json
     lines = {each["stream"]: (each["facts"]["seen"], each["before"]) for each in shown["streams"]}
     assert lines == {"orders": (MANY, MANY), "lines": (1, 1)}
