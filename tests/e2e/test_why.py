@@ -192,7 +192,7 @@ def test_what_has_ended_is_said_to_have_ended(api: RestApi, install: Callable[..
     for words in (["nowhere"], ["run", "99"], ["task", "99999"], ["account", "nobody"]):
         missing = here.run("why", *words)
         assert missing.code == 1
-        assert "there is no" in missing.stderr or "there is none" in missing.stderr
+        assert "there is no" in missing.stderr or "does not exist" in missing.stderr
     assert here.run("why", "planet", "mars").code == 2
 
 

@@ -332,7 +332,7 @@ def test_a_copy_replaces_nothing_unasked(tmp_path: Path, there: str) -> None:
             target = spec.path
         case "directory":
             target.mkdir()
-    refusal = "is the sink's own database: choose another name" if there == "itself" else "is there"
+    refusal = "is the sink's own database: choose another name" if there == "itself" else "exists"
     with pytest.raises(SinkError, match=refusal):
         copy_sink(spec, target)
     if there in ("link", "log", "itself", "directory"):
