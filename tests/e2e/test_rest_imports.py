@@ -411,7 +411,7 @@ ODD_RECORDS: list[tuple[bytes, set[str], str]] = [
     (b'[{"id": "a", "n": NaN}, {"id": "b"}]', {"b"}, "no JSON holds"),
     (b"[" * 100_000 + b"]" * 100_000, set(), "is not an object but a list"),
     (rb'[{"id": "a", "n": "\ud800"}, {"id": "b"}]', {"b"}, "no valid JSON (half a surrogate pair)"),
-    (rb'[{"id": "\ud800"}, {"id": "b"}]', {"b"}, "half of a surrogate pair"),
+    (rb'[{"id": "\ud800"}, {"id": "b"}]', {"b"}, "half a surrogate pair"),
     (b'[{"id": "a", "n": "\xff"}, {"id": "b"}]', {"b"}, "no valid UTF-8"),
     (b'[{"id": null}, {"id": "b"}]', {"b"}, "missing or null"),
     (

@@ -170,5 +170,5 @@ def plain(value: Any, name: str) -> Scalar | None:
     if len(shown) > LONGEST:
         raise Unfit(f'"{name}" has {len(shown):,} characters')
     if not shown.isascii() and any("\ud800" <= each <= "\udfff" for each in shown):
-        raise Unfit(f'"{name}" contains half of a surrogate pair')
+        raise Unfit(f'"{name}" contains half a surrogate pair')
     return value

@@ -295,7 +295,7 @@ def _position(cursor: Any, name: str) -> Position | None:
     if isinstance(cursor, str) and len(cursor) > LONGEST_TOKEN:
         raise Permanent(f'"{name}" has {len(cursor):,} characters, more than a cursor may have ({LONGEST_TOKEN:,})')
     if isinstance(cursor, str) and not cursor.isascii() and any("\ud800" <= each <= "\udfff" for each in cursor):
-        raise Permanent(f'"{name}" contains half of a surrogate pair')
+        raise Permanent(f'"{name}" contains half a surrogate pair')
     return cursor
 
 
